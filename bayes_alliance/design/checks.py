@@ -1,0 +1,147 @@
+"""What must hold of coded columns before anything is built: values, spread, rank, cells; and what is worth a note."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import linalg
+
+from bayes_alliance._messages import count_of, first_few, quote
+from bayes_alliance.design.groups import GroupDesign, nests_in
+from bayes_alliance.design.terms import Columns
+from bayes_alliance.names import INTERCEPT
+from bayes_alliance.spec.model import FamilyName
+
+
+def check_outcome(label: str, values: np.ndarray, family: FamilyName, rows: int) -> list[str]:
+    """Report an outcome with no rows, without spread, or not 0/1 where it must be."""
+    if len(values) == 0:
+        return [f"No row of {count_of(rows, 'row')} has outcome {label!r} and every predictor; nothing can be fitted."]
+    if family == "bernoulli":
+        odd = sorted({float(v) for v in values} - {0.0, 1.0})
+        if odd:
+            shown = first_few([f"{v:g}" for v in odd])
+            return [f"Outcome {label!r} of a bernoulli equation has values other than 0 and 1: {shown}. Recode it."]
+    if np.ptp(values) == 0:
+        return [f"Outcome {label!r} is constant ({values[0]:g}) in the {count_of(len(values), 'row')} used."]
+    if family == "gaussian" and set(np.unique(values)) == {0.0, 1.0}:
+        return [f'Outcome {label!r} has only 0 and 1 and the equation is gaussian. State family = "bernoulli".']
+    return []
+
+
+def check_predictors(coef: Columns) -> list[str]:
+    """Report constant columns, empty cells of products, and columns that others determine."""
+    problems = []
+    usable = []
+    for i, label in enumerate(coef.labels):
+        column = coef.values[:, i]
+        if label != INTERCEPT and np.ptp(column) == 0:
+            product = ":" in coef.terms[i] and not column.any()
+            what = "no row is in this cell" if product else f"it is {column[0]:g} in every row used"
+            advice = "Leave out the product or the level." if product else "Leave the predictor out."
+            problems.append(f"Predictor {label!r} is constant: {what}. {advice}")
+        else:
+            usable.append(i)
+    dependent = _dependent(coef.values[:, usable])
+    for position, others in dependent:
+        names = quote(coef.labels[usable[i]] for i in others)
+        problems.append(
+            f"Predictor {coef.labels[usable[position]]!r} is determined by {names} (perfect collinearity). Leave one out."
+        )
+    return problems
+
+
+def check_groups(groups: Sequence[GroupDesign], family: FamilyName) -> list[str]:
+    """Report factors that cannot be told from the residual, and random slopes of what never varies in a level."""
+    problems = []
+    for group in groups:
+        per_level = np.bincount(group.code[group.inside], minlength=len(group.levels))
+        if family == "gaussian" and len(group.levels) > 1 and (per_level == 1).all():
+            problems.append(
+                f"Every level of {group.factor!r} has one row, so its effects cannot be told from the residual. "
+                f"Leave the term out."
+            )
+        for i, label in enumerate(group.effects):
+            values = group.values[group.inside, i]
+            is_gate = bool(np.isin(group.values[:, i], (0.0, 1.0)).all()) and np.ptp(values) == 0
+            if label == INTERCEPT or is_gate or len(group.levels) < 2:
+                continue
+            low = np.full(len(group.levels), np.inf)
+            high = np.full(len(group.levels), -np.inf)
+            np.minimum.at(low, group.code[group.inside], values)
+            np.maximum.at(high, group.code[group.inside], values)
+            if not (high > low).any():
+                problems.append(
+                    f"{label!r} never varies within a {group.factor}, so it has no slope by {group.factor}. "
+                    f"Take it out of the group term."
+                )
+    return problems
+
+
+def notes_on_groups(groups: Sequence[GroupDesign]) -> list[str]:
+    """Describe what the data cannot tell about a factor: levels with one row, few levels, one factor in another."""
+    notes = []
+    for group in groups:
+        per_level = np.bincount(group.code[group.inside], minlength=len(group.levels))
+        single = int((per_level == 1).sum())
+        if single:
+            slope = " and say nothing about slopes" if len(group.effects) > 1 else ""
+            notes.append(
+                f"{count_of(single, f'level')} of {group.factor} ({single / len(group.levels):.0%}) have one row: they "
+                f"are kept{slope}."
+            )
+        if len(group.levels) < 10 and group.factor != "patient":
+            notes.append(
+                f"{group.factor} has {count_of(len(group.levels), 'level')}: with fewer than ten, its SD leans on its prior."
+            )
+        for other in groups:
+            if other is not group and nests_in(other, group):
+                inner = np.zeros(len(group.levels), dtype=int)
+                both = group.inside & other.inside
+                pairs = np.unique(np.column_stack([group.code[both], other.code[both]]), axis=0)
+                np.add.at(inner, pairs[:, 0], 1)
+                alone = int((inner == 1).sum())
+                if alone:
+                    notes.append(
+                        f"{count_of(alone, 'level')} of {group.factor} hold one {other.factor} only; there the two effects "
+                        f"cannot be told apart."
+                    )
+    return notes
+
+
+def notes_on_separation(label: str, outcome: np.ndarray, coef: Columns) -> list[str]:
+    """Name predictors that alone predict a 0/1 outcome without error; their coefficient rests on the prior."""
+    notes = []
+    for i, name in enumerate(coef.labels):
+        if name == INTERCEPT:
+            continue
+        zeros, ones = coef.values[outcome == 0, i], coef.values[outcome == 1, i]
+        apart = zeros.max() < ones.min() or ones.max() < zeros.min()
+        indicator = np.isin(coef.values[:, i], (0.0, 1.0)).all()
+        on = outcome[coef.values[:, i] == 1]
+        if apart or (indicator and len(on) and np.ptp(on) == 0):
+            notes.append(
+                f"Separation: {name!r} predicts {label!r} without error in some or all rows. Its coefficient rests on the "
+                f"prior; try others."
+            )
+    return notes
+
+
+def _dependent(values: np.ndarray) -> list[tuple[int, list[int]]]:
+    """Return columns in the span of earlier ones, each with the columns that determine it."""
+    if values.shape[1] == 0 or len(values) == 0:
+        return []
+    scale = np.sqrt((values**2).mean(axis=0))
+    scaled = values / np.where(scale > 0, scale, 1.0)
+    kept: list[int] = []
+    found = []
+    for i in range(values.shape[1]):
+        if kept:
+            solution, _, _, _ = linalg.lstsq(scaled[:, kept], scaled[:, i])
+            left = scaled[:, i] - scaled[:, kept] @ solution
+            if np.sqrt((left**2).mean()) < 1e-8:
+                found.append((i, [kept[j] for j in np.flatnonzero(np.abs(solution) > 1e-6)]))
+                continue
+        kept.append(i)
+    return found

@@ -1,0 +1,226 @@
+"""Grouping factors: levels and codes, rows without a level, partial nesting, centred or non-centred."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from bayes_alliance._messages import count_of, first_few, quote
+from bayes_alliance.design.terms import Columns, code_terms
+from bayes_alliance.design.transforms import Evaluator
+from bayes_alliance.spec.formula import GroupTerm, render_group
+from bayes_alliance.spec.model import GroupSpec
+
+
+@dataclass(frozen=True)
+class Block:
+    """Group effects of one factor that share a covariance matrix; ``members`` index the factor's effects.
+
+    ``centred`` says how the nuts engine writes them, and ``reliability`` (0 to 1) why.
+    """
+
+    members: tuple[int, ...]
+    centred: bool = False
+    reliability: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class GroupDesign:
+    """A grouping factor over the rows of an equation.
+
+    ``code`` has shape (obs,) and points into ``levels``; ``values`` has shape (obs, effect). A row outside the
+    factor (its indicator is 0) carries code 0 and values 0; ``inside`` tells these rows apart.
+    """
+
+    factor: str
+    levels: tuple[str, ...]
+    code: np.ndarray
+    effects: tuple[str, ...]
+    terms: tuple[str, ...]
+    values: np.ndarray
+    inside: np.ndarray
+    blocks: tuple[Block, ...]
+
+
+def code_groups(terms: Sequence[GroupTerm], evaluator: Evaluator) -> dict[str, tuple[Columns, tuple[Block, ...]]]:
+    """Code the group terms, one entry per factor with its correlation blocks."""
+    coded: dict[str, tuple[list[Columns], list[Block]]] = {}
+    for term in terms:
+        columns = code_terms(term.intercept, term.terms, evaluator)
+        parts, blocks = coded.setdefault(term.factor, ([], []))
+        start = sum(len(part.labels) for part in parts)
+        members = tuple(range(start, start + len(columns.labels)))
+        blocks += [Block(members)] if term.correlated else [Block((member,)) for member in members]
+        parts.append(columns)
+    return {
+        factor: (
+            Columns(
+                tuple(label for part in parts for label in part.labels),
+                tuple(name for part in parts for name in part.terms),
+                np.column_stack([part.values for part in parts]),
+            ),
+            tuple(blocks),
+        )
+        for factor, (parts, blocks) in coded.items()
+    }
+
+
+def check_ids(
+    factor: str,
+    term: GroupTerm,
+    ids: np.ndarray,
+    values: np.ndarray,
+    arms: tuple[str, np.ndarray, tuple[str, ...]] | None,
+    group: GroupSpec,
+    problems: list[str],
+    messages: list[str],
+) -> np.ndarray:
+    """Check that every row on which a factor has a say has a level; return the values with rows outside set to 0.
+
+    Parameters
+    ----------
+    factor, term : str, GroupTerm
+        The factor and a term that names it, for the message.
+    ids : ndarray of str, shape (obs,)
+        Empty text where the row has no level.
+    values : ndarray, shape (obs, effect)
+        Coded columns of the factor.
+    arms : tuple of name, position (obs,) and levels, optional
+        The condition, to tell a factor of one arm from forgotten ids.
+    group : GroupSpec
+        Says what a missing id means.
+    """
+    lacking = (ids == "") & (values != 0).any(axis=1)
+    if not lacking.any():
+        return values
+    by_arm = _by_arm(lacking, arms)
+    if group.missing == "none":
+        messages.append(f"{count_of(int(lacking.sum()), 'row')} without {factor} carry no {factor} effect{by_arm}.")
+        return np.where(lacking[:, None], 0.0, values)
+    gate = _empty_arm(ids, arms)
+    if gate:
+        inside, empty, name = gate
+        problems.append(
+            f"{factor!r} exists in {quote(inside)} only: no row of {quote(empty)} has one. Write the term with a 0/1 "
+            f"variable that is 1 where the factor exists, such as (0 + in_{factor} | {factor}) with "
+            f"columns={{'in_{factor}': '{name}[{inside[0]}]'}}, in place of {render_group(term)}."
+        )
+    else:
+        problems.append(
+            f"{count_of(int(lacking.sum()), 'row')} have no {factor} where {render_group(term)} needs one{by_arm}. "
+            f'Complete the ids, or state [groups.{factor}] missing = "none" if these rows have no {factor}.'
+        )
+    return values
+
+
+def make_group(
+    factor: str, ids: np.ndarray, coded: Columns, values: np.ndarray, blocks: tuple[Block, ...], problems: list[str]
+) -> GroupDesign:
+    """Make the codes of a factor; every code is checked to lie inside the levels.
+
+    Compiled code reads past an array without a word, and takes -1 for the last level; so a row without a level is
+    code 0 with values 0, and nothing else may point outside.
+    """
+    inside = (values != 0).any(axis=1) & (ids != "")
+    levels, code = np.unique(ids[inside].astype(str), return_inverse=True)
+    full = np.zeros(len(ids), dtype=np.int64)
+    full[inside] = code
+    if len(levels) < 2:
+        seen = f"only {levels[0]!r}" if len(levels) else "none"
+        problems.append(f"Grouping factor {factor!r} has {seen} in the rows used; two levels or more are needed.")
+    check_codes(factor, full, max(len(levels), 1))
+    return GroupDesign(factor, tuple(map(str, levels)), full, coded.labels, coded.terms, values, inside, blocks)
+
+
+def check_codes(factor: str, code: np.ndarray, size: int) -> None:
+    """Raise if a code does not point at a level.
+
+    Raises
+    ------
+    IndexError
+        If a code is below 0 or not below ``size``; never caused by input, always a fault in the design.
+    """
+    if code.size and (code.min() < 0 or code.max() >= size):
+        raise IndexError(f"codes of {factor!r} run from {code.min()} to {code.max()}; allowed 0 to {size - 1}.")
+
+
+def choose_parametrization(
+    groups: Sequence[GroupDesign], residual: np.ndarray, residual_variance: float
+) -> tuple[GroupDesign, ...]:
+    """Choose centred group effects where the data say much about each level, non-centred where they say little.
+
+    The share of the variance of the level means that is not noise (one-way method of moments, over the means of the
+    finest factor nested in this one) is the reliability; above one half the effects are centred.
+
+    Parameters
+    ----------
+    groups : sequence of GroupDesign
+        Of one equation.
+    residual : ndarray, shape (obs,)
+        What least squares on the population terms leaves; outcome units, or working residuals of a logit.
+    residual_variance : float
+        Variance of one residual, for factors whose levels have one row each.
+    """
+    chosen = []
+    for group in groups:
+        finer = _finest_nested(group, groups)
+        blocks = []
+        for block in group.blocks:
+            slopes = [m for m in block.members if np.ptp(group.values[group.inside, m]) > 0]
+            reliability = _reliability(group, finer, residual, residual_variance)
+            rows_per_level = group.inside.sum() / max(len(group.levels), 1)
+            enough = rows_per_level > 2 * len(slopes) + 1
+            blocks.append(replace(block, centred=bool(reliability > 0.5 and enough), reliability=float(reliability)))
+        chosen.append(replace(group, blocks=tuple(blocks)))
+    return tuple(chosen)
+
+
+def nests_in(inner: GroupDesign, outer: GroupDesign) -> bool:
+    """Return whether every level of ``inner`` lies in one level of ``outer`` (rows outside ``outer`` left out)."""
+    both = inner.inside & outer.inside
+    pairs = pd.DataFrame({"inner": inner.code[both], "outer": outer.code[both]}).drop_duplicates()
+    return bool(len(pairs)) and not pairs.inner.duplicated().any() and len(outer.levels) < len(inner.levels)
+
+
+def _finest_nested(group: GroupDesign, groups: Sequence[GroupDesign]) -> GroupDesign | None:
+    inside = [other for other in groups if other is not group and nests_in(other, group)]
+    return max(inside, key=lambda other: len(other.levels), default=None)
+
+
+def _reliability(
+    group: GroupDesign, finer: GroupDesign | None, residual: np.ndarray, residual_variance: float
+) -> float:
+    frame = pd.DataFrame({"level": group.code, "y": residual})[group.inside]
+    if finer is not None:
+        frame = frame.assign(finer=finer.code[group.inside])
+        frame = frame.groupby(["level", "finer"], as_index=False).y.mean()
+    stats = frame.groupby("level").y.agg(["mean", "size", "var"])
+    degrees = (stats["size"] - 1).sum()
+    noise = float((stats["var"].fillna(0) * (stats["size"] - 1)).sum() / degrees) if degrees else residual_variance
+    per_level = noise / stats["size"].mean()
+    spread = float(stats["mean"].var()) if len(stats) > 1 else 0.0
+    return max(0.0, 1 - per_level / spread) if spread > 0 else 0.0
+
+
+def _by_arm(rows: np.ndarray, arms: tuple[str, np.ndarray, tuple[str, ...]] | None) -> str:
+    if arms is None:
+        return ""
+    _, position, levels = arms
+    counts = [f"{level}: {int((rows & (position == i)).sum())}" for i, level in enumerate(levels)]
+    return f" ({first_few(counts)})"
+
+
+def _empty_arm(
+    ids: np.ndarray, arms: tuple[str, np.ndarray, tuple[str, ...]] | None
+) -> tuple[list[str], list[str], str] | None:
+    """Return the arms with and without the factor, where some arm has none at all and another all."""
+    if arms is None:
+        return None
+    name, position, levels = arms
+    present = {level: (ids[position == i] != "").any() for i, level in enumerate(levels)}
+    inside = [level for level, any_id in present.items() if any_id]
+    empty = [level for level, any_id in present.items() if not any_id]
+    return (inside, empty, name) if inside and empty else None

@@ -1,0 +1,53 @@
+"""Group terms a study may lack: taken out of the spec, and said so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bayes_alliance.names import ROLES
+from bayes_alliance.spec.formula import Formula, render_group, render_term
+from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.table.sessions import SessionTable
+
+
+def resolve_optional(
+    spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str], messages: list[str]
+) -> tuple[ModelSpec, tuple[str, ...]]:
+    """Return the spec without the optional group terms the study has no column for, and the factors left out."""
+    dropped: list[str] = []
+    equations = []
+    for equation in spec.equation:
+        formula = equation.parsed
+        lacking = [
+            factor
+            for factor in equation.factors
+            if spec.group(factor).optional and not _available(factor, sessions, columns)
+        ]
+        if lacking:
+            kept = Formula(formula.intercept, formula.terms, tuple(g for g in formula.groups if g.factor not in lacking))
+            gone = [render_group(group) for group in formula.groups if group.factor in lacking]
+            equations.append(equation.model_copy(update={"formula": write_formula(kept)}))
+            messages.append(f"The study has no {', '.join(lacking)}; left out of the model: {', '.join(gone)}.")
+            dropped += lacking
+        else:
+            equations.append(equation)
+    groups = {factor: group for factor, group in spec.groups.items() if factor not in dropped}
+    return spec.model_copy(update={"equation": tuple(equations), "groups": groups}), tuple(dropped)
+
+
+def write_formula(formula: Formula) -> str:
+    """Write a formula as text that parses to the same records."""
+    parts = ["1" if formula.intercept else "0", *map(render_term, formula.terms), *map(render_group, formula.groups)]
+    return " + ".join(parts)
+
+
+def _available(factor: str, sessions: SessionTable, columns: Mapping[str, str]) -> bool:
+    """Return whether the study has the factor: a role counts where it was declared, whatever its columns are called."""
+    return all(
+        part in sessions.roles
+        if part in ROLES
+        else part in columns or part in sessions.frame.columns
+        for part in factor.split(":")
+    )
+
+

@@ -1,0 +1,277 @@
+"""Model variables to columns of the study: names mapped at the door, declared variables worked out per patient."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bayes_alliance._messages import count_of, first_few, nearest, quote, unknown
+from bayes_alliance.design.rows import Rows
+from bayes_alliance.names import ROLES
+from bayes_alliance.spec.formula import Call, Name, Number, render
+from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.table.sessions import SessionTable
+
+
+@dataclass(frozen=True, eq=False)
+class Variable:
+    """A model variable over the rows of an equation.
+
+    ``label`` is how the study calls it. ``values`` are numbers, NaN where missing; a factor has ``levels`` instead,
+    the reference first, and ``values`` hold positions in them.
+    """
+
+    name: str
+    label: str
+    values: np.ndarray
+    levels: tuple[str, ...] | None = None
+
+
+_INDICATOR = re.compile(r"(?P<column>.+)\[(?P<level>[^\[\]]+)\]\Z")
+
+
+def check_names(
+    spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str], reference: Mapping[str, str]
+) -> list[str]:
+    """Report mappings that name nothing, columns that are not there, variables without a column."""
+    frame = sessions.frame
+    needed = _base_variables(spec)
+    factors = {part for equation in spec.equation for factor in equation.factors for part in factor.split(":")}
+    problems = []
+    for name, column in columns.items():
+        if name in sessions.roles:
+            problems.append(
+                f"{name!r} is named twice: roles say {sessions.roles[name]!r} and columns say {column!r}. Name it once."
+            )
+        elif name in ROLES:
+            problems.append(f"columns: {name!r} is a role; name it in roles when the table is read.")
+        elif name not in needed and name not in factors:
+            valid = [variable for variable in needed if variable not in sessions.roles]
+            problems.append(f"columns: {unknown('variable of the model', name, valid)}")
+        elif column_of(column)[0] not in frame.columns:
+            problems.append(f"columns: {unknown('column', column_of(column)[0], frame.columns)}")
+    for name in needed:
+        is_role = name in ROLES
+        if name in sessions.roles or (not is_role and (name in columns or name in frame.columns)):
+            continue
+        if is_role:
+            problems.append(f"The model reads {name!r} and no column plays it. Name its column in roles.")
+            continue
+        guess = nearest(name, frame.columns)
+        hint = f" Did you mean {guess!r}?" if guess else ""
+        problems.append(
+            f"Variable {name!r} of the model has no column. State columns={{{name!r}: ...}}. Columns seen: "
+            f"{quote(frame.columns)}.{hint}"
+        )
+    for part in sorted(factors):
+        if part in ROLES and part not in sessions.roles:
+            problems.append(
+                f"The model groups rows by {part!r} and no column plays it. Name its column in roles. Columns seen: "
+                f"{quote(frame.columns)}."
+            )
+        elif part not in ROLES and columns.get(part, part) not in frame.columns:
+            problems.append(f"Grouping factor: {unknown('column', columns.get(part, part), frame.columns)}")
+    for name in reference:
+        if name not in needed and name not in spec.variables:
+            problems.append(f"reference: {unknown('variable of the model', name, needed)}")
+    return problems
+
+
+def column_of(text: str) -> tuple[str, str | None]:
+    """Split ``grp[RO-DBT]`` into column and level; a plain column has no level."""
+    match = _INDICATOR.match(text)
+    return (match["column"], match["level"]) if match else (text, None)
+
+
+def make_variable(
+    name: str,
+    spec: ModelSpec,
+    rows: Rows,
+    columns: Mapping[str, str],
+    reference: Mapping[str, str],
+    problems: list[str],
+    messages: list[str],
+) -> Variable:
+    """Make a model variable over the rows.
+
+    ``columns`` may map it to one level of a column, such as ``grp[RO-DBT]``: 1 where the level holds, 0 elsewhere.
+    """
+    if name in spec.variables:
+        values = _declared(name, spec, rows, columns, problems, messages)
+        return Variable(name, name, values)
+    text = rows.source.roles.get(name, columns.get(name, name))
+    column, level = (text, None) if text in rows.source.frame.columns else column_of(text)
+    series = rows.column(column, problems)
+    if level is not None:
+        return _indicator(name, text, series, level, problems)
+    if series.dtype == np.float64 and name not in reference:
+        return Variable(name, column, series.to_numpy(float))
+    return _factor(name, column, series, reference.get(name), problems)
+
+
+def _base_variables(spec: ModelSpec) -> tuple[str, ...]:
+    """Return the variables that need a column: those of the equations, declared ones replaced by what they read."""
+    names: list[str] = []
+    for equation in spec.equation:
+        for name in equation.variables:
+            call = spec.declared.get(name)
+            names.append(name if call is None else _read_by(call))
+    return tuple(dict.fromkeys(names))
+
+
+def _read_by(call: Call) -> str:
+    argument = call.arguments[0]
+    return argument.name if isinstance(argument, Name) else render(argument)
+
+
+def _indicator(name: str, text: str, series: pd.Series, level: str, problems: list[str]) -> Variable:
+    words = _words(series)
+    levels = sorted(set(words.dropna()))
+    if level not in levels:
+        problems.append(f"columns: {unknown(f'level of {column_of(text)[0]!r}:', level, levels)}")
+    values = np.where(words.isna(), np.nan, (words == level).to_numpy(dtype=float, na_value=0.0))
+    return Variable(name, text, values)
+
+
+def _words(series: pd.Series) -> pd.Series:
+    if series.dtype == np.float64:
+        return series.map(lambda value: f"{value:g}", na_action="ignore").astype("str")
+    return series.astype("str")
+
+
+def _factor(name: str, column: str, series: pd.Series, reference: str | None, problems: list[str]) -> Variable:
+    words = _words(series)
+    ordered = isinstance(series.dtype, pd.CategoricalDtype) and series.cat.ordered
+    present = set(words.dropna())
+    levels = [str(c) for c in series.cat.categories if str(c) in present] if ordered else _sorted_levels(present)
+    if reference is None and not ordered and len(levels) > 1:
+        as_numbers = pd.to_numeric(pd.Series(levels), errors="coerce").notna().all()
+        advice = " If these are numbers, store the column as numbers." if as_numbers else ""
+        problems.append(
+            f"Factor {name!r} (column {column!r}) has levels without a stated order: {quote(levels)}. State the one "
+            f"the others are compared with, such as reference={{{name!r}: {levels[0]!r}}}.{advice}"
+        )
+    elif reference is not None and reference not in levels:
+        problems.append(f"reference of {name!r}: {unknown('level', reference, levels)}")
+    elif reference is not None:
+        levels = [reference, *(level for level in levels if level != reference)]
+    position = {level: float(i) for i, level in enumerate(levels)}
+    values = np.array([position.get(word, np.nan) if isinstance(word, str) else np.nan for word in words])
+    return Variable(name, column, values, tuple(levels))
+
+
+def _sorted_levels(levels: set[str]) -> list[str]:
+    """Sort as numbers where all are numbers, as words otherwise."""
+    numbers = pd.to_numeric(pd.Series(sorted(levels), dtype="str"), errors="coerce")
+    return sorted(levels, key=float) if len(levels) and numbers.notna().all() else sorted(levels)
+
+
+def prune_levels(
+    variable: Variable, keep: np.ndarray, problems: list[str], messages: list[str]
+) -> Variable:
+    """Return a factor without the levels that no used row has; a lost reference is a problem."""
+    if variable.levels is None:
+        return variable
+    used = set(np.unique(variable.values[keep & ~np.isnan(variable.values)]).astype(int))
+    lost = [level for i, level in enumerate(variable.levels) if i not in used]
+    if not lost or not used:
+        return variable
+    if 0 not in used:
+        problems.append(
+            f"No row used has the reference level {variable.levels[0]!r} of {variable.name!r}. State another of "
+            f"{quote(level for i, level in enumerate(variable.levels) if i in used)}."
+        )
+    messages.append(f"{count_of(len(lost), 'level')} of {variable.label} have no row in use: {first_few(lost)}.")
+    kept = [i for i in range(len(variable.levels)) if i in used]
+    position = np.full(len(variable.levels), np.nan)
+    position[kept] = np.arange(len(kept))
+    values = np.where(
+        np.isnan(variable.values), np.nan, position[np.nan_to_num(variable.values, nan=0).astype(int)]
+    )
+    return Variable(variable.name, variable.label, values, tuple(variable.levels[i] for i in kept))
+
+
+def _declared(
+    name: str,
+    spec: ModelSpec,
+    rows: Rows,
+    columns: Mapping[str, str],
+    problems: list[str],
+    messages: list[str],
+) -> np.ndarray:
+    """Work out a declared variable per patient and say which sessions it used and who has none."""
+    call = spec.declared[name]
+    table = rows.source
+    base = _read_by(call)
+    column = table.roles.get(base, columns.get(base, base))
+    series = table.frame[column]
+    number = table.roles.get("session")
+    if number is None or series.dtype != np.float64:
+        what = "needs a column that plays 'session'" if number is None else f"needs numbers in column {column!r}"
+        problems.append(f"[variables] {name} = {spec.variables[name]} {what}.")
+        return np.full(len(rows), np.nan)
+    long = pd.DataFrame(
+        {"patient": table.ids("patient"), "session": table.frame[number].to_numpy(), "value": series.to_numpy()}
+    ).dropna(subset=["value"])
+    per_patient, used = _reduce(call, long, name, problems)
+    found = per_patient.reindex(np.unique(rows.patient))
+    sessions = f"sessions {used.min():g} to {used.max():g}" if len(used) else "no session"
+    messages.append(
+        f"{name} = {render(call, lambda n: column if n == base else n)}: {count_of(int(found.notna().sum()), 'patient')} "
+        f"have it, from {sessions}; {count_of(int(found.isna().sum()), 'patient')} have none."
+    )
+    if not found.notna().any():
+        problems.append(f"[variables] {name} = {spec.variables[name]} has no value in any patient.")
+    return per_patient.reindex(rows.patient).to_numpy(float)
+
+
+def _reduce(call: Call, long: pd.DataFrame, name: str, problems: list[str]) -> tuple[pd.Series, np.ndarray]:
+    """Return the value per patient and the session numbers that were used."""
+    keywords = dict(call.keywords)
+    match call.function:
+        case "first" | "last":
+            return _at(long, call.function)
+        case "at":
+            where = keywords.get("session")
+            if isinstance(where, Number):
+                return _at(long, where.value)
+            problems.append(f"[variables] {name}: at() is written at(alliance, session=3).")
+        case "window":
+            low, high = call.arguments[1:]
+            if isinstance(low, Number) and isinstance(high, Number) and low.value <= high.value:
+                inside = long[long.session.between(low.value, high.value)]
+                return inside.groupby("patient").value.mean(), inside.session.to_numpy()
+            problems.append(f"[variables] {name}: window() is written window(alliance, 1, 5), the first session first.")
+        case "change":
+            ends = [end.value if isinstance(end, Number) else getattr(end, "name", "") for end in call.arguments[1:]]
+            if all(isinstance(end, float) or end in ("first", "last") for end in ends):
+                return _change(long, ends[0], ends[1])
+            shown = first_few([render(end) for end in call.arguments[1:]])
+            problems.append(f"[variables] {name}: the ends of change() are first, last or a session number, not {shown}.")
+    return pd.Series(dtype=float), np.array([])
+
+
+def _at(long: pd.DataFrame, where: str | float) -> tuple[pd.Series, np.ndarray]:
+    if isinstance(where, str):
+        chosen = getattr(long.groupby("patient"), "head" if where == "first" else "tail")(1)
+    else:
+        chosen = long[long.session == where]
+    return chosen.set_index("patient").value, chosen.session.to_numpy()
+
+
+def _change(long: pd.DataFrame, start: str | float, end: str | float) -> tuple[pd.Series, np.ndarray]:
+    """Subtract the earlier from the later value; a patient whose two ends are one session has no change."""
+    sides = []
+    for where in (start, end):
+        if isinstance(where, str):
+            sides.append(getattr(long.groupby("patient"), "head" if where == "first" else "tail")(1).set_index("patient"))
+        else:
+            sides.append(long[long.session == where].set_index("patient"))
+    both = sides[0].join(sides[1], lsuffix="_start", rsuffix="_end", how="inner")
+    both = both[both.session_end > both.session_start]
+    used = np.concatenate([both.session_start, both.session_end])
+    return both.value_end - both.value_start, used

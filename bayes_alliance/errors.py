@@ -1,0 +1,63 @@
+"""Exceptions and warnings of the package.
+
+Our exception hierarchy::
+
+    AllianceError
+      TableError    (also ValueError)    the rows are not what they claim to be
+      SpecError     (also ValueError)    the model file, formula or prior is not valid
+      DesignError   (also ValueError)    table and model do not fit together
+      FitError      (also RuntimeError)  sampling could not start or finish, or a stored fit is damaged
+    AllianceWarning (UserWarning)        something the user can act on, after which work goes on
+
+Every error carries ``problems``, one sentence group per problem, so that all that is wrong with an input is
+reported at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class AllianceError(Exception):
+    """Base of every error this package raises on purpose.
+
+    Parameters
+    ----------
+    problems : str or sequence of str
+        What is wrong, where, what is allowed and what to do; one entry per problem.
+    where : str
+        What was being read, such as ``"412 rows"`` or a file name; empty if there is nothing to add.
+    """
+
+    def __init__(self, problems: str | Sequence[str], where: str = "") -> None:
+        self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
+        self.where = where
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        suffix = f" in {self.where}" if self.where else ""
+        if len(self.problems) == 1:
+            return f"{self.problems[0]}{f' (found{suffix})' if suffix else ''}"
+        lines = [f"{len(self.problems)} problems{suffix}."]
+        lines += [f"{number}. {text}" for number, text in enumerate(self.problems, start=1)]
+        return "\n".join(lines)
+
+
+class TableError(AllianceError, ValueError):
+    """The rows are not what they claim to be."""
+
+
+class SpecError(AllianceError, ValueError):
+    """A model file, formula, prior or name is not valid."""
+
+
+class DesignError(AllianceError, ValueError):
+    """A table and a model do not fit together."""
+
+
+class FitError(AllianceError, RuntimeError):
+    """Sampling could not start or finish, or a stored fit is damaged."""
+
+
+class AllianceWarning(UserWarning):
+    """Something the user can act on, after which work goes on."""

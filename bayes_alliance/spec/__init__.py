@@ -1,0 +1,1 @@
+"""Claims, no data: model files, formulas, priors, the registry. Standard library, pydantic and tomli-w only."""

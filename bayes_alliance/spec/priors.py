@@ -1,0 +1,152 @@
+"""Priors as claims: a target, a distribution, the scale it is stated on, and a reason. Numbers come in ``design``."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from bayes_alliance._messages import unknown
+from bayes_alliance.errors import SpecError
+
+type Support = Literal["real", "positive", "correlation"]
+
+
+@dataclass(frozen=True)
+class DistributionFamily:
+    """A named distribution: its parameters in order, and what kind of quantity it can describe.
+
+    ``in_units`` marks the parameters that carry the unit of the quantity and so are multiplied by a prior's scale.
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+    in_units: tuple[bool, ...]
+    support: Support
+
+
+FAMILIES: Final = {
+    family.name: family
+    for family in (
+        DistributionFamily("normal", ("mu", "sigma"), (True, True), "real"),
+        DistributionFamily("student_t", ("nu", "mu", "sigma"), (False, True, True), "real"),
+        DistributionFamily("half_normal", ("sigma",), (True,), "positive"),
+        DistributionFamily("half_student_t", ("nu", "sigma"), (False, True), "positive"),
+        DistributionFamily("exponential", ("mean",), (True,), "positive"),
+        DistributionFamily("flat_positive", (), (), "positive"),
+        DistributionFamily("lkj", ("eta",), (False,), "correlation"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A distribution with numbers, such as ``half_student_t(3, 0.3)``."""
+
+    family: str
+    values: tuple[float, ...]
+
+    def __str__(self) -> str:
+        return f"{self.family}({', '.join(f'{value:.4g}' for value in self.values)})"
+
+    @property
+    def support(self) -> Support:
+        """Return the kind of quantity the distribution can describe."""
+        return FAMILIES[self.family].support
+
+    def value(self, parameter: str) -> float:
+        """Return the number of one named parameter."""
+        return self.values[FAMILIES[self.family].parameters.index(parameter)]
+
+    def scaled(self, factor: float, shift: float = 0.0) -> Distribution:
+        """Return the distribution of the quantity times ``factor`` plus ``shift``."""
+        family = FAMILIES[self.family]
+        values = [v * factor if unit else v for v, unit in zip(self.values, family.in_units, strict=True)]
+        if "mu" in family.parameters:
+            values[family.parameters.index("mu")] += shift
+        return Distribution(self.family, tuple(values))
+
+
+_CALL = re.compile(r"\s*([A-Za-z_]\w*)\s*\(([^()]*)\)\s*\Z")
+
+
+def parse_distribution(text: str) -> Distribution:
+    """Parse a distribution written as a call with numbers.
+
+    Parameters
+    ----------
+    text : str
+        Such as ``"half_student_t(3, 0.3)"``: name of a family, then its parameters in order.
+
+    Raises
+    ------
+    SpecError
+        If the name is unknown, the number of parameters is wrong, or a number is not finite or out of range.
+    """
+    match = _CALL.match(text)
+    if match is None:
+        raise SpecError(f"Prior {text!r} is not written as name(number, …), such as normal(0, 2.5).")
+    name, inside = match.groups()
+    if name not in FAMILIES:
+        raise SpecError(f"Prior {text!r}: {unknown('distribution', name, FAMILIES)}")
+    family = FAMILIES[name]
+    try:
+        values = tuple(float(part) for part in inside.split(",") if inside.strip())
+    except ValueError:
+        raise SpecError(f"Prior {text!r}: parameters must be numbers ({', '.join(family.parameters)}).") from None
+    if len(values) != len(family.parameters):
+        need = ", ".join(family.parameters) or "no parameters"
+        raise SpecError(f"Prior {text!r}: {name} takes {need}; {len(values)} were given.")
+    for parameter, value in zip(family.parameters, values, strict=True):
+        if not math.isfinite(value) or (parameter != "mu" and value <= 0):
+            need = "finite" if parameter == "mu" else "finite and above 0"
+            raise SpecError(f"Prior {text!r}: {parameter} must be {need}.")
+    return Distribution(name, values)
+
+
+TARGET_FORMS: Final = "intercept, b, b TERM, sd FACTOR, sd FACTOR EFFECT, cor FACTOR, sigma"
+
+
+@dataclass(frozen=True)
+class PriorTarget:
+    """What a prior is on: a class of parameters and, where given, one member.
+
+    ``kind`` is intercept, b, sd, cor or sigma; ``factor`` names the grouping factor of an sd or cor; ``effect`` is
+    the term of a coefficient or the group effect of an sd, as written in the formula.
+    """
+
+    kind: Literal["intercept", "b", "sd", "cor", "sigma"]
+    factor: str | None = None
+    effect: str | None = None
+
+    @property
+    def specificity(self) -> int:
+        """Return how narrow the target is; the narrower prior wins."""
+        return (self.factor is not None) + (self.effect is not None)
+
+
+def parse_target(text: str) -> PriorTarget:
+    """Parse the ``on`` of a prior: one of the forms in ``TARGET_FORMS``.
+
+    Raises
+    ------
+    SpecError
+        If the text is none of them.
+    """
+    kind, _, rest = text.strip().partition(" ")
+    words = rest.split(maxsplit=1)
+    match kind, len(words):
+        case "intercept" | "sigma", 0:
+            return PriorTarget("intercept" if kind == "intercept" else "sigma")
+        case "b", 0:
+            return PriorTarget("b")
+        case "b", _:
+            return PriorTarget("b", effect=rest.strip())
+        case "cor", 1:
+            return PriorTarget("cor", factor=words[0])
+        case "sd", 1:
+            return PriorTarget("sd", factor=words[0])
+        case "sd", 2:
+            return PriorTarget("sd", factor=words[0], effect=words[1].strip())
+    raise SpecError(f"Prior on {text!r}: a prior may be on {TARGET_FORMS}.")

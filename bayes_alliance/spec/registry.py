@@ -1,0 +1,80 @@
+"""The registry: every TOML file under ``models/`` is a model, named by its path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bayes_alliance._messages import unknown
+from bayes_alliance.errors import SpecError
+from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.spec.toml import read_model
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One line of the list of models."""
+
+    name: str
+    title: str
+    question: str
+    tags: tuple[str, ...]
+
+
+def models_folder() -> Path:
+    """Return the folder of registered models.
+
+    Installed wheels carry it inside the package; an editable install has it beside the package, and there a copy
+    inside would go stale.
+
+    Raises
+    ------
+    SpecError
+        If neither place exists.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "_models", package.parent / "models"):
+        if folder.is_dir():
+            return folder
+    raise SpecError("The folder of registered models was not found; reinstall bayes_alliance.")
+
+
+def model_names() -> tuple[str, ...]:
+    """Return the names of the registered models, sorted: the path under ``models/`` without ``.toml``."""
+    folder = models_folder()
+    return tuple(sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.toml")))
+
+
+def list_models() -> tuple[ModelEntry, ...]:
+    """List the registered models with the question each answers."""
+    entries = []
+    for name in model_names():
+        spec = load_model(name)
+        entries.append(ModelEntry(name, spec.title, spec.question, spec.tags))
+    return tuple(entries)
+
+
+def load_model(name: str | Path) -> ModelSpec:
+    """Load a registered model by name, or a model file by path.
+
+    Parameters
+    ----------
+    name : str or Path
+        Such as ``"growth/treatment"``; anything ending in ``.toml`` is a path.
+
+    Returns
+    -------
+    ModelSpec
+        Frozen plain data.
+
+    Raises
+    ------
+    SpecError
+        If there is no such model (the nearest name is given) or its file is not valid.
+    """
+    if isinstance(name, Path) or str(name).endswith(".toml"):
+        return read_model(Path(name))
+    names = model_names()
+    if name not in names:
+        raise SpecError(f"{unknown('model', name, names)} A path ends in '.toml'.")
+    return read_model(models_folder() / f"{name}.toml")

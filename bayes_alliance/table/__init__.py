@@ -1,0 +1,1 @@
+"""Rows, no model: reading, rules, the session table and its description."""

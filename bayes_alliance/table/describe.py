@@ -1,0 +1,127 @@
+"""What a statistician asks of a table first: sizes, missing values by arm, who changes therapist."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bayes_alliance._messages import count_of, first_few, unknown
+from bayes_alliance.errors import TableError
+from bayes_alliance.names import ID_ROLES
+from bayes_alliance.table.rules import UNITS_ABOVE, changing_patients
+from bayes_alliance.table.sessions import SessionTable
+
+
+@dataclass(frozen=True, eq=False)
+class Description:
+    """A table in figures.
+
+    ``sizes`` has one row per nesting (sessions per patient, patients per therapist …) with count, least, median and
+    most; ``missing`` one row per measured variable with its unit and the share missing, in all and by arm, counted
+    over rows for session variables and over patients for the rest; ``notes`` are sentences.
+    """
+
+    sizes: pd.DataFrame
+    missing: pd.DataFrame
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        share = self.missing.copy()
+        for name in share.columns[2:]:
+            share[name] = [f"{value:.1%}" for value in share[name]]
+        parts = ["Sizes", self.sizes.to_string(index=False), "", "Missing", share.to_string(index=False)]
+        return "\n".join([*parts, *(["", "Notes"] if self.notes else []), *(f"- {note}" for note in self.notes)])
+
+
+def describe(sessions: SessionTable, *, condition: str | None = None) -> Description:
+    """Describe a table of sessions.
+
+    Parameters
+    ----------
+    sessions : SessionTable
+        As read.
+    condition : str, optional
+        Column of the treatment arm, to count by.
+
+    Returns
+    -------
+    Description
+        Prints as text; its tables are DataFrames.
+
+    Raises
+    ------
+    TableError
+        If ``condition`` is no column.
+    """
+    frame = sessions.frame
+    if condition is not None and condition not in frame.columns:
+        raise TableError(unknown("column", condition, frame.columns))
+    return Description(_sizes(sessions), _missing(sessions, condition), (*_notes(sessions, condition), *sessions.messages))
+
+
+def _sizes(sessions: SessionTable) -> pd.DataFrame:
+    frame, roles = sessions.frame, sessions.roles
+    patient = roles["patient"]
+    rows = [_size("rows per patient", frame.groupby(patient).size())]
+    for role in UNITS_ABOVE:
+        if role in roles:
+            known = frame[frame[roles[role]] != ""]
+            rows.append(_size(f"patients per {role}", known.groupby(roles[role])[patient].nunique()))
+    return pd.DataFrame(rows)
+
+
+def _size(what: str, counts: pd.Series) -> dict[str, object]:
+    if counts.empty:
+        return {"what": what, "units": 0, "least": np.nan, "median": np.nan, "most": np.nan, "with one": 0}
+    return {
+        "what": what,
+        "units": len(counts),
+        "least": int(counts.min()),
+        "median": float(counts.median()),
+        "most": int(counts.max()),
+        "with one": int((counts == 1).sum()),
+    }
+
+
+def _missing(sessions: SessionTable, condition: str | None) -> pd.DataFrame:
+    frame, patient = sessions.frame, sessions.roles["patient"]
+    rows = []
+    for name, unit in sessions.units.items():
+        values = frame if unit == "session" else frame.groupby(patient, sort=False).first().reset_index()
+        absent = values[name].isna()
+        row: dict[str, object] = {"variable": name, "unit": unit, "missing": absent.mean()}
+        if condition is not None:
+            arms = values[condition].astype("str").fillna("(no arm)")
+            row |= {f"{arm}": absent[arms == arm].mean() for arm in sorted(set(arms))}
+        rows.append(row)
+    return pd.DataFrame(rows, columns=None if rows else ["variable", "unit", "missing"])
+
+
+def _notes(sessions: SessionTable, condition: str | None) -> list[str]:
+    frame, roles = sessions.frame, sessions.roles
+    notes = []
+    for role in UNITS_ABOVE:
+        changing = changing_patients(frame, roles, role)
+        if changing:
+            shown = [f"{patient!r} ({', '.join(units)})" for patient, units in changing.items()]
+            notes.append(f"{count_of(len(changing), 'patient')} change {role}: {first_few(shown)}.")
+    for role in ID_ROLES[1:]:
+        if role not in roles:
+            continue
+        absent = frame[roles[role]] == ""
+        if condition is None:
+            if absent.any():
+                notes.append(f"{count_of(int(absent.sum()), 'row')} have no {role}.")
+            continue
+        by_arm = absent.groupby(frame[condition].astype("str")).mean()
+        inside, outside = list(by_arm.index[by_arm < 1]), list(by_arm.index[by_arm == 1])
+        if inside and outside:
+            notes.append(
+                f"{role} exists in {first_few(inside)} only: rows of {first_few(outside)} have none (partial nesting)."
+            )
+        for arm, share in by_arm.items():
+            if 0 < share < 1:
+                notes.append(f"{share:.1%} of the rows of {arm} have no {role}.")
+    return notes

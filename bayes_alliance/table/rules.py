@@ -1,0 +1,153 @@
+"""What rows must satisfy before they are a session table. Every rule reports; none stops the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, Literal
+
+import pandas as pd
+
+from bayes_alliance._messages import count_of, first_few, nearest, quote, unknown
+from bayes_alliance.names import ID_ROLES, ROLES
+
+if TYPE_CHECKING:
+    import pandera.pandas as pa
+
+type Transfers = Literal["ask", "transferred", "reused"]
+
+UNITS_ABOVE: Final = ("therapist", "group", "site")
+
+
+def check_roles(roles: Mapping[str, str], columns: list[str]) -> list[str]:
+    """Report unknown roles, columns that are not there, a column with two roles, a missing patient role."""
+    problems = [unknown("role", role, ROLES) for role in roles if role not in ROLES]
+    for role, column in roles.items():
+        if column not in columns:
+            guess = nearest(column, columns)
+            hint = f" Did you mean {guess!r}?" if guess else ""
+            problems.append(f"No column {column!r} to play {role!r}. Columns seen: {quote(columns)}.{hint}")
+    given = list(roles.values())
+    for column in dict.fromkeys(given):
+        if given.count(column) > 1:
+            playing = quote(role for role, name in roles.items() if name == column)
+            problems.append(f"Column {column!r} plays {playing}; a column plays one role.")
+    if "patient" not in roles:
+        guess = nearest("patient", columns)
+        hint = f" Did you mean {guess!r}?" if guess else ""
+        problems.append(f"No column plays 'patient'. Columns seen: {quote(columns)}.{hint}")
+    return problems
+
+
+def session_schema(roles: Mapping[str, str]) -> pa.DataFrameSchema:
+    """Return the column checks of the role columns: patients named, session numbers whole and not negative."""
+    import pandera.pandas as pa
+
+    columns = {
+        roles["patient"]: pa.Column(
+            checks=pa.Check(lambda ids: ids != "", error="has no identifier"), name=roles["patient"]
+        )
+    }
+    if "session" in roles:
+        columns[roles["session"]] = pa.Column(
+            float,
+            [
+                pa.Check(lambda s: s >= 0, error="is negative"),
+                pa.Check(lambda s: s % 1 == 0, error="is not a whole number"),
+            ],
+            nullable=False,
+        )
+    return pa.DataFrameSchema(columns)
+
+
+def check_columns(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[str]:
+    """Report every cell of a role column that breaks its rule, as one sentence per column and rule."""
+    import pandera.pandas as pa
+
+    try:
+        session_schema(roles).validate(frame, lazy=True)
+    except pa.errors.SchemaErrors as error:
+        cases = error.failure_cases
+    else:
+        return []
+    problems = []
+    for (column, check), found in cases.groupby(["column", "check"], sort=False):
+        what = "is missing" if "null" in str(check) else str(check)
+        role = next(role for role, name in roles.items() if name == column)
+        cells = [f"row {int(i) + 1}" + ("" if case == "" or case != case else f" ({case})") for i, case in _cases(found)]
+        allowed = "whole numbers from 0" if role == "session" else "any text, in every row"
+        problems.append(
+            f"{role} column {column!r} {what} in {count_of(len(cells), 'row')}: {first_few(cells)}. Allowed: {allowed}."
+        )
+    return problems
+
+
+def _cases(found: pd.DataFrame) -> list[tuple[int, object]]:
+    return [(int(i), case) for i, case in zip(found["index"], found["failure_case"], strict=True)]
+
+
+def check_repeats(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[str]:
+    """Report patients with two rows for one session, or two rows at all where no column plays ``session``."""
+    keys = [roles["patient"], *([roles["session"]] if "session" in roles else [])]
+    repeated = frame[frame.duplicated(keys, keep="first")]
+    if repeated.empty:
+        return []
+    if len(keys) == 1:
+        shown = [repr(patient) for patient in dict.fromkeys(repeated[keys[0]])]
+        return [
+            f"No column plays 'session' and {count_of(len(shown), 'patient')} have several rows: {first_few(shown)}. "
+            f"Name the session column in roles, or keep one row per patient."
+        ]
+    pairs = [f"patient {row[0]!r} session {row[1]:g}" for row in repeated[keys].itertuples(index=False)]
+    return [
+        f"{keys[1]!r} repeats within patient in {count_of(len(pairs), 'row')}: {first_few(pairs)}. Keep one row per "
+        f"patient and session; put raters in columns."
+    ]
+
+
+def check_transfers(frame: pd.DataFrame, roles: Mapping[str, str], transfers: Transfers) -> list[str]:
+    """Report patients seen under two therapists (groups, sites), unless it was said what that means."""
+    if transfers == "transferred":
+        return []
+    problems = []
+    for role in UNITS_ABOVE:
+        changing = changing_patients(frame, roles, role)
+        if changing and not (transfers == "reused" and role == "therapist"):
+            shown = [f"{patient!r} ({', '.join(units)})" for patient, units in changing.items()]
+            problems.append(
+                f"{count_of(len(changing), 'patient')} with more than one {role}: {first_few(shown)}. Say what it "
+                f"means: transfers='transferred' (one person who changed {role}; the factors are crossed), "
+                f"transfers='reused' (the ids are used again by each therapist; therapist and id together name the "
+                f"person), or correct the ids."
+            )
+    return problems
+
+
+def changing_patients(frame: pd.DataFrame, roles: Mapping[str, str], role: str) -> dict[str, list[str]]:
+    """Return the patients with more than one unit of a role, and those units; rows without an id do not count."""
+    if role not in roles:
+        return {}
+    pairs = frame.loc[frame[roles[role]] != "", [roles["patient"], roles[role]]].drop_duplicates()
+    changing = pairs[pairs.duplicated(roles["patient"], keep=False)]
+    return {
+        str(patient): sorted(map(str, units)) for patient, units in changing.groupby(roles["patient"])[roles[role]]
+    }
+
+
+def find_lookalikes(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[str]:
+    """Describe identifiers that differ only in blanks, letter case or leading zeros. They stay apart."""
+    notes = []
+    for role in ID_ROLES:
+        if role not in roles:
+            continue
+        by_form: dict[str, list[str]] = {}
+        for value in sorted(set(frame[roles[role]]) - {""}):
+            form = value.strip().casefold()
+            form = form[:-2] if form.endswith(".0") and form[:-2].isdigit() else form
+            by_form.setdefault(form.lstrip("0") or "0", []).append(value)
+        alike = [quote(values) for values in by_form.values() if len(values) > 1]
+        if alike:
+            notes.append(
+                f"{role} ids that differ only in blanks, case or leading zeros: {first_few(alike)}. They are kept apart "
+                f"as different {role}s; correct the table if they are the same."
+            )
+    return notes
