@@ -1,0 +1,68 @@
+"""What variance shares need of the rows: mean cross-products of group-level covariates, per stratum."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from bayes_alliance.design.design import EquationDesign
+from bayes_alliance.design.groups import nests_in
+from bayes_alliance.names import SIGMA_COEF, effect_dim, factor_key, second_dim
+
+
+def variance_moments(equation: EquationDesign, session: float | None = None) -> xr.Dataset:
+    """Return, per stratum of rows, the mean of z z' of each factor and the share of each residual SD.
+
+    The variance of a factor in a stratum is then the sum over effects of the mean of z z' times their covariance.
+
+    Parameters
+    ----------
+    equation : EquationDesign
+        The rows.
+    session : float, optional
+        Session number at which variances are stated beside their average over rows; None takes the earliest one.
+
+    Returns
+    -------
+    Dataset
+        ``zz_<factor>[stratum, <factor>_effect, <factor>_effect_2]``, ``sigma_share[stratum, sigma_coef]`` and
+        ``above_<factor>[factor]`` (1 where a factor nests this one); strata are ``rows`` or ``session = 0``, by arm
+        where a factor or a residual SD belongs to some arms only.
+    """
+    strata = _strata(equation, session)
+    coords: dict[str, list[str]] = {"stratum": list(strata), "factor": [group.factor for group in equation.groups]}
+    data: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
+    for group in equation.groups:
+        dim = effect_dim(group.factor)
+        labels = [f"{equation.outcome}, {effect}" for effect in group.effects]
+        coords |= {dim: labels, second_dim(dim): labels}
+        products = [group.values[rows].T @ group.values[rows] / max(rows.sum(), 1) for rows in strata.values()]
+        data[f"zz_{factor_key(group.factor)}"] = (("stratum", dim, second_dim(dim)), np.array(products))
+        above = [float(other is not group and nests_in(group, other)) for other in equation.groups]
+        data[f"above_{factor_key(group.factor)}"] = (("factor",), np.array(above))
+    if equation.family == "gaussian":
+        coords[SIGMA_COEF] = list(equation.sigma_coef)
+        codes = range(len(equation.sigma_coef))
+        shares = [[(equation.sigma_code[rows] == code).mean() for code in codes] for rows in strata.values()]
+        data["sigma_share"] = (("stratum", SIGMA_COEF), np.array(shares, dtype=float))
+    return xr.Dataset(data, coords=coords, attrs={"family": equation.family, "outcome": equation.outcome})
+
+
+def _strata(equation: EquationDesign, session: float | None) -> dict[str, np.ndarray]:
+    every = np.ones(len(equation.y), dtype=bool)
+    wholes = {"rows": every}
+    slopes = any(np.ptp(g.values[g.inside, i]) > 0 for g in equation.groups for i in range(len(g.effects)))
+    if slopes and not np.isnan(equation.session).all():
+        at = float(np.nanmin(equation.session)) if session is None else session
+        if (equation.session == at).any():
+            wholes[f"session = {at:g}"] = equation.session == at
+    partial = any(not group.inside.all() for group in equation.groups)
+    if equation.arms is None or not (partial or len(equation.sigma_coef) > 1):
+        return wholes
+    arms = equation.arms
+    by_arm = {}
+    for name, rows in wholes.items():
+        for i, level in enumerate(arms.levels):
+            if (rows & (arms.code == i)).any():
+                by_arm[f"{name}, {level}"] = rows & (arms.code == i)
+    return by_arm

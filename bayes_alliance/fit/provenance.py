@@ -1,0 +1,45 @@
+"""Where a fit comes from: everything needed to ask the same question again, and nothing about who asked."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+
+from bayes_alliance.design.design import Design
+from bayes_alliance.fit.settings import SamplerSettings
+from bayes_alliance.spec.toml import write_model
+
+PACKAGES = (
+    "bayes-alliance", "pymc", "pytensor", "nutpie", "numba", "arviz-stats", "arviz-base", "numpy", "scipy", "pandas", "xarray"
+)  # fmt: skip
+
+type Plain = str | int | float | bool | None | list[Plain] | dict[str, Plain]
+
+
+def record_provenance(
+    design: Design, settings: SamplerSettings, engine: str, seed: int, seconds: Mapping[str, float]
+) -> dict[str, Plain]:
+    """Return the record of a fit as plain data: no host, user or path names, no rows."""
+    priors: list[Plain] = [
+        {"parameter": p.parameter, "distribution": str(p.distribution), "source": p.source, "reason": p.reason}
+        for p in design.equation.priors.table()
+    ]
+    return {
+        "spec": write_model(design.spec),
+        "columns": dict(design.columns),
+        "reference": dict(design.reference),
+        "priors": priors,
+        "rows_read": design.rows_read,
+        "rows_used": len(design.equation.y),
+        "rows_left_out": dict(design.ledger),
+        "messages": list(design.messages),
+        "fingerprint": design.fingerprint,
+        "engine": engine,
+        "settings": dict(settings.as_dict()),
+        "seed": seed,
+        "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        "packages": {name: version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+    }

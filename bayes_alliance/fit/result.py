@@ -1,0 +1,149 @@
+"""The Fit: a frozen record of what was asked, on which rows, and the posterior that came out."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from html import escape
+from pathlib import Path
+from typing import Final
+
+import xarray as xr
+
+from bayes_alliance.design.design import Design, make_design
+from bayes_alliance.errors import FitError
+from bayes_alliance.fit.checks import CheckResult, verdict
+from bayes_alliance.fit.provenance import Plain
+from bayes_alliance.fit.store import read_artefact, write_artefact
+from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.spec.toml import parse_model
+from bayes_alliance.table.sessions import SessionTable
+
+TREE: Final = "posterior.nc"
+RECORD: Final = "fit.json"
+ROW_GROUPS: Final = ("observed_data", "constant_data")
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A fitted model as a value.
+
+    ``data`` is a DataTree with ArviZ's groups: ``posterior``, ``sample_stats``, ``observed_data``,
+    ``constant_data`` and ``variance`` (what variance shares need of the rows). ``spec`` is the model as resolved for
+    the study. ``design`` is None after loading, until ``with_rows``. ``checks`` say whether the chains mixed.
+    """
+
+    spec: ModelSpec
+    data: xr.DataTree
+    provenance: Mapping[str, Plain]
+    checks: tuple[CheckResult, ...]
+    design: Design | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Return whether every check of the sampling passed."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def verdict(self) -> str:
+        """Return one line that says whether the chains can be trusted."""
+        return verdict(self.checks)
+
+    @property
+    def messages(self) -> tuple[str, ...]:
+        """Return what was left out, joined, renamed or worth knowing about the rows."""
+        stored = self.provenance["messages"]
+        return tuple(str(message) for message in stored) if isinstance(stored, list) else ()
+
+    def __repr__(self) -> str:
+        posterior = self.data["posterior"]
+        size = f"{posterior.sizes['chain']} chains of {posterior.sizes['draw']:,} draws"
+        return f"{self.verdict}\nFit of {self.spec.title!r}: {self.provenance['rows_used']:,} rows, {size}."
+
+    def _repr_html_(self) -> str:
+        colour = "#1b7837" if self.passed else "#b2182b"
+        first, _, rest = repr(self).partition("\n")
+        return f'<div><b style="color:{colour}">{escape(first)}</b><br>{escape(rest)}</div>'
+
+    def save(self, path: str | Path, *, include_rows: bool = False) -> Path:
+        """Write the fit to a folder that ``load_fit`` reads.
+
+        Parameters
+        ----------
+        path : str or Path
+            Folder; made if it is not there.
+        include_rows : bool
+            Whether the rows of the study go along. Without them the file still names levels (patients, therapists)
+            by the ids of the table, in the coords of their effects.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        FitError
+            If the folder cannot be written.
+        """
+        folder = Path(path)
+        tree = self.data if include_rows else self.data.filter(lambda node: node.name not in ROW_GROUPS)
+        record = {
+            "provenance": dict(self.provenance),
+            "checks": [[c.name, c.passed, c.sentence, c.remedy] for c in self.checks],
+        }
+        write_artefact(folder, {TREE: _tree_bytes(tree), RECORD: json.dumps(record, indent=1).encode()})
+        return folder
+
+    def with_rows(self, sessions: SessionTable) -> Fit:
+        """Return the fit with its design made again from the rows it was fitted to.
+
+        Raises
+        ------
+        FitError
+            If these are other rows.
+        """
+        columns, reference = self.provenance["columns"], self.provenance["reference"]
+        assert isinstance(columns, dict) and isinstance(reference, dict)  # written by record_provenance
+        design = make_design(
+            self.spec,
+            sessions,
+            columns={name: str(column) for name, column in columns.items()},
+            reference={name: str(level) for name, level in reference.items()},
+        )
+        if design.fingerprint != self.provenance["fingerprint"]:
+            raise FitError("These are not the rows the model was fitted to: their fingerprints differ.")
+        return replace(self, design=design)
+
+
+def load_fit(path: str | Path) -> Fit:
+    """Read a fit from the folder ``Fit.save`` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder.
+
+    Returns
+    -------
+    Fit
+        Without its design; ``with_rows`` brings it back.
+
+    Raises
+    ------
+    FitError
+        If a file is missing, damaged or changed.
+    """
+    files = read_artefact(Path(path))
+    record = json.loads(files[RECORD])
+    tree = xr.load_datatree(io.BytesIO(files[TREE]), engine="h5netcdf")
+    checks = tuple(CheckResult(*check) for check in record["checks"])
+    return Fit(parse_model(record["provenance"]["spec"]), tree, record["provenance"], checks)
+
+
+def _tree_bytes(tree: xr.DataTree) -> bytes:
+    """Serialise in memory: a full disk then never meets a half-open file."""
+    content = tree.to_netcdf(engine="h5netcdf")
+    return bytes(content) if content is not None else b""

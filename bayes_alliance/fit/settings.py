@@ -1,0 +1,52 @@
+"""How to sample: one frozen record in place of a dozen keyword arguments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from bayes_alliance._messages import quote
+from bayes_alliance.errors import FitError
+
+type Engine = Literal["auto", "nuts"]
+ENGINES: tuple[Engine, ...] = ("auto", "nuts")
+
+type Progress = Literal["auto", "off"]
+
+
+@dataclass(frozen=True)
+class SamplerSettings:
+    """Settings of the nuts engine.
+
+    ``draws`` and ``tune`` count per chain; ``cores`` is how many chains run at once (None: as many as the machine
+    has) and does not change the draws; ``progress`` shows the compile step and a bar in terminals and notebooks.
+    """
+
+    draws: int = 1000
+    tune: int = 1000
+    chains: int = 4
+    cores: int | None = None
+    target_accept: float = 0.8
+    max_treedepth: int = 10
+    progress: Progress = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse values no sampler can use."""
+        problems = []
+        for name in ("draws", "tune", "chains", "cores", "max_treedepth"):
+            value = getattr(self, name)
+            least = 2 if name == "draws" else 1
+            if value is None and name == "cores":
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                problems.append(f"{name} must be a whole number of {least} or more; it is {value!r}.")
+        if not 0 < self.target_accept < 1:
+            problems.append(f"target_accept must lie between 0 and 1; it is {self.target_accept!r}.")
+        if self.progress not in ("auto", "off"):
+            problems.append(f"progress must be one of {quote(('auto', 'off'))}; it is {self.progress!r}.")
+        if problems:
+            raise FitError(problems)
+
+    def as_dict(self) -> dict[str, int | float | str | None]:
+        """Return the settings as plain data."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -1,0 +1,1 @@
+"""Reading a Fit: summaries, variance shares. Fits are never changed."""

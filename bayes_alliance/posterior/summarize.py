@@ -1,0 +1,108 @@
+"""One row per named quantity: mean, SD, interval, R-hat, ESS."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import arviz_stats as azs
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayes_alliance.errors import FitError
+from bayes_alliance.fit.checks import diagnose_draws, entry_name
+from bayes_alliance.fit.result import Fit
+from bayes_alliance.posterior.variance import variance_shares
+
+type IntervalKind = Literal["eti", "hdi"]
+
+
+def summarize(
+    fit: Fit,
+    *,
+    ci_prob: float = 0.95,
+    ci_kind: IntervalKind = "eti",
+    session: float | None = None,
+    group_effects: bool = False,
+) -> pd.DataFrame:
+    """Summarize a fit: coefficients, SDs, correlations, residual SDs, variance shares and ICCs.
+
+    Parameters
+    ----------
+    fit : Fit
+        Not changed.
+    ci_prob : float
+        Probability of the interval, between 0 and 1.
+    ci_kind : {"eti", "hdi"}
+        Equal-tailed or highest-density interval; both are named in the columns.
+    session : float, optional
+        Session number at which variance shares are stated beside their average over rows.
+    group_effects : bool
+        Whether every patient's, therapist's … effects are listed too.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``name, mean, sd, eti95_lb, eti95_ub, r_hat, ess_bulk, ess_tail``; coefficients and SDs in units of
+        the outcome (log-odds for 0/1 outcomes) per unit of the predictor, shares and ICCs between 0 and 1.
+
+    Raises
+    ------
+    FitError
+        If ``ci_prob`` or ``ci_kind`` is not allowed.
+    """
+    if not 0 < ci_prob < 1:
+        raise FitError(f"ci_prob must lie between 0 and 1; it is {ci_prob!r}.")
+    if ci_kind not in ("eti", "hdi"):
+        raise FitError(f"ci_kind must be 'eti' or 'hdi'; it is {ci_kind!r}.")
+    posterior = fit.data["posterior"].to_dataset()
+    parts = [public_draws(posterior, group_effects=group_effects)]
+    if fit.data["variance"].sizes.get("factor"):
+        parts.append(variance_shares(fit, session=session))
+    rows = [row for part in parts for row in _rows(part, ci_prob, ci_kind)]
+    return pd.DataFrame(rows)
+
+
+def public_draws(posterior: xr.Dataset, *, group_effects: bool = False) -> xr.Dataset:
+    """Return the variables a reader asks for: b, SDs, correlations, sigma and, on request, group effects."""
+    starts = ("sd_", "cor_", *(("u_",) if group_effects else ()))
+    helpers = ("_unit", "_block")
+    names = [
+        name
+        for name in map(str, posterior.data_vars)
+        if name in ("b", "sigma") or (name.startswith(starts) and not name.endswith(helpers) and posterior[name].dims[2:])
+    ]
+    return posterior[[n for n in names if not n.endswith(tuple(f"_{f}" for f in ("normal", "student_t")))]]
+
+
+def _rows(draws: xr.Dataset, ci_prob: float, ci_kind: IntervalKind) -> list[dict[str, str | float]]:
+    rows = []
+    width = f"{ci_kind}{100 * ci_prob:g}"
+    mixing = diagnose_draws(draws)
+    for variable in map(str, draws.data_vars):
+        array = draws[variable].transpose("chain", "draw", ...)
+        for index in np.ndindex(array.shape[2:]):
+            values = array.values[(slice(None), slice(None), *index)]
+            if np.ptp(values) == 0 or (variable.startswith("cor_") and not index[0] < index[1]):
+                continue
+            low, high = interval(values, ci_prob, ci_kind)
+            row: dict[str, str | float] = {
+                "name": entry_name(variable, array[0, 0], index),
+                "mean": float(values.mean()),
+                "sd": float(values.std(ddof=1)),
+                f"{width}_lb": low,
+                f"{width}_ub": high,
+            }
+            for column, values_of in mixing.items():
+                row[column] = float(values_of[variable].values[index])
+            rows.append(row)
+    return rows
+
+
+def interval(values: np.ndarray, prob: float, kind: IntervalKind) -> tuple[float, float]:
+    """Return the bounds of an interval over all draws."""
+    if kind == "eti":
+        low, high = np.quantile(values, [(1 - prob) / 2, (1 + prob) / 2])
+    else:
+        low, high = azs.hdi(values.ravel(), prob=prob)
+    return float(low), float(high)
