@@ -1,1 +1,121 @@
-"""x"""
+"""bayes_alliance: Bayesian modeling of psychotherapy process.
+
+Read a table of sessions, load a model, fit it, summarize it::
+
+    import bayes_alliance as ba
+
+    sessions = ba.read_sessions("sessions.csv", roles={"patient": "pid", "session": "week"})
+    fit = ba.fit_model(ba.load_model("growth/treatment"), sessions, columns={...}, reference={...}, seed=1)
+    ba.summarize(fit)
+
+Names are loaded on first use, so that importing the package is quick and has no side effects.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from bayes_alliance.build.model import build_model
+    from bayes_alliance.design.design import Design, make_design
+    from bayes_alliance.errors import (
+        AllianceError,
+        AllianceWarning,
+        DesignError,
+        FitError,
+        SpecError,
+        TableError,
+    )
+    from bayes_alliance.fit.fit import fit_model
+    from bayes_alliance.fit.result import Fit, load_fit
+    from bayes_alliance.fit.settings import SamplerSettings
+    from bayes_alliance.plot.effects import plot_effects
+    from bayes_alliance.plot.trajectories import plot_trajectories
+    from bayes_alliance.posterior.predict import predict_trajectories
+    from bayes_alliance.posterior.summarize import summarize
+    from bayes_alliance.posterior.variance import variance_shares
+    from bayes_alliance.spec.model import ModelSpec, PriorSpec
+    from bayes_alliance.spec.registry import list_models, load_model
+    from bayes_alliance.spec.toml import parse_model, write_model
+    from bayes_alliance.table.describe import describe
+    from bayes_alliance.table.select import select_rows
+    from bayes_alliance.table.sessions import SessionTable, read_sessions
+
+_WHERE: Final = {
+    "AllianceError": "errors",
+    "AllianceWarning": "errors",
+    "Design": "design.design",
+    "DesignError": "errors",
+    "Fit": "fit.result",
+    "FitError": "errors",
+    "ModelSpec": "spec.model",
+    "PriorSpec": "spec.model",
+    "SamplerSettings": "fit.settings",
+    "SessionTable": "table.sessions",
+    "SpecError": "errors",
+    "TableError": "errors",
+    "build_model": "build.model",
+    "describe": "table.describe",
+    "fit_model": "fit.fit",
+    "list_models": "spec.registry",
+    "load_fit": "fit.result",
+    "load_model": "spec.registry",
+    "make_design": "design.design",
+    "parse_model": "spec.toml",
+    "plot_effects": "plot.effects",
+    "plot_trajectories": "plot.trajectories",
+    "predict_trajectories": "posterior.predict",
+    "read_sessions": "table.sessions",
+    "select_rows": "table.select",
+    "summarize": "posterior.summarize",
+    "variance_shares": "posterior.variance",
+    "write_model": "spec.toml",
+}
+
+__version__: Final = "0.1.0"
+
+__all__ = [
+    "AllianceError",
+    "AllianceWarning",
+    "Design",
+    "DesignError",
+    "Fit",
+    "FitError",
+    "ModelSpec",
+    "PriorSpec",
+    "SamplerSettings",
+    "SessionTable",
+    "SpecError",
+    "TableError",
+    "build_model",
+    "describe",
+    "fit_model",
+    "list_models",
+    "load_fit",
+    "load_model",
+    "make_design",
+    "parse_model",
+    "plot_effects",
+    "plot_trajectories",
+    "predict_trajectories",
+    "read_sessions",
+    "select_rows",
+    "summarize",
+    "variance_shares",
+    "write_model",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name on first use."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'bayes_alliance' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"bayes_alliance.{_WHERE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return [*__all__, "__version__"]

@@ -47,7 +47,8 @@ def check_predictors(coef: Columns) -> list[str]:
     for position, others in dependent:
         names = quote(coef.labels[usable[i]] for i in others)
         problems.append(
-            f"Predictor {coef.labels[usable[position]]!r} is determined by {names} (perfect collinearity). Leave one out."
+            f"Predictor {coef.labels[usable[position]]!r} is determined by {names} (perfect "
+            f"collinearity). Leave one out."
         )
     return problems
 
@@ -88,12 +89,13 @@ def notes_on_groups(groups: Sequence[GroupDesign]) -> list[str]:
         if single:
             slope = " and say nothing about slopes" if len(group.effects) > 1 else ""
             notes.append(
-                f"{count_of(single, f'level')} of {group.factor} ({single / len(group.levels):.0%}) have one row: they "
+                f"{count_of(single, 'level')} of {group.factor} ({single / len(group.levels):.0%}) have one row: they "
                 f"are kept{slope}."
             )
         if len(group.levels) < 10 and group.factor != "patient":
             notes.append(
-                f"{group.factor} has {count_of(len(group.levels), 'level')}: with fewer than ten, its SD leans on its prior."
+                f"{group.factor} has {count_of(len(group.levels), 'level')}: with fewer than ten, its SD leans on its "
+                f"prior."
             )
         for other in groups:
             if other is not group and nests_in(other, group):
@@ -104,8 +106,8 @@ def notes_on_groups(groups: Sequence[GroupDesign]) -> list[str]:
                 alone = int((inner == 1).sum())
                 if alone:
                     notes.append(
-                        f"{count_of(alone, 'level')} of {group.factor} hold one {other.factor} only; there the two effects "
-                        f"cannot be told apart."
+                        f"{count_of(alone, 'level')} of {group.factor} hold one {other.factor} only; there the two "
+                        f"effects cannot be told apart."
                     )
     return notes
 
@@ -122,8 +124,8 @@ def notes_on_separation(label: str, outcome: np.ndarray, coef: Columns) -> list[
         on = outcome[coef.values[:, i] == 1]
         if apart or (indicator and len(on) and np.ptp(on) == 0):
             notes.append(
-                f"Separation: {name!r} predicts {label!r} without error in some or all rows. Its coefficient rests on the "
-                f"prior; try others."
+                f"Separation: {name!r} predicts {label!r} without error in some or all rows. Its coefficient rests on "
+                f"the prior; try others."
             )
     return notes
 

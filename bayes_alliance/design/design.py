@@ -147,10 +147,9 @@ def make_design(
     if problems:
         raise DesignError(problems, count_of(len(rows), "row"))
     stated = _statements(resolved, priors, problems)
+    resolved = resolved.model_copy(update={"prior": tuple(prior for prior, _ in stated)})
     made, ledger = _make_equation(resolved, rows, variables, columns, stated, dropped, problems, messages)
-    return Design(
-        resolved, made, columns, reference, len(rows), ledger, tuple(messages), _fingerprint(made, sessions)
-    )
+    return Design(resolved, made, columns, reference, len(rows), ledger, tuple(messages), _fingerprint(made, sessions))
 
 
 def _still_named(columns: Mapping[str, str], spec: ModelSpec, resolved: ModelSpec) -> dict[str, str]:
@@ -160,9 +159,7 @@ def _still_named(columns: Mapping[str, str], spec: ModelSpec, resolved: ModelSpe
     return {name: column for name, column in columns.items() if name not in gone}
 
 
-def _statements(
-    spec: ModelSpec, priors: PriorStatements, problems: list[str]
-) -> list[tuple[PriorSpec, Source]]:
+def _statements(spec: ModelSpec, priors: PriorStatements, problems: list[str]) -> list[tuple[PriorSpec, Source]]:
     """Return the model's and the call's statements, parsed once so that a misspelt one is reported here."""
     if isinstance(priors, Mapping):
         stated = [PriorSpec(on=on, dist=dist, reason="Stated in the call.") for on, dist in priors.items()]
@@ -275,8 +272,8 @@ def _sigma(equation: EquationSpec, variables: Mapping[str, Variable], problems: 
     variable = variables[equation.sigma]
     if variable.levels is None:
         problems.append(
-            f"sigma = {equation.sigma!r}: column {variable.label!r} is a number; residual SDs differ by the levels of a "
-            f"factor. State reference={{{equation.sigma!r}: ...}} to read it as one."
+            f"sigma = {equation.sigma!r}: column {variable.label!r} is a number; residual SDs differ by the levels of "
+            f"a factor. State reference={{{equation.sigma!r}: ...}} to read it as one."
         )
     return variable
 

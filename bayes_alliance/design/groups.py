@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -196,7 +196,7 @@ def _reliability(
     frame = pd.DataFrame({"level": group.code, "y": residual})[group.inside]
     if finer is not None:
         frame = frame.assign(finer=finer.code[group.inside])
-        frame = frame.groupby(["level", "finer"], as_index=False).y.mean()
+        frame = frame.groupby(["level", "finer"])[["y"]].mean().reset_index()
     stats = frame.groupby("level").y.agg(["mean", "size", "var"])
     degrees = (stats["size"] - 1).sum()
     noise = float((stats["var"].fillna(0) * (stats["size"] - 1)).sum() / degrees) if degrees else residual_variance

@@ -24,7 +24,9 @@ def resolve_optional(
             if spec.group(factor).optional and not _available(factor, sessions, columns)
         ]
         if lacking:
-            kept = Formula(formula.intercept, formula.terms, tuple(g for g in formula.groups if g.factor not in lacking))
+            kept = Formula(
+                formula.intercept, formula.terms, tuple(g for g in formula.groups if g.factor not in lacking)
+            )
             gone = [render_group(group) for group in formula.groups if group.factor in lacking]
             equations.append(equation.model_copy(update={"formula": write_formula(kept)}))
             messages.append(f"The study has no {', '.join(lacking)}; left out of the model: {', '.join(gone)}.")
@@ -44,10 +46,6 @@ def write_formula(formula: Formula) -> str:
 def _available(factor: str, sessions: SessionTable, columns: Mapping[str, str]) -> bool:
     """Return whether the study has the factor: a role counts where it was declared, whatever its columns are called."""
     return all(
-        part in sessions.roles
-        if part in ROLES
-        else part in columns or part in sessions.frame.columns
+        part in sessions.roles if part in ROLES else part in columns or part in sessions.frame.columns
         for part in factor.split(":")
     )
-
-

@@ -12,13 +12,12 @@ from bayes_alliance._messages import nearest, quote
 from bayes_alliance.design.groups import GroupDesign
 from bayes_alliance.design.terms import Columns
 from bayes_alliance.names import INTERCEPT, cor_name, sd_name
+from bayes_alliance.spec.defaults import DEFAULT_PRIORS, FEW_UNITS
 from bayes_alliance.spec.model import FamilyName, PriorScale, PriorSpec
-from bayes_alliance.spec.priors import Distribution, PriorTarget, parse_distribution
+from bayes_alliance.spec.priors import Distribution, PriorTarget
 
 type Support = Literal["real", "positive", "correlation"]
 type Source = Literal["default", "model", "call"]
-
-FEW_UNITS = ("therapist", "group", "site")
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class _Slot:
     parameter: str
     targets: tuple[PriorTarget, ...]
     support: Support
-    default: tuple[str, PriorScale, str]
+    default: PriorSpec
     predictor_sd: float
     shift: float = 0.0
 
@@ -100,10 +99,10 @@ def resolve_priors(
     that matches no parameter, or whose distribution cannot describe it, is a problem.
     """
     slots = {
-        "coef": [_coef_slot(outcome, family, coef, i, scales) for i in range(len(coef.labels))],
+        "coef": [_coef_slot(outcome, coef, i, scales) for i in range(len(coef.labels))],
         "sigma": [_sigma_slot(label) for label in sigma_coef] if family == "gaussian" else [],
     }
-    sd_slots = {g.factor: [_sd_slot(outcome, family, g, i) for i in range(len(g.effects))] for g in groups}
+    sd_slots = {g.factor: [_sd_slot(outcome, g, i) for i in range(len(g.effects))] for g in groups}
     cor_slots = {g.factor: [_cor_slot(g, b) for b in range(sum(len(x.members) > 1 for x in g.blocks))] for g in groups}
     everything = [*slots["coef"], *slots["sigma"]]
     everything += [slot for part in (sd_slots, cor_slots) for group in part.values() for slot in group]
@@ -121,54 +120,42 @@ def resolve_priors(
     )
 
 
-def _coef_slot(outcome: str, family: FamilyName, coef: Columns, i: int, scales: Scales) -> _Slot:
+def _coef_slot(outcome: str, coef: Columns, i: int, scales: Scales) -> _Slot:
     label, term = coef.labels[i], coef.terms[i]
     parameter = f"b[{outcome}, {label}]"
     if label == INTERCEPT:
-        reason = "The mean of the outcome at average predictors lies within a few SDs of the data's mean."
-        default = ("normal(0, 2.5)", "outcome_sd", reason)
+        default = DEFAULT_PRIORS["intercept"]
         return _Slot(parameter, (PriorTarget("intercept"),), "real", default, 1.0, scales.outcome_mean)
-    what = "log-odds" if family == "bernoulli" else "outcome SDs"
-    reason = f"A step of one predictor SD moves the outcome by more than 5 {what} only in 1 of 20 cases."
     targets = (PriorTarget("b", effect=label), PriorTarget("b", effect=term), PriorTarget("b"))
     spread = float(np.std(coef.values[:, i], ddof=1)) or 1.0
-    return _Slot(parameter, targets, "real", ("normal(0, 2.5)", "outcome_sd/predictor_sd", reason), spread)
+    return _Slot(parameter, targets, "real", DEFAULT_PRIORS["b"], spread)
 
 
-def _sd_slot(outcome: str, family: FamilyName, group: GroupDesign, i: int) -> _Slot:
+def _sd_slot(outcome: str, group: GroupDesign, i: int) -> _Slot:
+    """Make the slot of an SD; an intercept or 0/1 variable is a step of one, a slope is scaled by its SD."""
     label, term, factor = group.effects[i], group.terms[i], group.factor
     values = group.values[group.inside, i]
-    is_indicator = bool(np.isin(values, (0.0, 1.0)).all())
-    spread = 1.0 if is_indicator else float(np.std(values, ddof=1)) or 1.0
-    unit = "outcome SDs per predictor SD" if not is_indicator else "outcome SDs"
-    if family == "bernoulli":
-        unit = unit.replace("outcome SDs", "log-odds")
-    if factor in FEW_UNITS:
-        reason = f"Units such as {factor}s explain a few per cent of an outcome's variance in meta-analyses; in {unit}."
-        default: tuple[str, PriorScale, str] = ("half_student_t(3, 0.3)", "outcome_sd/predictor_sd", reason)
-    else:
-        reason = f"Differences between units of about the size of the whole spread are possible, larger ones rare; in {unit}."
-        default = ("half_student_t(3, 1)", "outcome_sd/predictor_sd", reason)
-    parameter = f"{sd_name(factor)}[{outcome}, {label}]"
-    targets = (
-        PriorTarget("sd", factor, label),
-        PriorTarget("sd", factor, term),
-        PriorTarget("sd", factor),
-    )
-    return _Slot(parameter, targets, "positive", default, spread)
+    steps = bool(np.isin(values, (0.0, 1.0)).all())
+    spread = 1.0 if steps else float(np.std(values, ddof=1)) or 1.0
+    targets = (PriorTarget("sd", factor, label), PriorTarget("sd", factor, term), PriorTarget("sd", factor))
+    default = DEFAULT_PRIORS["sd_few" if factor in FEW_UNITS else "sd"]
+    return _Slot(f"{sd_name(factor)}[{outcome}, {label}]", targets, "positive", default, spread)
 
 
 def _cor_slot(group: GroupDesign, block: int) -> _Slot:
-    suffix = f"[{block + 1}]" if block else ""
-    reason = "Correlations near -1 and 1 are unlikely; all others about equally so."
-    name = f"{cor_name(group.factor)}{suffix}"
-    return _Slot(name, (PriorTarget("cor", group.factor),), "correlation", ("lkj(2)", "none", reason), 1.0)
+    name = f"{cor_name(group.factor)}{f'[{block + 1}]' if block else ''}"
+    return _Slot(name, (PriorTarget("cor", group.factor),), "correlation", DEFAULT_PRIORS["cor"], 1.0)
 
 
 def _sigma_slot(label: str) -> _Slot:
-    reason = "The residual SD is of the size of the outcome's SD or smaller."
-    default: tuple[str, PriorScale, str] = ("half_student_t(3, 1)", "outcome_sd", reason)
-    return _Slot(f"sigma[{label}]", (PriorTarget("sigma"),), "positive", default, 1.0)
+    return _Slot(f"sigma[{label}]", (PriorTarget("sigma"),), "positive", DEFAULT_PRIORS["sigma"], 1.0)
+
+
+_DESCRIBED: dict[Support, str] = {
+    "real": "any number",
+    "positive": "a positive number",
+    "correlation": "a correlation matrix",
+}
 
 
 def _check_targets(
@@ -197,15 +184,16 @@ def _resolve(
 ) -> ResolvedPrior:
     matching = [(prior, source) for prior, source in stated if prior.target in slot.targets]
     if not matching:
-        text, scale, reason = slot.default
-        return ResolvedPrior(slot.parameter, _in_units(parse_distribution(text), scale, slot, scales), reason, "default")
+        stated_by_us = slot.default
+        numbers = _in_units(stated_by_us.distribution, stated_by_us.scale, slot, scales)
+        return ResolvedPrior(slot.parameter, numbers, stated_by_us.reason, "default")
     order = {"default": 0, "model": 1, "call": 2}
     best = max(range(len(matching)), key=lambda i: (matching[i][0].target.specificity, order[matching[i][1]], i))
     prior, source = matching[best]
     if prior.distribution.support != slot.support:
         problems.append(
             f"The prior {prior.dist!r} on {prior.on!r} cannot describe {slot.parameter}, which is "
-            f"{ {'real': 'any number', 'positive': 'a positive number', 'correlation': 'a correlation matrix'}[slot.support]}."
+            f"{_DESCRIBED[slot.support]}."
         )
     return ResolvedPrior(slot.parameter, _in_units(prior.distribution, prior.scale, slot, scales), prior.reason, source)
 
@@ -219,5 +207,3 @@ def _in_units(distribution: Distribution, scale: PriorScale, slot: _Slot, scales
             return distribution.scaled(scales.outcome_sd, slot.shift)
         case "outcome_sd/predictor_sd":
             return distribution.scaled(scales.outcome_sd / slot.predictor_sd, slot.shift)
-
-

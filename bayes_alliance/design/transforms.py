@@ -42,7 +42,7 @@ class Evaluator:
             case Operation(operator, left, right):
                 return self._arithmetic(operator, self.numbers(left), self.numbers(right), expression)
             case Call(function, _, _):
-                return getattr(self, f"_{function}")(expression)
+                return np.asarray(getattr(self, f"_{function}")(expression))
         raise TypeError(f"no value for {expression!r}")
 
     def _variable(self, name: str) -> np.ndarray:
@@ -78,7 +78,7 @@ class Evaluator:
                 f"{render(call)} is not defined in {self._where(bad, values)}. Allowed: values {allowed}; "
                 f"write log(x + 1), say, where 0 occurs."
             )
-        return function(np.where(bad, np.nan, values))
+        return np.asarray(function(np.where(bad, np.nan, values)))
 
     def _lag(self, call: Call) -> np.ndarray:
         """Return the same patient's value ``steps`` session numbers earlier; a gap is NaN."""
@@ -94,7 +94,7 @@ class Evaluator:
         inner, factor = self._centring(call)
         if isinstance(inner, Call) and inner.function == "lag":
             return self._lag(Call("lag", (Call("within", (inner.arguments[0], factor)), *inner.arguments[1:])))
-        return self.numbers(inner) - self._means(inner, factor)
+        return np.asarray(self.numbers(inner) - self._means(inner, factor))
 
     def _between(self, call: Call) -> np.ndarray:
         inner, factor = self._centring(call)

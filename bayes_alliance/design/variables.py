@@ -170,9 +170,7 @@ def _sorted_levels(levels: set[str]) -> list[str]:
     return sorted(levels, key=float) if len(levels) and numbers.notna().all() else sorted(levels)
 
 
-def prune_levels(
-    variable: Variable, keep: np.ndarray, problems: list[str], messages: list[str]
-) -> Variable:
+def prune_levels(variable: Variable, keep: np.ndarray, problems: list[str], messages: list[str]) -> Variable:
     """Return a factor without the levels that no used row has; a lost reference is a problem."""
     if variable.levels is None:
         return variable
@@ -189,9 +187,7 @@ def prune_levels(
     kept = [i for i in range(len(variable.levels)) if i in used]
     position = np.full(len(variable.levels), np.nan)
     position[kept] = np.arange(len(kept))
-    values = np.where(
-        np.isnan(variable.values), np.nan, position[np.nan_to_num(variable.values, nan=0).astype(int)]
-    )
+    values = np.where(np.isnan(variable.values), np.nan, position[np.nan_to_num(variable.values, nan=0).astype(int)])
     return Variable(variable.name, variable.label, values, tuple(variable.levels[i] for i in kept))
 
 
@@ -220,8 +216,9 @@ def _declared(
     per_patient, used = _reduce(call, long, name, problems)
     found = per_patient.reindex(np.unique(rows.patient))
     sessions = f"sessions {used.min():g} to {used.max():g}" if len(used) else "no session"
+    written = render(call, lambda n: column if n == base else n)
     messages.append(
-        f"{name} = {render(call, lambda n: column if n == base else n)}: {count_of(int(found.notna().sum()), 'patient')} "
+        f"{name} = {written}: {count_of(int(found.notna().sum()), 'patient')} "
         f"have it, from {sessions}; {count_of(int(found.isna().sum()), 'patient')} have none."
     )
     if not found.notna().any():
@@ -251,7 +248,9 @@ def _reduce(call: Call, long: pd.DataFrame, name: str, problems: list[str]) -> t
             if all(isinstance(end, float) or end in ("first", "last") for end in ends):
                 return _change(long, ends[0], ends[1])
             shown = first_few([render(end) for end in call.arguments[1:]])
-            problems.append(f"[variables] {name}: the ends of change() are first, last or a session number, not {shown}.")
+            problems.append(
+                f"[variables] {name}: the ends of change() are first, last or a session number, not {shown}."
+            )
     return pd.Series(dtype=float), np.array([])
 
 
@@ -268,7 +267,9 @@ def _change(long: pd.DataFrame, start: str | float, end: str | float) -> tuple[p
     sides = []
     for where in (start, end):
         if isinstance(where, str):
-            sides.append(getattr(long.groupby("patient"), "head" if where == "first" else "tail")(1).set_index("patient"))
+            sides.append(
+                getattr(long.groupby("patient"), "head" if where == "first" else "tail")(1).set_index("patient")
+            )
         else:
             sides.append(long[long.session == where].set_index("patient"))
     both = sides[0].join(sides[1], lsuffix="_start", rsuffix="_end", how="inner")

@@ -91,7 +91,9 @@ def flatten(values: xr.Dataset) -> dict[str, float]:
 
 def entry_name(variable: str, array: xr.DataArray, index: tuple[int, ...]) -> str:
     """Return the name of one entry of a variable by its coord labels."""
-    labels = [str(array[dim].values[i]) if dim in array.coords else str(i) for dim, i in zip(array.dims, index, strict=True)]
+    labels = [
+        str(array[dim].values[i]) if dim in array.coords else str(i) for dim, i in zip(array.dims, index, strict=True)
+    ]
     return f"{variable}[{' | '.join(labels)}]" if labels else variable
 
 
@@ -104,7 +106,10 @@ def _rhat(rhat: dict[str, float], chains: int) -> CheckResult:
         return CheckResult("r_hat", True, f"R-hat is at most {worst:.3f} (allowed {RHAT_MAX}).")
     shown = first_few([f"{n} ({v:.3f})" for n, v in sorted(bad.items(), key=lambda item: -item[1])])
     return CheckResult(
-        "r_hat", False, f"R-hat is above {RHAT_MAX} for {shown}.", "Sample longer (tune and draws), or simplify the model."
+        "r_hat",
+        False,
+        f"R-hat is above {RHAT_MAX} for {shown}.",
+        "Sample longer (tune and draws), or simplify the model.",
     )
 
 
@@ -135,7 +140,10 @@ def _tree_depth(stats: xr.Dataset) -> CheckResult:
     if share < 0.01:
         return CheckResult("tree_depth", True, f"{share:.1%} of draws reached the largest tree.")
     return CheckResult(
-        "tree_depth", False, f"{share:.1%} of draws reached the largest tree.", "Raise max_treedepth, or rescale predictors."
+        "tree_depth",
+        False,
+        f"{share:.1%} of draws reached the largest tree.",
+        "Raise max_treedepth, or rescale predictors.",
     )
 
 
@@ -146,5 +154,8 @@ def _bfmi(stats: xr.Dataset) -> CheckResult:
     if least >= BFMI_MIN:
         return CheckResult("e_bfmi", True, f"E-BFMI is at least {least:.2f} (needed {BFMI_MIN}).")
     return CheckResult(
-        "e_bfmi", False, f"E-BFMI is {least:.2f} in the worst chain (needed {BFMI_MIN}).", "Tune longer; look at the SDs near zero."
+        "e_bfmi",
+        False,
+        f"E-BFMI is {least:.2f} in the worst chain (needed {BFMI_MIN}).",
+        "Tune longer; look at the SDs near zero.",
     )

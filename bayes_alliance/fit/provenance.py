@@ -11,10 +11,20 @@ from bayes_alliance.fit.settings import SamplerSettings
 from bayes_alliance.spec.toml import write_model
 
 PACKAGES = (
-    "bayes-alliance", "pymc", "pytensor", "nutpie", "numba", "arviz-stats", "arviz-base", "numpy", "scipy", "pandas", "xarray"
-)  # fmt: skip
+    "bayes-alliance",
+    "pymc",
+    "pytensor",
+    "nutpie",
+    "numba",
+    "arviz-stats",
+    "arviz-base",
+    "numpy",
+    "scipy",
+    "pandas",
+    "xarray",
+)
 
-type Plain = str | int | float | bool | None | list[Plain] | dict[str, Plain]
+type Plain = str | int | float | bool | list[Plain] | dict[str, Plain] | None
 
 
 def record_provenance(

@@ -106,7 +106,8 @@ class Fit:
             If these are other rows.
         """
         columns, reference = self.provenance["columns"], self.provenance["reference"]
-        assert isinstance(columns, dict) and isinstance(reference, dict)  # written by record_provenance
+        assert isinstance(columns, dict)
+        assert isinstance(reference, dict)
         design = make_design(
             self.spec,
             sessions,

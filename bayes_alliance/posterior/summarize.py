@@ -70,7 +70,8 @@ def public_draws(posterior: xr.Dataset, *, group_effects: bool = False) -> xr.Da
     names = [
         name
         for name in map(str, posterior.data_vars)
-        if name in ("b", "sigma") or (name.startswith(starts) and not name.endswith(helpers) and posterior[name].dims[2:])
+        if name in ("b", "sigma")
+        or (name.startswith(starts) and not name.endswith(helpers) and posterior[name].dims[2:])
     ]
     return posterior[[n for n in names if not n.endswith(tuple(f"_{f}" for f in ("normal", "student_t")))]]
 

@@ -70,7 +70,7 @@ def _factor_variance(draws: xr.Dataset, moments: xr.Dataset, factor: str) -> xr.
     product = sd * sd.rename({dim: second})
     name = cor_name(factor)
     identity = xr.DataArray(np.eye(sd.sizes[dim]), dims=(dim, second))
-    covariance = product * (draws[name] if name in draws else identity)
+    covariance = product * (draws.get(name, identity))
     return (covariance * moments[f"zz_{factor_key(factor)}"]).sum((dim, second))
 
 

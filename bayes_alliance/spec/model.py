@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -182,7 +182,9 @@ def _name_problems(spec: ModelSpec) -> list[str]:
     used = {name for equation in spec.equation for name in equation.variables}
     for factor in spec.groups:
         if factor not in factors:
-            problems.append(f"[groups.{factor}] belongs to no group term. {unknown('grouping factor', factor, factors)}")
+            problems.append(
+                f"[groups.{factor}] belongs to no group term. {unknown('grouping factor', factor, factors)}"
+            )
     for name in spec.variables:
         if name in ROLES:
             problems.append(f"[variables] {name!r} is the name of a role; choose another.")
@@ -217,10 +219,10 @@ _VALID_KEYS: Mapping[str, Sequence[str]] = {
 }
 
 
-def _sentence(detail: Mapping[str, object] | object) -> str:
+def _sentence(detail: Mapping[str, Any]) -> str:
     """Turn one pydantic finding into our sentence."""
-    finding: dict[str, object] = dict(detail)  # type: ignore[call-overload]
-    location = [part for part in finding["loc"]]  # type: ignore[attr-defined]
+    finding = dict(detail)
+    location = list(finding["loc"])
     path = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
     table = str(location[0]) if len(location) > 1 else ""
     if finding["type"] == "extra_forbidden":
@@ -228,8 +230,6 @@ def _sentence(detail: Mapping[str, object] | object) -> str:
     if finding["type"] == "missing":
         return f"{path}: required key is missing."
     if finding["type"] == "literal_error":
-        allowed = finding["ctx"]["expected"]  # type: ignore[index]
+        allowed = finding["ctx"]["expected"]
         return f"{path}: {finding['input']!r} is not allowed. Valid: {allowed}."
     return f"{path}: {finding['msg']} (found {finding['input']!r})."
-
-

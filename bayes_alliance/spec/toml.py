@@ -44,7 +44,7 @@ def parse_model(text: str, *, where: str = "") -> ModelSpec:
 
 def write_model(spec: ModelSpec) -> str:
     """Write a model as TOML text, defaults left out."""
-    return tomli_w.dumps(spec.model_dump(mode="json", exclude_defaults=True))
+    return str(tomli_w.dumps(spec.model_dump(mode="json", exclude_defaults=True)))
 
 
 def read_model(path: Path) -> ModelSpec:

@@ -58,7 +58,9 @@ def describe(sessions: SessionTable, *, condition: str | None = None) -> Descrip
     frame = sessions.frame
     if condition is not None and condition not in frame.columns:
         raise TableError(unknown("column", condition, frame.columns))
-    return Description(_sizes(sessions), _missing(sessions, condition), (*_notes(sessions, condition), *sessions.messages))
+    return Description(
+        _sizes(sessions), _missing(sessions, condition), (*_notes(sessions, condition), *sessions.messages)
+    )
 
 
 def _sizes(sessions: SessionTable) -> pd.DataFrame:

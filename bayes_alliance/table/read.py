@@ -41,7 +41,9 @@ def read_frame(source: Source) -> pd.DataFrame:
     names = [str(name) for name in frame.columns]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise TableError(f"Columns share a name in {where}: {first_few(repeated)}. Give every column a name of its own.")
+        raise TableError(
+            f"Columns share a name in {where}: {first_few(repeated)}. Give every column a name of its own."
+        )
     if frame.empty:
         raise TableError(f"There are no rows in {where}.")
     frame.columns = pd.Index(names)
@@ -55,8 +57,6 @@ def _read_file(path: Path) -> pd.DataFrame:
     try:
         if suffix in (".csv", ".tsv", ".txt", ".dat"):
             separator = {".csv": _csv_separator(path), ".tsv": "\t"}.get(suffix, r"\s+")
-            header = pd.read_csv(path, sep=separator, dtype=str, nrows=0, header=None, encoding="utf-8-sig")
-            del header
             return _read_csv(path, separator)
         if suffix == ".parquet":
             return pd.read_parquet(path)
@@ -134,8 +134,6 @@ def type_column(name: str, column: pd.Series, codes: Collection[str | float], pr
     numbers_in = pd.to_numeric(cells.where(~missing), errors="coerce")
     odd = ~missing & numbers_in.isna()
     if not odd.any():
-        if isinstance(column.dtype, pd.StringDtype) or column.map(type).eq(str).any():
-            return _finite(name, numbers_in.astype("float64"), problems)
         return _finite(name, numbers_in.astype("float64"), problems)
     if cells[odd].str.match(_COMMA).all():
         problems.append(
@@ -173,7 +171,8 @@ def _finite(name: str, values: pd.Series, problems: list[str]) -> pd.Series:
     infinite = np.isinf(values)
     if infinite.any():
         problems.append(
-            f"Column {name!r} is infinite in {_rows(values.astype('str'), infinite)}. Allowed: finite numbers or missing."
+            f"Column {name!r} is infinite in {_rows(values.astype('str'), infinite)}. Allowed: finite numbers "
+            f"or missing."
         )
     return values
 

@@ -73,7 +73,9 @@ def check_columns(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[str]:
     for (column, check), found in cases.groupby(["column", "check"], sort=False):
         what = "is missing" if "null" in str(check) else str(check)
         role = next(role for role, name in roles.items() if name == column)
-        cells = [f"row {int(i) + 1}" + ("" if case == "" or case != case else f" ({case})") for i, case in _cases(found)]
+        cells = [
+            f"row {int(i) + 1}" + ("" if case == "" or case != case else f" ({case})") for i, case in _cases(found)
+        ]
         allowed = "whole numbers from 0" if role == "session" else "any text, in every row"
         problems.append(
             f"{role} column {column!r} {what} in {count_of(len(cells), 'row')}: {first_few(cells)}. Allowed: {allowed}."
@@ -128,9 +130,7 @@ def changing_patients(frame: pd.DataFrame, roles: Mapping[str, str], role: str) 
         return {}
     pairs = frame.loc[frame[roles[role]] != "", [roles["patient"], roles[role]]].drop_duplicates()
     changing = pairs[pairs.duplicated(roles["patient"], keep=False)]
-    return {
-        str(patient): sorted(map(str, units)) for patient, units in changing.groupby(roles["patient"])[roles[role]]
-    }
+    return {str(patient): sorted(map(str, units)) for patient, units in changing.groupby(roles["patient"])[roles[role]]}
 
 
 def find_lookalikes(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[str]:
@@ -147,7 +147,7 @@ def find_lookalikes(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[str]:
         alike = [quote(values) for values in by_form.values() if len(values) > 1]
         if alike:
             notes.append(
-                f"{role} ids that differ only in blanks, case or leading zeros: {first_few(alike)}. They are kept apart "
-                f"as different {role}s; correct the table if they are the same."
+                f"{role} ids that differ only in blanks, case or leading zeros: {first_few(alike)}. They are kept "
+                f"apart as different {role}s; correct the table if they are the same."
             )
     return notes

@@ -215,7 +215,9 @@ def _sort(frame: pd.DataFrame, roles: Mapping[str, str], messages: list[str]) ->
     if not ordered.index.equals(frame.index) and "session" in roles:
         steps = frame.groupby(roles["patient"], sort=False)[roles["session"]].diff().dropna()
         if (steps < 0).any():
-            messages.append(f"{count_of(int((steps < 0).sum()), 'row')} stood before an earlier session; rows are sorted.")
+            messages.append(
+                f"{count_of(int((steps < 0).sum()), 'row')} stood before an earlier session; rows are sorted."
+            )
     return ordered.reset_index(drop=True)
 
 

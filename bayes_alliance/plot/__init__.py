@@ -1,0 +1,1 @@
+"""Pictures: matplotlib figures, returned and never shown."""

@@ -1,0 +1,66 @@
+"""Fitted trajectories by condition, with the observed means they should pass near."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from bayes_alliance.fit.result import Fit
+from bayes_alliance.plot.style import COLOURS, MARKERS, make_figure
+from bayes_alliance.posterior.predict import observed_means, predict_trajectories
+
+
+def plot_trajectories(fit: Fit, *, ci_prob: float = 0.95) -> Figure:
+    """Draw the expected outcome along session for each condition.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a growth model, with its rows.
+    ci_prob : float
+        Probability of the equal-tailed band.
+
+    Returns
+    -------
+    Figure
+        Lines and bands: posterior mean and interval of the expected outcome. Points: observed means, larger where
+        more rows stand behind them.
+
+    Raises
+    ------
+    FitError
+        If the fit has no rows or the model no trajectory.
+    """
+    draws = predict_trajectories(fit)
+    assert fit.design is not None  # predict_trajectories raised otherwise
+    equation = fit.design.equation
+    observed = observed_means(equation)
+    figure, axes = make_figure(3.8)
+    tails = [(1 - ci_prob) / 2, (1 + ci_prob) / 2]
+    for i, arm in enumerate(draws["arm"].values):
+        colour = COLOURS[i % len(COLOURS)]
+        values = draws.sel(arm=arm)
+        low, high = values.quantile(tails, dim=("chain", "draw")).values
+        x = values["session"].values
+        axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+        label = "fitted" if arm == "all" else str(arm)
+        axes.plot(x, values.mean(("chain", "draw")), color=colour, linewidth=2, label=label)
+        sizes = 8 + 40 * observed.count[i] / max(observed.count.max(), 1)
+        marker = MARKERS[i % len(MARKERS)]
+        axes.scatter(
+            observed.session,
+            observed.mean[i],
+            s=sizes,
+            color=colour,
+            marker=marker,
+            edgecolor="white",
+            linewidth=0.6,
+            zorder=3,
+        )
+    axes.set_xlabel(equation.variables["session"].label)
+    axes.set_ylabel(f"{equation.outcome} (expected)")
+    axes.legend(frameon=False, title=equation.arms.label if equation.arms and len(draws["arm"]) > 1 else None)
+    axes.set_title(
+        f"Lines: posterior mean with {ci_prob:.0%} equal-tailed band. Points: observed means.", fontsize=9, loc="left"
+    )
+    axes.margins(x=0.02)
+    return figure

@@ -1,0 +1,152 @@
+"""Predictions averaged over the rows of a study: the fitted trajectory of each condition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from bayes_alliance.design.design import EquationDesign
+from bayes_alliance.design.rows import Rows
+from bayes_alliance.design.terms import code_terms
+from bayes_alliance.design.transforms import Evaluator
+from bayes_alliance.design.variables import Variable
+from bayes_alliance.errors import FitError
+from bayes_alliance.fit.result import Fit
+from bayes_alliance.spec.formula import Call, Term, names_in, render_term
+
+SESSION = "session"
+ROWWISE = ("log", "sqrt")
+"""Calls whose value in a row depends on that row alone."""
+
+
+@dataclass(frozen=True, eq=False)
+class ObservedMeans:
+    """Observed mean outcome and number of rows per arm and session, shape (arm, session)."""
+
+    session: np.ndarray
+    mean: np.ndarray
+    count: np.ndarray
+
+
+def has_trajectories(fit: Fit) -> bool:
+    """Return whether the model is a Gaussian one of sessions whose predictors can be moved along session."""
+    if fit.design is None:
+        return False
+    equation = fit.design.equation
+    return equation.family == "gaussian" and SESSION in equation.spec.variables and _movable(equation)
+
+
+def predict_trajectories(fit: Fit, *, points: int = 50) -> xr.DataArray:
+    """Return the expected outcome along session for each condition, every draw kept.
+
+    Every row's session and condition are set to the point's, all else stays as observed, group effects are at
+    their mean of 0, and the rows are averaged.
+
+    Parameters
+    ----------
+    fit : Fit
+        With its rows.
+    points : int
+        Number of session values between the first and last observed one.
+
+    Returns
+    -------
+    DataArray over (chain, draw, arm, session)
+        Outcome units.
+
+    Raises
+    ------
+    FitError
+        If the fit has no rows or the model no trajectory.
+    """
+    if fit.design is None:
+        raise FitError("Trajectories need the rows; use fit.with_rows(sessions).")
+    if not has_trajectories(fit):
+        raise FitError("This model has no trajectory: it needs a gaussian outcome and session as a plain predictor.")
+    equation = fit.design.equation
+    grid = np.linspace(np.nanmin(equation.session), np.nanmax(equation.session), points)
+    levels = _arm_levels(equation)
+    means = np.array([[_mean_row(equation, s, arm) for s in grid] for arm in range(len(levels))])
+    x = xr.DataArray(means, dims=("arm", SESSION, "coef"), coords={"arm": list(levels), SESSION: grid})
+    draws: xr.DataArray = xr.dot(fit.data["posterior"].to_dataset()["b"], x, dim="coef")
+    return draws.transpose("chain", "draw", "arm", SESSION)
+
+
+def observed_means(equation: EquationDesign) -> ObservedMeans:
+    """Return what the trajectories should pass near."""
+    sessions = np.unique(equation.session)
+    arms = _arm_levels(equation)
+    code = equation.arms.code if equation.arms and len(arms) > 1 else np.zeros(len(equation.y), dtype=int)
+    mean = np.full((len(arms), len(sessions)), np.nan)
+    count = np.zeros((len(arms), len(sessions)), dtype=int)
+    for a in range(len(arms)):
+        for s, session in enumerate(sessions):
+            rows = (code == a) & (equation.session == session)
+            count[a, s] = rows.sum()
+            if rows.any():
+                mean[a, s] = equation.y[rows].mean()
+    return ObservedMeans(sessions, mean, count)
+
+
+def _arm_levels(equation: EquationDesign) -> tuple[str, ...]:
+    """Return the arms a trajectory is drawn for: the levels of a condition that is in the formula."""
+    variable = _arm_variable(equation)
+    return variable.levels if variable is not None and variable.levels else ("all",)
+
+
+def _arm_variable(equation: EquationDesign) -> Variable | None:
+    if equation.arms is None:
+        return None
+    found = [v for v in equation.variables.values() if v.label == equation.arms.label and v.levels]
+    return found[0] if found else None
+
+
+def _mean_row(equation: EquationDesign, session: float, arm: int) -> np.ndarray:
+    """Return the mean coded row with every row's session and condition set."""
+    moved = dict(equation.variables)
+    size = len(equation.y)
+    moved[SESSION] = Variable(SESSION, moved[SESSION].label, np.full(size, session))
+    variable = _arm_variable(equation)
+    if variable is not None:
+        moved[variable.name] = Variable(variable.name, variable.label, np.full(size, float(arm)), variable.levels)
+    formula = equation.spec.parsed
+    coded = code_terms(formula.intercept, formula.terms, _RowwiseEvaluator(equation, moved)).values
+    fixed = [i for i, term in enumerate(equation.coef.terms) if not _reads(equation, term, SESSION, variable)]
+    coded[:, fixed] = equation.coef.values[:, fixed]
+    return np.asarray(coded.mean(axis=0))
+
+
+class _RowwiseEvaluator(Evaluator):
+    """Evaluates over the rows used; calls that look at other rows are left to the observed columns."""
+
+    def __init__(self, equation: EquationDesign, variables: dict[str, Variable]) -> None:
+        rows = Rows(equation.spec.unit, None, equation.patient, equation.session, equation.row)  # type: ignore[arg-type]
+        super().__init__(rows, variables, lambda _: equation.patient, [])
+
+    def _lag(self, call: Call) -> np.ndarray:
+        return np.zeros(len(self.rows))
+
+    _within = _between = _lag
+
+
+def _movable(equation: EquationDesign) -> bool:
+    """Return whether no term multiplies session or condition with a call that looks at other rows."""
+    variable = _arm_variable(equation)
+    for term in equation.spec.parsed.terms:
+        calls = [part for part in term.parts if isinstance(part, Call) and part.function not in ROWWISE]
+        plain = [part for part in term.parts if part not in calls]
+        if calls and _term_reads(Term(tuple(plain)), SESSION, variable):
+            return False
+    return True
+
+
+def _reads(equation: EquationDesign, text: str, session: str, variable: Variable | None) -> bool:
+    terms = {render_term(term): term for term in equation.spec.parsed.terms}
+    return text in terms and _term_reads(terms[text], session, variable)
+
+
+def _term_reads(term: Term, session: str, variable: Variable | None) -> bool:
+    names = {name for part in term.parts for name in names_in(part)}
+    return session in names or (variable is not None and variable.name in names)

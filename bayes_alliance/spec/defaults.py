@@ -1,0 +1,58 @@
+"""The priors that hold unless a model or a call states others: claims with reasons, numbers come from the data."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from bayes_alliance.spec.model import PriorSpec
+
+type DefaultKind = Literal["intercept", "b", "sd", "sd_few", "cor", "sigma"]
+
+FEW_UNITS: Final = ("therapist", "group", "site")
+"""Grouping factors of which studies have few levels that explain little: their SDs get the tighter default."""
+
+DEFAULT_PRIORS: Final[dict[DefaultKind, PriorSpec]] = {
+    "intercept": PriorSpec(
+        on="intercept",
+        dist="normal(0, 2.5)",
+        scale="outcome_sd",
+        reason="At average predictors the outcome lies within a few SDs of its mean, which this prior counts from.",
+    ),
+    "b": PriorSpec(
+        on="b",
+        dist="normal(0, 2.5)",
+        scale="outcome_sd/predictor_sd",
+        reason="One SD of a predictor moves the outcome by more than 5 SDs (log-odds if 0/1) in 1 of 20 cases only.",
+    ),
+    "sd": PriorSpec(
+        on="sd FACTOR",
+        dist="half_student_t(3, 1)",
+        scale="outcome_sd/predictor_sd",
+        reason="Units may differ by about the outcome's whole SD (per SD of a slope's predictor), rarely by much more.",
+    ),
+    "sd_few": PriorSpec(
+        on="sd FACTOR",
+        dist="half_student_t(3, 0.3)",
+        scale="outcome_sd/predictor_sd",
+        reason="Therapists, groups and sites explain a few per cent of an outcome's variance in meta-analyses.",
+    ),
+    "cor": PriorSpec(
+        on="cor FACTOR",
+        dist="lkj(2)",
+        reason="Correlations near -1 and 1 are unlikely, all others about equally so.",
+    ),
+    "sigma": PriorSpec(
+        on="sigma",
+        dist="half_student_t(3, 1)",
+        scale="outcome_sd",
+        reason="The residual SD is about the outcome's SD or smaller.",
+    ),
+}
+
+
+def kinds_for(family: str, factors: tuple[str, ...]) -> list[tuple[DefaultKind, str]]:
+    """Return the defaults an equation uses and what each is on."""
+    kinds: list[tuple[DefaultKind, str]] = [("intercept", "intercept"), ("b", "every coefficient")]
+    kinds += [("sd_few" if factor in FEW_UNITS else "sd", f"sd {factor}") for factor in factors]
+    kinds += [("cor", "every correlation")]
+    return kinds if family == "bernoulli" else [*kinds, ("sigma", "sigma")]

@@ -1,0 +1,68 @@
+"""An equation for people: as a formula and as LaTeX."""
+
+from __future__ import annotations
+
+from bayes_alliance.spec.formula import Call, Expression, Name, Number, Operation, Term, Text
+from bayes_alliance.spec.model import EquationSpec
+
+
+def equation_text(equation: EquationSpec) -> str:
+    """Return the equation as statisticians write it: ``outcome ~ formula``."""
+    sigma = f", sigma ~ {equation.sigma}" if equation.sigma else ""
+    return f"{equation.outcome} ~ {equation.formula}{sigma}   ({equation.family}, one row per {equation.unit})"
+
+
+def equation_latex(equation: EquationSpec) -> str:
+    """Return the equation as LaTeX; row n lies in level j[n] of each grouping factor."""
+    formula = equation.parsed
+    terms = [r"\beta_0"] if formula.intercept else []
+    terms += [rf"\beta_{{{i}}}\,{_term(term)}" for i, term in enumerate(formula.terms, start=1)]
+    covariances = []
+    for group in formula.groups:
+        factor = _word(group.factor)
+        level = rf"{factor}[n]"
+        effects = [("0", "")] if group.intercept else []
+        effects += [(str(i), rf"\,{_term(term)}") for i, term in enumerate(group.terms, start=1)]
+        terms += [rf"u^{{{factor}}}_{{{i},{level}}}{value}" for i, value in effects]
+        kind = (
+            rf"\Sigma_{{{factor}}}"
+            if group.correlated and len(effects) > 1
+            else rf"\mathrm{{diag}}(\tau^2_{{{factor}}})"
+        )
+        vector = ", ".join(rf"u^{{{factor}}}_{{{i}}}" for i, _ in effects)
+        covariances.append(rf"({vector})^\top &\sim \mathrm{{N}}(0, {kind})")
+    outcome = rf"{_word(equation.outcome)}_n"
+    predictor = r"\eta_n" if equation.family == "bernoulli" else r"\mu_n"
+    spread = rf"\sigma_{{{_word(equation.sigma)}[n]}}" if equation.sigma else r"\sigma"
+    likelihood = {
+        "gaussian": rf"{outcome} &\sim \mathrm{{N}}(\mu_n, {spread}^2)",
+        "bernoulli": rf"{outcome} &\sim \mathrm{{Bernoulli}}(\mathrm{{logit}}^{{-1}}(\eta_n))",
+    }[equation.family]
+    lines = [likelihood, rf"{predictor} &= {' + '.join(terms)}", *covariances]
+    body = " \\\\\n  ".join(lines)
+    return f"\\begin{{aligned}}\n  {body}\n\\end{{aligned}}"
+
+
+def _term(term: Term) -> str:
+    return r" \cdot ".join(_expression(part, row=True) for part in term.parts)
+
+
+def _expression(expression: Expression, row: bool = False) -> str:
+    match expression:
+        case Name(name):
+            return f"{_word(name)}{'_n' if row else ''}"
+        case Number(value):
+            return f"{value:g}"
+        case Text(value):
+            return _word(value)
+        case Operation(operator, left, right):
+            sign = {"*": r"\cdot"}.get(operator, operator)
+            return f"{_expression(left, row)} {sign} {_expression(right, row)}"
+        case Call(function, arguments, _):
+            inside = ", ".join(_expression(argument, row and i == 0) for i, argument in enumerate(arguments))
+            name = {"log": r"\log", "sqrt": r"\sqrt"}.get(function, rf"\mathrm{{{function}}}")
+            return f"{name}{{{inside}}}" if function == "sqrt" else f"{name}({inside})"
+
+
+def _word(name: str) -> str:
+    return rf"\mathrm{{{name.replace('_', chr(92) + '_')}}}"
