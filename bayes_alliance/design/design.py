@@ -25,7 +25,7 @@ from bayes_alliance.design.transforms import Evaluator
 from bayes_alliance.design.variables import Variable, check_names, make_variable, prune_levels
 from bayes_alliance.errors import DesignError
 from bayes_alliance.names import INTERCEPT, coef_label, level_label
-from bayes_alliance.spec.formula import render_term
+from bayes_alliance.spec.expressions import render_term
 from bayes_alliance.spec.model import EquationSpec, FamilyName, ModelSpec, PriorSpec
 from bayes_alliance.table.sessions import SessionTable
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from scipy.stats import f as f_distribution
 
 from bayes_alliance._messages import count_of, first_few, quote
 from bayes_alliance.design.terms import Columns, code_terms
 from bayes_alliance.design.transforms import Evaluator
-from bayes_alliance.spec.formula import GroupTerm, render_group
+from bayes_alliance.spec.expressions import GroupTerm, render_group
 from bayes_alliance.spec.model import GroupSpec
 
 
@@ -19,7 +20,7 @@ from bayes_alliance.spec.model import GroupSpec
 class Block:
     """Group effects of one factor that share a covariance matrix; ``members`` index the factor's effects.
 
-    ``centred`` says how the nuts engine writes them, and ``reliability`` (0 to 1) why.
+    ``centred`` says how the nuts engine writes them, and ``reliability`` (0 to 1, a lower bound) why.
     """
 
     members: tuple[int, ...]
@@ -152,8 +153,10 @@ def choose_parametrization(
 ) -> tuple[GroupDesign, ...]:
     """Choose centred group effects where the data say much about each level, non-centred where they say little.
 
-    The share of the variance of the level means that is not noise (one-way method of moments, over the means of the
-    finest factor nested in this one) is the reliability; above one half the effects are centred.
+    The reliability is the share of the variance of the level means that is not noise (one-way analysis of variance
+    over the means of the finest factor nested in this one). Effects are centred where the lower bound of its 98 %
+    interval is above one half: with few levels an SD near zero then stays possible, and centred effects would make
+    a funnel of it.
 
     Parameters
     ----------
@@ -202,7 +205,10 @@ def _reliability(
     noise = float((stats["var"].fillna(0) * (stats["size"] - 1)).sum() / degrees) if degrees else residual_variance
     per_level = noise / stats["size"].mean()
     spread = float(stats["mean"].var()) if len(stats) > 1 else 0.0
-    return max(0.0, 1 - per_level / spread) if spread > 0 else 0.0
+    if spread <= 0 or per_level <= 0:
+        return 0.0
+    ratio = spread / per_level
+    return float(max(0.0, 1 - f_distribution.ppf(0.99, len(stats) - 1, max(degrees, 1)) / ratio))
 
 
 def _by_arm(rows: np.ndarray, arms: tuple[str, np.ndarray, tuple[str, ...]] | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bayes_alliance.names import ROLES
-from bayes_alliance.spec.formula import Formula, render_group, render_term
+from bayes_alliance.spec.expressions import Formula, render_group, render_term
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.table.sessions import SessionTable
 

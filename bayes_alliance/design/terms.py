@@ -10,7 +10,7 @@ import numpy as np
 from bayes_alliance.design.transforms import Evaluator
 from bayes_alliance.design.variables import Variable
 from bayes_alliance.names import INTERCEPT, level_label
-from bayes_alliance.spec.formula import Call, Name, Term, render, render_term
+from bayes_alliance.spec.expressions import Call, Name, Term, render, render_term
 
 
 @dataclass(frozen=True, eq=False)

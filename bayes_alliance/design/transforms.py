@@ -10,7 +10,7 @@ import pandas as pd
 from bayes_alliance._messages import count_of, first_few
 from bayes_alliance.design.rows import Rows
 from bayes_alliance.design.variables import Variable
-from bayes_alliance.spec.formula import Call, Expression, Name, Number, Operation, Text, render
+from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Operation, Text, render
 
 
 class Evaluator:

@@ -12,7 +12,7 @@ import pandas as pd
 from bayes_alliance._messages import count_of, first_few, nearest, quote, unknown
 from bayes_alliance.design.rows import Rows
 from bayes_alliance.names import ROLES
-from bayes_alliance.spec.formula import Call, Name, Number, render
+from bayes_alliance.spec.expressions import Call, Name, Number, render
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.table.sessions import SessionTable
 

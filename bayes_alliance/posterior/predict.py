@@ -14,7 +14,7 @@ from bayes_alliance.design.transforms import Evaluator
 from bayes_alliance.design.variables import Variable
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit
-from bayes_alliance.spec.formula import Call, Term, names_in, render_term
+from bayes_alliance.spec.expressions import Call, Term, names_in, render_term
 
 SESSION = "session"
 ROWWISE = ("log", "sqrt")

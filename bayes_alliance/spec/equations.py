@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bayes_alliance.spec.formula import Call, Expression, Name, Number, Operation, Term, Text
+from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Operation, Term, Text
 from bayes_alliance.spec.model import EquationSpec
 
 

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bayes_alliance._messages import unknown
 from bayes_alliance.errors import SpecError
 from bayes_alliance.names import ROLES
-from bayes_alliance.spec.formula import Call, Formula, Name, names_in, parse_call, parse_formula
+from bayes_alliance.spec.expressions import Call, Formula, Name, names_in
+from bayes_alliance.spec.formula import parse_call, parse_formula
 from bayes_alliance.spec.functions import VARIABLE_FUNCTIONS
 from bayes_alliance.spec.priors import Distribution, PriorTarget, parse_distribution, parse_target
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -146,17 +146,6 @@ def type_column(name: str, column: pd.Series, codes: Collection[str | float], pr
             f"missing={{{name!r}: [...]}} where they mean missing."
         )
     return column.astype("str").str.strip().mask(missing).astype("str")
-
-
-def missing_codes(
-    declared: Mapping[str, Sequence[str | float]] | None, columns: Collection[str], problems: list[str]
-) -> dict[str, tuple[str | float, ...]]:
-    """Return the missing codes of every column: the usual texts and what the user declared."""
-    extra = dict(declared or {})
-    for name in extra:
-        if name not in columns:
-            problems.append(f"missing= names {name!r}, which is no column.")
-    return {name: (*MISSING_CODES, *extra.get(name, ())) for name in columns}
 
 
 def _is_number(code: object) -> bool:

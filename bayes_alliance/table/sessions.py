@@ -15,7 +15,7 @@ from bayes_alliance._messages import count_of, first_few, quote, unknown
 from bayes_alliance.errors import AllianceWarning, TableError
 from bayes_alliance.names import ID_ROLES
 from bayes_alliance.table import rules
-from bayes_alliance.table.read import Source, id_text, missing_codes, read_frame, type_column
+from bayes_alliance.table.read import MISSING_CODES, Source, id_text, read_frame, type_column
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +105,7 @@ def read_sessions(
     for role, side in (("patient", patients), ("therapist", therapists), ("group", groups)):
         if side is not None:
             frame = _join(frame, side, role, roles, missing, problems, messages)
+    problems += [f"missing= names {name!r}, which is no column." for name in missing or {} if name not in frame.columns]
     problems += rules.check_columns(frame, roles)
     if not problems:
         problems += rules.check_repeats(frame, roles) if transfers != "reused" else []
@@ -138,15 +139,14 @@ def _type_frame(
     problems: list[str],
 ) -> pd.DataFrame:
     ids = [roles[role] for role in ID_ROLES if role in roles]
-    declared = {name: codes for name, codes in (missing or {}).items() if name in frame.columns}
-    codes = missing_codes(declared, list(frame.columns), problems)
+    declared = missing or {}
     typed = {}
     for name in frame.columns:
         if name in ids:
             text = id_text(frame[name])
             typed[name] = text.mask(text.isin([str(code) for code in declared.get(name, ())]), "")
         else:
-            typed[name] = type_column(name, frame[name], codes[name], problems)
+            typed[name] = type_column(name, frame[name], (*MISSING_CODES, *declared.get(name, ())), problems)
             if name == roles.get("session") and typed[name].dtype != np.float64 and not problems:
                 problems.append(f"session column {name!r} holds words. Allowed: whole numbers from 0.")
     result = pd.DataFrame(typed)

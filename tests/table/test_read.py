@@ -1,0 +1,127 @@
+"""Reading: identifiers stay text, cells become numbers or words, and files that cannot be read say why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayes_alliance as ba
+
+ROLES = {"patient": "pid", "session": "week"}
+
+
+def write(path: Path, text: str) -> Path:
+    """Write a file and return its path."""
+    path.write_text(text)
+    return path
+
+
+def test_ids_in_csv_stay_three_patients(tmp_path: Path) -> None:
+    """'01', '1' and 'NA' are three patients; look-alikes are named in a warning and kept apart."""
+    path = write(tmp_path / "s.csv", "pid,week,y\n01,1,3\n1,1,4\nNA,1,5\nNA,2,\n")
+    with pytest.warns(ba.AllianceWarning, match=r"patient ids that differ only in .*: '01', '1'\. They are kept apart"):
+        table = ba.read_sessions(path, ROLES)
+    assert sorted(set(table.ids("patient"))) == ["01", "1", "NA"]
+    assert np.isnan(table.frame["y"]).sum() == 1
+
+
+def test_ids_of_mixed_types_in_a_frame_stay_apart() -> None:
+    """The text '01' beside the number 1 are two patients."""
+    frame = pd.DataFrame({"pid": pd.Series(["01", 1], dtype=object), "week": [1, 1], "y": [1.0, 2.0]})
+    with pytest.warns(ba.AllianceWarning, match="'01', '1'"):
+        table = ba.read_sessions(frame, ROLES)
+    assert list(table.ids("patient")) == ["01", "1"]
+
+
+def test_whole_float_ids_lose_their_point() -> None:
+    """An id column that became float because of a gap reads as whole numbers, and the gap is a problem."""
+    with pytest.raises(ba.TableError, match=r"patient column 'pid' has no identifier in 1 row: row 2"):
+        ba.read_sessions(pd.DataFrame({"pid": [3.0, np.nan], "week": [1, 2], "y": [1.0, 2.0]}), ROLES)
+    table = ba.read_sessions(pd.DataFrame({"pid": [3.0, 4.0], "week": [1, 2], "y": [1.0, 2.0]}), ROLES)
+    assert list(table.ids("patient")) == ["3", "4"]
+
+
+def test_parquet_and_csv_give_the_same_table(tmp_path: Path, trial: pd.DataFrame) -> None:
+    """The two formats hold the same rows, roles and fingerprint."""
+    trial.to_parquet(tmp_path / "t.parquet")
+    trial.to_csv(tmp_path / "t.csv", index=False)
+    roles = {"patient": "pid", "therapist": "tid", "session": "week"}
+    one, two = (ba.read_sessions(tmp_path / name, roles) for name in ("t.parquet", "t.csv"))
+    assert one.fingerprint() == two.fingerprint()
+    assert len(one) == len(trial)
+
+
+def test_semicolons_are_read_where_the_header_has_them(tmp_path: Path) -> None:
+    """A spreadsheet's semicolon CSV is read; its decimal commas are refused by name."""
+    good = write(tmp_path / "a.csv", "pid;week;y\nA;1;3.5\nA;2;4\n")
+    assert list(ba.read_sessions(good, ROLES).frame["y"]) == [3.5, 4.0]
+    bad = write(tmp_path / "b.csv", "pid;week;y\nA;1;3,5\nA;2;4\n")
+    with pytest.raises(
+        ba.TableError, match=r"Column 'y' has decimal commas in 1 cell: row 1 \('3,5'\)\. Write decimal"
+    ):
+        ba.read_sessions(bad, ROLES)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "There are no rows in 's.csv'"),
+        ("pid,week,y\n", "There are no rows in 's.csv'"),
+        ("pid,week,week\nA,1,2\n", r"Columns share a name in 's.csv': week"),
+        ("pid,week,y\nA,1,3\nA,2,4\nA,3,high\n", r"Column 'y' has numbers beside text in 1 cell: row 3 \('high'\)"),
+        ("pid,week,y\nA,1,inf\nA,2,4\n", r"Column 'y' is infinite in 1 cell: row 1"),
+        ("pid,week,y\nA,x,3\nA,2,4\n", r"Column 'week' has numbers beside text in 1 cell: row 1 \('x'\)"),
+        (
+            "pid,week,y\nA,-1,3\n",
+            r"session column 'week' is negative in 1 row: row 1 \(-1.0\). Allowed: whole numbers from 0",
+        ),
+        ("pid,week,y\nA,1.5,3\n", r"session column 'week' is not a whole number in 1 row: row 1 \(1.5\)"),
+        ("pid,week,y\nA,,3\nA,2,1\n", r"session column 'week' is missing in 1 row: row 1"),
+        ("pid,week,y\n,1,3\nA,2,1\n", r"patient column 'pid' has no identifier in 1 row: row 1"),
+    ],
+)
+def test_bad_cells_are_named(tmp_path: Path, text: str, message: str) -> None:
+    """Each kind of bad cell is an error that names column and row."""
+    with pytest.raises(ba.TableError, match=message):
+        ba.read_sessions(write(tmp_path / "s.csv", text), ROLES)
+
+
+def test_missing_and_foreign_files(tmp_path: Path) -> None:
+    """A file that is not there, of another kind, or not text is refused."""
+    with pytest.raises(ba.TableError, match=r"No file at"):
+        ba.read_sessions(tmp_path / "no.csv", ROLES)
+    with pytest.raises(ba.TableError, match=r"of no kind that can be read. Allowed: .csv"):
+        ba.read_sessions(write(tmp_path / "s.xlsx", "x"), ROLES)
+    (tmp_path / "latin.csv").write_bytes("pid,week,y\nJos\xe9,1,2\n".encode("latin-1"))
+    with pytest.raises(ba.TableError, match=r"cannot be read: .* CSV must be UTF-8"):
+        ba.read_sessions(tmp_path / "latin.csv", ROLES)
+
+
+def test_declared_codes_are_missing() -> None:
+    """-9 and 'x' are missing where declared, and only there."""
+    frame = pd.DataFrame(
+        {"pid": ["A", "A", "B"], "week": [1, 2, 1], "y": [-9, 3, 4], "z": ["x", "1", "2"], "w": [-9, 1, 2]}
+    )
+    table = ba.read_sessions(frame, ROLES, missing={"y": [-9], "z": ["x"]})
+    assert np.isnan(table.frame["y"].iloc[0])
+    assert np.isnan(table.frame["z"].iloc[0])
+    assert table.frame["w"].iloc[0] == -9
+    with pytest.raises(ba.TableError, match="missing= names 'q', which is no column"):
+        ba.read_sessions(frame, ROLES, missing={"q": [1], "z": ["x"]})
+
+
+def test_dates_are_refused() -> None:
+    """A column of dates is no session number and no score."""
+    frame = pd.DataFrame({"pid": ["A"], "week": [1], "when": pd.to_datetime(["2020-01-01"])})
+    with pytest.raises(ba.TableError, match="Column 'when' holds dates"):
+        ba.read_sessions(frame, ROLES)
+    assert "when" not in ba.read_sessions(frame, ROLES, ignore=["when"]).frame
+
+
+def test_text_of_numbers_becomes_numbers() -> None:
+    """A text column in which every cell is a number is read as numbers."""
+    frame = pd.DataFrame({"pid": ["A", "B"], "week": ["1", "2"], "y": ["3", "4.5"]})
+    assert list(ba.read_sessions(frame, ROLES).frame["y"]) == [3.0, 4.5]

@@ -1,0 +1,164 @@
+"""The session table: roles, repeats, transfers, side tables, units, order."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import bayes_alliance as ba
+from tests.conftest import ROLES, make_trial
+
+
+def test_all_problems_come_at_once() -> None:
+    """Every problem of a table is in one error, numbered, with its rows."""
+    frame = pd.DataFrame({"pid": ["A", "A", "", "B"], "week": [1, -1, 2, 1.5], "y": ["1,5", "2,5", "", "2"]})
+    with pytest.raises(ba.TableError) as caught:
+        ba.read_sessions(frame, {"patient": "pid", "session": "week"})
+    text = str(caught.value)
+    assert text.startswith("4 problems in 4 rows.")
+    assert len(caught.value.problems) == 4
+    assert "decimal commas" in text
+    assert "has no identifier" in text
+    assert "is negative" in text
+    assert "not a whole number" in text
+
+
+@pytest.mark.parametrize(
+    ("roles", "message"),
+    [
+        ({"patent": "pid", "session": "week"}, r"Unknown role 'patent'.*Did you mean 'patient'\?"),
+        ({"patient": "PID", "session": "week"}, r"No column 'PID' to play 'patient'. .*Did you mean 'pid'\?"),
+        ({"session": "week"}, r"No column plays 'patient'. Columns seen"),
+        ({"patient": "pid", "therapist": "pid"}, r"Column 'pid' plays 'patient', 'therapist'; a column plays one role"),
+    ],
+)
+def test_roles_are_checked(trial: pd.DataFrame, roles: dict[str, str], message: str) -> None:
+    """A role that is unknown, missing, doubled or without a column is named with the nearest valid one."""
+    with pytest.raises(ba.TableError, match=message):
+        ba.read_sessions(trial, roles)
+
+
+def test_repeated_sessions_are_listed() -> None:
+    """Two rows of a patient in one session are an error that lists them."""
+    frame = pd.DataFrame({"pid": ["A", "A", "B"], "week": [4, 4, 4], "y": [1, 2, 3]})
+    with pytest.raises(
+        ba.TableError, match=r"'week' repeats within patient in 1 row: patient 'A' session 4\. Keep one"
+    ):
+        ba.read_sessions(frame, {"patient": "pid", "session": "week"})
+    with pytest.raises(ba.TableError, match=r"No column plays 'session' and 1 patient have several rows: 'A'"):
+        ba.read_sessions(frame, {"patient": "pid"})
+
+
+def two_therapists() -> pd.DataFrame:
+    """Return a patient id that occurs under two therapists."""
+    return pd.DataFrame(
+        {"pid": ["1", "1", "2", "2"], "tid": ["a", "b", "b", "b"], "week": [1, 2, 1, 2], "y": [1.0, 2.0, 3.0, 4.0]}
+    )
+
+
+def test_a_patient_under_two_therapists_is_asked_about() -> None:
+    """The error names the patient and the three things it may mean."""
+    roles = {"patient": "pid", "therapist": "tid", "session": "week"}
+    with pytest.raises(
+        ba.TableError, match=r"1 patient with more than one therapist: '1' \(a, b\).*transferred.*reused"
+    ):
+        ba.read_sessions(two_therapists(), roles)
+    moved = ba.read_sessions(two_therapists(), roles, transfers="transferred")
+    assert sorted(set(moved.ids("patient"))) == ["1", "2"]
+    again = ba.read_sessions(two_therapists(), roles, transfers="reused")
+    assert sorted(set(again.ids("patient"))) == ["a/1", "b/1", "b/2"]
+    assert "2 patient ids under 2 therapists name 3 persons" in " ".join(again.messages)
+    assert "1 patient change therapist: '1' (a, b)" in str(ba.describe(moved))
+
+
+def test_side_tables_are_joined_many_to_one() -> None:
+    """What is measured once per patient or therapist joins on the id; repeats and clashes are errors."""
+    roles = {"patient": "pid", "therapist": "tid", "session": "week"}
+    frame = two_therapists().assign(tid=["a", "a", "b", "b"])
+    people = pd.DataFrame({"pid": ["1", "2", "9"], "age": [30, 40, 50]})
+    staff = pd.DataFrame({"tid": ["a"], "skill": [3.5]})
+    table = ba.read_sessions(frame, roles, patients=people, therapists=staff)
+    assert list(table.frame["age"]) == [30, 30, 40, 40]
+    assert table.frame["skill"].isna().sum() == 2
+    assert "1 patient of the patients table have no session and are left out." in table.messages
+    assert "1 therapist of the sessions have no row in the therapists table." in table.messages
+    with pytest.raises(ba.TableError, match=r"patients table has more than one row for 1 patient: '1'"):
+        ba.read_sessions(frame, roles, patients=pd.DataFrame({"pid": ["1", "1"], "age": [1, 2]}))
+    with pytest.raises(ba.TableError, match=r"patients table repeats columns of the sessions: 'y'"):
+        ba.read_sessions(frame, roles, patients=pd.DataFrame({"pid": ["1"], "y": [1]}))
+    with pytest.raises(ba.TableError, match=r"patients table needs a column 'pid' to join on. Columns seen: 'id'"):
+        ba.read_sessions(frame, roles, patients=pd.DataFrame({"id": ["1"]}))
+    with pytest.raises(ba.TableError, match=r"groups table needs a column that plays 'group' in roles"):
+        ba.read_sessions(frame, roles, groups=pd.DataFrame({"gid": ["1"], "size": [4]}))
+
+
+def test_units_are_worked_out(sessions: ba.SessionTable) -> None:
+    """A column's unit is the widest one within which it never varies."""
+    assert sessions.units["score"] == "session"
+    assert sessions.units["pre"] == "patient"
+    assert sessions.units["competence"] == "therapist"
+
+
+def test_changing_the_frame_does_not_change_the_table(sessions: ba.SessionTable) -> None:
+    """The table is a value."""
+    before = sessions.fingerprint()
+    frame = sessions.frame
+    frame["score"] = 0.0
+    assert sessions.fingerprint() == before
+
+
+@settings(max_examples=20, deadline=None)
+@given(order=st.randoms(use_true_random=False))
+def test_permuting_rows_changes_nothing(order: object) -> None:
+    """The table is the same for any order of its source rows."""
+    trial = make_trial(patients=8)
+    places = list(range(len(trial)))
+    order.shuffle(places)  # type: ignore[attr-defined]
+    shuffled = ba.read_sessions(trial.iloc[places], ROLES)
+    assert shuffled.fingerprint() == ba.read_sessions(trial, ROLES).fingerprint()
+
+
+def test_unsorted_rows_are_counted(trial: pd.DataFrame) -> None:
+    """Rows that stood before an earlier session are sorted and counted."""
+    messages = ba.read_sessions(trial.iloc[::-1], ROLES).messages
+    assert any("stood before an earlier session; rows are sorted" in message for message in messages)
+
+
+def test_select_rows_counts_what_it_leaves_out(sessions: ba.SessionTable) -> None:
+    """Limits and levels keep the rows asked for and say how many went."""
+    kept = ba.select_rows(sessions, minimum={"session": 2}, maximum={"week": 5}, only={"arm": "MBCT"})
+    frame = kept.frame
+    assert frame["week"].between(2, 5).all()
+    assert set(frame["arm"]) == {"MBCT"}
+    gone = [message for message in kept.messages if "left out on request" in message]
+    assert len(gone) == 3
+    assert len(sessions) - len(kept) == sum(int(message.split()[0].replace(",", "")) for message in gone)
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"maximum": {"weak": 3}}, r"Unknown role or column 'weak'.*Did you mean 'week'\?"),
+        ({"minimum": {"arm": 3}}, r"Column 'arm' holds words"),
+        ({"only": {"arm": "CBT"}}, r"Unknown level of 'arm': 'CBT'. Valid: 'MBCT', 'TAU'"),
+        ({"minimum": {"session": 99}}, r"week below 99 leaves no row"),
+    ],
+)
+def test_select_rows_refuses(sessions: ba.SessionTable, limits: dict[str, dict[str, object]], message: str) -> None:
+    """Unknown names, limits on words, levels that do not occur and empty results are errors."""
+    with pytest.raises(ba.TableError, match=message):
+        ba.select_rows(sessions, **limits)  # type: ignore[arg-type]
+
+
+def test_description_says_what_a_statistician_asks(sessions: ba.SessionTable) -> None:
+    """Sizes, missing by arm, and the factor that exists in one arm only."""
+    described = ba.describe(sessions, condition="arm")
+    sizes = described.sizes.set_index("what")
+    assert sizes.loc["rows per patient", "units"] == 24
+    assert sizes.loc["rows per patient", "with one"] == 2
+    assert list(described.missing.columns) == ["variable", "unit", "missing", "MBCT", "TAU"]
+    assert "group exists in MBCT only: rows of TAU have none (partial nesting)." in described.notes
+    with pytest.raises(ba.TableError, match=r"Unknown column 'arms'.*Did you mean 'arm'"):
+        ba.describe(sessions, condition="arms")
