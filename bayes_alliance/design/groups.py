@@ -101,7 +101,7 @@ def check_ids(
     if group.missing == "none":
         messages.append(f"{count_of(int(lacking.sum()), 'row')} without {factor} carry no {factor} effect{by_arm}.")
         return np.where(lacking[:, None], 0.0, values)
-    gate = _empty_arm(ids, arms)
+    gate = _empty_arm(ids, lacking, arms)
     if gate:
         inside, empty, name = gate
         problems.append(
@@ -130,7 +130,7 @@ def make_group(
     full = np.zeros(len(ids), dtype=np.int64)
     full[inside] = code
     if len(levels) < 2:
-        seen = f"only {levels[0]!r}" if len(levels) else "none"
+        seen = f"only {str(levels[0])!r}" if len(levels) else "none"
         problems.append(f"Grouping factor {factor!r} has {seen} in the rows used; two levels or more are needed.")
     check_codes(factor, full, max(len(levels), 1))
     return GroupDesign(factor, tuple(map(str, levels)), full, coded.labels, coded.terms, values, inside, blocks)
@@ -220,13 +220,13 @@ def _by_arm(rows: np.ndarray, arms: tuple[str, np.ndarray, tuple[str, ...]] | No
 
 
 def _empty_arm(
-    ids: np.ndarray, arms: tuple[str, np.ndarray, tuple[str, ...]] | None
+    ids: np.ndarray, lacking: np.ndarray, arms: tuple[str, np.ndarray, tuple[str, ...]] | None
 ) -> tuple[list[str], list[str], str] | None:
-    """Return the arms with and without the factor, where some arm has none at all and another all."""
+    """Return the arms with and without the factor, where an arm that needs it has none at all."""
     if arms is None:
         return None
     name, position, levels = arms
     present = {level: (ids[position == i] != "").any() for i, level in enumerate(levels)}
     inside = [level for level, any_id in present.items() if any_id]
-    empty = [level for level, any_id in present.items() if not any_id]
+    empty = [level for i, level in enumerate(levels) if not present[level] and lacking[position == i].any()]
     return (inside, empty, name) if inside and empty else None

@@ -265,14 +265,13 @@ def _at(long: pd.DataFrame, where: str | float) -> tuple[pd.Series, np.ndarray]:
 def _change(long: pd.DataFrame, start: str | float, end: str | float) -> tuple[pd.Series, np.ndarray]:
     """Subtract the earlier from the later value; a patient whose two ends are one session has no change."""
     sides = []
-    for where in (start, end):
+    for where, suffix in ((start, "start"), (end, "end")):
         if isinstance(where, str):
-            sides.append(
-                getattr(long.groupby("patient"), "head" if where == "first" else "tail")(1).set_index("patient")
-            )
+            chosen = getattr(long.groupby("patient"), "head" if where == "first" else "tail")(1)
         else:
-            sides.append(long[long.session == where].set_index("patient"))
-    both = sides[0].join(sides[1], lsuffix="_start", rsuffix="_end", how="inner")
+            chosen = long[long.session == where]
+        sides.append(chosen.set_index("patient").add_suffix(f"_{suffix}"))
+    both = sides[0].join(sides[1], how="inner")
     both = both[both.session_end > both.session_start]
     used = np.concatenate([both.session_start, both.session_end])
     return both.value_end - both.value_start, used
