@@ -39,6 +39,7 @@ def make_trial(seed: int = 1, patients: int = 24) -> pd.DataFrame:
         sessions = [1] if i in (3, 8) else [s for s in range(1, 9) if rng.random() > 0.2]
         pre, cohesion = rng.normal(22, 4), rng.normal(4, 0.6)
         post = 0.5 * pre + rng.normal(0, 3)
+        dropout = float(rng.random() < 0.4)
         for s in sessions or [2]:
             mean = 20 - 0.8 * s + (-1 - 0.4 * s) * (arm == "MBCT") + start + slope * s + therapist_effect[therapist]
             rows.append(
@@ -54,7 +55,7 @@ def make_trial(seed: int = 1, patients: int = 24) -> pd.DataFrame:
                     "post": post,
                     "cohesion": cohesion,
                     "competence": 3.0 + 0.3 * therapist,
-                    "dropout": float(rng.random() < 0.4),
+                    "dropout": dropout,
                 }
             )
     return pd.DataFrame(rows)

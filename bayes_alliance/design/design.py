@@ -330,19 +330,23 @@ def _keep(
 
 
 def _arms(equation: EquationSpec, variables: Mapping[str, Variable], keep: np.ndarray) -> Arms | None:
-    """Return the condition: the factor of that name, else the first factor, else a 0/1 variable of a group term."""
+    """Return the condition: the factor of that name, else a 0/1 variable that gates a factor, else the first factor."""
     factors = [variable for variable in variables.values() if variable.levels]
     named = [variable for variable in factors if variable.name == "condition"]
-    if named or factors:
-        chosen = (named or factors)[0]
-        levels = chosen.levels or ()
-        return Arms(chosen.label, levels, np.nan_to_num(chosen.values[keep], nan=0).astype(np.int64))
+    gate = None if named else _gate(equation, variables, keep)
+    if gate is not None or not factors:
+        return gate
+    chosen = (named or factors)[0]
+    return Arms(chosen.label, chosen.levels or (), np.nan_to_num(chosen.values[keep], nan=0).astype(np.int64))
+
+
+def _gate(equation: EquationSpec, variables: Mapping[str, Variable], keep: np.ndarray) -> Arms | None:
+    """Return the two arms told apart by the only variable of a group term ``(0 + x | factor)``."""
     for group in equation.parsed.groups:
         names = [render_term(term) for term in group.terms]
         if not group.intercept and len(names) == 1 and names[0] in variables:
-            values = variables[names[0]].values[keep]
-            if np.isin(values, (0.0, 1.0)).all() and np.ptp(values) > 0:
-                label = variables[names[0]].label
+            values, label = variables[names[0]].values[keep], variables[names[0]].label
+            if variables[names[0]].levels is None and np.isin(values, (0.0, 1.0)).all() and np.ptp(values) > 0:
                 return Arms(label, (f"{label} = 0", f"{label} = 1"), values.astype(np.int64))
     return None
 

@@ -1,0 +1,110 @@
+"""What every registered model must do; a model is added by adding its file."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+import pymc as pm
+import pytest
+
+import bayes_alliance as ba
+from bayes_alliance.build.model import check_log_density
+from bayes_alliance.names import ROLES as ROLE_NAMES
+from bayes_alliance.spec.equations import equation_latex, equation_text
+from bayes_alliance.spec.registry import model_names, models_folder
+from tests.conftest import COLUMNS, ROLES
+
+NAMES = model_names()
+
+
+def table_for(name: str, trial: pd.DataFrame) -> tuple[ba.SessionTable, dict[str, str], dict[str, str]]:
+    """Return a tiny table, columns and reference for a model."""
+    spec = ba.load_model(name)
+    needed = set(spec.equation[0].variables) | {str(call.arguments[0].name) for call in spec.declared.values()}  # type: ignore[union-attr]
+    frame = trial[trial["arm"] == "MBCT"] if name == "outcome/group-process" else trial
+    if name == "outcome/group-process":
+        frame = frame.assign(alliance=frame.groupby("pid")["alliance"].transform("mean"))
+    columns = {variable: column for variable, column in COLUMNS.items() if variable in needed}
+    reference = {"condition": "TAU"} if "condition" in needed else {}
+    return ba.read_sessions(frame, ROLES), columns, reference
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def case(request: pytest.FixtureRequest, trial: pd.DataFrame) -> tuple[str, ba.Design, pm.Model]:
+    """Return every registered model built on a tiny unbalanced table."""
+    table, columns, reference = table_for(request.param, trial)
+    made = ba.make_design(ba.load_model(request.param), table, columns=columns, reference=reference)
+    return request.param, made, ba.build_model(made.spec, made)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_file_says_what_it_must(name: str) -> None:
+    """Title, a question a clinician can read, tags, and references that resolve."""
+    spec = ba.load_model(name)
+    bib = (models_folder() / "references.bib").read_text()
+    assert spec.question.endswith("?")
+    assert spec.tags
+    assert spec.references
+    for key in spec.references:
+        assert re.search(rf"@\w+\{{{re.escape(key)},", bib), key
+    assert all(prior.reason.endswith(".") for prior in spec.prior)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_equations_render(name: str) -> None:
+    """An equation has a text and balanced LaTeX that names the outcome and every grouping factor."""
+    (equation,) = ba.load_model(name).equation
+    latex = equation_latex(equation)
+    assert equation_text(equation).startswith(f"{equation.outcome} ~ ")
+    assert latex.count("{") == latex.count("}")
+    assert all(rf"\mathrm{{{factor}}}" in latex for factor in equation.factors)
+
+
+def test_names_are_the_fields_own() -> None:
+    """Grouping factors of registered models are roles."""
+    for name in NAMES:
+        assert set(ba.load_model(name).equation[0].factors) <= set(ROLE_NAMES)
+
+
+def test_log_density_is_finite(case: tuple[str, ba.Design, pm.Model]) -> None:
+    """The initial log-density is finite in a bounds-checked mode."""
+    assert np.isfinite(check_log_density(case[2]))
+
+
+def test_dims_are_present(case: tuple[str, ba.Design, pm.Model]) -> None:
+    """Every free variable but helpers of correlations has dims, and rows are named by the outcome."""
+    _, made, model = case
+    for variable in model.free_RVs:
+        if not variable.name.endswith("_unit"):
+            assert model.named_vars_to_dims[variable.name], variable.name
+    assert model.named_vars_to_dims[made.equation.outcome] == (f"obs_{made.equation.outcome}",)
+
+
+def test_prior_predictive_is_of_the_outcomes_order(case: tuple[str, ba.Design, pm.Model]) -> None:
+    """Prior predictive outcomes centre on the data and spread wider, but not a hundred times wider."""
+    _, made, model = case
+    with model:
+        drawn = pm.draw(model[made.equation.outcome], draws=200, random_seed=1, mode="FAST_COMPILE")
+    if made.equation.family == "bernoulli":
+        assert set(np.unique(drawn)) == {0, 1}
+        assert 0.2 < drawn.mean() < 0.8
+        return
+    spread = made.equation.y.std()
+    low, high = np.quantile(drawn, [0.25, 0.75])
+    assert spread < high - low < 100 * spread
+    assert abs(np.median(drawn) - made.equation.y.mean()) < 5 * spread
+
+
+def test_priors_have_reasons(case: tuple[str, ba.Design, pm.Model]) -> None:
+    """Every parameter has one prior, with a reason and a source."""
+    table = case[1].equation.priors.table()
+    assert len({prior.parameter for prior in table}) == len(table)
+    assert all(prior.reason and prior.source in ("default", "model", "call") for prior in table)
+
+
+def test_rows_add_up(case: tuple[str, ba.Design, pm.Model]) -> None:
+    """Rows read are rows used plus rows left out by reason."""
+    made = case[1]
+    assert made.rows_read == len(made.equation.y) + sum(made.ledger.values())

@@ -1,0 +1,119 @@
+"""Summaries and variance shares: against plain NumPy on the draws, and as identities."""
+
+from __future__ import annotations
+
+import arviz_stats as azs
+import numpy as np
+import pytest
+
+import bayes_alliance as ba
+from bayes_alliance.posterior.predict import has_trajectories, observed_means
+
+
+def test_columns_name_interval_and_probability(small_fit: ba.Fit) -> None:
+    """Columns say which interval and how wide; the default is the 95 % equal-tailed one."""
+    expected = ["name", "mean", "sd", "eti95_lb", "eti95_ub", "r_hat", "ess_bulk", "ess_tail"]
+    assert list(ba.summarize(small_fit).columns) == expected
+    assert list(ba.summarize(small_fit, ci_prob=0.9, ci_kind="hdi").columns)[3:5] == ["hdi90_lb", "hdi90_ub"]
+
+
+def test_numbers_are_those_of_the_draws(small_fit: ba.Fit) -> None:
+    """Mean, SD, quantiles and ESS of a coefficient are NumPy's and ArviZ's."""
+    row = ba.summarize(small_fit).set_index("name").loc["b[score, week]"]
+    draws = small_fit.data["posterior"].to_dataset()["b"].values[..., 1]
+    assert row["mean"] == pytest.approx(draws.mean())
+    assert row["sd"] == pytest.approx(draws.std(ddof=1))
+    assert [row["eti95_lb"], row["eti95_ub"]] == pytest.approx(np.quantile(draws, [0.025, 0.975]))
+    assert row["ess_bulk"] == pytest.approx(azs.ess(draws, method="bulk", chain_axis=0, draw_axis=1))
+
+
+def test_rows_come_in_reading_order(small_fit: ba.Fit) -> None:
+    """Coefficients first, then SDs, correlations, residual SD, shares, ICCs; each correlation once."""
+    names = list(ba.summarize(small_fit)["name"])
+    kinds = list(dict.fromkeys(name.split("[")[0].split("_")[0] for name in names))
+    assert kinds == ["b", "sd", "cor", "sigma", "share", "icc"] or kinds == [
+        "b",
+        "sd",
+        "cor",
+        "sigma",
+        "share",
+        "icc",
+        "share",
+    ]
+    assert sum(name.startswith("cor_patient") for name in names) == 1
+    assert not any(name.endswith("_unit") or "_centred" in name for name in names)
+    effects = ba.summarize(small_fit, group_effects=True)["name"]
+    assert sum(name.startswith("u_patient") for name in effects) == 48
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [({"ci_prob": 1.2}, "ci_prob must lie"), ({"ci_kind": "ci"}, "ci_kind must be 'eti' or 'hdi'")],
+)
+def test_intervals_are_checked(small_fit: ba.Fit, arguments: dict[str, object], message: str) -> None:
+    """A probability outside 0 to 1 and an unknown kind are refused."""
+    with pytest.raises(ba.FitError, match=message):
+        ba.summarize(small_fit, **arguments)  # type: ignore[arg-type]
+
+
+def test_shares_add_up(small_fit: ba.Fit) -> None:
+    """Shares of factors and residual add up to 1 in every draw; a nested factor's ICC holds those above it."""
+    shares = ba.variance_shares(small_fit)
+    total = shares["share_patient"] + shares["share_therapist"] + shares["share_residual"]
+    np.testing.assert_allclose(total.values, 1.0)
+    np.testing.assert_allclose(shares["icc_therapist"].values, shares["share_therapist"].values)
+    np.testing.assert_allclose(
+        shares["icc_patient"].values, (shares["share_patient"] + shares["share_therapist"]).values
+    )
+
+
+def test_shares_agree_with_a_loop_over_rows(small_fit: ba.Fit) -> None:
+    """The share averaged over rows is the mean row variance over the mean total variance."""
+    assert small_fit.design is not None
+    equation = small_fit.design.equation
+    posterior = small_fit.data["posterior"].to_dataset().isel(chain=0, draw=5)
+    variances = {}
+    for group in equation.groups:
+        sd = posterior[f"sd_{group.factor}"].values
+        cor = posterior[f"cor_{group.factor}"].values if f"cor_{group.factor}" in posterior else np.eye(len(sd))
+        covariance = cor * np.outer(sd, sd)
+        variances[group.factor] = np.mean([z @ covariance @ z for z in group.values])
+    total = sum(variances.values()) + float(posterior["sigma"].values[0]) ** 2
+    share = ba.variance_shares(small_fit)["share_patient"].sel(stratum="rows").isel(chain=0, draw=5)
+    assert float(share) == pytest.approx(variances["patient"] / total)
+
+
+def test_shares_at_another_session_need_rows(small_fit: ba.Fit, sessions: ba.SessionTable, tmp_path: object) -> None:
+    """The session is named in the stratum; without rows another session is refused."""
+    shares = ba.variance_shares(small_fit, session=4)
+    assert list(shares["stratum"].values) == ["rows", "session = 4"]
+    loaded = ba.load_fit(small_fit.save(f"{tmp_path}/f"))
+    assert list(ba.variance_shares(loaded)["stratum"].values) == ["rows", "session = 1"]
+    with pytest.raises(ba.FitError, match=r"need the rows; use fit\.with_rows"):
+        ba.variance_shares(loaded, session=4)
+    np.testing.assert_allclose(
+        ba.variance_shares(loaded.with_rows(sessions), session=4)["share_patient"], shares["share_patient"]
+    )
+
+
+def test_trajectories_are_the_linear_predictor(small_fit: ba.Fit) -> None:
+    """The expected outcome at a session and arm is intercept, slope and difference put together."""
+    assert has_trajectories(small_fit)
+    draws = ba.predict_trajectories(small_fit, points=8)
+    b = small_fit.data["posterior"].to_dataset()["b"]
+    week = draws["session"].values
+    assert list(draws["arm"].values) == ["TAU", "MBCT"]
+    for tx, arm in enumerate(("TAU", "MBCT")):
+        expected = (
+            b.values[..., [0]] + b.values[..., [1]] * week + tx * (b.values[..., [2]] + b.values[..., [3]] * week)
+        )
+        np.testing.assert_allclose(draws.sel(arm=arm).values, expected)
+
+
+def test_observed_means_are_those_of_the_rows(small_fit: ba.Fit) -> None:
+    """Counts add up to the rows used."""
+    assert small_fit.design is not None
+    observed = observed_means(small_fit.design.equation)
+    assert observed.count.sum() == len(small_fit.design.equation.y)
+    weighted = np.nansum(observed.mean * observed.count)
+    assert weighted == pytest.approx(small_fit.design.equation.y.sum())

@@ -1,0 +1,160 @@
+"""The command line as a person uses it: help, lists, checks, results, and bad input without a traceback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import bayes_alliance as ba
+from bayes_alliance import cli
+from bayes_alliance.fit import fit as fit_module
+from bayes_alliance.spec.registry import model_names
+
+ROLE_OPTIONS = "patient=pid,session=week,therapist=tid,outcome=score,condition=arm"
+
+
+@pytest.fixture
+def data(trial: pd.DataFrame, tmp_path: Path) -> str:
+    """Write the small trial as CSV."""
+    path = tmp_path / "trial.csv"
+    trial.to_csv(path, index=False)
+    return str(path)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Run the command line in this process and return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["bayes-alliance", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    return int(caught.value.code or 0)
+
+
+def test_models_lists_every_model(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The list names each registered model."""
+    assert run(monkeypatch, "models") == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in model_names())
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_show_prints_equation_and_priors(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """Question, equation as written, LaTeX, priors and references are there."""
+    assert run(monkeypatch, "show", name) == 0
+    shown = capsys.readouterr().out
+    spec = ba.load_model(name)
+    assert spec.equation[0].formula in shown
+    assert r"\begin{aligned}" in shown
+    assert "half_student_t" in shown
+    assert spec.references[0] in shown
+
+
+def test_check_describes_table_and_model(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: str
+) -> None:
+    """Check prints sizes, missing, priors in numbers, and says that the model can be fitted."""
+    code = run(
+        monkeypatch, "check", "growth/treatment", data, "--columns", ROLE_OPTIONS, "--reference", "condition=TAU",
+        "--max", "session=6",
+    )  # fmt: skip
+    shown = capsys.readouterr().out
+    assert code == 0
+    assert "rows per patient" in shown
+    assert "rows with week above 6 left out on request" in shown
+    assert "b[score, week:arm[MBCT]]" in shown
+    assert "Ready to fit" in shown
+
+
+def test_fit_writes_summary_posterior_and_picture(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: str, tmp_path: Path, small_fit: ba.Fit
+) -> None:
+    """Fit writes summary.csv, a fit that loads, and a picture; the verdict is the first line."""
+    asked: dict[str, object] = {}
+
+    def stand_in(spec: ba.ModelSpec, sessions: ba.SessionTable, **arguments: object) -> ba.Fit:
+        asked.update(arguments, rows=len(sessions))
+        return small_fit
+
+    monkeypatch.setattr(fit_module, "fit_model", stand_in)
+    code = run(
+        monkeypatch, "fit", "growth/treatment", data, "--columns", "patient=pid,session=week",
+        "--columns", "outcome=score,condition=arm", "--reference", "condition=TAU", "--seed", "3", "--draws", "50",
+        "--prior", "sd patient=half_normal(2)", "--out", str(tmp_path / "out"),
+    )  # fmt: skip
+    assert code == 0
+    assert asked["columns"] == {"outcome": "score", "condition": "arm"}
+    assert asked["reference"] == {"condition": "TAU"}
+    assert asked["priors"] == {"sd patient": "half_normal(2)"}
+    assert asked["seed"] == 3
+    assert asked["settings"] == ba.SamplerSettings(draws=50)
+    summary = pd.read_csv(tmp_path / "out" / "summary.csv")
+    pd.testing.assert_frame_equal(summary, ba.summarize(small_fit))
+    assert ba.load_fit(tmp_path / "out" / "fit").checks == small_fit.checks
+    assert (tmp_path / "out" / "trajectories.png").read_bytes()[:4] == b"\x89PNG"
+    assert capsys.readouterr().out.startswith("Sampling ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["show", "growth/treatmnt"], "Did you mean 'growth/treatment'"),
+        (
+            ["check", "growth/treatment", "DATA", "--columns", "patient=pid,session=week,outcome=scor"],
+            "Did you mean 'score'",
+        ),
+        (["check", "growth/treatment", "DATA", "--columns", "patient=PID"], "Did you mean 'pid'"),
+        (["check", "growth/treatment", "DATA", "--columns", "patient"], "is not written as name=value"),
+        (["check", "growth/treatment", "DATA", "--columns", "patient=pid,patient=tid"], "names 'patient' twice"),
+        (["check", "growth/treatment", "no.csv", "--columns", "patient=pid"], "No file at"),
+        (["check", "growth/treatment", "DATA", "--columns", ROLE_OPTIONS], "levels without a stated order"),
+        (["check", "growth/treatment", "DATA", "--columns", ROLE_OPTIONS, "--max", "session=x"], "a number is needed"),
+        (["check", "growth/treatment", "DATA", "--columns", "patient=pid,therapist=week"], "2 problems"),
+        (
+            ["fit", "growth/treatment", "DATA", "--columns", ROLE_OPTIONS, "--seed", "1", "--out", "x", "--draws", "0"],
+            "draws must be a whole number",
+        ),
+    ],
+)
+def test_bad_input_ends_with_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: str, arguments: list[str], message: str
+) -> None:
+    """Bad input prints the collected problems and exits with 2."""
+    assert run(monkeypatch, *[data if a == "DATA" else a for a in arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_no_traceback_reaches_the_terminal(data: str) -> None:
+    """The installed command ends with code 2 and no traceback."""
+    command = [
+        sys.executable,
+        "-m",
+        "bayes_alliance.cli",
+        "check",
+        "growth/treatment",
+        data,
+        "--columns",
+        "patient=PID",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("TableError: ")
+
+
+def test_usage_errors_end_with_code_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An option that is missing is a usage error of the same code."""
+    assert run(monkeypatch, "fit", "growth/treatment", "x.csv") == 2
+
+
+def test_help_speaks_to_a_statistician(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Help names what each option means."""
+    monkeypatch.setenv("COLUMNS", "160")
+    assert run(monkeypatch, "fit", "--help") == 0
+    shown = capsys.readouterr().out
+    for option in ("--columns", "--reference", "--min", "--max", "--only", "--out", "--seed", "--draws", "--engine"):
+        assert option in shown
