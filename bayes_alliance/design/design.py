@@ -330,14 +330,21 @@ def _keep(
 
 
 def _arms(equation: EquationSpec, variables: Mapping[str, Variable], keep: np.ndarray) -> Arms | None:
-    """Return the condition: the factor of that name, else a 0/1 variable that gates a factor, else the first factor."""
+    """Return the condition: that factor, else one that tells where a gated factor exists, else its gate, else a factor."""
     factors = [variable for variable in variables.values() if variable.levels]
+    gate = _gate(equation, variables, keep)
     named = [variable for variable in factors if variable.name == "condition"]
-    gate = None if named else _gate(equation, variables, keep)
-    if gate is not None or not factors:
+    telling = [v for v in factors if gate is not None and _determines(v.values[keep], gate.code)]
+    candidates = named or telling or (factors if gate is None else [])
+    if not candidates:
         return gate
-    chosen = (named or factors)[0]
+    chosen = candidates[0]
     return Arms(chosen.label, chosen.levels or (), np.nan_to_num(chosen.values[keep], nan=0).astype(np.int64))
+
+
+def _determines(factor: np.ndarray, gate: np.ndarray) -> bool:
+    """Return whether a gate is the same in all rows of each level."""
+    return all(np.ptp(gate[factor == level]) == 0 for level in np.unique(factor))
 
 
 def _gate(equation: EquationSpec, variables: Mapping[str, Variable], keep: np.ndarray) -> Arms | None:
