@@ -330,7 +330,7 @@ def _keep(
 
 
 def _arms(equation: EquationSpec, variables: Mapping[str, Variable], keep: np.ndarray) -> Arms | None:
-    """Return the condition: that factor, else one that tells where a gated factor exists, else its gate, else a factor."""
+    """Return the condition: that factor, else one that tells where a gated factor exists, else the gate, else a factor."""
     factors = [variable for variable in variables.values() if variable.levels]
     gate = _gate(equation, variables, keep)
     named = [variable for variable in factors if variable.name == "condition"]
