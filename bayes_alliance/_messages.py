@@ -20,6 +20,16 @@ def first_few(items: Sequence[str], total: int | None = None) -> str:
     return f"{text}, … ({count} in all)" if count > SHOWN else text
 
 
+def number_text(value: float) -> str:
+    """Return a number as text that names it and no other: whole numbers without a point, others in full."""
+    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
+
+
+def are(number: int, singular: str, plural: str) -> str:
+    """Return the form of a verb that goes with a count."""
+    return singular if number == 1 else plural
+
+
 def count_of(number: int, noun: str, plural: str | None = None) -> str:
     """Return ``1 row`` or ``3 rows``."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
@@ -27,7 +37,7 @@ def count_of(number: int, noun: str, plural: str | None = None) -> str:
 
 def nearest(name: str, options: Iterable[str]) -> str | None:
     """Return the option most like ``name``, or None where nothing is alike."""
-    choices = list(options)
+    name, choices = str(name), [str(option) for option in options]
     folded = {choice.casefold(): choice for choice in choices}
     if name.casefold() in folded:
         return folded[name.casefold()]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
@@ -15,6 +17,7 @@ from rich.table import Column, Table
 
 from bayes_alliance.errors import AllianceError, AllianceWarning, SpecError
 from bayes_alliance.names import ROLES
+from bayes_alliance.report.terminal import print_design, scale_text, summary_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,11 +135,11 @@ def show(name: ModelName) -> None:
         _heading("Priors (scaled to the data; 'check' prints the numbers)")
         table = Table("On", "Distribution", "Times", "Reason", box=None, pad_edge=False, header_style="bold")
         for prior in spec.prior:
-            table.add_row(prior.on, prior.dist, _scale(prior.scale), f"{prior.reason} (this model's own)")
+            table.add_row(prior.on, prior.dist, scale_text(prior.scale), f"{prior.reason} (this model's own)")
         for kind, on in kinds_for(equation.family, equation.factors):
             default = DEFAULT_PRIORS[kind]
             if on not in {prior.on for prior in spec.prior}:
-                table.add_row(on, default.dist, _scale(default.scale), default.reason)
+                table.add_row(on, default.dist, scale_text(default.scale), default.reason)
         out.print(table)
     _heading("References")
     out.print(", ".join(spec.references) or "none")
@@ -166,13 +169,13 @@ def check(
     sessions, variables = _read(
         data, columns, minimum, maximum, only, missing, transfers, ignore, patients, therapists, groups
     )
-    condition = variables.get("condition")
+    condition = variables.get("condition", "condition")
     known = condition if condition in sessions.frame.columns else None
     _heading("Table")
     out.print(str(describe(sessions, condition=known)), markup=False, highlight=False, soft_wrap=True)
     design = _design(name, sessions, variables, reference, prior)
     _heading("Model")
-    _print_design(design)
+    print_design(design, out)
     density = check_log_density(build_model(design.spec, design))
     out.print(f"\nReady to fit: the log-density at the starting point is {density:,.1f}.", style="green")
 
@@ -209,6 +212,7 @@ def fit(
     from bayes_alliance.spec.registry import load_model
 
     spec = load_model(name)
+    _prepare(out_folder)
     settings = SamplerSettings(draws=draws, tune=tune, chains=chains)
     sessions, variables = _read(
         data, columns, minimum, maximum, only, missing, transfers, ignore, patients, therapists, groups
@@ -228,7 +232,7 @@ def fit(
     out.print(fitted.verdict, style="green" if fitted.passed else "bold red", highlight=False)
     for message in fitted.messages:
         out.print(f"- {message}", markup=False, highlight=False, soft_wrap=True)
-    out.print(_summary_table(summary))
+    out.print(summary_table(summary))
     out.print(f"Written to {out_folder}: {', '.join(written)}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -304,7 +308,8 @@ def _pairs(texts: Iterable[str] | None, option: str, *, split: bool = True) -> d
     found: dict[str, str] = {}
     problems = []
     for text in texts or ():
-        for part in text.split(",") if split else [text]:
+        parts = text.split(",")
+        for part in parts if split and all("=" in piece for piece in parts) else [text]:
             name, sign, value = (piece.strip() for piece in part.partition("="))
             if not (name and sign and value):
                 problems.append(f"{option} {part!r} is not written as name=value.")
@@ -331,59 +336,44 @@ def _heading(text: str) -> None:
     out.print(f"\n{text}", style="bold", markup=False)
 
 
-def _scale(scale: str) -> str:
-    return {"none": "1", "outcome_sd": "outcome SD", "outcome_sd/predictor_sd": "outcome SD / predictor SD"}[scale]
+def _prepare(folder: Path) -> None:
+    """Find out before sampling whether results can be written."""
+    from bayes_alliance.errors import FitError
 
-
-def _print_design(design: Design) -> None:
-    equation = design.equation
-    out.print(f"{equation.outcome} ~ {equation.spec.formula}", markup=False, highlight=False, soft_wrap=True)
-    levels = "".join(f", {len(group.levels)} {group.factor} levels" for group in equation.groups)
-    out.print(f"{len(equation.y):,} of {design.rows_read:,} rows{levels}")
-    for message in design.messages:
-        out.print(f"- {message}", markup=False, highlight=False, soft_wrap=True)
-    table = Table("Parameter", "Prior", "From", "Reason", box=None, pad_edge=False, header_style="bold")
-    for prior in equation.priors.table():
-        table.add_row(_plain(prior.parameter), str(prior.distribution), prior.source, _plain(prior.reason))
-    _heading("Priors")
-    out.print(table)
-
-
-def _summary_table(summary: pd.DataFrame) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in summary.columns:
-        table.add_column(column, justify="left" if column == "name" else "right", overflow="fold")
-    for row in summary.itertuples(index=False):
-        cells = []
-        for column, value in zip(summary.columns, row, strict=True):
-            style = ".0f" if column.startswith("ess") else ".3f"
-            cells.append(_plain(value) if column == "name" else format(value, style))
-        table.add_row(*cells)
-    return table
-
-
-def _plain(text: object) -> str:
-    from rich.markup import escape
-
-    return escape(str(text))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise FitError(f"--out {str(folder)!r} cannot be written: {error.strerror}.") from None
 
 
 def _write(fitted: Fit, summary: pd.DataFrame, folder: Path) -> list[str]:
     from bayes_alliance.fit.store import write_artefact
-    from bayes_alliance.plot.effects import plot_effects
+
+    fitted.save(folder / "fit")
+    files = {"summary.csv": summary.to_csv(index=False).encode()}
+    picture = _picture(fitted)
+    if picture is not None:
+        files[picture[0]] = picture[1]
+    write_artefact(folder, files)
+    return [*files, "fit/"]
+
+
+def _picture(fitted: Fit) -> tuple[str, bytes] | None:
+    """Return the name and bytes of the picture: trajectories, else effects, none for a model without predictors."""
+    from bayes_alliance.plot.effects import has_effects, plot_effects
     from bayes_alliance.plot.trajectories import plot_trajectories
     from bayes_alliance.posterior.predict import has_trajectories
 
-    fitted.save(folder / "fit")
-    name = "trajectories.png" if has_trajectories(fitted) else "effects.png"
-    figure = plot_trajectories(fitted) if has_trajectories(fitted) else plot_effects(fitted)
-    import io
-
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
-    files = {"summary.csv": summary.to_csv(index=False).encode(), name: picture.getvalue()}
-    write_artefact(folder, files)
-    return [*files, "fit/"]
+    buffer = io.BytesIO()
+    if has_trajectories(fitted):
+        plot_trajectories(fitted).savefig(buffer, format="png")
+        return "trajectories.png", buffer.getvalue()
+    if has_effects(fitted):
+        plot_effects(fitted).savefig(buffer, format="png")
+        return "effects.png", buffer.getvalue()
+    return None
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -158,3 +159,36 @@ def test_help_speaks_to_a_statistician(monkeypatch: pytest.MonkeyPatch, capsys: 
     shown = capsys.readouterr().out
     for option in ("--columns", "--reference", "--min", "--max", "--only", "--out", "--seed", "--draws", "--engine"):
         assert option in shown
+
+
+def test_a_model_without_predictors_still_writes_its_results(
+    monkeypatch: pytest.MonkeyPatch, data: str, tmp_path: Path, small_fit: ba.Fit
+) -> None:
+    """Where there is no picture to draw, summary and fit are written all the same."""
+    monkeypatch.setattr(fit_module, "fit_model", lambda *_, **__: replace(small_fit, design=None))
+    columns = ["--columns", ROLE_OPTIONS, "--seed", "1", "--out", str(tmp_path / "out")]
+    assert run(monkeypatch, "fit", "growth/treatment", data, *columns) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["fit", "manifest.json", "summary.csv"]
+    with pytest.raises(ba.FitError, match="holds results; the fit itself is in"):
+        ba.load_fit(tmp_path / "out")
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_sampling(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: str
+) -> None:
+    """--out naming a file ends with code 2 before anything is fitted."""
+    monkeypatch.setattr(fit_module, "fit_model", lambda *_, **__: pytest.fail("sampling was started"))
+    code = run(monkeypatch, "fit", "growth/treatment", data, "--columns", ROLE_OPTIONS, "--seed", "1", "--out", data)
+    assert code == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_levels_with_commas_can_be_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], trial: pd.DataFrame, tmp_path: Path
+) -> None:
+    """A level that holds a comma is one level."""
+    path = tmp_path / "c.csv"
+    trial.assign(arm=trial["arm"].replace("MBCT", "MBCT, online")).to_csv(path, index=False)
+    options = ["--columns", ROLE_OPTIONS, "--reference", "condition=MBCT, online"]
+    assert run(monkeypatch, "check", "growth/treatment", str(path), *options) == 0
+    assert "arm[TAU]" in capsys.readouterr().out

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy import linalg
 
-from bayes_alliance._messages import count_of, first_few, quote
+from bayes_alliance._messages import are, count_of, first_few, quote
 from bayes_alliance.design.groups import GroupDesign, nests_in
 from bayes_alliance.design.terms import Columns
 from bayes_alliance.names import INTERCEPT
 from bayes_alliance.spec.model import FamilyName
 
 
-def check_outcome(label: str, values: np.ndarray, family: FamilyName, rows: int) -> list[str]:
+def check_outcome(label: str, values: np.ndarray, family: FamilyName, ledger: Mapping[str, int]) -> list[str]:
     """Report an outcome with no rows, without spread, or not 0/1 where it must be."""
     if len(values) == 0:
-        return [f"No row of {count_of(rows, 'row')} has outcome {label!r} and every predictor; nothing can be fitted."]
+        why = "; ".join(f"{count_of(count, 'row')}: {reason}" for reason, count in ledger.items())
+        return [f"No row has outcome {label!r} and every predictor; nothing can be fitted. Left out: {why}."]
     if family == "bernoulli":
         odd = sorted({float(v) for v in values} - {0.0, 1.0})
         if odd:
@@ -54,29 +55,61 @@ def check_predictors(coef: Columns) -> list[str]:
 
 
 def check_groups(groups: Sequence[GroupDesign], family: FamilyName) -> list[str]:
-    """Report factors that cannot be told from the residual, and random slopes of what never varies in a level."""
+    """Report factors and slopes the data cannot identify, whatever the prior."""
     problems = []
-    for group in groups:
+    for number, group in enumerate(groups):
+        if len(group.levels) < 2:
+            continue
         per_level = np.bincount(group.code[group.inside], minlength=len(group.levels))
-        if family == "gaussian" and len(group.levels) > 1 and (per_level == 1).all():
+        if (per_level == 1).all():
+            rest = "the residual" if family == "gaussian" else "chance"
             problems.append(
-                f"Every level of {group.factor!r} has one row, so its effects cannot be told from the residual. "
+                f"Every level of {group.factor!r} has one row, so its effects cannot be told from {rest}. "
                 f"Leave the term out."
             )
-        for i, label in enumerate(group.effects):
-            values = group.values[group.inside, i]
-            is_gate = bool(np.isin(group.values[:, i], (0.0, 1.0)).all()) and np.ptp(values) == 0
-            if label == INTERCEPT or is_gate or len(group.levels) < 2:
-                continue
-            low = np.full(len(group.levels), np.inf)
-            high = np.full(len(group.levels), -np.inf)
-            np.minimum.at(low, group.code[group.inside], values)
-            np.maximum.at(high, group.code[group.inside], values)
-            if not (high > low).any():
+        for other in groups[:number]:
+            if _same_partition(group, other):
                 problems.append(
-                    f"{label!r} never varies within a {group.factor}, so it has no slope by {group.factor}. "
-                    f"Take it out of the group term."
+                    f"{group.factor!r} and {other.factor!r} group the rows alike (one level each), so their effects "
+                    f"cannot be told apart. Leave one out."
                 )
+        for label, others in _dependent_effects(group):
+            problems.append(
+                f"The effect {label!r} of {group.factor!r} is determined by {quote(others)} of the same factor. "
+                f"Leave one out."
+            )
+        problems += _slopes_that_never_vary(group)
+    return problems
+
+
+def _same_partition(one: GroupDesign, two: GroupDesign) -> bool:
+    """Return whether two factors put the same rows together."""
+    if len(one.levels) != len(two.levels) or not np.array_equal(one.inside, two.inside):
+        return False
+    pairs = np.unique(np.column_stack([one.code[one.inside], two.code[two.inside]]), axis=0)
+    return len(pairs) == len(one.levels)
+
+
+def _dependent_effects(group: GroupDesign) -> list[tuple[str, list[str]]]:
+    found = _dependent(group.values[group.inside])
+    return [(group.effects[i], [group.effects[j] for j in others]) for i, others in found]
+
+
+def _slopes_that_never_vary(group: GroupDesign) -> list[str]:
+    problems = []
+    for i, label in enumerate(group.effects):
+        values = group.values[group.inside, i]
+        alone = len(group.effects) == 1 and np.ptp(values) == 0
+        if label == INTERCEPT or alone:
+            continue
+        low, high = np.full(len(group.levels), np.inf), np.full(len(group.levels), -np.inf)
+        np.minimum.at(low, group.code[group.inside], values)
+        np.maximum.at(high, group.code[group.inside], values)
+        if not (high > low).any():
+            problems.append(
+                f"{label!r} never varies within a {group.factor}, so it has no slope by {group.factor}. "
+                f"Take it out of the group term."
+            )
     return problems
 
 
@@ -87,10 +120,11 @@ def notes_on_groups(groups: Sequence[GroupDesign]) -> list[str]:
         per_level = np.bincount(group.code[group.inside], minlength=len(group.levels))
         single = int((per_level == 1).sum())
         if single:
-            slope = " and say nothing about slopes" if len(group.effects) > 1 else ""
+            says = are(single, "says", "say")
+            slope = f" and {says} nothing about slopes" if len(group.effects) > 1 else ""
             notes.append(
-                f"{count_of(single, 'level')} of {group.factor} ({single / len(group.levels):.0%}) have one row: they "
-                f"are kept{slope}."
+                f"{count_of(single, 'level')} of {group.factor} ({single / len(group.levels):.0%}) "
+                f"{are(single, 'has one row: it is', 'have one row: they are')} kept{slope}."
             )
         if len(group.levels) < 10 and group.factor != "patient":
             notes.append(
@@ -106,7 +140,8 @@ def notes_on_groups(groups: Sequence[GroupDesign]) -> list[str]:
                 alone = int((inner == 1).sum())
                 if alone:
                     notes.append(
-                        f"{count_of(alone, 'level')} of {group.factor} hold one {other.factor} only; there the two "
+                        f"{count_of(alone, 'level')} of {group.factor} {are(alone, 'holds', 'hold')} one "
+                        f"{other.factor} only; there the two "
                         f"effects cannot be told apart."
                     )
     return notes

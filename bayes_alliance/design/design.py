@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayes_alliance._messages import count_of
+from bayes_alliance._messages import are, count_of, quote
 from bayes_alliance.design import checks
 from bayes_alliance.design.groups import (
     GroupDesign,
@@ -19,6 +19,7 @@ from bayes_alliance.design.groups import (
 )
 from bayes_alliance.design.optional import resolve_optional
 from bayes_alliance.design.priors import Priors, Source, outcome_scales, resolve_priors
+from bayes_alliance.design.reserved import check_reserved
 from bayes_alliance.design.rows import Rows, make_rows
 from bayes_alliance.design.terms import Columns, code_terms
 from bayes_alliance.design.transforms import Evaluator
@@ -144,10 +145,15 @@ def make_design(
     variables = {
         name: make_variable(name, resolved, rows, columns, reference, problems, messages) for name in equation.variables
     }
+    outcome = variables[equation.outcome]
+    if outcome.levels is not None:
+        problems = [p for p in problems if not p.startswith(f"Factor {outcome.name!r}")]
+        problems.append(f"Outcome {outcome.label!r} holds words ({quote(outcome.levels[:5])}); a number is needed.")
+    problems += check_reserved(outcome.label, equation.factors)
     if problems:
         raise DesignError(problems, count_of(len(rows), "row"))
     stated = _statements(resolved, priors, problems)
-    resolved = resolved.model_copy(update={"prior": tuple(prior for prior, _ in stated)})
+    resolved = resolved.model_copy(update={"prior": tuple(p for p, _ in stated if p.target.factor not in dropped)})
     made, ledger = _make_equation(resolved, rows, variables, columns, stated, dropped, problems, messages)
     return Design(resolved, made, columns, reference, len(rows), ledger, tuple(messages), _fingerprint(made, sessions))
 
@@ -162,7 +168,7 @@ def _still_named(columns: Mapping[str, str], spec: ModelSpec, resolved: ModelSpe
 def _statements(spec: ModelSpec, priors: PriorStatements, problems: list[str]) -> list[tuple[PriorSpec, Source]]:
     """Return the model's and the call's statements, parsed once so that a misspelt one is reported here."""
     if isinstance(priors, Mapping):
-        stated = [PriorSpec(on=on, dist=dist, reason="Stated in the call.") for on, dist in priors.items()]
+        stated = [PriorSpec(on=str(on), dist=str(dist), reason="Stated in the call.") for on, dist in priors.items()]
     else:
         stated = list(priors)
     kept: list[tuple[PriorSpec, Source]] = [(prior, "model") for prior in spec.prior]
@@ -197,8 +203,6 @@ def _make_equation(
 
     evaluator = Evaluator(rows, variables, factor_ids, problems)
     outcome = variables[equation.outcome]
-    if outcome.levels is not None:
-        raise DesignError([*problems, f"Outcome {outcome.label!r} holds words ({', '.join(outcome.levels[:5])})."])
     coef = code_terms(formula.intercept, formula.terms, evaluator)
     coded = code_groups(formula.groups, evaluator)
     ids = {factor: factor_ids(factor) for factor in coded}
@@ -208,7 +212,7 @@ def _make_equation(
 
     reasons = _reasons(outcome, formula, coef, coded, sigma)
     keep, ledger = _keep(reasons, len(rows), rows, messages)
-    problems += checks.check_outcome(outcome.label, outcome.values[keep], equation.family, len(rows))
+    problems += checks.check_outcome(outcome.label, outcome.values[keep], equation.family, ledger)
     if problems:
         raise DesignError(problems, count_of(len(rows), "row"))
 
@@ -301,8 +305,8 @@ def _reasons(
             absent = np.isnan(columns.values[:, i])
             if ":" in term:
                 continue
-            what = "no earlier session for" if term.startswith("lag(") else "predictor"
-            reasons.append((f"{what} {columns.labels[i]}" + ("" if "lag(" in term else " missing"), absent))
+            why = " (no such session, or no value in it)" if "lag(" in term else ""
+            reasons.append((f"predictor {columns.labels[i]} missing{why}", absent))
     reasons += [("a product missing", np.isnan(coef.values).any(axis=1))]
     reasons += [("a group-level predictor missing", np.isnan(c.values).any(axis=1)) for c, _ in coded.values()]
     if sigma is not None:
@@ -325,13 +329,13 @@ def _keep(
     for reason, count in ledger.items():
         messages.append(f"{count_of(count, 'row')} of {total:,} left out: {reason}.")
     if gone:
-        messages.append(f"{count_of(gone, 'patient')} have no row left.")
+        messages.append(f"{count_of(gone, 'patient')} {are(gone, 'has', 'have')} no row left.")
     return keep, ledger
 
 
 def _arms(equation: EquationSpec, variables: Mapping[str, Variable], keep: np.ndarray) -> Arms | None:
-    """Return the condition: that factor, else one that tells where a gated factor exists, else the gate, else a factor."""
-    factors = [variable for variable in variables.values() if variable.levels]
+    """Return the condition: that factor, else one that tells where a gate is on, else the gate, else a factor."""
+    factors = [variable for variable in variables.values() if variable.levels and variable.name != "session"]
     gate = _gate(equation, variables, keep)
     named = [variable for variable in factors if variable.name == "condition"]
     telling = [v for v in factors if gate is not None and _determines(v.values[keep], gate.code)]
@@ -377,5 +381,7 @@ def _fingerprint(equation: EquationDesign, sessions: SessionTable) -> str:
         digest.update(np.ascontiguousarray(array, dtype=np.float64).tobytes())
     for group in equation.groups:
         digest.update("\x1f".join(np.asarray(group.levels, dtype=object)[group.code]).encode())
-    digest.update(sessions.roles["patient"].encode())
+    digest.update(np.asarray(equation.sigma_code, dtype=np.int64).tobytes())
+    labels = [*equation.coef_labels, *equation.sigma_coef, *(label for g in equation.groups for label in g.effects)]
+    digest.update("\x1f".join([*labels, sessions.roles["patient"]]).encode())
     return digest.hexdigest()

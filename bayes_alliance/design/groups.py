@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import f as f_distribution
 
-from bayes_alliance._messages import count_of, first_few, quote
+from bayes_alliance._messages import are, count_of, first_few, quote
 from bayes_alliance.design.terms import Columns, code_terms
 from bayes_alliance.design.transforms import Evaluator
 from bayes_alliance.spec.expressions import GroupTerm, render_group
@@ -99,19 +99,26 @@ def check_ids(
         return values
     by_arm = _by_arm(lacking, arms)
     if group.missing == "none":
-        messages.append(f"{count_of(int(lacking.sum()), 'row')} without {factor} carry no {factor} effect{by_arm}.")
+        lost = int(lacking.sum())
+        messages.append(
+            f"{count_of(lost, 'row')} without {factor} {are(lost, 'carries', 'carry')} no {factor} effect{by_arm}."
+        )
         return np.where(lacking[:, None], 0.0, values)
     gate = _empty_arm(ids, lacking, arms)
     if gate:
         inside, empty, name = gate
+        how = f"columns={{'in_{factor}': '{name}[{inside[0]}]'}}"
+        if len(inside) > 1:
+            how = f"a column in_{factor} that is 1 in {quote(inside)} and 0 in {quote(empty)}"
         problems.append(
             f"{factor!r} exists in {quote(inside)} only: no row of {quote(empty)} has one. Write the term with a 0/1 "
-            f"variable that is 1 where the factor exists, such as (0 + in_{factor} | {factor}) with "
-            f"columns={{'in_{factor}': '{name}[{inside[0]}]'}}, in place of {render_group(term)}."
+            f"variable that is 1 where the factor exists, such as (0 + in_{factor} | {factor}) with {how}, in place of "
+            f"{render_group(term)}."
         )
     else:
         problems.append(
-            f"{count_of(int(lacking.sum()), 'row')} have no {factor} where {render_group(term)} needs one{by_arm}. "
+            f"{count_of(int(lacking.sum()), 'row')} {are(int(lacking.sum()), 'has', 'have')} no {factor} where "
+            f"{render_group(term)} needs one{by_arm}. "
             f'Complete the ids, or state [groups.{factor}] missing = "none" if these rows have no {factor}.'
         )
     return values

@@ -7,6 +7,7 @@ import xarray as xr
 
 from bayes_alliance.design.design import EquationDesign
 from bayes_alliance.design.groups import nests_in
+from bayes_alliance.errors import DesignError
 from bayes_alliance.names import SIGMA_COEF, effect_dim, factor_key, second_dim
 
 
@@ -45,7 +46,14 @@ def variance_moments(equation: EquationDesign, session: float | None = None) -> 
         codes = range(len(equation.sigma_coef))
         shares = [[(equation.sigma_code[rows] == code).mean() for code in codes] for rows in strata.values()]
         data["sigma_share"] = (("stratum", SIGMA_COEF), np.array(shares, dtype=float))
-    return xr.Dataset(data, coords=coords, attrs={"family": equation.family, "outcome": equation.outcome})
+    return xr.Dataset(
+        data, coords=coords, attrs={"family": equation.family, "outcome": equation.outcome, "scale": _scale(equation)}
+    )
+
+
+def _scale(equation: EquationDesign) -> str:
+    """Return the scale variances are stated on."""
+    return "outcome" if equation.family == "gaussian" else "latent logit, residual variance pi^2 / 3"
 
 
 def _strata(equation: EquationDesign, session: float | None) -> dict[str, np.ndarray]:
@@ -54,8 +62,10 @@ def _strata(equation: EquationDesign, session: float | None) -> dict[str, np.nda
     slopes = any(np.ptp(g.values[g.inside, i]) > 0 for g in equation.groups for i in range(len(g.effects)))
     if slopes and not np.isnan(equation.session).all():
         at = float(np.nanmin(equation.session)) if session is None else session
-        if (equation.session == at).any():
-            wholes[f"session = {at:g}"] = equation.session == at
+        if not (equation.session == at).any():
+            seen = ", ".join(f"{value:g}" for value in np.unique(equation.session))
+            raise DesignError(f"No row used is of session {at:g}. Sessions with rows: {seen}.")
+        wholes[f"session = {at:g}"] = equation.session == at
     partial = any(not group.inside.all() for group in equation.groups)
     if equation.arms is None or not (partial or len(equation.sigma_coef) > 1):
         return wholes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bayes_alliance.names import ROLES
-from bayes_alliance.spec.expressions import Formula, render_group, render_term
+from bayes_alliance.spec.expressions import Formula, render_group, write_formula
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.table.sessions import SessionTable
 
@@ -34,13 +34,10 @@ def resolve_optional(
         else:
             equations.append(equation)
     groups = {factor: group for factor, group in spec.groups.items() if factor not in dropped}
-    return spec.model_copy(update={"equation": tuple(equations), "groups": groups}), tuple(dropped)
-
-
-def write_formula(formula: Formula) -> str:
-    """Write a formula as text that parses to the same records."""
-    parts = ["1" if formula.intercept else "0", *map(render_term, formula.terms), *map(render_group, formula.groups)]
-    return " + ".join(parts)
+    read = {name for equation in equations for name in equation.variables}
+    variables = {name: call for name, call in spec.variables.items() if name in read}
+    update = {"equation": tuple(equations), "groups": groups, "variables": variables}
+    return spec.model_copy(update=update), tuple(dropped)
 
 
 def _available(factor: str, sessions: SessionTable, columns: Mapping[str, str]) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import count_of, first_few
+from bayes_alliance._messages import are, count_of, first_few, number_text
 from bayes_alliance.spec.model import Unit
 from bayes_alliance.table.sessions import SessionTable
 
@@ -61,7 +61,7 @@ class Rows:
             column = self.source.roles.get(part, columns.get(part, part))
             values = self.source.frame[column]
             if values.dtype == np.float64:
-                values = values.map(lambda v: f"{v:g}", na_action="ignore")
+                values = values.map(number_text, na_action="ignore")
             words = values.astype("str").fillna("")
             if self.unit == "patient":
                 frame = pd.DataFrame({"patient": self.source.ids("patient"), "value": words.mask(words == "")})
@@ -69,7 +69,8 @@ class Rows:
                 changing = [repr(p) for p in several.index[several > 1]]
                 if changing:
                     problems.append(
-                        f"{count_of(len(changing), 'patient')} change {part}, and a row of this equation is a patient: "
+                        f"{count_of(len(changing), 'patient')} {are(len(changing), 'changes', 'change')} {part}, and a "
+                        f"row of this equation is a patient: "
                         f"{first_few(changing)}. Choose the rows that count, or model sessions."
                     )
                 words = frame.groupby("patient", sort=False)["value"].first().reindex(self.patient).fillna("")

@@ -43,7 +43,8 @@ class Evaluator:
                 return self._arithmetic(operator, self.numbers(left), self.numbers(right), expression)
             case Call(function, _, _):
                 return np.asarray(getattr(self, f"_{function}")(expression))
-        raise TypeError(f"no value for {expression!r}")
+        self._report(f"{render(expression)} is a word, where a number or a variable is needed.")
+        return np.full(len(self.rows), np.nan)
 
     def _variable(self, name: str) -> np.ndarray:
         variable = self.variables[name]
@@ -82,7 +83,8 @@ class Evaluator:
 
     def _lag(self, call: Call) -> np.ndarray:
         """Return the same patient's value ``steps`` session numbers earlier; a gap is NaN."""
-        steps = call.arguments[1].value if len(call.arguments) > 1 and isinstance(call.arguments[1], Number) else 1.0
+        stated = call.arguments[1] if len(call.arguments) > 1 else Number(1.0)
+        steps = stated.value if isinstance(stated, Number) else 0.0
         if np.isnan(self.rows.session).all() or steps < 1 or steps % 1:
             self._report(f"{render(call)} needs rows that are sessions, and a whole number of sessions from 1.")
             return np.full(len(self.rows), np.nan)

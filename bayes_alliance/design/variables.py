@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import count_of, first_few, nearest, quote, unknown
+from bayes_alliance._messages import are, count_of, first_few, nearest, number_text, quote, unknown
 from bayes_alliance.design.rows import Rows
 from bayes_alliance.names import ROLES
 from bayes_alliance.spec.expressions import Call, Name, Number, render
@@ -41,7 +41,10 @@ def check_names(
     frame = sessions.frame
     needed = _base_variables(spec)
     factors = {part for equation in spec.equation for factor in equation.factors for part in factor.split(":")}
-    problems = []
+    factors |= {name for equation in spec.equation for name in equation.centring_factors}
+    problems = [f"columns: {column!r} is no column name." for column in columns.values() if not isinstance(column, str)]
+    if problems:
+        return problems
     for name, column in columns.items():
         if name in sessions.roles:
             problems.append(
@@ -76,8 +79,30 @@ def check_names(
         elif part not in ROLES and columns.get(part, part) not in frame.columns:
             problems.append(f"Grouping factor: {unknown('column', columns.get(part, part), frame.columns)}")
     for name in reference:
-        if name not in needed and name not in spec.variables:
+        if name in spec.variables:
+            problems.append(f"reference: {name!r} is a declared variable, a number; it has no levels.")
+        elif name not in needed:
             problems.append(f"reference: {unknown('variable of the model', name, needed)}")
+        elif name in columns and column_of(columns[name])[1] and columns[name] not in frame.columns:
+            problems.append(
+                f"reference: {name!r} is 1 for {columns[name]!r} and 0 elsewhere; it has no other reference."
+            )
+    return problems + _doubled(spec, sessions, columns)
+
+
+def _doubled(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str]) -> list[str]:
+    """Report two variables of an equation that are one column: an outcome would predict itself."""
+    problems = []
+    for equation in spec.equation:
+        played: dict[str, list[str]] = {}
+        for name in equation.variables:
+            if name not in spec.variables:
+                played.setdefault(sessions.roles.get(name, columns.get(name, name)), []).append(name)
+        problems += [
+            f"Column {column!r} plays {quote(names)} in one equation. Map each variable to a column of its own."
+            for column, names in played.items()
+            if len(names) > 1
+        ]
     return problems
 
 
@@ -108,9 +133,30 @@ def make_variable(
     series = rows.column(column, problems)
     if level is not None:
         return _indicator(name, text, series, level, problems)
+    if name == "condition":
+        _check_condition(rows, column, series, name in reference, problems, messages)
     if series.dtype == np.float64 and name not in reference:
         return Variable(name, column, series.to_numpy(float))
     return _factor(name, column, series, reference.get(name), problems)
+
+
+def _check_condition(
+    rows: Rows, column: str, series: pd.Series, stated: bool, problems: list[str], messages: list[str]
+) -> None:
+    """Refuse codes of several arms as a dose, and say how many patients change arm."""
+    if series.dtype == np.float64 and not stated and not series.dropna().isin((0.0, 1.0)).all():
+        codes = [number_text(code) for code in sorted(series.dropna().unique())]
+        problems.append(
+            f"'condition' (column {column!r}) has the codes {first_few(codes)}, which would be a dose. State the arm "
+            f"the others are compared with: reference={{'condition': {codes[0]!r}}}."
+        )
+    arms = pd.DataFrame({"patient": rows.patient, "arm": series.to_numpy()}).groupby("patient").arm.nunique()
+    changing = [repr(str(patient)) for patient in arms.index[arms > 1]]
+    if changing:
+        messages.append(
+            f"{count_of(len(changing), 'patient')} {are(len(changing), 'changes', 'change')} condition: "
+            f"{first_few(changing)}."
+        )
 
 
 def _base_variables(spec: ModelSpec) -> tuple[str, ...]:
@@ -139,7 +185,7 @@ def _indicator(name: str, text: str, series: pd.Series, level: str, problems: li
 
 def _words(series: pd.Series) -> pd.Series:
     if series.dtype == np.float64:
-        return series.map(lambda value: f"{value:g}", na_action="ignore").astype("str")
+        return series.map(number_text, na_action="ignore").astype("str")
     return series.astype("str")
 
 
@@ -148,6 +194,7 @@ def _factor(name: str, column: str, series: pd.Series, reference: str | None, pr
     ordered = isinstance(series.dtype, pd.CategoricalDtype) and series.cat.ordered
     present = set(words.dropna())
     levels = [str(c) for c in series.cat.categories if str(c) in present] if ordered else _sorted_levels(present)
+    reference = None if reference is None else str(reference)
     if reference is None and not ordered and len(levels) > 1:
         as_numbers = pd.to_numeric(pd.Series(levels), errors="coerce").notna().all()
         advice = " If these are numbers, store the column as numbers." if as_numbers else ""
@@ -175,6 +222,12 @@ def prune_levels(variable: Variable, keep: np.ndarray, problems: list[str], mess
     if variable.levels is None:
         return variable
     used = set(np.unique(variable.values[keep & ~np.isnan(variable.values)]).astype(int))
+    if len(used) == 1:
+        problems.append(
+            f"Factor {variable.name!r} (column {variable.label!r}) has one level in the rows used: "
+            f"{variable.levels[used.pop()]!r}. Two are needed for a comparison; leave the factor out or keep more rows."
+        )
+        return variable
     lost = [level for i, level in enumerate(variable.levels) if i not in used]
     if not lost or not used:
         return variable
@@ -183,7 +236,8 @@ def prune_levels(variable: Variable, keep: np.ndarray, problems: list[str], mess
             f"No row used has the reference level {variable.levels[0]!r} of {variable.name!r}. State another of "
             f"{quote(level for i, level in enumerate(variable.levels) if i in used)}."
         )
-    messages.append(f"{count_of(len(lost), 'level')} of {variable.label} have no row in use: {first_few(lost)}.")
+    verb = are(len(lost), "has", "have")
+    messages.append(f"{count_of(len(lost), 'level')} of {variable.label} {verb} no row in use: {first_few(lost)}.")
     kept = [i for i in range(len(variable.levels)) if i in used]
     position = np.full(len(variable.levels), np.nan)
     position[kept] = np.arange(len(kept))
@@ -219,7 +273,8 @@ def _declared(
     written = render(call, lambda n: column if n == base else n)
     messages.append(
         f"{name} = {written}: {count_of(int(found.notna().sum()), 'patient')} "
-        f"have it, from {sessions}; {count_of(int(found.isna().sum()), 'patient')} have none."
+        f"{are(int(found.notna().sum()), 'has', 'have')} it, from {sessions}; "
+        f"{count_of(int(found.isna().sum()), 'patient')} {are(int(found.isna().sum()), 'has', 'have')} none."
     )
     if not found.notna().any():
         problems.append(f"[variables] {name} = {spec.variables[name]} has no value in any patient.")

@@ -137,7 +137,10 @@ def load_fit(path: str | Path) -> Fit:
     FitError
         If a file is missing, damaged or changed.
     """
-    files = read_artefact(Path(path))
+    folder = Path(path)
+    if not (folder / RECORD).exists() and (folder / "fit" / RECORD).exists():
+        raise FitError(f"{str(folder)!r} holds results; the fit itself is in {str(folder / 'fit')!r}.")
+    files = read_artefact(folder)
     record = json.loads(files[RECORD])
     tree = xr.load_datatree(io.BytesIO(files[TREE]), engine="h5netcdf")
     checks = tuple(CheckResult(*check) for check in record["checks"])

@@ -11,6 +11,11 @@ from bayes_alliance.names import INTERCEPT
 from bayes_alliance.plot.style import COLOURS, make_figure
 
 
+def has_effects(fit: Fit) -> bool:
+    """Return whether the model has a coefficient beside the intercept, and the fit its rows."""
+    return fit.design is not None and any(label != INTERCEPT for label in fit.design.equation.coef.labels)
+
+
 def plot_effects(fit: Fit, *, ci_prob: float = 0.95) -> Figure:
     """Draw every population coefficient but the intercept, per SD of its predictor.
 

@@ -14,7 +14,7 @@ from bayes_alliance.design.transforms import Evaluator
 from bayes_alliance.design.variables import Variable
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit
-from bayes_alliance.spec.expressions import Call, Term, names_in, render_term
+from bayes_alliance.spec.expressions import Call, Term, calls_in, names_in, render_term
 
 SESSION = "session"
 ROWWISE = ("log", "sqrt")
@@ -35,7 +35,8 @@ def has_trajectories(fit: Fit) -> bool:
     if fit.design is None:
         return False
     equation = fit.design.equation
-    return equation.family == "gaussian" and SESSION in equation.spec.variables and _movable(equation)
+    moving = equation.variables.get(SESSION)
+    return equation.family == "gaussian" and moving is not None and moving.levels is None and _movable(equation)
 
 
 def predict_trajectories(fit: Fit, *, points: int = 50) -> xr.DataArray:
@@ -132,12 +133,11 @@ class _RowwiseEvaluator(Evaluator):
 
 
 def _movable(equation: EquationDesign) -> bool:
-    """Return whether no term multiplies session or condition with a call that looks at other rows."""
+    """Return whether session and condition can be moved: no term mixes them with a call that looks at other rows."""
     variable = _arm_variable(equation)
     for term in equation.spec.parsed.terms:
-        calls = [part for part in term.parts if isinstance(part, Call) and part.function not in ROWWISE]
-        plain = [part for part in term.parts if part not in calls]
-        if calls and _term_reads(Term(tuple(plain)), SESSION, variable):
+        looks_around = any(call.function not in ROWWISE for part in term.parts for call in calls_in(part))
+        if looks_around and _term_reads(term, SESSION, variable):
             return False
     return True
 

@@ -12,6 +12,7 @@ import xarray as xr
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.checks import diagnose_draws, entry_name
 from bayes_alliance.fit.result import Fit
+from bayes_alliance.names import cor_name, effects_name, sd_name
 from bayes_alliance.posterior.variance import variance_shares
 
 type IntervalKind = Literal["eti", "hdi"]
@@ -55,25 +56,21 @@ def summarize(
         raise FitError(f"ci_prob must lie between 0 and 1; it is {ci_prob!r}.")
     if ci_kind not in ("eti", "hdi"):
         raise FitError(f"ci_kind must be 'eti' or 'hdi'; it is {ci_kind!r}.")
-    posterior = fit.data["posterior"].to_dataset()
-    parts = [public_draws(posterior, group_effects=group_effects)]
+    parts = [public_draws(fit, group_effects=group_effects)]
     if fit.data["variance"].sizes.get("factor"):
         parts.append(variance_shares(fit, session=session))
     rows = [row for part in parts for row in _rows(part, ci_prob, ci_kind)]
     return pd.DataFrame(rows)
 
 
-def public_draws(posterior: xr.Dataset, *, group_effects: bool = False) -> xr.Dataset:
+def public_draws(fit: Fit, *, group_effects: bool = False) -> xr.Dataset:
     """Return the variables a reader asks for: b, SDs, correlations, sigma and, on request, group effects."""
-    starts = ("sd_", "cor_", *(("u_",) if group_effects else ()))
-    helpers = ("_unit", "_block")
-    names = [
-        name
-        for name in map(str, posterior.data_vars)
-        if name in ("b", "sigma")
-        or (name.startswith(starts) and not name.endswith(helpers) and posterior[name].dims[2:])
-    ]
-    return posterior[[n for n in names if not n.endswith(tuple(f"_{f}" for f in ("normal", "student_t")))]]
+    posterior = fit.data["posterior"].to_dataset()
+    factors = [str(factor) for factor in fit.data["variance"].to_dataset().coords["factor"].values]
+    makers = (sd_name, cor_name, *((effects_name,) if group_effects else ()))
+    names = ["b", *(make(factor) for make in makers for factor in factors)]
+    names.insert(1 + 2 * len(factors), "sigma")
+    return posterior[[name for name in names if name in posterior]]
 
 
 def _rows(draws: xr.Dataset, ci_prob: float, ci_kind: IntervalKind) -> list[dict[str, str | float]]:

@@ -59,7 +59,7 @@ def variance_shares(fit: Fit, *, session: float | None = None) -> xr.Dataset:
         nesting = [variance[other] for other, is_above in zip(factors, above, strict=True) if is_above]
         shares[f"icc_{factor_key(factor)}"] = sum(nesting, start=variance[factor]) / total
     shares["share_residual"] = residual / total
-    return xr.Dataset(shares)
+    return xr.Dataset(shares, attrs={"scale": moments.attrs["scale"]})
 
 
 def _factor_variance(draws: xr.Dataset, moments: xr.Dataset, factor: str) -> xr.DataArray:

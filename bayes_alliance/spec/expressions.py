@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+_WORD = re.compile(r"[^\W\d][\w.]*")
 
 
 @dataclass(frozen=True)
@@ -91,13 +94,37 @@ def names_in(expression: Expression) -> Iterator[str]:
                 yield from names_in(argument)
 
 
+def calls_in(expression: Expression) -> Iterator[Call]:
+    """Yield every call inside an expression, outermost first."""
+    match expression:
+        case Operation(_, left, right):
+            yield from calls_in(left)
+            yield from calls_in(right)
+        case Call(_, arguments, _):
+            yield expression
+            for argument in arguments:
+                yield from calls_in(argument)
+
+
+def centred_over(expression: Expression) -> Iterator[str]:
+    """Yield the grouping factors that within() and between() name inside an expression."""
+    for call in calls_in(expression):
+        if call.function in ("within", "between") and isinstance(call.arguments[1], Name):
+            yield call.arguments[1].name
+
+
+def quote_name(name: str) -> str:
+    """Return a name as a formula writes it: in backticks where it is not a word."""
+    return name if _WORD.fullmatch(name) else f"`{name}`"
+
+
 def render(expression: Expression, rename: Callable[[str], str] = str) -> str:
     """Write an expression as formula text, with variables renamed (to a study's columns, say)."""
     match expression:
         case Name(name):
             return rename(name)
         case Number(value):
-            return f"{value:g}"
+            return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
         case Text(value):
             return f'"{value}"'
         case Operation(operator, left, right):
@@ -113,10 +140,17 @@ def render_term(term: Term, rename: Callable[[str], str] = str) -> str:
     return ":".join(render(part, rename) for part in term.parts)
 
 
-def render_group(group: GroupTerm) -> str:
+def render_group(group: GroupTerm, rename: Callable[[str], str] = str) -> str:
     """Write a group term as formula text."""
-    inside = ["1" if group.intercept else "0", *(render_term(term) for term in group.terms)]
-    return f"({' + '.join(inside)} {'|' if group.correlated or not group.terms else '||'} {group.factor})"
+    inside = ["1" if group.intercept else "0", *(render_term(term, rename) for term in group.terms)]
+    bar = "|" if group.correlated or not group.terms else "||"
+    return f"({' + '.join(inside)} {bar} {':'.join(map(rename, group.factor.split(':')))})"
+
+
+def write_formula(formula: Formula) -> str:
+    """Write a formula as text that parses to the same records."""
+    parts = ["1" if formula.intercept else "0", *(render_term(term, quote_name) for term in formula.terms)]
+    return " + ".join([*parts, *(render_group(group, quote_name) for group in formula.groups)])
 
 
 def _bracketed(expression: Expression, around: str, rename: Callable[[str], str], right: bool = False) -> str:

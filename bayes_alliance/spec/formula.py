@@ -156,10 +156,13 @@ class _Parser:
             left = self.tokens[self.at][1]
             raise self.error(f"{left!r} is left over: put '+', ':' or '*' between terms")
 
-    def sum(self) -> _Sum:
+    def _deepen(self) -> None:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise self.error(f"brackets are nested more than {MAX_DEPTH} deep")
+
+    def sum(self) -> _Sum:
+        self._deepen()
         total = _Sum()
         sign = self.take("+", "-") if self.peek() in "+-" else "+"
         while True:
@@ -273,9 +276,7 @@ class _Parser:
 
     def arithmetic(self) -> Expression:
         """Parse sums and products of numbers, names and calls: allowed inside a call only."""
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise self.error(f"brackets are nested more than {MAX_DEPTH} deep")
+        self._deepen()
         left = self._scaled()
         while self.peek() in ("+", "-"):
             left = Operation(self.take("+", "-"), left, self._scaled())
@@ -296,7 +297,10 @@ class _Parser:
                 return Text(self.take("<text>"))
             case "-":
                 self.take("-")
-                return Operation("-", Number(0.0), self._value())
+                self._deepen()
+                value = Operation("-", Number(0.0), self._value())
+                self.depth -= 1
+                return value
             case "(":
                 self.take("(")
                 inner = self.arithmetic()

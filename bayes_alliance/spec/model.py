@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bayes_alliance._messages import unknown
 from bayes_alliance.errors import SpecError
 from bayes_alliance.names import ROLES
-from bayes_alliance.spec.expressions import Call, Formula, Name, names_in
+from bayes_alliance.spec.expressions import Call, Expression, Formula, Name, Operation, calls_in, centred_over
 from bayes_alliance.spec.formula import parse_call, parse_formula
 from bayes_alliance.spec.functions import VARIABLE_FUNCTIONS
 from bayes_alliance.spec.priors import Distribution, PriorTarget, parse_distribution, parse_target
@@ -54,6 +54,13 @@ class EquationSpec(_Record):
         terms = [*formula.terms, *(term for group in formula.groups for term in group.terms)]
         names = [name for term in terms for part in term.parts for name in _values_in(part)]
         return tuple(dict.fromkeys([self.outcome, *names, *([self.sigma] if self.sigma else [])]))
+
+    @property
+    def centring_factors(self) -> tuple[str, ...]:
+        """Return the grouping factors that within() and between() take means over."""
+        formula = self.parsed
+        terms = [*formula.terms, *(term for group in formula.groups for term in group.terms)]
+        return tuple(dict.fromkeys(name for term in terms for part in term.parts for name in centred_over(part)))
 
     @property
     def factors(self) -> tuple[str, ...]:
@@ -145,15 +152,16 @@ def _parsed(formula: str) -> Formula:
     return parse_formula(formula)
 
 
-def _values_in(part: Name | Call) -> list[str]:
+def _values_in(part: Expression) -> list[str]:
     """Return the variables whose values a part reads; the factor in ``within(x, patient)`` is not one."""
     if isinstance(part, Name):
         return [part.name]
+    if isinstance(part, Operation):
+        return [*_values_in(part.left), *_values_in(part.right)]
+    if not isinstance(part, Call):
+        return []
     arguments = part.arguments[:1] if part.function in ("within", "between") else part.arguments
-    names: list[str] = []
-    for argument in arguments:
-        names += _values_in(argument) if isinstance(argument, (Name, Call)) else list(names_in(argument))
-    return names
+    return [name for argument in arguments for name in _values_in(argument)]
 
 
 def _language_problems(spec: ModelSpec) -> list[str]:
@@ -204,12 +212,15 @@ def _name_problems(spec: ModelSpec) -> list[str]:
     return problems
 
 
-def _unlagged(part: Name | Call) -> list[str]:
+def _unlagged(part: Expression) -> list[str]:
+    """Return the variables a part reads at the row's own session."""
     if isinstance(part, Name):
         return [part.name]
-    if part.function == "lag":
+    if isinstance(part, Operation):
+        return [*_unlagged(part.left), *_unlagged(part.right)]
+    if not isinstance(part, Call) or any(call.function == "lag" for call in calls_in(part)):
         return []
-    return [name for a in part.arguments if isinstance(a, (Name, Call)) for name in _unlagged(a)]
+    return [name for argument in part.arguments for name in _unlagged(argument)]
 
 
 _VALID_KEYS: Mapping[str, Sequence[str]] = {

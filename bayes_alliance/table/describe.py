@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import count_of, first_few, unknown
+from bayes_alliance._messages import are, count_of, first_few, unknown
 from bayes_alliance.errors import TableError
 from bayes_alliance.names import ID_ROLES
 from bayes_alliance.table.rules import UNITS_ABOVE, changing_patients
@@ -96,7 +96,7 @@ def _missing(sessions: SessionTable, condition: str | None) -> pd.DataFrame:
         row: dict[str, object] = {"variable": name, "unit": unit, "missing": absent.mean()}
         if condition is not None:
             arms = values[condition].astype("str").fillna("(no arm)")
-            row |= {f"{arm}": absent[arms == arm].mean() for arm in sorted(set(arms))}
+            row |= {f"{condition} = {arm}": absent[arms == arm].mean() for arm in sorted(set(arms))}
         rows.append(row)
     return pd.DataFrame(rows, columns=None if rows else ["variable", "unit", "missing"])
 
@@ -108,14 +108,18 @@ def _notes(sessions: SessionTable, condition: str | None) -> list[str]:
         changing = changing_patients(frame, roles, role)
         if changing:
             shown = [f"{patient!r} ({', '.join(units)})" for patient, units in changing.items()]
-            notes.append(f"{count_of(len(changing), 'patient')} change {role}: {first_few(shown)}.")
+            notes.append(
+                f"{count_of(len(changing), 'patient')} {are(len(changing), 'changes', 'change')} {role}: "
+                f"{first_few(shown)}."
+            )
     for role in ID_ROLES[1:]:
         if role not in roles:
             continue
         absent = frame[roles[role]] == ""
         if condition is None:
             if absent.any():
-                notes.append(f"{count_of(int(absent.sum()), 'row')} have no {role}.")
+                lacking = int(absent.sum())
+                notes.append(f"{count_of(lacking, 'row')} {are(lacking, 'has', 'have')} no {role}.")
             continue
         by_arm = absent.groupby(frame[condition].astype("str")).mean()
         inside, outside = list(by_arm.index[by_arm < 1]), list(by_arm.index[by_arm == 1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import count_of, first_few
+from bayes_alliance._messages import are, count_of, first_few
 from bayes_alliance.errors import TableError
 
 MISSING_CODES: Final = ("", "NA", "N/A", "NaN", "nan")
@@ -53,48 +54,54 @@ def read_frame(source: Source) -> pd.DataFrame:
 def _read_file(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise TableError(f"No file at {str(path)!r}.")
-    suffix = path.suffix.lower()
     try:
-        if suffix in (".csv", ".tsv", ".txt", ".dat"):
-            separator = {".csv": _csv_separator(path), ".tsv": "\t"}.get(suffix, r"\s+")
-            return _read_csv(path, separator)
-        if suffix == ".parquet":
+        if path.suffix.lower() in (".csv", ".tsv", ".txt", ".dat"):
+            return _read_text(path)
+        if path.suffix.lower() == ".parquet":
             return pd.read_parquet(path)
     except TableError:
         raise
-    except pd.errors.EmptyDataError:
-        raise TableError(f"There are no rows in {path.name!r}.") from None
-    except (OSError, ValueError, pd.errors.ParserError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise TableError(f"{path.name!r} cannot be read: {error}. CSV must be UTF-8 text.") from None
-    raise TableError(f"{path.name!r} is of no kind that can be read. Allowed: .csv, .tsv, .dat, .parquet.")
+    raise TableError(f"{path.name!r} is of no kind that can be read. Allowed: .csv, .tsv, .txt, .dat, .parquet.")
 
 
-def _csv_separator(path: Path) -> str:
-    """Return ``;`` where the header line has semicolons and no comma, as spreadsheets in many languages write."""
-    with path.open(encoding="utf-8-sig") as lines:
-        header = lines.readline()
-    return ";" if ";" in header and "," not in header else ","
+def _read_text(path: Path) -> pd.DataFrame:
+    """Read delimited text strictly: a row with more or fewer cells than the header would shift columns unseen."""
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        separator = _separator(lines.readline(), path.suffix.lower())
+        lines.seek(0)
+        rows = [row for row in csv.reader(lines, delimiter=separator, skipinitialspace=separator == " ") if row]
+    if len(rows) < 2:
+        raise TableError(f"There are no rows in {path.name!r}.")
+    header, body = rows[0], rows[1:]
+    odd = [f"row {i + 1} ({len(row)})" for i, row in enumerate(body) if len(row) != len(header)]
+    if odd:
+        raise TableError(
+            f"{count_of(len(odd), 'row')} of {path.name!r} {are(len(odd), 'has', 'have')} another number of cells than "
+            f"the header's {len(header)}: {first_few(odd)}. Check separators, quotes and empty cells."
+        )
+    return pd.DataFrame(body, columns=pd.Index(header), dtype="str")
 
 
-def _read_csv(path: Path, separator: str) -> pd.DataFrame:
-    frame = pd.read_csv(
-        path, sep=separator, dtype=str, keep_default_na=False, header=None, encoding="utf-8-sig", skipinitialspace=False
-    )
-    names = [str(name) for name in frame.iloc[0]]
-    body = frame.iloc[1:].reset_index(drop=True)
-    body.columns = pd.Index(names)
-    return body
+def _separator(header: str, suffix: str) -> str:
+    """Return what stands between cells: by the header line, since languages and programs differ."""
+    if "\t" in header:
+        return "\t"
+    if suffix == ".csv":
+        return ";" if ";" in header and "," not in header else ","
+    return " "
 
 
 def id_text(column: pd.Series) -> pd.Series:
-    """Return identifiers as text, missing ones as empty text; ``3.0`` from a column with gaps becomes ``3``."""
+    """Return identifiers as text, missing and blank ones as empty text; ``3.0`` from a column with gaps is ``3``."""
 
     def one(value: object) -> str:
         if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
             return ""
         if isinstance(value, (float, np.floating)) and float(value).is_integer():
             return str(int(value))
-        return str(value)
+        return str(value) if str(value).strip() else ""
 
     return pd.Series([one(value) for value in column], index=column.index, dtype="str")
 
@@ -123,8 +130,7 @@ def type_column(name: str, column: pd.Series, codes: Collection[str | float], pr
     if pd.api.types.is_bool_dtype(column) or pd.api.types.is_numeric_dtype(column):
         values = pd.to_numeric(column).astype("float64")
         numbers = [float(code) for code in codes if _is_number(code)]
-        values = values.mask(values.isin(numbers))
-        return _finite(name, values, problems)
+        return _finite(name, values.mask(values.isin(numbers)), problems)
     if pd.api.types.is_datetime64_any_dtype(column):
         problems.append(f"Column {name!r} holds dates. Turn them into session numbers, or leave the column out.")
         return column.astype("str")
@@ -132,12 +138,15 @@ def type_column(name: str, column: pd.Series, codes: Collection[str | float], pr
     missing = column.isna() | column.astype("str").str.strip().isin(texts)
     cells = column.astype("str").str.strip()
     numbers_in = pd.to_numeric(cells.where(~missing), errors="coerce")
+    coded = numbers_in.isin([float(code) for code in codes if _is_number(code)])
+    missing, numbers_in = missing | coded, numbers_in.mask(coded)
     odd = ~missing & numbers_in.isna()
     if not odd.any():
         return _finite(name, numbers_in.astype("float64"), problems)
-    if cells[odd].str.match(_COMMA).all():
+    commas = odd & cells.str.match(_COMMA)
+    if commas.sum() * 2 > odd.sum():
         problems.append(
-            f"Column {name!r} has decimal commas in {_rows(cells, odd)}. Write decimal points "
+            f"Column {name!r} has decimal commas in {_rows(cells, commas)}. Write decimal points "
             f"(pandas reads commas with decimal=',')."
         )
     elif numbers_in.notna().any() and numbers_in.notna().sum() >= odd.sum():
@@ -150,10 +159,9 @@ def type_column(name: str, column: pd.Series, codes: Collection[str | float], pr
 
 def _is_number(code: object) -> bool:
     try:
-        float(str(code))
+        return bool(np.isfinite(float(str(code))))
     except ValueError:
         return False
-    return True
 
 
 def _finite(name: str, values: pd.Series, problems: list[str]) -> pd.Series:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import pandas as pd
 
-from bayes_alliance._messages import count_of, first_few, nearest, quote, unknown
+from bayes_alliance._messages import are, count_of, first_few, nearest, quote, unknown
 from bayes_alliance.names import ID_ROLES, ROLES
+from bayes_alliance.table.read import MISSING_CODES
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
@@ -96,7 +97,8 @@ def check_repeats(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[str]:
     if len(keys) == 1:
         shown = [repr(patient) for patient in dict.fromkeys(repeated[keys[0]])]
         return [
-            f"No column plays 'session' and {count_of(len(shown), 'patient')} have several rows: {first_few(shown)}. "
+            f"No column plays 'session' and {count_of(len(shown), 'patient')} {are(len(shown), 'has', 'have')} several "
+            f"rows: {first_few(shown)}. "
             f"Name the session column in roles, or keep one row per patient."
         ]
     pairs = [f"patient {row[0]!r} session {row[1]:g}" for row in repeated[keys].itertuples(index=False)]
@@ -113,14 +115,19 @@ def check_transfers(frame: pd.DataFrame, roles: Mapping[str, str], transfers: Tr
     problems = []
     for role in UNITS_ABOVE:
         changing = changing_patients(frame, roles, role)
-        if changing and not (transfers == "reused" and role == "therapist"):
-            shown = [f"{patient!r} ({', '.join(units)})" for patient, units in changing.items()]
-            problems.append(
-                f"{count_of(len(changing), 'patient')} with more than one {role}: {first_few(shown)}. Say what it "
-                f"means: transfers='transferred' (one person who changed {role}; the factors are crossed), "
-                f"transfers='reused' (the ids are used again by each therapist; therapist and id together name the "
-                f"person), or correct the ids."
+        if not changing:
+            continue
+        shown = [f"{patient!r} ({', '.join(units)})" for patient, units in changing.items()]
+        meanings = [f"transfers='transferred' (one person who changed {role}; the factors are crossed)"]
+        if role == "therapist":
+            meanings.append(
+                "transfers='reused' (the ids are used again by each therapist; therapist and id together name "
+                "the person)"
             )
+        problems.append(
+            f"{count_of(len(changing), 'patient')} with more than one {role}: {first_few(shown)}. Say what it means: "
+            f"{', '.join(meanings)}, or correct the ids."
+        )
     return problems
 
 
@@ -131,6 +138,23 @@ def changing_patients(frame: pd.DataFrame, roles: Mapping[str, str], role: str) 
     pairs = frame.loc[frame[roles[role]] != "", [roles["patient"], roles[role]]].drop_duplicates()
     changing = pairs[pairs.duplicated(roles["patient"], keep=False)]
     return {str(patient): sorted(map(str, units)) for patient, units in changing.groupby(roles["patient"])[roles[role]]}
+
+
+def find_missing_words(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[str]:
+    """Describe identifiers that look like a code for missing, such as R's ``NA``. They stay identifiers."""
+    notes = []
+    for role in ID_ROLES:
+        if role not in roles:
+            continue
+        counts = frame[roles[role]].value_counts()
+        words = [word for word in (*MISSING_CODES[1:], ".", "NULL", "None", "-9", "-99", "999") if word in counts.index]
+        if words:
+            rows = [f"{word!r} in {count_of(int(counts[word]), 'row')}" for word in words]
+            notes.append(
+                f"{role} ids that look like a code for missing: {first_few(rows)}. They are kept as ids; state "
+                f"missing={{{roles[role]!r}: {words}}} if no {role} is meant."
+            )
+    return notes
 
 
 def find_lookalikes(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[str]:

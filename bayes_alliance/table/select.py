@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import count_of, quote, unknown
+from bayes_alliance._messages import count_of, number_text, quote, unknown
 from bayes_alliance.errors import TableError
 from bayes_alliance.table.sessions import SessionTable, with_rows
 
@@ -43,17 +43,31 @@ def select_rows(
     table = sessions
     for name, limit in (minimum or {}).items():
         column = _column(table, name)
-        table = _keep(table, _numbers(table, column) >= limit, f"{column} below {limit:g}")
+        number = _limit(name, limit)
+        table = _keep(
+            table, _numbers(table, column) >= number, f"{column} below {number:g}{_or_missing(table, column)}"
+        )
     for name, limit in (maximum or {}).items():
         column = _column(table, name)
-        table = _keep(table, _numbers(table, column) <= limit, f"{column} above {limit:g}")
+        number = _limit(name, limit)
+        table = _keep(
+            table, _numbers(table, column) <= number, f"{column} above {number:g}{_or_missing(table, column)}"
+        )
     for name, level in (only or {}).items():
         column = _column(table, name)
         values = _as_words(table.frame[column])
+        level = number_text(level) if isinstance(level, (int, float)) else str(level)
         if level not in set(values):
             raise TableError(f"only: {unknown(f'level of {column!r}:', level, sorted(set(values)))}")
         table = _keep(table, (values == level).to_numpy(), f"{column} other than {level!r}")
     return table
+
+
+def _limit(name: str, limit: object) -> float:
+    try:
+        return float(str(limit))
+    except ValueError:
+        raise TableError(f"The limit of {name!r} must be a number; it is {limit!r}.") from None
 
 
 def _column(table: SessionTable, name: str) -> str:
@@ -62,6 +76,10 @@ def _column(table: SessionTable, name: str) -> str:
     if name not in table.frame.columns:
         raise TableError(unknown("role or column", name, [*table.roles, *table.frame.columns]))
     return name
+
+
+def _or_missing(table: SessionTable, column: str) -> str:
+    return " or missing" if table.frame[column].isna().any() else ""
 
 
 def _numbers(table: SessionTable, column: str) -> np.ndarray:
@@ -73,7 +91,7 @@ def _numbers(table: SessionTable, column: str) -> np.ndarray:
 
 def _as_words(values: pd.Series) -> pd.Series:
     if values.dtype == np.float64:
-        return values.map(lambda value: f"{value:g}", na_action="ignore").astype("str").fillna("")
+        return values.map(number_text, na_action="ignore").astype("str").fillna("")
     return values.astype("str").fillna("")
 
 

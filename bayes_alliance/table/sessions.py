@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import count_of, first_few, quote, unknown
+from bayes_alliance._messages import are, count_of, unknown
 from bayes_alliance.errors import AllianceWarning, TableError
-from bayes_alliance.names import ID_ROLES
 from bayes_alliance.table import rules
-from bayes_alliance.table.read import MISSING_CODES, Source, id_text, read_frame, type_column
+from bayes_alliance.table.join import SIDES, join_side, missing_codes, type_frame
+from bayes_alliance.table.read import Source, read_frame
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,27 +94,31 @@ def read_sessions(
     TableError
         With every problem of the table at once: columns, first five rows, what is allowed, what to do.
     """
+    codes = missing_codes(missing or {})
+    ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
+    given = {role: side for role, side in zip(SIDES, (patients, therapists, groups), strict=True) if side is not None}
+    sides = {role: read_frame(side) for role, side in given.items()}
     frame = read_frame(source)
-    problems = [f"ignore: {unknown('column', name, frame.columns)}" for name in ignore if name not in frame.columns]
-    frame = frame.drop(columns=[name for name in ignore if name in frame.columns])
-    problems += rules.check_roles(roles, list(frame.columns))
+    columns = list(dict.fromkeys([*frame.columns, *(name for side in sides.values() for name in side.columns)]))
+    problems = [f"ignore: {unknown('column', name, columns)}" for name in ignored if name not in columns]
+    problems += [f"missing= names {name!r}, which is no column." for name in codes if name not in columns]
+    problems += rules.check_roles(roles, columns)
     if problems:
         raise TableError(problems, count_of(len(frame), "row"))
     messages: list[str] = []
-    frame = _type_frame(frame, roles, missing, problems)
-    for role, side in (("patient", patients), ("therapist", therapists), ("group", groups)):
-        if side is not None:
-            frame = _join(frame, side, role, roles, missing, problems, messages)
-    problems += [f"missing= names {name!r}, which is no column." for name in missing or {} if name not in frame.columns]
-    problems += rules.check_columns(frame, roles)
+    frame = type_frame(frame.drop(columns=list(ignored), errors="ignore"), roles, codes, problems)
+    for role, side in sides.items():
+        typed = type_frame(side.drop(columns=list(ignored), errors="ignore"), roles, codes, problems)
+        frame = join_side(frame, typed, role, roles, problems, messages)
+    if all(column in frame.columns for column in roles.values()):
+        problems += rules.check_columns(frame, roles)
+    if transfers == "reused" and not problems:
+        frame = _name_persons(frame, roles, messages, problems)
     if not problems:
-        problems += rules.check_repeats(frame, roles) if transfers != "reused" else []
-        problems += rules.check_transfers(frame, roles, transfers)
+        problems += rules.check_repeats(frame, roles) + rules.check_transfers(frame, roles, transfers)
     if problems:
         raise TableError(problems, count_of(len(frame), "row"))
-    if transfers == "reused":
-        frame = _name_persons(frame, roles, messages)
-    for note in rules.find_lookalikes(frame, roles):
+    for note in (*rules.find_lookalikes(frame, roles), *rules.find_missing_words(frame, roles)):
         warnings.warn(note, AllianceWarning, stacklevel=2)
         messages.append(note)
     return make_table(_sort(frame, roles, messages), roles, tuple(messages))
@@ -129,83 +133,30 @@ def make_table(frame: pd.DataFrame, roles: Mapping[str, str], messages: tuple[st
 def with_rows(table: SessionTable, keep: np.ndarray, message: str) -> SessionTable:
     """Return the table with only the rows where ``keep`` is true, and a message that says so."""
     frame = table.frame.loc[keep].reset_index(drop=True)
-    return replace(make_table(frame, table.roles, (*table.messages, message)))
+    return make_table(frame, table.roles, (*table.messages, message))
 
 
-def _type_frame(
-    frame: pd.DataFrame,
-    roles: Mapping[str, str],
-    missing: Mapping[str, Sequence[str | float]] | None,
-    problems: list[str],
+def _name_persons(
+    frame: pd.DataFrame, roles: Mapping[str, str], messages: list[str], problems: list[str]
 ) -> pd.DataFrame:
-    ids = [roles[role] for role in ID_ROLES if role in roles]
-    declared = missing or {}
-    typed = {}
-    for name in frame.columns:
-        if name in ids:
-            text = id_text(frame[name])
-            typed[name] = text.mask(text.isin([str(code) for code in declared.get(name, ())]), "")
-        else:
-            typed[name] = type_column(name, frame[name], (*MISSING_CODES, *declared.get(name, ())), problems)
-            if name == roles.get("session") and typed[name].dtype != np.float64 and not problems:
-                problems.append(f"session column {name!r} holds words. Allowed: whole numbers from 0.")
-    result = pd.DataFrame(typed)
-    session = roles.get("session")
-    if session is not None and result[session].dtype != np.float64:
-        result[session] = pd.to_numeric(result[session], errors="coerce").astype("float64")
-    return result
-
-
-def _join(
-    frame: pd.DataFrame,
-    side: Source,
-    role: str,
-    roles: Mapping[str, str],
-    missing: Mapping[str, Sequence[str | float]] | None,
-    problems: list[str],
-    messages: list[str],
-) -> pd.DataFrame:
-    """Join what is measured once per unit; every key may appear once in the side table."""
-    other = read_frame(side)
-    key = roles.get(role)
-    if key is None or key not in other.columns:
-        wanted = f"a column {key!r}" if key else f"a column that plays {role!r} in roles"
-        problems.append(f"The {role}s table needs {wanted} to join on. Columns seen: {quote(other.columns)}.")
-        return frame
-    other = _type_frame(other, {role: key}, missing, problems)
-    shared = [name for name in other.columns if name in frame.columns and name != key]
-    repeated = list(dict.fromkeys(other.loc[other[key].duplicated(), key]))
-    if shared:
-        problems.append(f"The {role}s table repeats columns of the sessions: {quote(shared)}. Keep each in one table.")
-    if repeated:
-        problems.append(
-            f"The {role}s table has more than one row for {count_of(len(repeated), role)}: "
-            f"{first_few([repr(r) for r in repeated])}. Keep one row per {role}."
-        )
-    if shared or repeated:
-        return frame
-    here, there = set(frame[key]) - {""}, set(other[key])
-    if here - there:
-        messages.append(f"{count_of(len(here - there), role)} of the sessions have no row in the {role}s table.")
-    if there - here:
-        messages.append(f"{count_of(len(there - here), role)} of the {role}s table have no session and are left out.")
-    return frame.merge(other, on=key, how="left", validate="many_to_one")
-
-
-def _name_persons(frame: pd.DataFrame, roles: Mapping[str, str], messages: list[str]) -> pd.DataFrame:
     """Name persons by therapist and id where ids are used again by each therapist."""
     patient, therapist = roles["patient"], roles.get("therapist")
     if therapist is None:
-        raise TableError("transfers='reused' needs a column that plays 'therapist'.")
+        problems.append("transfers='reused' needs a column that plays 'therapist'.")
+        return frame
+    lacking = int((frame[therapist] == "").sum())
+    if lacking:
+        problems.append(
+            f"transfers='reused' names persons by therapist and id, and {count_of(lacking, 'row')} "
+            f"{are(lacking, 'has', 'have')} no therapist. Complete the therapist ids."
+        )
+        return frame
     before = frame[patient].nunique()
     frame = frame.assign(**{patient: frame[therapist] + "/" + frame[patient]})
     messages.append(
         f"{count_of(before, 'patient id')} under {count_of(frame[therapist].nunique(), 'therapist')} name "
-        f"{count_of(frame[patient].nunique(), 'person', 'persons')}: ids are used again by each therapist."
+        f"{count_of(frame[patient].nunique(), 'person')}: ids are used again by each therapist."
     )
-    repeats = rules.check_repeats(frame, roles)
-    if repeats:
-        raise TableError(repeats, count_of(len(frame), "row"))
     return frame
 
 

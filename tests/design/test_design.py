@@ -167,7 +167,7 @@ def test_codes_outside_the_levels_never_pass(codes: list[int]) -> None:
         ("alliance", {"reference": {"arm": "TAU"}}, r"reference: Unknown variable of the model 'arm'"),
         ("tx", {"columns": {"tx": "arm[CBT]"}}, r"columns: Unknown level of 'arm': 'CBT'"),
         ("one", {}, r"Predictor 'one' is constant: it is 1 in every row used"),
-        ("none", {}, r"No row of \d+ rows has outcome 'score' and every predictor"),
+        ("none", {}, r"No row has outcome 'score' and every predictor.*rows: predictor none missing"),
         ("alliance + twice", {}, r"Predictor 'twice' is determined by 'alliance' \(perfect collinearity\)"),
         (
             "log(alliance - 9)",
@@ -196,11 +196,6 @@ def test_codes_outside_the_levels_never_pass(codes: list[int]) -> None:
         ),
         ("alliance", {"priors": {"b": "norml(0, 1)"}}, r"Unknown distribution 'norml'"),
         ("alliance", {"priors": {"zz": "normal(0, 1)"}}, r"Prior on 'zz': a prior may be on"),
-        (
-            "alliance * cell",
-            {"reference": {"cell": "a"}},
-            r"has only 0 and 1|is constant: no row is in this cell|determined by",
-        ),
     ],
 )
 def test_what_does_not_fit_is_named(
@@ -209,11 +204,7 @@ def test_what_does_not_fit_is_named(
     """Each misfit is a DesignError that says where and what to do."""
     frame = trial.assign(
         one=1.0, none=np.nan, twice=2 * trial["alliance"], row=[f"r{i}" for i in range(len(trial))],
-        cell=np.where(trial["arm"] == "TAU", "a", "b"),
     )  # fmt: skip
-    frame.loc[frame["cell"] == "b", "alliance"] = np.where(formula == "alliance * cell", 0.0, frame["alliance"])[
-        frame["cell"] == "b"
-    ]
     with pytest.raises(ba.DesignError, match=message):
         design(formula, ba.read_sessions(frame, ROLES), **arguments)
 
@@ -236,8 +227,8 @@ def test_outcomes_are_checked(trial: pd.DataFrame, values: list[float], family: 
 
 def test_outcome_in_words_is_refused(sessions: ba.SessionTable) -> None:
     """An outcome that holds words is named with its levels."""
-    with pytest.raises(ba.DesignError, match=r"Factor 'arm'|Outcome 'arm' holds words"):
-        design("alliance", sessions, outcome="arm", reference={"arm": "TAU"})
+    with pytest.raises(ba.DesignError, match=r"\AOutcome 'arm' holds words \('MBCT', 'TAU'\); a number is needed"):
+        design("alliance", sessions, outcome="arm")
 
 
 def test_patient_unit_refuses_what_varies(sessions: ba.SessionTable) -> None:
@@ -252,7 +243,7 @@ def test_levels_without_rows_are_named(trial: pd.DataFrame) -> None:
     frame.loc[frame["week"] == 3, "score"] = np.nan
     table = ba.read_sessions(frame, ROLES)
     made = design("week", table, reference={"week": "1"})
-    assert "1 level of week have no row in use: 3." in made.messages
+    assert "1 level of week has no row in use: 3." in made.messages
     assert "week[3]" not in made.equation.coef.labels
     with pytest.raises(ba.DesignError, match=r"No row used has the reference level '3' of 'week'"):
         design("week", table, reference={"week": "3"})

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import arviz_stats as azs
 import numpy as np
+import pandas as pd
 import pytest
+import xarray as xr
 
 import bayes_alliance as ba
+from bayes_alliance.design.moments import variance_moments
 from bayes_alliance.posterior.predict import has_trajectories, observed_means
+from tests.conftest import ROLES
+from tests.design.test_design import design
 
 
 def test_columns_name_interval_and_probability(small_fit: ba.Fit) -> None:
@@ -117,3 +122,77 @@ def test_observed_means_are_those_of_the_rows(small_fit: ba.Fit) -> None:
     assert observed.count.sum() == len(small_fit.design.equation.y)
     weighted = np.nansum(observed.mean * observed.count)
     assert weighted == pytest.approx(small_fit.design.equation.y.sum())
+
+
+def hand_made(sessions: ba.SessionTable, formula: str, **arguments: object) -> ba.Fit:
+    """Return a Fit with draws written by hand, to test what reads a Fit without sampling."""
+    made = design(formula, sessions, **arguments)
+    equation = made.equation
+    rng = np.random.default_rng(0)
+    shape = (2, 50)
+    data: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
+        "b": (("chain", "draw", "coef"), rng.normal(size=(*shape, len(equation.coef_labels)))),
+        "sigma": (("chain", "draw", "sigma_coef"), rng.uniform(1, 2, size=(*shape, 1))),
+    }
+    coords: dict[str, list[str]] = {"coef": list(equation.coef_labels), "sigma_coef": list(equation.sigma_coef)}
+    for group in equation.groups:
+        dim = f"{group.factor}_effect"
+        data[f"sd_{group.factor}"] = (("chain", "draw", dim), rng.uniform(1, 2, size=(*shape, len(group.effects))))
+        coords[dim] = [f"{equation.outcome}, {effect}" for effect in group.effects]
+    tree = xr.DataTree.from_dict({"posterior": xr.Dataset(data, coords=coords), "variance": variance_moments(equation)})
+    return ba.Fit(made.spec, tree, {"rows_used": len(equation.y), "messages": []}, (), made)
+
+
+def test_factor_names_with_odd_endings_are_summarized(trial: pd.DataFrame) -> None:
+    """A grouping column called care_unit is not taken for a helper."""
+    sessions = ba.read_sessions(trial.assign(care_unit=[f"u{i % 4}" for i in range(len(trial))]), ROLES)
+    names = list(ba.summarize(hand_made(sessions, "week + (1 | care_unit)"))["name"])
+    assert "sd_care_unit[score, Intercept]" in names
+
+
+@pytest.mark.parametrize(
+    ("formula", "arguments"),
+    [
+        ("session", {"reference": {"session": "1"}}),
+        ("within(session, patient) + between(session, patient)", {}),
+        ("session * log(between(alliance, patient) + 1)", {}),
+        ("lag(alliance) * session", {}),
+        ("alliance", {}),
+    ],
+)
+def test_models_without_trajectories_say_so(
+    sessions: ba.SessionTable, formula: str, arguments: dict[str, object]
+) -> None:
+    """Session as a factor, or inside what looks at other rows, gives no trajectory rather than a wrong one."""
+    fit = hand_made(sessions, formula, **arguments)
+    assert not has_trajectories(fit)
+    with pytest.raises(ba.FitError, match="This model has no trajectory"):
+        ba.predict_trajectories(fit)
+
+
+def test_trajectories_average_over_what_is_not_moved(sessions: ba.SessionTable) -> None:
+    """Within-patient alliance stays as observed while session moves, through log time as well."""
+    fit = hand_made(sessions, "log(session + 1) + within(alliance, patient)")
+    assert fit.design is not None
+    draws = ba.predict_trajectories(fit, points=3)
+    b = fit.data["posterior"].to_dataset()["b"].values
+    mean = fit.design.equation.coef.values[:, 2].mean()
+    expected = b[..., [0]] + b[..., [1]] * np.log(draws["session"].values + 1) + b[..., [2]] * mean
+    np.testing.assert_allclose(draws.values[:, :, 0], expected)
+
+
+def test_a_session_without_rows_is_refused(sessions: ba.SessionTable) -> None:
+    """Variance shares at a session nobody attended are an error that lists the sessions."""
+    fit = hand_made(sessions, "week + (1 + week || patient)")
+    with pytest.raises(ba.DesignError, match=r"No row used is of session 99. Sessions with rows: 1, 2"):
+        ba.variance_shares(fit, session=99)
+
+
+def test_logit_shares_name_their_scale(trial: pd.DataFrame) -> None:
+    """Shares of a 0/1 outcome are on the latent logit and say so; the residual variance is pi^2 / 3."""
+    sessions = ba.read_sessions(trial.assign(late=(trial["alliance"] > 5).astype(float)), ROLES)
+    fit = hand_made(sessions, "week + (1 | patient)", outcome="late", extra='family = "bernoulli"')
+    shares = ba.variance_shares(fit)
+    variance = fit.data["posterior"].to_dataset()["sd_patient"].values[..., 0] ** 2
+    np.testing.assert_allclose(shares["share_patient"].values[..., 0], variance / (variance + np.pi**2 / 3))
+    assert shares.attrs["scale"] == "latent logit, residual variance pi^2 / 3"

@@ -22,8 +22,11 @@ def write(path: Path, text: str) -> Path:
 def test_ids_in_csv_stay_three_patients(tmp_path: Path) -> None:
     """'01', '1' and 'NA' are three patients; look-alikes are named in a warning and kept apart."""
     path = write(tmp_path / "s.csv", "pid,week,y\n01,1,3\n1,1,4\nNA,1,5\nNA,2,\n")
-    with pytest.warns(ba.AllianceWarning, match=r"patient ids that differ only in .*: '01', '1'\. They are kept apart"):
+    with pytest.warns(ba.AllianceWarning) as caught:
         table = ba.read_sessions(path, ROLES)
+    said = " ".join(str(warning.message) for warning in caught)
+    assert "'01', '1'. They are kept apart" in said
+    assert "patient ids that look like a code for missing: 'NA' in 2 rows" in said
     assert sorted(set(table.ids("patient"))) == ["01", "1", "NA"]
     assert np.isnan(table.frame["y"]).sum() == 1
 
@@ -125,3 +128,52 @@ def test_text_of_numbers_becomes_numbers() -> None:
     """A text column in which every cell is a number is read as numbers."""
     frame = pd.DataFrame({"pid": ["A", "B"], "week": ["1", "2"], "y": ["3", "4.5"]})
     assert list(ba.read_sessions(frame, ROLES).frame["y"]) == [3.0, 4.5]
+
+
+def test_tab_delimited_text_keeps_empty_cells(tmp_path: Path) -> None:
+    """An empty cell of tab-delimited text stays where it is; a row of another length is refused by number."""
+    path = write(tmp_path / "t.txt", "pid\tweek\ty\tage\np01\t3\t\t43\np02\t1\t5\t50\n")
+    frame = ba.read_sessions(path, ROLES).frame
+    assert np.isnan(frame["y"].iloc[0])
+    assert list(frame["age"]) == [43, 50]
+    for text in ("pid,week,y\nA,1\nB,1,2\n", "pid,week,y\nA,1,2,3\nB,1,2\n"):
+        with pytest.raises(
+            ba.TableError, match=r"1 row of 's.csv' has another number of cells than the header's 3: row 1"
+        ):
+            ba.read_sessions(write(tmp_path / "s.csv", text), ROLES)
+
+
+def test_space_separated_text_is_read(tmp_path: Path) -> None:
+    """Quoted, space-separated tables as R writes them are read."""
+    path = write(tmp_path / "s.dat", '"pid" "week" "y"\n"A" 1 2.5\n"B b"  1 3\n')
+    assert list(ba.read_sessions(path, ROLES).ids("patient")) == ["A", "B b"]
+
+
+@pytest.mark.parametrize("code", [-9, [-9], "-9", ["-9"]])
+def test_missing_codes_match_numbers_however_written(tmp_path: Path, code: object) -> None:
+    """-9 is missing whether the file says -9 or -9.0, and one code needs no brackets; 9 is untouched."""
+    path = write(tmp_path / "s.csv", "pid,week,y\nA,1,-9.0\nA,2,9\nA,3,-9\n")
+    values = ba.read_sessions(path, ROLES, missing={"y": code}).frame["y"]  # type: ignore[dict-item]
+    assert list(values.isna()) == [True, False, True]
+
+
+def test_na_as_an_id_is_named_and_can_be_declared(tmp_path: Path) -> None:
+    """R's NA in an id column stays an id with a warning, and is missing where declared."""
+    path = write(tmp_path / "s.csv", "pid,week,tid\nA,1,NA\nB,1,t1\n")
+    roles = ROLES | {"therapist": "tid"}
+    with pytest.warns(ba.AllianceWarning, match=r"therapist ids that look like a code for missing: 'NA' in 1 row"):
+        assert set(ba.read_sessions(path, roles).ids("therapist")) == {"NA", "t1"}
+    assert set(ba.read_sessions(path, roles, missing={"tid": ["NA"]}).ids("therapist")) == {"", "t1"}
+
+
+def test_blank_ids_are_missing() -> None:
+    """Blanks name nobody."""
+    with pytest.raises(ba.TableError, match="has no identifier in 1 row: row 1"):
+        ba.read_sessions(pd.DataFrame({"pid": ["  ", "A"], "week": [1, 1]}), ROLES)
+
+
+def test_mostly_commas_with_a_dot_are_still_commas(tmp_path: Path) -> None:
+    """A stray code beside decimal commas does not hide them."""
+    path = write(tmp_path / "s.csv", 'pid,week,y\nA,1,"3,5"\nA,2,"4,1"\nA,3,.\n')
+    with pytest.raises(ba.TableError, match="Column 'y' has decimal commas in 2 cells"):
+        ba.read_sessions(path, ROLES)

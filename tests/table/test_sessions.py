@@ -47,7 +47,7 @@ def test_repeated_sessions_are_listed() -> None:
         ba.TableError, match=r"'week' repeats within patient in 1 row: patient 'A' session 4\. Keep one"
     ):
         ba.read_sessions(frame, {"patient": "pid", "session": "week"})
-    with pytest.raises(ba.TableError, match=r"No column plays 'session' and 1 patient have several rows: 'A'"):
+    with pytest.raises(ba.TableError, match=r"No column plays 'session' and 1 patient has several rows: 'A'"):
         ba.read_sessions(frame, {"patient": "pid"})
 
 
@@ -70,7 +70,7 @@ def test_a_patient_under_two_therapists_is_asked_about() -> None:
     again = ba.read_sessions(two_therapists(), roles, transfers="reused")
     assert sorted(set(again.ids("patient"))) == ["a/1", "b/1", "b/2"]
     assert "2 patient ids under 2 therapists name 3 persons" in " ".join(again.messages)
-    assert "1 patient change therapist: '1' (a, b)" in str(ba.describe(moved))
+    assert "1 patient changes therapist: '1' (a, b)" in str(ba.describe(moved))
 
 
 def test_side_tables_are_joined_many_to_one() -> None:
@@ -82,8 +82,8 @@ def test_side_tables_are_joined_many_to_one() -> None:
     table = ba.read_sessions(frame, roles, patients=people, therapists=staff)
     assert list(table.frame["age"]) == [30, 30, 40, 40]
     assert table.frame["skill"].isna().sum() == 2
-    assert "1 patient of the patients table have no session and are left out." in table.messages
-    assert "1 therapist of the sessions have no row in the therapists table." in table.messages
+    assert "1 patient of the patients table has no session and is left out." in table.messages
+    assert "1 therapist of the sessions has no row in the therapists table." in table.messages
     with pytest.raises(ba.TableError, match=r"patients table has more than one row for 1 patient: '1'"):
         ba.read_sessions(frame, roles, patients=pd.DataFrame({"pid": ["1", "1"], "age": [1, 2]}))
     with pytest.raises(ba.TableError, match=r"patients table repeats columns of the sessions: 'y'"):
@@ -158,7 +158,44 @@ def test_description_says_what_a_statistician_asks(sessions: ba.SessionTable) ->
     sizes = described.sizes.set_index("what")
     assert sizes.loc["rows per patient", "units"] == 24
     assert sizes.loc["rows per patient", "with one"] == 2
-    assert list(described.missing.columns) == ["variable", "unit", "missing", "MBCT", "TAU"]
+    assert list(described.missing.columns) == ["variable", "unit", "missing", "arm = MBCT", "arm = TAU"]
     assert "group exists in MBCT only: rows of TAU have none (partial nesting)." in described.notes
     with pytest.raises(ba.TableError, match=r"Unknown column 'arms'.*Did you mean 'arm'"):
         ba.describe(sessions, condition="arms")
+
+
+def test_roles_may_live_in_a_side_table() -> None:
+    """A patients table that says who treats whom gives the therapist role."""
+    rows = pd.DataFrame({"pid": ["1", "1", "2"], "week": [1, 2, 1], "y": [1.0, 2.0, 3.0]})
+    people = pd.DataFrame({"pid": ["1", "2"], "tid": ["a", "b"], "arm": ["X", "Y"]})
+    table = ba.read_sessions(rows, {"patient": "pid", "session": "week", "therapist": "tid"}, patients=people)
+    assert list(table.ids("therapist")) == ["a", "a", "b"]
+
+
+def test_a_side_row_without_an_id_joins_nobody() -> None:
+    """A blank key of a side table is left out, counted, and never meets rows without an id."""
+    rows = pd.DataFrame({"pid": ["1", "2"], "week": [1, 1], "tid": ["", "a"]})
+    staff = pd.DataFrame({"tid": ["a", None], "skill": [3.0, 99.0]})
+    roles = {"patient": "pid", "session": "week", "therapist": "tid"}
+    table = ba.read_sessions(rows, roles, therapists=staff)
+    assert table.frame["skill"].isna().tolist() == [True, False]
+    assert "1 row of the therapists table without a therapist id left out." in table.messages
+
+
+def test_reused_ids_need_therapists_and_work_with_sites() -> None:
+    """Persons are named before sites are checked; rows without a therapist are an error."""
+    frame = two_therapists().assign(site=["n", "s", "s", "s"])
+    roles = {"patient": "pid", "therapist": "tid", "session": "week", "site": "site"}
+    assert len(set(ba.read_sessions(frame, roles, transfers="reused").ids("patient"))) == 3
+    with pytest.raises(ba.TableError, match=r"1 row has no therapist\. Complete the therapist ids"):
+        ba.read_sessions(frame.assign(tid=["", "b", "b", "b"]), roles, transfers="reused")
+
+
+def test_numbers_as_levels_keep_every_digit() -> None:
+    """Seven-digit codes stay apart when rows are chosen by them."""
+    frame = pd.DataFrame({"pid": ["A", "B"], "week": [1, 1], "cohort": [20190101, 20190102]})
+    table = ba.read_sessions(frame, {"patient": "pid", "session": "week"})
+    assert list(ba.select_rows(table, only={"cohort": "20190102"}).ids("patient")) == ["B"]
+    assert list(ba.select_rows(table, only={"cohort": 20190102}).ids("patient")) == ["B"]  # type: ignore[dict-item]
+    with pytest.raises(ba.TableError, match="The limit of 'week' must be a number; it is 'x'"):
+        ba.select_rows(table, maximum={"week": "x"})  # type: ignore[dict-item]

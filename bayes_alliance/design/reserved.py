@@ -1,0 +1,30 @@
+"""Names a study's columns may not have where they become names inside a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from bayes_alliance.names import COEF, SIGMA_COEF, cor_name, effect_dim, effects_name, factor_key, sd_name
+
+DIMS: Final = {COEF, SIGMA_COEF, "chain", "draw", "equation", "effect", "stratum", "factor"}
+VARIABLES: Final = {"b", "b_centred", "sigma", "sigma_share", "centre"}
+
+
+def check_reserved(outcome: str, factors: Sequence[str]) -> list[str]:
+    """Report an outcome column or a grouping factor whose name the model needs for itself, or that holds a slash."""
+    taken = DIMS | VARIABLES
+    for factor in factors:
+        taken |= {factor_key(factor), effect_dim(factor), sd_name(factor), cor_name(factor), effects_name(factor)}
+    problems = []
+    if outcome in taken or "/" in outcome:
+        problems.append(_sentence("outcome column", outcome))
+    for factor in factors:
+        if factor_key(factor) in DIMS | VARIABLES or "/" in factor:
+            problems.append(_sentence("grouping factor", factor))
+    return problems
+
+
+def _sentence(what: str, name: str) -> str:
+    why = "holds a '/'" if "/" in name else "is a name the model uses itself"
+    return f"The {what} {name!r} {why}. Rename the column in the table."

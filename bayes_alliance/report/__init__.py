@@ -1,0 +1,1 @@
+"""How results read: formatting lives only here."""

@@ -1,0 +1,53 @@
+"""Tables and lists for the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayes_alliance.design.design import Design
+
+
+def scale_text(scale: str) -> str:
+    """Return a prior's scale in words."""
+    return {"none": "1", "outcome_sd": "outcome SD", "outcome_sd/predictor_sd": "outcome SD / predictor SD"}[scale]
+
+
+def print_design(design: Design, out: Console) -> None:
+    """Print the equation, the rows used, every message, and the priors as a table."""
+    equation = design.equation
+    out.print(f"{equation.outcome} ~ {equation.spec.formula}", markup=False, highlight=False, soft_wrap=True)
+    levels = "".join(f", {len(group.levels)} {group.factor} levels" for group in equation.groups)
+    out.print(f"{len(equation.y):,} of {design.rows_read:,} rows{levels}")
+    for message in design.messages:
+        out.print(f"- {message}", markup=False, highlight=False, soft_wrap=True)
+    table = Table("Parameter", "Prior", "From", "Reason", box=None, pad_edge=False, header_style="bold")
+    for prior in equation.priors.table():
+        table.add_row(plain(prior.parameter), str(prior.distribution), prior.source, plain(prior.reason))
+    out.print("\nPriors", style="bold")
+    out.print(table)
+
+
+def summary_table(summary: pd.DataFrame) -> Table:
+    """Return a summary as a terminal table."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in summary.columns:
+        table.add_column(column, justify="left" if column == "name" else "right", overflow="fold")
+    for row in summary.itertuples(index=False):
+        cells = []
+        for column, value in zip(summary.columns, row, strict=True):
+            style = ".0f" if column.startswith("ess") else ".3f"
+            cells.append(plain(value) if column == "name" else format(value, style))
+        table.add_row(*cells)
+    return table
+
+
+def plain(text: object) -> str:
+    """Return text whose brackets are shown as they are."""
+    return escape(str(text))
