@@ -155,7 +155,16 @@ def make_design(
     stated = _statements(resolved, priors, problems)
     resolved = resolved.model_copy(update={"prior": tuple(p for p, _ in stated if p.target.factor not in dropped)})
     made, ledger = _make_equation(resolved, rows, variables, columns, stated, dropped, problems, messages)
-    return Design(resolved, made, columns, reference, len(rows), ledger, tuple(messages), _fingerprint(made, sessions))
+    return Design(
+        resolved,
+        made,
+        _still_named(columns, spec, resolved),
+        {name: level for name, level in reference.items() if name in variables},
+        len(rows),
+        ledger,
+        tuple(messages),
+        _fingerprint(made, sessions),
+    )
 
 
 def _still_named(columns: Mapping[str, str], spec: ModelSpec, resolved: ModelSpec) -> dict[str, str]:
