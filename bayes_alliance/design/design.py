@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayes_alliance._messages import are, count_of, quote
+from bayes_alliance._messages import count_of, quote
 from bayes_alliance.design import checks
+from bayes_alliance.design.arms import Arms, find_arms
 from bayes_alliance.design.groups import (
     GroupDesign,
     check_ids,
@@ -17,6 +18,7 @@ from bayes_alliance.design.groups import (
     code_groups,
     make_group,
 )
+from bayes_alliance.design.missing import keep_rows, missing_reasons
 from bayes_alliance.design.optional import resolve_optional
 from bayes_alliance.design.priors import Priors, Source, outcome_scales, resolve_priors
 from bayes_alliance.design.reserved import check_reserved
@@ -26,20 +28,10 @@ from bayes_alliance.design.transforms import Evaluator
 from bayes_alliance.design.variables import Variable, check_names, make_variable, prune_levels
 from bayes_alliance.errors import DesignError
 from bayes_alliance.names import INTERCEPT, coef_label, level_label
-from bayes_alliance.spec.expressions import render_term
 from bayes_alliance.spec.model import EquationSpec, FamilyName, ModelSpec, PriorSpec
 from bayes_alliance.table.sessions import SessionTable
 
 type PriorStatements = Mapping[str, str] | Sequence[PriorSpec]
-
-
-@dataclass(frozen=True, eq=False)
-class Arms:
-    """The condition over the rows: ``code`` of shape (obs,) points into ``levels``."""
-
-    label: str
-    levels: tuple[str, ...]
-    code: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,8 +211,8 @@ def _make_equation(
     if problems:
         raise DesignError(problems, count_of(len(rows), "row"))
 
-    reasons = _reasons(outcome, formula, coef, coded, sigma)
-    keep, ledger = _keep(reasons, len(rows), rows, messages)
+    reasons = missing_reasons(outcome, coef, coded, sigma)
+    keep, ledger = keep_rows(reasons, len(rows), rows, messages)
     problems += checks.check_outcome(outcome.label, outcome.values[keep], equation.family, ledger)
     if problems:
         raise DesignError(problems, count_of(len(rows), "row"))
@@ -233,7 +225,7 @@ def _make_equation(
     coded = code_groups(formula.groups, evaluator)
     sigma = _sigma(equation, variables, problems)
     coef = Columns(coef.labels, coef.terms, coef.values[keep])
-    arms = _arms(equation, variables, keep)
+    arms = find_arms(equation, variables, keep)
     arm_triple = (arms.label, arms.code, arms.levels) if arms else None
     groups = []
     for factor, (effects, blocks) in coded.items():
@@ -298,77 +290,6 @@ def _sigma_labels(outcome: Variable, sigma: Variable | None, keep: np.ndarray) -
     present, code = np.unique(code, return_inverse=True)
     labels = tuple(coef_label(outcome.label, level_label(sigma.label, sigma.levels[i])) for i in present)
     return labels, code.astype(np.int64)
-
-
-def _reasons(
-    outcome: Variable,
-    formula: object,
-    coef: Columns,
-    coded: Mapping[str, tuple[Columns, object]],
-    sigma: Variable | None,
-) -> list[tuple[str, np.ndarray]]:
-    """Return what can be missing, in the order in which it is counted."""
-    reasons = [(f"outcome {outcome.label} missing", np.isnan(outcome.values))]
-    for columns in (coef, *(group for group, _ in coded.values())):
-        for i, term in enumerate(columns.terms):
-            absent = np.isnan(columns.values[:, i])
-            if ":" in term:
-                continue
-            why = " (no such session, or no value in it)" if "lag(" in term else ""
-            reasons.append((f"predictor {columns.labels[i]} missing{why}", absent))
-    reasons += [("a product missing", np.isnan(coef.values).any(axis=1))]
-    reasons += [("a group-level predictor missing", np.isnan(c.values).any(axis=1)) for c, _ in coded.values()]
-    if sigma is not None:
-        reasons.append((f"{sigma.label} missing", np.isnan(sigma.values)))
-    return reasons
-
-
-def _keep(
-    reasons: Sequence[tuple[str, np.ndarray]], total: int, rows: Rows, messages: list[str]
-) -> tuple[np.ndarray, dict[str, int]]:
-    """Drop rows with something missing, each counted under the first reason that holds."""
-    keep = np.ones(total, dtype=bool)
-    ledger: dict[str, int] = {}
-    for reason, absent in reasons:
-        new = keep & absent
-        if new.any():
-            ledger[reason] = ledger.get(reason, 0) + int(new.sum())
-            keep &= ~absent
-    gone = len(set(rows.patient)) - len(set(rows.patient[keep]))
-    for reason, count in ledger.items():
-        messages.append(f"{count_of(count, 'row')} of {total:,} left out: {reason}.")
-    if gone:
-        messages.append(f"{count_of(gone, 'patient')} {are(gone, 'has', 'have')} no row left.")
-    return keep, ledger
-
-
-def _arms(equation: EquationSpec, variables: Mapping[str, Variable], keep: np.ndarray) -> Arms | None:
-    """Return the condition: that factor, else one that tells where a gate is on, else the gate, else a factor."""
-    factors = [variable for variable in variables.values() if variable.levels and variable.name != "session"]
-    gate = _gate(equation, variables, keep)
-    named = [variable for variable in factors if variable.name == "condition"]
-    telling = [v for v in factors if gate is not None and _determines(v.values[keep], gate.code)]
-    candidates = named or telling or (factors if gate is None else [])
-    if not candidates:
-        return gate
-    chosen = candidates[0]
-    return Arms(chosen.label, chosen.levels or (), np.nan_to_num(chosen.values[keep], nan=0).astype(np.int64))
-
-
-def _determines(factor: np.ndarray, gate: np.ndarray) -> bool:
-    """Return whether a gate is the same in all rows of each level."""
-    return all(np.ptp(gate[factor == level]) == 0 for level in np.unique(factor))
-
-
-def _gate(equation: EquationSpec, variables: Mapping[str, Variable], keep: np.ndarray) -> Arms | None:
-    """Return the two arms told apart by the only variable of a group term ``(0 + x | factor)``."""
-    for group in equation.parsed.groups:
-        names = [render_term(term) for term in group.terms]
-        if not group.intercept and len(names) == 1 and names[0] in variables:
-            values, label = variables[names[0]].values[keep], variables[names[0]].label
-            if variables[names[0]].levels is None and np.isin(values, (0.0, 1.0)).all() and np.ptp(values) > 0:
-                return Arms(label, (f"{label} = 0", f"{label} = 1"), values.astype(np.int64))
-    return None
 
 
 def _residual(y: np.ndarray, x: np.ndarray, family: FamilyName) -> tuple[np.ndarray, float]:

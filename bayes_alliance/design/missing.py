@@ -1,0 +1,53 @@
+"""Rows with something missing: found, counted under one reason each, and left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from bayes_alliance._messages import are, count_of
+from bayes_alliance.design.rows import Rows
+from bayes_alliance.design.terms import Columns
+from bayes_alliance.design.variables import Variable
+
+
+def missing_reasons(
+    outcome: Variable,
+    coef: Columns,
+    coded: Mapping[str, tuple[Columns, object]],
+    sigma: Variable | None,
+) -> list[tuple[str, np.ndarray]]:
+    """Return what can be missing, in the order in which it is counted."""
+    reasons = [(f"outcome {outcome.label} missing", np.isnan(outcome.values))]
+    for columns in (coef, *(group for group, _ in coded.values())):
+        for i, term in enumerate(columns.terms):
+            absent = np.isnan(columns.values[:, i])
+            if ":" in term:
+                continue
+            why = " (no such session, or no value in it)" if "lag(" in term else ""
+            reasons.append((f"predictor {columns.labels[i]} missing{why}", absent))
+    reasons += [("a product missing", np.isnan(coef.values).any(axis=1))]
+    reasons += [("a group-level predictor missing", np.isnan(c.values).any(axis=1)) for c, _ in coded.values()]
+    if sigma is not None:
+        reasons.append((f"{sigma.label} missing", np.isnan(sigma.values)))
+    return reasons
+
+
+def keep_rows(
+    reasons: Sequence[tuple[str, np.ndarray]], total: int, rows: Rows, messages: list[str]
+) -> tuple[np.ndarray, dict[str, int]]:
+    """Drop rows with something missing, each counted under the first reason that holds."""
+    keep = np.ones(total, dtype=bool)
+    ledger: dict[str, int] = {}
+    for reason, absent in reasons:
+        new = keep & absent
+        if new.any():
+            ledger[reason] = ledger.get(reason, 0) + int(new.sum())
+            keep &= ~absent
+    gone = len(set(rows.patient)) - len(set(rows.patient[keep]))
+    for reason, count in ledger.items():
+        messages.append(f"{count_of(count, 'row')} of {total:,} left out: {reason}.")
+    if gone:
+        messages.append(f"{count_of(gone, 'patient')} {are(gone, 'has', 'have')} no row left.")
+    return keep, ledger
