@@ -52,6 +52,16 @@ def effects_name(factor: str) -> str:
     return f"u_{factor_key(factor)}"
 
 
+def total_name(factor: str) -> str:
+    """Return the helper variable of effects that are centred on those of outer factors; not stored."""
+    return f"total_{factor_key(factor)}"
+
+
+def standard_name(factor: str) -> str:
+    """Return the helper variable of non-centred effects, standard normal; not stored."""
+    return f"z_{factor_key(factor)}"
+
+
 def coef_label(outcome: str, effect: str) -> str:
     """Return the label of a coefficient: the outcome's column, then the term in the study's column names."""
     return f"{outcome}, {effect}"

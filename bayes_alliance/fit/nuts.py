@@ -90,8 +90,8 @@ def sample_nuts(model: pm.Model, settings: SamplerSettings, seed: int) -> Sample
 
 
 def _tidy(draws: xr.Dataset) -> xr.Dataset:
-    """Drop the standard normal helpers of non-centred effects; order variables by what a reader asks first."""
-    draws = draws.drop_vars([name for name in draws.data_vars if str(name).startswith("z_")])
+    """Drop the helpers of group effects; order variables by what a reader asks first."""
+    draws = draws.drop_vars([name for name in draws.data_vars if str(name).startswith(("z_", "total_"))])
     order = ("b", "sd_", "cor_", "sigma", "u_")
     first = [name for start in order for name in draws.data_vars if _belongs(str(name), start)]
     rest = [name for name in draws.data_vars if name not in first]
