@@ -229,6 +229,8 @@ def fit(
     )
     summary = summarize(fitted)
     written = _write(fitted, summary, out_folder)
+    if sys.stderr.isatty():
+        err.print()  # the sampler's bar ends without a new line
     out.print(fitted.verdict, style="green" if fitted.passed else "bold red", highlight=False)
     for message in fitted.messages:
         out.print(f"- {message}", markup=False, highlight=False, soft_wrap=True)
