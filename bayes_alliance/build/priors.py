@@ -1,0 +1,89 @@
+"""Resolved priors to PyMC variables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pytensor.tensor.variable import TensorVariable
+
+from bayes_alliance.spec.priors import FAMILIES, Distribution
+
+
+def build_vector(name: str, priors: Sequence[Distribution], dim: str) -> TensorVariable:
+    """Build one vector over ``dim`` from the priors of its entries.
+
+    Where all entries are of one family the vector is one free variable of that name; otherwise there is a free
+    variable per family, ``<name>_<family>``, and the vector is put together from them.
+
+    Parameters
+    ----------
+    name : str
+        Name of the vector in the posterior.
+    priors : sequence of Distribution
+        In the order of the coord of ``dim``.
+    dim : str
+        Dim of the vector.
+    """
+    families = tuple(dict.fromkeys(prior.family for prior in priors))
+    if len(families) == 1:
+        return _build_family(name, priors, dims=dim)
+    parts, places = [], []
+    for family in families:
+        places.append([i for i, prior in enumerate(priors) if prior.family == family])
+        chosen = [priors[i] for i in places[-1]]
+        parts.append(_build_family(f"{name}_{family}", chosen, shape=len(chosen)))
+    order = np.argsort(np.concatenate(places))
+    return pm.Deterministic(name, pt.concatenate(parts)[order], dims=dim)
+
+
+def _build_family(
+    name: str, priors: Sequence[Distribution], dims: str | None = None, shape: int | None = None
+) -> TensorVariable:
+    family = FAMILIES[priors[0].family]
+    value = {p: np.array([prior.value(p) for prior in priors]) for p in family.parameters}
+    match family.name:
+        case "normal":
+            return pm.Normal(name, value["mu"], value["sigma"], dims=dims, shape=shape)
+        case "student_t":
+            return pm.StudentT(name, nu=value["nu"], mu=value["mu"], sigma=value["sigma"], dims=dims, shape=shape)
+        case "half_normal":
+            return pm.HalfNormal(name, value["sigma"], dims=dims, shape=shape)
+        case "half_student_t":
+            return pm.HalfStudentT(name, nu=value["nu"], sigma=value["sigma"], dims=dims, shape=shape)
+        case "exponential":
+            return pm.Exponential(name, scale=value["mean"], dims=dims, shape=shape)
+        case "flat_positive":
+            return pm.HalfFlat(name, dims=dims, shape=shape)
+    raise ValueError(f"{family.name} describes no vector")
+
+
+def build_correlation(name: str, prior: Distribution, size: int) -> tuple[TensorVariable, TensorVariable]:
+    """Build a correlation matrix and its Cholesky factor under an LKJ prior.
+
+    The free variable ``<name>_unit`` holds the canonical partial correlations, mapped to 0 to 1: that of effects i
+    and j < i given those before j is Beta(eta + (size - 2 - j) / 2) on both sides (Lewandowski, Kurowicka and Joe
+    2009, section 2.4). Plain arithmetic compiles in half the time of a matrix distribution.
+
+    Returns
+    -------
+    matrix, cholesky : TensorVariable, shape (size, size)
+        Neither is registered under a name of its own.
+    """
+    pairs = [(i, j) for i in range(size) for j in range(i)]
+    shape = np.array([prior.value("eta") + (size - 2 - j) / 2 for _, j in pairs])
+    unit = pm.Beta(f"{name}_unit", shape, shape)
+    one, zero = pt.ones(()), pt.zeros(())
+    rows = [[one] + [zero] * (size - 1)]
+    for i in range(1, size):
+        left, row = one, []
+        for j in range(i):
+            partial = 2 * unit[pairs.index((i, j))] - 1
+            row.append(partial * pt.sqrt(left))
+            left = left * (1 - partial**2)
+        rows.append([*row, pt.sqrt(left)] + [zero] * (size - 1 - i))
+    cholesky = pt.stack([pt.stack(row) for row in rows])
+    products = [[sum((a * b for a, b in zip(r, c, strict=True)), start=zero) for c in rows] for r in rows]
+    return pt.stack([pt.stack(row) for row in products]), cholesky

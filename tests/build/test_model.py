@@ -1,0 +1,347 @@
+"""The PyMC model: names and dims, and a log-density that agrees with SciPy at random points."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import pymc as pm
+import pytest
+from scipy import special, stats
+
+import bayes_alliance as ba
+from bayes_alliance.build.model import CHECKED, check_log_density
+from bayes_alliance.design.groups import GroupDesign
+from bayes_alliance.spec.priors import Distribution
+from tests.conftest import ROLES, make_trial
+from tests.design.test_design import design
+
+FORMULAS = {
+    "correlated slopes": ("week + alliance + (1 + week | patient) + (1 | therapist)", ""),
+    "uncorrelated slopes": ("week + (1 + week || patient)", ""),
+    "three correlated effects": ("week + (1 + week + alliance | patient)", ""),
+    "two blocks": ("week + (1 + week | patient) + (0 + alliance | patient)", ""),
+    "nested factor": ("week + (1 | therapist/patient)", ""),
+    "crossed factors": ("week + (1 | patient) + (1 | weekday)", ""),
+    "partial nesting": ("arm + (0 + in_group | group) + (1 | patient)", ""),
+    "residual SD by arm": ("week * arm + (1 | patient)", 'sigma = "arm"'),
+    "no group term": ("week + log(week) + arm", ""),
+    "no intercept": ("0 + arm + (1 | patient)", ""),
+    "intercept alone": ("1 + (1 | patient)", ""),
+    "logit": ("alliance * arm + (1 | patient)", 'family = "bernoulli"'),
+}
+
+
+def make(name: str, trial: pd.DataFrame, **arguments: object) -> ba.Design:
+    """Return the design of one of the formulas above."""
+    formula, extra = FORMULAS[name]
+    frame = trial.assign(weekday=[f"d{i % 5}" for i in range(len(trial))], late=(trial["week"] > 4).astype(float))
+    outcome = "late" if "bernoulli" in extra else "score"
+    arguments = {"columns": {"in_group": "arm[MBCT]"} if "in_group" in formula else None} | arguments
+    if "arm" in formula:
+        arguments["reference"] = {"arm": "TAU"}
+    return design(formula, ba.read_sessions(frame, ROLES), outcome=outcome, extra=extra, **arguments)
+
+
+def density(prior: Distribution, x: float) -> float:
+    """Return a prior's log-density by SciPy."""
+    v = prior.values
+    match prior.family:
+        case "normal":
+            return float(stats.norm.logpdf(x, *v))
+        case "student_t":
+            return float(stats.t.logpdf(x, v[0], v[1], v[2]))
+        case "half_normal":
+            return float(stats.halfnorm.logpdf(x, scale=v[0]))
+        case "half_student_t":
+            return float(np.log(2) + stats.t.logpdf(x, v[0], 0, v[1]))
+        case "exponential":
+            return float(stats.expon.logpdf(x, scale=v[0]))
+    raise AssertionError(prior)
+
+
+def lkj(matrix: np.ndarray, eta: float) -> float:
+    """Return the LKJ log-density of a correlation matrix (Lewandowski, Kurowicka and Joe 2009, eq. 16)."""
+    d = len(matrix)
+    constant = 0.0
+    for k in range(1, d):
+        beta = eta + (d - 1 - k) / 2
+        constant += (2 * eta - 2 + d - k) * (d - k) * np.log(2) + (d - k) * special.betaln(beta, beta)
+    return float((eta - 1) * np.linalg.slogdet(matrix)[1] - constant)
+
+
+def oracle(made: ba.Design, point: dict[str, np.ndarray]) -> float:
+    """Return the joint log-density of the model from the design alone, without PyMC.
+
+    ``point`` holds b_centred, sd_<factor>, cor_<factor> (matrix), u_<factor> and sigma on their natural scales.
+    """
+    equation, priors = made.equation, made.equation.priors
+    x = equation.coef.values - equation.centre
+    mu = x @ point["b_centred"]
+    total = sum(density(p.distribution, v) for p, v in zip(priors.coef, point["b_centred"], strict=True))
+    for group in equation.groups:
+        key = group.factor.replace(":", "_")
+        sd, u = point[f"sd_{key}"], point[f"u_{key}"]
+        total += sum(density(p.distribution, v) for p, v in zip(priors.sd[group.factor], sd, strict=True))
+        correlation = point.get(f"cor_{key}", np.eye(len(sd)))
+        blocks = [block for block in group.blocks if len(block.members) > 1]
+        for block, prior in zip(blocks, priors.cor.get(group.factor, ()), strict=True):
+            total += lkj(correlation[np.ix_(block.members, block.members)], prior.distribution.values[0])
+        covariance = correlation * np.outer(sd, sd)
+        total += stats.multivariate_normal(np.zeros(len(sd)), covariance).logpdf(u).sum()
+        for row in range(len(equation.y)):
+            if group.inside[row]:
+                mu[row] += group.values[row] @ u[group.code[row]]
+    if equation.family == "bernoulli":
+        return float(total + stats.bernoulli.logpmf(equation.y.astype(int), special.expit(mu)).sum())
+    total += sum(density(p.distribution, v) for p, v in zip(priors.sigma, point["sigma"], strict=True))
+    return float(total + stats.norm.logpdf(equation.y, mu, point["sigma"][equation.sigma_code]).sum())
+
+
+def natural(made: ba.Design, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Draw a point on natural scales."""
+    equation = made.equation
+    point = {"b_centred": rng.normal(0, 1, len(equation.coef.labels))}
+    for group in equation.groups:
+        key, k = group.factor.replace(":", "_"), len(group.effects)
+        point[f"sd_{key}"] = rng.uniform(0.3, 2, k)
+        point[f"u_{key}"] = rng.normal(0, 1, (len(group.levels), k))
+        if any(len(block.members) > 1 for block in group.blocks):
+            correlation = np.eye(k)
+            for block in group.blocks:
+                size = len(block.members)
+                a = rng.normal(size=(size, size + 3))
+                s = a @ a.T
+                correlation[np.ix_(block.members, block.members)] = s / np.sqrt(np.outer(np.diag(s), np.diag(s)))
+            point[f"cor_{key}"] = correlation
+    if equation.family == "gaussian":
+        point["sigma"] = rng.uniform(0.5, 3, len(equation.sigma_coef))
+    return point
+
+
+def free_values(model: pm.Model, made: ba.Design, point: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the values of the centred model's free variables at a point."""
+    values = {}
+    for variable in model.free_RVs:
+        name = variable.name
+        if name in point:
+            values[name] = point[name]
+            continue
+        group = next(g for g in made.equation.groups if g.factor.replace(":", "_") in name)
+        key = group.factor.replace(":", "_")
+        blocks = {f"u_{key}_{i + 1}": block for i, block in enumerate(group.blocks)}
+        if name in blocks:
+            values[name] = point[f"u_{key}"][:, list(blocks[name].members)]
+            continue
+        block = next(block for block in group.blocks if len(block.members) > 1)
+        values[name] = to_unit(point[f"cor_{key}"][np.ix_(block.members, block.members)])
+    return values
+
+
+def to_unit(matrix: np.ndarray) -> np.ndarray:
+    """Return partial correlations of a matrix, mapped to 0 to 1, by regression (not by the model's recursion)."""
+    precision = [
+        np.linalg.inv(matrix[np.ix_(p, p)]) for p in ([*range(j), j, i] for i in range(len(matrix)) for j in range(i))
+    ]
+    partial = [-p[-1, -2] / np.sqrt(p[-1, -1] * p[-2, -2]) for p in precision]
+    return (np.array(partial) + 1) / 2
+
+
+def log_jacobian(matrix: np.ndarray) -> float:
+    """Return log |d correlations / d units| by central differences."""
+    places = [(i, j) for i in range(len(matrix)) for j in range(i)]
+    inverse = np.empty((len(places), len(places)))
+    for column, (i, j) in enumerate(places):
+        step = np.zeros_like(matrix)
+        step[i, j] = step[j, i] = 1e-6
+        inverse[:, column] = (to_unit(matrix + step) - to_unit(matrix - step)) / 2e-6
+    return float(-np.linalg.slogdet(inverse)[1])
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_log_density_agrees_with_scipy(name: str, trial: pd.DataFrame) -> None:
+    """Differences of the model's log-density between random points are SciPy's, to rounding."""
+    made = make(name, trial)
+    model = ba.build_model(made.spec, made, parametrization="centred")
+    rng = np.random.default_rng(3)
+    points = [natural(made, rng) for _ in range(3)]
+    free = model.free_RVs
+    terms = model.logp(vars=[*free, *model.observed_RVs], jacobian=False, sum=True)
+    function = model.compile_fn(terms, inputs=model.value_vars, mode=CHECKED, on_unused_input="ignore")
+    got, expected = [], []
+    for point in points:
+        unconstrained = {}
+        for variable, number in free_values(model, made, point).items():
+            rv = model[variable]
+            transform = model.rvs_to_transforms[rv]
+            value_name = model.rvs_to_values[rv].name
+            moved = number if transform is None else transform.forward(number, *rv.owner.inputs).eval(mode=CHECKED)
+            unconstrained[value_name] = np.asarray(moved)
+        got.append(float(function(unconstrained)))
+        shift = 0.0
+        for group in made.equation.groups:
+            for block in group.blocks:
+                if len(block.members) > 1:
+                    key = group.factor.replace(":", "_")
+                    shift += log_jacobian(point[f"cor_{key}"][np.ix_(block.members, block.members)])
+        expected.append(oracle(made, point) + shift)
+    np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+@pytest.mark.parametrize("parametrization", ["centred", "non-centred", "chosen"])
+def test_every_shape_builds(
+    name: str, parametrization: Literal["centred", "non-centred", "chosen"], trial: pd.DataFrame
+) -> None:
+    """Public variables have their dims and coords, and the log-density is finite in a bounds-checked mode."""
+    made = make(name, trial)
+    model = ba.build_model(made.spec, made, parametrization=parametrization)
+    assert np.isfinite(check_log_density(model))
+    assert model.named_vars_to_dims["b"] == ("coef",)
+    assert tuple(model.coords["coef"]) == made.equation.coef_labels
+    for group in made.equation.groups:
+        key = group.factor.replace(":", "_")
+        dim = f"{key}_effect"
+        assert model.named_vars_to_dims[f"sd_{key}"] == (dim,)
+        assert model.named_vars_to_dims[f"u_{key}"] == (key, dim)
+        assert tuple(model.coords[key]) == group.levels
+    data = {variable.name for variable in model.data_vars}
+    assert not data & set(model.coords)
+
+
+def test_centred_and_non_centred_are_one_model(trial: pd.DataFrame) -> None:
+    """The same seedless prior: effects scaled from z have the covariance the SDs and correlation say."""
+    made = make("correlated slopes", trial)
+    model = ba.build_model(made.spec, made, parametrization="non-centred")
+    z = np.random.default_rng(1).normal(size=model["z_patient"].eval().shape)
+    sd, unit = np.array([2.0, 0.5]), np.array([0.8])
+    given = {model["z_patient"]: z, model["sd_patient"]: sd, model["cor_patient_unit"]: unit}
+    u = model["u_patient"].eval(given, mode=CHECKED)
+    rho = 2 * unit[0] - 1
+    expected = z @ (np.diag(sd) @ np.array([[1, 0], [rho, np.sqrt(1 - rho**2)]])).T
+    np.testing.assert_allclose(u, expected, rtol=1e-12)
+
+
+def test_intercept_is_restored_from_the_centre(trial: pd.DataFrame) -> None:
+    """b and b_centred give the same linear predictor."""
+    made = make("residual SD by arm", trial)
+    model = ba.build_model(made.spec, made)
+    centred = np.array([10.0, -1.0, 0.5, 0.2])
+    b = model["b"].eval({model["b_centred"]: centred}, mode=CHECKED)
+    x = made.equation.coef.values
+    np.testing.assert_allclose(x @ b, (x - made.equation.centre) @ centred, rtol=1e-12)
+
+
+def test_mixed_prior_families_keep_their_places(trial: pd.DataFrame) -> None:
+    """A vector whose entries have priors of several families is put together in order."""
+    made = make("no group term", trial, priors={"b week": "student_t(4, 0, 2)", "intercept": "normal(3, 1)"})
+    model = ba.build_model(made.spec, made)
+    assert {rv.name for rv in model.free_RVs} >= {"b_centred_normal", "b_centred_student_t"}
+    values = {model["b_centred_normal"]: np.array([1.0, 3.0, 4.0]), model["b_centred_student_t"]: np.array([2.0])}
+    np.testing.assert_array_equal(model["b_centred"].eval(values, mode=CHECKED), [1, 2, 3, 4])
+    assert np.isfinite(check_log_density(model))
+
+
+def test_graph_does_not_grow_with_rows(trial: pd.DataFrame) -> None:
+    """The number of graph nodes is the same for twice the rows."""
+    sizes = []
+    for patients in (24, 48):
+        made = make("correlated slopes", make_trial(patients=patients))
+        model = ba.build_model(made.spec, made, parametrization="centred")
+        function = model.compile_logp(mode=CHECKED)
+        sizes.append(len(function.f.maker.fgraph.apply_nodes))
+    assert sizes[0] == sizes[1]
+
+
+def test_a_design_of_another_model_is_refused(trial: pd.DataFrame) -> None:
+    """Building needs the spec the design was made from."""
+    made = make("no group term", trial)
+    with pytest.raises(ba.FitError, match="made from another model"):
+        ba.build_model(ba.load_model("growth/treatment"), made)
+
+
+def test_bad_starting_point_names_the_term(trial: pd.DataFrame) -> None:
+    """A log-density that is not finite says which variable is to blame."""
+    with pm.Model() as model:
+        pm.Normal("fine", 0, 1)
+        pm.Potential("wall", pm.math.log(model["fine"] * 0))
+    with pytest.raises(ba.FitError, match=r"not finite at the starting point, because of: wall \(-inf\)"):
+        check_log_density(model)
+
+
+def test_out_of_range_codes_raise_in_the_checked_mode() -> None:
+    """The bounds-checked evaluation catches what compiled code reads past the array for."""
+    with pm.Model() as model:
+        effect = pm.Normal("effect", 0, 1, shape=3)
+        code = pm.Data("code", np.array([0, 1, 5]))
+        pm.Normal("y", effect[code], 1, observed=np.zeros(3))
+    with pytest.raises(IndexError):
+        check_log_density(model)
+
+
+NESTED = {
+    "patients in therapists": ("week + (1 + week | patient) + (1 | therapist)", {}),
+    "groups in one arm": (
+        "arm + (1 | patient) + (0 + in_group | group)",
+        {"columns": {"in_group": "arm[MBCT]"}, "reference": {"arm": "TAU"}},
+    ),
+    "patients in therapists in sites": ("week + (1 | patient) + (1 | therapist) + (1 | clinic)", {}),
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_totals_are_the_same_model(name: str) -> None:
+    """Effects centred on outer ones have the density and the linear predictor of effects that are added up.
+
+    The total is the deviation plus what it carries, a shift, so densities agree at matching points.
+    """
+    formula, arguments = NESTED[name]
+    frame = make_trial(patients=60)
+    frame["clinic"] = "C" + (frame["tid"].str[1:].astype(int) % 3).astype(str)
+    frame["score"] += 30 * np.sin(frame["pid"].str[1:].astype(float))
+    made = design(formula, ba.read_sessions(frame, ROLES), **arguments)
+    patient = next(group for group in made.equation.groups if group.factor == "patient")
+    assert patient.above
+    plain = ba.build_model(made.spec, made, parametrization="centred")
+    total = ba.build_model(made.spec, made)
+    assert "total_patient" in total.named_vars
+    rng = np.random.default_rng(5)
+    point = natural(made, rng)
+    given = {total[key]: value for key, value in free_values(plain, made, point).items() if key in total.named_vars}
+    for group in made.equation.groups:
+        if group.above:
+            given[total[f"total_{group.factor}"]] = shifted(made, point, group)
+        if f"z_{group.factor}" in total.named_vars:
+            given[total[f"z_{group.factor}"]] = point[f"u_{group.factor}"] / point[f"sd_{group.factor}"]
+    given = {
+        variable: value for variable, value in given.items() if variable.owner is None or variable in total.free_RVs
+    }
+    for group in made.equation.groups:
+        u = total[f"u_{group.factor}"].eval(given, mode=CHECKED, on_unused_input="ignore")
+        np.testing.assert_allclose(u, point[f"u_{group.factor}"], atol=1e-10)
+    observed = total[made.equation.outcome].owner.op.dist_params(total[made.equation.outcome].owner)[0]
+    mu = observed.eval(given, mode=CHECKED, on_unused_input="ignore")
+    np.testing.assert_allclose(mu, predictor(made, point), atol=1e-8)
+
+
+def shifted(made: ba.Design, point: dict[str, np.ndarray], inner: GroupDesign) -> np.ndarray:
+    """Return a factor's effects plus those of every unit each level is in, by a loop over levels."""
+    totals = point[f"u_{inner.factor}"].copy()
+    for above in inner.above:
+        outer = next(group for group in made.equation.groups if group.factor == above.factor)
+        outer_totals = shifted(made, point, outer)
+        for level in range(len(inner.levels)):
+            row = np.flatnonzero(inner.inside & (inner.code == level))[0]
+            value = outer.values[row, above.effect] / inner.values[row, above.member]
+            totals[level, above.member] += value * outer_totals[outer.code[row], above.effect]
+    return totals
+
+
+def predictor(made: ba.Design, point: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the linear predictor from the design alone."""
+    equation = made.equation
+    mu = (equation.coef.values - equation.centre) @ point["b_centred"]
+    for group in equation.groups:
+        mu = mu + (group.values * point[f"u_{group.factor}"][group.code]).sum(axis=1)
+    return mu
