@@ -143,3 +143,14 @@ def test_ci_runs_the_readmes_test_command() -> None:
 def test_version_is_stated_once_more_only_in_the_package() -> None:
     """The package and pyproject agree on the version."""
     assert bayes_alliance.__version__ == PROJECT["project"]["version"]
+
+
+def test_every_module_and_model_is_tracked() -> None:
+    """No file of the package, the registry or the tests is hidden by .gitignore."""
+    ignored = subprocess.run(
+        ["git", "ls-files", "--others", "--ignored", "--exclude-standard", "bayes_alliance", "models", "tests"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if ignored.returncode:
+        pytest.skip("not a git checkout")
+    assert not [name for name in ignored.stdout.split() if name.endswith((".py", ".toml", ".bib", ".typed"))]

@@ -111,9 +111,10 @@ def _correlations(group: GroupDesign, priors: Priors, dim: str) -> dict[int, Ten
     for number, prior in zip(correlated, priors.cor[group.factor], strict=True):
         suffix = "" if len(correlated) == 1 else f"_{number + 1}"
         block = group.blocks[number]
-        matrix, cholesky = build_correlation(f"{cor_name(group.factor)}{suffix}", prior.distribution, len(block.members))
+        name, members = f"{cor_name(group.factor)}{suffix}", block.members
+        matrix, cholesky = build_correlation(name, prior.distribution, len(members))
         choleskys[number] = cholesky
-        whole = matrix if len(block.members) == size else pt.set_subtensor(whole[np.ix_(block.members, block.members)], matrix)
+        whole = matrix if len(members) == size else pt.set_subtensor(whole[np.ix_(members, members)], matrix)
     pm.Deterministic(cor_name(group.factor), whole, dims=(dim, second_dim(dim)))
     return choleskys
 

@@ -14,7 +14,6 @@ from bayes_alliance.errors import FitError
 from bayes_alliance.names import COEF, INTERCEPT, SIGMA_COEF, effect_dim, factor_key, obs_dim, second_dim
 from bayes_alliance.spec.model import ModelSpec
 
-
 CHECKED = Mode(linker="py", optimizer="fast_compile")
 """PyTensor's plain Python mode: NumPy checks every index, and no compiler is needed."""
 

@@ -224,7 +224,7 @@ def test_centred_and_non_centred_are_one_model(trial: pd.DataFrame) -> None:
 
 
 def test_intercept_is_restored_from_the_centre(trial: pd.DataFrame) -> None:
-    """b and b_centred give the same linear predictor."""
+    """The vectors b and b_centred give the same linear predictor."""
     made = make("residual SD by arm", trial)
     model = ba.build_model(made.spec, made)
     centred = np.array([10.0, -1.0, 0.5, 0.2])
