@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+import pymc as pm
 import xarray as xr
 
 from bayes_alliance._messages import unknown
-from bayes_alliance.build.model import build_model, check_log_density, model_coords
+from bayes_alliance.build.model import build_model, check_log_density
 from bayes_alliance.design.design import Design, PriorStatements, make_design
 from bayes_alliance.design.moments import variance_moments
 from bayes_alliance.errors import FitError
@@ -85,7 +87,7 @@ def fit_design(design: Design, *, seed: int, settings: SamplerSettings) -> Fit:
             "posterior": _with_plain_coords(sampled.posterior, design),
             "sample_stats": sampled.sample_stats,
             "observed_data": _observed(design),
-            "constant_data": _constant(design),
+            "constant_data": _constant(model),
             "variance": variance_moments(design.equation),
         }
     )
@@ -114,15 +116,10 @@ def _observed(design: Design) -> xr.Dataset:
     return xr.Dataset({equation.outcome: (dim, equation.y)}, coords={dim: equation.row})
 
 
-def _constant(design: Design) -> xr.Dataset:
-    """Return the arrays the likelihood reads beside the outcome."""
-    equation = design.equation
-    dim = obs_dim(equation.outcome)
-    coords = model_coords(equation)
-    data = xr.Dataset(
-        {"predictors": ((dim, COEF), equation.coef.values), "centre": (COEF, equation.centre)},
-        coords={dim: equation.row, COEF: coords[COEF]},
-    )
-    for group in equation.groups:
-        data[f"{group.factor.replace(':', '_')}_code"] = (dim, group.code)
-    return data
+def _constant(model: pm.Model) -> xr.Dataset:
+    """Return the data containers the likelihood reads, as the model holds them, so that PyMC finds them unchanged."""
+    containers = {variable.name: variable for variable in model.data_vars}
+    dims = {name: model.named_vars_to_dims[name] for name in containers}
+    used = {dim for names in dims.values() for dim in names}
+    coords = {str(dim): np.asarray(values) for dim, values in model.coords.items() if dim in used}
+    return xr.Dataset({name: (dims[name], value.get_value()) for name, value in containers.items()}, coords=coords)

@@ -10,10 +10,12 @@ from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import numpy as np
+import pymc as pm
 import pytest
 import xarray as xr
 
 import bayes_alliance as ba
+from bayes_alliance.build.model import CHECKED
 from bayes_alliance.fit.checks import check_sampling, verdict
 from bayes_alliance.fit.nuts import spread_seed
 from bayes_alliance.fit.store import read_artefact, write_artefact
@@ -226,3 +228,22 @@ def test_same_seed_same_draws_cold_and_warm(tmp_path: Path) -> None:
         prints.append(done.stdout.strip())
     assert len(set(prints)) == 1
     assert len(prints[0]) == 64
+
+
+def test_pymc_predicts_from_a_fit(small_fit: ba.Fit) -> None:
+    """The centred model takes every free variable from the Fit, so PyMC's own predictive draws only the outcome."""
+    assert small_fit.design is not None
+    model = ba.build_model(small_fit.spec, small_fit.design, parametrization="centred")
+    assert {variable.name for variable in model.free_RVs} <= set(small_fit.data["posterior"].data_vars)
+    with model:
+        drawn = pm.sample_posterior_predictive(
+            small_fit.data, random_seed=1, progressbar=False, compile_kwargs={"mode": CHECKED}
+        )
+    predicted = drawn["posterior_predictive"]["score"]
+    equation = small_fit.design.equation
+    # group effects are those of the fit, so predictions follow each patient and not the population alone
+    correlation = np.corrcoef(predicted.mean(("chain", "draw")), equation.y)[0, 1]
+    population = np.corrcoef(equation.coef.values @ np.linalg.lstsq(equation.coef.values, equation.y)[0], equation.y)[
+        0, 1
+    ]
+    assert correlation > population + 0.05
