@@ -53,6 +53,7 @@ def plot_effects(fit: Fit, *, ci_prob: float = 0.95) -> Figure:
         axes.plot(draws[:, i].mean(), row, marker="o", color="white", markeredgecolor=COLOURS[0], markersize=5)
     axes.axvline(0, color="0.4", linewidth=0.8, linestyle="--")
     axes.set_yticks(range(len(shown)), [equation.coef.labels[i] for i in reversed(shown)])
+    axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.grid(axis="y", visible=False)
     unit = "log-odds" if equation.family == "bernoulli" else "points"
     axes.set_xlabel(f"{unit} of {equation.outcome} per SD of the predictor")
