@@ -226,12 +226,11 @@ def _make_equation(
     sigma = _sigma(equation, variables, problems)
     coef = Columns(coef.labels, coef.terms, coef.values[keep])
     arms = find_arms(equation, variables, keep)
-    arm_triple = (arms.label, arms.code, arms.levels) if arms else None
     groups = []
     for factor, (effects, blocks) in coded.items():
         term = next(group for group in formula.groups if group.factor == factor)
         values = check_ids(
-            factor, term, ids[factor][keep], effects.values[keep], arm_triple, spec.group(factor), problems, messages
+            factor, term, ids[factor][keep], effects.values[keep], arms, spec.group(factor), problems, messages
         )
         groups.append(make_group(factor, ids[factor][keep], effects, values, blocks, problems))
     problems += checks.check_predictors(coef) + checks.check_groups(groups, equation.family)

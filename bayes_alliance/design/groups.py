@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.stats import f as f_distribution
 
 from bayes_alliance._messages import are, count_of, first_few, quote
+from bayes_alliance.design.arms import Arms
 from bayes_alliance.design.terms import Columns, code_terms
 from bayes_alliance.design.transforms import Evaluator
 from bayes_alliance.spec.expressions import GroupTerm, render_group
@@ -91,7 +92,7 @@ def check_ids(
     term: GroupTerm,
     ids: np.ndarray,
     values: np.ndarray,
-    arms: tuple[str, np.ndarray, tuple[str, ...]] | None,
+    arms: Arms | None,
     group: GroupSpec,
     problems: list[str],
     messages: list[str],
@@ -106,7 +107,7 @@ def check_ids(
         Empty text where the row has no level.
     values : ndarray, shape (obs, effect)
         Coded columns of the factor.
-    arms : tuple of name, position (obs,) and levels, optional
+    arms : Arms, optional
         The condition, to tell a factor of one arm from forgotten ids.
     group : GroupSpec
         Says what a missing id means.
@@ -270,22 +271,18 @@ def _reliability(
     return float(max(0.0, 1 - f_distribution.ppf(0.99, len(stats) - 1, max(degrees, 1)) / ratio))
 
 
-def _by_arm(rows: np.ndarray, arms: tuple[str, np.ndarray, tuple[str, ...]] | None) -> str:
+def _by_arm(rows: np.ndarray, arms: Arms | None) -> str:
     if arms is None:
         return ""
-    _, position, levels = arms
-    counts = [f"{level}: {int((rows & (position == i)).sum())}" for i, level in enumerate(levels)]
+    counts = [f"{level}: {int((rows & (arms.code == i)).sum())}" for i, level in enumerate(arms.levels)]
     return f" ({first_few(counts)})"
 
 
-def _empty_arm(
-    ids: np.ndarray, lacking: np.ndarray, arms: tuple[str, np.ndarray, tuple[str, ...]] | None
-) -> tuple[list[str], list[str], str] | None:
+def _empty_arm(ids: np.ndarray, lacking: np.ndarray, arms: Arms | None) -> tuple[list[str], list[str], str] | None:
     """Return the arms with and without the factor, where an arm that needs it has none at all."""
     if arms is None:
         return None
-    name, position, levels = arms
-    present = {level: (ids[position == i] != "").any() for i, level in enumerate(levels)}
+    present = {level: (ids[arms.code == i] != "").any() for i, level in enumerate(arms.levels)}
     inside = [level for level, any_id in present.items() if any_id]
-    empty = [level for i, level in enumerate(levels) if not present[level] and lacking[position == i].any()]
-    return (inside, empty, name) if inside and empty else None
+    empty = [level for i, level in enumerate(arms.levels) if not present[level] and lacking[arms.code == i].any()]
+    return (inside, empty, arms.label) if inside and empty else None

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from bayes_alliance.names import COEF, SIGMA_COEF, cor_name, effect_dim, effects_name, factor_key, sd_name
+from bayes_alliance.names import (
+    COEF,
+    SIGMA_COEF,
+    cor_name,
+    effect_dim,
+    effects_name,
+    factor_key,
+    sd_name,
+    standard_name,
+    total_name,
+)
 
 DIMS: Final = {COEF, SIGMA_COEF, "chain", "draw", "equation", "effect", "stratum", "factor"}
 VARIABLES: Final = {"b", "b_centred", "sigma", "sigma_share", "centre"}
@@ -15,7 +25,9 @@ def check_reserved(outcome: str, factors: Sequence[str]) -> list[str]:
     """Report an outcome column or a grouping factor whose name the model needs for itself, or that holds a slash."""
     taken = DIMS | VARIABLES
     for factor in factors:
-        taken |= {factor_key(factor), effect_dim(factor), sd_name(factor), cor_name(factor), effects_name(factor)}
+        key = factor_key(factor)
+        taken |= {key, effect_dim(factor), f"{key}_code", f"{key}_covariates"}
+        taken |= {name(factor) for name in (sd_name, cor_name, effects_name, total_name, standard_name)}
     problems = []
     if outcome in taken or "/" in outcome:
         problems.append(_sentence("outcome column", outcome))

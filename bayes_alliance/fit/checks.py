@@ -148,9 +148,7 @@ def _tree_depth(stats: xr.Dataset) -> CheckResult:
 
 
 def _bfmi(stats: xr.Dataset) -> CheckResult:
-    energy = stats["energy"].values
-    values = np.square(np.diff(energy, axis=1)).mean(axis=1) / np.var(energy, axis=1)
-    least = float(values.min())
+    least = float(azs.bfmi(stats[["energy"]])["energy"].min())
     if least >= BFMI_MIN:
         return CheckResult("e_bfmi", True, f"E-BFMI is at least {least:.2f} (needed {BFMI_MIN}).")
     return CheckResult(

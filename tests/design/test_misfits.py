@@ -103,7 +103,7 @@ def test_fingerprint_sees_the_residual_factor(trial: pd.DataFrame) -> None:
     assert len(prints) == 2
 
 
-@pytest.mark.parametrize("name", ["b", "sigma", "sd_patient", "coef", "draw", "a/b"])
+@pytest.mark.parametrize("name", ["b", "sigma", "sd_patient", "coef", "draw", "a/b", "patient_code", "z_patient"])
 def test_reserved_outcome_names_are_refused(trial: pd.DataFrame, name: str) -> None:
     """An outcome column called like a part of the model is refused by name."""
     table = ba.read_sessions(trial.rename(columns={"score": name}), ROLES)
