@@ -17,6 +17,9 @@ from bayes_alliance.spec.model import ModelSpec
 CHECKED = Mode(linker="py", optimizer="fast_compile")
 """PyTensor's plain Python mode: NumPy checks every index, and no compiler is needed."""
 
+WIDE = 500_000
+"""Cells of a matrix of predictors above which BLAS is worth its compilation: a minute with cold caches."""
+
 
 def build_model(spec: ModelSpec, design: Design, *, parametrization: Parametrization = "chosen") -> pm.Model:
     """Build the PyMC model of a design.
@@ -106,7 +109,9 @@ def _population(equation: EquationDesign) -> pt.TensorVariable:
     predictors = pm.Data(
         f"predictors_{equation.outcome}", equation.coef.values - equation.centre, dims=(obs_dim(equation.outcome), COEF)
     )
-    return pt.dot(predictors, centred)
+    if equation.coef.values.size > WIDE:
+        return pt.dot(predictors, centred)
+    return (predictors * centred).sum(axis=1)
 
 
 def _likelihood(equation: EquationDesign, mu: pt.TensorVariable) -> None:

@@ -14,6 +14,7 @@ import pytensor
 import xarray as xr
 
 from bayes_alliance.errors import FitError
+from bayes_alliance.fit.compile import compile_density
 from bayes_alliance.fit.progress import is_watched, step
 from bayes_alliance.fit.settings import SamplerSettings
 
@@ -60,12 +61,12 @@ def sample_nuts(model: pm.Model, settings: SamplerSettings, seed: int) -> Sample
     """
     start = time.perf_counter()
     with (
-        step("Compiling the model (once per shape of model; a minute or two with cold caches)", settings.progress),
+        step("Compiling the model (seconds; up to a minute for a new shape of model)", settings.progress),
         pytensor.config.change_flags(numba__fastmath=False),
         warnings.catch_warnings(),
     ):
         warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS installation")
-        compiled = nutpie.compile_pymc_model(model)
+        compiled = compile_density(model)
     compiled_at = time.perf_counter()
     try:
         tree = nutpie.sample(
