@@ -30,11 +30,17 @@ if TYPE_CHECKING:
     from bayes_alliance.fit.fit import fit_model
     from bayes_alliance.fit.result import Fit, load_fit
     from bayes_alliance.fit.settings import SamplerSettings
+    from bayes_alliance.plot.caterpillar import plot_caterpillar
     from bayes_alliance.plot.effects import plot_effects
     from bayes_alliance.plot.trajectories import plot_trajectories
+    from bayes_alliance.plot.variance import plot_variance_shares
     from bayes_alliance.posterior.predict import predict_trajectories
+    from bayes_alliance.posterior.recovery import compare_with_truth
     from bayes_alliance.posterior.summarize import summarize
     from bayes_alliance.posterior.variance import variance_shares
+    from bayes_alliance.simulate.layout import Layout
+    from bayes_alliance.simulate.simulate import SimulatedTable, simulate_sessions
+    from bayes_alliance.simulate.twins import Twin, list_twins, load_twin, simulate_twin
     from bayes_alliance.spec.model import ModelSpec, PriorSpec
     from bayes_alliance.spec.registry import list_models, load_model
     from bayes_alliance.spec.toml import parse_model, write_model
@@ -49,25 +55,35 @@ _WHERE: Final = {
     "DesignError": "errors",
     "Fit": "fit.result",
     "FitError": "errors",
+    "Layout": "simulate.layout",
     "ModelSpec": "spec.model",
     "PriorSpec": "spec.model",
     "SamplerSettings": "fit.settings",
     "SessionTable": "table.sessions",
+    "SimulatedTable": "simulate.simulate",
     "SpecError": "errors",
     "TableError": "errors",
+    "Twin": "simulate.twins",
     "build_model": "build.model",
+    "compare_with_truth": "posterior.recovery",
     "describe": "table.describe",
     "fit_model": "fit.fit",
     "list_models": "spec.registry",
+    "list_twins": "simulate.twins",
     "load_fit": "fit.result",
     "load_model": "spec.registry",
+    "load_twin": "simulate.twins",
     "make_design": "design.design",
     "parse_model": "spec.toml",
+    "plot_caterpillar": "plot.caterpillar",
     "plot_effects": "plot.effects",
     "plot_trajectories": "plot.trajectories",
+    "plot_variance_shares": "plot.variance",
     "predict_trajectories": "posterior.predict",
     "read_sessions": "table.sessions",
     "select_rows": "table.select",
+    "simulate_sessions": "simulate.simulate",
+    "simulate_twin": "simulate.twins",
     "summarize": "posterior.summarize",
     "variance_shares": "posterior.variance",
     "write_model": "spec.toml",
@@ -82,25 +98,35 @@ __all__ = [
     "DesignError",
     "Fit",
     "FitError",
+    "Layout",
     "ModelSpec",
     "PriorSpec",
     "SamplerSettings",
     "SessionTable",
+    "SimulatedTable",
     "SpecError",
     "TableError",
+    "Twin",
     "build_model",
+    "compare_with_truth",
     "describe",
     "fit_model",
     "list_models",
+    "list_twins",
     "load_fit",
     "load_model",
+    "load_twin",
     "make_design",
     "parse_model",
+    "plot_caterpillar",
     "plot_effects",
     "plot_trajectories",
+    "plot_variance_shares",
     "predict_trajectories",
     "read_sessions",
     "select_rows",
+    "simulate_sessions",
+    "simulate_twin",
     "summarize",
     "variance_shares",
     "write_model",

@@ -65,7 +65,7 @@ def test_list_of_models_loads_no_pymc() -> None:
     """Listing models and showing help work without PyMC, pandas and NumPy."""
     heavy = "('pymc', 'pytensor', 'pandas', 'numpy', 'matplotlib')"
     code = (
-        "import sys, bayes_alliance.cli, bayes_alliance as ba; ba.list_models();"
+        "import sys, bayes_alliance.cli.app, bayes_alliance as ba; ba.list_models();"
         f"print([m for m in {heavy} if m in sys.modules])"
     )
     assert run(code) == "[]"

@@ -30,8 +30,8 @@ def write_artefact(folder: Path, files: Mapping[str, bytes]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MANIFEST).unlink(missing_ok=True)
         for name, content in files.items():
-            _replace(folder / name, content)
-        _replace(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
+            replace_file(folder / name, content)
+        replace_file(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
     except OSError as error:
         raise FitError(f"{str(folder)!r} cannot be written: {error.strerror}.") from error
 
@@ -58,7 +58,8 @@ def read_artefact(folder: Path) -> dict[str, bytes]:
     return files
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: a temporary one beside it takes its place."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

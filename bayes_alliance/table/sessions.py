@@ -18,7 +18,7 @@ from bayes_alliance.table.join import SIDES, join_side, missing_codes, type_fram
 from bayes_alliance.table.read import Source, read_frame
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SessionTable:
     """Rows of patients in sessions, sorted by patient and session.
 
@@ -39,6 +39,10 @@ class SessionTable:
 
     def __len__(self) -> int:
         return len(self._frame)
+
+    def __repr__(self) -> str:
+        counts = [count_of(self._frame[column].nunique(), role) for role, column in self.roles.items()]
+        return f"{type(self).__name__} of {count_of(len(self), 'row')}: {', '.join(counts)}; units {dict(self.units)}"
 
     def ids(self, role: str) -> np.ndarray:
         """Return the identifiers of a role, shape (row,), empty text where missing."""

@@ -14,7 +14,7 @@ import pytest
 from scipy import stats
 
 import bayes_alliance as ba
-from bayes_alliance import cli
+from bayes_alliance.cli import app as cli
 
 pytestmark = pytest.mark.oracle
 

@@ -37,3 +37,47 @@ def test_pictures_need_rows(small_fit: ba.Fit, tmp_path: object) -> None:
     for draw in (ba.plot_trajectories, ba.plot_effects):
         with pytest.raises(ba.FitError, match=r"use fit\.with_rows"):
             draw(loaded)
+
+
+def test_shares_show_each_factor_and_the_residual(small_fit: ba.Fit) -> None:
+    """One row per factor and the residual, a marker per stratum at the mean share."""
+    (axes,) = ba.plot_variance_shares(small_fit).axes
+    labels = [text.get_text() for text in axes.get_yticklabels()]
+    assert labels == ["residual", "therapist", "patient"]
+    shares = ba.variance_shares(small_fit)
+    markers = [line for line in axes.get_lines() if line.get_linestyle() == "None"]
+    assert len(markers) == 3 * shares.sizes["stratum"]
+    shown = sorted(float(line.get_xdata()[0]) for line in markers)
+    parts = ("share_patient", "share_therapist", "share_residual")
+    means = sorted(float(v) for part in parts for v in shares[part].mean(("chain", "draw")).values)
+    np.testing.assert_allclose(shown, means)
+    assert "95% equal-tailed" in axes.get_title(loc="left")
+
+
+def test_caterpillar_is_sorted_and_named(small_fit: ba.Fit) -> None:
+    """Therapists from the least to the largest mean, each under its id; the unit on the axis."""
+    (axes,) = ba.plot_caterpillar(small_fit, "therapist").axes
+    effects = small_fit.data["posterior"].to_dataset()["u_therapist"].mean(("chain", "draw")).to_series()
+    expected = [level for level, _ in effects.sort_values().index]
+    assert [text.get_text() for text in axes.get_yticklabels()] == expected
+    points = next(line for line in axes.get_lines() if line.get_marker() == "o")
+    np.testing.assert_allclose(points.get_xdata(), np.sort(effects.to_numpy()))
+    assert "points of score" in axes.get_xlabel()
+
+
+def test_caterpillar_of_a_slope(small_fit: ba.Fit) -> None:
+    """A slope is named by its label and its unit says per what."""
+    (axes,) = ba.plot_caterpillar(small_fit, "patient", effect="week").axes
+    assert axes.get_xlabel().endswith("per unit of week")
+
+
+@pytest.mark.parametrize(
+    ("factor", "effect", "message"),
+    [("therapst", None, "Did you mean 'therapist'"), ("patient", "wek", "Did you mean 'week'")],
+)
+def test_caterpillar_refuses_what_is_not_there(
+    small_fit: ba.Fit, factor: str, effect: str | None, message: str
+) -> None:
+    """Unknown factors and effects name the nearest."""
+    with pytest.raises(ba.FitError, match=message):
+        ba.plot_caterpillar(small_fit, factor, effect=effect)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import bayes_alliance as ba
-from bayes_alliance import cli
+from bayes_alliance.cli import app as cli
 from bayes_alliance.fit import fit as fit_module
 from bayes_alliance.spec.registry import model_names
 
@@ -164,11 +164,12 @@ def test_help_speaks_to_a_statistician(monkeypatch: pytest.MonkeyPatch, capsys: 
 def test_a_model_without_predictors_still_writes_its_results(
     monkeypatch: pytest.MonkeyPatch, data: str, tmp_path: Path, small_fit: ba.Fit
 ) -> None:
-    """Where there is no picture to draw, summary and fit are written all the same."""
+    """Where rows are not at hand, summary and fit are written all the same, with the pictures of the draws alone."""
     monkeypatch.setattr(fit_module, "fit_model", lambda *_, **__: replace(small_fit, design=None))
     columns = ["--columns", ROLE_OPTIONS, "--seed", "1", "--out", str(tmp_path / "out")]
     assert run(monkeypatch, "fit", "growth/treatment", data, *columns) == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["fit", "manifest.json", "summary.csv"]
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["fit", "manifest.json", "summary.csv", "therapist-effects.png", "variance-shares.png"]
     with pytest.raises(ba.FitError, match="holds results; the fit itself is in"):
         ba.load_fit(tmp_path / "out")
 

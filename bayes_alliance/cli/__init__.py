@@ -1,0 +1,1 @@
+"""The command line: models, show, check, fit, simulate, demo."""

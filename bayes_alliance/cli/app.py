@@ -1,0 +1,38 @@
+"""The application: its commands and its one way to end."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+import typer
+
+from bayes_alliance.cli.console import err
+from bayes_alliance.cli.demo import demo
+from bayes_alliance.cli.fitting import check, fit
+from bayes_alliance.cli.reading import models, show
+from bayes_alliance.cli.simulating import simulate
+from bayes_alliance.errors import AllianceError, AllianceWarning
+
+app = typer.Typer(
+    name="bayes-alliance",
+    help="Bayesian models of psychotherapy process: alliance, outcome, growth, dropout. Start with 'models', then "
+    "'check' your table against one, then 'fit'.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+for command in (demo, models, show, check, fit, simulate):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line; bad input ends with exit code 2 and the collected problems, never a traceback."""
+    warnings.simplefilter("ignore", AllianceWarning)
+    try:
+        app(standalone_mode=True)
+    except AllianceError as error:
+        err.print(f"{type(error).__name__}: ", style="bold red", end="")
+        err.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)

@@ -1,0 +1,117 @@
+"""demo: a synthetic trial of known truth, two questions, what was found, and what to run next."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.table import Table
+
+from bayes_alliance.cli.console import err, heading, line, out
+from bayes_alliance.cli.fitting import prepare, write_results
+from bayes_alliance.cli.simulating import options_text, truth_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayes_alliance.simulate.simulate import SimulatedTable
+    from bayes_alliance.simulate.twins import Generated
+
+TWIN: Final = "embct-mbct"
+MODELS: Final = ("growth/treatment", "outcome/early-alliance")
+SEED: Final = 1
+
+
+def demo(
+    out_folder: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder the table, summaries and pictures are written to.")
+    ] = Path("bayes-alliance-demo"),
+) -> None:
+    """Simulate a trial of known truth, ask it two questions, and show what to run next."""
+    start = time.perf_counter()
+    prepare(out_folder)
+    out.print("A synthetic trial", style="bold")
+    from bayes_alliance.fit.store import replace_file
+    from bayes_alliance.simulate.twins import load_twin, simulate_twin
+
+    twin = load_twin(TWIN)
+    table = simulate_twin(TWIN, seed=SEED)
+    data = out_folder / "trial.csv"
+    replace_file(data, table.frame.to_csv(index=False).encode())
+    replace_file(out_folder / "trial.truth.toml", truth_text(table).encode())
+    line(f"Design of {twin.title!r} ({', '.join(twin.references)}): patients, arms and waves are the study's,")
+    line("every number is ours, drawn from a truth that is written beside the table.")
+    for message in table.messages:
+        line(f"- {message}")
+    passed = True
+    for outcome in twin.generate:
+        if outcome.model in MODELS:
+            passed &= _ask(table, outcome, out_folder)
+    _next(table, next(outcome for outcome in twin.generate if outcome.model == MODELS[1]), data, out_folder)
+    line(f"\nDone in {time.perf_counter() - start:.0f} seconds.")
+    if not passed:
+        raise typer.Exit(1)
+
+
+def _ask(table: SimulatedTable, outcome: Generated, folder: Path) -> bool:
+    """Fit one model, print what was found beside the truth, write its results; return whether sampling passed."""
+    from bayes_alliance.fit.fit import fit_model
+    from bayes_alliance.fit.settings import SamplerSettings
+    from bayes_alliance.posterior.recovery import compare_with_truth
+    from bayes_alliance.posterior.summarize import summarize
+    from bayes_alliance.spec.registry import load_model
+
+    spec = load_model(str(outcome.model))
+    heading(spec.question)
+    line(f"{outcome.model}: {spec.equation[0].outcome} ~ {spec.equation[0].formula}")
+    fitted = fit_model(
+        spec,
+        table,
+        columns=outcome.columns,
+        reference=table.reference,
+        seed=SEED,
+        settings=SamplerSettings(draws=1500, target_accept=0.9),
+    )
+    if sys.stderr.isatty():
+        err.print()  # the sampler's bar ends without a new line
+    where = folder / str(outcome.model).replace("/", "-")
+    written = write_results(fitted, summarize(fitted), where)
+    line(fitted.verdict, "green" if fitted.passed else "bold red")
+    found = compare_with_truth(fitted, table.truth)
+    out.print(_found(found))
+    inside = int(found["inside"].sum())
+    line(f"{inside} of {len(found)} intervals of 95% hold the truth. Over many trials 95% do; in one, a few may not.")
+    line(f"Written to {where}: {', '.join(written)}")
+    return fitted.passed
+
+
+def _found(found: pd.DataFrame) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("Parameter", "Truth", "Mean", "95% interval", ""):
+        table.add_column(column, justify="left" if column == "Parameter" else "right")
+    for row in found.itertuples(index=False):
+        name, truth, mean, low, high, inside = row
+        table.add_row(
+            str(name).replace("[", r"\["),
+            f"{truth:.2f}",
+            f"{mean:.2f}",
+            f"{low:.2f} to {high:.2f}",
+            "" if inside else "missed",
+        )
+    return table
+
+
+def _next(table: SimulatedTable, outcome: Generated, data: Path, folder: Path) -> None:
+    heading("Next")
+    line(f"Look at the pictures in {folder}, then ask the same table with other priors:")
+    options = options_text(table, outcome.columns)
+    line(f"  bayes-alliance fit {outcome.model} {data} {options} --prior 'b=normal(0, 2)' --seed 2 --out results")
+    line("See which questions there are, and what each model needs:")
+    line("  bayes-alliance models")
+    line("  bayes-alliance show growth/treatment")
+    line("Then your own table; check says everything that is wrong with it before anything is sampled:")
+    line("  bayes-alliance check growth/treatment your.csv --columns patient=…,session=…,outcome=…,condition=… \\")
+    line("      --reference condition=…")

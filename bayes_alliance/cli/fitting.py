@@ -1,0 +1,210 @@
+"""check and fit: a table and a model."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bayes_alliance.cli.console import err, heading, line, out
+from bayes_alliance.cli.options import (
+    Columns,
+    DataPath,
+    EngineName,
+    Ignore,
+    Maximum,
+    Minimum,
+    Missing,
+    ModelName,
+    Only,
+    PriorOption,
+    Reference,
+    Side,
+    Transfers,
+    TransfersName,
+    numbers,
+    pairs,
+)
+from bayes_alliance.names import ROLES
+from bayes_alliance.report.terminal import print_design, summary_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bayes_alliance.design.design import Design
+    from bayes_alliance.fit.result import Fit
+    from bayes_alliance.table.sessions import SessionTable
+
+
+def check(
+    name: ModelName,
+    data: DataPath,
+    columns: Columns = None,
+    reference: Reference = None,
+    minimum: Minimum = None,
+    maximum: Maximum = None,
+    only: Only = None,
+    prior: PriorOption = None,
+    missing: Missing = None,
+    transfers: Transfers = TransfersName.ask,
+    ignore: Ignore = None,
+    patients: Side = None,
+    therapists: Side = None,
+    groups: Side = None,
+) -> None:
+    """Check a table against a model, everything short of sampling, and describe both."""
+    from bayes_alliance.build.model import build_model, check_log_density
+    from bayes_alliance.table.describe import describe
+
+    sessions, variables = _read(
+        data, columns, minimum, maximum, only, missing, transfers, ignore, patients, therapists, groups
+    )
+    condition = variables.get("condition", "condition")
+    known = condition if condition in sessions.frame.columns else None
+    heading("Table")
+    line(str(describe(sessions, condition=known)))
+    design = _design(name, sessions, variables, reference, prior)
+    heading("Model")
+    print_design(design, out)
+    density = check_log_density(build_model(design.spec, design))
+    out.print(f"\nReady to fit: the log-density at the starting point is {density:,.1f}.", style="green")
+
+
+def fit(
+    name: ModelName,
+    data: DataPath,
+    out_folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder the results are written to.")],
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same draws.")],
+    columns: Columns = None,
+    reference: Reference = None,
+    minimum: Minimum = None,
+    maximum: Maximum = None,
+    only: Only = None,
+    prior: PriorOption = None,
+    draws: Annotated[int, typer.Option(help="Draws per chain after tuning.")] = 1000,
+    tune: Annotated[int, typer.Option(help="Tuning draws per chain.")] = 1000,
+    chains: Annotated[int, typer.Option(help="Chains.")] = 4,
+    engine: Annotated[
+        EngineName, typer.Option(help="auto takes the exact engine where there is one.")
+    ] = EngineName.auto,
+    missing: Missing = None,
+    transfers: Transfers = TransfersName.ask,
+    ignore: Ignore = None,
+    patients: Side = None,
+    therapists: Side = None,
+    groups: Side = None,
+) -> None:
+    """Fit a model; write summary.csv, the posterior and pictures."""
+    from bayes_alliance.fit.fit import fit_model
+    from bayes_alliance.fit.settings import SamplerSettings
+    from bayes_alliance.posterior.summarize import summarize
+    from bayes_alliance.spec.registry import load_model
+
+    spec = load_model(name)
+    prepare(out_folder)
+    settings = SamplerSettings(draws=draws, tune=tune, chains=chains)
+    sessions, variables = _read(
+        data, columns, minimum, maximum, only, missing, transfers, ignore, patients, therapists, groups
+    )
+    fitted = fit_model(
+        spec,
+        sessions,
+        columns=variables,
+        reference=pairs(reference, "--reference"),
+        priors=pairs(prior, "--prior", split=False),
+        seed=seed,
+        engine=engine.value,
+        settings=settings,
+    )
+    summary = summarize(fitted)
+    written = write_results(fitted, summary, out_folder)
+    if sys.stderr.isatty():
+        err.print()  # the sampler's bar ends without a new line
+    line(fitted.verdict, "green" if fitted.passed else "bold red")
+    for message in fitted.messages:
+        line(f"- {message}")
+    out.print(summary_table(summary))
+    line(f"Written to {out_folder}: {', '.join(written)}")
+
+
+def _read(
+    data: Path,
+    columns: Sequence[str] | None,
+    minimum: Sequence[str] | None,
+    maximum: Sequence[str] | None,
+    only: Sequence[str] | None,
+    missing: Sequence[str] | None,
+    transfers: TransfersName,
+    ignore: Sequence[str] | None,
+    patients: Path | None,
+    therapists: Path | None,
+    groups: Path | None,
+) -> tuple[SessionTable, dict[str, str]]:
+    """Read the table and split the column mapping into roles and variables of the model."""
+    from bayes_alliance.table.select import select_rows
+    from bayes_alliance.table.sessions import read_sessions
+
+    mapping = pairs(columns, "--columns")
+    codes: dict[str, list[str | float]] = {}
+    for text in missing or []:
+        for name, code in pairs([text], "--missing", split=False).items():
+            codes.setdefault(name, []).append(code)
+    sessions = read_sessions(
+        data,
+        roles={name: column for name, column in mapping.items() if name in ROLES},
+        patients=patients,
+        therapists=therapists,
+        groups=groups,
+        missing=codes,
+        transfers=transfers.value,
+        ignore=ignore or (),
+    )
+    limits = [numbers(pairs(texts, option), option) for texts, option in ((minimum, "--min"), (maximum, "--max"))]
+    chosen = select_rows(sessions, minimum=limits[0], maximum=limits[1], only=pairs(only, "--only"))
+    return chosen, {name: column for name, column in mapping.items() if name not in ROLES}
+
+
+def _design(
+    name: str,
+    sessions: SessionTable,
+    variables: dict[str, str],
+    reference: Sequence[str] | None,
+    prior: Sequence[str] | None,
+) -> Design:
+    from bayes_alliance.design.design import make_design
+    from bayes_alliance.spec.registry import load_model
+
+    return make_design(
+        load_model(name),
+        sessions,
+        columns=variables,
+        reference=pairs(reference, "--reference"),
+        priors=pairs(prior, "--prior", split=False),
+    )
+
+
+def prepare(folder: Path) -> None:
+    """Find out before sampling whether results can be written."""
+    from bayes_alliance.errors import FitError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise FitError(f"--out {str(folder)!r} cannot be written: {error.strerror}.") from None
+
+
+def write_results(fitted: Fit, summary: pd.DataFrame, folder: Path) -> list[str]:
+    """Write the posterior, the summary and every picture there is; return the names."""
+    from bayes_alliance.fit.store import write_artefact
+    from bayes_alliance.report.pictures import draw_pictures
+
+    fitted.save(folder / "fit")
+    files = {"summary.csv": summary.to_csv(index=False).encode(), **draw_pictures(fitted)}
+    write_artefact(folder, files)
+    return [*files, "fit/"]

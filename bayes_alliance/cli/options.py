@@ -1,0 +1,94 @@
+"""Options that commands share, and the name=value texts they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bayes_alliance.errors import SpecError
+
+
+class EngineName(StrEnum):
+    """Engines of the command line."""
+
+    auto = "auto"
+    nuts = "nuts"
+
+
+class TransfersName(StrEnum):
+    """What a patient id under two therapists means."""
+
+    ask = "ask"
+    transferred = "transferred"
+    reused = "reused"
+
+
+ModelName = Annotated[str, typer.Argument(metavar="NAME", help="A model of the list, or the path of a .toml file.")]
+DataPath = Annotated[Path, typer.Argument(metavar="DATA", help="CSV or parquet: one row per patient and session.")]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ROLE=COLUMN,…",
+        help="Which column plays a role (patient, therapist, group, site, session) or a variable of the model; "
+        "'in_group=arm[MBCT]' is 1 for that level. Repeatable.",
+    ),
+]
+Reference = Annotated[
+    list[str] | None,
+    typer.Option(metavar="FACTOR=LEVEL", help="Level the others are compared with, such as condition=TAU. Repeatable."),
+]
+Minimum = Annotated[
+    list[str] | None, typer.Option("--min", metavar="ROLE=VALUE", help="Smallest value kept, such as session=1.")
+]
+Maximum = Annotated[
+    list[str] | None, typer.Option("--max", metavar="ROLE=VALUE", help="Largest value kept, such as session=12.")
+]
+Only = Annotated[list[str] | None, typer.Option(metavar="COLUMN=LEVEL", help="The one level kept, such as arm=MBCT.")]
+PriorOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--prior", metavar="TARGET=DIST", help="A prior in place of the default: 'sd therapist=half_normal(1)'."
+    ),
+]
+Missing = Annotated[
+    list[str] | None, typer.Option(metavar="COLUMN=CODE", help="A further code that means missing, such as phq9=-9.")
+]
+Transfers = Annotated[TransfersName, typer.Option(help="What a patient id under two therapists means.")]
+Ignore = Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A column to leave unread. Repeatable.")]
+Side = Annotated[
+    Path | None, typer.Option(metavar="DATA", help="Table with what is measured once per unit, joined by id.")
+]
+
+
+def pairs(texts: Iterable[str] | None, option: str, *, split: bool = True) -> dict[str, str]:
+    """Read ``name=value`` texts, several in one where split by commas; a name given twice is an error."""
+    found: dict[str, str] = {}
+    problems = []
+    for text in texts or ():
+        parts = text.split(",")
+        for part in parts if split and all("=" in piece for piece in parts) else [text]:
+            name, sign, value = (piece.strip() for piece in part.partition("="))
+            if not (name and sign and value):
+                problems.append(f"{option} {part!r} is not written as name=value.")
+            elif found.get(name, value) != value:
+                problems.append(f"{option} names {name!r} twice: {found[name]!r} and {value!r}.")
+            else:
+                found[name] = value
+    if problems:
+        raise SpecError(problems)
+    return found
+
+
+def numbers(texts: dict[str, str], option: str) -> dict[str, float]:
+    """Read the values of pairs as numbers."""
+    found = {}
+    for name, value in texts.items():
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise SpecError(f"{option} {name}={value!r}: a number is needed.") from None
+    return found

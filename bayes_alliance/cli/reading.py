@@ -1,0 +1,62 @@
+"""models and show: the registry on the terminal."""
+
+from __future__ import annotations
+
+from rich.table import Column, Table
+
+from bayes_alliance.cli.console import heading, out
+from bayes_alliance.cli.options import ModelName
+from bayes_alliance.report.terminal import scale_text
+
+
+def models() -> None:
+    """List the models and the question each answers."""
+    from bayes_alliance.spec.registry import list_models
+
+    table = Table(
+        Column("Model", no_wrap=True),
+        "Question",
+        "Tags",
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+        row_styles=["", "dim"],
+    )
+    for entry in list_models():
+        table.add_row(entry.name, entry.question, ", ".join(entry.tags))
+    out.print(table)
+    out.print("\n'bayes-alliance show NAME' prints a model's equation and priors.", style="italic")
+
+
+def show(name: ModelName) -> None:
+    """Print a model: its question, equations as written and in LaTeX, variables, priors, references."""
+    from bayes_alliance.spec.defaults import DEFAULT_PRIORS, kinds_for
+    from bayes_alliance.spec.equations import equation_latex, equation_text
+    from bayes_alliance.spec.registry import load_model
+
+    spec = load_model(name)
+    out.print(spec.title, style="bold")
+    out.print(spec.question)
+    for equation in spec.equation:
+        heading("Equation")
+        out.print(equation_text(equation), markup=False, highlight=False, soft_wrap=True)
+        out.print("\n" + equation_latex(equation), markup=False, highlight=False, soft_wrap=True)
+        heading("Needs")
+        needs = [variable for variable in equation.variables if variable not in spec.variables]
+        out.print(f"variables: {', '.join(needs)}", markup=False)
+        for variable, text in spec.variables.items():
+            out.print(f"declared:  {variable} = {text}", markup=False)
+        for factor in equation.factors:
+            group = spec.group(factor)
+            out.print(f"factor:    {factor}{' (optional)' if group.optional else ''}", markup=False)
+        heading("Priors (scaled to the data; 'check' prints the numbers)")
+        table = Table("On", "Distribution", "Times", "Reason", box=None, pad_edge=False, header_style="bold")
+        for prior in spec.prior:
+            table.add_row(prior.on, prior.dist, scale_text(prior.scale), f"{prior.reason} (this model's own)")
+        for kind, on in kinds_for(equation.family, equation.factors):
+            default = DEFAULT_PRIORS[kind]
+            if on not in {prior.on for prior in spec.prior}:
+                table.add_row(on, default.dist, scale_text(default.scale), default.reason)
+        out.print(table)
+    heading("References")
+    out.print(", ".join(spec.references) or "none")

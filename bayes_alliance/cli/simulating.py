@@ -1,0 +1,97 @@
+"""simulate: a synthetic study from a model, a layout and a stated truth, or a twin of a published one."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bayes_alliance.cli.console import line, out
+from bayes_alliance.cli.options import ModelName
+from bayes_alliance.errors import SpecError
+
+if TYPE_CHECKING:
+    from bayes_alliance.simulate.simulate import SimulatedTable
+
+
+def simulate(
+    name: ModelName,
+    layout: Annotated[
+        str,
+        typer.Option(
+            metavar="TWIN|FILE", help="A twin of a study, or a .toml file with [layout], [variables], [truth]."
+        ),
+    ],
+    out_file: Annotated[Path, typer.Option("--out", metavar="CSV", help="File the table is written to.")],
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same table.")] = 1,
+) -> None:
+    """Simulate a synthetic table with known truth; the truth is written beside it."""
+    from bayes_alliance.fit.store import replace_file
+    from bayes_alliance.simulate.twins import load_twin, simulate_twin
+
+    if layout.endswith(".toml"):
+        table, columns = _from_file(Path(layout), name, seed)
+    else:
+        twin = load_twin(layout)
+        if name not in twin.models:
+            has = ", ".join(twin.models) or "no registered model"
+            raise SpecError(f"Twin {layout!r} has no data for {name!r}; it has them for {has}.")
+        table = simulate_twin(layout, seed=seed)
+        columns = next(outcome.columns for outcome in twin.generate if outcome.model == name)
+    truth_file = out_file.with_suffix(".truth.toml")
+    out_file.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(out_file, table.frame.to_csv(index=False).encode())
+    replace_file(truth_file, truth_text(table).encode())
+    for message in table.messages:
+        line(f"- {message}")
+    line(f"Written: {out_file} ({len(table):,} rows) and its truth, {truth_file}")
+    out.print("Next:", style="bold")
+    line(f"  bayes-alliance fit {name} {out_file} {options_text(table, columns)} --seed 1 --out results")
+
+
+def _from_file(path: Path, name: str, seed: int) -> tuple[SimulatedTable, Mapping[str, str]]:
+    """Simulate from a file with a layout, variables and a truth of its own."""
+    from bayes_alliance.simulate.simulate import simulate_sessions
+    from bayes_alliance.spec.registry import load_model
+
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SpecError(f"Layout file {str(path)!r} cannot be read: {error}.") from None
+    allowed = ("layout", "variables", "truth", "columns", "reference")
+    odd = [key for key in content if key not in allowed]
+    if odd or "layout" not in content:
+        found = ", ".join(content) or "none"
+        raise SpecError(f"Layout file {path.name!r}: tables are {', '.join(allowed)}, layout required; found {found}.")
+    columns = content.get("columns", {})
+    table = simulate_sessions(
+        load_model(name),
+        content["layout"],
+        truth=content.get("truth", {}),
+        seed=seed,
+        variables=content.get("variables", {}),
+        columns=columns,
+        reference=content.get("reference", {}),
+    )
+    return table, columns
+
+
+def truth_text(table: SimulatedTable) -> str:
+    """Return the truth of a table as TOML, labelled synthetic."""
+    lines = [*(f"# {message}" for message in table.messages), "[truth]"]
+    lines += [f"{json.dumps(name)} = {float(value)!r}" for name, value in table.truth.items()]
+    return "\n".join(lines) + "\n"
+
+
+def options_text(table: SimulatedTable, columns: Mapping[str, str]) -> str:
+    """Return the options that tell check and fit which column is what."""
+    mapping = dict(table.roles) | dict(columns)
+    parts = [f"{name}={column}" for name, column in mapping.items()]
+    text = "--columns " + ",".join(f"'{part}'" if "[" in part else part for part in parts)
+    if table.reference and columns.get("condition", "condition") in table.frame.columns:
+        text += f" --reference condition={table.reference['condition']}"
+    return text

@@ -1,0 +1,47 @@
+"""Every picture a fit has, as PNG files by name."""
+
+from __future__ import annotations
+
+import io
+
+from matplotlib.figure import Figure
+
+from bayes_alliance.fit.result import Fit
+from bayes_alliance.names import factor_key
+from bayes_alliance.plot.caterpillar import plot_caterpillar
+from bayes_alliance.plot.effects import has_effects, plot_effects
+from bayes_alliance.plot.trajectories import plot_trajectories
+from bayes_alliance.plot.variance import has_shares, plot_variance_shares
+from bayes_alliance.posterior.predict import has_trajectories
+
+
+def draw_pictures(fit: Fit) -> dict[str, bytes]:
+    """Return the pictures that make sense for a fit.
+
+    Parameters
+    ----------
+    fit : Fit
+        Trajectories and effects need its rows.
+
+    Returns
+    -------
+    dict of str to bytes
+        ``trajectories.png``, ``effects.png``, ``variance-shares.png``, and a caterpillar per factor but the patient.
+    """
+    figures: dict[str, Figure] = {}
+    if has_trajectories(fit):
+        figures["trajectories.png"] = plot_trajectories(fit)
+    if has_effects(fit):
+        figures["effects.png"] = plot_effects(fit)
+    if has_shares(fit):
+        figures["variance-shares.png"] = plot_variance_shares(fit)
+        for factor in map(str, fit.data["variance"].to_dataset()["factor"].values):
+            if factor != "patient":
+                figures[f"{factor_key(factor)}-effects.png"] = plot_caterpillar(fit, factor)
+    return {name: _png(figure) for name, figure in figures.items()}
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()

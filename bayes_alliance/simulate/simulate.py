@@ -1,0 +1,213 @@
+"""The verb: spec × layout × truth to a table with the truth attached."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from pydantic import ValidationError
+
+from bayes_alliance.design.design import Design, make_design
+from bayes_alliance.errors import AllianceWarning, SpecError
+from bayes_alliance.simulate.covariates import check_variables, draw_variables
+from bayes_alliance.simulate.layout import Layout, VariableSpec, impossible, make_layout, sentence
+from bayes_alliance.simulate.outcome import draw_outcome
+from bayes_alliance.simulate.people import lay_out
+from bayes_alliance.simulate.truth import check_truth, truth_names
+from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.table.sessions import SessionTable, make_table, read_sessions
+
+type VariableSpecs = Mapping[str, VariableSpec | Mapping[str, object]]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SimulatedTable(SessionTable):
+    """A SYNTHETIC session table and the truth it came from.
+
+    ``truth`` is named as ``summarize`` names parameters; ``effects`` holds the group effects that were drawn, one
+    Dataset per outcome; ``seed`` gives the same table again; ``reference`` is what the condition is compared with.
+    """
+
+    truth: Mapping[str, float] = field(default_factory=dict)
+    effects: Mapping[str, xr.Dataset] = field(default_factory=dict)
+    seed: int = 0
+    reference: Mapping[str, str] = field(default_factory=dict)
+
+
+def simulate_sessions(
+    spec: ModelSpec,
+    layout: Layout | Mapping[str, object],
+    *,
+    truth: Mapping[str, float],
+    seed: int,
+    variables: VariableSpecs | None = None,
+    columns: Mapping[str, str] | None = None,
+    reference: Mapping[str, str] | None = None,
+) -> SimulatedTable:
+    """Simulate a study of a model with known truth.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The model the outcome comes from.
+    layout : Layout or mapping
+        Patients, sessions, arms, therapists, groups; see ``Layout``.
+    truth : mapping of str to float
+        Every parameter by its name in summaries, such as ``b[outcome, session]``, ``sd_patient[outcome, Intercept]``,
+        ``cor_patient[outcome, Intercept | outcome, session]`` and ``sigma[outcome]``.
+    seed : int
+        The same seed gives the same table.
+    variables : mapping of str to VariableSpec or mapping
+        Predictors to draw, by column; see ``VariableSpec``.
+    columns : mapping of str to str
+        Model variable to column; the outcome's column is made.
+    reference : mapping of str to str
+        Factor to reference level; for the condition the layout's first arm unless stated.
+
+    Returns
+    -------
+    SimulatedTable
+        Labelled synthetic in its messages.
+
+    Raises
+    ------
+    SpecError
+        For an impossible layout, and for a truth with unknown or missing parameters (the template is printed).
+    DesignError
+        If the layout or the variables do not give the model what it reads.
+    """
+    layout = _layout(layout)
+    drawn = check_specs(variables or {}, layout)
+    rng = np.random.default_rng(np.random.SeedSequence(seed))
+    rows = draw_variables(lay_out(layout, rng), drawn, layout, rng)
+    rows, effects = add_outcome(rows, spec, layout, truth, columns or {}, reference or {}, rng)
+    message = f"SYNTHETIC: simulated from a stated truth, seed {seed}."
+    return finish(rows, layout, (message,), truth, {_outcome(spec, columns or {}): effects}, seed)
+
+
+def check_specs(variables: VariableSpecs, layout: Layout) -> dict[str, VariableSpec]:
+    """Return the variables as records, reporting every problem at once."""
+    problems: list[str] = []
+    specs: dict[str, VariableSpec] = {}
+    for name, content in variables.items():
+        try:
+            specs[name] = content if isinstance(content, VariableSpec) else VariableSpec.model_validate(dict(content))
+        except ValidationError as error:
+            found = [sentence(detail, tuple(VariableSpec.model_fields)) for detail in error.errors()]
+            problems += [text.replace("layout:", f"variables.{name}:", 1) for text in found]
+    problems += check_variables(specs, layout)
+    if problems:
+        raise SpecError(problems)
+    return specs
+
+
+def add_outcome(
+    rows: pd.DataFrame,
+    spec: ModelSpec,
+    layout: Layout,
+    truth: Mapping[str, float],
+    columns: Mapping[str, str],
+    reference: Mapping[str, str],
+    rng: np.random.Generator,
+) -> tuple[pd.DataFrame, xr.Dataset]:
+    """Return the rows with the model's outcome as a column, NaN where a predictor is missing; and the effects."""
+    _check_waves(spec, layout)
+    equation = spec.equation[0]
+    name = _outcome(spec, columns)
+    people = sorted(set(rows[layout.name("patient")]))
+    number = np.arange(len(people), dtype=float)
+    stand_in = dict(zip(people, number % 2 if equation.family == "bernoulli" else number, strict=True))
+    rows = rows.assign(**{name: rows[layout.name("patient")].map(stand_in)})
+    table = _table(rows, layout)
+    made = design_of(spec, table, layout, columns, reference)
+    check_truth(truth, truth_names(made.equation))
+    outcome, effects = draw_outcome(made.equation, truth, rng)
+    values = np.full(len(table), np.nan)
+    values[made.equation.row] = outcome
+    frame = table.frame.assign(**{name: values})
+    if equation.unit == "patient":
+        frame[name] = frame.groupby(layout.name("patient"))[name].transform("first")
+    return frame, effects
+
+
+def design_of(
+    spec: ModelSpec,
+    table: SessionTable,
+    layout: Layout,
+    columns: Mapping[str, str],
+    reference: Mapping[str, str],
+) -> Design:
+    """Return the design of a simulated table; the first arm is the reference unless another is stated."""
+    given = dict(columns)
+    if layout.arms and "condition" not in given and layout.name("condition") != "condition":
+        given["condition"] = layout.name("condition")
+    read = {name for equation in spec.equation for name in equation.variables}
+    given = {name: column for name, column in given.items() if name != "condition" or "condition" in read}
+    stated = reference_arm(layout) if "condition" in read else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AllianceWarning)
+        return make_design(spec, table, columns=given, reference=stated | dict(reference))
+
+
+def reference_arm(layout: Layout) -> dict[str, str]:
+    """Return the first arm as the reference of the condition; nothing for a layout without arms."""
+    return {"condition": next(iter(layout.arms))} if layout.arms else {}
+
+
+def finish(
+    rows: pd.DataFrame,
+    layout: Layout,
+    messages: tuple[str, ...],
+    truth: Mapping[str, float],
+    effects: Mapping[str, xr.Dataset],
+    seed: int,
+) -> SimulatedTable:
+    """Return the rows as a table that carries its truth."""
+    table = _table(rows, layout)
+    return SimulatedTable(
+        table.frame,
+        table.roles,
+        table.units,
+        messages,
+        truth=MappingProxyType(dict(truth)),
+        effects=MappingProxyType(dict(effects)),
+        seed=seed,
+        reference=MappingProxyType(reference_arm(layout)),
+    )
+
+
+def _table(rows: pd.DataFrame, layout: Layout) -> SessionTable:
+    read = read_sessions(rows, layout.roles)
+    return make_table(read.frame, layout.roles, ())
+
+
+def _layout(layout: Layout | Mapping[str, object]) -> Layout:
+    if not isinstance(layout, Layout):
+        return make_layout(layout)
+    problems = impossible(layout)
+    if problems:
+        raise SpecError(problems)
+    return layout
+
+
+def _outcome(spec: ModelSpec, columns: Mapping[str, str]) -> str:
+    outcome = spec.equation[0].outcome
+    return columns.get(outcome, outcome)
+
+
+def _check_waves(spec: ModelSpec, layout: Layout) -> None:
+    """Refuse a model of sessions, or of values at sessions, for a layout without any."""
+    if layout.sessions:
+        return
+    needs = [f"{name} = {text}" for name, text in spec.variables.items()]
+    needs += [f"an equation of unit 'session' ({e.outcome})" for e in spec.equation if e.unit == "session"]
+    if needs:
+        raise SpecError(
+            f"The layout has no sessions, and the model reads some: {'; '.join(needs)}. State the waves, such as "
+            f"sessions = [2, 5, 9]."
+        )

@@ -1,0 +1,214 @@
+"""Twins: the designs of published studies as data, simulated with stated truths. Never the studies' own numbers."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bayes_alliance._messages import count_of, quote, unknown
+from bayes_alliance.errors import SpecError
+from bayes_alliance.simulate.covariates import draw_variables
+from bayes_alliance.simulate.layout import Layout, Share, make_layout, sentence
+from bayes_alliance.simulate.people import lay_out
+from bayes_alliance.simulate.simulate import SimulatedTable, add_outcome, check_specs, finish
+from bayes_alliance.spec.model import ModelSpec, make_model
+from bayes_alliance.spec.registry import load_model
+
+type Words = Annotated[tuple[str, ...], Field(strict=False)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Generated(_Record):
+    """One outcome of a twin: from a registered model or from one written here, with its truth."""
+
+    model: str | None = None
+    spec: dict[str, object] | None = None
+    columns: dict[str, str] = Field(default_factory=dict)
+    reference: dict[str, str] = Field(default_factory=dict)
+    truth: dict[str, float]
+
+
+class Twin(_Record):
+    """A study's design and the truth its synthetic data come from.
+
+    ``known`` says what is published of the design, ``assumed`` what is ours. Outcomes are drawn in the order of
+    ``generate``, each from what came before. ``leave`` names a 0/1 variable of those who leave treatment: their
+    sessions end at random, and ``lost`` variables are missing for them; ``missing`` gives shares missing by chance.
+    """
+
+    title: str
+    references: Words
+    known: Words
+    assumed: Words
+    layout: dict[str, object]
+    variables: dict[str, dict[str, object]] = Field(default_factory=dict)
+    generate: Annotated[tuple[Generated, ...], Field(strict=False, min_length=1)]
+    leave: str | None = None
+    lost: Words = ()
+    missing: dict[str, Share] = Field(default_factory=dict)
+
+    def spec(self, outcome: Generated) -> ModelSpec:
+        """Return the model an outcome is drawn from."""
+        if outcome.model is not None:
+            return load_model(outcome.model)
+        return make_model(
+            {"title": self.title, "question": "Where does this outcome come from?", **(outcome.spec or {})}
+        )
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Return the registered models this twin has data for, in the order of their outcomes."""
+        return tuple(outcome.model for outcome in self.generate if outcome.model is not None)
+
+
+FOLDER = Path(__file__).resolve().parent / "twins"
+
+
+def list_twins() -> tuple[str, ...]:
+    """Return the names of the twins, sorted."""
+    return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
+
+
+def load_twin(name: str) -> Twin:
+    """Load a twin by name.
+
+    Parameters
+    ----------
+    name : str
+        One of ``list_twins()``.
+
+    Returns
+    -------
+    Twin
+        Frozen plain data.
+
+    Raises
+    ------
+    SpecError
+        If there is no such twin, or its file is not valid.
+    """
+    if name not in list_twins():
+        raise SpecError(unknown("twin", name, list_twins()))
+    return read_twin(tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8")), f"{name}.toml")
+
+
+def read_twin(content: Mapping[str, object], where: str = "") -> Twin:
+    """Make a twin from plain data, as its TOML file holds them.
+
+    Raises
+    ------
+    SpecError
+        With every problem of its keys, layout and variables.
+    """
+    try:
+        twin = Twin.model_validate(dict(content))
+    except ValidationError as error:
+        found = [sentence(detail, tuple(Twin.model_fields)) for detail in error.errors()]
+        raise SpecError([text.replace("layout:", "twin:", 1) for text in found], where) from None
+    layout = make_layout(twin.layout, where)
+    check_specs(twin.variables, layout)
+    problems = [
+        f"generate[{number}] names a model or writes a spec, one of the two."
+        for number, outcome in enumerate(twin.generate, start=1)
+        if (outcome.model is None) == (outcome.spec is None)
+    ]
+    if twin.leave and len(layout.sessions) < 2:
+        problems.append(f"leave = {twin.leave!r} needs two sessions or more; the layout has {list(layout.sessions)}.")
+    if problems:
+        raise SpecError(problems, where)
+    return twin
+
+
+def simulate_twin(twin: str | Twin, *, seed: int) -> SimulatedTable:
+    """Simulate a twin of a study.
+
+    Parameters
+    ----------
+    twin : str or Twin
+        Name or record.
+    seed : int
+        The same seed gives the same table.
+
+    Returns
+    -------
+    SimulatedTable
+        Its ``truth`` holds the parameters of every outcome; its messages say that it is synthetic.
+
+    Raises
+    ------
+    SpecError
+        For an unknown name, a layout without the waves a model reads, a truth that does not fit its model.
+    """
+    named = twin if isinstance(twin, str) else "a twin"
+    record = load_twin(twin) if isinstance(twin, str) else twin
+    layout = make_layout(record.layout)
+    rng = np.random.default_rng(np.random.SeedSequence(seed))
+    rows = draw_variables(lay_out(layout, rng), check_specs(record.variables, layout), layout, rng)
+    truth: dict[str, float] = {}
+    effects = {}
+    for outcome in record.generate:
+        spec = record.spec(outcome)
+        rows, drawn = add_outcome(rows, spec, layout, outcome.truth, outcome.columns, outcome.reference, rng)
+        name = spec.equation[0].outcome
+        effects[outcome.columns.get(name, name)] = drawn
+        truth |= outcome.truth
+    messages = [f"SYNTHETIC: {named} of {record.title!r}, seed {seed}; every number is drawn from a stated truth."]
+    _check_columns(record, rows)
+    rows = _leave(rows, record, layout, rng, messages)
+    rows = _go_missing(rows, record, layout, rng, messages)
+    return finish(rows, layout, tuple(messages), truth, effects, seed)
+
+
+def _check_columns(twin: Twin, rows: pd.DataFrame) -> None:
+    """Raise where ``leave``, ``lost`` or ``missing`` name no column."""
+    named = [*([twin.leave] if twin.leave else []), *twin.lost, *twin.missing]
+    problems = [unknown("column", name, rows.columns) for name in named if name not in rows.columns]
+    if problems:
+        raise SpecError(problems)
+
+
+def _leave(
+    rows: pd.DataFrame, twin: Twin, layout: Layout, rng: np.random.Generator, messages: list[str]
+) -> pd.DataFrame:
+    """End the sessions of those who leave before a session drawn at random among those after the first."""
+    if twin.leave is None:
+        return rows
+    patient, session = layout.name("patient"), layout.name("session")
+    people = rows.groupby(patient)[twin.leave].first()
+    until = pd.Series(rng.choice(layout.sessions[1:], size=len(people)), index=people.index).where(people == 1, np.inf)
+    gone = rows[session] >= rows[patient].map(until)
+    left = people.index[people == 1]
+    if twin.lost:
+        rows.loc[rows[patient].isin(left), list(twin.lost)] = np.nan
+    messages.append(
+        f"{count_of(len(left), 'patient')} left treatment early ({twin.leave}): {count_of(int(gone.sum()), 'row')} of "
+        f"theirs {'is' if gone.sum() == 1 else 'are'} not there"
+        + (f", and {quote(twin.lost)} missing." if twin.lost else ".")
+    )
+    return rows[~gone].reset_index(drop=True)
+
+
+def _go_missing(
+    rows: pd.DataFrame, twin: Twin, layout: Layout, rng: np.random.Generator, messages: list[str]
+) -> pd.DataFrame:
+    """Take values away by chance: per patient for what is constant within patients, per row for the rest."""
+    patient = layout.name("patient")
+    for name, share in twin.missing.items():
+        constant = (rows.groupby(patient)[name].nunique(dropna=False) <= 1).all()
+        if constant:
+            people = sorted(set(rows[patient]))
+            absent = rows[patient].map(dict(zip(people, rng.random(len(people)) < share, strict=True))).astype(bool)
+        else:
+            absent = pd.Series(rng.random(len(rows)) < share, index=rows.index)
+        rows.loc[absent, name] = np.nan
+        messages.append(f"{name} is missing by chance in {share:.0%} of {'patients' if constant else 'rows'}.")
+    return rows
