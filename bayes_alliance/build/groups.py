@@ -9,7 +9,7 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
-from bayes_alliance.build.priors import build_correlation, build_vector
+from bayes_alliance.build.priors import build_correlation, build_gaussian_rows, build_vector
 from bayes_alliance.design.design import EquationDesign
 from bayes_alliance.design.groups import Block, GroupDesign, check_codes
 from bayes_alliance.design.priors import Priors
@@ -92,11 +92,12 @@ def sum_effects(group: GroupDesign, pieces: dict[int, TensorVariable], rows: str
     varying = [member for member in pieces if not (group.values[:, member] == 1).all()]
     covariates = None
     if varying:
-        covariates = pm.Data(f"{key}_covariates", group.values, dims=(rows, effect_dim(group.factor)))
+        values = np.ascontiguousarray(group.values.T)
+        covariates = pm.Data(f"{key}_covariates", values, dims=(effect_dim(group.factor), rows))
     total: TensorVariable = pt.zeros(())
     for member, effect in sorted(pieces.items()):
         part = effect[code]
-        total = total + (part if covariates is None or member not in varying else covariates[:, member] * part)
+        total = total + (part if covariates is None or member not in varying else covariates[member] * part)
     return total
 
 
@@ -142,8 +143,8 @@ def _block_effects(
         mean = pt.stack([shifts.get(member, nothing) for member in members], axis=1) if shifted else 0.0
         if cholesky is None:
             return pm.Normal(name, mean, own_sd, **shape)
-        mean = mean if shifted else np.zeros(len(members))
-        return pm.MvNormal(name, mu=mean, chol=own_sd[:, None] * cholesky, **shape)
+        mean = mean if shifted else pt.zeros((len(group.levels), len(members)))
+        return build_gaussian_rows(name, mean, own_sd[:, None] * cholesky, **shape)
     z = pm.Normal(f"{standard_name(group.factor)}{suffix}", 0.0, 1.0, **shape)
     if cholesky is None:
         return z * own_sd

@@ -20,6 +20,9 @@ CHECKED = Mode(linker="py", optimizer="fast_compile")
 WIDE = 500_000
 """Cells of a matrix of predictors above which BLAS is worth its compilation: a minute with cold caches."""
 
+MANY = 12
+"""Predictors up to which each is a term of its own, fused with the likelihood into one loop over rows."""
+
 
 def build_model(spec: ModelSpec, design: Design, *, parametrization: Parametrization = "chosen") -> pm.Model:
     """Build the PyMC model of a design.
@@ -106,12 +109,14 @@ def _population(equation: EquationDesign) -> pt.TensorVariable:
         pm.Deterministic("b", pt.concatenate([start[None], centred[1:]]), dims=COEF)
     else:
         pm.Deterministic("b", centred, dims=COEF)
-    predictors = pm.Data(
-        f"predictors_{equation.outcome}", equation.coef.values - equation.centre, dims=(obs_dim(equation.outcome), COEF)
-    )
-    if equation.coef.values.size > WIDE:
-        return pt.dot(predictors, centred)
-    return (predictors * centred).sum(axis=1)
+    rows = np.ascontiguousarray((equation.coef.values - equation.centre).T)
+    predictors = pm.Data(f"predictors_{equation.outcome}", rows, dims=(COEF, obs_dim(equation.outcome)))
+    if rows.size > WIDE:
+        return pt.dot(centred, predictors)
+    if len(rows) > MANY:
+        return (predictors * centred[:, None]).sum(axis=0)
+    first = centred[0] if has_intercept else predictors[0] * centred[0]
+    return sum((predictors[i] * centred[i] for i in range(1, len(rows))), start=first)
 
 
 def _likelihood(equation: EquationDesign, mu: pt.TensorVariable) -> None:

@@ -87,3 +87,36 @@ def build_correlation(name: str, prior: Distribution, size: int) -> tuple[Tensor
     cholesky = pt.stack([pt.stack(row) for row in rows])
     products = [[sum((a * b for a, b in zip(r, c, strict=True)), start=zero) for c in rows] for r in rows]
     return pt.stack([pt.stack(row) for row in products]), cholesky
+
+
+def build_gaussian_rows(name: str, mean: TensorVariable, cholesky: TensorVariable, **shape: object) -> TensorVariable:
+    """Build rows of a multivariate normal, shape (level, effect), by forward substitution.
+
+    The density is that of ``pm.MvNormal``. Written out over the few effects it is one loop over the levels, where the
+    library call for triangular systems takes a fifth of a step of the sampler.
+    """
+    size = mean.type.shape[1] or 1
+
+    def logp(value: TensorVariable, mean: TensorVariable, cholesky: TensorVariable) -> TensorVariable:
+        total = pt.zeros(()) - 0.5 * size * np.log(2 * np.pi)
+        standard: list[TensorVariable] = []
+        for i in range(size):
+            rest = value[:, i] - mean[:, i]
+            for j in range(i):
+                rest = rest - cholesky[i, j] * standard[j]
+            standard.append(rest / cholesky[i, i])
+            total = total - 0.5 * standard[i] ** 2 - pt.log(cholesky[i, i])
+        return total.sum()
+
+    def random(
+        mean: np.ndarray, cholesky: np.ndarray, rng: np.random.Generator, size: tuple[int, ...] | None = None
+    ) -> np.ndarray:
+        whole = mean.shape if size is None else (*size, *mean.shape[-2:])
+        return np.asarray(mean + rng.normal(size=whole) @ np.swapaxes(cholesky, -1, -2))
+
+    def start(_: TensorVariable, size: object, mean: TensorVariable, cholesky: TensorVariable) -> TensorVariable:
+        return mean
+
+    return pm.CustomDist(
+        name, mean, cholesky, logp=logp, random=random, support_point=start, signature="(n,k),(k,k)->(n,k)", **shape
+    )

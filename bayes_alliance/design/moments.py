@@ -53,7 +53,7 @@ def variance_moments(equation: EquationDesign, session: float | None = None) -> 
 
 def _scale(equation: EquationDesign) -> str:
     """Return the scale variances are stated on."""
-    return "outcome" if equation.family == "gaussian" else "latent logit, residual variance pi^2 / 3"
+    return "scale of the outcome" if equation.family == "gaussian" else "latent logit scale, residual variance pi^2 / 3"
 
 
 def _strata(equation: EquationDesign, session: float | None) -> dict[str, np.ndarray]:

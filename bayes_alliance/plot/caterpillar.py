@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from bayes_alliance._messages import unknown
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit
-from bayes_alliance.names import effect_dim, effects_name, factor_key
+from bayes_alliance.names import INTERCEPT, effect_dim, effects_name, factor_key
 from bayes_alliance.plot.style import COLOURS, make_figure
 
 NAMED = 40
@@ -67,7 +67,8 @@ def plot_caterpillar(fit: Fit, factor: str, *, effect: str | None = None, ci_pro
     axes.set_ylabel(f"{factor}" if named else f"{count} levels of {factor}, by size")
     outcome = fit.data["variance"].attrs["outcome"]
     unit = "log-odds" if fit.data["variance"].attrs["family"] == "bernoulli" else "points"
-    of = "" if labels[place] == "Intercept" else f" per unit of {labels[place]}"
+    gate = len(labels) == 1 and labels[0].endswith("]")
+    of = "" if labels[place] == INTERCEPT else f", in {labels[0]}" if gate else f" per unit of {labels[place]}"
     axes.set_xlabel(f"deviation from the population, {unit} of {outcome}{of}")
     axes.set_title(f"Posterior mean and {ci_prob:.0%} equal-tailed interval of each {factor}", fontsize=9, loc="left")
     return figure

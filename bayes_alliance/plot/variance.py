@@ -65,7 +65,7 @@ def plot_variance_shares(fit: Fit, *, ci_prob: float = 0.95, session: float | No
                 markeredgecolor=colour,
                 markersize=5,
                 linestyle="none",
-                label=None if stratum in shown else stratum,
+                label=None if stratum in shown else stratum.replace("rows", "average over rows", 1),
             )
             shown.add(stratum)
     axes.set_yticks(range(len(names)), [name.removeprefix("share_").replace("_", ":") for name in reversed(names)])
