@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bayes_alliance.fit.settings import SamplerSettings
     from bayes_alliance.plot.caterpillar import plot_caterpillar
     from bayes_alliance.plot.effects import plot_effects
+    from bayes_alliance.plot.prior import plot_prior_prediction
     from bayes_alliance.plot.trajectories import plot_trajectories
     from bayes_alliance.plot.variance import plot_variance_shares
     from bayes_alliance.posterior.predict import predict_trajectories
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from bayes_alliance.posterior.summarize import summarize
     from bayes_alliance.posterior.variance import variance_shares
     from bayes_alliance.simulate.layout import Layout
+    from bayes_alliance.simulate.prior import predict_prior
     from bayes_alliance.simulate.simulate import SimulatedTable, simulate_sessions
     from bayes_alliance.simulate.twins import Twin, list_twins, load_twin, simulate_twin
     from bayes_alliance.spec.model import ModelSpec, PriorSpec
@@ -77,8 +79,10 @@ _WHERE: Final = {
     "parse_model": "spec.toml",
     "plot_caterpillar": "plot.caterpillar",
     "plot_effects": "plot.effects",
+    "plot_prior_prediction": "plot.prior",
     "plot_trajectories": "plot.trajectories",
     "plot_variance_shares": "plot.variance",
+    "predict_prior": "simulate.prior",
     "predict_trajectories": "posterior.predict",
     "read_sessions": "table.sessions",
     "select_rows": "table.select",
@@ -120,8 +124,10 @@ __all__ = [
     "parse_model",
     "plot_caterpillar",
     "plot_effects",
+    "plot_prior_prediction",
     "plot_trajectories",
     "plot_variance_shares",
+    "predict_prior",
     "predict_trajectories",
     "read_sessions",
     "select_rows",

@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import arviz_stats as azs
+import bambi
 import numpy as np
 import nutpie
 import xarray as xr
 
 import bayes_alliance as ba
+import bayes_alliance.fit.fit
 from benchmarks.cases import Case
 
 DRAWS = {"draws": 1000, "tune": 1000, "chains": 4, "cores": 2}
@@ -69,8 +71,6 @@ def fit_ours(case: Case, seed: int) -> xr.Dataset:
 
 def fit_bambi(case: Case, seed: int) -> xr.Dataset:
     """Fit with Bambi and nutpie at Bambi's defaults; return coefficients, SDs and the residual SD."""
-    import bambi
-
     frame = case.frame.rename(columns={case.sessions.roles["session"]: "session"})
     model = bambi.Model(case.formula, frame)
     tree = model.fit(inference_method="nutpie", random_seed=seed, progressbar=False, **DRAWS)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,24 @@ def test_the_worked_example_is_a_model() -> None:
     example = re.search(r"```toml\n(.*?)```", text, flags=re.DOTALL)
     assert example
     assert ba.parse_model(example.group(1)).equation[0].factors == ("patient", "therapist")
+
+
+@pytest.mark.slow
+def test_the_readmes_example_runs(tmp_path: Path) -> None:
+    """The Python example of the README runs as it stands, passes its checks and writes its picture."""
+    example = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    assert example
+    command = [sys.executable, "-c", example.group(1)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.startswith("Sampling passed all 6 checks.")
+    assert (tmp_path / "trajectories.png").exists()
+
+
+def test_links_of_documents_lead_somewhere() -> None:
+    """Every relative link or picture of README.md is a file of the project."""
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text()):
+        assert target.startswith("http") or (ROOT / target).exists(), target
 
 
 @pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "models/README.md"])

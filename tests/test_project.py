@@ -117,6 +117,7 @@ def test_wheel_carries_every_model(tmp_path: Path) -> None:
     expected = {f"bayes_alliance/_models/{name}.toml" for name in model_names()}
     assert expected <= names
     assert "bayes_alliance/_models/references.bib" in names
+    assert {f"bayes_alliance/simulate/twins/{name}.toml" for name in bayes_alliance.list_twins()} <= names
     assert "bayes_alliance/py.typed" in names
 
 
@@ -136,6 +137,7 @@ def test_ci_runs_the_readmes_test_command() -> None:
     """CI calls the command the README gives, word for word."""
     command = "pip install uv && uv run --group test pytest"
     assert command in (ROOT / "README.md").read_text()
+    assert "pip install uv && uv run bayes-alliance demo" in (ROOT / "README.md").read_text()
     assert "uv run --group test pytest" in (ROOT / ".ci" / "run").read_text()
     assert "pip install" in (ROOT / ".ci" / "run").read_text()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -28,7 +29,9 @@ from bayes_alliance.names import (
 type Parametrization = Literal["chosen", "centred", "non-centred"]
 
 
-def build_groups(equation: EquationDesign, parametrization: Parametrization) -> list[TensorVariable]:
+def build_groups(
+    equation: EquationDesign, coefficients: Sequence[TensorVariable], parametrization: Parametrization
+) -> list[TensorVariable]:
     """Build every factor's effects and return what they add to the linear predictor, each of shape (obs,).
 
     The model gets ``sd_<factor>`` over the factor's effects, ``cor_<factor>`` where effects are correlated, and
@@ -40,7 +43,7 @@ def build_groups(equation: EquationDesign, parametrization: Parametrization) -> 
     carried = {(a.factor, a.effect) for g in equation.groups for a in g.above} if parametrization == "chosen" else set()
     for group in sorted(equation.groups, key=lambda g: len(g.levels)):
         check_codes(group.factor, group.code, len(group.levels))
-        totals = _build_group(group, equation, parametrization, outer)
+        totals = _build_group(group, equation, coefficients, parametrization, outer)
         outer[group.factor] = totals
         left = {m: total for m, total in totals.items() if (group.factor, m) not in carried}
         if left:
@@ -51,6 +54,7 @@ def build_groups(equation: EquationDesign, parametrization: Parametrization) -> 
 def _build_group(
     group: GroupDesign,
     equation: EquationDesign,
+    coefficients: Sequence[TensorVariable],
     parametrization: Parametrization,
     outer: dict[str, dict[int, TensorVariable]],
 ) -> dict[int, TensorVariable]:
@@ -59,7 +63,7 @@ def _build_group(
     dim, level_dim = effect_dim(factor), factor_key(factor)
     sd = build_vector(sd_name(factor), [prior.distribution for prior in priors.sd[factor]], dim)
     choleskys = _correlations(group, priors, dim)
-    shifts = _shifts(group, outer) if parametrization == "chosen" else {}
+    shifts = _shifts(group, outer, coefficients) if parametrization == "chosen" else {}
     totals: dict[int, TensorVariable] = {}
     for number, block in enumerate(group.blocks):
         effects = _block_effects(group, number, block, sd, choleskys.get(number), shifts, parametrization)
@@ -71,8 +75,10 @@ def _build_group(
     return totals
 
 
-def _shifts(group: GroupDesign, outer: dict[str, dict[int, TensorVariable]]) -> dict[int, TensorVariable]:
-    """Return, per effect, the sum of the outer totals that each level carries, shape (level,)."""
+def _shifts(
+    group: GroupDesign, outer: dict[str, dict[int, TensorVariable]], coefficients: Sequence[TensorVariable]
+) -> dict[int, TensorVariable]:
+    """Return, per effect, the sum of the outer totals and coefficients that each level carries, shape (level,)."""
     key = factor_key(group.factor)
     shifts: dict[int, TensorVariable] = {}
     for above in group.above:
@@ -82,6 +88,11 @@ def _shifts(group: GroupDesign, outer: dict[str, dict[int, TensorVariable]]) -> 
         if not (above.weight == 1).all():
             part = part * pm.Data(f"{name}_weight", above.weight, dims=key)
         shifts[above.member] = shifts[above.member] + part if above.member in shifts else part
+    for carried in group.carried:
+        part = coefficients[carried.coef] + pt.zeros(len(group.levels))
+        if not (carried.weight == 1).all():
+            part = part * pm.Data(f"{key}_in_population_{carried.coef + 1}", carried.weight, dims=key)
+        shifts[carried.member] = shifts[carried.member] + part if carried.member in shifts else part
     return shifts
 
 

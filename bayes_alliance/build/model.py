@@ -6,6 +6,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 from pytensor.compile.mode import Mode
+from pytensor.tensor.variable import TensorVariable
 
 from bayes_alliance.build.groups import Parametrization, build_groups
 from bayes_alliance.build.priors import build_vector
@@ -53,8 +54,12 @@ def build_model(spec: ModelSpec, design: Design, *, parametrization: Parametriza
         raise FitError("This design was made from another model; make it again with make_design.")
     equation = design.equation
     with pm.Model(coords=model_coords(equation)) as model:
-        mu = _population(equation)
-        for part in build_groups(equation, parametrization):
+        coefficients = build_coefficients(equation)
+        carried = parametrization == "chosen"
+        mu = _population(
+            equation, coefficients, {c.coef for g in equation.groups for c in g.carried} if carried else set()
+        )
+        for part in build_groups(equation, coefficients, parametrization):
             mu = mu + part
         _likelihood(equation, mu)
     return model
@@ -98,28 +103,35 @@ def _term_densities(model: pm.Model, point: dict[str, np.ndarray]) -> dict[str, 
     return {variable.name: float(np.sum(value)) for variable, value in zip(variables, values, strict=True)}
 
 
-def _population(equation: EquationDesign) -> pt.TensorVariable:
-    """Build the coefficients and return their part of the linear predictor, shape (obs,)."""
+def build_coefficients(equation: EquationDesign) -> list[TensorVariable]:
+    """Build ``b`` and return each coefficient as a scalar, the intercept at predictors of zero."""
     if not equation.coef.labels:
-        return pt.zeros(len(equation.y))
+        return []
     centred = build_vector("b_centred", [prior.distribution for prior in equation.priors.coef], COEF)
-    has_intercept = equation.coef.labels[0] == INTERCEPT
-    if has_intercept and len(equation.coef.labels) > 1:
-        start = centred[0] - (centred[1:] * equation.centre[1:]).sum()
-        pm.Deterministic("b", pt.concatenate([start[None], centred[1:]]), dims=COEF)
-    else:
+    rest = [centred[i] for i in range(1, len(equation.coef.labels))]
+    if equation.coef.labels[0] != INTERCEPT or not rest:
         pm.Deterministic("b", centred, dims=COEF)
-    rows = np.ascontiguousarray((equation.coef.values - equation.centre).T)
+        return [centred[0], *rest]
+    start = centred[0] - (centred[1:] * equation.centre[1:]).sum()
+    pm.Deterministic("b", pt.concatenate([start[None], centred[1:]]), dims=COEF)
+    return [start, *rest]
+
+
+def _population(equation: EquationDesign, coefficients: list[TensorVariable], carried: set[int]) -> TensorVariable:
+    """Return what the coefficients that no group effect carries add to the linear predictor."""
+    if not coefficients:
+        return pt.zeros(())
+    rows = np.ascontiguousarray(equation.coef.values.T)
     predictors = pm.Data(f"predictors_{equation.outcome}", rows, dims=(COEF, obs_dim(equation.outcome)))
-    if rows.size > WIDE:
-        return pt.dot(centred, predictors)
-    if len(rows) > MANY:
-        return (predictors * centred[:, None]).sum(axis=0)
-    first = centred[0] if has_intercept else predictors[0] * centred[0]
-    return sum((predictors[i] * centred[i] for i in range(1, len(rows))), start=first)
+    kept = [i for i in range(len(coefficients)) if i not in carried]
+    if len(kept) > MANY or (kept and rows.size > WIDE):
+        whole = pt.stack([coefficients[i] if i in kept else pt.zeros(()) for i in range(len(coefficients))])
+        return pt.dot(whole, predictors) if rows.size > WIDE else (predictors * whole[:, None]).sum(axis=0)
+    parts = [c if equation.coef.labels[i] == INTERCEPT else predictors[i] * c for i, c in enumerate(coefficients)]
+    return sum((parts[i] for i in kept), start=pt.zeros(()))
 
 
-def _likelihood(equation: EquationDesign, mu: pt.TensorVariable) -> None:
+def _likelihood(equation: EquationDesign, mu: TensorVariable) -> None:
     dim = obs_dim(equation.outcome)
     integer = equation.family == "bernoulli"
     observed = pm.Data(f"observed_{equation.outcome}", equation.y.astype(np.int64) if integer else equation.y, dims=dim)

@@ -11,6 +11,7 @@ import numpy as np
 from bayes_alliance._messages import count_of, quote
 from bayes_alliance.design import checks
 from bayes_alliance.design.arms import Arms, find_arms
+from bayes_alliance.design.centring import centre_on_outer, centre_on_population
 from bayes_alliance.design.groups import (
     GroupDesign,
     check_ids,
@@ -253,7 +254,7 @@ def _make_equation(
         y=y,
         coef=coef,
         centre=centre if INTERCEPT in coef.labels else np.zeros(len(coef.labels)),
-        groups=choose_parametrization(groups, residual, variance),
+        groups=centre_on_population(centre_on_outer(choose_parametrization(groups, residual, variance)), coef),
         sigma_coef=sigma_coef,
         sigma_code=sigma_code,
         priors=priors,

@@ -45,12 +45,24 @@ class Above:
 
 
 @dataclass(frozen=True, eq=False)
+class Carried:
+    """A population column that every level of a factor carries whole: ``weight`` times its coefficient.
+
+    ``coef`` indexes the population columns and ``member`` the factor's effects; ``weight`` has shape (level,).
+    """
+
+    coef: int
+    member: int
+    weight: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class GroupDesign:
     """A grouping factor over the rows of an equation.
 
     ``code`` has shape (obs,) and points into ``levels``; ``values`` has shape (obs, effect). A row outside the
     factor (its indicator is 0) carries code 0 and values 0; ``inside`` tells these rows apart. ``above`` lists
-    outer effects the nuts engine centres this factor's effects on.
+    outer effects, and ``carried`` population columns, that the nuts engine centres this factor's effects on.
     """
 
     factor: str
@@ -62,6 +74,7 @@ class GroupDesign:
     inside: np.ndarray
     blocks: tuple[Block, ...]
     above: tuple[Above, ...] = ()
+    carried: tuple[Carried, ...] = ()
 
 
 def code_groups(terms: Sequence[GroupTerm], evaluator: Evaluator) -> dict[str, tuple[Columns, tuple[Block, ...]]]:
@@ -203,42 +216,7 @@ def choose_parametrization(
             enough = rows_per_level > 2 * len(slopes) + 1
             blocks.append(replace(block, centred=bool(reliability > 0.5 and enough), reliability=float(reliability)))
         chosen.append(replace(group, blocks=tuple(blocks)))
-    return _centre_on_outer(chosen)
-
-
-def _centre_on_outer(groups: Sequence[GroupDesign]) -> tuple[GroupDesign, ...]:
-    """Let centred effects of a nested factor vary around the effects of the factor it is nested in.
-
-    With patients' deviations as the free variable, a therapist's effect and those of all its patients can only move
-    together; with patients' totals free they move apart, and the therapist SD mixes several times faster.
-    """
-    above: dict[str, list[Above]] = {group.factor: [] for group in groups}
-    for outer in groups:
-        inner = sorted((g for g in groups if g is not outer and nests_in(g, outer)), key=lambda g: len(g.levels))
-        for effect in range(len(outer.effects)):
-            found = next((a for g in inner for a in [_carried_by(g, outer, effect)] if a is not None), None)
-            if found is not None:
-                above[found[0]].append(found[1])
-    return tuple(replace(group, above=tuple(above[group.factor])) for group in groups)
-
-
-def _carried_by(inner: GroupDesign, outer: GroupDesign, effect: int) -> tuple[str, Above] | None:
-    """Return how a level of the inner factor carries an outer effect, if it does so alike in all of its rows."""
-    theirs = outer.values[:, effect]
-    if theirs[~inner.inside].any():
-        return None
-    for block in inner.blocks:
-        for member in block.members if block.centred else ():
-            own = inner.values[:, member]
-            weight = np.zeros(len(inner.levels))
-            usable = inner.inside & (own != 0)
-            weight[inner.code[usable]] = theirs[usable] / own[usable]
-            if not np.array_equal(theirs, np.where(inner.inside, weight[inner.code] * own, 0.0)):
-                continue
-            code = np.zeros(len(inner.levels), dtype=np.int64)
-            code[inner.code[outer.inside]] = outer.code[outer.inside]
-            return inner.factor, Above(outer.factor, effect, member, code, weight)
-    return None
+    return tuple(chosen)
 
 
 def nests_in(inner: GroupDesign, outer: GroupDesign) -> bool:

@@ -2,26 +2,56 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bayes_alliance.fit.settings import Progress
 
+VARIABLE = "BAYES_ALLIANCE_PROGRESS"
+"""Environment variable that turns ``progress="auto"`` off, for runs whose output is kept."""
+
 
 def is_watched(progress: Progress) -> bool:
     """Return whether someone can see a bar: a terminal, or a notebook."""
-    if progress == "off":
+    if progress == "off" or os.environ.get(VARIABLE, "").casefold() == "off":
         return False
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    return sys.stderr.isatty() or _in_notebook()
 
 
 @contextmanager
 def step(text: str, progress: Progress) -> Iterator[None]:
-    """Show a spinner with the step's name and the time it takes, where someone can see it."""
+    """Show a step's name and the time it takes, where someone can see it."""
     if not is_watched(progress):
         yield
-        return
+    elif _in_notebook():
+        with _notebook_line(text):
+            yield
+    else:
+        with _spinner(text):
+            yield
+
+
+def _in_notebook() -> bool:
+    return "ipykernel" in sys.modules
+
+
+@contextmanager
+def _notebook_line(text: str) -> Iterator[None]:
+    """Show one line of output that is replaced by itself and the seconds; widgets are not needed."""
+    from IPython.display import HTML, display
+
+    start = time.perf_counter()
+    line = display(HTML(f"<small>{text} …</small>"), display_id=True)
+    yield
+    if line is not None:
+        line.update(HTML(f"<small>{text}: {time.perf_counter() - start:.1f} s</small>"))
+
+
+@contextmanager
+def _spinner(text: str) -> Iterator[None]:
     from rich.console import Console
     from rich.progress import Progress as Bar
     from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Final
 
 from matplotlib.axes import Axes
@@ -16,9 +17,18 @@ WIDTH: Final = 6.3
 """Inches: the text width of an A4 page."""
 
 
+class Picture(Figure):
+    """A figure that notebooks show as the value of a cell, whether or not pyplot was ever imported."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
 def make_figure(height: float) -> tuple[Figure, Axes]:
     """Return a figure of print width with one plain pair of axes, made without touching global state."""
-    figure = Figure(figsize=(WIDTH, height), dpi=150, layout="constrained")
+    figure = Picture(figsize=(WIDTH, height), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="0.92", linewidth=0.8)

@@ -287,6 +287,7 @@ NESTED = {
         {"columns": {"in_group": "arm[MBCT]"}, "reference": {"arm": "TAU"}},
     ),
     "patients in therapists in sites": ("week + (1 | patient) + (1 | therapist) + (1 | clinic)", {}),
+    "slopes by arm": ("week * arm + pre + alliance + (1 + week | patient)", {"reference": {"arm": "TAU"}}),
 }
 
 
@@ -302,7 +303,8 @@ def test_totals_are_the_same_model(name: str) -> None:
     frame["score"] += 30 * np.sin(frame["pid"].str[1:].astype(float))
     made = design(formula, ba.read_sessions(frame, ROLES), **arguments)
     patient = next(group for group in made.equation.groups if group.factor == "patient")
-    assert patient.above
+    assert patient.above or name == "slopes by arm"
+    assert patient.carried
     plain = ba.build_model(made.spec, made, parametrization="centred")
     total = ba.build_model(made.spec, made)
     assert "total_patient" in total.named_vars
@@ -310,7 +312,7 @@ def test_totals_are_the_same_model(name: str) -> None:
     point = natural(made, rng)
     given = {total[key]: value for key, value in free_values(plain, made, point).items() if key in total.named_vars}
     for group in made.equation.groups:
-        if group.above:
+        if group.above or group.carried:
             given[total[f"total_{group.factor}"]] = shifted(made, point, group)
         if f"z_{group.factor}" in total.named_vars:
             given[total[f"z_{group.factor}"]] = point[f"u_{group.factor}"] / point[f"sd_{group.factor}"]
@@ -326,7 +328,7 @@ def test_totals_are_the_same_model(name: str) -> None:
 
 
 def shifted(made: ba.Design, point: dict[str, np.ndarray], inner: GroupDesign) -> np.ndarray:
-    """Return a factor's effects plus those of every unit each level is in, by a loop over levels."""
+    """Return a factor's effects plus those of every unit each level is in and its population part, level by level."""
     totals = point[f"u_{inner.factor}"].copy()
     for above in inner.above:
         outer = next(group for group in made.equation.groups if group.factor == above.factor)
@@ -335,6 +337,13 @@ def shifted(made: ba.Design, point: dict[str, np.ndarray], inner: GroupDesign) -
             row = np.flatnonzero(inner.inside & (inner.code == level))[0]
             value = outer.values[row, above.effect] / inner.values[row, above.member]
             totals[level, above.member] += value * outer_totals[outer.code[row], above.effect]
+    b = point["b_centred"].copy()
+    b[0] -= b[1:] @ made.equation.centre[1:]
+    for carried in inner.carried:
+        for level in range(len(inner.levels)):
+            row = np.flatnonzero((inner.code == level) & (inner.values[:, carried.member] != 0))[0]
+            value = made.equation.coef.values[row, carried.coef] / inner.values[row, carried.member]
+            totals[level, carried.member] += value * b[carried.coef]
     return totals
 
 

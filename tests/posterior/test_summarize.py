@@ -195,4 +195,4 @@ def test_logit_shares_name_their_scale(trial: pd.DataFrame) -> None:
     shares = ba.variance_shares(fit)
     variance = fit.data["posterior"].to_dataset()["sd_patient"].values[..., 0] ** 2
     np.testing.assert_allclose(shares["share_patient"].values[..., 0], variance / (variance + np.pi**2 / 3))
-    assert shares.attrs["scale"] == "latent logit, residual variance pi^2 / 3"
+    assert shares.attrs["scale"] == "latent logit scale, residual variance pi^2 / 3"

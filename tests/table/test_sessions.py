@@ -199,3 +199,10 @@ def test_numbers_as_levels_keep_every_digit() -> None:
     assert list(ba.select_rows(table, only={"cohort": 20190102}).ids("patient")) == ["B"]  # type: ignore[dict-item]
     with pytest.raises(ba.TableError, match="The limit of 'week' must be a number; it is 'x'"):
         ba.select_rows(table, maximum={"week": "x"})  # type: ignore[dict-item]
+
+
+def test_a_table_shows_its_sizes(trial: pd.DataFrame) -> None:
+    """Rows and levels of each role, not the whole frame."""
+    shown = repr(ba.read_sessions(trial, ROLES))
+    assert shown.startswith(f"SessionTable of {len(trial)} rows: 24 patients, 6 therapists")
+    assert len(shown) < 600
