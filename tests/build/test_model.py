@@ -7,11 +7,14 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 import pymc as pm
+import pytensor.tensor as pt
 import pytest
 from scipy import special, stats
 
 import bayes_alliance as ba
+from bayes_alliance.build import model as model_module
 from bayes_alliance.build.model import CHECKED, check_log_density
+from bayes_alliance.build.priors import build_gaussian_rows
 from bayes_alliance.design.groups import GroupDesign
 from bayes_alliance.spec.priors import Distribution
 from tests.conftest import ROLES, make_trial
@@ -354,3 +357,29 @@ def predictor(made: ba.Design, point: dict[str, np.ndarray]) -> np.ndarray:
     for group in equation.groups:
         mu = mu + (group.values * point[f"u_{group.factor}"][group.code]).sum(axis=1)
     return mu
+
+
+@pytest.mark.parametrize(("many", "wide"), [(1, 500_000), (1, 1), (12, 1)])
+def test_sums_of_products_are_matrix_products(
+    trial: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, many: int, wide: int
+) -> None:
+    """Few, many and very many predictors give one linear predictor, columns that effects carry included."""
+    made = make("residual SD by arm", trial)
+    models = [ba.build_model(made.spec, made)]
+    monkeypatch.setattr(model_module, "MANY", many)
+    monkeypatch.setattr(model_module, "WIDE", wide)
+    models.append(ba.build_model(made.spec, made))
+    point = {name: value + 0.1 for name, value in models[0].initial_point().items()}
+    one, two = (model.compile_logp(mode=CHECKED)(point) for model in models)
+    assert one == pytest.approx(two, rel=1e-12)
+
+
+def test_rows_of_a_multivariate_normal_can_be_drawn() -> None:
+    """Draws of the written-out distribution have its mean and covariance, as PyMC's predictive functions need."""
+    cholesky = np.array([[1.5, 0.0], [-0.6, 0.8]])
+    mean = np.tile([1.0, -2.0], (3, 1))
+    with pm.Model():
+        rows = build_gaussian_rows("u", pt.as_tensor(mean), pt.as_tensor(cholesky), shape=(3, 2))
+    drawn = pm.draw(rows, draws=4000, random_seed=1, mode="FAST_COMPILE")
+    np.testing.assert_allclose(drawn.mean(axis=0), mean, atol=0.1)
+    np.testing.assert_allclose(np.cov(drawn[:, 0].T), cholesky @ cholesky.T, atol=0.15)
