@@ -73,7 +73,7 @@ def model_coords(equation: EquationDesign) -> dict[str, list[str] | list[int]]:
     }
     for group in equation.groups:
         dim = effect_dim(group.factor)
-        labels = [f"{equation.outcome}, {effect}" for effect in group.effects]
+        labels = list(equation.effect_labels(group))
         coords |= {factor_key(group.factor): list(group.levels), dim: labels, second_dim(dim): labels}
     if equation.family == "gaussian":
         coords[SIGMA_COEF] = list(equation.sigma_coef)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from bayes_alliance.cli.console import err, heading, line, out
 from bayes_alliance.cli.fitting import prepare, write_results
-from bayes_alliance.cli.simulating import options_text, truth_text
+from bayes_alliance.cli.simulating import options_text, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,14 +34,12 @@ def demo(
     start = time.perf_counter()
     prepare(out_folder)
     out.print("A synthetic trial", style="bold")
-    from bayes_alliance.fit.store import replace_file
     from bayes_alliance.simulate.twins import load_twin, simulate_twin
 
     twin = load_twin(TWIN)
     table = simulate_twin(TWIN, seed=SEED)
     data = out_folder / "trial.csv"
-    replace_file(data, table.frame.to_csv(index=False).encode())
-    replace_file(out_folder / "trial.truth.toml", truth_text(table).encode())
+    write_table(table, data)
     line(f"Design of {twin.title!r} ({', '.join(twin.references)}): patients, arms and waves are the study's,")
     line("every number is ours, drawn from a truth that is written beside the table.")
     for message in table.messages:
@@ -107,7 +105,9 @@ def _found(found: pd.DataFrame) -> Table:
 def _next(table: SimulatedTable, outcome: Generated, data: Path, folder: Path) -> None:
     heading("Next")
     line(f"Look at the pictures in {folder}, then ask the same table with other priors:")
-    options = options_text(table, outcome.columns)
+    from bayes_alliance.spec.registry import load_model
+
+    options = options_text(table, outcome.columns, load_model(str(outcome.model)))
     line(f"  bayes-alliance fit {outcome.model} {data} {options} --prior 'b=normal(0, 2)' --seed 2 --out results")
     line("See which questions there are, and what each model needs:")
     line("  bayes-alliance models")

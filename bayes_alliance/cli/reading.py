@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Column, Table
 
-from bayes_alliance.cli.console import heading, out
+from bayes_alliance.cli.console import heading, line, out
 from bayes_alliance.cli.options import ModelName
 from bayes_alliance.report.terminal import scale_text
 
@@ -39,8 +39,8 @@ def show(name: ModelName) -> None:
     out.print(spec.question)
     for equation in spec.equation:
         heading("Equation")
-        out.print(equation_text(equation), markup=False, highlight=False, soft_wrap=True)
-        out.print("\n" + equation_latex(equation), markup=False, highlight=False, soft_wrap=True)
+        line(equation_text(equation))
+        line("\n" + equation_latex(equation))
         heading("Needs")
         needs = [variable for variable in equation.variables if variable not in spec.variables]
         out.print(f"variables: {', '.join(needs)}", markup=False)

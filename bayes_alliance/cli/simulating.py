@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bayes_alliance.cli.console import line, out
+from bayes_alliance.cli.fitting import prepare
 from bayes_alliance.cli.options import ModelName
 from bayes_alliance.errors import SpecError
 
 if TYPE_CHECKING:
     from bayes_alliance.simulate.simulate import SimulatedTable
+    from bayes_alliance.spec.model import ModelSpec
 
 
 def simulate(
@@ -30,8 +33,8 @@ def simulate(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same table.")] = 1,
 ) -> None:
     """Simulate a synthetic table with known truth; the truth is written beside it."""
-    from bayes_alliance.fit.store import replace_file
     from bayes_alliance.simulate.twins import load_twin, simulate_twin
+    from bayes_alliance.spec.registry import load_model
 
     if layout.endswith(".toml"):
         table, columns = _from_file(Path(layout), name, seed)
@@ -42,15 +45,14 @@ def simulate(
             raise SpecError(f"Twin {layout!r} has no data for {name!r}; it has them for {has}.")
         table = simulate_twin(layout, seed=seed)
         columns = next(outcome.columns for outcome in twin.generate if outcome.model == name)
-    truth_file = out_file.with_suffix(".truth.toml")
-    out_file.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(out_file, table.frame.to_csv(index=False).encode())
-    replace_file(truth_file, truth_text(table).encode())
+    prepare(out_file.parent)
+    truth_file = write_table(table, out_file)
     for message in table.messages:
         line(f"- {message}")
     line(f"Written: {out_file} ({len(table):,} rows) and its truth, {truth_file}")
     out.print("Next:", style="bold")
-    line(f"  bayes-alliance fit {name} {out_file} {options_text(table, columns)} --seed 1 --out results")
+    command = f"bayes-alliance fit {shlex.quote(name)} {shlex.quote(str(out_file))}"
+    line(f"  {command} {options_text(table, columns, load_model(name))} --seed 1 --out results")
 
 
 def _from_file(path: Path, name: str, seed: int) -> tuple[SimulatedTable, Mapping[str, str]]:
@@ -80,6 +82,16 @@ def _from_file(path: Path, name: str, seed: int) -> tuple[SimulatedTable, Mappin
     return table, columns
 
 
+def write_table(table: SimulatedTable, path: Path) -> Path:
+    """Write a table as CSV and its truth beside it; return where the truth is."""
+    from bayes_alliance.fit.store import replace_file
+
+    truth_file = path.with_suffix(".truth.toml")
+    replace_file(path, table.frame.to_csv(index=False).encode())
+    replace_file(truth_file, truth_text(table).encode())
+    return truth_file
+
+
 def truth_text(table: SimulatedTable) -> str:
     """Return the truth of a table as TOML, labelled synthetic."""
     lines = [*(f"# {message}" for message in table.messages), "[truth]"]
@@ -87,11 +99,13 @@ def truth_text(table: SimulatedTable) -> str:
     return "\n".join(lines) + "\n"
 
 
-def options_text(table: SimulatedTable, columns: Mapping[str, str]) -> str:
-    """Return the options that tell check and fit which column is what."""
+def options_text(table: SimulatedTable, columns: Mapping[str, str], spec: ModelSpec) -> str:
+    """Return the options that tell check and fit which column is what, as a shell reads them."""
     mapping = dict(table.roles) | dict(columns)
-    parts = [f"{name}={column}" for name, column in mapping.items()]
-    text = "--columns " + ",".join(f"'{part}'" if "[" in part else part for part in parts)
-    if table.reference and columns.get("condition", "condition") in table.frame.columns:
-        text += f" --reference condition={table.reference['condition']}"
+    reads_condition = any("condition" in equation.variables for equation in spec.equation)
+    if reads_condition:
+        mapping.setdefault("condition", table.condition)
+    text = "--columns " + shlex.quote(",".join(f"{name}={column}" for name, column in mapping.items()))
+    if table.reference and reads_condition:
+        text += f" --reference {shlex.quote('condition=' + table.reference['condition'])}"
     return text

@@ -65,6 +65,10 @@ class EquationDesign:
         """Return the coord of ``b``: outcome and term in the study's names."""
         return tuple(coef_label(self.outcome, label) for label in self.coef.labels)
 
+    def effect_labels(self, group: GroupDesign) -> tuple[str, ...]:
+        """Return the coord of a factor's group effects: outcome and effect in the study's names."""
+        return tuple(coef_label(self.outcome, effect) for effect in group.effects)
+
     @property
     def family(self) -> FamilyName:
         """Return the family of the outcome."""

@@ -35,7 +35,7 @@ def variance_moments(equation: EquationDesign, session: float | None = None) -> 
     data: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
     for group in equation.groups:
         dim = effect_dim(group.factor)
-        labels = [f"{equation.outcome}, {effect}" for effect in group.effects]
+        labels = list(equation.effect_labels(group))
         coords |= {dim: labels, second_dim(dim): labels}
         products = [group.values[rows].T @ group.values[rows] / max(rows.sum(), 1) for rows in strata.values()]
         data[f"zz_{factor_key(group.factor)}"] = (("stratum", dim, second_dim(dim)), np.array(products))

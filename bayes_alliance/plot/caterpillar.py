@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 from bayes_alliance._messages import unknown
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit
-from bayes_alliance.names import INTERCEPT, effect_dim, effects_name, factor_key
+from bayes_alliance.names import INTERCEPT, coef_label, effect_dim, effects_name, factor_key
 from bayes_alliance.plot.style import COLOURS, make_figure
+from bayes_alliance.posterior.variance import fitted_factors
 
 NAMED = 40
 """Levels up to which each is named on the axis."""
@@ -39,12 +40,13 @@ def plot_caterpillar(fit: Fit, factor: str, *, effect: str | None = None, ci_pro
     FitError
         If there is no such factor or effect.
     """
-    factors = [str(name) for name in fit.data["variance"].to_dataset()["factor"].values]
+    factors = fitted_factors(fit)
     if factor not in factors:
         raise FitError(unknown("grouping factor", factor, factors))
     draws = fit.data["posterior"].to_dataset()[effects_name(factor)]
     dim = effect_dim(factor)
-    labels = [str(label).split(", ", 1)[1] for label in draws[dim].values]
+    outcome = fit.data["variance"].attrs["outcome"]
+    labels = [str(label).removeprefix(coef_label(outcome, "")) for label in draws[dim].values]
     if effect is not None and effect not in labels:
         raise FitError(unknown(f"effect of {factor}", effect, labels))
     place = 0 if effect is None else labels.index(effect)
@@ -65,7 +67,6 @@ def plot_caterpillar(fit: Fit, factor: str, *, effect: str | None = None, ci_pro
     axes.set_ylim(-0.8, count - 0.2)
     axes.grid(axis="y", visible=False)
     axes.set_ylabel(f"{factor}" if named else f"{count} levels of {factor}, by size")
-    outcome = fit.data["variance"].attrs["outcome"]
     unit = "log-odds" if fit.data["variance"].attrs["family"] == "bernoulli" else "points"
     gate = len(labels) == 1 and labels[0].endswith("]")
     of = "" if labels[place] == INTERCEPT else f", in {labels[0]}" if gate else f" per unit of {labels[place]}"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.names import INTERCEPT
-from bayes_alliance.plot.style import COLOURS, make_figure
+from bayes_alliance.plot.style import COLOURS, draw_interval, make_figure
 
 
 def has_effects(fit: Fit) -> bool:
@@ -45,17 +44,12 @@ def plot_effects(fit: Fit, *, ci_prob: float = 0.95) -> Figure:
     spread = equation.coef.values.std(axis=0, ddof=1)
     draws = fit.data["posterior"].to_dataset()["b"].values.reshape(-1, len(spread)) * spread
     figure, axes = make_figure(1.2 + 0.38 * len(shown))
-    tails = [(1 - ci_prob) / 2, 0.25, 0.75, (1 + ci_prob) / 2]
     for row, i in enumerate(reversed(shown)):
-        low, inner_low, inner_high, high = np.quantile(draws[:, i], tails)
-        axes.plot([low, high], [row, row], color=COLOURS[0], linewidth=1.2)
-        axes.plot([inner_low, inner_high], [row, row], color=COLOURS[0], linewidth=4, solid_capstyle="butt")
-        axes.plot(draws[:, i].mean(), row, marker="o", color="white", markeredgecolor=COLOURS[0], markersize=5)
+        draw_interval(axes, row, draws[:, i], ci_prob, colour=COLOURS[0])
     axes.axvline(0, color="0.4", linewidth=0.8, linestyle="--")
     axes.set_yticks(range(len(shown)), [equation.coef.labels[i] for i in reversed(shown)])
     axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.grid(axis="y", visible=False)
     unit = "log-odds" if equation.family == "bernoulli" else "points"
     axes.set_xlabel(f"{unit} of {equation.outcome} per SD of the predictor")
-    axes.set_title(f"Posterior mean, 50% and {ci_prob:.0%} equal-tailed intervals", fontsize=9, loc="left")
     return figure

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Final
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -24,6 +25,26 @@ class Picture(Figure):
         buffer = io.BytesIO()
         self.savefig(buffer, format="png")
         return buffer.getvalue()
+
+
+def draw_interval(
+    axes: Axes,
+    row: float,
+    values: np.ndarray,
+    ci_prob: float,
+    *,
+    colour: str,
+    marker: str = "o",
+    label: str | None = None,
+) -> None:
+    """Draw the mean of draws with its equal-tailed interval, the thick part holding one half."""
+    tails = [(1 - ci_prob) / 2, 0.25, 0.75, (1 + ci_prob) / 2]
+    low, inner_low, inner_high, high = np.quantile(values, tails)
+    axes.plot([low, high], [row, row], color=colour, linewidth=1.2)
+    axes.plot([inner_low, inner_high], [row, row], color=colour, linewidth=4, solid_capstyle="butt")
+    point = axes.plot(values.mean(), row, marker=marker, color="white", linestyle="none", label=label)[0]
+    point.set(markeredgecolor=colour, markersize=5)
+    axes.set_title(f"Posterior mean, 50% and {ci_prob:.0%} equal-tailed intervals", fontsize=9, loc="left")
 
 
 def make_figure(height: float) -> tuple[Figure, Axes]:

@@ -13,7 +13,7 @@ from bayes_alliance.errors import FitError
 from bayes_alliance.fit.checks import diagnose_draws, entry_name
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.names import cor_name, effects_name, sd_name
-from bayes_alliance.posterior.variance import variance_shares
+from bayes_alliance.posterior.variance import fitted_factors, variance_shares
 
 type IntervalKind = Literal["eti", "hdi"]
 
@@ -57,7 +57,7 @@ def summarize(
     if ci_kind not in ("eti", "hdi"):
         raise FitError(f"ci_kind must be 'eti' or 'hdi'; it is {ci_kind!r}.")
     parts = [public_draws(fit, group_effects=group_effects)]
-    if fit.data["variance"].sizes.get("factor"):
+    if fitted_factors(fit):
         parts.append(variance_shares(fit, session=session))
     rows = [row for part in parts for row in _rows(part, ci_prob, ci_kind)]
     return pd.DataFrame(rows)
@@ -66,7 +66,7 @@ def summarize(
 def public_draws(fit: Fit, *, group_effects: bool = False) -> xr.Dataset:
     """Return the variables a reader asks for: b, SDs, correlations, sigma and, on request, group effects."""
     posterior = fit.data["posterior"].to_dataset()
-    factors = [str(factor) for factor in fit.data["variance"].to_dataset().coords["factor"].values]
+    factors = fitted_factors(fit)
     makers = (sd_name, cor_name, *((effects_name,) if group_effects else ()))
     names = ["b", *(make(factor) for make in makers for factor in factors)]
     names.insert(1 + 2 * len(factors), "sigma")

@@ -14,6 +14,12 @@ LATENT_LOGISTIC = np.pi**2 / 3
 """Residual variance of a logit model on the latent scale (Snijders and Bosker 2012)."""
 
 
+def fitted_factors(fit: Fit) -> list[str]:
+    """Return the grouping factors of a fit's model, in the order of its formula."""
+    variance = fit.data["variance"].to_dataset()
+    return [str(factor) for factor in variance["factor"].values] if "factor" in variance.coords else []
+
+
 def variance_shares(fit: Fit, *, session: float | None = None) -> xr.Dataset:
     """Return shares of the outcome's variance and ICCs per grouping factor, every draw kept.
 

@@ -13,6 +13,7 @@ from bayes_alliance.plot.effects import has_effects, plot_effects
 from bayes_alliance.plot.trajectories import plot_trajectories
 from bayes_alliance.plot.variance import has_shares, plot_variance_shares
 from bayes_alliance.posterior.predict import has_trajectories
+from bayes_alliance.posterior.variance import fitted_factors
 
 
 def draw_pictures(fit: Fit) -> dict[str, bytes]:
@@ -35,7 +36,7 @@ def draw_pictures(fit: Fit) -> dict[str, bytes]:
         figures["effects.png"] = plot_effects(fit)
     if has_shares(fit):
         figures["variance-shares.png"] = plot_variance_shares(fit)
-        for factor in map(str, fit.data["variance"].to_dataset()["factor"].values):
+        for factor in fitted_factors(fit):
             if factor != "patient":
                 figures[f"{factor_key(factor)}-effects.png"] = plot_caterpillar(fit, factor)
     return {name: _png(figure) for name, figure in figures.items()}

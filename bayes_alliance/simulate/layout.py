@@ -6,10 +6,11 @@ import itertools
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from bayes_alliance._messages import count_of, unknown
 from bayes_alliance.errors import SpecError
+from bayes_alliance.spec.model import Record
 
 type Allocation = Literal["patient", "therapist"]
 type Caseload = Literal["equal", "unequal"]
@@ -20,18 +21,14 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Numbers = Annotated[tuple[int, ...], Field(strict=False)]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class Groups(_Record):
+class Groups(Record):
     """Therapy groups: in which arms (all where none is named) and how many patients each has, least and most."""
 
     size: Annotated[tuple[Whole, Whole], Field(strict=False)]
     arms: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
 
-class VariableSpec(_Record):
+class VariableSpec(Record):
     """A covariate that is drawn before any outcome.
 
     Values are normal with ``mean`` and ``sd`` at their unit, plus a normal deviation per level of the wider units in
@@ -50,7 +47,7 @@ class VariableSpec(_Record):
     digits: Annotated[int, Field(ge=0)] | None = None
 
 
-class Layout(_Record):
+class Layout(Record):
     """The layout of a study.
 
     Parameters
@@ -131,23 +128,25 @@ def make_layout(content: Mapping[str, object], where: str = "") -> Layout:
     try:
         layout = Layout.model_validate(dict(content))
     except ValidationError as error:
-        raise SpecError([sentence(detail, tuple(Layout.model_fields)) for detail in error.errors()], where) from None
+        raise SpecError(
+            [sentence("layout", detail, tuple(Layout.model_fields)) for detail in error.errors()], where
+        ) from None
     problems = impossible(layout)
     if problems:
         raise SpecError(problems, where)
     return layout
 
 
-def sentence(detail: Mapping[str, object], valid: tuple[str, ...]) -> str:
-    """Turn one pydantic finding about a layout or a variable into a sentence."""
+def sentence(what: str, detail: Mapping[str, object], valid: tuple[str, ...]) -> str:
+    """Turn one pydantic finding about a layout, a variable or a twin into a sentence."""
     location = detail["loc"]
     parts = [str(part) for part in location] if isinstance(location, tuple) else []
     path = ".".join(parts)
     if detail["type"] == "extra_forbidden":
-        return f"layout: {unknown('key', path, valid)}"
+        return f"{what}: {unknown('key', path, valid)}"
     if detail["type"] == "missing":
-        return f"layout: required key {path!r} is missing."
-    return f"layout: {path}: {detail['msg']} (found {detail['input']!r})."
+        return f"{what}: required key {path!r} is missing."
+    return f"{what}: {path}: {detail['msg']} (found {detail['input']!r})."
 
 
 def impossible(layout: Layout) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
 
 import numpy as np
 import xarray as xr
@@ -42,7 +43,7 @@ def draw_outcome(
         drawn = _draw_effects(equation, group, truth, rng)
         linear = linear + (drawn[group.code] * group.values).sum(axis=1)
         dims = (factor_key(group.factor), effect_dim(group.factor))
-        labels = [f"{equation.outcome}, {effect}" for effect in group.effects]
+        labels = list(equation.effect_labels(group))
         coords = {dims[0]: list(group.levels), dims[1]: labels}
         effects[effects_name(group.factor)] = xr.DataArray(drawn, coords=coords, dims=dims)
     if equation.family == "bernoulli":
@@ -63,14 +64,13 @@ def _draw_effects(
     SpecError
         If the correlations stated together are those of no distribution.
     """
-    labels = [f"{equation.outcome}, {effect}" for effect in group.effects]
+    labels = list(equation.effect_labels(group))
     sd = np.array([truth[f"{sd_name(group.factor)}[{label}]"] for label in labels])
     correlation = np.eye(len(labels))
     for block in group.blocks:
-        for position, i in enumerate(block.members):
-            for j in block.members[position + 1 :]:
-                stated = truth[correlation_name(group.factor, labels[i], labels[j])]
-                correlation[i, j] = correlation[j, i] = stated
+        for i, j in combinations(block.members, 2):
+            stated = truth[correlation_name(group.factor, labels[i], labels[j])]
+            correlation[i, j] = correlation[j, i] = stated
     values, vectors = np.linalg.eigh(correlation)
     if values.min() < -1e-9:
         raise SpecError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import xarray as xr
 
@@ -61,16 +63,14 @@ def draw_truth(equation: EquationDesign, rng: np.random.Generator) -> dict[str, 
         coefficients[0] -= coefficients[1:] @ equation.centre[1:]
     truth = {f"b[{label}]": float(value) for label, value in zip(equation.coef_labels, coefficients, strict=True)}
     for group in equation.groups:
-        labels = [f"{equation.outcome}, {effect}" for effect in group.effects]
+        labels = list(equation.effect_labels(group))
         for label, prior in zip(labels, priors.sd[group.factor], strict=True):
             truth[f"{sd_name(group.factor)}[{label}]"] = _draw(prior.distribution, rng)
         correlated = [block for block in group.blocks if len(block.members) > 1]
         for block, prior in zip(correlated, priors.cor.get(group.factor, ()), strict=True):
             matrix = _draw_correlation(prior.distribution.value("eta"), len(block.members), rng)
-            for position, i in enumerate(block.members):
-                for other, j in enumerate(block.members[position + 1 :], start=position + 1):
-                    name = correlation_name(group.factor, labels[i], labels[j])
-                    truth[name] = float(matrix[position, other])
+            for (row, i), (column, j) in combinations(enumerate(block.members), 2):
+                truth[correlation_name(group.factor, labels[i], labels[j])] = float(matrix[row, column])
     residual = equation.sigma_coef if priors.sigma else ()
     for label, prior in zip(residual, priors.sigma, strict=True):
         truth[f"sigma[{label}]"] = _draw(prior.distribution, rng)

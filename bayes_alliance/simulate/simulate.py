@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -20,7 +20,7 @@ from bayes_alliance.simulate.outcome import draw_outcome
 from bayes_alliance.simulate.people import lay_out
 from bayes_alliance.simulate.truth import check_truth, truth_names
 from bayes_alliance.spec.model import ModelSpec
-from bayes_alliance.table.sessions import SessionTable, make_table, read_sessions
+from bayes_alliance.table.sessions import SessionTable, read_sessions
 
 type VariableSpecs = Mapping[str, VariableSpec | Mapping[str, object]]
 
@@ -30,13 +30,15 @@ class SimulatedTable(SessionTable):
     """A SYNTHETIC session table and the truth it came from.
 
     ``truth`` is named as ``summarize`` names parameters; ``effects`` holds the group effects that were drawn, one
-    Dataset per outcome; ``seed`` gives the same table again; ``reference`` is what the condition is compared with.
+    Dataset per outcome; ``seed`` gives the same table again; ``reference`` is what the condition is compared with, and
+    ``condition`` its column.
     """
 
     truth: Mapping[str, float] = field(default_factory=dict)
     effects: Mapping[str, xr.Dataset] = field(default_factory=dict)
     seed: int = 0
     reference: Mapping[str, str] = field(default_factory=dict)
+    condition: str = "condition"
 
 
 def simulate_sessions(
@@ -87,7 +89,8 @@ def simulate_sessions(
     rows = draw_variables(lay_out(layout, rng), drawn, layout, rng)
     rows, effects = add_outcome(rows, spec, layout, truth, columns or {}, reference or {}, rng)
     message = f"SYNTHETIC: simulated from a stated truth, seed {seed}."
-    return finish(rows, layout, (message,), truth, {_outcome(spec, columns or {}): effects}, seed)
+    made = finish(rows, layout, (message,), truth, {_outcome(spec, columns or {}): effects}, seed)
+    return replace(made, reference=MappingProxyType({**made.reference, **(reference or {})}))
 
 
 def check_specs(variables: VariableSpecs, layout: Layout) -> dict[str, VariableSpec]:
@@ -98,8 +101,8 @@ def check_specs(variables: VariableSpecs, layout: Layout) -> dict[str, VariableS
         try:
             specs[name] = content if isinstance(content, VariableSpec) else VariableSpec.model_validate(dict(content))
         except ValidationError as error:
-            found = [sentence(detail, tuple(VariableSpec.model_fields)) for detail in error.errors()]
-            problems += [text.replace("layout:", f"variables.{name}:", 1) for text in found]
+            valid = tuple(VariableSpec.model_fields)
+            problems += [sentence(f"variables.{name}", detail, valid) for detail in error.errors()]
     problems += check_variables(specs, layout)
     if problems:
         raise SpecError(problems)
@@ -178,12 +181,12 @@ def finish(
         effects=MappingProxyType(dict(effects)),
         seed=seed,
         reference=MappingProxyType(reference_arm(layout)),
+        condition=layout.name("condition"),
     )
 
 
 def _table(rows: pd.DataFrame, layout: Layout) -> SessionTable:
-    read = read_sessions(rows, layout.roles)
-    return make_table(read.frame, layout.roles, ())
+    return replace(read_sessions(rows, layout.roles), messages=())
 
 
 def _layout(layout: Layout | Mapping[str, object]) -> Layout:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import combinations
 
 from bayes_alliance._messages import quote, unknown
 from bayes_alliance.design.design import EquationDesign
@@ -15,14 +16,11 @@ def truth_names(equation: EquationDesign) -> tuple[str, ...]:
     """Return the names of every parameter of an equation, as ``summarize`` names them."""
     names = [f"b[{label}]" for label in equation.coef_labels]
     for group in equation.groups:
-        names += [f"{sd_name(group.factor)}[{label}]" for label in _labels(equation, group.effects)]
+        names += [f"{sd_name(group.factor)}[{label}]" for label in equation.effect_labels(group)]
     for group in equation.groups:
+        labels = equation.effect_labels(group)
         for block in group.blocks:
-            names += [
-                correlation_name(group.factor, *_labels(equation, (group.effects[i], group.effects[j])))
-                for position, i in enumerate(block.members)
-                for j in block.members[position + 1 :]
-            ]
+            names += [correlation_name(group.factor, labels[i], labels[j]) for i, j in combinations(block.members, 2)]
     if equation.family == "gaussian":
         names += [f"sigma[{label}]" for label in equation.sigma_coef]
     return tuple(names)
@@ -55,7 +53,3 @@ def check_truth(truth: Mapping[str, float], names: tuple[str, ...]) -> None:
     if problems:
         lines = [f'"{name}" = {truth.get(name, "...")}' for name in names]
         raise SpecError([*problems, "Fill in this template:\n[truth]\n" + "\n".join(lines)])
-
-
-def _labels(equation: EquationDesign, effects: tuple[str, ...]) -> list[str]:
-    return [f"{equation.outcome}, {effect}" for effect in effects]

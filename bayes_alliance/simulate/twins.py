@@ -9,7 +9,7 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from bayes_alliance._messages import count_of, quote, unknown
 from bayes_alliance.errors import SpecError
@@ -17,17 +17,11 @@ from bayes_alliance.simulate.covariates import draw_variables
 from bayes_alliance.simulate.layout import Layout, Share, make_layout, sentence
 from bayes_alliance.simulate.people import lay_out
 from bayes_alliance.simulate.simulate import SimulatedTable, add_outcome, check_specs, finish
-from bayes_alliance.spec.model import ModelSpec, make_model
+from bayes_alliance.spec.model import ModelSpec, Record, Words, make_model
 from bayes_alliance.spec.registry import load_model
 
-type Words = Annotated[tuple[str, ...], Field(strict=False)]
 
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class Generated(_Record):
+class Generated(Record):
     """One outcome of a twin: from a registered model or from one written here, with its truth."""
 
     model: str | None = None
@@ -37,7 +31,7 @@ class Generated(_Record):
     truth: dict[str, float]
 
 
-class Twin(_Record):
+class Twin(Record):
     """A study's design and the truth its synthetic data come from.
 
     ``known`` says what is published of the design, ``assumed`` what is ours. Outcomes are drawn in the order of
@@ -112,8 +106,8 @@ def read_twin(content: Mapping[str, object], where: str = "") -> Twin:
     try:
         twin = Twin.model_validate(dict(content))
     except ValidationError as error:
-        found = [sentence(detail, tuple(Twin.model_fields)) for detail in error.errors()]
-        raise SpecError([text.replace("layout:", "twin:", 1) for text in found], where) from None
+        valid = tuple(Twin.model_fields)
+        raise SpecError([sentence("twin", detail, valid) for detail in error.errors()], where) from None
     layout = make_layout(twin.layout, where)
     check_specs(twin.variables, layout)
     problems = [

@@ -23,11 +23,13 @@ type PriorScale = Literal["none", "outcome_sd", "outcome_sd/predictor_sd"]
 Words = Annotated[tuple[str, ...], Field(strict=False)]
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """Base of what files hold: frozen, no unknown keys, no silent conversion."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class EquationSpec(_Record):
+class EquationSpec(Record):
     """One outcome and what it depends on.
 
     ``unit`` says what a row of the equation is: ``session`` (every session of the table) or ``patient`` (one row per
@@ -68,14 +70,14 @@ class EquationSpec(_Record):
         return tuple(dict.fromkeys(group.factor for group in self.parsed.groups))
 
 
-class GroupSpec(_Record):
+class GroupSpec(Record):
     """What holds for a grouping factor: may the study lack it, and may rows lack an id."""
 
     optional: bool = False
     missing: Literal["error", "none"] = "error"
 
 
-class PriorSpec(_Record):
+class PriorSpec(Record):
     """A prior that replaces a default one; ``scale`` is the unit its location and scale are stated in."""
 
     on: str
@@ -94,7 +96,7 @@ class PriorSpec(_Record):
         return parse_distribution(self.dist)
 
 
-class ModelSpec(_Record):
+class ModelSpec(Record):
     """A model: its question, its declared variables, its equation, its priors. Knows no data.
 
     ``variables`` maps a name to a call such as ``window(alliance, 1, 4)``; ``groups`` is keyed by grouping factor.

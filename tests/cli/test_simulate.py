@@ -152,3 +152,43 @@ def test_demo_finds_the_truth(
     assert shown.count("Sampling passed all 6 checks.") == len(demo_module.MODELS)
     assert shown.count("missed") <= 5
     assert "SYNTHETIC" in shown
+
+
+@pytest.mark.parametrize(
+    ("model", "names", "dropped"),
+    [("growth/treatment", '{ condition = "arm" }', ()), ("growth/three-level", "{}", (2, 3))],
+)
+def test_the_printed_command_names_the_condition_where_it_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    model: str,
+    names: str,
+    dropped: tuple[int, ...],
+) -> None:
+    """A renamed condition, another reference, and a model without a condition all give a command that works."""
+    own = [line for i, line in enumerate(LAYOUT.split("[truth]")[1].strip().splitlines()) if i not in dropped]
+    if dropped:
+        own.append('"sd_therapist[outcome, Intercept]" = 1.0')
+    else:
+        own = [line.replace("condition[CBT]", "arm[TAU]") for line in own]
+    head = LAYOUT.split("[truth]")[0] + f"therapists = {6 if dropped else 0}\nnames = {names}\n"
+    reference = "" if dropped else '[reference]\ncondition = "CBT"\n'
+    layout = tmp_path / "own layout.toml"
+    layout.write_text(head + reference + "[truth]\n" + "\n".join(own))
+    out = tmp_path / "my data.csv"
+    assert run(monkeypatch, "simulate", model, "--layout", str(layout), "--out", str(out)) == 0
+    shown = capsys.readouterr().out
+    command = next(line for line in shown.splitlines() if "bayes-alliance fit" in line)
+    words = shlex.split(command)[1:]
+    assert ("condition=CBT" in words) is not bool(dropped)
+    assert run(monkeypatch, "check", *words[1 : words.index("--seed")]) == 0
+
+
+def test_a_file_that_cannot_be_written_is_an_error_of_ours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], layout_file: Path, tmp_path: Path
+) -> None:
+    """A folder that is a file ends with code 2, not with a traceback."""
+    out = tmp_path / "layout.toml" / "data.csv"
+    assert run(monkeypatch, "simulate", "growth/treatment", "--layout", str(layout_file), "--out", str(out)) == 2
+    assert "cannot be written" in capsys.readouterr().err

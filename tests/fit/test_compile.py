@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import numpy as np
 import nutpie
 import pymc as pm
@@ -68,3 +70,24 @@ def test_a_density_that_fails_is_a_rejected_step_not_a_crash() -> None:
         pm.Normal("x", 0.0, pm.math.exp(log_sd), observed=np.array([0.5, -0.5]))
     draws = nutpie.sample(compile_density(model), **{**SHORT, "draws": 200, "tune": 300})["posterior"].to_dataset()
     assert np.isfinite(draws["log_sd"].values).all()
+
+
+def test_failure_is_a_code() -> None:
+    """Called as nutpie calls it, the density returns 0 where it is finite and another code where it is not."""
+    with pm.Model() as model:
+        log_sd = pm.Normal("log_sd", 0.0, 1.0)
+        pm.Normal("x", 0.0, pm.math.exp(log_sd), observed=np.array([0.5, -0.5]))
+    compiled = compile_density(model)
+    doubles = ctypes.POINTER(ctypes.c_double)
+    kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64, doubles, doubles, doubles, ctypes.c_void_p)
+    call = kind(compiled.compiled_logp_func.address)
+
+    def code(at: float, size: int = 1) -> int:
+        arrays = [np.array([at]), np.zeros(1), np.zeros(1)]
+        pointers = [array.ctypes.data_as(doubles) for array in arrays]
+        return int(call(size, *pointers, compiled.user_data.ctypes.data))
+
+    assert code(0.0) == 0
+    assert code(-2000.0) > 0
+    assert code(np.nan) > 0
+    assert code(0.0, size=2) == -1
