@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from bayes_alliance.plot.prior import plot_prior_prediction
     from bayes_alliance.plot.trajectories import plot_trajectories
     from bayes_alliance.plot.variance import plot_variance_shares
+    from bayes_alliance.posterior.estimands import add_estimands, probability_in_rope, summarize_estimands
     from bayes_alliance.posterior.predict import predict_trajectories
+    from bayes_alliance.posterior.prior import describe_prior
     from bayes_alliance.posterior.recovery import compare_with_truth
     from bayes_alliance.posterior.summarize import summarize
     from bayes_alliance.posterior.variance import variance_shares
@@ -66,9 +68,11 @@ _WHERE: Final = {
     "SpecError": "errors",
     "TableError": "errors",
     "Twin": "simulate.twins",
+    "add_estimands": "posterior.estimands",
     "build_model": "build.model",
     "compare_with_truth": "posterior.recovery",
     "describe": "table.describe",
+    "describe_prior": "posterior.prior",
     "fit_model": "fit.fit",
     "list_models": "spec.registry",
     "list_twins": "simulate.twins",
@@ -84,11 +88,13 @@ _WHERE: Final = {
     "plot_variance_shares": "plot.variance",
     "predict_prior": "simulate.prior",
     "predict_trajectories": "posterior.predict",
+    "probability_in_rope": "posterior.estimands",
     "read_sessions": "table.sessions",
     "select_rows": "table.select",
     "simulate_sessions": "simulate.simulate",
     "simulate_twin": "simulate.twins",
     "summarize": "posterior.summarize",
+    "summarize_estimands": "posterior.estimands",
     "variance_shares": "posterior.variance",
     "write_model": "spec.toml",
 }
@@ -111,9 +117,11 @@ __all__ = [
     "SpecError",
     "TableError",
     "Twin",
+    "add_estimands",
     "build_model",
     "compare_with_truth",
     "describe",
+    "describe_prior",
     "fit_model",
     "list_models",
     "list_twins",
@@ -129,11 +137,13 @@ __all__ = [
     "plot_variance_shares",
     "predict_prior",
     "predict_trajectories",
+    "probability_in_rope",
     "read_sessions",
     "select_rows",
     "simulate_sessions",
     "simulate_twin",
     "summarize",
+    "summarize_estimands",
     "variance_shares",
     "write_model",
 ]

@@ -16,10 +16,26 @@ INTERCEPT: Final = "Intercept"
 COEF: Final = "coef"
 SIGMA_COEF: Final = "sigma_coef"
 
+BLOCK: Final = "_block_"
+"""Marks dims of parts that a factor's effects are put together from; variables over them are not stored."""
+
+RESIDUAL: Final = "residual"
+"""Stands for the residuals of a row where a factor's name could stand: ``cor residual``, ``cor_residual``."""
+
 
 def factor_key(factor: str) -> str:
     """Return the name of a grouping factor inside variable and dim names (``therapist:patient`` is one factor)."""
     return factor.replace(":", "_")
+
+
+def coef_dim(outcome: str) -> str:
+    """Return the dim of the population columns of one equation."""
+    return f"coef_{outcome}"
+
+
+def by_dim(factor: str) -> str:
+    """Return the dim of the strata whose group effects (or residuals) have a covariance of their own."""
+    return f"{factor_key(factor)}_by"
 
 
 def obs_dim(outcome: str) -> str:
@@ -30,6 +46,11 @@ def obs_dim(outcome: str) -> str:
 def effect_dim(factor: str) -> str:
     """Return the dim of the group effects of a factor."""
     return f"{factor_key(factor)}_effect"
+
+
+def block_dim(factor: str, number: int) -> str:
+    """Return the dim of one of several correlation blocks of a factor, counted from 0."""
+    return f"{effect_dim(factor)}{BLOCK}{number + 1}"
 
 
 def second_dim(dim: str) -> str:
@@ -62,6 +83,21 @@ def standard_name(factor: str) -> str:
     return f"z_{factor_key(factor)}"
 
 
+def mean_name(variable: str) -> str:
+    """Return the posterior variable holding the overall mean of a variable whose means of units are latent."""
+    return f"mean_{variable}"
+
+
+def spread_name(variable: str) -> str:
+    """Return the posterior variable holding the SDs of such a variable: between its units, and within them."""
+    return f"spread_{variable}"
+
+
+def unit_means_name(variable: str, factor: str) -> str:
+    """Return the posterior variable holding the latent means of a variable over a factor's levels."""
+    return f"mean_{variable}_{factor_key(factor)}"
+
+
 def coef_label(outcome: str, effect: str) -> str:
     """Return the label of a coefficient: the outcome's column, then the term in the study's column names."""
     return f"{outcome}, {effect}"
@@ -70,3 +106,9 @@ def coef_label(outcome: str, effect: str) -> str:
 def level_label(variable: str, level: str) -> str:
     """Return the label of one level of a factor, such as ``grp[TAU]``."""
     return f"{variable}[{level}]"
+
+
+def entry_label(name: str, stratum: str) -> str:
+    """Return the name of an estimand in one stratum: ``ab`` and ``arm[TAU]`` give ``ab[arm = TAU]``."""
+    inside = stratum.replace("[", " = ").rstrip("]")
+    return f"{name.removesuffix(']')}, {inside}]" if name.endswith("]") else f"{name}[{inside}]"

@@ -40,6 +40,8 @@ def make_trial(seed: int = 1, patients: int = 24) -> pd.DataFrame:
         pre, cohesion = rng.normal(22, 4), rng.normal(4, 0.6)
         post = 0.5 * pre + rng.normal(0, 3)
         dropout = float(rng.random() < 0.4)
+        extra = np.random.default_rng(1000 * seed + i)
+        iip_pre, iip_change = extra.normal(12, 4), extra.normal(-3, 2)
         for s in sessions or [2]:
             mean = 20 - 0.8 * s + (-1 - 0.4 * s) * (arm == "MBCT") + start + slope * s + therapist_effect[therapist]
             rows.append(
@@ -56,6 +58,10 @@ def make_trial(seed: int = 1, patients: int = 24) -> pd.DataFrame:
                     "cohesion": cohesion,
                     "competence": 3.0 + 0.3 * therapist,
                     "dropout": dropout,
+                    "iip_pre": iip_pre,
+                    "iip_change": iip_change,
+                    "stress": extra.normal(3, 1),
+                    "rating": extra.normal(4.6, 0.7),
                 }
             )
     return pd.DataFrame(rows)

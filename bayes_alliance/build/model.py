@@ -9,10 +9,25 @@ from pytensor.compile.mode import Mode
 from pytensor.tensor.variable import TensorVariable
 
 from bayes_alliance.build.groups import Parametrization, build_groups
+from bayes_alliance.build.means import add_latent, build_measured, measured_coords
+from bayes_alliance.build.outcomes import build_outcomes
 from bayes_alliance.build.priors import build_vector
-from bayes_alliance.design.design import Design, EquationDesign
+from bayes_alliance.design.design import Design
+from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.errors import FitError
-from bayes_alliance.names import COEF, INTERCEPT, SIGMA_COEF, effect_dim, factor_key, obs_dim, second_dim
+from bayes_alliance.names import (
+    COEF,
+    INTERCEPT,
+    RESIDUAL,
+    SIGMA_COEF,
+    block_dim,
+    by_dim,
+    coef_dim,
+    effect_dim,
+    factor_key,
+    obs_dim,
+    second_dim,
+)
 from bayes_alliance.spec.model import ModelSpec
 
 CHECKED = Mode(linker="py", optimizer="fast_compile")
@@ -41,8 +56,8 @@ def build_model(spec: ModelSpec, design: Design, *, parametrization: Parametriza
     Returns
     -------
     pm.Model
-        Holds ``b[coef]``, ``sd_<factor>``, ``cor_<factor>``, ``u_<factor>``,
-        ``sigma[sigma_coef]``; the outcome is observed under the study's name for it, over ``obs_<outcome>``.
+        Holds ``b[coef]``, ``sd_<factor>``, ``cor_<factor>``, ``u_<factor>``, ``sigma[sigma_coef]`` and
+        ``cor_residual``; every outcome is observed under the study's name for it, over ``obs_<outcome>``.
         ``b_centred`` are the coefficients with the intercept at the predictors' centring constants.
 
     Raises
@@ -50,34 +65,48 @@ def build_model(spec: ModelSpec, design: Design, *, parametrization: Parametriza
     FitError
         If the design was made from another spec.
     """
-    if [e.outcome for e in spec.equation] != [e.outcome for e in design.spec.equation]:
+    if spec.outcomes != design.spec.outcomes:
         raise FitError("This design was made from another model; make it again with make_design.")
-    equation = design.equation
-    with pm.Model(coords=model_coords(equation)) as model:
-        coefficients = build_coefficients(equation)
-        carried = parametrization == "chosen"
-        mu = _population(
-            equation, coefficients, {c.coef for g in equation.groups for c in g.carried} if carried else set()
-        )
-        for part in build_groups(equation, coefficients, parametrization):
-            mu = mu + part
-        _likelihood(equation, mu)
+    with pm.Model(coords=model_coords(design)) as model:
+        coefficients = build_coefficients(design)
+        parts = build_groups(design, coefficients, parametrization)
+        levels = build_measured(design)
+        means = {}
+        for equation in design.equations:
+            held = {c.coef for g in equation.groups for c in g.carried} if parametrization == "chosen" else set()
+            mu = _population(equation, coefficients[equation.outcome], held)
+            mu = sum(parts[equation.outcome], start=mu)
+            latent = add_latent(equation, design, coefficients, levels)
+            means[equation.outcome] = mu if latent is None else mu + latent
+        build_outcomes(design, means)
     return model
 
 
-def model_coords(equation: EquationDesign) -> dict[str, list[str] | list[int]]:
-    """Return the coords of an equation: plain strings, and row positions for the observations."""
-    coords: dict[str, list[str] | list[int]] = {
-        COEF: list(equation.coef_labels),
-        obs_dim(equation.outcome): [int(row) for row in equation.row],
-    }
-    for group in equation.groups:
-        dim = effect_dim(group.factor)
-        labels = list(equation.effect_labels(group))
-        coords |= {factor_key(group.factor): list(group.levels), dim: labels, second_dim(dim): labels}
-    if equation.family == "gaussian":
-        coords[SIGMA_COEF] = list(equation.sigma_coef)
-    return coords
+def model_coords(design: Design) -> dict[str, list[str] | list[int]]:
+    """Return the coords of a design: plain strings, and row positions for the observations."""
+    coords: dict[str, list[str] | list[int]] = {COEF: [label for e in design.equations for label in e.coef_labels]}
+    for equation in design.equations:
+        coords[obs_dim(equation.outcome)] = [int(row) for row in equation.row]
+        coords[coef_dim(equation.outcome)] = list(equation.coef_labels)
+        for group in equation.groups:
+            coords[f"{effect_dim(group.factor)}_{equation.outcome}"] = list(equation.effect_labels(group))
+    for factor in design.factors:
+        dim, labels = effect_dim(factor.factor), list(factor.effects)
+        coords |= {factor_key(factor.factor): list(factor.levels), dim: labels, second_dim(dim): labels}
+        if len(factor.blocks) > 1:
+            for number, block in enumerate(factor.blocks):
+                coords[block_dim(factor.factor, number)] = [factor.effects[member] for member in block.members]
+        if factor.by is not None:
+            coords[by_dim(factor.factor)] = list(factor.by.labels)
+    sigma = [label for e in design.equations if e.family == "gaussian" for label in e.sigma_coef]
+    if sigma:
+        coords[SIGMA_COEF] = sigma
+    if design.residual is not None:
+        outcomes = list(design.residual.outcomes)
+        coords |= {RESIDUAL: outcomes, second_dim(RESIDUAL): outcomes}
+        if design.residual.by:
+            coords[by_dim(RESIDUAL)] = list(design.residual.by)
+    return coords | measured_coords(design)
 
 
 def check_log_density(model: pm.Model) -> float:
@@ -103,18 +132,27 @@ def _term_densities(model: pm.Model, point: dict[str, np.ndarray]) -> dict[str, 
     return {variable.name: float(np.sum(value)) for variable, value in zip(variables, values, strict=True)}
 
 
-def build_coefficients(equation: EquationDesign) -> list[TensorVariable]:
-    """Build ``b`` and return each coefficient as a scalar, the intercept at predictors of zero."""
-    if not equation.coef.labels:
-        return []
-    centred = build_vector("b_centred", [prior.distribution for prior in equation.priors.coef], COEF)
-    rest = [centred[i] for i in range(1, len(equation.coef.labels))]
-    if equation.coef.labels[0] != INTERCEPT or not rest:
-        pm.Deterministic("b", centred, dims=COEF)
-        return [centred[0], *rest]
-    start = centred[0] - (centred[1:] * equation.centre[1:]).sum()
-    pm.Deterministic("b", pt.concatenate([start[None], centred[1:]]), dims=COEF)
-    return [start, *rest]
+def build_coefficients(design: Design) -> dict[str, list[TensorVariable]]:
+    """Build ``b`` and return each outcome's coefficients as scalars, the intercept at predictors of zero."""
+    priors = [prior.distribution for prior in design.priors.coef]
+    if not priors:
+        return {equation.outcome: [] for equation in design.equations}
+    centred = build_vector("b_centred", priors, COEF)
+    coefficients, pieces, start = {}, [], 0
+    for equation in design.equations:
+        size = len(equation.coef.labels)
+        own = centred[start : start + size]
+        rest = [centred[start + i] for i in range(1, size)]
+        if size and equation.coef.labels[0] == INTERCEPT and rest:
+            first = centred[start] - (own[1:] * equation.centre[1:]).sum()
+            pieces.append(pt.concatenate([first[None], own[1:]]))
+            coefficients[equation.outcome] = [first, *rest]
+        else:
+            pieces.append(own)
+            coefficients[equation.outcome] = [centred[start + i] for i in range(size)]
+        start += size
+    pm.Deterministic("b", pt.concatenate(pieces) if len(pieces) > 1 else pieces[0], dims=COEF)
+    return coefficients
 
 
 def _population(equation: EquationDesign, coefficients: list[TensorVariable], carried: set[int]) -> TensorVariable:
@@ -122,25 +160,11 @@ def _population(equation: EquationDesign, coefficients: list[TensorVariable], ca
     if not coefficients:
         return pt.zeros(())
     rows = np.ascontiguousarray(equation.coef.values.T)
-    predictors = pm.Data(f"predictors_{equation.outcome}", rows, dims=(COEF, obs_dim(equation.outcome)))
+    dims = (coef_dim(equation.outcome), obs_dim(equation.outcome))
+    predictors = pm.Data(f"predictors_{equation.outcome}", rows, dims=dims)
     kept = [i for i in range(len(coefficients)) if i not in carried]
     if len(kept) > MANY or (kept and rows.size > WIDE):
         whole = pt.stack([coefficients[i] if i in kept else pt.zeros(()) for i in range(len(coefficients))])
         return pt.dot(whole, predictors) if rows.size > WIDE else (predictors * whole[:, None]).sum(axis=0)
     parts = [c if equation.coef.labels[i] == INTERCEPT else predictors[i] * c for i, c in enumerate(coefficients)]
     return sum((parts[i] for i in kept), start=pt.zeros(()))
-
-
-def _likelihood(equation: EquationDesign, mu: TensorVariable) -> None:
-    dim = obs_dim(equation.outcome)
-    integer = equation.family == "bernoulli"
-    observed = pm.Data(f"observed_{equation.outcome}", equation.y.astype(np.int64) if integer else equation.y, dims=dim)
-    match equation.family:
-        case "gaussian":
-            sigma = build_vector("sigma", [prior.distribution for prior in equation.priors.sigma], SIGMA_COEF)
-            spread = sigma[0]
-            if len(equation.sigma_coef) > 1:
-                spread = sigma[pm.Data(f"sigma_code_{equation.outcome}", equation.sigma_code, dims=dim)]
-            pm.Normal(equation.outcome, mu, spread, observed=observed, dims=dim)
-        case "bernoulli":
-            pm.Bernoulli(equation.outcome, logit_p=mu, observed=observed, dims=dim)

@@ -12,7 +12,9 @@ from pytensor.tensor.variable import TensorVariable
 from bayes_alliance.spec.priors import FAMILIES, Distribution
 
 
-def build_vector(name: str, priors: Sequence[Distribution], dim: str) -> TensorVariable:
+def build_vector(
+    name: str, priors: Sequence[Distribution], dim: str, *, strata: tuple[str, int] | None = None
+) -> TensorVariable:
     """Build one vector over ``dim`` from the priors of its entries.
 
     Where all entries are of one family the vector is one free variable of that name; otherwise there is a free
@@ -26,37 +28,39 @@ def build_vector(name: str, priors: Sequence[Distribution], dim: str) -> TensorV
         In the order of the coord of ``dim``.
     dim : str
         Dim of the vector.
+    strata : tuple of str and int, optional
+        Dim and number of strata that have a vector each, under the same priors; it comes first.
     """
+    dims = (dim,) if strata is None else (strata[0], dim)
     families = tuple(dict.fromkeys(prior.family for prior in priors))
     if len(families) == 1:
-        return _build_family(name, priors, dims=dim)
+        return _build_family(name, priors, dims=dims)
     parts, places = [], []
     for family in families:
         places.append([i for i, prior in enumerate(priors) if prior.family == family])
         chosen = [priors[i] for i in places[-1]]
-        parts.append(_build_family(f"{name}_{family}", chosen, shape=len(chosen)))
+        shape = (len(chosen),) if strata is None else (strata[1], len(chosen))
+        parts.append(_build_family(f"{name}_{family}", chosen, shape=shape))
     order = np.argsort(np.concatenate(places))
-    return pm.Deterministic(name, pt.concatenate(parts)[order], dims=dim)
+    return pm.Deterministic(name, pt.concatenate(parts, axis=-1)[..., order], dims=dims)
 
 
-def _build_family(
-    name: str, priors: Sequence[Distribution], dims: str | None = None, shape: int | None = None
-) -> TensorVariable:
+def _build_family(name: str, priors: Sequence[Distribution], **shape: object) -> TensorVariable:
     family = FAMILIES[priors[0].family]
     value = {p: np.array([prior.value(p) for prior in priors]) for p in family.parameters}
     match family.name:
         case "normal":
-            return pm.Normal(name, value["mu"], value["sigma"], dims=dims, shape=shape)
+            return pm.Normal(name, value["mu"], value["sigma"], **shape)
         case "student_t":
-            return pm.StudentT(name, nu=value["nu"], mu=value["mu"], sigma=value["sigma"], dims=dims, shape=shape)
+            return pm.StudentT(name, nu=value["nu"], mu=value["mu"], sigma=value["sigma"], **shape)
         case "half_normal":
-            return pm.HalfNormal(name, value["sigma"], dims=dims, shape=shape)
+            return pm.HalfNormal(name, value["sigma"], **shape)
         case "half_student_t":
-            return pm.HalfStudentT(name, nu=value["nu"], sigma=value["sigma"], dims=dims, shape=shape)
+            return pm.HalfStudentT(name, nu=value["nu"], sigma=value["sigma"], **shape)
         case "exponential":
-            return pm.Exponential(name, scale=value["mean"], dims=dims, shape=shape)
+            return pm.Exponential(name, scale=value["mean"], **shape)
         case "flat_positive":
-            return pm.HalfFlat(name, dims=dims, shape=shape)
+            return pm.HalfFlat(name, **shape)
     raise ValueError(f"{family.name} describes no vector")
 
 
@@ -93,9 +97,11 @@ def build_gaussian_rows(name: str, mean: TensorVariable, cholesky: TensorVariabl
     """Build rows of a multivariate normal, shape (level, effect), by forward substitution.
 
     The density is that of ``pm.MvNormal``. Written out over the few effects it is one loop over the levels, where the
-    library call for triangular systems takes a fifth of a step of the sampler.
+    library call for triangular systems takes a fifth of a step of the sampler. ``cholesky`` is one factor for all
+    rows, shape (effect, effect), or one per row, shape (level, effect, effect).
     """
     size = mean.type.shape[1] or 1
+    of_rows = cholesky.ndim == 3
 
     def logp(value: TensorVariable, mean: TensorVariable, cholesky: TensorVariable) -> TensorVariable:
         total = pt.zeros(()) - 0.5 * size * np.log(2 * np.pi)
@@ -103,20 +109,28 @@ def build_gaussian_rows(name: str, mean: TensorVariable, cholesky: TensorVariabl
         for i in range(size):
             rest = value[:, i] - mean[:, i]
             for j in range(i):
-                rest = rest - cholesky[i, j] * standard[j]
-            standard.append(rest / cholesky[i, i])
-            total = total - 0.5 * standard[i] ** 2 - pt.log(cholesky[i, i])
+                rest = rest - cholesky[..., i, j] * standard[j]
+            standard.append(rest / cholesky[..., i, i])
+            total = total - 0.5 * standard[i] ** 2 - pt.log(cholesky[..., i, i])
         return total.sum()
 
     def random(
         mean: np.ndarray, cholesky: np.ndarray, rng: np.random.Generator, size: tuple[int, ...] | None = None
     ) -> np.ndarray:
         whole = mean.shape if size is None else (*size, *mean.shape[-2:])
-        return np.asarray(mean + rng.normal(size=whole) @ np.swapaxes(cholesky, -1, -2))
+        factor = cholesky if of_rows else cholesky[..., None, :, :]
+        return np.asarray(mean + np.einsum("...j,...ij->...i", rng.normal(size=whole), factor))
 
     def start(_: TensorVariable, size: object, mean: TensorVariable, cholesky: TensorVariable) -> TensorVariable:
         return mean
 
     return pm.CustomDist(
-        name, mean, cholesky, logp=logp, random=random, support_point=start, signature="(n,k),(k,k)->(n,k)", **shape
+        name,
+        mean,
+        cholesky,
+        logp=logp,
+        random=random,
+        support_point=start,
+        signature="(n,k),(n,k,k)->(n,k)" if of_rows else "(n,k),(k,k)->(n,k)",
+        **shape,
     )

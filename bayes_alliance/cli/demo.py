@@ -64,7 +64,8 @@ def _ask(table: SimulatedTable, outcome: Generated, folder: Path) -> bool:
 
     spec = load_model(str(outcome.model))
     heading(spec.question)
-    line(f"{outcome.model}: {spec.equation[0].outcome} ~ {spec.equation[0].formula}")
+    for equation in spec.equation:
+        line(f"{outcome.model}: {equation.outcome} ~ {equation.formula}")
     fitted = fit_model(
         spec,
         table,

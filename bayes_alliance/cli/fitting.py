@@ -29,8 +29,9 @@ from bayes_alliance.cli.options import (
     numbers,
     pairs,
 )
+from bayes_alliance.errors import DesignError
 from bayes_alliance.names import ROLES
-from bayes_alliance.report.terminal import print_design, summary_table
+from bayes_alliance.report.terminal import claims_table, estimands_table, print_design, summary_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +59,7 @@ def check(
 ) -> None:
     """Check a table against a model, everything short of sampling, and describe both."""
     from bayes_alliance.build.model import build_model, check_log_density
+    from bayes_alliance.posterior.prior import describe_prior
     from bayes_alliance.table.describe import describe
 
     sessions, variables = _read(
@@ -70,6 +72,11 @@ def check(
     design = _design(name, sessions, variables, reference, prior)
     heading("Model")
     print_design(design, out)
+    heading("What the priors claim (1,000 draws from them)")
+    try:
+        out.print(claims_table(describe_prior(design, seed=1)))
+    except DesignError as error:
+        line(str(error))
     density = check_log_density(build_model(design.spec, design))
     out.print(f"\nReady to fit: the log-density at the starting point is {density:,.1f}.", style="green")
 
@@ -98,9 +105,10 @@ def fit(
     therapists: Side = None,
     groups: Side = None,
 ) -> None:
-    """Fit a model; write summary.csv, the posterior and pictures."""
+    """Fit a model; write summary.csv, estimands.csv, the posterior and pictures."""
     from bayes_alliance.fit.fit import fit_model
     from bayes_alliance.fit.settings import SamplerSettings
+    from bayes_alliance.posterior.estimands import summarize_estimands
     from bayes_alliance.posterior.summarize import summarize
     from bayes_alliance.spec.registry import load_model
 
@@ -128,6 +136,10 @@ def fit(
     for message in fitted.messages:
         line(f"- {message}")
     out.print(summary_table(summary))
+    estimands = summarize_estimands(fitted)
+    if len(estimands):
+        heading("Estimands")
+        out.print(estimands_table(estimands))
     line(f"Written to {out_folder}: {', '.join(written)}")
 
 
@@ -202,9 +214,14 @@ def prepare(folder: Path) -> None:
 def write_results(fitted: Fit, summary: pd.DataFrame, folder: Path) -> list[str]:
     """Write the posterior, the summary and every picture there is; return the names."""
     from bayes_alliance.fit.store import write_artefact
+    from bayes_alliance.posterior.estimands import summarize_estimands
     from bayes_alliance.report.pictures import draw_pictures
 
     fitted.save(folder / "fit")
-    files = {"summary.csv": summary.to_csv(index=False).encode(), **draw_pictures(fitted)}
+    files = {"summary.csv": summary.to_csv(index=False).encode()}
+    estimands = summarize_estimands(fitted)
+    if len(estimands):
+        files["estimands.csv"] = estimands.to_csv(index=False).encode()
+    files |= draw_pictures(fitted)
     write_artefact(folder, files)
     return [*files, "fit/"]

@@ -32,31 +32,41 @@ def show(name: ModelName) -> None:
     """Print a model: its question, equations as written and in LaTeX, variables, priors, references."""
     from bayes_alliance.spec.defaults import DEFAULT_PRIORS, kinds_for
     from bayes_alliance.spec.equations import equation_latex, equation_text
+    from bayes_alliance.spec.reading import needed_variables
     from bayes_alliance.spec.registry import load_model
 
     spec = load_model(name)
     out.print(spec.title, style="bold")
     out.print(spec.question)
     for equation in spec.equation:
-        heading("Equation")
+        heading("Equation" if len(spec.equation) == 1 else f"Equation of {equation.outcome}")
         line(equation_text(equation))
         line("\n" + equation_latex(equation))
-        heading("Needs")
-        needs = [variable for variable in equation.variables if variable not in spec.variables]
-        out.print(f"variables: {', '.join(needs)}", markup=False)
-        for variable, text in spec.variables.items():
-            out.print(f"declared:  {variable} = {text}", markup=False)
-        for factor in equation.factors:
-            group = spec.group(factor)
-            out.print(f"factor:    {factor}{' (optional)' if group.optional else ''}", markup=False)
-        heading("Priors (scaled to the data; 'check' prints the numbers)")
-        table = Table("On", "Distribution", "Times", "Reason", box=None, pad_edge=False, header_style="bold")
-        for prior in spec.prior:
-            table.add_row(prior.on, prior.dist, scale_text(prior.scale), f"{prior.reason} (this model's own)")
-        for kind, on in kinds_for(equation.family, equation.factors):
-            default = DEFAULT_PRIORS[kind]
-            if on not in {prior.on for prior in spec.prior}:
-                table.add_row(on, default.dist, scale_text(default.scale), default.reason)
-        out.print(table)
+    heading("Needs")
+    for variable in needed_variables(spec):
+        out.print(f"variable:  {variable}", markup=False)
+    for variable, text in spec.variables.items():
+        out.print(f"declared:  {variable} = {text}", markup=False)
+    for factor in spec.factors:
+        group = spec.group(factor)
+        joined = f"; effects correlate across {', '.join(group.correlate)}" if group.correlate else ""
+        out.print(f"factor:    {factor}{' (optional)' if group.optional else ''}{joined}", markup=False)
+    if spec.residual is not None:
+        out.print(f"residuals: of {', '.join(spec.residual.correlate)} correlate within a row", markup=False)
+    if spec.estimands:
+        heading("Estimands")
+        for name, label in spec.labels.items():
+            out.print(f"{name}: {label}", markup=False, highlight=False)
+        for name, estimand in spec.estimands.items():
+            out.print(f"{name} = {estimand.value}   ({estimand.unit})", markup=False, highlight=False)
+    heading("Priors (scaled to the data; 'check' prints the numbers)")
+    table = Table("On", "Distribution", "Times", "Reason", box=None, pad_edge=False, header_style="bold")
+    for prior in spec.prior:
+        table.add_row(prior.on, prior.dist, scale_text(prior.scale), f"{prior.reason} (this model's own)")
+    for kind, on in kinds_for(spec):
+        default = DEFAULT_PRIORS[kind]
+        if on not in {prior.on for prior in spec.prior}:
+            table.add_row(on, default.dist, scale_text(default.scale), default.reason)
+    out.print(table)
     heading("References")
     out.print(", ".join(spec.references) or "none")

@@ -102,7 +102,7 @@ def truth_text(table: SimulatedTable) -> str:
 def options_text(table: SimulatedTable, columns: Mapping[str, str], spec: ModelSpec) -> str:
     """Return the options that tell check and fit which column is what, as a shell reads them."""
     mapping = dict(table.roles) | dict(columns)
-    reads_condition = any("condition" in equation.variables for equation in spec.equation)
+    reads_condition = any("condition" in spec.variables_of(equation) for equation in spec.equation)
     if reads_condition:
         mapping.setdefault("condition", table.condition)
     text = "--columns " + shlex.quote(",".join(f"{name}={column}" for name, column in mapping.items()))

@@ -10,6 +10,7 @@ from scipy import linalg
 from bayes_alliance._messages import are, count_of, first_few, quote
 from bayes_alliance.design.groups import GroupDesign, nests_in
 from bayes_alliance.design.terms import Columns
+from bayes_alliance.design.variables import Variable
 from bayes_alliance.names import INTERCEPT
 from bayes_alliance.spec.model import FamilyName
 
@@ -144,6 +145,28 @@ def notes_on_groups(groups: Sequence[GroupDesign]) -> list[str]:
                         f"{other.factor} only; there the two "
                         f"effects cannot be told apart."
                     )
+    return notes
+
+
+def notes_on_time(outcome: Variable, predictors: Sequence[Variable]) -> list[str]:
+    """Name declared predictors that were measured after the declared outcome, or while it changed."""
+    if outcome.sessions is None:
+        return []
+    notes = []
+    for variable in predictors:
+        if variable is outcome or variable.sessions is None:
+            continue
+        if variable.sessions[1] > outcome.sessions[1]:
+            notes.append(
+                f"{variable.label} is measured up to session {variable.sessions[1]:g}, later than {outcome.label} "
+                f"(session {outcome.sessions[1]:g}): it cannot be its cause."
+            )
+        elif variable.sessions[1] > outcome.sessions[0] and outcome.sessions[0] < outcome.sessions[1]:
+            notes.append(
+                f"{variable.label} and {outcome.label} overlap in time (sessions {variable.sessions[0]:g} to "
+                f"{variable.sessions[1]:g} and {outcome.sessions[0]:g} to {outcome.sessions[1]:g}): which came first "
+                f"is an assumption."
+            )
     return notes
 
 

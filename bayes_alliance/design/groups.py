@@ -60,44 +60,42 @@ class Carried:
 class GroupDesign:
     """A grouping factor over the rows of an equation.
 
-    ``code`` has shape (obs,) and points into ``levels``; ``values`` has shape (obs, effect). A row outside the
-    factor (its indicator is 0) carries code 0 and values 0; ``inside`` tells these rows apart. ``above`` lists
+    ``code`` has shape (obs,) and points into ``levels``; ``columns`` are the covariates of the effects. A row outside
+    the factor (its indicator is 0) carries code 0 and values 0; ``inside`` tells these rows apart. ``above`` lists
     outer effects, and ``carried`` population columns, that the nuts engine centres this factor's effects on.
     """
 
     factor: str
     levels: tuple[str, ...]
     code: np.ndarray
-    effects: tuple[str, ...]
-    terms: tuple[str, ...]
-    values: np.ndarray
+    columns: Columns
     inside: np.ndarray
     blocks: tuple[Block, ...]
     above: tuple[Above, ...] = ()
     carried: tuple[Carried, ...] = ()
 
+    @property
+    def effects(self) -> tuple[str, ...]:
+        """Return the effects in study names."""
+        return self.columns.labels
+
+    @property
+    def values(self) -> np.ndarray:
+        """Return the covariates, shape (obs, effect)."""
+        return self.columns.values
+
 
 def code_groups(terms: Sequence[GroupTerm], evaluator: Evaluator) -> dict[str, tuple[Columns, tuple[Block, ...]]]:
     """Code the group terms, one entry per factor with its correlation blocks."""
-    coded: dict[str, tuple[list[Columns], list[Block]]] = {}
+    coded: dict[str, tuple[Columns, tuple[Block, ...]]] = {}
     for term in terms:
         columns = code_terms(term.intercept, term.terms, evaluator)
-        parts, blocks = coded.setdefault(term.factor, ([], []))
-        start = sum(len(part.labels) for part in parts)
+        before, blocks = coded.get(term.factor, (None, ()))
+        start = len(before.labels) if before is not None else 0
         members = tuple(range(start, start + len(columns.labels)))
-        blocks += [Block(members)] if term.correlated else [Block((member,)) for member in members]
-        parts.append(columns)
-    return {
-        factor: (
-            Columns(
-                tuple(label for part in parts for label in part.labels),
-                tuple(name for part in parts for name in part.terms),
-                np.column_stack([part.values for part in parts]),
-            ),
-            tuple(blocks),
-        )
-        for factor, (parts, blocks) in coded.items()
-    }
+        new = (Block(members),) if term.correlated else tuple(Block((member,)) for member in members)
+        coded[term.factor] = (columns if before is None else before.beside(columns), (*blocks, *new))
+    return coded
 
 
 def check_ids(
@@ -156,14 +154,14 @@ def check_ids(
 
 
 def make_group(
-    factor: str, ids: np.ndarray, coded: Columns, values: np.ndarray, blocks: tuple[Block, ...], problems: list[str]
+    factor: str, ids: np.ndarray, coded: Columns, blocks: tuple[Block, ...], problems: list[str]
 ) -> GroupDesign:
     """Make the codes of a factor; every code is checked to lie inside the levels.
 
     Compiled code reads past an array without a word, and takes -1 for the last level; so a row without a level is
     code 0 with values 0, and nothing else may point outside.
     """
-    inside = (values != 0).any(axis=1) & (ids != "")
+    inside = (coded.values != 0).any(axis=1) & (ids != "")
     levels, code = np.unique(ids[inside].astype(str), return_inverse=True)
     full = np.zeros(len(ids), dtype=np.int64)
     full[inside] = code
@@ -171,7 +169,7 @@ def make_group(
         seen = f"only {str(levels[0])!r}" if len(levels) else "none"
         problems.append(f"Grouping factor {factor!r} has {seen} in the rows used; two levels or more are needed.")
     check_codes(factor, full, max(len(levels), 1))
-    return GroupDesign(factor, tuple(map(str, levels)), full, coded.labels, coded.terms, values, inside, blocks)
+    return GroupDesign(factor, tuple(map(str, levels)), full, coded, inside, blocks)
 
 
 def check_codes(factor: str, code: np.ndarray, size: int) -> None:

@@ -16,7 +16,7 @@ def missing_reasons(
     outcome: Variable,
     coef: Columns,
     coded: Mapping[str, tuple[Columns, object]],
-    sigma: Variable | None,
+    others: Sequence[Variable],
 ) -> list[tuple[str, np.ndarray]]:
     """Return what can be missing, in the order in which it is counted."""
     reasons = [(f"outcome {outcome.label} missing", np.isnan(outcome.values))]
@@ -29,15 +29,19 @@ def missing_reasons(
             reasons.append((f"predictor {columns.labels[i]} missing{why}", absent))
     reasons += [("a product missing", np.isnan(coef.values).any(axis=1))]
     reasons += [("a group-level predictor missing", np.isnan(c.values).any(axis=1)) for c, _ in coded.values()]
-    if sigma is not None:
-        reasons.append((f"{sigma.label} missing", np.isnan(sigma.values)))
+    reasons += [(f"{variable.label} missing", np.isnan(variable.values)) for variable in others]
     return reasons
 
 
 def keep_rows(
-    reasons: Sequence[tuple[str, np.ndarray]], total: int, rows: Rows, messages: list[str]
+    reasons: Sequence[tuple[str, np.ndarray]], rows: Rows, outcome: str, several: bool, messages: list[str]
 ) -> tuple[np.ndarray, dict[str, int]]:
-    """Drop rows with something missing, each counted under the first reason that holds."""
+    """Drop rows with something missing, each counted under the first reason that holds.
+
+    Where a model has several equations the messages say which outcome they are about.
+    """
+    where = f"{outcome}: " if several else ""
+    total = len(rows)
     keep = np.ones(total, dtype=bool)
     ledger: dict[str, int] = {}
     for reason, absent in reasons:
@@ -47,7 +51,7 @@ def keep_rows(
             keep &= ~absent
     gone = len(set(rows.patient)) - len(set(rows.patient[keep]))
     for reason, count in ledger.items():
-        messages.append(f"{count_of(count, 'row')} of {total:,} left out: {reason}.")
+        messages.append(f"{where}{count_of(count, 'row')} of {total:,} left out: {reason}.")
     if gone:
-        messages.append(f"{count_of(gone, 'patient')} {are(gone, 'has', 'have')} no row left.")
+        messages.append(f"{where}{count_of(gone, 'patient')} {are(gone, 'has', 'have')} no row left.")
     return keep, ledger

@@ -5,28 +5,30 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from bayes_alliance.design.design import EquationDesign
+from bayes_alliance.design.design import Design
+from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.groups import nests_in
 from bayes_alliance.errors import DesignError
-from bayes_alliance.names import SIGMA_COEF, effect_dim, factor_key, second_dim
+from bayes_alliance.names import SIGMA_COEF, by_dim, effect_dim, factor_key, second_dim
 
 
-def variance_moments(equation: EquationDesign, session: float | None = None) -> xr.Dataset:
-    """Return, per stratum of rows, the mean of z z' of each factor and the share of each residual SD.
+def variance_moments(design: Design, equation: EquationDesign, session: float | None = None) -> xr.Dataset:
+    """Return, per stratum of rows of an equation, the mean of z z' of each factor and the share of each residual SD.
 
     The variance of a factor in a stratum is then the sum over effects of the mean of z z' times their covariance.
 
     Parameters
     ----------
-    equation : EquationDesign
-        The rows.
+    design, equation : Design, EquationDesign
+        The rows, and the strata whose group effects have covariances of their own.
     session : float, optional
         Session number at which variances are stated beside their average over rows; None takes the earliest one.
 
     Returns
     -------
     Dataset
-        ``zz_<factor>[stratum, <factor>_effect, <factor>_effect_2]``, ``sigma_share[stratum, sigma_coef]`` and
+        ``zz_<factor>[stratum, <factor>_effect, <factor>_effect_2]`` (with ``<factor>_by`` before the effects where
+        covariances differ), ``sigma_share[stratum, sigma_coef]`` and
         ``above_<factor>[factor]`` (1 where a factor nests this one); strata are ``rows`` or ``session = 0``, by arm
         where a factor or a residual SD belongs to some arms only.
     """
@@ -37,8 +39,16 @@ def variance_moments(equation: EquationDesign, session: float | None = None) -> 
         dim = effect_dim(group.factor)
         labels = list(equation.effect_labels(group))
         coords |= {dim: labels, second_dim(dim): labels}
-        products = [group.values[rows].T @ group.values[rows] / max(rows.sum(), 1) for rows in strata.values()]
-        data[f"zz_{factor_key(group.factor)}"] = (("stratum", dim, second_dim(dim)), np.array(products))
+        by = next(factor.by for factor in design.factors if factor.factor == group.factor)
+        square: tuple[str, ...] = (dim, second_dim(dim))
+        if by is None:
+            products = [_product(group.values, rows, rows) for rows in strata.values()]
+        else:
+            coords[by_dim(group.factor)] = list(by.labels)
+            square = (by_dim(group.factor), *square)
+            own = [group.inside & (by.code[group.code] == i) for i in range(len(by.labels))]
+            products = [np.array([_product(group.values, rows & o, rows) for o in own]) for rows in strata.values()]
+        data[f"zz_{factor_key(group.factor)}"] = (("stratum", *square), np.array(products))
         above = [float(other is not group and nests_in(group, other)) for other in equation.groups]
         data[f"above_{factor_key(group.factor)}"] = (("factor",), np.array(above))
     if equation.family == "gaussian":
@@ -49,6 +59,11 @@ def variance_moments(equation: EquationDesign, session: float | None = None) -> 
     return xr.Dataset(
         data, coords=coords, attrs={"family": equation.family, "outcome": equation.outcome, "scale": _scale(equation)}
     )
+
+
+def _product(values: np.ndarray, chosen: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the sum of z z' over chosen rows, over the number of all rows."""
+    return np.asarray(values[chosen].T @ values[chosen] / max(rows.sum(), 1))
 
 
 def _scale(equation: EquationDesign) -> str:

@@ -29,15 +29,16 @@ def resolve_optional(
             )
             gone = [render_group(group) for group in formula.groups if group.factor in lacking]
             equations.append(equation.model_copy(update={"formula": write_formula(kept)}))
-            messages.append(f"The study has no {', '.join(lacking)}; left out of the model: {', '.join(gone)}.")
+            start = f"{equation.outcome}: the" if len(spec.equation) > 1 else "The"
+            messages.append(f"{start} study has no {', '.join(lacking)}; left out of the model: {', '.join(gone)}.")
             dropped += lacking
         else:
             equations.append(equation)
     groups = {factor: group for factor, group in spec.groups.items() if factor not in dropped}
-    read = {name for equation in equations for name in equation.variables}
+    made = spec.model_copy(update={"equation": tuple(equations), "groups": groups})
+    read = {name for equation in equations for name in made.variables_of(equation)}
     variables = {name: call for name, call in spec.variables.items() if name in read}
-    update = {"equation": tuple(equations), "groups": groups, "variables": variables}
-    return spec.model_copy(update=update), tuple(dropped)
+    return made.model_copy(update={"variables": variables}), tuple(dropped)
 
 
 def _available(factor: str, sessions: SessionTable, columns: Mapping[str, str]) -> bool:

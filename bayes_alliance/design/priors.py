@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from bayes_alliance._messages import nearest, quote
+from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.factors import FactorDesign
 from bayes_alliance.design.groups import GroupDesign
-from bayes_alliance.design.terms import Columns
-from bayes_alliance.names import INTERCEPT, cor_name, sd_name
+from bayes_alliance.design.latent import Measured
+from bayes_alliance.design.residual import ResidualDesign
+from bayes_alliance.names import INTERCEPT, RESIDUAL, cor_name, mean_name, sd_name, spread_name
 from bayes_alliance.spec.defaults import DEFAULT_PRIORS, FEW_UNITS
 from bayes_alliance.spec.model import FamilyName, PriorScale, PriorSpec
 from bayes_alliance.spec.priors import Distribution, PriorTarget
@@ -44,21 +47,24 @@ class Scales:
 
 @dataclass(frozen=True)
 class Priors:
-    """Priors of an equation, in the order of the posterior's coords.
+    """Priors of a model, in the order of the posterior's coords.
 
-    ``sd`` and ``cor`` are keyed by grouping factor; ``cor`` has one entry per correlated block.
+    ``sd`` and ``cor`` are keyed by grouping factor; ``cor`` has one entry per correlated block, and where residuals
+    correlate one under ``residual``. ``measured`` is keyed by the variable whose means are latent: the prior of its
+    mean, then those of its SDs. ``scales`` is keyed by outcome.
     """
 
     coef: tuple[ResolvedPrior, ...]
     sd: dict[str, tuple[ResolvedPrior, ...]]
     cor: dict[str, tuple[ResolvedPrior, ...]]
     sigma: tuple[ResolvedPrior, ...]
-    scales: Scales
+    measured: dict[str, tuple[ResolvedPrior, ...]]
+    scales: dict[str, Scales]
 
     def table(self) -> tuple[ResolvedPrior, ...]:
         """Return all priors, coefficients first."""
         rest = [prior for part in (self.sd, self.cor) for group in part.values() for prior in group]
-        return (*self.coef, *rest, *self.sigma)
+        return (*self.coef, *rest, *self.sigma, *(prior for group in self.measured.values() for prior in group))
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,8 @@ class _Slot:
     targets: tuple[PriorTarget, ...]
     support: Support
     default: PriorSpec
-    predictor_sd: float
+    scales: Scales
+    predictor_sd: float = 1.0
     shift: float = 0.0
 
 
@@ -81,13 +88,15 @@ def outcome_scales(values: np.ndarray, family: FamilyName) -> Scales:
     return Scales(float(np.log(share / (1 - share))), 1.0)
 
 
+NO_SCALE = Scales(0.0, 1.0)
+"""Of correlations, which have no unit."""
+
+
 def resolve_priors(
-    outcome: str,
-    family: FamilyName,
-    coef: Columns,
-    groups: Sequence[GroupDesign],
-    sigma_coef: Sequence[str],
-    scales: Scales,
+    equations: Sequence[EquationDesign],
+    factors: Sequence[FactorDesign],
+    residual: ResidualDesign | None,
+    measured: Sequence[Measured],
     stated: Sequence[tuple[PriorSpec, Source]],
     dropped_factors: Sequence[str],
     problems: list[str],
@@ -98,57 +107,93 @@ def resolve_priors(
     The narrowest matching statement wins, the call's before the model's, the later before the earlier. A statement
     that matches no parameter, or whose distribution cannot describe it, is a problem.
     """
-    slots = {
-        "coef": [_coef_slot(outcome, coef, i, scales) for i in range(len(coef.labels))],
-        "sigma": [_sigma_slot(label) for label in sigma_coef] if family == "gaussian" else [],
+    scales = {equation.outcome: outcome_scales(equation.y, equation.family) for equation in equations}
+    coef_slots = [_coef_slot(e, i, scales[e.outcome]) for e in equations for i in range(len(e.coef.labels))]
+    sigma_slots = [
+        _sigma_slot(e, label, scales[e.outcome]) for e in equations if e.family == "gaussian" for label in e.sigma_coef
+    ]
+    sd_slots = {factor.factor: _sd_slots(factor, equations, scales) for factor in factors}
+    cor_slots = {
+        factor.factor: [_cor_slot(factor.factor, b) for b in range(sum(len(x.members) > 1 for x in factor.blocks))]
+        for factor in factors
     }
-    sd_slots = {g.factor: [_sd_slot(outcome, g, i) for i in range(len(g.effects))] for g in groups}
-    cor_slots = {g.factor: [_cor_slot(g, b) for b in range(sum(len(x.members) > 1 for x in g.blocks))] for g in groups}
-    everything = [*slots["coef"], *slots["sigma"]]
+    if residual is not None and residual.fixed is None:
+        cor_slots[RESIDUAL] = [_cor_slot(RESIDUAL, 0)]
+    everything = [*coef_slots, *sigma_slots]
     everything += [slot for part in (sd_slots, cor_slots) for group in part.values() for slot in group]
     _check_targets(stated, everything, dropped_factors, problems, messages)
 
     def resolve(slot: _Slot) -> ResolvedPrior:
-        return _resolve(slot, stated, scales, problems)
+        return _resolve(slot, stated, problems)
 
     return Priors(
-        tuple(map(resolve, slots["coef"])),
+        tuple(map(resolve, coef_slots)),
         {factor: tuple(map(resolve, group)) for factor, group in sd_slots.items()},
         {factor: tuple(map(resolve, group)) for factor, group in cor_slots.items() if group},
-        tuple(map(resolve, slots["sigma"])),
+        tuple(map(resolve, sigma_slots)),
+        {m.name: _measured_priors(m) for m in measured},
         scales,
     )
 
 
-def _coef_slot(outcome: str, coef: Columns, i: int, scales: Scales) -> _Slot:
-    label, term = coef.labels[i], coef.terms[i]
-    parameter = f"b[{outcome}, {label}]"
+def _measured_priors(measured: Measured) -> tuple[ResolvedPrior, ...]:
+    """Return the priors of a variable whose means are latent: its mean, then its SDs, widest unit first."""
+    centre, spread = DEFAULT_PRIORS["intercept"], DEFAULT_PRIORS["sigma"]
+    mean = centre.distribution.scaled(measured.spread, measured.centre)
+    priors = [ResolvedPrior(mean_name(measured.label), mean, centre.reason, "default")]
+    for part in measured.parts:
+        sd = spread.distribution.scaled(measured.spread)
+        name = f"{spread_name(measured.label)}[{part}]"
+        priors.append(ResolvedPrior(name, sd, "An SD of the variable is about its whole SD or smaller.", "default"))
+    return tuple(priors)
+
+
+def _targets(equation: EquationDesign, *targets: PriorTarget) -> tuple[PriorTarget, ...]:
+    """Return the targets for every equation, and for this one under the model's and the study's name of it."""
+    names = dict.fromkeys((None, equation.spec.outcome, equation.outcome))
+    return tuple(replace(target, outcome=name) for name in names for target in dict.fromkeys(targets))
+
+
+def _coef_slot(equation: EquationDesign, i: int, scales: Scales) -> _Slot:
+    label, term = equation.coef.labels[i], equation.coef.terms[i]
+    parameter = f"b[{equation.coef_labels[i]}]"
     if label == INTERCEPT:
-        default = DEFAULT_PRIORS["intercept"]
-        return _Slot(parameter, (PriorTarget("intercept"),), "real", default, 1.0, scales.outcome_mean)
-    targets = (PriorTarget("b", effect=label), PriorTarget("b", effect=term), PriorTarget("b"))
-    spread = float(np.std(coef.values[:, i], ddof=1)) or 1.0
-    return _Slot(parameter, targets, "real", DEFAULT_PRIORS["b"], spread)
+        targets = _targets(equation, PriorTarget("intercept"))
+        return _Slot(parameter, targets, "real", DEFAULT_PRIORS["intercept"], scales, 1.0, scales.outcome_mean)
+    targets = _targets(equation, PriorTarget("b", effect=label), PriorTarget("b", effect=term), PriorTarget("b"))
+    spread = float(np.std(equation.coef.values[:, i], ddof=1)) or 1.0
+    return _Slot(parameter, targets, "real", DEFAULT_PRIORS["b"], scales, spread)
 
 
-def _sd_slot(outcome: str, group: GroupDesign, i: int) -> _Slot:
+def _sd_slots(factor: FactorDesign, equations: Sequence[EquationDesign], scales: dict[str, Scales]) -> list[_Slot]:
+    slots = []
+    for equation in equations:
+        for group in equation.groups:
+            if group.factor == factor.factor:
+                slots += [_sd_slot(equation, group, i, scales[equation.outcome]) for i in range(len(group.effects))]
+    return slots
+
+
+def _sd_slot(equation: EquationDesign, group: GroupDesign, i: int, scales: Scales) -> _Slot:
     """Make the slot of an SD; an intercept or 0/1 variable is a step of one, a slope is scaled by its SD."""
-    label, term, factor = group.effects[i], group.terms[i], group.factor
+    label, term, factor = group.effects[i], group.columns.terms[i], group.factor
     values = group.values[group.inside, i]
     steps = bool(np.isin(values, (0.0, 1.0)).all())
     spread = 1.0 if steps else float(np.std(values, ddof=1)) or 1.0
-    targets = (PriorTarget("sd", factor, label), PriorTarget("sd", factor, term), PriorTarget("sd", factor))
+    named = (PriorTarget("sd", factor, label), PriorTarget("sd", factor, term), PriorTarget("sd", factor))
     default = DEFAULT_PRIORS["sd_few" if factor in FEW_UNITS else "sd"]
-    return _Slot(f"{sd_name(factor)}[{outcome}, {label}]", targets, "positive", default, spread)
+    parameter = f"{sd_name(factor)}[{equation.effect_labels(group)[i]}]"
+    return _Slot(parameter, _targets(equation, *named), "positive", default, scales, spread)
 
 
-def _cor_slot(group: GroupDesign, block: int) -> _Slot:
-    name = f"{cor_name(group.factor)}{f'[{block + 1}]' if block else ''}"
-    return _Slot(name, (PriorTarget("cor", group.factor),), "correlation", DEFAULT_PRIORS["cor"], 1.0)
+def _cor_slot(factor: str, block: int) -> _Slot:
+    name = f"{cor_name(factor)}{f'[{block + 1}]' if block else ''}"
+    return _Slot(name, (PriorTarget("cor", factor),), "correlation", DEFAULT_PRIORS["cor"], NO_SCALE)
 
 
-def _sigma_slot(label: str) -> _Slot:
-    return _Slot(f"sigma[{label}]", (PriorTarget("sigma"),), "positive", DEFAULT_PRIORS["sigma"], 1.0)
+def _sigma_slot(equation: EquationDesign, label: str, scales: Scales) -> _Slot:
+    targets = _targets(equation, PriorTarget("sigma"))
+    return _Slot(f"sigma[{label}]", targets, "positive", DEFAULT_PRIORS["sigma"], scales)
 
 
 _DESCRIBED: dict[Support, str] = {
@@ -165,7 +210,8 @@ def _check_targets(
     problems: list[str],
     messages: list[str],
 ) -> None:
-    valid = list(dict.fromkeys(_target_text(target) for slot in slots for target in slot.targets))
+    general = (target for slot in slots for target in slot.targets if target.outcome is None)
+    valid = list(dict.fromkeys(map(str, general)))
     for prior, _ in stated:
         if prior.target.factor in dropped:
             messages.append(f"The prior on {prior.on!r} is set aside: the study has no {prior.target.factor!r}.")
@@ -175,17 +221,11 @@ def _check_targets(
             problems.append(f"The prior on {prior.on!r} matches no parameter. Valid: {quote(valid)}.{hint}")
 
 
-def _target_text(target: PriorTarget) -> str:
-    return " ".join(part for part in (target.kind, target.factor, target.effect) if part)
-
-
-def _resolve(
-    slot: _Slot, stated: Sequence[tuple[PriorSpec, Source]], scales: Scales, problems: list[str]
-) -> ResolvedPrior:
+def _resolve(slot: _Slot, stated: Sequence[tuple[PriorSpec, Source]], problems: list[str]) -> ResolvedPrior:
     matching = [(prior, source) for prior, source in stated if prior.target in slot.targets]
     if not matching:
         stated_by_us = slot.default
-        numbers = _in_units(stated_by_us.distribution, stated_by_us.scale, slot, scales)
+        numbers = _in_units(stated_by_us.distribution, stated_by_us.scale, slot)
         return ResolvedPrior(slot.parameter, numbers, stated_by_us.reason, "default")
     order = {"default": 0, "model": 1, "call": 2}
     best = max(range(len(matching)), key=lambda i: (matching[i][0].target.specificity, order[matching[i][1]], i))
@@ -195,15 +235,15 @@ def _resolve(
             f"The prior {prior.dist!r} on {prior.on!r} cannot describe {slot.parameter}, which is "
             f"{_DESCRIBED[slot.support]}."
         )
-    return ResolvedPrior(slot.parameter, _in_units(prior.distribution, prior.scale, slot, scales), prior.reason, source)
+    return ResolvedPrior(slot.parameter, _in_units(prior.distribution, prior.scale, slot), prior.reason, source)
 
 
-def _in_units(distribution: Distribution, scale: PriorScale, slot: _Slot, scales: Scales) -> Distribution:
+def _in_units(distribution: Distribution, scale: PriorScale, slot: _Slot) -> Distribution:
     """Multiply by the scale; on the intercept a scaled prior counts from the mean of the outcome."""
     match scale:
         case "none":
             return distribution
         case "outcome_sd":
-            return distribution.scaled(scales.outcome_sd, slot.shift)
+            return distribution.scaled(slot.scales.outcome_sd, slot.shift)
         case "outcome_sd/predictor_sd":
-            return distribution.scaled(scales.outcome_sd / slot.predictor_sd, slot.shift)
+            return distribution.scaled(slot.scales.outcome_sd / slot.predictor_sd, slot.shift)

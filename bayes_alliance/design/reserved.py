@@ -7,7 +7,9 @@ from typing import Final
 
 from bayes_alliance.names import (
     COEF,
+    RESIDUAL,
     SIGMA_COEF,
+    by_dim,
     cor_name,
     effect_dim,
     effects_name,
@@ -17,20 +19,21 @@ from bayes_alliance.names import (
     total_name,
 )
 
-DIMS: Final = {COEF, SIGMA_COEF, "chain", "draw", "equation", "effect", "stratum", "factor"}
-VARIABLES: Final = {"b", "b_centred", "sigma", "sigma_share", "centre"}
+DIMS: Final = {COEF, SIGMA_COEF, RESIDUAL, "chain", "draw", "equation", "effect", "stratum", "factor", "estimand"}
+VARIABLES: Final = {"b", "b_centred", "sigma", "sigma_share", "centre", "value", cor_name(RESIDUAL)}
 
 
-def check_reserved(outcome: str, factors: Sequence[str]) -> list[str]:
-    """Report an outcome column or a grouping factor whose name the model needs for itself, or that holds a slash."""
+def check_reserved(outcomes: Sequence[str], factors: Sequence[str]) -> list[str]:
+    """Report outcome columns and grouping factors whose names the model needs for itself, or that hold a slash."""
     taken = DIMS | VARIABLES
     for factor in factors:
         key = factor_key(factor)
-        taken |= {key, effect_dim(factor), f"{key}_code", f"{key}_covariates"}
+        taken |= {key, effect_dim(factor), by_dim(factor)}
         taken |= {name(factor) for name in (sd_name, cor_name, effects_name, total_name, standard_name)}
     problems = []
-    if outcome in taken or "/" in outcome:
-        problems.append(_sentence("outcome column", outcome))
+    for outcome in outcomes:
+        if outcome in taken or "/" in outcome:
+            problems.append(_sentence("outcome column", outcome))
     for factor in factors:
         if factor_key(factor) in DIMS | VARIABLES or "/" in factor:
             problems.append(_sentence("grouping factor", factor))

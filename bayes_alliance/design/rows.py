@@ -30,6 +30,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self.patient)
 
+    def varies(self, name: str) -> bool:
+        """Return whether a column differs between sessions of some patient."""
+        frame = pd.DataFrame({"patient": self.source.ids("patient"), "value": self.source.frame[name]})
+        return bool((frame.groupby("patient", sort=False)["value"].nunique(dropna=True) > 1).any())
+
     def column(self, name: str, problems: list[str]) -> pd.Series:
         """Return a column at the unit of the rows, reporting a patient-level one that varies within a patient."""
         values = self.source.frame[name]

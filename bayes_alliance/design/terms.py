@@ -3,23 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from bayes_alliance.design.transforms import Evaluator
+from bayes_alliance.design.values import MeanOf, Value
 from bayes_alliance.design.variables import Variable
 from bayes_alliance.names import INTERCEPT, level_label
 from bayes_alliance.spec.expressions import Call, Name, Term, render, render_term
+from bayes_alliance.spec.reading import is_dynamic
 
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """Coded columns: ``values`` has shape (row, column); ``labels`` are in study names, ``terms`` in model names."""
+    """Coded columns: ``values`` has shape (row, column), with observed means in place of latent ones.
+
+    ``labels`` are in study names, ``terms`` in model names; ``parts`` are what a label of the model is matched with:
+    each part of the term in model names and the level or piece of it the column stands for. ``latent`` gives per
+    column the weights, shape (row,), by which it follows latent means. ``dynamic`` marks columns that are about
+    deviations or earlier sessions, not about a unit's mean.
+    """
 
     labels: tuple[str, ...]
     terms: tuple[str, ...]
     values: np.ndarray
+    parts: tuple[frozenset[tuple[str, str]], ...] = ()
+    latent: tuple[Mapping[MeanOf, np.ndarray], ...] = ()
+    dynamic: tuple[bool, ...] = ()
+
+    def rows(self, keep: np.ndarray) -> Columns:
+        """Return the columns over some of their rows."""
+        latent = tuple({mean: weight[keep] for mean, weight in column.items()} for column in self.latent)
+        return Columns(self.labels, self.terms, self.values[keep], self.parts, latent, self.dynamic)
+
+    def beside(self, other: Columns) -> Columns:
+        """Return these columns and then the other ones."""
+        return Columns(
+            (*self.labels, *other.labels),
+            (*self.terms, *other.terms),
+            np.column_stack([self.values, other.values]),
+            (*self.parts, *other.parts),
+            (*self.latent, *other.latent),
+            (*self.dynamic, *other.dynamic),
+        )
+
+    def opened(self, starts: np.ndarray) -> Columns:
+        """Return the columns with what is dynamic set to 0 in rows that start a series."""
+        if not starts.any():
+            return self
+        still = ~np.array(self.dynamic, dtype=bool)
+        values = np.where(starts[:, None] & ~still, 0.0, self.values)
+        latent = tuple(
+            {mean: np.where(starts, 0.0, weight) for mean, weight in column.items()} if moves else column
+            for column, moves in zip(self.latent, self.dynamic, strict=True)
+        )
+        return replace(self, values=values, latent=latent)
+
+    @property
+    def means(self) -> tuple[MeanOf, ...]:
+        """Return the latent means that columns follow, each once."""
+        return tuple(dict.fromkeys(mean for column in self.latent for mean in column))
+
+
+@dataclass(eq=False)
+class _Coded:
+    """One column while its parts are multiplied."""
+
+    value: Value
+    words: list[str] = field(default_factory=list)
+    parts: list[tuple[str, str]] = field(default_factory=list)
 
 
 def code_terms(intercept: bool, terms: Sequence[Term], evaluator: Evaluator) -> Columns:
@@ -39,25 +92,28 @@ def code_terms(intercept: bool, terms: Sequence[Term], evaluator: Evaluator) -> 
         Gives the parts' values and collects problems.
     """
     rows = len(evaluator.rows)
+    one = Value(np.ones(rows))
     stated = {term.key() for term in terms} | ({frozenset[Name | Call]()} if intercept else set())
-    labels = [INTERCEPT] if intercept else []
-    names = [INTERCEPT] if intercept else []
-    columns = [np.ones(rows)] if intercept else []
+    done = [(INTERCEPT, _Coded(one, [INTERCEPT]), False)] if intercept else []
     open_slot = not intercept
     for term in terms:
-        coded: list[tuple[list[str], np.ndarray]] = [([], np.ones(rows))]
+        coded = [_Coded(one)]
         for part in term.parts:
             has_margin = (term.key() - {part}) in stated
             if open_slot and len(term.parts) == 1 and _levels(part, evaluator.variables):
                 has_margin, open_slot = False, False
             pieces = _code_part(part, has_margin, evaluator)
-            coded = [([*words, label], values * piece) for words, values in coded for label, piece in pieces]
-        for words, values in coded:
-            labels.append(":".join(words))
-            names.append(render_term(term))
-            columns.append(values)
-    values = np.column_stack(columns) if columns else np.empty((rows, 0))
-    return Columns(tuple(labels), tuple(names), values)
+            coded = [_multiply(column, piece, term, evaluator) for column in coded for piece in pieces]
+        done += [(render_term(term), column, is_dynamic(term)) for column in coded]
+    values = np.column_stack([c.value.numbers for _, c, _ in done]) if done else np.empty((rows, 0))
+    return Columns(
+        tuple(":".join(column.words) for _, column, _ in done),
+        tuple(name for name, _, _ in done),
+        values,
+        tuple(frozenset(column.parts) for _, column, _ in done),
+        tuple(column.value.latent for _, column, _ in done),
+        tuple(dynamic for _, _, dynamic in done),
+    )
 
 
 def study_names(variables: Mapping[str, Variable]) -> Mapping[str, str]:
@@ -65,21 +121,33 @@ def study_names(variables: Mapping[str, Variable]) -> Mapping[str, str]:
     return {name: variable.label for name, variable in variables.items()}
 
 
+def _multiply(column: _Coded, piece: tuple[str, str, str, Value], term: Term, evaluator: Evaluator) -> _Coded:
+    label, part, inside, value = piece
+    if column.value.latent and value.latent:
+        evaluator.report(f"{render_term(term)}: a product of two latent parts is not known; take one of them observed.")
+    product = value.times(column.value.numbers) if value.latent else column.value.times(value.numbers)
+    return _Coded(product, [*column.words, label], [*column.parts, (part, inside)])
+
+
 def _levels(part: Name | Call, variables: Mapping[str, Variable]) -> tuple[str, ...] | None:
     return variables[part.name].levels if isinstance(part, Name) else None
 
 
-def _code_part(part: Name | Call, has_margin: bool, evaluator: Evaluator) -> list[tuple[str, np.ndarray]]:
-    """Return the columns of one part: a number as it is, a factor as indicators."""
+def _code_part(part: Name | Call, has_margin: bool, evaluator: Evaluator) -> list[tuple[str, str, str, Value]]:
+    """Return per column of one part: label, the part in model names, its level or piece, and the value."""
     called = study_names(evaluator.variables)
     label = render(part, lambda name: called.get(name, name))
     levels = _levels(part, evaluator.variables)
     if levels is None:
-        return [(label, evaluator.numbers(part))]
+        return [
+            (level_label(label, piece) if piece else label, render(part), piece, value)
+            for piece, value in evaluator.columns(part)
+        ]
     position = evaluator.variables[part.name].values if isinstance(part, Name) else np.empty(0)
     indicators = []
     for i, level in enumerate(levels):
         if i == 0 and has_margin:
             continue
-        indicators.append((level_label(label, level), np.where(np.isnan(position), np.nan, position == i)))
+        numbers = np.where(np.isnan(position), np.nan, position == i)
+        indicators.append((level_label(label, level), render(part), level, Value(numbers)))
     return indicators

@@ -1,133 +1,189 @@
-"""The calls of a formula turned into columns of numbers: log, sqrt, within, between, lag, arithmetic."""
+"""The calls of a formula turned into columns of numbers: arithmetic, log, sqrt, pieces of time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 
 from bayes_alliance._messages import count_of, first_few
+from bayes_alliance.design import lags, means
 from bayes_alliance.design.rows import Rows
+from bayes_alliance.design.values import MeanOf, Plugged, Value
 from bayes_alliance.design.variables import Variable
-from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Operation, Text, render
+from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Operation, render
+
+SEVERAL: dict[str, Callable[[Evaluator, Call], list[tuple[str, Value]]]]
+"""Calls that give several columns, each with what stands in the bracket of its label."""
 
 
+@dataclass(eq=False)
 class Evaluator:
     """Evaluates expressions over the rows of an equation, collecting problems instead of raising.
 
     Person means use every observed row, before any is lost to a lag: ``within(lag(x), patient)`` is therefore
-    ``lag(within(x, patient))``, one variable under two spellings.
+    ``lag(within(x, patient))``, one variable under two spellings. ``finer`` evaluates over sessions what an equation
+    of patients averages; ``messages`` collects what a reader should know of the columns; ``arm`` is the condition;
+    ``means`` collects the latent means that were asked for, with what stands in for them.
     """
 
-    def __init__(
-        self,
-        rows: Rows,
-        variables: Mapping[str, Variable],
-        factor_ids: Callable[[str], np.ndarray],
-        problems: list[str],
-    ) -> None:
-        self.rows = rows
-        self.variables = variables
-        self.factor_ids = factor_ids
-        self.problems = problems
+    rows: Rows
+    variables: Mapping[str, Variable]
+    factor_ids: Callable[[str], np.ndarray]
+    problems: list[str]
+    messages: list[str] = field(default_factory=list)
+    finer: Evaluator | None = None
+    arm: Variable | None = None
+    means: dict[MeanOf, Plugged] = field(default_factory=dict)
 
-    def numbers(self, expression: Expression) -> np.ndarray:
+    def value(self, expression: Expression) -> Value:
         """Return the expression's value in every row, NaN where something it needs is missing."""
         match expression:
-            case Number(value):
-                return np.full(len(self.rows), value)
+            case Number(number):
+                return Value(np.full(len(self.rows), number))
             case Name(name):
-                return self._variable(name)
+                return Value(self._variable(name))
             case Operation(operator, left, right):
-                return self._arithmetic(operator, self.numbers(left), self.numbers(right), expression)
-            case Call(function, _, _):
-                return np.asarray(getattr(self, f"_{function}")(expression))
-        self._report(f"{render(expression)} is a word, where a number or a variable is needed.")
-        return np.full(len(self.rows), np.nan)
+                return self._arithmetic(operator, self.value(left), self.value(right), expression)
+            case Call(function) if function in SEVERAL:
+                self.report(f"{render(expression)} gives several columns and must stand alone, not inside a call.")
+                return self.nothing()
+            case Call(function):
+                return _ONE[function](self, expression)
+        self.report(f"{render(expression)} is a word, where a number or a variable is needed.")
+        return self.nothing()
+
+    def numbers(self, expression: Expression) -> np.ndarray:
+        """Return the numbers of an expression, with observed means in place of latent ones."""
+        return self.value(expression).numbers
+
+    def columns(self, part: Name | Call) -> list[tuple[str, Value]]:
+        """Return the columns of a numeric part of a term, with what stands in the bracket of each label."""
+        if isinstance(part, Call) and part.function in SEVERAL:
+            return SEVERAL[part.function](self, part)
+        return [("", self.value(part))]
+
+    def nothing(self) -> Value:
+        """Return a value that is missing in every row, for what was reported."""
+        return Value(np.full(len(self.rows), np.nan))
+
+    def report(self, problem: str) -> None:
+        """Collect a problem once."""
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def note(self, message: str) -> None:
+        """Collect a message once."""
+        if message not in self.messages:
+            self.messages.append(message)
+
+    def by_arm(self, rows: np.ndarray) -> str:
+        """Return the counts of chosen rows per condition, in brackets; nothing without a condition."""
+        if self.arm is None or self.arm.levels is None or not rows.any():
+            return ""
+        counts = [f"{level}: {int((rows & (self.arm.values == i)).sum())}" for i, level in enumerate(self.arm.levels)]
+        return f" ({', '.join(counts)})"
+
+    def places(self, bad: np.ndarray, values: np.ndarray | None = None) -> str:
+        """Return where rows are: how many, and patient and session of the first five."""
+        shown = []
+        for i in np.flatnonzero(bad):
+            session = self.rows.session[i]
+            at = "" if np.isnan(session) else f" session {session:g}"
+            shown.append(f"patient {self.rows.patient[i]!r}{at}" + ("" if values is None else f" ({values[i]:g})"))
+        return f"{count_of(len(shown), 'row')}: {first_few(shown)}"
 
     def _variable(self, name: str) -> np.ndarray:
         variable = self.variables[name]
         if variable.levels is not None:
-            self._report(f"{variable.label!r} is a factor and cannot be used inside a call.")
+            self.report(f"{variable.label!r} is a factor and cannot be used inside a call.")
         return variable.values
 
-    def _arithmetic(self, operator: str, left: np.ndarray, right: np.ndarray, shown: Expression) -> np.ndarray:
-        if operator == "/" and (right == 0).any():
-            self._report(f"{render(shown)} divides by 0 in {self._where(right == 0)}.")
-            return np.full(len(self.rows), np.nan)
-        operations = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide}
-        return np.asarray(operations[operator](left, right))
+    def _arithmetic(self, operator: str, left: Value, right: Value, shown: Expression) -> Value:
+        if operator == "/" and (right.numbers == 0).any():
+            self.report(f"{render(shown)} divides by 0 in {self.places(right.numbers == 0)}.")
+            return self.nothing()
+        if (operator == "/" and right.latent) or (operator == "*" and left.latent and right.latent):
+            self.report(f"{render(shown)}: latent means can be added and scaled, not multiplied or divided by.")
+            return self.nothing()
+        match operator:
+            case "+":
+                return left.plus(right)
+            case "-":
+                return left.plus(right.times(np.full(len(self.rows), -1.0)))
+            case "*":
+                return right.times(left.numbers) if right.latent else left.times(right.numbers)
+        return left.times(1 / right.numbers)
 
-    def _log(self, call: Call) -> np.ndarray:
-        return self._restricted(call, np.log, lambda x: x <= 0, "above 0")
 
-    def _sqrt(self, call: Call) -> np.ndarray:
-        return self._restricted(call, np.sqrt, lambda x: x < 0, "0 or above")
+def _log(evaluator: Evaluator, call: Call) -> Value:
+    return _restricted(evaluator, call, np.log, lambda x: x <= 0, "above 0")
 
-    def _restricted(
-        self,
-        call: Call,
-        function: Callable[[np.ndarray], np.ndarray],
-        outside: Callable[[np.ndarray], np.ndarray],
-        allowed: str,
-    ) -> np.ndarray:
-        values = self.numbers(call.arguments[0])
-        bad = outside(values)
-        if bad.any():
-            self._report(
-                f"{render(call)} is not defined in {self._where(bad, values)}. Allowed: values {allowed}; "
-                f"write log(x + 1), say, where 0 occurs."
-            )
-        return np.asarray(function(np.where(bad, np.nan, values)))
 
-    def _lag(self, call: Call) -> np.ndarray:
-        """Return the same patient's value ``steps`` session numbers earlier; a gap is NaN."""
-        stated = call.arguments[1] if len(call.arguments) > 1 else Number(1.0)
-        steps = stated.value if isinstance(stated, Number) else 0.0
-        if np.isnan(self.rows.session).all() or steps < 1 or steps % 1:
-            self._report(f"{render(call)} needs rows that are sessions, and a whole number of sessions from 1.")
-            return np.full(len(self.rows), np.nan)
-        here = pd.DataFrame({"patient": self.rows.patient, "session": self.rows.session})
-        earlier = here.assign(value=self.numbers(call.arguments[0]), session=here.session + steps)
-        return here.merge(earlier, on=["patient", "session"], how="left", validate="one_to_one").value.to_numpy(float)
+def _sqrt(evaluator: Evaluator, call: Call) -> Value:
+    return _restricted(evaluator, call, np.sqrt, lambda x: x < 0, "0 or above")
 
-    def _within(self, call: Call) -> np.ndarray:
-        inner, factor = self._centring(call)
-        if isinstance(inner, Call) and inner.function == "lag":
-            return self._lag(Call("lag", (Call("within", (inner.arguments[0], factor)), *inner.arguments[1:])))
-        return np.asarray(self.numbers(inner) - self._means(inner, factor))
 
-    def _between(self, call: Call) -> np.ndarray:
-        inner, factor = self._centring(call)
-        if isinstance(inner, Call) and inner.function == "lag":
-            inner = inner.arguments[0]
-        return self._means(inner, factor)
+def _restricted(
+    evaluator: Evaluator,
+    call: Call,
+    function: Callable[[np.ndarray], np.ndarray],
+    outside: Callable[[np.ndarray], np.ndarray],
+    allowed: str,
+) -> Value:
+    values = _plain(evaluator, call.arguments[0], call)
+    bad = outside(values)
+    if bad.any():
+        evaluator.report(
+            f"{render(call)} is not defined in {evaluator.places(bad, values)}. Allowed: values {allowed}; "
+            f"write log(x + 1), say, where 0 occurs."
+        )
+    return Value(np.asarray(function(np.where(bad, np.nan, values))))
 
-    def _centring(self, call: Call) -> tuple[Expression, Expression]:
-        means = dict(call.keywords).get("means", Text("observed"))
-        if means != Text("observed"):
-            self._report(f'{render(call)}: means is "observed"; no other kind is known.')
-        if not isinstance(call.arguments[1], Name):
-            self._report(f"{render(call)}: the second argument names a grouping factor, such as patient.")
-        return call.arguments[0], call.arguments[1]
 
-    def _means(self, inner: Expression, factor: Expression) -> np.ndarray:
-        """Return each row's unit mean over that unit's observed rows; NaN where the row has no unit."""
-        if not isinstance(factor, Name):
-            return np.full(len(self.rows), np.nan)
-        ids = pd.Series(self.factor_ids(factor.name))
-        means = pd.Series(self.numbers(inner)).groupby(ids).transform("mean")
-        return means.mask(ids == "").to_numpy(float)
+def _plain(evaluator: Evaluator, inner: Expression, call: Call) -> np.ndarray:
+    """Return numbers for a function that latent means cannot go through."""
+    value = evaluator.value(inner)
+    if value.latent:
+        evaluator.report(f"{render(call)}: latent means can be added and scaled only; take observed ones here.")
+    return value.numbers
 
-    def _where(self, bad: np.ndarray, values: np.ndarray | None = None) -> str:
-        places = []
-        for i in np.flatnonzero(bad):
-            session = self.rows.session[i]
-            at = "" if np.isnan(session) else f" session {session:g}"
-            places.append(f"patient {self.rows.patient[i]!r}{at}" + ("" if values is None else f" ({values[i]:g})"))
-        return f"{count_of(len(places), 'row')}: {first_few(places)}"
 
-    def _report(self, problem: str) -> None:
-        if problem not in self.problems:
-            self.problems.append(problem)
+def _quadratic(evaluator: Evaluator, call: Call) -> list[tuple[str, Value]]:
+    values = _plain(evaluator, call.arguments[0], call)
+    return [("linear", Value(values)), ("square", Value(values**2))]
+
+
+def _piecewise(evaluator: Evaluator, call: Call) -> list[tuple[str, Value]]:
+    """Return one column per stretch: how far the value has come in it."""
+    values = _plain(evaluator, call.arguments[0], call)
+    knots = [knot.value for knot in call.arguments[1:] if isinstance(knot, Number)]
+    if len(knots) < len(call.arguments) - 1 or sorted(set(knots)) != knots:
+        evaluator.report(f"{render(call)}: knots are numbers in rising order, such as piecewise(session, 5, 9).")
+        return [("", evaluator.nothing())]
+    outside = [f"{knot:g}" for knot in knots if not np.nanmin(values) < knot < np.nanmax(values)]
+    if outside:
+        evaluator.report(
+            f"{render(call)}: knot {', '.join(outside)} does not lie inside the values, which run from "
+            f"{np.nanmin(values):g} to {np.nanmax(values):g}."
+        )
+    columns = []
+    for i, (low, high) in enumerate(zip([None, *knots], [*knots, None], strict=True)):
+        name = f"to {high:g}" if low is None else f"from {low:g}" if high is None else f"{low:g} to {high:g}"
+        column = np.minimum(values, np.inf if high is None else high) - (low if i and low is not None else 0.0)
+        columns.append((name, Value(np.maximum(column, 0.0) if i else column)))
+    return columns
+
+
+_ONE: Mapping[str, Callable[[Evaluator, Call], Value]] = {
+    "log": _log,
+    "sqrt": _sqrt,
+    "lag": lags.lag,
+    "within": means.within,
+    "between": means.between,
+    "centred": means.centred,
+}
+SEVERAL = {"surface": means.surface, "quadratic": _quadratic, "piecewise": _piecewise}
+ROWWISE = ("log", "sqrt", "quadratic", "piecewise")
+"""Calls whose value in a row depends on that row alone."""

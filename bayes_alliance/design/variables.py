@@ -14,6 +14,7 @@ from bayes_alliance.design.rows import Rows
 from bayes_alliance.names import ROLES
 from bayes_alliance.spec.expressions import Call, Name, Number, render
 from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.spec.reading import needed_variables
 from bayes_alliance.table.sessions import SessionTable
 
 
@@ -22,13 +23,15 @@ class Variable:
     """A model variable over the rows of an equation.
 
     ``label`` is how the study calls it. ``values`` are numbers, NaN where missing; a factor has ``levels`` instead,
-    the reference first, and ``values`` hold positions in them.
+    the reference first, and ``values`` hold positions in them. ``sessions`` are the first and last session a
+    declared variable was worked out from.
     """
 
     name: str
     label: str
     values: np.ndarray
     levels: tuple[str, ...] | None = None
+    sessions: tuple[float, float] | None = None
 
 
 _INDICATOR = re.compile(r"(?P<column>.+)\[(?P<level>[^\[\]]+)\]\Z")
@@ -39,7 +42,7 @@ def check_names(
 ) -> list[str]:
     """Report mappings that name nothing, columns that are not there, variables without a column."""
     frame = sessions.frame
-    needed = _base_variables(spec)
+    needed = needed_variables(spec)
     factors = {part for equation in spec.equation for factor in equation.factors for part in factor.split(":")}
     factors |= {name for equation in spec.equation for name in equation.centring_factors}
     problems = [f"columns: {column!r} is no column name." for column in columns.values() if not isinstance(column, str)]
@@ -103,7 +106,22 @@ def _doubled(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str]
             for column, names in played.items()
             if len(names) > 1
         ]
+    outcomes: dict[str, list[str]] = {}
+    for name in spec.outcomes:
+        if name not in spec.variables:
+            outcomes.setdefault(sessions.roles.get(name, columns.get(name, name)), []).append(name)
+    problems += [
+        f"Column {column!r} is the outcome of {quote(names)}, which are different equations."
+        for column, names in outcomes.items()
+        if len(names) > 1
+    ]
     return problems
+
+
+def column_for(name: str, sessions: SessionTable, columns: Mapping[str, str]) -> str:
+    """Return the column a model variable is read from, without the level of an indicator."""
+    text = sessions.roles.get(name, columns.get(name, name))
+    return text if text in sessions.frame.columns else column_of(text)[0]
 
 
 def column_of(text: str) -> tuple[str, str | None]:
@@ -126,8 +144,8 @@ def make_variable(
     ``columns`` may map it to one level of a column, such as ``grp[RO-DBT]``: 1 where the level holds, 0 elsewhere.
     """
     if name in spec.variables:
-        values = _declared(name, spec, rows, columns, problems, messages)
-        return Variable(name, name, values)
+        values, sessions = _declared(name, spec, rows, columns, problems, messages)
+        return Variable(name, name, values, None, sessions)
     text = rows.source.roles.get(name, columns.get(name, name))
     column, level = (text, None) if text in rows.source.frame.columns else column_of(text)
     series = rows.column(column, problems)
@@ -157,16 +175,6 @@ def _check_condition(
             f"{count_of(len(changing), 'patient')} {are(len(changing), 'changes', 'change')} condition: "
             f"{first_few(changing)}."
         )
-
-
-def _base_variables(spec: ModelSpec) -> tuple[str, ...]:
-    """Return the variables that need a column: those of the equations, declared ones replaced by what they read."""
-    names: list[str] = []
-    for equation in spec.equation:
-        for name in equation.variables:
-            call = spec.declared.get(name)
-            names.append(name if call is None else _read_by(call))
-    return tuple(dict.fromkeys(names))
 
 
 def _read_by(call: Call) -> str:
@@ -252,7 +260,7 @@ def _declared(
     columns: Mapping[str, str],
     problems: list[str],
     messages: list[str],
-) -> np.ndarray:
+) -> tuple[np.ndarray, tuple[float, float] | None]:
     """Work out a declared variable per patient and say which sessions it used and who has none."""
     call = spec.declared[name]
     table = rows.source
@@ -263,7 +271,7 @@ def _declared(
     if number is None or series.dtype != np.float64:
         what = "needs a column that plays 'session'" if number is None else f"needs numbers in column {column!r}"
         problems.append(f"[variables] {name} = {spec.variables[name]} {what}.")
-        return np.full(len(rows), np.nan)
+        return np.full(len(rows), np.nan), None
     long = pd.DataFrame(
         {"patient": table.ids("patient"), "session": table.frame[number].to_numpy(), "value": series.to_numpy()}
     ).dropna(subset=["value"])
@@ -278,7 +286,8 @@ def _declared(
     )
     if not found.notna().any():
         problems.append(f"[variables] {name} = {spec.variables[name]} has no value in any patient.")
-    return per_patient.reindex(rows.patient).to_numpy(float)
+    between = (float(used.min()), float(used.max())) if len(used) else None
+    return per_patient.reindex(rows.patient).to_numpy(float), between
 
 
 def _reduce(call: Call, long: pd.DataFrame, name: str, problems: list[str]) -> tuple[pd.Series, np.ndarray]:

@@ -14,6 +14,7 @@ from bayes_alliance.design.design import Design, PriorStatements, make_design
 from bayes_alliance.design.moments import variance_moments
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.checks import check_sampling
+from bayes_alliance.fit.estimands import work_out
 from bayes_alliance.fit.nuts import sample_nuts, spread_seed
 from bayes_alliance.fit.provenance import record_provenance
 from bayes_alliance.fit.result import Fit
@@ -82,44 +83,47 @@ def fit_design(design: Design, *, seed: int, settings: SamplerSettings) -> Fit:
     check_log_density(model)
     (sampler_seed,) = spread_seed(seed, 1)
     sampled = sample_nuts(model, settings, sampler_seed)
-    tree = xr.DataTree.from_dict(
-        {
-            "posterior": _with_plain_coords(sampled.posterior, design),
-            "sample_stats": sampled.sample_stats,
-            "observed_data": _observed(design),
-            "constant_data": _constant(model),
-            "variance": variance_moments(design.equation),
-        }
-    )
+    posterior = _with_plain_coords(sampled.posterior, design)
+    estimands = work_out(design.estimands, posterior)
+    groups = {
+        "posterior": posterior,
+        "sample_stats": sampled.sample_stats,
+        "observed_data": _observed(design),
+        "constant_data": _constant(model),
+    }
+    for number, equation in enumerate(design.equations):
+        moments = variance_moments(design, equation).assign_attrs(equation=number)
+        groups[f"variance/{equation.outcome}"] = moments
+    if estimands is not None:
+        groups["estimands"] = estimands
+    judged = posterior if estimands is None else posterior.assign(estimand=estimands["value"])
     return Fit(
         spec=design.spec,
-        data=tree,
+        data=xr.DataTree.from_dict(groups),
         provenance=record_provenance(design, settings, "nuts", seed, sampled.seconds),
-        checks=check_sampling(sampled.posterior, sampled.sample_stats),
+        checks=check_sampling(judged, sampled.sample_stats),
         design=design,
     )
 
 
 def _with_plain_coords(posterior: xr.Dataset, design: Design) -> xr.Dataset:
     """Say beside each coefficient which equation and which effect it is."""
-    labels = design.equation.coef.labels
     if COEF not in posterior.dims:
         return posterior
-    return posterior.assign_coords(
-        equation=(COEF, [design.equation.outcome] * len(labels)), effect=(COEF, list(labels))
-    )
+    outcomes = [equation.outcome for equation in design.equations for _ in equation.coef.labels]
+    effects = [label for equation in design.equations for label in equation.coef.labels]
+    return posterior.assign_coords(equation=(COEF, outcomes), effect=(COEF, effects))
 
 
 def _observed(design: Design) -> xr.Dataset:
-    equation = design.equation
-    dim = obs_dim(equation.outcome)
-    return xr.Dataset({equation.outcome: (dim, equation.y)}, coords={dim: equation.row})
+    outcomes = {e.outcome: (obs_dim(e.outcome), e.y) for e in design.equations}
+    return xr.Dataset(outcomes, coords={obs_dim(e.outcome): e.row for e in design.equations})
 
 
 def _constant(model: pm.Model) -> xr.Dataset:
     """Return the data containers the likelihood reads, as the model holds them, so that PyMC finds them unchanged."""
     containers = {variable.name: variable for variable in model.data_vars}
-    dims = {name: model.named_vars_to_dims[name] for name in containers}
+    dims = {name: model.named_vars_to_dims.get(name, ()) for name in containers}
     used = {dim for names in dims.values() for dim in names}
     coords = {str(dim): np.asarray(values) for dim, values in model.coords.items() if dim in used}
     return xr.Dataset({name: (dims[name], value.get_value()) for name, value in containers.items()}, coords=coords)

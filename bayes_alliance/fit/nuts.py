@@ -17,6 +17,7 @@ from bayes_alliance.errors import FitError
 from bayes_alliance.fit.compile import compile_density
 from bayes_alliance.fit.progress import is_watched, step
 from bayes_alliance.fit.settings import SamplerSettings
+from bayes_alliance.names import BLOCK
 
 KEPT_STATISTICS = {
     "diverging": "diverging",
@@ -92,7 +93,9 @@ def sample_nuts(model: pm.Model, settings: SamplerSettings, seed: int) -> Sample
 
 def _tidy(draws: xr.Dataset) -> xr.Dataset:
     """Drop the helpers of group effects; order variables by what a reader asks first."""
-    draws = draws.drop_vars([name for name in draws.data_vars if str(name).startswith(("z_", "total_"))])
+    parts = [name for name in draws.data_vars if any(BLOCK in str(dim) for dim in draws[name].dims)]
+    helpers = [name for name in draws.data_vars if str(name).startswith(("z_", "total_"))]
+    draws = draws.drop_vars({*parts, *helpers})
     order = ("b", "sd_", "cor_", "sigma", "u_")
     first = [name for start in order for name in draws.data_vars if _belongs(str(name), start)]
     rest = [name for name in draws.data_vars if name not in first]

@@ -33,16 +33,16 @@ def record_provenance(
     """Return the record of a fit as plain data: no host, user or path names, no rows."""
     priors: list[Plain] = [
         {"parameter": p.parameter, "distribution": str(p.distribution), "source": p.source, "reason": p.reason}
-        for p in design.equation.priors.table()
+        for p in design.priors.table()
     ]
     return {
         "spec": write_model(design.spec),
         "columns": dict(design.columns),
         "reference": dict(design.reference),
         "priors": priors,
-        "rows_read": design.rows_read,
-        "rows_used": len(design.equation.y),
-        "rows_left_out": dict(design.ledger),
+        "rows_read": {e.outcome: e.rows_read for e in design.equations},
+        "rows_used": {e.outcome: len(e.y) for e in design.equations},
+        "rows_left_out": {e.outcome: dict(e.ledger) for e in design.equations},
         "messages": list(design.messages),
         "fingerprint": design.fingerprint,
         "engine": engine,

@@ -30,9 +30,10 @@ ROW_GROUPS: Final = ("observed_data", "constant_data")
 class Fit:
     """A fitted model as a value.
 
-    ``data`` is a DataTree with ArviZ's groups: ``posterior``, ``sample_stats``, ``observed_data``,
-    ``constant_data`` and ``variance`` (what variance shares need of the rows). ``spec`` is the model as resolved for
-    the study. ``design`` is None after loading, until ``with_rows``. ``checks`` say whether the chains mixed.
+    ``data`` is a DataTree with ArviZ's groups ``posterior``, ``sample_stats``, ``observed_data`` and
+    ``constant_data``, and with ``variance`` (what variance shares need of the rows, per outcome) and, where the model
+    has any, ``estimands``. ``spec`` is the model as resolved for the study. ``design`` is None after loading, until
+    ``with_rows``. ``checks`` say whether the chains mixed.
     """
 
     spec: ModelSpec
@@ -60,7 +61,10 @@ class Fit:
     def __repr__(self) -> str:
         posterior = self.data["posterior"]
         size = f"{posterior.sizes['chain']} chains of {posterior.sizes['draw']:,} draws"
-        return f"{self.verdict}\nFit of {self.spec.title!r}: {self.provenance['rows_used']:,} rows, {size}."
+        used = self.provenance["rows_used"]
+        assert isinstance(used, dict)
+        parts = [f"{count:,} rows" + (f" of {outcome}" if len(used) > 1 else "") for outcome, count in used.items()]
+        return f"{self.verdict}\nFit of {self.spec.title!r}: {', '.join(parts)}, {size}."
 
     def _repr_html_(self) -> str:
         colour = "#1b7837" if self.passed else "#b2182b"

@@ -10,7 +10,7 @@ from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.names import INTERCEPT, coef_label, effect_dim, effects_name, factor_key
 from bayes_alliance.plot.style import COLOURS, make_figure
-from bayes_alliance.posterior.variance import fitted_factors
+from bayes_alliance.posterior.variance import fitted_factors, fitted_moments
 
 NAMED = 40
 """Levels up to which each is named on the axis."""
@@ -26,7 +26,8 @@ def plot_caterpillar(fit: Fit, factor: str, *, effect: str | None = None, ci_pro
     factor : str
         Such as ``"therapist"``.
     effect : str, optional
-        Which effect, by its label (``"Intercept"``, ``"month"``); the first one unless stated.
+        Which effect, by its label (``"Intercept"``, ``"month"``, or ``"phq9, month"`` where the model has several
+        outcomes); the first one unless stated.
     ci_prob : float
         Probability of the equal-tailed interval.
 
@@ -45,11 +46,14 @@ def plot_caterpillar(fit: Fit, factor: str, *, effect: str | None = None, ci_pro
         raise FitError(unknown("grouping factor", factor, factors))
     draws = fit.data["posterior"].to_dataset()[effects_name(factor)]
     dim = effect_dim(factor)
-    outcome = fit.data["variance"].attrs["outcome"]
-    labels = [str(label).removeprefix(coef_label(outcome, "")) for label in draws[dim].values]
-    if effect is not None and effect not in labels:
-        raise FitError(unknown(f"effect of {factor}", effect, labels))
-    place = 0 if effect is None else labels.index(effect)
+    moments = fitted_moments(fit)
+    full = [str(label) for label in draws[dim].values]
+    owners = [next(name for name in moments if label.startswith(coef_label(name, ""))) for label in full]
+    labels = [label.removeprefix(coef_label(owner, "")) for label, owner in zip(full, owners, strict=True)]
+    if effect is not None and effect not in (*labels, *full):
+        raise FitError(unknown(f"effect of {factor}", effect, full if len(moments) > 1 else labels))
+    place = 0 if effect is None else full.index(effect) if effect in full else labels.index(effect)
+    outcome = owners[place]
     values = draws.isel({dim: place}).transpose(factor_key(factor), ...).values
     values = values.reshape(values.shape[0], -1)
     order = np.argsort(values.mean(axis=1), kind="stable")
@@ -67,7 +71,7 @@ def plot_caterpillar(fit: Fit, factor: str, *, effect: str | None = None, ci_pro
     axes.set_ylim(-0.8, count - 0.2)
     axes.grid(axis="y", visible=False)
     axes.set_ylabel(f"{factor}" if named else f"{count} levels of {factor}, by size")
-    unit = "log-odds" if fit.data["variance"].attrs["family"] == "bernoulli" else "points"
+    unit = "log-odds" if moments[outcome].attrs["family"] == "bernoulli" else "points"
     gate = len(labels) == 1 and labels[0].endswith("]")
     of = "" if labels[place] == INTERCEPT else f", in {labels[0]}" if gate else f" per unit of {labels[place]}"
     axes.set_xlabel(f"deviation from the population, {unit} of {outcome}{of}")

@@ -10,7 +10,7 @@ from bayes_alliance.plot.style import COLOURS, make_figure
 from bayes_alliance.simulate.prior import predict_prior
 
 
-def plot_prior_prediction(design: Design, *, seed: int, draws: int = 200) -> Figure:
+def plot_prior_prediction(design: Design, *, seed: int, outcome: str | None = None, draws: int = 200) -> Figure:
     """Draw the outcomes that the priors expect, before any was seen, and the observed ones.
 
     Parameters
@@ -19,6 +19,8 @@ def plot_prior_prediction(design: Design, *, seed: int, draws: int = 200) -> Fig
         With its priors as numbers.
     seed : int
         The same seed gives the same picture.
+    outcome : str, optional
+        Which outcome, where the model has several.
     draws : int
         Studies drawn from the priors.
 
@@ -33,7 +35,7 @@ def plot_prior_prediction(design: Design, *, seed: int, draws: int = 200) -> Fig
     DesignError
         If a prior is improper.
     """
-    equation = design.equation
+    equation = design.find(outcome)
     drawn = predict_prior(design, draws=draws, seed=seed)[equation.outcome].values.ravel()
     figure, axes = make_figure(3.2)
     if equation.family == "bernoulli":

@@ -9,13 +9,15 @@ from bayes_alliance.plot.style import COLOURS, MARKERS, make_figure
 from bayes_alliance.posterior.predict import observed_means, predict_trajectories
 
 
-def plot_trajectories(fit: Fit, *, ci_prob: float = 0.95) -> Figure:
+def plot_trajectories(fit: Fit, *, outcome: str | None = None, ci_prob: float = 0.95) -> Figure:
     """Draw the expected outcome along session for each condition.
 
     Parameters
     ----------
     fit : Fit
         Of a growth model, with its rows.
+    outcome : str, optional
+        Which outcome, where the model has several.
     ci_prob : float
         Probability of the equal-tailed band.
 
@@ -30,9 +32,9 @@ def plot_trajectories(fit: Fit, *, ci_prob: float = 0.95) -> Figure:
     FitError
         If the fit has no rows or the model no trajectory.
     """
-    draws = predict_trajectories(fit)
+    draws = predict_trajectories(fit, outcome=outcome)
     assert fit.design is not None  # predict_trajectories raised otherwise
-    equation = fit.design.equation
+    equation = fit.design.find(outcome)
     observed = observed_means(equation)
     figure, axes = make_figure(3.8)
     tails = [(1 - ci_prob) / 2, (1 + ci_prob) / 2]

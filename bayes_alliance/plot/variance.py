@@ -8,7 +8,7 @@ from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.names import factor_key
 from bayes_alliance.plot.style import COLOURS, MARKERS, draw_interval, make_figure
-from bayes_alliance.posterior.variance import fitted_factors, variance_shares
+from bayes_alliance.posterior.variance import fitted_factors, fitted_moments, variance_shares
 
 
 def has_shares(fit: Fit) -> bool:
@@ -61,7 +61,7 @@ def plot_variance_shares(fit: Fit, *, ci_prob: float = 0.95, session: float | No
     axes.set_xlim(0, 1)
     axes.grid(axis="y", visible=False)
     axes.grid(axis="x", color="0.92", linewidth=0.8)
-    axes.set_xlabel(f"share of the variance of {fit.data['variance'].attrs['outcome']} ({shares.attrs['scale']})")
+    axes.set_xlabel(f"share of the variance of {', '.join(fitted_moments(fit))} ({shares.attrs['scale']})")
     if len(strata) > 1:
         axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure

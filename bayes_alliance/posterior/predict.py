@@ -7,18 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from bayes_alliance.design.design import EquationDesign
+from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.means import SURFACE
 from bayes_alliance.design.rows import Rows
 from bayes_alliance.design.terms import code_terms
-from bayes_alliance.design.transforms import Evaluator
+from bayes_alliance.design.transforms import ROWWISE, Evaluator
+from bayes_alliance.design.values import Value
 from bayes_alliance.design.variables import Variable
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit
-from bayes_alliance.spec.expressions import Call, Term, calls_in, names_in, render_term
+from bayes_alliance.names import COEF
+from bayes_alliance.spec.expressions import Call, Expression, Name, Term, calls_in, names_in, render_term
 
 SESSION = "session"
-ROWWISE = ("log", "sqrt")
-"""Calls whose value in a row depends on that row alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,16 +31,16 @@ class ObservedMeans:
     count: np.ndarray
 
 
-def has_trajectories(fit: Fit) -> bool:
-    """Return whether the model is a Gaussian one of sessions whose predictors can be moved along session."""
+def has_trajectories(fit: Fit, outcome: str | None = None) -> bool:
+    """Return whether an outcome is a Gaussian one of sessions whose predictors can be moved along session."""
     if fit.design is None:
         return False
-    equation = fit.design.equation
+    equation = fit.design.find(outcome)
     moving = equation.variables.get(SESSION)
     return equation.family == "gaussian" and moving is not None and moving.levels is None and _movable(equation)
 
 
-def predict_trajectories(fit: Fit, *, points: int = 50) -> xr.DataArray:
+def predict_trajectories(fit: Fit, *, outcome: str | None = None, points: int = 50) -> xr.DataArray:
     """Return the expected outcome along session for each condition, every draw kept.
 
     Every row's session and condition are set to the point's, all else stays as observed, group effects are at
@@ -49,6 +50,8 @@ def predict_trajectories(fit: Fit, *, points: int = 50) -> xr.DataArray:
     ----------
     fit : Fit
         With its rows.
+    outcome : str, optional
+        Which outcome, where the model has several.
     points : int
         Number of session values between the first and last observed one.
 
@@ -64,14 +67,16 @@ def predict_trajectories(fit: Fit, *, points: int = 50) -> xr.DataArray:
     """
     if fit.design is None:
         raise FitError("Trajectories need the rows; use fit.with_rows(sessions).")
-    if not has_trajectories(fit):
+    if not has_trajectories(fit, outcome):
         raise FitError("This model has no trajectory: it needs a gaussian outcome and session as a plain predictor.")
-    equation = fit.design.equation
+    equation = fit.design.find(outcome)
     grid = np.linspace(np.nanmin(equation.session), np.nanmax(equation.session), points)
     levels = _arm_levels(equation)
     means = np.array([[_mean_row(equation, s, arm) for s in grid] for arm in range(len(levels))])
-    x = xr.DataArray(means, dims=("arm", SESSION, "coef"), coords={"arm": list(levels), SESSION: grid})
-    draws: xr.DataArray = xr.dot(fit.data["posterior"].to_dataset()["b"], x, dim="coef")
+    coords = {"arm": list(levels), SESSION: grid, COEF: list(equation.coef_labels)}
+    x = xr.DataArray(means, dims=("arm", SESSION, COEF), coords=coords)
+    b = fit.data["posterior"].to_dataset()["b"].sel({COEF: list(equation.coef_labels)})
+    draws: xr.DataArray = xr.dot(b.drop_vars(["equation", "effect"], errors="ignore"), x, dim=COEF)
     return draws.transpose("chain", "draw", "arm", SESSION)
 
 
@@ -126,10 +131,17 @@ class _RowwiseEvaluator(Evaluator):
         rows = Rows(equation.spec.unit, None, equation.patient, equation.session, equation.row)  # type: ignore[arg-type]
         super().__init__(rows, variables, lambda _: equation.patient, [])
 
-    def _lag(self, call: Call) -> np.ndarray:
-        return np.zeros(len(self.rows))
+    def value(self, expression: Expression) -> Value:
+        """Return 0 for calls that look at other rows."""
+        if isinstance(expression, Call) and expression.function not in ROWWISE:
+            return Value(np.zeros(len(self.rows)))
+        return super().value(expression)
 
-    _within = _between = _lag
+    def columns(self, part: Name | Call) -> list[tuple[str, Value]]:
+        """Return the columns of a part, all 0 for a surface."""
+        if isinstance(part, Call) and part.function == "surface":
+            return [(piece, Value(np.zeros(len(self.rows)))) for piece in SURFACE]
+        return super().columns(part)
 
 
 def _movable(equation: EquationDesign) -> bool:

@@ -12,7 +12,7 @@ import xarray as xr
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.checks import diagnose_draws, entry_name
 from bayes_alliance.fit.result import Fit
-from bayes_alliance.names import cor_name, effects_name, sd_name
+from bayes_alliance.names import RESIDUAL, cor_name, effects_name, mean_name, sd_name, spread_name
 from bayes_alliance.posterior.variance import fitted_factors, variance_shares
 
 type IntervalKind = Literal["eti", "hdi"]
@@ -52,10 +52,7 @@ def summarize(
     FitError
         If ``ci_prob`` or ``ci_kind`` is not allowed.
     """
-    if not 0 < ci_prob < 1:
-        raise FitError(f"ci_prob must lie between 0 and 1; it is {ci_prob!r}.")
-    if ci_kind not in ("eti", "hdi"):
-        raise FitError(f"ci_kind must be 'eti' or 'hdi'; it is {ci_kind!r}.")
+    check_interval(ci_prob, ci_kind)
     parts = [public_draws(fit, group_effects=group_effects)]
     if fitted_factors(fit):
         parts.append(variance_shares(fit, session=session))
@@ -69,8 +66,14 @@ def public_draws(fit: Fit, *, group_effects: bool = False) -> xr.Dataset:
     factors = fitted_factors(fit)
     makers = (sd_name, cor_name, *((effects_name,) if group_effects else ()))
     names = ["b", *(make(factor) for make in makers for factor in factors)]
-    names.insert(1 + 2 * len(factors), "sigma")
+    names[1 + 2 * len(factors) : 1 + 2 * len(factors)] = ["sigma", cor_name(RESIDUAL), *_of_means(posterior)]
     return posterior[[name for name in names if name in posterior]]
+
+
+def _of_means(posterior: xr.Dataset) -> list[str]:
+    """Return the variables of latent means that are few: overall means and SDs."""
+    parts = [str(name).removeprefix("spread_") for name in posterior.data_vars if str(name).startswith("spread_")]
+    return [make(part) for part in parts for make in (mean_name, spread_name)]
 
 
 def _rows(draws: xr.Dataset, ci_prob: float, ci_kind: IntervalKind) -> list[dict[str, str | float]]:
@@ -81,7 +84,7 @@ def _rows(draws: xr.Dataset, ci_prob: float, ci_kind: IntervalKind) -> list[dict
         array = draws[variable].transpose("chain", "draw", ...)
         for index in np.ndindex(array.shape[2:]):
             values = array.values[(slice(None), slice(None), *index)]
-            if np.ptp(values) == 0 or (variable.startswith("cor_") and not index[0] < index[1]):
+            if np.ptp(values) == 0 or (variable.startswith("cor_") and not index[-2] < index[-1]):
                 continue
             low, high = interval(values, ci_prob, ci_kind)
             row: dict[str, str | float] = {
@@ -95,6 +98,14 @@ def _rows(draws: xr.Dataset, ci_prob: float, ci_kind: IntervalKind) -> list[dict
                 row[column] = float(values_of[variable].values[index])
             rows.append(row)
     return rows
+
+
+def check_interval(ci_prob: float, ci_kind: IntervalKind) -> None:
+    """Raise for an interval that is none."""
+    if not 0 < ci_prob < 1:
+        raise FitError(f"ci_prob must lie between 0 and 1; it is {ci_prob!r}.")
+    if ci_kind not in ("eti", "hdi"):
+        raise FitError(f"ci_kind must be 'eti' or 'hdi'; it is {ci_kind!r}.")
 
 
 def interval(values: np.ndarray, prob: float, kind: IntervalKind) -> tuple[float, float]:

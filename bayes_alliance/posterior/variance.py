@@ -8,7 +8,16 @@ import xarray as xr
 from bayes_alliance.design.moments import variance_moments
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit
-from bayes_alliance.names import cor_name, effect_dim, factor_key, sd_name, second_dim
+from bayes_alliance.names import (
+    SIGMA_COEF,
+    by_dim,
+    coef_label,
+    cor_name,
+    effect_dim,
+    factor_key,
+    sd_name,
+    second_dim,
+)
 
 LATENT_LOGISTIC = np.pi**2 / 3
 """Residual variance of a logit model on the latent scale (Snijders and Bosker 2012)."""
@@ -16,12 +25,18 @@ LATENT_LOGISTIC = np.pi**2 / 3
 
 def fitted_factors(fit: Fit) -> list[str]:
     """Return the grouping factors of a fit's model, in the order of its formula."""
-    variance = fit.data["variance"].to_dataset()
-    return [str(factor) for factor in variance["factor"].values] if "factor" in variance.coords else []
+    factors = [str(factor) for moments in fitted_moments(fit).values() for factor in moments["factor"].values]
+    return list(dict.fromkeys(factors))
+
+
+def fitted_moments(fit: Fit) -> dict[str, xr.Dataset]:
+    """Return what variance shares need of the rows, per outcome in the order of the equations."""
+    stored = {str(name): node.to_dataset() for name, node in fit.data["variance"].children.items()}
+    return dict(sorted(stored.items(), key=lambda item: int(item[1].attrs["equation"])))
 
 
 def variance_shares(fit: Fit, *, session: float | None = None) -> xr.Dataset:
-    """Return shares of the outcome's variance and ICCs per grouping factor, every draw kept.
+    """Return shares of each outcome's variance and ICCs per grouping factor, every draw kept.
 
     ``share_<factor>`` is the variance between the factor's levels over the total variance that the predictors leave.
     ``icc_<factor>`` is the correlation of two rows of one level that share no lower level: the share of the factor
@@ -40,19 +55,50 @@ def variance_shares(fit: Fit, *, session: float | None = None) -> xr.Dataset:
     Returns
     -------
     Dataset over (chain, draw, stratum)
-        Shares of all factors and of the residual add up to 1 in every draw.
+        Shares of all factors and of the residual add up to 1 in every draw. Where a model has several outcomes the
+        strata begin with their names, and a factor that an outcome's equation lacks has share 0 there.
 
     Raises
     ------
     FitError
         If another session is asked for and the fit has no rows.
     """
-    moments = fit.data["variance"].to_dataset()
+    moments = fitted_moments(fit)
     if session is not None:
         if fit.design is None:
             raise FitError("Variance shares at another session need the rows; use fit.with_rows(sessions).")
-        moments = variance_moments(fit.design.equation, session)
+        moments = {
+            equation.outcome: variance_moments(
+                fit.design, equation, session if equation.spec.unit == "session" else None
+            )
+            for equation in fit.design.equations
+        }
     draws = fit.data["posterior"].to_dataset()
+    shares = {outcome: shares_of(draws, own) for outcome, own in moments.items() if own.sizes.get("factor")}
+    return join_shares(shares)
+
+
+def join_shares(shares: dict[str, xr.Dataset]) -> xr.Dataset:
+    """Put the shares of several outcomes one below the other."""
+    if len(shares) == 1:
+        return next(iter(shares.values()))
+    labelled = []
+    for outcome, own in shares.items():
+        strata = [coef_label(outcome, str(stratum)) for stratum in own["stratum"].values]
+        labelled.append(own.assign_coords(stratum=strata))
+    names = dict.fromkeys(str(name) for own in labelled for name in own.data_vars)
+    nothing = [own["share_residual"] * 0.0 for own in labelled]
+    joined = {
+        name: xr.concat([own.get(name, zero) for own, zero in zip(labelled, nothing, strict=True)], dim="stratum")
+        for name in sorted(names, key=lambda name: ("share", "icc").index(name.split("_")[0]))
+    }
+    residual = joined.pop("share_residual")
+    scales = dict.fromkeys(str(own.attrs["scale"]) for own in labelled)
+    return xr.Dataset({**joined, "share_residual": residual}, attrs={"scale": "; ".join(scales)})
+
+
+def shares_of(draws: xr.Dataset, moments: xr.Dataset) -> xr.Dataset:
+    """Return the shares and ICCs of one outcome from draws of SDs, correlations and residual SDs."""
     factors = [str(factor) for factor in moments["factor"].values]
     variance = {factor: _factor_variance(draws, moments, factor) for factor in factors}
     residual = _residual_variance(draws, moments)
@@ -72,15 +118,20 @@ def _factor_variance(draws: xr.Dataset, moments: xr.Dataset, factor: str) -> xr.
     """Return sum over effects of mean(z z') times their covariance, over (chain, draw, stratum)."""
     dim = effect_dim(factor)
     second = second_dim(dim)
-    sd = draws[sd_name(factor)]
-    product = sd * sd.rename({dim: second})
-    name = cor_name(factor)
-    identity = xr.DataArray(np.eye(sd.sizes[dim]), dims=(dim, second))
-    covariance = product * (draws.get(name, identity))
-    return (covariance * moments[f"zz_{factor_key(factor)}"]).sum((dim, second))
+    products = moments[f"zz_{factor_key(factor)}"]
+    own = products[dim].values
+    sd = draws[sd_name(factor)].sel({dim: own})
+    covariance = sd * sd.rename({dim: second})
+    if cor_name(factor) in draws:
+        covariance = covariance * draws[cor_name(factor)].sel({dim: own, second: own})
+    else:
+        covariance = covariance * xr.DataArray(np.eye(len(own)), coords={dim: own, second: own}, dims=(dim, second))
+    summed = [name for name in (dim, second, by_dim(factor)) if name in products.dims]
+    return (covariance * products).sum(summed)
 
 
 def _residual_variance(draws: xr.Dataset, moments: xr.Dataset) -> xr.DataArray:
     if "sigma_share" not in moments:
         return xr.full_like(moments["stratum"], LATENT_LOGISTIC, dtype=float)
-    return (draws["sigma"] ** 2 * moments["sigma_share"]).sum("sigma_coef")
+    own = moments["sigma_share"][SIGMA_COEF].values
+    return (draws["sigma"].sel({SIGMA_COEF: own}) ** 2 * moments["sigma_share"]).sum(SIGMA_COEF)

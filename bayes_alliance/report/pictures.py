@@ -27,13 +27,17 @@ def draw_pictures(fit: Fit) -> dict[str, bytes]:
     Returns
     -------
     dict of str to bytes
-        ``trajectories.png``, ``effects.png``, ``variance-shares.png``, and a caterpillar per factor but the patient.
+        ``trajectories.png`` and ``effects.png`` (per outcome, with its name, where there are several),
+        ``variance-shares.png``, and a caterpillar per factor but the patient.
     """
     figures: dict[str, Figure] = {}
-    if has_trajectories(fit):
-        figures["trajectories.png"] = plot_trajectories(fit)
-    if has_effects(fit):
-        figures["effects.png"] = plot_effects(fit)
+    outcomes = [equation.outcome for equation in fit.design.equations] if fit.design is not None else []
+    for outcome in outcomes:
+        of = f"-{outcome}" if len(outcomes) > 1 else ""
+        if has_trajectories(fit, outcome):
+            figures[f"trajectories{of}.png"] = plot_trajectories(fit, outcome=outcome)
+        if has_effects(fit, outcome):
+            figures[f"effects{of}.png"] = plot_effects(fit, outcome=outcome)
     if has_shares(fit):
         figures["variance-shares.png"] = plot_variance_shares(fit)
         for factor in fitted_factors(fit):

@@ -21,17 +21,42 @@ def scale_text(scale: str) -> str:
 
 def print_design(design: Design, out: Console) -> None:
     """Print the equation, the rows used, every message, and the priors as a table."""
-    equation = design.equation
-    out.print(f"{equation.outcome} ~ {equation.spec.formula}", markup=False, highlight=False, soft_wrap=True)
-    levels = "".join(f", {len(group.levels)} {group.factor} levels" for group in equation.groups)
-    out.print(f"{len(equation.y):,} of {design.rows_read:,} rows{levels}")
+    for equation in design.equations:
+        out.print(f"{equation.outcome} ~ {equation.spec.formula}", markup=False, highlight=False, soft_wrap=True)
+        levels = "".join(f", {len(group.levels)} {group.factor} levels" for group in equation.groups)
+        out.print(f"{len(equation.y):,} of {equation.rows_read:,} rows{levels}")
     for message in design.messages:
         out.print(f"- {message}", markup=False, highlight=False, soft_wrap=True)
     table = Table("Parameter", "Prior", "From", "Reason", box=None, pad_edge=False, header_style="bold")
-    for prior in equation.priors.table():
+    for prior in design.priors.table():
         table.add_row(plain(prior.parameter), str(prior.distribution), prior.source, plain(prior.reason))
     out.print("\nPriors", style="bold")
     out.print(table)
+
+
+def claims_table(claims: pd.DataFrame) -> Table:
+    """Return what priors claim on known scales as a terminal table."""
+    table = Table("Quantity", "Scale", box=None, pad_edge=False, header_style="bold")
+    for column in ("Median", "5 %", "95 %"):
+        table.add_column(column, justify="right")
+    for row in claims.itertuples(index=False):
+        table.add_row(plain(row.name), plain(row.scale), f"{row.median:.2f}", f"{row.q5:.2f}", f"{row.q95:.2f}")
+    return table
+
+
+def estimands_table(estimands: pd.DataFrame) -> Table:
+    """Return estimands as a terminal table."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in estimands.columns:
+        words = column in ("name", "level", "unit")
+        table.add_column(column, justify="left" if words else "right", overflow="fold")
+    for row in estimands.itertuples(index=False):
+        cells = []
+        for column, value in zip(estimands.columns, row, strict=True):
+            number = "-" if value != value else format(value, ".0f" if column.startswith("ess") else ".3f")
+            cells.append(plain(value) if column in ("name", "level", "unit") else number)
+        table.add_row(*cells)
+    return table
 
 
 def summary_table(summary: pd.DataFrame) -> Table:

@@ -1,4 +1,4 @@
-"""Group effects and outcomes of one equation, drawn from a stated truth."""
+"""Group effects, residuals and outcomes, drawn from a stated truth."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from itertools import combinations
 import numpy as np
 import xarray as xr
 
-from bayes_alliance.design.design import EquationDesign
-from bayes_alliance.design.groups import GroupDesign
+from bayes_alliance.design.design import Design
+from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.factors import FactorDesign
+from bayes_alliance.design.residual import ResidualDesign
 from bayes_alliance.errors import SpecError
-from bayes_alliance.names import effect_dim, effects_name, factor_key, sd_name
-from bayes_alliance.simulate.truth import correlation_name
+from bayes_alliance.names import RESIDUAL, effect_dim, effects_name, factor_key, sd_name
+from bayes_alliance.simulate.truth import correlation_name, entry_of
 
 
-def draw_outcome(
-    equation: EquationDesign, truth: Mapping[str, float], rng: np.random.Generator
-) -> tuple[np.ndarray, xr.Dataset]:
-    """Draw group effects and the outcome of every row of an equation.
+def draw_outcomes(
+    design: Design, truth: Mapping[str, float], rng: np.random.Generator
+) -> tuple[dict[str, np.ndarray], xr.Dataset]:
+    """Draw group effects and the outcome of every row of every equation, given the predictors of the design.
 
     Parameters
     ----------
-    equation : EquationDesign
-        Coded predictors and groups; its outcome is not read.
+    design : Design
+        Coded predictors and groups; its outcomes are read only where they predict others.
     truth : mapping of str to float
         Checked by ``check_truth``.
     rng : Generator
@@ -31,51 +33,106 @@ def draw_outcome(
 
     Returns
     -------
-    outcome : ndarray, shape (obs,)
+    outcomes : dict of str to ndarray, shape (obs,)
         In outcome units, or 0 and 1.
     effects : Dataset
         ``u_<factor>[<factor>, <factor>_effect]``, as in posteriors.
     """
+    effects = draw_effects(design, truth, rng)
+    noise = draw_noise(design, truth, rng)
+    return {e.outcome: realise(e, truth, effects, noise[e.outcome]) for e in design.equations}, effects
+
+
+def draw_effects(design: Design, truth: Mapping[str, float], rng: np.random.Generator) -> xr.Dataset:
+    """Draw the effects of every level of every factor."""
+    effects = {}
+    for factor in design.factors:
+        dims = (factor_key(factor.factor), effect_dim(factor.factor))
+        coords = {dims[0]: list(factor.levels), dims[1]: list(factor.effects)}
+        effects[effects_name(factor.factor)] = xr.DataArray(_draw(factor, truth, rng), coords=coords, dims=dims)
+    return xr.Dataset(effects)
+
+
+def draw_noise(design: Design, truth: Mapping[str, float], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Draw what is left to chance in every row: standard normal residuals, or uniform numbers for 0/1 outcomes."""
+    noise = {}
+    joint = _draw_joint(design, design.residual, truth, rng) if design.residual is not None else {}
+    for equation in design.equations:
+        size = len(equation.y)
+        if equation.outcome in joint:
+            noise[equation.outcome] = joint[equation.outcome]
+        else:
+            noise[equation.outcome] = rng.random(size) if equation.family == "bernoulli" else rng.normal(size=size)
+    return noise
+
+
+def realise(equation: EquationDesign, truth: Mapping[str, float], effects: xr.Dataset, noise: np.ndarray) -> np.ndarray:
+    """Return the outcome of every row from coefficients, group effects and noise, shape (obs,)."""
     coefficients = np.array([truth[f"b[{label}]"] for label in equation.coef_labels])
     linear = equation.coef.values @ coefficients
-    effects = {}
     for group in equation.groups:
-        drawn = _draw_effects(equation, group, truth, rng)
+        key, dim = factor_key(group.factor), effect_dim(group.factor)
+        own = effects[effects_name(group.factor)].sel({dim: list(equation.effect_labels(group))})
+        drawn = own.sel({key: list(group.levels)}).transpose(key, dim).values
         linear = linear + (drawn[group.code] * group.values).sum(axis=1)
-        dims = (factor_key(group.factor), effect_dim(group.factor))
-        labels = list(equation.effect_labels(group))
-        coords = {dims[0]: list(group.levels), dims[1]: labels}
-        effects[effects_name(group.factor)] = xr.DataArray(drawn, coords=coords, dims=dims)
     if equation.family == "bernoulli":
-        outcome = (rng.random(len(linear)) < 1 / (1 + np.exp(-linear))).astype(float)
-    else:
-        sigma = np.array([truth[f"sigma[{label}]"] for label in equation.sigma_coef])
-        outcome = linear + sigma[equation.sigma_code] * rng.normal(size=len(linear))
-    return outcome, xr.Dataset(effects)
+        return np.asarray(noise < 1 / (1 + np.exp(-linear)), dtype=float)
+    sigma = np.array([truth[f"sigma[{label}]"] for label in equation.sigma_coef])
+    return np.asarray(linear + sigma[equation.sigma_code] * noise)
 
 
-def _draw_effects(
-    equation: EquationDesign, group: GroupDesign, truth: Mapping[str, float], rng: np.random.Generator
-) -> np.ndarray:
-    """Draw the effects of every level, shape (level, effect).
+def _draw(factor: FactorDesign, truth: Mapping[str, float], rng: np.random.Generator) -> np.ndarray:
+    """Draw the effects of every level of a factor, shape (level, effect)."""
+    strata = ("",) if factor.by is None else factor.by.labels
+    code = np.zeros(len(factor.levels), dtype=int) if factor.by is None else factor.by.code
+    standard = rng.normal(size=(len(factor.levels), len(factor.effects)))
+    drawn = np.empty_like(standard)
+    for number, stratum in enumerate(strata):
+        sd = np.array([truth[entry_of(sd_name(factor.factor), stratum, label)] for label in factor.effects])
+        correlation = np.eye(len(factor.effects))
+        for block in factor.blocks:
+            for i, j in combinations(block.members, 2):
+                name = correlation_name(factor.factor, stratum, factor.effects[i], factor.effects[j])
+                correlation[i, j] = correlation[j, i] = truth[name]
+        rows = code == number
+        drawn[rows] = standard[rows] @ root_of(correlation, factor.factor).T * sd
+    return drawn
+
+
+def root_of(correlation: np.ndarray, what: str) -> np.ndarray:
+    """Return a square root of a correlation matrix.
 
     Raises
     ------
     SpecError
         If the correlations stated together are those of no distribution.
     """
-    labels = list(equation.effect_labels(group))
-    sd = np.array([truth[f"{sd_name(group.factor)}[{label}]"] for label in labels])
-    correlation = np.eye(len(labels))
-    for block in group.blocks:
-        for i, j in combinations(block.members, 2):
-            stated = truth[correlation_name(group.factor, labels[i], labels[j])]
-            correlation[i, j] = correlation[j, i] = stated
     values, vectors = np.linalg.eigh(correlation)
     if values.min() < -1e-9:
         raise SpecError(
-            f"truth: the correlations of {group.factor} contradict each other (least eigenvalue {values.min():.3f}); "
+            f"truth: the correlations of {what} contradict each other (least eigenvalue {values.min():.3f}); "
             f"bring them closer to 0."
         )
-    root = vectors * np.sqrt(np.clip(values, 0.0, None))
-    return np.asarray(rng.normal(size=(len(group.levels), len(labels))) @ root.T * sd)
+    return np.asarray(vectors * np.sqrt(np.clip(values, 0.0, None)))
+
+
+def _draw_joint(
+    design: Design, residual: ResidualDesign, truth: Mapping[str, float], rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Draw correlated standard residuals for every row any of the outcomes has."""
+    chosen = [design.find(outcome) for outcome in residual.outcomes]
+    rows = np.unique(np.concatenate([equation.row for equation in chosen]))
+    standard = rng.normal(size=(len(rows), len(chosen)))
+    stratum = np.zeros(len(rows), dtype=int)
+    for equation in chosen:
+        stratum[np.searchsorted(rows, equation.row)] = residual.beside[equation.outcome].stratum
+    mixed = np.empty_like(standard)
+    for number, label in enumerate(residual.by or ("",)):
+        correlation = np.eye(len(chosen))
+        for i, j in combinations(range(len(chosen)), 2):
+            stated = residual.fixed
+            if stated is None:
+                stated = truth[correlation_name(RESIDUAL, label, residual.outcomes[i], residual.outcomes[j])]
+            correlation[i, j] = correlation[j, i] = stated
+        mixed[stratum == number] = standard[stratum == number] @ root_of(correlation, "residuals").T
+    return {e.outcome: mixed[np.searchsorted(rows, e.row), i] for i, e in enumerate(chosen)}

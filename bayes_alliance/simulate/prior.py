@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from itertools import combinations
 
 import numpy as np
 import xarray as xr
 
 from bayes_alliance._messages import quote
-from bayes_alliance.design.design import Design, EquationDesign
+from bayes_alliance.design.design import Design
 from bayes_alliance.errors import DesignError
-from bayes_alliance.names import INTERCEPT, obs_dim, sd_name
-from bayes_alliance.simulate.outcome import draw_outcome
-from bayes_alliance.simulate.truth import correlation_name
+from bayes_alliance.names import (
+    COEF,
+    INTERCEPT,
+    RESIDUAL,
+    SIGMA_COEF,
+    by_dim,
+    cor_name,
+    effect_dim,
+    obs_dim,
+    sd_name,
+    second_dim,
+)
+from bayes_alliance.simulate.outcome import draw_outcomes
+from bayes_alliance.simulate.truth import correlation_name, entry_of
 from bayes_alliance.spec.priors import Distribution
 
 
@@ -22,7 +34,8 @@ def predict_prior(design: Design, *, draws: int = 200, seed: int) -> xr.Dataset:
     Parameters
     ----------
     design : Design
-        Its predictors, groups and priors; its outcomes are not read beyond the scale of the priors.
+        Its predictors, groups and priors; its outcomes are read where they predict others, and for the scale of the
+        priors. Latent means stay at the observed ones.
     draws : int
         Studies drawn, each with parameters of its own.
     seed : int
@@ -31,50 +44,135 @@ def predict_prior(design: Design, *, draws: int = 200, seed: int) -> xr.Dataset:
     Returns
     -------
     Dataset
-        The outcome over (draw, obs_<outcome>), in its units or 0 and 1; and the coefficients ``b[draw, coef]``.
+        Each outcome over (draw, obs_<outcome>), in its units or 0 and 1; and the coefficients ``b[draw, coef]``.
 
     Raises
     ------
     DesignError
         If a prior is improper (``flat_positive``), so that nothing can be drawn from it.
     """
-    equation = design.equation
-    improper = [p.parameter for p in equation.priors.table() if p.distribution.family == "flat_positive"]
-    if improper:
-        raise DesignError(f"Nothing can be drawn from the flat prior of {quote(improper)}; state a proper one.")
+    _check_proper(design)
     rng = np.random.default_rng(np.random.SeedSequence(seed))
-    outcomes, coefficients = [], []
+    labels = [label for equation in design.equations for label in equation.coef_labels]
+    outcomes: dict[str, list[np.ndarray]] = {equation.outcome: [] for equation in design.equations}
+    coefficients = []
     for _ in range(draws):
-        truth = draw_truth(equation, rng)
-        outcomes.append(draw_outcome(equation, truth, rng)[0])
-        coefficients.append([truth[f"b[{label}]"] for label in equation.coef_labels])
-    dim = obs_dim(equation.outcome)
+        truth = draw_truth(design, rng)
+        for outcome, drawn in draw_outcomes(design, truth, rng)[0].items():
+            outcomes[outcome].append(drawn)
+        coefficients.append([truth[f"b[{label}]"] for label in labels])
+    data = {outcome: (("draw", obs_dim(outcome)), np.array(drawn)) for outcome, drawn in outcomes.items()}
     return xr.Dataset(
-        {equation.outcome: (("draw", dim), np.array(outcomes)), "b": (("draw", "coef"), np.array(coefficients))},
-        coords={dim: equation.row, "coef": list(equation.coef_labels)},
+        {**data, "b": (("draw", COEF), np.array(coefficients))},
+        coords={**{obs_dim(e.outcome): e.row for e in design.equations}, COEF: labels},
     )
 
 
-def draw_truth(equation: EquationDesign, rng: np.random.Generator) -> dict[str, float]:
-    """Draw every parameter from its prior, named as in summaries; the intercept is at predictors of zero."""
-    priors = equation.priors
-    coefficients = np.array([_draw(prior.distribution, rng) for prior in priors.coef])
-    if equation.coef.labels and equation.coef.labels[0] == INTERCEPT:
-        coefficients[0] -= coefficients[1:] @ equation.centre[1:]
-    truth = {f"b[{label}]": float(value) for label, value in zip(equation.coef_labels, coefficients, strict=True)}
-    for group in equation.groups:
-        labels = list(equation.effect_labels(group))
-        for label, prior in zip(labels, priors.sd[group.factor], strict=True):
-            truth[f"{sd_name(group.factor)}[{label}]"] = _draw(prior.distribution, rng)
-        correlated = [block for block in group.blocks if len(block.members) > 1]
-        for block, prior in zip(correlated, priors.cor.get(group.factor, ()), strict=True):
-            matrix = _draw_correlation(prior.distribution.value("eta"), len(block.members), rng)
-            for (row, i), (column, j) in combinations(enumerate(block.members), 2):
-                truth[correlation_name(group.factor, labels[i], labels[j])] = float(matrix[row, column])
-    residual = equation.sigma_coef if priors.sigma else ()
-    for label, prior in zip(residual, priors.sigma, strict=True):
+def draw_parameters(design: Design, *, draws: int, seed: int) -> xr.Dataset:
+    """Draw parameters from their priors, in the form a posterior has: over (chain, draw, …), one chain.
+
+    Raises
+    ------
+    DesignError
+        If a prior is improper.
+    """
+    _check_proper(design)
+    rng = np.random.default_rng(np.random.SeedSequence(seed))
+    truths = [draw_truth(design, rng) for _ in range(draws)]
+
+    def column(name: str) -> np.ndarray:
+        return np.array([truth[name] for truth in truths])
+
+    data: dict[str, xr.DataArray] = {}
+
+    def put(variable: str, dims: tuple[str, ...], coords: dict[str, list[str]], values: np.ndarray) -> None:
+        whole = {dim: coords[dim] for dim in dims}
+        data[variable] = xr.DataArray(values[None], dims=("chain", "draw", *dims), coords=whole)
+
+    labels = [label for equation in design.equations for label in equation.coef_labels]
+    put("b", (COEF,), {COEF: labels}, np.column_stack([column(f"b[{label}]") for label in labels]))
+    for factor in design.factors:
+        blocks = [block.members for block in factor.blocks]
+        by = None if factor.by is None else factor.by.labels
+        _put_covariance(put, column, factor.factor, list(factor.effects), blocks, by, effect_dim(factor.factor))
+    sigma = [label for e in design.equations if e.family == "gaussian" for label in e.sigma_coef]
+    if sigma:
+        put("sigma", (SIGMA_COEF,), {SIGMA_COEF: sigma}, np.column_stack([column(f"sigma[{s}]") for s in sigma]))
+    return xr.Dataset(data)
+
+
+def _put_covariance(
+    put: Callable[..., None],
+    column: Callable[[str], np.ndarray],
+    factor: str,
+    effects: list[str],
+    blocks: Sequence[Sequence[int]],
+    by: tuple[str, ...] | None,
+    dim: str,
+) -> None:
+    """Put a factor's SDs and correlations together from their entries."""
+    strata = by or ("",)
+    sds = np.stack([np.column_stack([column(entry_of(sd_name(factor), s, e)) for e in effects]) for s in strata], 1)
+    draws, size = sds.shape[0], len(effects)
+    cors = np.tile(np.eye(size), (draws, len(strata), 1, 1))
+    correlated = False
+    for number, stratum in enumerate(strata):
+        for i, j in (pair for block in blocks for pair in combinations(block, 2)):
+            drawn = column(correlation_name(factor, stratum, effects[i], effects[j]))
+            cors[:, number, i, j] = cors[:, number, j, i] = drawn
+            correlated = True
+    coords = {dim: effects, second_dim(dim): effects, by_dim(factor): list(strata)}
+    lead = () if by is None else (by_dim(factor),)
+    put(sd_name(factor), (*lead, dim), coords, sds if by else sds[:, 0])
+    if correlated:
+        put(cor_name(factor), (*lead, dim, second_dim(dim)), coords, cors if by else cors[:, 0])
+
+
+def _check_proper(design: Design) -> None:
+    improper = [p.parameter for p in design.priors.table() if p.distribution.family == "flat_positive"]
+    if improper:
+        raise DesignError(f"Nothing can be drawn from the flat prior of {quote(improper)}; state a proper one.")
+
+
+def draw_truth(design: Design, rng: np.random.Generator) -> dict[str, float]:
+    """Draw every parameter from its prior, named as in summaries; intercepts are at predictors of zero."""
+    priors = design.priors
+    truth: dict[str, float] = {}
+    start = 0
+    for equation in design.equations:
+        labels = equation.coef_labels
+        own = priors.coef[start : start + len(labels)]
+        start += len(labels)
+        coefficients = np.array([_draw(prior.distribution, rng) for prior in own])
+        if labels and equation.coef.labels[0] == INTERCEPT:
+            coefficients[0] -= coefficients[1:] @ equation.centre[1:]
+        truth |= {f"b[{label}]": float(value) for label, value in zip(labels, coefficients, strict=True)}
+    for factor in design.factors:
+        correlated = [block for block in factor.blocks if len(block.members) > 1]
+        for stratum in ("",) if factor.by is None else factor.by.labels:
+            for label, prior in zip(factor.effects, priors.sd[factor.factor], strict=True):
+                truth[entry_of(sd_name(factor.factor), stratum, label)] = _draw(prior.distribution, rng)
+            for block, prior in zip(correlated, priors.cor.get(factor.factor, ()), strict=True):
+                effects = [factor.effects[member] for member in block.members]
+                truth |= _correlations(factor.factor, stratum, effects, prior.distribution, rng)
+    labels = tuple(label for e in design.equations if e.family == "gaussian" for label in e.sigma_coef)
+    for label, prior in zip(labels, priors.sigma, strict=True):
         truth[f"sigma[{label}]"] = _draw(prior.distribution, rng)
+    if design.residual is not None and design.residual.fixed is None:
+        outcomes, prior = design.residual.outcomes, priors.cor[RESIDUAL][0]
+        for stratum in design.residual.by or ("",):
+            truth |= _correlations(RESIDUAL, stratum, outcomes, prior.distribution, rng)
     return truth
+
+
+def _correlations(
+    factor: str, stratum: str, labels: Sequence[str], prior: Distribution, rng: np.random.Generator
+) -> dict[str, float]:
+    matrix = _draw_correlation(prior.value("eta"), len(labels), rng)
+    return {
+        correlation_name(factor, stratum, labels[i], labels[j]): float(matrix[i, j])
+        for i, j in combinations(range(len(labels)), 2)
+    }
 
 
 def _draw(prior: Distribution, rng: np.random.Generator) -> float:

@@ -16,10 +16,11 @@ from bayes_alliance.design.design import Design, make_design
 from bayes_alliance.errors import AllianceWarning, SpecError
 from bayes_alliance.simulate.covariates import check_variables, draw_variables
 from bayes_alliance.simulate.layout import Layout, VariableSpec, impossible, make_layout, sentence
-from bayes_alliance.simulate.outcome import draw_outcome
+from bayes_alliance.simulate.outcome import draw_effects, draw_noise, realise
 from bayes_alliance.simulate.people import lay_out
 from bayes_alliance.simulate.truth import check_truth, truth_names
 from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.spec.order import sort_outcomes
 from bayes_alliance.table.sessions import SessionTable, read_sessions
 
 type VariableSpecs = Mapping[str, VariableSpec | Mapping[str, object]]
@@ -56,7 +57,7 @@ def simulate_sessions(
     Parameters
     ----------
     spec : ModelSpec
-        The model the outcome comes from.
+        The model the outcomes come from.
     layout : Layout or mapping
         Patients, sessions, arms, therapists, groups; see ``Layout``.
     truth : mapping of str to float
@@ -67,7 +68,7 @@ def simulate_sessions(
     variables : mapping of str to VariableSpec or mapping
         Predictors to draw, by column; see ``VariableSpec``.
     columns : mapping of str to str
-        Model variable to column; the outcome's column is made.
+        Model variable to column; the columns of outcomes are made.
     reference : mapping of str to str
         Factor to reference level; for the condition the layout's first arm unless stated.
 
@@ -87,9 +88,10 @@ def simulate_sessions(
     drawn = check_specs(variables or {}, layout)
     rng = np.random.default_rng(np.random.SeedSequence(seed))
     rows = draw_variables(lay_out(layout, rng), drawn, layout, rng)
-    rows, effects = add_outcome(rows, spec, layout, truth, columns or {}, reference or {}, rng)
+    rows, effects = add_outcomes(rows, spec, layout, truth, columns or {}, reference or {}, rng)
     message = f"SYNTHETIC: simulated from a stated truth, seed {seed}."
-    made = finish(rows, layout, (message,), truth, {_outcome(spec, columns or {}): effects}, seed)
+    of_outcomes = {outcome_column(outcome, columns or {}): effects for outcome in spec.outcomes}
+    made = finish(rows, layout, (message,), truth, of_outcomes, seed)
     return replace(made, reference=MappingProxyType({**made.reference, **(reference or {})}))
 
 
@@ -109,7 +111,7 @@ def check_specs(variables: VariableSpecs, layout: Layout) -> dict[str, VariableS
     return specs
 
 
-def add_outcome(
+def add_outcomes(
     rows: pd.DataFrame,
     spec: ModelSpec,
     layout: Layout,
@@ -118,24 +120,64 @@ def add_outcome(
     reference: Mapping[str, str],
     rng: np.random.Generator,
 ) -> tuple[pd.DataFrame, xr.Dataset]:
-    """Return the rows with the model's outcome as a column, NaN where a predictor is missing; and the effects."""
-    _check_waves(spec, layout)
-    equation = spec.equation[0]
-    name = _outcome(spec, columns)
-    people = sorted(set(rows[layout.name("patient")]))
-    number = np.arange(len(people), dtype=float)
-    stand_in = dict(zip(people, number % 2 if equation.family == "bernoulli" else number, strict=True))
-    rows = rows.assign(**{name: rows[layout.name("patient")].map(stand_in)})
-    table = _table(rows, layout)
-    made = design_of(spec, table, layout, columns, reference)
-    check_truth(truth, truth_names(made.equation))
-    outcome, effects = draw_outcome(made.equation, truth, rng)
-    values = np.full(len(table), np.nan)
-    values[made.equation.row] = outcome
-    frame = table.frame.assign(**{name: values})
-    if equation.unit == "patient":
-        frame[name] = frame.groupby(layout.name("patient"))[name].transform("first")
+    """Return the rows with the model's outcomes as columns, NaN where a predictor is missing; and the effects.
+
+    Group effects and noise are drawn for all equations at once, outcomes one after the other, each from those that
+    predict it. A declared outcome is drawn as a column of its own name.
+    """
+    columns = {**columns, **{name: columns.get(name, name) for name in spec.outcomes if name in spec.variables}}
+    _check_waves(spec, layout, columns)
+    names = {outcome: columns.get(outcome, outcome) for outcome in spec.outcomes}
+    frame = _stand_in(rows, spec, layout, names)
+    whole = design_of(spec, _table(frame, layout), layout, columns, reference)
+    check_truth(truth, truth_names(whole))
+    effects = draw_effects(whole, truth, rng)
+    noise = draw_noise(whole, truth, rng)
+    for outcome in sort_outcomes(spec):
+        planned = whole.find(outcome)
+        alone = _alone(whole.spec, outcome)
+        table = _table(frame, layout)
+        equation = design_of(alone, table, layout, columns, reference).equation
+        place = np.searchsorted(planned.row, equation.row)
+        values = np.full(len(table), np.nan)
+        values[equation.row] = realise(equation, truth, effects, noise[planned.outcome][place])
+        frame = table.frame.assign(**{names[outcome]: values})
+        if equation.spec.unit == "patient":
+            frame[names[outcome]] = frame.groupby(layout.name("patient"))[names[outcome]].transform("first")
     return frame, effects
+
+
+def _stand_in(rows: pd.DataFrame, spec: ModelSpec, layout: Layout, names: Mapping[str, str]) -> pd.DataFrame:
+    """Return the rows with numbers in place of outcomes, so that a design can be made before any is drawn."""
+    patient = layout.name("patient")
+    for number, equation in enumerate(spec.equation):
+        rng = np.random.default_rng(number)
+        people = sorted(set(rows[patient]))
+        drawn = dict(zip(people, rng.normal(size=len(people)), strict=True))
+        if equation.family == "bernoulli":
+            drawn = {person: float(i % 2) for i, person in enumerate(people)}
+        values = rows[patient].map(drawn).to_numpy(float)
+        if equation.unit == "session" and equation.family == "gaussian":
+            values = values + rng.normal(size=len(rows))
+        rows = rows.assign(**{names[equation.outcome]: values})
+    return rows
+
+
+def _alone(spec: ModelSpec, outcome: str) -> ModelSpec:
+    """Return the model of one equation of several."""
+    equation = next(e for e in spec.equation if e.outcome == outcome)
+    groups = {f: spec.group(f).model_copy(update={"correlate": ()}) for f in equation.factors}
+    declared = {name: text for name, text in spec.variables.items() if name in spec.variables_of(equation)}
+    update = {
+        "equation": (equation,),
+        "groups": groups,
+        "variables": declared,
+        "labels": {},
+        "estimands": {},
+        "residual": None,
+        "prior": (),
+    }
+    return spec.model_copy(update=update)
 
 
 def design_of(
@@ -149,7 +191,7 @@ def design_of(
     given = dict(columns)
     if layout.arms and "condition" not in given and layout.name("condition") != "condition":
         given["condition"] = layout.name("condition")
-    read = {name for equation in spec.equation for name in equation.variables}
+    read = {name for equation in spec.equation for name in spec.variables_of(equation)}
     given = {name: column for name, column in given.items() if name != "condition" or "condition" in read}
     stated = reference_arm(layout) if "condition" in read else {}
     with warnings.catch_warnings():
@@ -198,16 +240,16 @@ def _layout(layout: Layout | Mapping[str, object]) -> Layout:
     return layout
 
 
-def _outcome(spec: ModelSpec, columns: Mapping[str, str]) -> str:
-    outcome = spec.equation[0].outcome
+def outcome_column(outcome: str, columns: Mapping[str, str]) -> str:
+    """Return the column an outcome is drawn into."""
     return columns.get(outcome, outcome)
 
 
-def _check_waves(spec: ModelSpec, layout: Layout) -> None:
+def _check_waves(spec: ModelSpec, layout: Layout, columns: Mapping[str, str]) -> None:
     """Refuse a model of sessions, or of values at sessions, for a layout without any."""
     if layout.sessions:
         return
-    needs = [f"{name} = {text}" for name, text in spec.variables.items()]
+    needs = [f"{name} = {text}" for name, text in spec.variables.items() if name not in columns]
     needs += [f"an equation of unit 'session' ({e.outcome})" for e in spec.equation if e.unit == "session"]
     if needs:
         raise SpecError(

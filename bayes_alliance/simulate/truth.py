@@ -7,28 +7,38 @@ from collections.abc import Mapping
 from itertools import combinations
 
 from bayes_alliance._messages import quote, unknown
-from bayes_alliance.design.design import EquationDesign
+from bayes_alliance.design.design import Design
 from bayes_alliance.errors import SpecError
-from bayes_alliance.names import cor_name, sd_name
+from bayes_alliance.names import RESIDUAL, cor_name, sd_name
 
 
-def truth_names(equation: EquationDesign) -> tuple[str, ...]:
-    """Return the names of every parameter of an equation, as ``summarize`` names them."""
-    names = [f"b[{label}]" for label in equation.coef_labels]
-    for group in equation.groups:
-        names += [f"{sd_name(group.factor)}[{label}]" for label in equation.effect_labels(group)]
-    for group in equation.groups:
-        labels = equation.effect_labels(group)
-        for block in group.blocks:
-            names += [correlation_name(group.factor, labels[i], labels[j]) for i, j in combinations(block.members, 2)]
-    if equation.family == "gaussian":
-        names += [f"sigma[{label}]" for label in equation.sigma_coef]
+def truth_names(design: Design) -> tuple[str, ...]:
+    """Return the names of every parameter of a model, as ``summarize`` names them."""
+    names = [f"b[{label}]" for equation in design.equations for label in equation.coef_labels]
+    for factor in design.factors:
+        strata = ("",) if factor.by is None else factor.by.labels
+        names += [entry_of(sd_name(factor.factor), stratum, label) for stratum in strata for label in factor.effects]
+    for factor in design.factors:
+        for stratum in ("",) if factor.by is None else factor.by.labels:
+            pairs = [pair for block in factor.blocks for pair in combinations(block.members, 2)]
+            effects = factor.effects
+            names += [correlation_name(factor.factor, stratum, effects[i], effects[j]) for i, j in pairs]
+    names += [f"sigma[{label}]" for e in design.equations if e.family == "gaussian" for label in e.sigma_coef]
+    residual = design.residual
+    if residual is not None and residual.fixed is None:
+        for stratum in residual.by or ("",):
+            names += [correlation_name(RESIDUAL, stratum, *pair) for pair in combinations(residual.outcomes, 2)]
     return tuple(names)
 
 
-def correlation_name(factor: str, one: str, two: str) -> str:
-    """Return the name of the correlation of two group effects, given by their labels."""
-    return f"{cor_name(factor)}[{one} | {two}]"
+def entry_of(variable: str, *labels: str) -> str:
+    """Return the name of an entry of a variable by its labels; empty ones are left out."""
+    return f"{variable}[{' | '.join(label for label in labels if label)}]"
+
+
+def correlation_name(factor: str, stratum: str, one: str, two: str) -> str:
+    """Return the name of the correlation of two group effects (or residuals), given by their labels."""
+    return entry_of(cor_name(factor), stratum, one, two)
 
 
 def check_truth(truth: Mapping[str, float], names: tuple[str, ...]) -> None:

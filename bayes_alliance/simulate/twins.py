@@ -9,6 +9,7 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from pydantic import Field, ValidationError
 
 from bayes_alliance._messages import count_of, quote, unknown
@@ -16,8 +17,9 @@ from bayes_alliance.errors import SpecError
 from bayes_alliance.simulate.covariates import draw_variables
 from bayes_alliance.simulate.layout import Layout, Share, make_layout, sentence
 from bayes_alliance.simulate.people import lay_out
-from bayes_alliance.simulate.simulate import SimulatedTable, add_outcome, check_specs, finish
-from bayes_alliance.spec.model import ModelSpec, Record, Words, make_model
+from bayes_alliance.simulate.simulate import SimulatedTable, add_outcomes, check_specs, finish, outcome_column
+from bayes_alliance.spec.make import make_model
+from bayes_alliance.spec.model import ModelSpec, Record, Words
 from bayes_alliance.spec.registry import load_model
 
 
@@ -148,12 +150,11 @@ def simulate_twin(twin: str | Twin, *, seed: int) -> SimulatedTable:
     rng = np.random.default_rng(np.random.SeedSequence(seed))
     rows = draw_variables(lay_out(layout, rng), check_specs(record.variables, layout), layout, rng)
     truth: dict[str, float] = {}
-    effects = {}
+    effects: dict[str, xr.Dataset] = {}
     for outcome in record.generate:
         spec = record.spec(outcome)
-        rows, drawn = add_outcome(rows, spec, layout, outcome.truth, outcome.columns, outcome.reference, rng)
-        name = spec.equation[0].outcome
-        effects[outcome.columns.get(name, name)] = drawn
+        rows, drawn = add_outcomes(rows, spec, layout, outcome.truth, outcome.columns, outcome.reference, rng)
+        effects |= {outcome_column(name, outcome.columns): drawn for name in spec.outcomes}
         truth |= outcome.truth
     messages = [f"SYNTHETIC: {named} of {record.title!r}, seed {seed}; every number is drawn from a stated truth."]
     _check_columns(record, rows)

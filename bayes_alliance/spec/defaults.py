@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from bayes_alliance.spec.model import PriorSpec
+from bayes_alliance.spec.model import ModelSpec, PriorSpec
 
 type DefaultKind = Literal["intercept", "b", "sd", "sd_few", "cor", "sigma"]
 
@@ -50,9 +50,10 @@ DEFAULT_PRIORS: Final[dict[DefaultKind, PriorSpec]] = {
 }
 
 
-def kinds_for(family: str, factors: tuple[str, ...]) -> list[tuple[DefaultKind, str]]:
-    """Return the defaults an equation uses and what each is on."""
+def kinds_for(spec: ModelSpec) -> list[tuple[DefaultKind, str]]:
+    """Return the defaults a model uses and what each is on."""
     kinds: list[tuple[DefaultKind, str]] = [("intercept", "intercept"), ("b", "every coefficient")]
-    kinds += [("sd_few" if factor in FEW_UNITS else "sd", f"sd {factor}") for factor in factors]
+    kinds += [("sd_few" if factor in FEW_UNITS else "sd", f"sd {factor}") for factor in spec.factors]
     kinds += [("cor", "every correlation")]
-    return kinds if family == "bernoulli" else [*kinds, ("sigma", "sigma")]
+    gaussian = any(equation.family == "gaussian" for equation in spec.equation)
+    return [*kinds, ("sigma", "sigma")] if gaussian else kinds

@@ -106,13 +106,6 @@ def calls_in(expression: Expression) -> Iterator[Call]:
                 yield from calls_in(argument)
 
 
-def centred_over(expression: Expression) -> Iterator[str]:
-    """Yield the grouping factors that within() and between() name inside an expression."""
-    for call in calls_in(expression):
-        if call.function in ("within", "between") and isinstance(call.arguments[1], Name):
-            yield call.arguments[1].name
-
-
 def quote_name(name: str) -> str:
     """Return a name as a formula writes it: in backticks where it is not a word."""
     return name if _WORD.fullmatch(name) else f"`{name}`"

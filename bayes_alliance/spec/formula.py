@@ -87,6 +87,22 @@ def parse_call(text: str, functions: Mapping[str, Function]) -> Call:
     return expression
 
 
+def parse_arithmetic(text: str, functions: Mapping[str, Function]) -> Expression:
+    """Parse arithmetic over names, numbers and calls, such as the ``a * b + cov(patient, a, b)`` of an estimand.
+
+    Raises
+    ------
+    SpecError
+        If a token is left over or a function is not among those listed.
+    """
+    if len(text) > MAX_LENGTH:
+        raise SpecError(f"An expression may have {MAX_LENGTH} characters; this one has {len(text)}.")
+    parser = _Parser(text, functions)
+    expression = parser.arithmetic()
+    parser.expect_end()
+    return expression
+
+
 @dataclass
 class _Sum:
     """Terms gathered so far; ``intercept`` is None until a 0 or 1 is written."""

@@ -10,7 +10,8 @@ from typing import Final
 class Function:
     """What a callable of the model language takes.
 
-    ``positional`` counts the arguments without a name (least, most); ``keywords`` lists those with one.
+    ``positional`` counts the arguments without a name (least, most); ``keywords`` lists those with one; ``factors``
+    says which of them (by place or by name) name a grouping factor and not a variable.
     """
 
     name: str
@@ -18,6 +19,7 @@ class Function:
     keywords: tuple[str, ...]
     usage: str
     meaning: str
+    factors: tuple[int | str, ...] = ()
 
 
 def _table(*functions: Function) -> dict[str, Function]:
@@ -28,25 +30,56 @@ FORMULA_FUNCTIONS: Final = _table(
     Function("log", (1, 1), (), "log(session + 1)", "natural logarithm; values must be positive"),
     Function("sqrt", (1, 1), (), "sqrt(session)", "square root; values must not be negative"),
     Function(
+        "quadratic",
+        (1, 1),
+        (),
+        "quadratic(session - 4)",
+        "two columns: the value and its square; subtract a middle value to make the two nearly uncorrelated",
+    ),
+    Function(
+        "piecewise",
+        (2, 5),
+        (),
+        "piecewise(session, 5, 9)",
+        "one column per stretch between the knots; each coefficient is the slope of its stretch",
+    ),
+    Function(
+        "centred",
+        (1, 1),
+        ("on",),
+        "centred(rating, on=truth)",
+        "value minus the mean of all observed rows, of itself or of the variable named",
+    ),
+    Function(
         "within",
         (2, 2),
-        ("means",),
+        ("means", "size", "detrend"),
         "within(alliance, patient)",
-        "deviation from the mean of the patient (therapist, group) over all observed rows",
+        "deviation from the mean of the patient (therapist, group), observed, latent or corrected for finite units",
+        (1,),
     ),
     Function(
         "between",
         (2, 2),
-        ("means",),
-        "between(alliance, patient)",
-        "mean of the patient (therapist, group) over all observed rows",
+        ("means", "size", "within"),
+        "between(alliance, patient, within=therapist)",
+        "mean of the patient (therapist, group); with within= its deviation from the mean of the wider unit",
+        (1, "within"),
     ),
     Function(
         "lag",
         (1, 2),
-        (),
+        ("max_gap",),
         "lag(alliance)",
         "value of the same patient at the previous session number; a gap is missing, never the neighbouring row",
+    ),
+    Function(
+        "surface",
+        (2, 2),
+        ("centre",),
+        "surface(patient_rating, therapist_rating)",
+        "five columns x, y, x^2, x*y, y^2 of two ratings on one scale, both less one common constant",
+        ("centre",),
     ),
 )
 """Callable inside the formula of an equation."""
@@ -65,3 +98,15 @@ VARIABLE_FUNCTIONS: Final = _table(
     ),
 )
 """Callable in ``[variables]``: one value per patient, made from that patient's sessions."""
+
+ESTIMAND_FUNCTIONS: Final = _table(
+    Function("sd", (2, 2), (), "sd(patient, a)", "SD over patients of the slope a varies by", (0,)),
+    Function("cov", (3, 3), (), "cov(patient, a, b)", "covariance over patients of the slopes of a and b", (0,)),
+    Function("cor", (3, 3), (), "cor(patient, a, b)", "correlation over patients of the slopes of a and b", (0,)),
+    Function("indirect", (2, 4), (), "indirect(a, b)", "mean of the product of paths, covariances of slopes included"),
+    Function("sigma", (1, 1), (), "sigma(outcome)", "residual SD of an outcome that has one"),
+    Function("sqrt", (1, 1), (), "sqrt(a)", "square root"),
+    Function("exp", (1, 1), (), "exp(a)", "exponential, such as an odds ratio from log-odds"),
+    Function("log", (1, 1), (), "log(a)", "natural logarithm"),
+)
+"""Callable in ``[estimands]``."""

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from bayes_alliance._messages import unknown
-from bayes_alliance.errors import SpecError
-from bayes_alliance.names import ROLES
-from bayes_alliance.spec.expressions import Call, Expression, Formula, Name, Operation, calls_in, centred_over
+from bayes_alliance.spec.expressions import Call, Expression, Formula
 from bayes_alliance.spec.formula import parse_call, parse_formula
 from bayes_alliance.spec.functions import VARIABLE_FUNCTIONS
+from bayes_alliance.spec.labels import LabelTarget, parse_estimand, parse_label
 from bayes_alliance.spec.priors import Distribution, PriorTarget, parse_distribution, parse_target
+from bayes_alliance.spec.reading import factors_in, values_in
 
 type Unit = Literal["session", "patient"]
 type FamilyName = Literal["gaussian", "bernoulli"]
 type PriorScale = Literal["none", "outcome_sd", "outcome_sd/predictor_sd"]
+type Level = Literal[
+    "population", "within_patient", "between_patient", "between_therapist", "between_group", "contextual"
+]
 
 Words = Annotated[tuple[str, ...], Field(strict=False)]
 
@@ -33,7 +34,8 @@ class EquationSpec(Record):
     """One outcome and what it depends on.
 
     ``unit`` says what a row of the equation is: ``session`` (every session of the table) or ``patient`` (one row per
-    patient; a variable that varies within a patient is then an error). ``sigma`` names the factor whose levels have
+    patient; a variable that varies within a patient is then an error). ``centre`` names a variable whose mean is taken
+    from the outcome, so that the intercept is a directional bias. ``sigma`` names the factor whose levels have
     residual SDs of their own. ``missing = "drop"`` leaves out rows with a missing value and counts them by reason.
     """
 
@@ -41,6 +43,7 @@ class EquationSpec(Record):
     unit: Unit
     formula: str = Field(min_length=1)
     family: FamilyName = "gaussian"
+    centre: str | None = None
     sigma: str | None = None
     missing: Literal["drop"] = "drop"
 
@@ -52,17 +55,20 @@ class EquationSpec(Record):
     @property
     def variables(self) -> tuple[str, ...]:
         """Return the model variables the equation reads, outcome first, grouping factors left out."""
-        formula = self.parsed
-        terms = [*formula.terms, *(term for group in formula.groups for term in group.terms)]
-        names = [name for term in terms for part in term.parts for name in _values_in(part)]
-        return tuple(dict.fromkeys([self.outcome, *names, *([self.sigma] if self.sigma else [])]))
+        names = [name for part in self._parts for name in values_in(part)]
+        extra = [name for name in (self.sigma, self.centre) if name]
+        return tuple(dict.fromkeys([self.outcome, *names, *extra]))
 
     @property
     def centring_factors(self) -> tuple[str, ...]:
-        """Return the grouping factors that within() and between() take means over."""
+        """Return the grouping factors that within(), between() and surface() take means over."""
+        return tuple(dict.fromkeys(name for part in self._parts for name in factors_in(part)))
+
+    @property
+    def _parts(self) -> list[Expression]:
         formula = self.parsed
         terms = [*formula.terms, *(term for group in formula.groups for term in group.terms)]
-        return tuple(dict.fromkeys(name for term in terms for part in term.parts for name in centred_over(part)))
+        return [part for term in terms for part in term.parts]
 
     @property
     def factors(self) -> tuple[str, ...]:
@@ -71,10 +77,50 @@ class EquationSpec(Record):
 
 
 class GroupSpec(Record):
-    """What holds for a grouping factor: may the study lack it, and may rows lack an id."""
+    """What holds for a grouping factor.
+
+    May the study lack it, may rows lack an id, the outcomes whose effects ``correlate`` with each other, and the
+    variable ``by`` whose levels have SDs and correlations of their own (each level of the factor in one of them).
+    """
 
     optional: bool = False
     missing: Literal["error", "none"] = "error"
+    correlate: Words = ()
+    by: str | None = None
+
+
+class ResidualSpec(Record):
+    """Outcomes whose residuals of the same row correlate.
+
+    ``by`` names a variable whose levels have correlations of their own; ``fixed`` states the correlation instead of
+    estimating it, for what the data cannot tell.
+    """
+
+    correlate: Words
+    by: str | None = None
+    fixed: float | None = Field(default=None, gt=-1, lt=1)
+
+
+class EstimandSpec(Record):
+    """A quantity worked out from the posterior, draw by draw.
+
+    ``value`` is arithmetic over labels, other estimands and the moderators of ``at``, which are set to each of the
+    values stated; ``contrast`` adds the differences between them. ``rope`` is the region of practical equivalence in
+    the unit of the value: without one no probability of equivalence is given.
+    """
+
+    value: str = Field(min_length=1)
+    unit: str = Field(min_length=1)
+    level: Level = "population"
+    at: dict[str, Annotated[tuple[float, ...], Field(strict=False)]] = Field(default_factory=dict)
+    contrast: bool = False
+    rope: Annotated[tuple[float, float], Field(strict=False)] | None = None
+    reason: str = ""
+
+    @property
+    def parsed(self) -> Expression:
+        """Return the value as an expression."""
+        return parse_estimand(self.value)
 
 
 class PriorSpec(Record):
@@ -97,9 +143,10 @@ class PriorSpec(Record):
 
 
 class ModelSpec(Record):
-    """A model: its question, its declared variables, its equation, its priors. Knows no data.
+    """A model: its question, its declared variables, its equations, its estimands, its priors. Knows no data.
 
-    ``variables`` maps a name to a call such as ``window(alliance, 1, 4)``; ``groups`` is keyed by grouping factor.
+    ``variables`` maps a name to a call such as ``window(alliance, 1, 4)``; ``labels`` a name to ``outcome ~ term``;
+    ``groups`` is keyed by grouping factor.
     """
 
     title: str = Field(min_length=1)
@@ -108,7 +155,10 @@ class ModelSpec(Record):
     tags: Words = ()
     variables: dict[str, str] = Field(default_factory=dict)
     equation: Annotated[tuple[EquationSpec, ...], Field(strict=False)]
+    labels: dict[str, str] = Field(default_factory=dict)
+    estimands: dict[str, EstimandSpec] = Field(default_factory=dict)
     groups: dict[str, GroupSpec] = Field(default_factory=dict)
+    residual: ResidualSpec | None = None
     prior: Annotated[tuple[PriorSpec, ...], Field(strict=False)] = ()
 
     @property
@@ -116,134 +166,33 @@ class ModelSpec(Record):
         """Return the declared variables as parsed calls."""
         return {name: parse_call(text, VARIABLE_FUNCTIONS) for name, text in self.variables.items()}
 
+    @property
+    def label_targets(self) -> dict[str, LabelTarget]:
+        """Return the labels as parsed targets."""
+        return {name: parse_label(text) for name, text in self.labels.items()}
+
+    @property
+    def outcomes(self) -> tuple[str, ...]:
+        """Return the outcomes in the order of their equations."""
+        return tuple(equation.outcome for equation in self.equation)
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """Return the grouping factors of all equations, in the order they are first named."""
+        return tuple(dict.fromkeys(factor for equation in self.equation for factor in equation.factors))
+
+    def variables_of(self, equation: EquationSpec) -> tuple[str, ...]:
+        """Return what an equation reads, and the variables whose levels have covariances of their own in it."""
+        by = [self.group(factor).by for factor in equation.factors]
+        if self.residual is not None and equation.outcome in self.residual.correlate:
+            by.append(self.residual.by)
+        return tuple(dict.fromkeys([*equation.variables, *(name for name in by if name)]))
+
     def group(self, factor: str) -> GroupSpec:
         """Return what the model states for a grouping factor, or the defaults."""
         return self.groups.get(factor, GroupSpec())
 
 
-def make_model(content: Mapping[str, object], where: str = "") -> ModelSpec:
-    """Make a model from plain data, reporting every problem at once.
-
-    Parameters
-    ----------
-    content : mapping
-        What a TOML model file holds, as ``tomllib`` reads it.
-    where : str
-        Name of the file, for the message.
-
-    Raises
-    ------
-    SpecError
-        For an unknown key, a wrong type, a formula, variable or prior that does not parse, a ``[groups]`` entry
-        that no formula uses.
-    """
-    try:
-        spec = ModelSpec.model_validate(dict(content))
-    except ValidationError as error:
-        raise SpecError([_sentence(detail) for detail in error.errors()], where) from None
-    problems = [*_language_problems(spec)]
-    if not problems:
-        problems = _name_problems(spec)
-    if problems:
-        raise SpecError(problems, where)
-    return spec
-
-
 @lru_cache(maxsize=256)
 def _parsed(formula: str) -> Formula:
     return parse_formula(formula)
-
-
-def _values_in(part: Expression) -> list[str]:
-    """Return the variables whose values a part reads; the factor in ``within(x, patient)`` is not one."""
-    if isinstance(part, Name):
-        return [part.name]
-    if isinstance(part, Operation):
-        return [*_values_in(part.left), *_values_in(part.right)]
-    if not isinstance(part, Call):
-        return []
-    arguments = part.arguments[:1] if part.function in ("within", "between") else part.arguments
-    return [name for argument in arguments for name in _values_in(argument)]
-
-
-def _language_problems(spec: ModelSpec) -> list[str]:
-    """Collect what the parsers refuse."""
-    problems: list[str] = []
-
-    def collect(parse: object, *texts: str) -> None:
-        try:
-            parse(*texts)  # type: ignore[operator]
-        except SpecError as error:
-            problems.extend(error.problems)
-
-    for equation in spec.equation:
-        collect(_parsed, equation.formula)
-    for text in spec.variables.values():
-        collect(lambda t: parse_call(t, VARIABLE_FUNCTIONS), text)
-    for prior in spec.prior:
-        collect(parse_target, prior.on)
-        collect(parse_distribution, prior.dist)
-    return problems
-
-
-def _name_problems(spec: ModelSpec) -> list[str]:
-    """Collect names that do not fit together."""
-    problems = [] if spec.equation else ["equation: a model needs at least one [[equation]]."]
-    factors = list(dict.fromkeys(factor for equation in spec.equation for factor in equation.factors))
-    used = {name for equation in spec.equation for name in equation.variables}
-    for factor in spec.groups:
-        if factor not in factors:
-            problems.append(
-                f"[groups.{factor}] belongs to no group term. {unknown('grouping factor', factor, factors)}"
-            )
-    for name in spec.variables:
-        if name in ROLES:
-            problems.append(f"[variables] {name!r} is the name of a role; choose another.")
-        if name not in used:
-            problems.append(f"[variables] {name!r} is declared and used in no equation.")
-    outcomes = [equation.outcome for equation in spec.equation]
-    for outcome in dict.fromkeys(outcomes):
-        if outcomes.count(outcome) > 1:
-            problems.append(f"Outcome {outcome!r} has {outcomes.count(outcome)} equations; state one.")
-    for equation in spec.equation:
-        read = [n for t in equation.parsed.terms for p in t.parts for n in _unlagged(p)]
-        if equation.outcome in read:
-            problems.append(f"Outcome {equation.outcome!r} predicts itself in {equation.formula!r}.")
-        if equation.family == "bernoulli" and equation.sigma:
-            problems.append(f"sigma = {equation.sigma!r}: a bernoulli outcome has no residual SD.")
-    return problems
-
-
-def _unlagged(part: Expression) -> list[str]:
-    """Return the variables a part reads at the row's own session."""
-    if isinstance(part, Name):
-        return [part.name]
-    if isinstance(part, Operation):
-        return [*_unlagged(part.left), *_unlagged(part.right)]
-    if not isinstance(part, Call) or any(call.function == "lag" for call in calls_in(part)):
-        return []
-    return [name for argument in part.arguments for name in _unlagged(argument)]
-
-
-_VALID_KEYS: Mapping[str, Sequence[str]] = {
-    "": tuple(ModelSpec.model_fields),
-    "equation": tuple(EquationSpec.model_fields),
-    "groups": tuple(GroupSpec.model_fields),
-    "prior": tuple(PriorSpec.model_fields),
-}
-
-
-def _sentence(detail: Mapping[str, Any]) -> str:
-    """Turn one pydantic finding into our sentence."""
-    finding = dict(detail)
-    location = list(finding["loc"])
-    path = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
-    table = str(location[0]) if len(location) > 1 else ""
-    if finding["type"] == "extra_forbidden":
-        return f"{path}: {unknown('key', str(location[-1]), _VALID_KEYS.get(table, ()))}"
-    if finding["type"] == "missing":
-        return f"{path}: required key is missing."
-    if finding["type"] == "literal_error":
-        allowed = finding["ctx"]["expected"]
-        return f"{path}: {finding['input']!r} is not allowed. Valid: {allowed}."
-    return f"{path}: {finding['msg']} (found {finding['input']!r})."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from bayes_alliance._messages import unknown
@@ -105,7 +105,10 @@ def parse_distribution(text: str) -> Distribution:
     return Distribution(name, values)
 
 
-TARGET_FORMS: Final = "intercept, b, b TERM, sd FACTOR, sd FACTOR EFFECT, cor FACTOR, sigma"
+TARGET_FORMS: Final = (
+    "intercept, b, b TERM, sd FACTOR, sd FACTOR EFFECT, cor FACTOR, cor residual, sigma, and any of them after an "
+    "outcome and a colon, such as 'alliance: b TERM'"
+)
 
 
 @dataclass(frozen=True)
@@ -113,17 +116,23 @@ class PriorTarget:
     """What a prior is on: a class of parameters and, where given, one member.
 
     ``kind`` is intercept, b, sd, cor or sigma; ``factor`` names the grouping factor of an sd or cor; ``effect`` is
-    the term of a coefficient or the group effect of an sd, as written in the formula.
+    the term of a coefficient or the group effect of an sd, as written in the formula; ``outcome`` the equation it
+    holds for, all where it is None.
     """
 
     kind: Literal["intercept", "b", "sd", "cor", "sigma"]
     factor: str | None = None
     effect: str | None = None
+    outcome: str | None = None
 
     @property
     def specificity(self) -> int:
         """Return how narrow the target is; the narrower prior wins."""
-        return (self.factor is not None) + (self.effect is not None)
+        return (self.factor is not None) + 2 * (self.effect is not None) + 4 * (self.outcome is not None)
+
+    def __str__(self) -> str:
+        what = " ".join(part for part in (self.kind, self.factor, self.effect) if part)
+        return what if self.outcome is None else f"{self.outcome}: {what}"
 
 
 def parse_target(text: str) -> PriorTarget:
@@ -134,19 +143,27 @@ def parse_target(text: str) -> PriorTarget:
     SpecError
         If the text is none of them.
     """
-    kind, _, rest = text.strip().partition(" ")
+    outcome, colon, what = text.partition(": ")
+    if not colon or " " in outcome.strip():
+        outcome, what = "", text
+    kind, _, rest = what.strip().partition(" ")
     words = rest.split(maxsplit=1)
+    found: PriorTarget | None = None
     match kind, len(words):
-        case "intercept" | "sigma", 0:
-            return PriorTarget("intercept" if kind == "intercept" else "sigma")
+        case "intercept", 0:
+            found = PriorTarget("intercept")
+        case "sigma", 0:
+            found = PriorTarget("sigma")
         case "b", 0:
-            return PriorTarget("b")
+            found = PriorTarget("b")
         case "b", _:
-            return PriorTarget("b", effect=rest.strip())
+            found = PriorTarget("b", effect=rest.strip())
         case "cor", 1:
-            return PriorTarget("cor", factor=words[0])
+            found = PriorTarget("cor", factor=words[0])
         case "sd", 1:
-            return PriorTarget("sd", factor=words[0])
+            found = PriorTarget("sd", factor=words[0])
         case "sd", 2:
-            return PriorTarget("sd", factor=words[0], effect=words[1].strip())
-    raise SpecError(f"Prior on {text!r}: a prior may be on {TARGET_FORMS}.")
+            found = PriorTarget("sd", factor=words[0], effect=words[1].strip())
+    if found is None or (outcome and found.kind == "cor"):
+        raise SpecError(f"Prior on {text!r}: a prior may be on {TARGET_FORMS}.")
+    return replace(found, outcome=outcome.strip() or None)

@@ -8,7 +8,8 @@ from pathlib import Path
 import tomli_w
 
 from bayes_alliance.errors import SpecError
-from bayes_alliance.spec.model import ModelSpec, make_model
+from bayes_alliance.spec.make import make_model
+from bayes_alliance.spec.model import ModelSpec
 
 MAX_BYTES = 1_000_000
 

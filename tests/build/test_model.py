@@ -16,7 +16,7 @@ from bayes_alliance.build import model as model_module
 from bayes_alliance.build.model import CHECKED, check_log_density
 from bayes_alliance.build.priors import build_gaussian_rows
 from bayes_alliance.design.groups import GroupDesign
-from bayes_alliance.spec.priors import Distribution
+from tests.build.oracle import density, evaluate, lkj, log_jacobian, to_unit
 from tests.conftest import ROLES, make_trial
 from tests.design.test_design import design
 
@@ -47,39 +47,12 @@ def make(name: str, trial: pd.DataFrame, **arguments: object) -> ba.Design:
     return design(formula, ba.read_sessions(frame, ROLES), outcome=outcome, extra=extra, **arguments)
 
 
-def density(prior: Distribution, x: float) -> float:
-    """Return a prior's log-density by SciPy."""
-    v = prior.values
-    match prior.family:
-        case "normal":
-            return float(stats.norm.logpdf(x, *v))
-        case "student_t":
-            return float(stats.t.logpdf(x, v[0], v[1], v[2]))
-        case "half_normal":
-            return float(stats.halfnorm.logpdf(x, scale=v[0]))
-        case "half_student_t":
-            return float(np.log(2) + stats.t.logpdf(x, v[0], 0, v[1]))
-        case "exponential":
-            return float(stats.expon.logpdf(x, scale=v[0]))
-    raise AssertionError(prior)
-
-
-def lkj(matrix: np.ndarray, eta: float) -> float:
-    """Return the LKJ log-density of a correlation matrix (Lewandowski, Kurowicka and Joe 2009, eq. 16)."""
-    d = len(matrix)
-    constant = 0.0
-    for k in range(1, d):
-        beta = eta + (d - 1 - k) / 2
-        constant += (2 * eta - 2 + d - k) * (d - k) * np.log(2) + (d - k) * special.betaln(beta, beta)
-    return float((eta - 1) * np.linalg.slogdet(matrix)[1] - constant)
-
-
 def oracle(made: ba.Design, point: dict[str, np.ndarray]) -> float:
     """Return the joint log-density of the model from the design alone, without PyMC.
 
     ``point`` holds b_centred, sd_<factor>, cor_<factor> (matrix), u_<factor> and sigma on their natural scales.
     """
-    equation, priors = made.equation, made.equation.priors
+    equation, priors = made.equation, made.priors
     x = equation.coef.values - equation.centre
     mu = x @ point["b_centred"]
     total = sum(density(p.distribution, v) for p, v in zip(priors.coef, point["b_centred"], strict=True))
@@ -142,26 +115,6 @@ def free_values(model: pm.Model, made: ba.Design, point: dict[str, np.ndarray]) 
     return values
 
 
-def to_unit(matrix: np.ndarray) -> np.ndarray:
-    """Return partial correlations of a matrix, mapped to 0 to 1, by regression (not by the model's recursion)."""
-    precision = [
-        np.linalg.inv(matrix[np.ix_(p, p)]) for p in ([*range(j), j, i] for i in range(len(matrix)) for j in range(i))
-    ]
-    partial = [-p[-1, -2] / np.sqrt(p[-1, -1] * p[-2, -2]) for p in precision]
-    return (np.array(partial) + 1) / 2
-
-
-def log_jacobian(matrix: np.ndarray) -> float:
-    """Return log |d correlations / d units| by central differences."""
-    places = [(i, j) for i in range(len(matrix)) for j in range(i)]
-    inverse = np.empty((len(places), len(places)))
-    for column, (i, j) in enumerate(places):
-        step = np.zeros_like(matrix)
-        step[i, j] = step[j, i] = 1e-6
-        inverse[:, column] = (to_unit(matrix + step) - to_unit(matrix - step)) / 2e-6
-    return float(-np.linalg.slogdet(inverse)[1])
-
-
 @pytest.mark.parametrize("name", FORMULAS)
 def test_log_density_agrees_with_scipy(name: str, trial: pd.DataFrame) -> None:
     """Differences of the model's log-density between random points are SciPy's, to rounding."""
@@ -169,19 +122,9 @@ def test_log_density_agrees_with_scipy(name: str, trial: pd.DataFrame) -> None:
     model = ba.build_model(made.spec, made, parametrization="centred")
     rng = np.random.default_rng(3)
     points = [natural(made, rng) for _ in range(3)]
-    free = model.free_RVs
-    terms = model.logp(vars=[*free, *model.observed_RVs], jacobian=False, sum=True)
-    function = model.compile_fn(terms, inputs=model.value_vars, mode=CHECKED, on_unused_input="ignore")
     got, expected = [], []
     for point in points:
-        unconstrained = {}
-        for variable, number in free_values(model, made, point).items():
-            rv = model[variable]
-            transform = model.rvs_to_transforms[rv]
-            value_name = model.rvs_to_values[rv].name
-            moved = number if transform is None else transform.forward(number, *rv.owner.inputs).eval(mode=CHECKED)
-            unconstrained[value_name] = np.asarray(moved)
-        got.append(float(function(unconstrained)))
+        got.append(evaluate(model, free_values(model, made, point)))
         shift = 0.0
         for group in made.equation.groups:
             for block in group.blocks:

@@ -13,6 +13,7 @@ import bayes_alliance as ba
 from bayes_alliance.build.model import check_log_density
 from bayes_alliance.names import ROLES as ROLE_NAMES
 from bayes_alliance.spec.equations import equation_latex, equation_text
+from bayes_alliance.spec.reading import needed_variables
 from bayes_alliance.spec.registry import model_names, models_folder
 from tests.conftest import COLUMNS, ROLES
 
@@ -22,13 +23,26 @@ NAMES = model_names()
 def table_for(name: str, trial: pd.DataFrame) -> tuple[ba.SessionTable, dict[str, str], dict[str, str]]:
     """Return a tiny table, columns and reference for a model."""
     spec = ba.load_model(name)
-    needed = set(spec.equation[0].variables) | {str(call.arguments[0].name) for call in spec.declared.values()}  # type: ignore[union-attr]
+    needed = set(needed_variables(spec))
     frame = trial[trial["arm"] == "MBCT"] if name == "outcome/group-process" else trial
     if name == "outcome/group-process":
         frame = frame.assign(alliance=frame.groupby("pid")["alliance"].transform("mean"))
-    columns = {variable: column for variable, column in COLUMNS.items() if variable in needed}
+    given = COLUMNS | MORE
+    columns = {variable: column for variable, column in given.items() if variable in needed}
     reference = {"condition": "TAU"} if "condition" in needed else {}
     return ba.read_sessions(frame, ROLES), columns, reference
+
+
+MORE = {
+    "predictor": "stress",
+    "mediator": "alliance",
+    "alliance_patient": "alliance",
+    "alliance_therapist": "rating",
+    "inhibition_pre": "iip_pre",
+    "inhibition_change": "iip_change",
+    "depression_pre": "pre",
+    "depression_post": "post",
+}
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -55,17 +69,17 @@ def test_file_says_what_it_must(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_equations_render(name: str) -> None:
     """An equation has a text and balanced LaTeX that names the outcome and every grouping factor."""
-    (equation,) = ba.load_model(name).equation
-    latex = equation_latex(equation)
-    assert equation_text(equation).startswith(f"{equation.outcome} ~ ")
-    assert latex.count("{") == latex.count("}")
-    assert all(rf"\mathrm{{{factor}}}" in latex for factor in equation.factors)
+    for equation in ba.load_model(name).equation:
+        latex = equation_latex(equation)
+        assert equation_text(equation).startswith(f"{equation.outcome} ~ ")
+        assert latex.count("{") == latex.count("}")
+        assert all(rf"\mathrm{{{factor}}}" in latex for factor in equation.factors)
 
 
 def test_names_are_the_fields_own() -> None:
     """Grouping factors of registered models are roles."""
     for name in NAMES:
-        assert set(ba.load_model(name).equation[0].factors) <= set(ROLE_NAMES)
+        assert set(ba.load_model(name).factors) <= set(ROLE_NAMES)
 
 
 def test_log_density_is_finite(case: tuple[str, ba.Design, pm.Model]) -> None:
@@ -79,27 +93,28 @@ def test_dims_are_present(case: tuple[str, ba.Design, pm.Model]) -> None:
     for variable in model.free_RVs:
         if not variable.name.endswith("_unit"):
             assert model.named_vars_to_dims[variable.name], variable.name
-    assert model.named_vars_to_dims[made.equation.outcome] == (f"obs_{made.equation.outcome}",)
+    for equation in made.equations:
+        assert model.named_vars_to_dims[equation.outcome] == (f"obs_{equation.outcome}",)
 
 
 def test_prior_predictive_is_of_the_outcomes_order(case: tuple[str, ba.Design, pm.Model]) -> None:
     """Prior predictive outcomes centre on the data and spread wider, but not a hundred times wider."""
     _, made, model = case
-    with model:
-        drawn = pm.draw(model[made.equation.outcome], draws=200, random_seed=1, mode="FAST_COMPILE")
-    if made.equation.family == "bernoulli":
-        assert set(np.unique(drawn)) == {0, 1}
-        assert 0.2 < drawn.mean() < 0.8
-        return
-    spread = made.equation.y.std()
-    low, high = np.quantile(drawn, [0.25, 0.75])
-    assert spread < high - low < 100 * spread
-    assert abs(np.median(drawn) - made.equation.y.mean()) < 5 * spread
+    for equation in made.equations:
+        drawn = pm.draw(model[equation.outcome], draws=200, random_seed=1, mode="FAST_COMPILE")
+        if equation.family == "bernoulli":
+            assert set(np.unique(drawn)) == {0, 1}
+            assert 0.2 < drawn.mean() < 0.8
+            continue
+        spread = equation.y.std()
+        low, high = np.quantile(drawn, [0.25, 0.75])
+        assert spread < high - low < 100 * spread
+        assert abs(np.median(drawn) - equation.y.mean()) < 5 * spread
 
 
 def test_priors_have_reasons(case: tuple[str, ba.Design, pm.Model]) -> None:
     """Every parameter has one prior, with a reason and a source."""
-    table = case[1].equation.priors.table()
+    table = case[1].priors.table()
     assert len({prior.parameter for prior in table}) == len(table)
     assert all(prior.reason and prior.source in ("default", "model", "call") for prior in table)
 
@@ -107,4 +122,14 @@ def test_priors_have_reasons(case: tuple[str, ba.Design, pm.Model]) -> None:
 def test_rows_add_up(case: tuple[str, ba.Design, pm.Model]) -> None:
     """Rows read are rows used plus rows left out by reason."""
     made = case[1]
-    assert made.rows_read == len(made.equation.y) + sum(made.ledger.values())
+    for equation in made.equations:
+        assert equation.rows_read == len(equation.y) + sum(equation.ledger.values())
+
+
+def test_estimands_are_finite_and_have_units(case: tuple[str, ba.Design, pm.Model]) -> None:
+    """Every estimand can be worked out of draws from the priors, has a unit, and says its level."""
+    made = case[1]
+    claims = ba.describe_prior(made, draws=50, seed=1)
+    assert np.isfinite(claims[["median", "q5", "q95"]].to_numpy()).all()
+    assert {estimand.name for estimand in made.estimands} <= set(claims["name"])
+    assert all(estimand.unit and estimand.level for estimand in made.estimands)

@@ -86,8 +86,8 @@ def test_rows_in_are_rows_used_plus_the_ledger(trial: pd.DataFrame) -> None:
     frame.loc[[0, 5], "score"] = np.nan
     frame.loc[[5, 9], "alliance"] = np.nan
     made = design("alliance", ba.read_sessions(frame, ROLES))
-    assert dict(made.ledger) == {"outcome score missing": 2, "predictor alliance missing": 1}
-    assert len(made.equation.y) + sum(made.ledger.values()) == made.rows_read == len(frame)
+    assert dict(made.equation.ledger) == {"outcome score missing": 2, "predictor alliance missing": 1}
+    assert len(made.equation.y) + sum(made.equation.ledger.values()) == made.equation.rows_read == len(frame)
     assert f"2 rows of {len(frame)} left out: outcome score missing." in made.messages
 
 
@@ -177,7 +177,7 @@ def test_codes_outside_the_levels_never_pass(codes: list[int]) -> None:
         ("log(arm)", {"reference": {"arm": "TAU"}}, r"'arm' is a factor and cannot be used inside a call"),
         ("within(alliance, 2)", {}, r"the second argument names a grouping factor"),
         ('within(alliance, patient, means="latent")', {}, r'means is "observed"; no other kind is known'),
-        ("lag(alliance, 0)", {}, r"needs rows that are sessions, and a whole number of sessions from 1"),
+        ("lag(alliance, 0)", {}, r"needs rows that are sessions, a whole number of sessions from 1"),
         ("(1 + pre | patient)", {}, r"'pre' never varies within a patient, so it has no slope by patient"),
         ("(1 | one)", {}, r"Grouping factor 'one' has only '1' in the rows used; two levels"),
         ("(1 | row)", {}, r"Every level of 'row' has one row"),
@@ -308,7 +308,7 @@ def test_priors_are_numbers_with_reasons(sessions: ba.SessionTable) -> None:
         columns={"outcome": "score"},
         priors={"sd patient": "half_normal(9)", "sd patient session": "exponential(2)", "b session": "normal(1, 2)"},
     )
-    table = {prior.parameter: prior for prior in made.equation.priors.table()}
+    table = {prior.parameter: prior for prior in made.priors.table()}
     spread = made.equation.y.std(ddof=1)
     assert all(prior.reason for prior in table.values())
     assert table["sigma[score]"].distribution.value("sigma") == pytest.approx(spread)

@@ -90,7 +90,7 @@ def test_only_our_errors_come_out(
             made = ba.make_design(spec, table, columns=columns, reference=reference)
         except ba.AllianceError:
             return
-    assert made.rows_read == len(made.equation.y) + sum(made.ledger.values())
+    assert made.equation.rows_read == len(made.equation.y) + sum(made.equation.ledger.values())
     assert np.isfinite(made.equation.coef.values).all()
     for group in made.equation.groups:
         assert group.code.min() >= 0

@@ -89,7 +89,7 @@ def test_lag_rows_are_counted_by_reason() -> None:
         }
     )
     made = design("lag(x)", ba.read_sessions(frame, ROLES), outcome="y")
-    assert dict(made.ledger) == {"predictor lag(x) missing (no such session, or no value in it)": 3}
+    assert dict(made.equation.ledger) == {"predictor lag(x) missing (no such session, or no value in it)": 3}
     assert not np.isnan(made.equation.coef.values).any()
     assert list(made.equation.coef.values[:, 1]) == [1, 3, 4, 4]
 

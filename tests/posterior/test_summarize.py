@@ -139,8 +139,13 @@ def hand_made(sessions: ba.SessionTable, formula: str, **arguments: object) -> b
         dim = f"{group.factor}_effect"
         data[f"sd_{group.factor}"] = (("chain", "draw", dim), rng.uniform(1, 2, size=(*shape, len(group.effects))))
         coords[dim] = [f"{equation.outcome}, {effect}" for effect in group.effects]
-    tree = xr.DataTree.from_dict({"posterior": xr.Dataset(data, coords=coords), "variance": variance_moments(equation)})
-    return ba.Fit(made.spec, tree, {"rows_used": len(equation.y), "messages": []}, (), made)
+    tree = xr.DataTree.from_dict(
+        {
+            "posterior": xr.Dataset(data, coords=coords),
+            f"variance/{equation.outcome}": variance_moments(made, equation).assign_attrs(equation=0),
+        }
+    )
+    return ba.Fit(made.spec, tree, {"rows_used": {equation.outcome: len(equation.y)}, "messages": []}, (), made)
 
 
 def test_factor_names_with_odd_endings_are_summarized(trial: pd.DataFrame) -> None:

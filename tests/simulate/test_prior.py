@@ -36,8 +36,8 @@ def test_parameters_follow_their_priors(sessions: ba.SessionTable) -> None:
     """Coefficients, SDs and the residual SD, each against SciPy's distribution of the resolved prior."""
     made = design(sessions)
     rng = np.random.default_rng(5)
-    drawn = [draw_truth(made.equation, rng) for _ in range(2000)]
-    for prior in made.equation.priors.table():
+    drawn = [draw_truth(made, rng) for _ in range(2000)]
+    for prior in made.priors.table():
         if prior.parameter.startswith(("cor_", "b[score, Intercept]")):
             continue
         values = np.array([truth[prior.parameter] for truth in drawn])

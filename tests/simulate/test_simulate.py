@@ -83,7 +83,7 @@ def test_truth_is_named_as_summaries_name_it(small_fit: ba.Fit, sessions: ba.Ses
     assert small_fit.design is not None
     summary = ba.summarize(small_fit)["name"]
     estimated = {name for name in summary if not name.startswith(("share_", "icc_"))}
-    assert estimated == set(truth_names(small_fit.design.equation))
+    assert estimated == set(truth_names(small_fit.design))
 
 
 def test_same_seed_same_table() -> None:

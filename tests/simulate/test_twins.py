@@ -42,7 +42,7 @@ def test_every_model_of_a_twin_can_be_designed(name: str, seed: int) -> None:
     layout, table = make_layout(twin.layout), ba.simulate_twin(name, seed=seed)
     for outcome in twin.generate:
         made = design_of(twin.spec(outcome), table, layout, outcome.columns, outcome.reference)
-        assert made.rows_read == len(made.equation.y) + sum(made.ledger.values())
+        assert made.equation.rows_read == len(made.equation.y) + sum(made.equation.ledger.values())
 
 
 def test_numbers_of_the_studies_are_kept() -> None:

@@ -1,0 +1,161 @@
+"""Outcomes given their linear predictors: families, residual SDs, residuals that correlate within a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+from pytensor.tensor.variable import TensorVariable
+
+from bayes_alliance.build.priors import build_correlation, build_vector
+from bayes_alliance.design.design import Design
+from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.residual import Beside, ResidualDesign
+from bayes_alliance.names import RESIDUAL, SIGMA_COEF, by_dim, cor_name, obs_dim, second_dim
+
+type Matrix = Sequence[Sequence[TensorVariable]]
+
+
+def build_outcomes(design: Design, means: Mapping[str, TensorVariable]) -> None:
+    """Observe every outcome around its linear predictor.
+
+    Outcomes whose residuals correlate are written one after the other, each given those of its row before it: the
+    product is the multivariate normal density of what a row has, whatever it lacks.
+
+    Parameters
+    ----------
+    design : Design
+        Says families, residual SDs and which residuals correlate.
+    means : mapping of str to TensorVariable
+        Linear predictor per outcome, shape (obs,).
+    """
+    spreads = _spreads(design)
+    joint = design.residual.outcomes if design.residual is not None else ()
+    for equation in design.equations:
+        if equation.outcome in joint:
+            continue
+        if equation.family == "bernoulli":
+            _observe_binary(equation, means[equation.outcome])
+        else:
+            _observe(equation, means[equation.outcome], spreads[equation.outcome])
+    if design.residual is not None:
+        _build_joint(design, design.residual, means, spreads)
+
+
+def _spreads(design: Design) -> dict[str, TensorVariable]:
+    """Build ``sigma`` and return every outcome's residual SD, a scalar or of shape (obs,)."""
+    if not design.priors.sigma:
+        return {}
+    sigma = build_vector("sigma", [prior.distribution for prior in design.priors.sigma], SIGMA_COEF)
+    spreads, start = {}, 0
+    for equation in design.equations:
+        if equation.family != "gaussian":
+            continue
+        size = len(equation.sigma_coef)
+        spreads[equation.outcome] = sigma[start]
+        if size > 1:
+            code = pm.Data(f"sigma_code_{equation.outcome}", equation.sigma_code, dims=obs_dim(equation.outcome))
+            spreads[equation.outcome] = sigma[start : start + size][code]
+        start += size
+    return spreads
+
+
+def _observe(equation: EquationDesign, mean: TensorVariable, spread: TensorVariable) -> TensorVariable:
+    dim = obs_dim(equation.outcome)
+    observed = pm.Data(f"observed_{equation.outcome}", equation.y, dims=dim)
+    return pm.Normal(equation.outcome, mean, spread, observed=observed, dims=dim)
+
+
+def _observe_binary(equation: EquationDesign, mean: TensorVariable) -> None:
+    dim = obs_dim(equation.outcome)
+    observed = pm.Data(f"observed_{equation.outcome}", equation.y.astype(np.int64), dims=dim)
+    pm.Bernoulli(equation.outcome, logit_p=mean, observed=observed, dims=dim)
+
+
+def _build_joint(
+    design: Design,
+    residual: ResidualDesign,
+    means: Mapping[str, TensorVariable],
+    spreads: Mapping[str, TensorVariable],
+) -> None:
+    correlations = _correlations(design, residual)
+    standard: list[TensorVariable] = []
+    for number, outcome in enumerate(residual.outcomes):
+        equation = design.find(outcome)
+        mean, spread = means[outcome], spreads[outcome]
+        beside = residual.beside[outcome]
+        shift, scale = _given_earlier(equation, number, beside, correlations, standard)
+        drawn = _observe(equation, mean + spread * shift, spread * scale)
+        standard.append((drawn - mean) / spread)
+
+
+def _correlations(design: Design, residual: ResidualDesign) -> list[Matrix]:
+    """Build one correlation matrix per stratum and register them; return their entries."""
+    size = len(residual.outcomes)
+    name = cor_name(RESIDUAL)
+    matrices = []
+    for number in range(max(len(residual.by), 1)):
+        if residual.fixed is not None:
+            matrices.append(pt.as_tensor(np.where(np.eye(size) == 1, 1.0, residual.fixed)))
+            continue
+        prior = design.priors.cor[RESIDUAL][0].distribution
+        matrix, _ = build_correlation(f"{name}_{number + 1}" if residual.by else name, prior, size)
+        matrices.append(matrix)
+    square = (RESIDUAL, second_dim(RESIDUAL))
+    if residual.by:
+        pm.Deterministic(name, pt.stack(matrices), dims=(by_dim(RESIDUAL), *square))
+    else:
+        pm.Deterministic(name, matrices[0], dims=square)
+    return [[[matrix[i, j] for j in range(size)] for i in range(size)] for matrix in matrices]
+
+
+def _given_earlier(
+    equation: EquationDesign,
+    number: int,
+    beside: Beside,
+    correlations: Sequence[Matrix],
+    standard: Sequence[TensorVariable],
+) -> tuple[TensorVariable, TensorVariable]:
+    """Return mean and SD of an outcome's standardised residual given those before it, each a scalar or (obs,)."""
+    if number == 0:
+        return pt.zeros(()), pt.ones(())
+    weights, scales = [], []
+    for matrix in correlations:
+        for pattern in beside.patterns:
+            regression, scale = _regress(matrix, number, pattern)
+            row = dict(zip(pattern, regression, strict=True))
+            weights.append(pt.stack([row.get(i, pt.zeros(())) for i in range(number)]))
+            scales.append(scale)
+    dim = obs_dim(equation.outcome)
+    table, spread = pt.stack(weights), pt.stack(scales)
+    codes = beside.stratum * len(beside.patterns) + beside.pattern
+    code = pm.Data(f"beside_{equation.outcome}", codes, dims=dim)
+    shift: TensorVariable = pt.zeros(())
+    for earlier in range(number):
+        place = pm.Data(f"beside_{equation.outcome}_{earlier + 1}", beside.places[earlier], dims=dim)
+        shift = shift + table[code, earlier] * standard[earlier][place]
+    return shift, spread[code]
+
+
+def _regress(matrix: Matrix, number: int, given: Sequence[int]) -> tuple[list[TensorVariable], TensorVariable]:
+    """Return the regression weights of one variable on others under a correlation matrix, and the SD left.
+
+    Written out by Cholesky factor and back substitution: with two or three outcomes a few products.
+    """
+    order = [*given, number]
+    lower: list[list[TensorVariable]] = []
+    for i, one in enumerate(order):
+        row: list[TensorVariable] = []
+        for j, two in enumerate(order[: i + 1]):
+            before = row if i == j else lower[j]
+            left = matrix[one][two] - sum((row[k] * before[k] for k in range(j)), start=pt.zeros(()))
+            row.append(pt.sqrt(left) if i == j else left / lower[j][j])
+        lower.append(row)
+    last, size = lower[-1], len(given)
+    weights: list[TensorVariable] = [pt.zeros(())] * size
+    for i in reversed(range(size)):
+        rest = sum((lower[k][i] * weights[k] for k in range(i + 1, size)), start=pt.zeros(()))
+        weights[i] = (last[i] - rest) / lower[i][i]
+    return weights, last[size]

@@ -1,0 +1,316 @@
+"""One equation over its rows: variables, coded columns, rows kept, groups, checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from bayes_alliance._messages import are, count_of, quote
+from bayes_alliance.design import checks
+from bayes_alliance.design.arms import Arms, find_arms
+from bayes_alliance.design.follow import FollowMeasured, FollowModelled
+from bayes_alliance.design.groups import Block, GroupDesign, check_ids, code_groups, make_group
+from bayes_alliance.design.means import pooled_mean
+from bayes_alliance.design.missing import keep_rows, missing_reasons
+from bayes_alliance.design.rows import Rows, make_rows
+from bayes_alliance.design.terms import Columns, code_terms
+from bayes_alliance.design.transforms import Evaluator
+from bayes_alliance.design.values import MeanOf, Plugged
+from bayes_alliance.design.variables import Variable, column_for, make_variable, prune_levels
+from bayes_alliance.errors import DesignError
+from bayes_alliance.names import INTERCEPT, coef_label, level_label
+from bayes_alliance.spec.expressions import Name
+from bayes_alliance.spec.model import EquationSpec, FamilyName, ModelSpec
+from bayes_alliance.spec.reading import averaged_in, values_in
+from bayes_alliance.table.sessions import SessionTable
+
+FIRST = "first"
+"""Labels the residual SD of rows that start a series."""
+
+type Groups = dict[str, tuple[Columns, tuple[Block, ...]]]
+
+
+@dataclass(frozen=True, eq=False)
+class EquationDesign:
+    """One equation over its rows.
+
+    ``outcome`` is the study's name of the outcome; ``y`` has shape (obs,); ``coef`` holds the coded population
+    columns, shape (obs, coef); ``centre`` their centring constants, shape (coef,), 0 for the intercept;
+    ``sigma_code`` points into ``sigma_coef``. ``row`` is each row's position in the session table, ``session`` its
+    session number (NaN at the patient unit). ``ledger`` counts rows left out by reason and, with the rows used, adds
+    up to ``rows_read``. ``follows`` says where the latent means come from that columns follow.
+    """
+
+    spec: EquationSpec
+    outcome: str
+    y: np.ndarray
+    coef: Columns
+    centre: np.ndarray
+    groups: tuple[GroupDesign, ...]
+    sigma_coef: tuple[str, ...]
+    sigma_code: np.ndarray
+    arms: Arms | None
+    row: np.ndarray
+    patient: np.ndarray
+    session: np.ndarray
+    variables: Mapping[str, Variable]
+    rows_read: int
+    ledger: Mapping[str, int]
+    follows: Mapping[MeanOf, FollowMeasured | FollowModelled] = field(default_factory=dict)
+
+    @property
+    def coef_labels(self) -> tuple[str, ...]:
+        """Return the equation's part of the coord of ``b``: outcome and term in the study's names."""
+        return tuple(coef_label(self.outcome, label) for label in self.coef.labels)
+
+    def effect_labels(self, group: GroupDesign) -> tuple[str, ...]:
+        """Return the equation's part of the coord of a factor's group effects."""
+        return tuple(coef_label(self.outcome, effect) for effect in group.effects)
+
+    @property
+    def family(self) -> FamilyName:
+        """Return the family of the outcome."""
+        return self.spec.family
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """An equation with what was coded before rows were left out: ``place`` says which rows were kept.
+
+    ``coef`` and ``groups`` (ids and covariates per factor) cover all ``rows``; ``plugged`` what stands in for latent
+    means in them.
+    """
+
+    equation: EquationDesign
+    rows: Rows
+    place: np.ndarray
+    coef: Columns
+    groups: Mapping[str, tuple[np.ndarray, Columns]]
+    plugged: Mapping[MeanOf, Plugged]
+
+
+@dataclass(eq=False)
+class Source:
+    """What all equations of a design are made from; problems and messages are collected here."""
+
+    spec: ModelSpec
+    sessions: SessionTable
+    columns: Mapping[str, str]
+    reference: Mapping[str, str]
+    messages: list[str]
+
+    def note(self, messages: Sequence[str]) -> None:
+        """Collect messages once each."""
+        self.messages += [message for message in messages if message not in self.messages]
+
+
+def make_equation(equation: EquationSpec, source: Source) -> Made:
+    """Bring one equation and the table together.
+
+    Raises
+    ------
+    DesignError
+        With every problem of its variables, values, spread, rank and ids.
+    """
+    problems: list[str] = []
+    messages: list[str] = []
+    rows = make_rows(equation.unit, source.sessions)
+    everything = _variables(equation, rows, source, problems, messages)
+    outcome = everything[equation.outcome]
+    if outcome.levels is not None:
+        problems = [p for p in problems if not p.startswith(f"Factor {outcome.name!r}")]
+        problems.append(f"Outcome {outcome.label!r} holds words ({quote(outcome.levels[:5])}); a number is needed.")
+    _stop(problems, rows)
+    factor_ids = _factor_ids(rows, source, problems)
+    finer = _finer(equation, rows, everything, source, problems)
+
+    def evaluate(variables: Mapping[str, Variable], notes: list[str]) -> Evaluator:
+        arm = next((v for v in variables.values() if v.name == "condition" and v.levels), None)
+        return Evaluator(rows, variables, factor_ids, problems, notes, finer, arm)
+
+    formula = equation.parsed
+
+    def code(evaluator: Evaluator) -> tuple[Columns, Groups, np.ndarray]:
+        coef = code_terms(formula.intercept, formula.terms, evaluator)
+        coded = code_groups(formula.groups, evaluator)
+        starts = _starts(equation, evaluator)
+        coded = {factor: (columns.opened(starts), blocks) for factor, (columns, blocks) in coded.items()}
+        return coef.opened(starts), coded, starts
+
+    coef, coded, _ = code(evaluate(everything, []))
+    ids = {factor: factor_ids(factor) for factor in coded}
+    sigma = _sigma(equation, everything, problems)
+    _stop(problems, rows)
+
+    strata = [everything[name] for name in source.spec.variables_of(equation) if name not in equation.variables]
+    reasons = missing_reasons(outcome, coef, coded, [*([sigma] if sigma else []), *strata])
+    keep, ledger = keep_rows(reasons, rows, outcome.label, len(source.spec.equation) > 1, messages)
+    problems += checks.check_outcome(outcome.label, outcome.values[keep], equation.family, ledger)
+    _stop(problems, rows)
+
+    variables = {name: prune_levels(v, keep, problems, messages) for name, v in everything.items()}
+    _stop(problems, rows)
+    evaluator = evaluate(variables, messages)
+    whole, coded, starts = code(evaluator)
+    coef = whole.rows(keep)
+    sigma = _sigma(equation, variables, problems)
+    arms = find_arms(equation, variables, keep)
+    groups = []
+    for factor, (effects, blocks) in coded.items():
+        term = next(group for group in formula.groups if group.factor == factor)
+        kept = effects.rows(keep)
+        values = check_ids(
+            factor, term, ids[factor][keep], kept.values, arms, source.spec.group(factor), problems, messages
+        )
+        groups.append(make_group(factor, ids[factor][keep], replace(kept, values=values), blocks, problems))
+    problems += checks.check_predictors(coef) + checks.check_groups(groups, equation.family)
+    _stop(problems, rows)
+    y = outcome.values[keep] - _outcome_centre(equation, outcome, evaluator, messages)
+    messages += checks.notes_on_groups(groups) + checks.notes_on_time(outcome, list(variables.values()))
+    if equation.family == "bernoulli":
+        messages += checks.notes_on_separation(outcome.label, y, coef)
+    sigma_coef, sigma_code = _sigma_labels(outcome, sigma, keep, starts, messages)
+    centre = np.where([label == INTERCEPT for label in coef.labels], 0.0, coef.values.mean(axis=0))
+    source.note(messages)
+    design = EquationDesign(
+        spec=equation,
+        outcome=outcome.label,
+        y=y,
+        coef=coef,
+        centre=centre if INTERCEPT in coef.labels else np.zeros(len(coef.labels)),
+        groups=tuple(groups),
+        sigma_coef=sigma_coef,
+        sigma_code=sigma_code,
+        arms=arms,
+        row=rows.position[keep],
+        patient=rows.patient[keep],
+        session=rows.session[keep],
+        variables={name: _subset(variable, keep) for name, variable in variables.items()},
+        rows_read=len(rows),
+        ledger=ledger,
+    )
+    plugged = {mean: evaluator.means[mean] for mean in _followed(coef, coded)}
+    covariates = {factor: (ids[factor], columns) for factor, (columns, _) in coded.items()}
+    return Made(design, rows, np.flatnonzero(keep), whole, covariates, plugged)
+
+
+def _followed(coef: Columns, coded: Groups) -> tuple[MeanOf, ...]:
+    """Return the latent means that some column follows."""
+    return tuple(dict.fromkeys([*coef.means, *(mean for columns, _ in coded.values() for mean in columns.means)]))
+
+
+def _starts(equation: EquationSpec, evaluator: Evaluator) -> np.ndarray:
+    """Return the rows that start a series: where the outcome follows its own earlier deviation and there is none."""
+    own = [m for m in evaluator.means if m.variable == equation.outcome and m.lag is not None]
+    nothing = np.zeros(len(evaluator.rows), dtype=bool)
+    if not own:
+        return nothing
+    return np.all([np.isnan(evaluator.means[mean].numbers) for mean in own], axis=0)
+
+
+def _stop(problems: list[str], rows: Rows) -> None:
+    if problems:
+        raise DesignError(problems, count_of(len(rows), "row"))
+
+
+def _variables(
+    equation: EquationSpec, rows: Rows, source: Source, problems: list[str], messages: list[str]
+) -> dict[str, Variable]:
+    """Make the variables an equation reads, those it only averages over a patient's sessions left out."""
+    averaged = _averaged(equation, rows, source)
+    return {
+        name: make_variable(name, source.spec, rows, source.columns, source.reference, problems, messages)
+        for name in source.spec.variables_of(equation)
+        if name not in averaged
+    }
+
+
+def _averaged(equation: EquationSpec, rows: Rows, source: Source) -> set[str]:
+    """Return the variables of an equation of patients that vary within them and occur as means only."""
+    if equation.unit == "session":
+        return set()
+    terms = [*equation.parsed.terms, *(term for group in equation.parsed.groups for term in group.terms)]
+    parts = [part for term in terms for part in term.parts]
+    names = {name for part in parts for name in averaged_in(part)}
+    names -= {name for part in parts for name in values_in(part) if name not in set(averaged_in(part))}
+    names -= {equation.outcome, equation.sigma, *source.spec.variables}
+    columns = {name: column_for(name, rows.source, source.columns) for name in names}
+    return {name for name, column in columns.items() if rows.varies(column)}
+
+
+def _finer(
+    equation: EquationSpec, rows: Rows, variables: Mapping[str, Variable], source: Source, problems: list[str]
+) -> Evaluator | None:
+    """Return the evaluator over sessions for what an equation of patients averages."""
+    averaged = [name for name in source.spec.variables_of(equation) if name not in variables]
+    if not averaged:
+        return None
+    sessions = make_rows("session", source.sessions)
+    made = {
+        name: make_variable(name, source.spec, sessions, source.columns, source.reference, problems, [])
+        for name in averaged
+    }
+    source.note([f"{name} varies within patients; its means are taken over sessions." for name in averaged])
+    return Evaluator(sessions, made, _factor_ids(sessions, source, problems), problems)
+
+
+def _factor_ids(rows: Rows, source: Source, problems: list[str]) -> Callable[[str], np.ndarray]:
+    cache: dict[str, np.ndarray] = {}
+
+    def factor_ids(factor: str) -> np.ndarray:
+        if factor not in cache:
+            cache[factor] = rows.ids(factor, source.columns, problems)
+        return cache[factor]
+
+    return factor_ids
+
+
+def _outcome_centre(equation: EquationSpec, outcome: Variable, evaluator: Evaluator, messages: list[str]) -> float:
+    """Return the constant taken from the outcome, and say so."""
+    if equation.centre is None:
+        return 0.0
+    constant = pooled_mean(evaluator, [Name(equation.centre)])
+    label = evaluator.variables[equation.centre].label
+    messages.append(f"{outcome.label} is taken less {constant:.4g}, the mean of {label}.")
+    return constant
+
+
+def _subset(variable: Variable, keep: np.ndarray) -> Variable:
+    return replace(variable, values=variable.values[keep])
+
+
+def _sigma(equation: EquationSpec, variables: Mapping[str, Variable], problems: list[str]) -> Variable | None:
+    if equation.sigma is None:
+        return None
+    variable = variables[equation.sigma]
+    if variable.levels is None:
+        problems.append(
+            f"sigma = {equation.sigma!r}: column {variable.label!r} is a number; residual SDs differ by the levels of "
+            f"a factor. State reference={{{equation.sigma!r}: ...}} to read it as one."
+        )
+    return variable
+
+
+def _sigma_labels(
+    outcome: Variable, sigma: Variable | None, keep: np.ndarray, starts: np.ndarray, messages: list[str]
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return the labels of residual SDs and each row's place in them; rows that start a series have their own."""
+    if sigma is None or sigma.levels is None:
+        labels: tuple[str, ...] = (outcome.label,)
+        code = np.zeros(int(keep.sum()), dtype=np.int64)
+    else:
+        present, found = np.unique(sigma.values[keep].astype(np.int64), return_inverse=True)
+        code = found.astype(np.int64)
+        labels = tuple(coef_label(outcome.label, level_label(sigma.label, sigma.levels[i])) for i in present)
+    first = starts[keep]
+    number = int(first.sum())
+    if not number:
+        return labels, code
+    messages.append(
+        f"{outcome.label}: {count_of(number, 'row')} {are(number, 'starts', 'start')} a series (a first session, or "
+        f"one after a gap) and {are(number, 'varies', 'vary')} around the model-implied mean with an SD of their own, "
+        f"sigma[{coef_label(outcome.label, FIRST)}]."
+    )
+    return (*labels, coef_label(outcome.label, FIRST)), np.where(first, len(labels), code)

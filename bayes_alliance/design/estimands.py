@@ -1,0 +1,251 @@
+"""Labels to coefficients, and the estimands of a model: stated ones, contextual effects, surface parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from bayes_alliance._messages import quote
+from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.factors import FactorDesign
+from bayes_alliance.design.means import SURFACE
+from bayes_alliance.design.terms import study_names
+from bayes_alliance.names import coef_label, level_label
+from bayes_alliance.spec.claims import expand
+from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Operation, Term, render, render_term
+from bayes_alliance.spec.labels import LabelTarget
+from bayes_alliance.spec.model import Level, ModelSpec
+
+
+@dataclass(frozen=True)
+class EstimandDesign:
+    """A quantity to work out from every draw.
+
+    ``value`` is arithmetic over the names in ``labels``, which say what coefficient each is, by its coord of ``b``.
+    """
+
+    name: str
+    value: Expression
+    labels: Mapping[str, str]
+    unit: str
+    level: Level
+    rope: tuple[float, float] | None = None
+
+
+def resolve_estimands(
+    spec: ModelSpec,
+    equations: Sequence[EquationDesign],
+    factors: Sequence[FactorDesign],
+    problems: list[str],
+    messages: list[str],
+) -> tuple[EstimandDesign, ...]:
+    """Resolve every label to one coefficient and every estimand to arithmetic over them.
+
+    Stated estimands come first; then the contextual effects and the surface parameters that the terms imply.
+    """
+    labels = _resolve_labels(spec, equations, problems)
+    if problems:
+        return ()
+    stated = [one for name in spec.estimands for one in _stated(spec, name, labels, factors, problems, messages)]
+    implied = [one for equation in equations for one in (*_contextual(equation), *_surfaces(equation))]
+    return (*stated, *implied)
+
+
+def _resolve_labels(spec: ModelSpec, equations: Sequence[EquationDesign], problems: list[str]) -> dict[str, str]:
+    found = {}
+    for name, target in spec.label_targets.items():
+        equation = next(e for e in equations if e.spec.outcome == target.outcome)
+        matching = [i for i, parts in enumerate(equation.coef.parts) if _matches(target, parts)]
+        same_term = [i for i, p in enumerate(equation.coef.parts) if {part for part, _ in p} == target.term]
+        if len(matching) == 1:
+            found[name] = equation.coef_labels[matching[0]]
+            continue
+        options = [_written(target.outcome, equation.coef.parts[i]) for i in same_term]
+        problems.append(
+            f"[labels] {name} = {spec.labels[name]!r} names {len(matching)} coefficients; one is needed. Choose among "
+            f"{quote(options)}."
+        )
+    return found
+
+
+def _matches(target: LabelTarget, parts: frozenset[tuple[str, str]]) -> bool:
+    """Return whether a column is what a label names; a bracket that is not written fits any."""
+    if {part for part, _ in parts} != target.term:
+        return False
+    inside = dict(parts)
+    return all(piece in ("", inside[part]) for part, piece in target.parts)
+
+
+def _written(outcome: str, parts: frozenset[tuple[str, str]]) -> str:
+    return f"{outcome} ~ {':'.join(f'{p}[{piece}]' if piece else p for p, piece in sorted(parts))}"
+
+
+def _stated(
+    spec: ModelSpec,
+    name: str,
+    labels: Mapping[str, str],
+    factors: Sequence[FactorDesign],
+    problems: list[str],
+    messages: list[str],
+) -> Iterator[EstimandDesign]:
+    """Yield an estimand at each combination of its moderators' values, and the differences between them."""
+    claim = spec.estimands[name]
+    value = _without_absent(expand(spec, claim.parsed), factors, name, messages)
+    _check_effects(value, labels, factors, name, problems)
+    made: list[tuple[tuple[float, ...], Expression]] = []
+    for values in product(*claim.at.values()):
+        made.append((values, _at(value, dict(zip(claim.at, values, strict=True)))))
+    for values, expression in made:
+        where = ", ".join(f"{moderator} = {v:g}" for moderator, v in zip(claim.at, values, strict=True))
+        label = level_label(name, where) if where else name
+        yield EstimandDesign(label, expression, labels, claim.unit, claim.level, claim.rope)
+    if not claim.contrast:
+        return
+    for later, (values, expression) in enumerate(made):
+        for before, other in made[:later]:
+            changed = [i for i, (one, two) in enumerate(zip(values, before, strict=True)) if one != two]
+            if len(changed) != 1:
+                continue
+            moved = list(claim.at)[changed[0]]
+            fixed = [f"{m} = {v:g}" for m, v in zip(claim.at, values, strict=True) if m != moved]
+            step = f"{moved} = {values[changed[0]]:g} less {moved} = {before[changed[0]]:g}"
+            label = level_label(name, ", ".join([step, *fixed]))
+            difference = Operation("-", expression, other)
+            yield EstimandDesign(label, difference, labels, claim.unit, claim.level, claim.rope)
+
+
+def _at(expression: Expression, values: Mapping[str, float]) -> Expression:
+    match expression:
+        case Name(name) if name in values:
+            return Number(values[name])
+        case Operation(operator, left, right):
+            return Operation(operator, _at(left, values), _at(right, values))
+        case Call(function, arguments, keywords) if function in ("sqrt", "exp", "log"):
+            return Call(function, tuple(_at(argument, values) for argument in arguments), keywords)
+    return expression
+
+
+def _without_absent(
+    expression: Expression, factors: Sequence[FactorDesign], name: str, messages: list[str]
+) -> Expression:
+    """Count SDs and covariances over a factor the study lacks as 0, and say so."""
+    match expression:
+        case Operation(operator, left, right):
+            parts = [_without_absent(side, factors, name, messages) for side in (left, right)]
+            return Operation(operator, parts[0], parts[1])
+        case Call(function, arguments, _) if function in ("sd", "cov", "cor"):
+            factor = render(arguments[0])
+            if factor not in [f.factor for f in factors]:
+                messages.append(f"Estimand {name}: {render(expression)} is 0, as the study has no {factor}.")
+                return Number(0.0)
+    return expression
+
+
+def _check_effects(
+    expression: Expression,
+    labels: Mapping[str, str],
+    factors: Sequence[FactorDesign],
+    name: str,
+    problems: list[str],
+) -> None:
+    """Report SDs and covariances of coefficients whose group effects are coded otherwise than the coefficients."""
+    match expression:
+        case Operation(_, left, right):
+            _check_effects(left, labels, factors, name, problems)
+            _check_effects(right, labels, factors, name, problems)
+        case Call(function, arguments, _) if function in ("sd", "cov", "cor"):
+            factor = next(f for f in factors if f.factor == render(arguments[0]))
+            for argument in arguments[1:]:
+                label = labels[render(argument)]
+                if label not in factor.effects:
+                    problems.append(
+                        f"[estimands.{name}]: {render(expression)}: the coefficient {label!r} has no effect of that "
+                        f"name by {factor.factor}. Its effects are {quote(factor.effects)}."
+                    )
+
+
+def _contextual(equation: EquationDesign) -> Iterator[EstimandDesign]:
+    """Yield between less within, for every variable that is in the equation on two neighbouring levels.
+
+    Source: Raudenbush and Bryk (2002), chapter 5: the contextual effect is what a unit's mean adds to the effect of
+    the value itself.
+    """
+    alone: dict[str, tuple[Call, int]] = {}
+    for term in equation.spec.parsed.terms:
+        if len(term.parts) == 1 and isinstance(term.parts[0], Call) and term.parts[0].function in ("within", "between"):
+            alone[render_term(term)] = (term.parts[0], equation.coef.terms.index(render_term(term)))
+    for call, place in alone.values():
+        if call.function != "between":
+            continue
+        found = _below(call, [other for other, _ in alone.values()])
+        if found is None:
+            continue
+        inner = alone[render_term(Term((found,)))][1]
+        variable = render(call.arguments[0], study_names(equation.variables).__getitem__)
+        labels = {"between": equation.coef_labels[place], "within": equation.coef_labels[inner]}
+        yield EstimandDesign(
+            f"contextual[{equation.outcome}, {variable} by {render(call.arguments[1])}]",
+            Operation("-", Name("between"), Name("within")),
+            labels,
+            f"{equation.outcome} per unit of {variable}",
+            "contextual",
+        )
+
+
+def _below(call: Call, others: Sequence[Call]) -> Call | None:
+    """Return the call that stands one level below a between(): within() of its unit, or a finer between()."""
+    variable, factor = call.arguments
+    for other in others:
+        if other.function == "within" and other.arguments == (variable, factor):
+            return other
+    for other in others:
+        wider = dict(other.keywords).get("within")
+        if other.function == "between" and other.arguments[0] == variable and wider == factor:
+            return other
+    return None
+
+
+_COMBINED: Mapping[str, Mapping[str, float]] = {
+    "a1": {"x": 1, "y": 1},
+    "a2": {"x^2": 1, "x*y": 1, "y^2": 1},
+    "a3": {"x": 1, "y": -1},
+    "a4": {"x^2": 1, "x*y": -1, "y^2": 1},
+    "a5": {"x^2": 1, "y^2": -1},
+}
+"""Surface parameters as sums of coefficients: slope and curvature along the line of congruence (a1, a2), along the line
+of incongruence (a3, a4), and the tilt of the ridge (a5). Source: Edwards (2002); Humberg, Nestler and Back (2019)."""
+
+
+def _surfaces(equation: EquationDesign) -> Iterator[EstimandDesign]:
+    """Yield a1 to a5 of every surface, and of every product with one (how far a moderator moves them)."""
+    for term in dict.fromkeys(equation.coef.terms):
+        columns = [i for i, name in enumerate(equation.coef.terms) if name == term]
+        surfaces: dict[tuple[str, frozenset[tuple[str, str]]], dict[str, int]] = {}
+        for i in columns:
+            for part, piece in equation.coef.parts[i]:
+                if part.startswith("surface(") and piece in SURFACE:
+                    rest = equation.coef.parts[i] - {(part, piece)}
+                    surfaces.setdefault((part, rest), {})[piece] = i
+        for places in surfaces.values():
+            if set(places) == set(SURFACE):
+                yield from _surface(equation, places)
+
+
+def _surface(equation: EquationDesign, places: Mapping[str, int]) -> Iterator[EstimandDesign]:
+    labels = {f"b{number}": equation.coef_labels[places[piece]] for number, piece in enumerate(SURFACE, start=1)}
+    names = dict(zip(SURFACE, labels, strict=True))
+    shown = equation.coef.labels[places["x"]].replace("[x]", "")
+    for name, weights in _COMBINED.items():
+        value: Expression = Number(0.0)
+        for number, (piece, weight) in enumerate(weights.items()):
+            term = Name(names[piece])
+            value = term if number == 0 else Operation("+" if weight > 0 else "-", value, term)
+        square = "" if name in ("a1", "a3") else " squared"
+        yield EstimandDesign(
+            level_label(name, coef_label(equation.outcome, shown)),
+            value,
+            labels,
+            f"{equation.outcome} per unit{square} of the ratings",
+            "population",
+        )

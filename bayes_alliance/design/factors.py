@@ -1,0 +1,155 @@
+"""Grouping factors over all equations: one set of levels, and the effects that share a covariance matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bayes_alliance._messages import are, count_of, first_few
+from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.groups import Block, GroupDesign, choose_parametrization
+from bayes_alliance.names import level_label
+from bayes_alliance.spec.model import FamilyName, ModelSpec
+
+
+@dataclass(frozen=True, eq=False)
+class Strata:
+    """Levels of a variable that have covariances of their own: ``code`` points into ``labels``."""
+
+    labels: tuple[str, ...]
+    code: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class FactorDesign:
+    """A grouping factor over all equations that have it.
+
+    ``effects`` are labelled by outcome and effect; ``places`` says which of them belong to an outcome's equation.
+    ``blocks`` index ``effects``. ``by`` holds the stratum of every level where strata have covariances of their own.
+    """
+
+    factor: str
+    levels: tuple[str, ...]
+    effects: tuple[str, ...]
+    places: Mapping[str, tuple[int, ...]]
+    blocks: tuple[Block, ...]
+    by: Strata | None = None
+
+
+def join_factors(
+    spec: ModelSpec, equations: Sequence[EquationDesign], problems: list[str]
+) -> tuple[tuple[EquationDesign, ...], tuple[FactorDesign, ...]]:
+    """Give every factor one set of levels over the equations, choose its parametrization, and join what correlates.
+
+    Returns
+    -------
+    equations : tuple of EquationDesign
+        Codes point into the joint levels, and blocks say how they are written.
+    factors : tuple of FactorDesign
+        In the order in which formulas name them.
+    """
+    chosen = [replace(e, groups=choose_parametrization(e.groups, *_residual(e))) for e in equations]
+    factors = []
+    for factor in spec.factors:
+        having = [equation for equation in chosen if any(g.factor == factor for g in equation.groups)]
+        groups = {equation.outcome: _group_of(equation, factor) for equation in having}
+        levels = tuple(sorted({level for group in groups.values() for level in group.levels}))
+        labels: list[str] = []
+        places = {}
+        for equation in having:
+            new = equation.effect_labels(groups[equation.outcome])
+            places[equation.outcome] = tuple(range(len(labels), len(labels) + len(new)))
+            labels += new
+        blocks = _blocks(spec, factor, having, groups, places)
+        by = _strata(spec, factor, having, levels, problems)
+        factors.append(FactorDesign(factor, levels, tuple(labels), places, blocks, by))
+    joint = {factor.factor: factor for factor in factors}
+    return tuple(_recode(equation, joint) for equation in chosen), tuple(factors)
+
+
+def _group_of(equation: EquationDesign, factor: str) -> GroupDesign:
+    return next(group for group in equation.groups if group.factor == factor)
+
+
+def _blocks(
+    spec: ModelSpec,
+    factor: str,
+    having: Sequence[EquationDesign],
+    groups: Mapping[str, GroupDesign],
+    places: Mapping[str, tuple[int, ...]],
+) -> tuple[Block, ...]:
+    """Return the blocks over all effects; those of the outcomes that correlate are one, centred if all of them are."""
+    joined: list[Block] = []
+    separate: list[Block] = []
+    for equation in having:
+        start = places[equation.outcome][0]
+        for block in groups[equation.outcome].blocks:
+            moved = replace(block, members=tuple(start + member for member in block.members))
+            correlates = equation.spec.outcome in spec.group(factor).correlate
+            (joined if correlates else separate).append(moved)
+    if joined:
+        members = tuple(member for block in joined for member in block.members)
+        reliability = min(block.reliability for block in joined)
+        separate.append(Block(members, all(block.centred for block in joined), reliability))
+    return tuple(sorted(separate, key=lambda block: block.members))
+
+
+def _recode(equation: EquationDesign, joint: Mapping[str, FactorDesign]) -> EquationDesign:
+    """Point an equation's codes into the joint levels and write the joint choice of parametrization into its blocks."""
+    groups = []
+    for group in equation.groups:
+        factor = joint[group.factor]
+        place = {level: i for i, level in enumerate(factor.levels)}
+        moved = np.array([place[level] for level in group.levels], dtype=np.int64)
+        code = np.where(group.inside, moved[group.code], 0)
+        centred = {member: block.centred for block in factor.blocks for member in block.members}
+        start = factor.places[equation.outcome][0]
+        blocks = tuple(replace(b, centred=centred[start + b.members[0]]) for b in group.blocks)
+        groups.append(replace(group, levels=factor.levels, code=code, blocks=blocks))
+    return replace(equation, groups=tuple(groups))
+
+
+def _strata(
+    spec: ModelSpec, factor: str, having: Sequence[EquationDesign], levels: tuple[str, ...], problems: list[str]
+) -> Strata | None:
+    """Return the stratum of every level, reporting levels that lie in several."""
+    name = spec.group(factor).by
+    if name is None:
+        return None
+    found: dict[str, set[str]] = {level: set() for level in levels}
+    names: tuple[str, ...] = ()
+    label = name
+    for equation in having:
+        variable, group = equation.variables[name], _group_of(equation, factor)
+        if variable.levels is None:
+            problems.append(
+                f"[groups.{factor}] by = {name!r}: column {variable.label!r} is a number; covariances differ by the "
+                f"levels of a factor. State reference={{{name!r}: ...}} to read it as one."
+            )
+            return None
+        names, label = (*names, *(level for level in variable.levels if level not in names)), variable.label
+        for code, value in zip(group.code[group.inside], variable.values[group.inside], strict=True):
+            found[group.levels[code]].add(variable.levels[int(value)])
+    several = [repr(level) for level, strata in found.items() if len(strata) > 1]
+    if several:
+        problems.append(
+            f"[groups.{factor}] by = {name!r}: {count_of(len(several), factor)} {are(len(several), 'has', 'have')} "
+            f"rows in more than one level of {label!r}: {first_few(several)}. Each needs one covariance matrix."
+        )
+        return None
+    code = np.array([names.index(next(iter(found[level]))) for level in levels], dtype=np.int64)
+    return Strata(tuple(level_label(label, level) for level in names), code)
+
+
+def _residual(equation: EquationDesign) -> tuple[np.ndarray, float]:
+    """Return least-squares residuals and their variance; for 0/1 outcomes on the logit scale (over p(1 - p))."""
+    x, y = equation.coef.values, equation.y
+    fitted = x @ np.linalg.lstsq(x, y, rcond=None)[0] if x.shape[1] else np.zeros_like(y)
+    residual = y - fitted
+    family: FamilyName = equation.family
+    if family == "bernoulli":
+        p = float(np.clip(y.mean(), 0.01, 0.99))
+        residual = residual / (p * (1 - p))
+    return residual, float(residual.var()) or 1.0

@@ -1,0 +1,247 @@
+"""Latent means: measured from a variable's rows, or modelled by the equation of an outcome; and who follows them.
+
+Rows follow a latent mean by a weight: what stands in the coded columns is the observed mean, and the model adds the
+weight times the difference between the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+
+from bayes_alliance._messages import are, count_of, first_few, quote
+from bayes_alliance.design.equation import EquationDesign, Made, Source
+from bayes_alliance.design.factors import FactorDesign
+from bayes_alliance.design.follow import FollowMeasured, FollowModelled
+from bayes_alliance.design.rows import Rows, make_rows
+from bayes_alliance.design.values import MeanOf, Plugged
+from bayes_alliance.design.variables import column_for, make_variable
+from bayes_alliance.names import INTERCEPT
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Means of a variable that has no equation, estimated from all of its observed rows.
+
+    ``factors`` are nested, widest first, with their ``levels``; ``parents`` point from each level into those of the
+    factor before. ``mean`` and ``count`` are over the observed rows of the narrowest factor's levels; ``size`` is the
+    number of members a unit has in all (infinite where means are latent). ``squares`` sums squared deviations within
+    the narrowest levels, over ``degrees`` of freedom.
+    """
+
+    name: str
+    label: str
+    factors: tuple[str, ...]
+    levels: tuple[tuple[str, ...], ...]
+    parents: tuple[np.ndarray, ...]
+    mean: np.ndarray
+    count: np.ndarray
+    size: np.ndarray
+    squares: float
+    degrees: int
+    centre: float
+    spread: float
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Return the labels of the SDs: one per factor, and of rows around their unit's mean."""
+        return (*(f"{self.label}, {factor}" for factor in self.factors), f"{self.label}, within")
+
+
+def join_latent(
+    source: Source,
+    made: Sequence[Made],
+    equations: Sequence[EquationDesign],
+    factors: Sequence[FactorDesign],
+    problems: list[str],
+) -> tuple[tuple[EquationDesign, ...], tuple[Measured, ...]]:
+    """Find out for every latent mean where it comes from, and line its levels up with the rows that follow it."""
+    by_outcome = {equation.spec.outcome: equation for equation in equations}
+    wholes = {m.equation.spec.outcome: m for m in made}
+    wanted: dict[tuple[str, bool], list[MeanOf]] = {}
+    for m in made:
+        for mean in m.plugged:
+            if mean.variable not in by_outcome:
+                key = (mean.variable, _at_patients(m, mean, source))
+                wanted.setdefault(key, []).append(mean)
+    measured = {}
+    for (name, patients), means in wanted.items():
+        found = _measure(name, patients, means, source, problems)
+        if found is not None:
+            measured[name, patients] = found
+    joined = []
+    for equation, m in zip(equations, made, strict=True):
+        follows: dict[MeanOf, FollowMeasured | FollowModelled] = {}
+        for mean, plugged in m.plugged.items():
+            if mean.variable in by_outcome:
+                modelled = _modelled(mean, plugged, m, wholes[mean.variable], by_outcome, factors, problems)
+                follows |= {} if modelled is None else {mean: modelled}
+                continue
+            own = measured.get((mean.variable, _at_patients(m, mean, source)))
+            if own is not None:
+                follows[mean] = _coded(mean, plugged, m, own, source, problems)
+        joined.append(replace(equation, follows=follows))
+    return tuple(joined), tuple(measured.values())
+
+
+def _at_patients(made: Made, mean: MeanOf, source: Source) -> bool:
+    """Return whether a variable has one value per patient where its mean is taken."""
+    if made.equation.spec.unit == "session":
+        return False
+    if mean.variable in source.spec.variables:
+        return True
+    return not made.rows.varies(column_for(mean.variable, source.sessions, source.columns))
+
+
+def _measure(
+    name: str, patients: bool, means: Sequence[MeanOf], source: Source, problems: list[str]
+) -> Measured | None:
+    rows = make_rows("patient" if patients else "session", source.sessions)
+    ignored: list[str] = []
+    variable = make_variable(name, source.spec, rows, source.columns, source.reference, ignored, ignored)
+    wanted = list(dict.fromkeys(mean.factor for mean in means))
+    frame = pd.DataFrame({factor: rows.ids(factor, source.columns, ignored) for factor in wanted})
+    frame = frame.assign(x=variable.values).dropna(subset=["x"])
+    frame = frame[(frame[wanted] != "").all(axis=1)]
+    counts = {factor: frame[factor].nunique() for factor in wanted}
+    factors = sorted(wanted, key=lambda factor: counts[factor])
+    for outer, inner in pairwise(factors):
+        if frame.groupby(inner)[outer].nunique().gt(1).any():
+            problems.append(
+                f"Latent means of {variable.label!r} by {quote(factors)}: {inner} is not nested in {outer}. Take the "
+                f'means of one of them as observed (means="observed").'
+            )
+            return None
+    levels = tuple(tuple(sorted(frame[factor].unique())) for factor in factors)
+    parents = [np.zeros(0, dtype=np.int64)]
+    for (outer, above), (inner, below) in pairwise(zip(factors, levels, strict=True)):
+        first = frame.groupby(inner)[outer].first()
+        parents.append(np.array([above.index(first[level]) for level in below], dtype=np.int64))
+    narrow = frame.groupby(factors[-1]).x
+    stats = narrow.agg(["mean", "size"]).reindex(list(levels[-1]))
+    squares = float(((frame.x - narrow.transform("mean")) ** 2).sum())
+    degrees = int(len(frame) - len(stats))
+    if degrees < 1 or squares <= 0:
+        problems.append(
+            f"Latent means of {variable.label!r} by {factors[-1]}: no {factors[-1]} has two different values, so their "
+            f'means cannot be told from single values. Write means="observed", or between() of a wider unit.'
+        )
+        return None
+    size = _sizes(means, rows, levels[-1], stats["size"].to_numpy(float), source, problems)
+    return Measured(
+        name,
+        variable.label,
+        tuple(factors),
+        levels,
+        tuple(parents),
+        stats["mean"].to_numpy(float),
+        stats["size"].to_numpy(float),
+        size,
+        squares,
+        degrees,
+        float(frame.x.mean()),
+        float(frame.x.std(ddof=1)),
+    )
+
+
+def _sizes(
+    means: Sequence[MeanOf],
+    rows: Rows,
+    levels: tuple[str, ...],
+    measured: np.ndarray,
+    source: Source,
+    problems: list[str],
+) -> np.ndarray:
+    """Return how many members each unit has in all; infinite where its members stand for a larger population."""
+    stated = {mean.size for mean in means}
+    if stated == {None}:
+        return np.full(len(levels), np.inf)
+    factors = {mean.factor for mean in means}
+    if len(stated) > 1 or len(factors) > 1:
+        problems.append(
+            f"Means of {means[0].variable!r} are finite in one place and latent in another, or by several units; "
+            f"choose one kind for each variable."
+        )
+        return np.full(len(levels), np.inf)
+    name, factor = next(iter(stated)), next(iter(factors))
+    ignored: list[str] = []
+    variable = make_variable(str(name), source.spec, rows, source.columns, source.reference, ignored, ignored)
+    frame = pd.DataFrame({"unit": rows.ids(factor, source.columns, ignored), "size": variable.values}).dropna()
+    of_unit = frame.groupby("unit")["size"].agg(["min", "max"]).reindex(list(levels))
+    differing = [repr(unit) for unit in of_unit.index[(of_unit["min"] != of_unit["max"])]]
+    small = [
+        f"{unit!r} ({size:g} of {count:g} measured)"
+        for unit, size, count in zip(levels, of_unit["max"], measured, strict=True)
+        if size < count
+    ]
+    if differing:
+        problems.append(
+            f"Column {variable.label!r} is the size of each {factor}, and {count_of(len(differing), factor)} "
+            f"{are(len(differing), 'has', 'have')} no single one: {first_few(differing)}."
+        )
+    if small:
+        problems.append(f"Column {variable.label!r} is smaller than the members measured: {first_few(small)}.")
+    return of_unit["max"].to_numpy(float)
+
+
+def _coded(
+    mean: MeanOf, plugged: Plugged, made: Made, measured: Measured, source: Source, problems: list[str]
+) -> FollowMeasured:
+    """Point the rows of an equation into the levels of a measured mean."""
+    ids = made.rows.ids(mean.factor, source.columns, problems)[made.place]
+    levels = {level: i for i, level in enumerate(measured.levels[measured.factors.index(mean.factor)])}
+    code = np.array([levels.get(level, 0) for level in ids], dtype=np.int64)
+    numbers = np.nan_to_num(plugged.numbers[made.place])
+    return FollowMeasured(f"{measured.name}", mean.factor, code, numbers)
+
+
+def _modelled(
+    mean: MeanOf,
+    plugged: Plugged,
+    made: Made,
+    target: Made,
+    by_outcome: Mapping[str, EquationDesign],
+    factors: Sequence[FactorDesign],
+    problems: list[str],
+) -> FollowModelled | None:
+    """Line up the static part of an outcome's equation with the rows that follow its mean."""
+    equation = by_outcome[mean.variable]
+    group = next((g for g in equation.groups if g.factor == mean.factor), None)
+    if equation.family != "gaussian" or group is None or INTERCEPT not in group.effects:
+        problems.append(
+            f"Latent means of {equation.outcome!r} by {mean.factor} come from its own equation, which needs a gaussian "
+            f"outcome and a group term such as (1 | {mean.factor})."
+        )
+        return None
+    if target.rows.unit != made.rows.unit:
+        problems.append(
+            f"Latent means of {equation.outcome!r}, which has rows by {target.rows.unit}, cannot be followed by "
+            f"{made.equation.outcome!r}, which has rows by {made.rows.unit}."
+        )
+        return None
+    place = made.place if plugged.source is None else plugged.source[made.place]
+    reached = ~np.isnan(plugged.numbers[made.place])
+    still = ~np.array(target.coef.dynamic, dtype=bool)
+    coef = np.where(still & reached[:, None], target.coef.values[place], 0.0)
+    groups = []
+    absent = np.isnan(coef).any(axis=1)
+    for factor, (ids, columns) in target.groups.items():
+        levels = next(f for f in factors if f.factor == factor).levels
+        where = {level: i for i, level in enumerate(levels)}
+        code = np.array([where.get(level, -1) for level in ids[place]], dtype=np.int64)
+        quiet = ~np.array(columns.dynamic, dtype=bool)
+        values = np.where(quiet & reached[:, None], columns.values[place], 0.0)
+        values = np.where((ids[place] == "")[:, None], 0.0, values)
+        absent |= np.isnan(values).any(axis=1) | ((code < 0) & (values != 0).any(axis=1))
+        groups.append((factor, np.maximum(code, 0), values))
+    if absent.any():
+        problems.append(
+            f"The model-implied mean of {equation.outcome!r} is followed by {count_of(int(absent.sum()), 'row')} in "
+            f"which a predictor of it is missing. Leave that predictor out, or complete it."
+        )
+    numbers = np.nan_to_num(plugged.numbers[made.place])
+    return FollowModelled(equation.outcome, coef, tuple(groups), numbers)

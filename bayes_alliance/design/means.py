@@ -1,0 +1,221 @@
+"""Means of patients, therapists and groups: within, between, centred, surface."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from bayes_alliance._messages import are, count_of
+from bayes_alliance.design.values import MeanOf, Plugged, Value
+from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Text, render
+from bayes_alliance.spec.reading import values_in
+
+if TYPE_CHECKING:
+    from bayes_alliance.design.transforms import Evaluator
+
+KINDS = ("observed", "latent", "finite")
+SURFACE = ("x", "y", "x^2", "x*y", "y^2")
+"""The columns of a surface as labels name them: x is the first rating, y the second."""
+
+
+def within(evaluator: Evaluator, call: Call) -> Value:
+    """Return deviations from the mean of a unit; those of a lag are the lag of the deviations."""
+    inner, factor = call.arguments
+    if isinstance(inner, Call) and inner.function == "lag":
+        moved = Call("within", (inner.arguments[0], factor), call.keywords)
+        return evaluator.value(Call("lag", (moved, *inner.arguments[1:]), inner.keywords))
+    if _kind(evaluator, call) is None or not isinstance(factor, Name):
+        return evaluator.nothing()
+    if _averaged_finely(evaluator, inner):
+        evaluator.report(
+            f"{render(call)}: {render(inner)} varies within patients, and a row of this equation is a patient. Write "
+            f"between({render(inner)}, patient, within={factor.name}) for the deviation of the patient's mean."
+        )
+        return evaluator.nothing()
+    own = evaluator.value(inner)
+    detrend = dict(call.keywords).get("detrend")
+    if detrend is not None:
+        return _detrended(evaluator, call, own, factor.name, detrend)
+    _note_no_spread(evaluator, call, own.numbers, factor.name)
+    mean = _mean(evaluator, call, inner, factor.name)
+    return own.plus(mean.times(np.full(len(evaluator.rows), -1.0)))
+
+
+def between(evaluator: Evaluator, call: Call) -> Value:
+    """Return means of a unit, or with ``within=`` their deviations from the mean of the wider unit."""
+    inner, factor = call.arguments
+    if isinstance(inner, Call) and inner.function == "lag":
+        inner = inner.arguments[0]
+    wider = dict(call.keywords).get("within")
+    if _kind(evaluator, call) is None or not isinstance(factor, Name):
+        return evaluator.nothing()
+    mean = _mean(evaluator, call, inner, factor.name)
+    if wider is None:
+        return mean
+    if not isinstance(wider, Name):
+        evaluator.report(f"{render(call)}: within= names a grouping factor, such as within=therapist.")
+        return evaluator.nothing()
+    _check_nested(evaluator, call, factor.name, wider.name)
+    return mean.plus(_mean(evaluator, call, inner, wider.name).times(np.full(len(evaluator.rows), -1.0)))
+
+
+def centred(evaluator: Evaluator, call: Call) -> Value:
+    """Return a value less one constant: the mean of all observed rows, of itself or of the variable named."""
+    constant = pooled_mean(evaluator, [dict(call.keywords).get("on", call.arguments[0])])
+    evaluator.note(f"{render(call)}: the mean taken away is {constant:.4g}.")
+    return evaluator.value(call.arguments[0]).plus(Value(np.full(len(evaluator.rows), -constant)))
+
+
+def surface(evaluator: Evaluator, call: Call) -> list[tuple[str, Value]]:
+    """Return x, y and their squares and product, both less one common constant (or the common mean of a unit).
+
+    Taking one constant from both keeps x - y, which surfaces are about, as it is (Nestler, Humberg and Schönbrodt
+    2019).
+    """
+    x, y = (evaluator.value(argument) for argument in call.arguments)
+    if x.latent or y.latent:
+        evaluator.report(f"{render(call)}: a surface takes observed values, not latent means.")
+        return [("", evaluator.nothing())]
+    centre = dict(call.keywords).get("centre", Text("pooled"))
+    match centre:
+        case Number(value):
+            taken = np.full(len(evaluator.rows), value)
+            note = f"both less the stated {value:g}"
+        case Name(factor):
+            means = [_unit_means(evaluator, _unlagged(argument), factor) for argument in call.arguments]
+            taken = (means[0] + means[1]) / 2
+            note = f"both less the common mean of each {factor}"
+        case Text("pooled"):
+            taken = np.full(len(evaluator.rows), pooled_mean(evaluator, call.arguments))
+            note = f"both less {taken[0]:.4g}, their common mean"
+        case _:
+            evaluator.report(f'{render(call)}: centre is "pooled", a number, or a grouping factor.')
+            return [("", evaluator.nothing())]
+    evaluator.note(f"{render(call)}: {note}.")
+    _compare_scales(evaluator, call, x.numbers, y.numbers)
+    u, v = x.numbers - taken, y.numbers - taken
+    return [(name, Value(numbers)) for name, numbers in zip(SURFACE, (u, v, u**2, u * v, v**2), strict=True)]
+
+
+def pooled_mean(evaluator: Evaluator, expressions: tuple[Expression, ...] | list[Expression]) -> float:
+    """Return the mean of all observed rows, of several expressions with equal weight."""
+    means = []
+    for expression in expressions:
+        numbers = evaluator.numbers(_unlagged(expression))
+        means.append(float(np.nanmean(numbers)) if not np.isnan(numbers).all() else np.nan)
+    return float(np.mean(means))
+
+
+def _kind(evaluator: Evaluator, call: Call) -> str | None:
+    """Return which means a call takes, or None where its arguments make no sense."""
+    keywords = dict(call.keywords)
+    stated = keywords.get("means", Text("observed"))
+    kind = stated.value if isinstance(stated, Text) else render(stated)
+    problem = ""
+    if kind not in KINDS:
+        problem = f'means is "observed", "latent" or "finite", not {kind!r}.'
+    elif not isinstance(call.arguments[1], Name):
+        problem = "the second argument names a grouping factor, such as patient."
+    elif (kind == "finite") != ("size" in keywords):
+        problem = 'means="finite" and size= go together: size names the column with the number of members of the unit.'
+    elif kind != "observed" and "detrend" in keywords:
+        problem = "latent means take their trend from the equation; leave detrend out."
+    elif kind != "observed" and not isinstance(_unlagged(call.arguments[0]), Name):
+        problem = f'means="{kind}" takes the mean of a variable as it is in the table, not of a call.'
+    elif kind == "finite" and "within" in keywords:
+        problem = 'means="finite" takes one unit at a time; leave within= out.'
+    if not problem:
+        return kind
+    evaluator.report(f"{render(call)}: {problem}")
+    return None
+
+
+def _mean(evaluator: Evaluator, call: Call, inner: Expression, factor: str) -> Value:
+    """Return each row's unit mean; where means are latent, with the weight 1 by which it follows them."""
+    kind = _kind(evaluator, call)
+    numbers = _unit_means(evaluator, inner, factor)
+    if kind == "observed" or not isinstance(inner, Name):
+        return Value(numbers)
+    size = dict(call.keywords).get("size")
+    mean = MeanOf(inner.name, factor, None, size.name if isinstance(size, Name) else None)
+    evaluator.means[mean] = Plugged(numbers)
+    return Value(numbers, {mean: np.where(np.isnan(numbers), 0.0, 1.0)})
+
+
+def _unit_means(evaluator: Evaluator, inner: Expression, factor: str) -> np.ndarray:
+    """Return each row's unit mean over that unit's observed rows; NaN where the row has no unit."""
+    source = evaluator.finer if _averaged_finely(evaluator, inner) else evaluator
+    assert source is not None
+    ids = pd.Series(source.factor_ids(factor))
+    means = pd.Series(source.numbers(inner)).groupby(ids).mean()
+    here = pd.Series(evaluator.factor_ids(factor))
+    return here.map(means).mask(here == "").to_numpy(float)
+
+
+def _averaged_finely(evaluator: Evaluator, inner: Expression) -> bool:
+    """Return whether an equation of patients averages something that varies within them."""
+    return evaluator.finer is not None and any(name not in evaluator.variables for name in values_in(inner))
+
+
+def _unlagged(expression: Expression) -> Expression:
+    if isinstance(expression, Call) and expression.function == "lag":
+        return expression.arguments[0]
+    return expression
+
+
+def _check_nested(evaluator: Evaluator, call: Call, inner: str, outer: str) -> None:
+    pairs = pd.DataFrame({"inner": evaluator.factor_ids(inner), "outer": evaluator.factor_ids(outer)})
+    pairs = pairs[(pairs.inner != "") & (pairs.outer != "")].drop_duplicates()
+    several = pairs.inner[pairs.inner.duplicated()].unique()
+    if len(several):
+        evaluator.report(
+            f"{render(call)}: {count_of(len(several), inner)} {are(len(several), 'lies', 'lie')} in more than one "
+            f"{outer}, so a mean of the {inner} has no single deviation from the {outer}."
+        )
+
+
+def _note_no_spread(evaluator: Evaluator, call: Call, values: np.ndarray, factor: str) -> None:
+    ids = pd.Series(evaluator.factor_ids(factor))
+    spread = pd.Series(values).groupby(ids).agg(["count", "nunique"]).drop(index="", errors="ignore")
+    spread = spread[spread["count"] > 0]
+    still = int((spread["nunique"] < 2).sum())
+    if still:
+        evaluator.note(
+            f"{render(call)}: {count_of(still, factor)} of {len(spread):,} ({still / len(spread):.0%}) "
+            f"{are(still, 'has', 'have')} one observed row or no variation; kept for what lies between, nothing for "
+            f"what lies within."
+        )
+
+
+def _detrended(evaluator: Evaluator, call: Call, own: Value, factor: str, time: Expression) -> Value:
+    """Return deviations from each unit's own straight line over time, by least squares."""
+    frame = pd.DataFrame({"unit": evaluator.factor_ids(factor), "y": own.numbers, "t": evaluator.numbers(time)})
+    used = frame.dropna()
+    used = used[used.unit != ""]
+    of_unit = used.groupby("unit")
+    t, y = used.t - of_unit.t.transform("mean"), used.y - of_unit.y.transform("mean")
+    spread = (t**2).groupby(used.unit).transform("sum")
+    slope = (t * y).groupby(used.unit).transform("sum") / spread.where(spread > 0, np.nan)
+    left = (y - slope.fillna(0.0) * t).reindex(frame.index)
+    few = int((of_unit.size() < 3).sum())
+    lost = (
+        f"; {count_of(few, factor)} with fewer than three rows {are(few, 'is', 'are')} 0 in all of them" if few else ""
+    )
+    evaluator.note(f"{render(call)}: the straight line of each {factor} over {render(time)} is taken away{lost}.")
+    return Value(left.to_numpy(float))
+
+
+def _compare_scales(evaluator: Evaluator, call: Call, x: np.ndarray, y: np.ndarray) -> None:
+    """Say where the two sides of a surface do not look like ratings on one scale."""
+    if np.isnan(x).all() or np.isnan(y).all():
+        return
+    wide = [float(np.nanmax(v) - np.nanmin(v)) for v in (x, y)]
+    apart = np.nanmax(x) < np.nanmin(y) or np.nanmax(y) < np.nanmin(x)
+    if apart or min(wide) * 2 < max(wide):
+        ranges = " and ".join(f"{np.nanmin(v):g} to {np.nanmax(v):g}" for v in (x, y))
+        evaluator.note(
+            f"{render(call)}: the two run from {ranges}. A surface compares them number by number, so they must be "
+            f"ratings on one scale; rescale them first if they are not."
+        )

@@ -1,0 +1,58 @@
+"""A column that may hold latent means: numbers with observed means, and how far latent ones move them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class MeanOf:
+    """The mean of a variable over the rows of a unit that is estimated: ``factor`` names the unit.
+
+    ``lag`` holds the least and greatest number of sessions between a row and the earlier one whose mean is meant; it
+    matters where the mean has a trend. ``size`` names the column of the units' sizes where means are corrected for
+    finite units.
+    """
+
+    variable: str
+    factor: str
+    lag: tuple[int, int] | None = None
+    size: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Plugged:
+    """What stands in for a latent mean: the observed mean per row, and each row's earlier row where there is a lag."""
+
+    numbers: np.ndarray
+    source: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """Numbers of shape (row,), NaN where missing, with observed means in place of latent ones.
+
+    ``latent`` gives per mean the weight, shape (row,), by which the true value moves when the mean does: the true
+    value is ``numbers + sum of weight * (latent mean - observed mean)``.
+    """
+
+    numbers: np.ndarray
+    latent: Mapping[MeanOf, np.ndarray] = field(default_factory=dict)
+
+    def plus(self, other: Value) -> Value:
+        """Return the sum."""
+        latent = dict(self.latent)
+        for mean, weight in other.latent.items():
+            latent[mean] = latent[mean] + weight if mean in latent else weight
+        return Value(self.numbers + other.numbers, latent)
+
+    def times(self, factor: np.ndarray) -> Value:
+        """Return the product with numbers of shape (row,)."""
+        return Value(self.numbers * factor, {mean: weight * factor for mean, weight in self.latent.items()})
+
+    def rows(self, keep: np.ndarray) -> Value:
+        """Return the value in some of its rows."""
+        return Value(self.numbers[keep], {mean: weight[keep] for mean, weight in self.latent.items()})

@@ -1,0 +1,143 @@
+"""Estimands worked out of the draws, every draw kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+import xarray as xr
+
+from bayes_alliance.design.estimands import EstimandDesign
+from bayes_alliance.names import COEF, cor_name, effect_dim, entry_label, sd_name, second_dim
+from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Operation, render
+
+
+def work_out(estimands: Sequence[EstimandDesign], posterior: xr.Dataset) -> xr.Dataset | None:
+    """Work every estimand out of the draws.
+
+    Parameters
+    ----------
+    estimands : sequence of EstimandDesign
+        Resolved; none gives None.
+    posterior : Dataset over (chain, draw, …)
+        Draws of coefficients, SDs and correlations.
+
+    Returns
+    -------
+    Dataset or None
+        ``value[chain, draw, estimand]`` with the coords ``unit``, ``level``, ``rope_lb``, ``rope_ub`` (NaN where none
+        was stated) and ``ratio`` (whether it divides by a quantity that may be 0, so that it may have no mean). An
+        estimand over SDs that differ by stratum has an entry per stratum.
+    """
+    entries: list[tuple[str, xr.DataArray, EstimandDesign]] = []
+    for estimand in estimands:
+        value = _evaluate(estimand.value, estimand.labels, posterior)
+        extra = [dim for dim in value.dims if dim not in ("chain", "draw")]
+        if not extra:
+            entries.append((estimand.name, value, estimand))
+        for label in value[extra[0]].values if extra else ():
+            entries.append((entry_label(estimand.name, str(label)), value.sel({extra[0]: label}, drop=True), estimand))
+    if not entries:
+        return None
+    names = [name for name, _, _ in entries]
+    values = [value.reset_coords(drop=True) for _, value, _ in entries]
+    together = xr.concat(values, dim="estimand").transpose("chain", "draw", "estimand")
+    ropes = [estimand.rope or (np.nan, np.nan) for _, _, estimand in entries]
+    return xr.Dataset(
+        {"value": together},
+        coords={
+            "estimand": names,
+            "unit": ("estimand", [estimand.unit for _, _, estimand in entries]),
+            "level": ("estimand", [estimand.level for _, _, estimand in entries]),
+            "rope_lb": ("estimand", [low for low, _ in ropes]),
+            "rope_ub": ("estimand", [high for _, high in ropes]),
+            "ratio": ("estimand", [int(_divides(estimand.value)) for _, _, estimand in entries]),
+        },
+    )
+
+
+def _evaluate(value: Expression, labels: Mapping[str, str], draws: xr.Dataset) -> xr.DataArray:
+    match value:
+        case Number(number):
+            return xr.full_like(draws["b"].isel({COEF: 0}, drop=True), number)
+        case Name(name):
+            return draws["b"].sel({COEF: labels[name]}, drop=True)
+        case Operation(operator, left, right):
+            one, two = (_evaluate(side, labels, draws) for side in (left, right))
+            return {"+": one + two, "-": one - two, "*": one * two, "/": one / two}[operator]
+        case Call(function, arguments, _) if function in ("sqrt", "exp", "log"):
+            inner = _evaluate(arguments[0], labels, draws)
+            applied: xr.DataArray = xr.apply_ufunc({"sqrt": np.sqrt, "exp": np.exp, "log": np.log}[function], inner)
+            return applied
+        case Call("indirect", arguments, _):
+            return _indirect([labels[render(argument)] for argument in arguments], draws)
+        case Call("sigma", arguments, _):
+            return draws["sigma"].sel(sigma_coef=render(arguments[0]), drop=True)
+        case Call("sd", (factor, label), _):
+            return _sd(render(factor), labels[render(label)], draws)
+        case Call(function, (factor, one_label, two_label), _):
+            names = labels[render(one_label)], labels[render(two_label)]
+            return _together(render(factor), *names, draws, function == "cov")
+    raise ValueError(f"{render(value)} is no estimand")
+
+
+def _sd(factor: str, label: str, draws: xr.Dataset) -> xr.DataArray:
+    return draws[sd_name(factor)].sel({effect_dim(factor): label}, drop=True)
+
+
+def _together(factor: str, one: str, two: str, draws: xr.Dataset, covariance: bool) -> xr.DataArray:
+    """Return the correlation or covariance of two effects over the levels of a factor."""
+    dim = effect_dim(factor)
+    correlation = draws[cor_name(factor)].sel({dim: one, second_dim(dim): two}, drop=True)
+    return correlation * _sd(factor, one, draws) * _sd(factor, two, draws) if covariance else correlation
+
+
+def _indirect(labels: Sequence[str], draws: xr.Dataset) -> xr.DataArray:
+    """Return the mean over units of a product of paths.
+
+    Paths that vary are jointly normal over the levels of each factor, so with means m and covariances s the mean of
+    two is m1 m2 + s12, of three m1 m2 m3 + m1 s23 + m2 s13 + m3 s12, and in general the sum over all ways to pair some
+    of them (Isserlis 1918); covariances over several factors add up.
+    """
+    means = {label: draws["b"].sel({COEF: label}, drop=True) for label in labels}
+    shared = {pair: _covariance(*pair, draws) for pair in combinations(labels, 2)}
+
+    def mean_of(left: tuple[str, ...]) -> xr.DataArray | float:
+        if not left:
+            return 1.0
+        first, rest = left[0], left[1:]
+        total = means[first] * mean_of(rest)
+        for other in rest:
+            paired = shared[first, other]
+            if paired is not None:
+                total = total + paired * mean_of(tuple(label for label in rest if label != other))
+        return total
+
+    whole = mean_of(tuple(labels))
+    assert isinstance(whole, xr.DataArray)
+    return whole
+
+
+def _covariance(one: str, two: str, draws: xr.Dataset) -> xr.DataArray | None:
+    """Return the covariance of two coefficients over the levels of all factors, None where they vary by none."""
+    total: xr.DataArray | None = None
+    for name in map(str, draws.data_vars):
+        if not name.startswith("cor_"):
+            continue
+        factor = name.removeprefix("cor_")
+        dim = effect_dim(factor)
+        if dim in draws[name].dims and {one, two} <= set(draws[name][dim].values):
+            part = _together(factor, one, two, draws, covariance=True)
+            total = part if total is None else total + part
+    return total
+
+
+def _divides(value: Expression) -> bool:
+    """Return whether a value divides by something that draws differ in."""
+    match value:
+        case Operation(operator, left, right):
+            return (operator == "/" and not isinstance(right, Number)) or _divides(left) or _divides(right)
+        case Call(_, arguments, _):
+            return any(_divides(argument) for argument in arguments)
+    return False

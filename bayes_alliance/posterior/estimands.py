@@ -1,0 +1,156 @@
+"""Estimands as a table, and new ones asked of a fit that is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import arviz_stats as azs
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayes_alliance._messages import unknown
+from bayes_alliance.design.estimands import resolve_estimands
+from bayes_alliance.errors import FitError
+from bayes_alliance.fit.checks import diagnose_draws
+from bayes_alliance.fit.estimands import work_out
+from bayes_alliance.fit.result import Fit
+from bayes_alliance.posterior.summarize import IntervalKind, check_interval, interval
+from bayes_alliance.spec.make import make_model
+from bayes_alliance.spec.model import EstimandSpec
+
+
+def summarize_estimands(fit: Fit, *, ci_prob: float = 0.95, ci_kind: IntervalKind = "eti") -> pd.DataFrame:
+    """Summarize every estimand of a fit: stated ones, contextual effects, surface parameters.
+
+    Parameters
+    ----------
+    fit : Fit
+        Not changed; a fit without estimands gives an empty table.
+    ci_prob : float
+        Probability of the interval, between 0 and 1.
+    ci_kind : {"eti", "hdi"}
+        Equal-tailed or highest-density interval; named in the columns.
+
+    Returns
+    -------
+    DataFrame
+        Columns ``name, level, unit, mean, sd, median, eti95_lb, eti95_ub, p_positive, p_rope, mcse, r_hat, ess_bulk,
+        ess_tail``. A ratio may have no mean: it has none here, and ``mcse`` is that of its median; of all others it is
+        that of the mean. ``p_rope`` is missing where no region of practical equivalence was stated.
+
+    Raises
+    ------
+    FitError
+        If ``ci_prob`` or ``ci_kind`` is not allowed.
+    """
+    check_interval(ci_prob, ci_kind)
+    width = f"{ci_kind}{100 * ci_prob:g}"
+    columns = ["name", "level", "unit", "mean", "sd", "median", f"{width}_lb", f"{width}_ub", "p_positive", "p_rope"]
+    if "estimands" not in fit.data.children:
+        return pd.DataFrame(columns=[*columns, "mcse", "r_hat", "ess_bulk", "ess_tail"])
+    draws = fit.data["estimands"].to_dataset()
+    mixing = {name: values["value"].values for name, values in diagnose_draws(draws[["value"]]).items()}
+    rows = []
+    for i, name in enumerate(draws["estimand"].values):
+        values = draws["value"].isel(estimand=i).transpose("chain", "draw")
+        ratio = bool(draws["ratio"].values[i])
+        low, high = interval(values.values, ci_prob, ci_kind)
+        bounds = float(draws["rope_lb"].values[i]), float(draws["rope_ub"].values[i])
+        inside = ((values > bounds[0]) & (values < bounds[1])).mean() if np.isfinite(bounds[0]) else np.nan
+        row: dict[str, str | float] = {
+            "name": str(name),
+            "level": str(draws["level"].values[i]),
+            "unit": str(draws["unit"].values[i]),
+            "mean": np.nan if ratio else float(values.mean()),
+            "sd": np.nan if ratio else float(values.std(ddof=1)),
+            "median": float(values.median()),
+            f"{width}_lb": low,
+            f"{width}_ub": high,
+            "p_positive": float((values > 0).mean()),
+            "p_rope": float(inside),
+            "mcse": float(azs.mcse(values, method="median" if ratio else "mean")),
+        }
+        rows.append(row | {column: float(values_of[i]) for column, values_of in mixing.items()})
+    return pd.DataFrame(rows)
+
+
+def probability_in_rope(fit: Fit, name: str, *, rope: tuple[float, float] | None = None) -> float:
+    """Return the posterior probability that an estimand lies in its region of practical equivalence.
+
+    Parameters
+    ----------
+    fit : Fit
+        With the estimand.
+    name : str
+        As ``summarize_estimands`` lists it.
+    rope : tuple of float, optional
+        Bounds in the estimand's unit, in place of those the model states.
+
+    Raises
+    ------
+    FitError
+        If there is no such estimand, or no region was stated for it: there is no default one.
+    """
+    draws = fit.data["estimands"].to_dataset() if "estimands" in fit.data.children else xr.Dataset()
+    names = [str(known) for known in draws["estimand"].values] if "estimand" in draws.coords else []
+    if name not in names:
+        raise FitError(unknown("estimand", name, names))
+    one = draws.sel(estimand=name)
+    low, high = rope or (float(one["rope_lb"]), float(one["rope_ub"]))
+    if not np.isfinite(low):
+        raise FitError(
+            f"Estimand {name!r} ({one['unit'].values!s}) has no region of practical equivalence. State one where "
+            f"it is defined, rope = [-0.5, 0.5] say, or in the call: what is negligible is a matter of the unit."
+        )
+    if not low < high:
+        raise FitError(f"rope = {(low, high)}: the lower bound comes first.")
+    return float(((one["value"] > low) & (one["value"] < high)).mean())
+
+
+def add_estimands(
+    fit: Fit, estimands: Mapping[str, Mapping[str, object]], *, labels: Mapping[str, str] | None = None
+) -> Fit:
+    """Ask more estimands of a fit; nothing is sampled.
+
+    Parameters
+    ----------
+    fit : Fit
+        With its rows. Not changed.
+    estimands : mapping of str to mapping
+        As in a model file, such as ``{"ab": {"value": "a * b", "unit": "points"}}``.
+    labels : mapping of str to str, optional
+        More labels, such as ``{"a": "alliance ~ condition"}``.
+
+    Returns
+    -------
+    Fit
+        With the new estimands beside those it had, in its spec, too.
+
+    Raises
+    ------
+    FitError
+        If the fit has no rows.
+    SpecError
+        If a label or an estimand makes no sense for the model.
+    """
+    if fit.design is None:
+        raise FitError("New estimands need the rows; use fit.with_rows(sessions).")
+    content = fit.spec.model_dump(mode="json", exclude_defaults=True)
+    written = {
+        name: EstimandSpec.model_validate(dict(claim)).model_dump(mode="json", exclude_defaults=True)
+        for name, claim in estimands.items()
+    }
+    content["labels"] = {**content.get("labels", {}), **(labels or {})}
+    content["estimands"] = {**content.get("estimands", {}), **written}
+    spec = make_model(content)
+    problems: list[str] = []
+    resolved = resolve_estimands(spec, fit.design.equations, fit.design.factors, problems, [])
+    if problems:
+        raise FitError(problems)
+    tree = fit.data.copy()
+    values = work_out(resolved, fit.data["posterior"].to_dataset())
+    if values is not None:
+        tree["estimands"] = xr.DataTree(values)
+    return replace(fit, spec=spec, data=tree, design=replace(fit.design, spec=spec, estimands=resolved))

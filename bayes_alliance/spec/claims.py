@@ -1,0 +1,299 @@
+"""Claims that do not fit together: names nothing answers to, circles, correlations and estimands that mean nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import combinations
+
+from bayes_alliance._messages import quote, unknown
+from bayes_alliance.names import RESIDUAL, ROLES
+from bayes_alliance.spec.expressions import Call, Expression, Name, Operation, calls_in, render
+from bayes_alliance.spec.labels import LabelTarget, names_of_value, products_in
+from bayes_alliance.spec.model import EquationSpec, EstimandSpec, ModelSpec
+from bayes_alliance.spec.order import find_ancestors, find_cycle
+from bayes_alliance.spec.reading import current_values_in
+
+_WORD = re.compile(r"[^\W\d]\w*\Z")
+
+
+def check_claims(spec: ModelSpec) -> list[str]:
+    """Return every problem of a model whose texts all parse."""
+    problems = [] if spec.equation else ["equation: a model needs at least one [[equation]]."]
+    problems += _variables(spec) + _equations(spec) + _groups(spec)
+    cycle = find_cycle(spec)
+    if cycle:
+        problems.append(
+            f"Outcomes predict each other in a circle: {' -> '.join(cycle)}. An outcome may predict later ones only; "
+            f"lag() reads an earlier session and makes no circle."
+        )
+        return problems
+    problems += _residual(spec)
+    labels = _labels(spec)
+    return problems + (labels or _estimands(spec))
+
+
+def _variables(spec: ModelSpec) -> list[str]:
+    used = {name for equation in spec.equation for name in equation.variables}
+    used |= {group.by for group in spec.groups.values() if group.by}
+    problems = []
+    for name in spec.variables:
+        if name in ROLES:
+            problems.append(f"[variables] {name!r} is the name of a role; choose another.")
+        if name not in used:
+            problems.append(f"[variables] {name!r} is declared and used in no equation.")
+    return problems
+
+
+def _equations(spec: ModelSpec) -> list[str]:
+    problems = []
+    for outcome in dict.fromkeys(spec.outcomes):
+        if spec.outcomes.count(outcome) > 1:
+            problems.append(f"Outcome {outcome!r} has {spec.outcomes.count(outcome)} equations; state one.")
+    for equation in spec.equation:
+        read = [name for t in equation.parsed.terms for part in t.parts for name in current_values_in(part)]
+        if equation.outcome in read:
+            problems.append(f"Outcome {equation.outcome!r} predicts itself in {equation.formula!r}.")
+        if equation.family == "bernoulli" and equation.sigma:
+            problems.append(f"sigma = {equation.sigma!r}: a bernoulli outcome has no residual SD.")
+        if equation.family == "bernoulli" and equation.centre:
+            problems.append(f"centre = {equation.centre!r}: a bernoulli outcome is 0 or 1 and cannot be centred.")
+    return problems
+
+
+def _groups(spec: ModelSpec) -> list[str]:
+    problems = []
+    for factor, group in spec.groups.items():
+        if factor not in spec.factors:
+            problems.append(
+                f"[groups.{factor}] belongs to no group term. {unknown('grouping factor', factor, spec.factors)}"
+            )
+            continue
+        problems += _correlated(spec, f"[groups.{factor}] correlate", group.correlate)
+        for equation in spec.equation:
+            terms = [term for term in equation.parsed.groups if term.factor == factor]
+            effects = sum(term.intercept + len(term.terms) for term in terms)
+            if equation.outcome in group.correlate and not terms:
+                problems.append(f"[groups.{factor}] correlate: {equation.outcome!r} has no effects by {factor}.")
+            if equation.outcome in group.correlate and (len(terms) > 1 or (effects > 1 and not terms[0].correlated)):
+                problems.append(
+                    f"[groups.{factor}] correlate: the effects of {equation.outcome!r} do not correlate among "
+                    f"themselves. Write them as one term with a single bar, such as (1 + session | {factor})."
+                )
+    return problems
+
+
+def _correlated(spec: ModelSpec, where: str, outcomes: tuple[str, ...]) -> list[str]:
+    problems = [f"{where}: {unknown('outcome', name, spec.outcomes)}" for name in outcomes if name not in spec.outcomes]
+    if outcomes and len(set(outcomes)) < 2:
+        problems.append(f"{where}: two different outcomes or more are needed; it names {quote(outcomes)}.")
+    return problems
+
+
+def _residual(spec: ModelSpec) -> list[str]:
+    residual = spec.residual
+    if residual is None:
+        return []
+    problems = _correlated(spec, "[residual] correlate", residual.correlate)
+    if not residual.correlate:
+        problems.append("[residual] correlate: name the outcomes whose residuals correlate.")
+    chosen = [equation for equation in spec.equation if equation.outcome in residual.correlate]
+    problems += [
+        f"[residual] correlate: {e.outcome!r} is {e.family} and has no residual."
+        for e in chosen
+        if e.family != "gaussian"
+    ]
+    if len({equation.unit for equation in chosen}) > 1:
+        units = ", ".join(f"{e.outcome!r} by {e.unit}" for e in chosen)
+        problems.append(f"[residual] correlate: the outcomes have rows of different units ({units}).")
+    if residual.fixed is not None and len(chosen) > 2:
+        problems.append(f"[residual] fixed states one correlation and {len(chosen)} outcomes have more; name two.")
+    on_purpose = residual.fixed is not None or any(
+        prior.target.kind == "cor" and prior.target.factor == RESIDUAL for prior in spec.prior
+    )
+    ancestors = find_ancestors(spec)
+    for one, two in combinations(chosen, 2):
+        for parent, child in ((one.outcome, two.outcome), (two.outcome, one.outcome)):
+            if parent in ancestors[child] and not on_purpose:
+                problems.append(
+                    f"[residual] correlate: {parent!r} predicts {child!r}, and the data cannot tell that path from a "
+                    f"correlation of their residuals. State the correlation (fixed = 0.2), or a prior for it (on = "
+                    f'"cor {RESIDUAL}") with a reason, as a sensitivity analysis; or leave it out.'
+                )
+    return problems
+
+
+def _labels(spec: ModelSpec) -> list[str]:
+    problems = []
+    for name, target in spec.label_targets.items():
+        if not _WORD.match(name):
+            problems.append(f"[labels] {name!r} is not a word; use letters, digits and underscores.")
+        if target.outcome not in spec.outcomes:
+            problems.append(f"[labels] {name}: {unknown('outcome', target.outcome, spec.outcomes)}")
+            continue
+        terms = _terms(_equation(spec, target.outcome))
+        if target.parts and target.term not in terms.values():
+            problems.append(
+                f"[labels] {name}: {unknown('term', ':'.join(sorted(target.term)), terms)} It is a term of the "
+                f"equation of {target.outcome!r}."
+            )
+        if not target.parts and not _equation(spec, target.outcome).parsed.intercept:
+            problems.append(f"[labels] {name}: the equation of {target.outcome!r} has no intercept.")
+    return problems
+
+
+def _equation(spec: ModelSpec, outcome: str) -> EquationSpec:
+    return next(equation for equation in spec.equation if equation.outcome == outcome)
+
+
+def _terms(equation: EquationSpec) -> dict[str, frozenset[str]]:
+    """Return the terms of an equation as text, each with its parts."""
+    terms = [[render(part) for part in term.parts] for term in equation.parsed.terms]
+    return {":".join(parts): frozenset(parts) for parts in terms}
+
+
+def _estimands(spec: ModelSpec) -> list[str]:
+    problems: list[str] = []
+    for name, estimand in spec.estimands.items():
+        where = f"[estimands.{name}]"
+        if not _WORD.match(name):
+            problems.append(f"{where} is not a word; use letters, digits and underscores.")
+        if name in spec.labels:
+            problems.append(f"{where} has the name of a label; choose another.")
+        problems += [f"{where}: {problem}" for problem in _estimand(spec, name, estimand)]
+    if not problems and _estimand_cycle(spec):
+        problems.append(f"[estimands] refer to each other in a circle: {' -> '.join(_estimand_cycle(spec))}.")
+    if problems:
+        return problems
+    return [f"[estimands.{name}]: {problem}" for name in spec.estimands for problem in check_products(spec, name)]
+
+
+def _estimand(spec: ModelSpec, name: str, estimand: EstimandSpec) -> Iterator[str]:
+    valid = [*spec.labels, *(other for other in spec.estimands if other != name), *estimand.at]
+    for read in dict.fromkeys(names_of_value(estimand.parsed)):
+        if read not in valid:
+            yield unknown("label, estimand or moderator", read, valid)
+    for moderator, values in estimand.at.items():
+        if moderator in spec.labels or moderator in spec.estimands:
+            yield f"the moderator {moderator!r} of 'at' has the name of a label or estimand; choose another."
+        if moderator not in names_of_value(estimand.parsed):
+            yield f"the moderator {moderator!r} of 'at' does not occur in {estimand.value!r}."
+        if not values or len(set(values)) < len(values):
+            yield f"'at' needs different values for {moderator!r}."
+    if estimand.contrast and not any(len(values) > 1 for values in estimand.at.values()):
+        yield "contrast = true needs two values or more of a moderator in 'at'."
+    if estimand.rope is not None and not estimand.rope[0] < estimand.rope[1]:
+        yield f"rope = {list(estimand.rope)}: the lower bound comes first."
+    for call in calls_in(estimand.parsed):
+        yield from _call(spec, call)
+
+
+def _call(spec: ModelSpec, call: Call) -> Iterator[str]:
+    first = call.arguments[0]
+    named = first.name if isinstance(first, Name) else render(first)
+    if call.function in ("sd", "cov", "cor") and named not in spec.factors:
+        yield unknown(f"grouping factor in {render(call)}:", named, spec.factors)
+    if call.function == "sigma":
+        gaussian = [equation.outcome for equation in spec.equation if equation.family == "gaussian"]
+        if named not in gaussian:
+            yield unknown(f"outcome in {render(call)}:", named, gaussian)
+    paths = {"sd": 1, "cov": 1, "cor": 1, "indirect": 0}
+    for argument in call.arguments[paths.get(call.function, len(call.arguments)) :]:
+        if not (isinstance(argument, Name) and argument.name in spec.labels):
+            yield f"{render(call)} takes labels of coefficients; {render(argument)!r} is none."
+        elif call.function in ("sd", "cov", "cor") and not varies_by(spec, argument.name, named):
+            target = spec.label_targets[argument.name]
+            yield (
+                f"{render(call)}: {argument.name!r} ({target}) does not vary by {named}. Add its term to the group "
+                f"term of {named!r} in the equation of {target.outcome!r}."
+            )
+    if call.function in ("cov", "cor"):
+        yield from _held_at_zero(spec, call, named)
+
+
+def _held_at_zero(spec: ModelSpec, call: Call, factor: str) -> Iterator[str]:
+    one, two = call.arguments[1:]
+    if isinstance(one, Name) and isinstance(two, Name) and {one.name, two.name} <= set(spec.labels):
+        both_vary = varies_by(spec, one.name, factor) and varies_by(spec, two.name, factor)
+        if both_vary and not correlate_by(spec, one.name, two.name, factor):
+            yield (
+                f"{render(call)}: the model holds this correlation at 0. Write one correlated group term, or name "
+                f"both outcomes in [groups.{factor}] correlate."
+            )
+
+
+def varies_by(spec: ModelSpec, label: str, factor: str) -> bool:
+    """Return whether the coefficient of a label has group effects of a factor."""
+    return _group_term(spec, spec.label_targets[label], factor) is not None
+
+
+def _group_term(spec: ModelSpec, target: LabelTarget, factor: str) -> int | None:
+    for number, group in enumerate(_equation(spec, target.outcome).parsed.groups):
+        terms = {frozenset(render(part) for part in term.parts) for term in group.terms}
+        if group.factor == factor and (target.term in terms or (not target.parts and group.intercept)):
+            return number
+    return None
+
+
+def correlate_by(spec: ModelSpec, one: str, two: str, factor: str) -> bool:
+    """Return whether the group effects of two labels share a correlation matrix."""
+    a, b = spec.label_targets[one], spec.label_targets[two]
+    if a.outcome != b.outcome:
+        return {a.outcome, b.outcome} <= set(spec.group(factor).correlate)
+    here, there = _group_term(spec, a, factor), _group_term(spec, b, factor)
+    return here == there and here is not None and _equation(spec, a.outcome).parsed.groups[here].correlated
+
+
+def _estimand_cycle(spec: ModelSpec) -> list[str]:
+    def visit(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return [*path[path.index(name) :], name]
+        for other in names_of_value(spec.estimands[name].parsed):
+            found = visit(other, [*path, name]) if other in spec.estimands else []
+            if found:
+                return found
+        return []
+
+    return next((found for name in spec.estimands if (found := visit(name, []))), [])
+
+
+def expand(spec: ModelSpec, expression: Expression) -> Expression:
+    """Return an expression with every estimand it names written out."""
+    match expression:
+        case Name(name) if name in spec.estimands:
+            return expand(spec, spec.estimands[name].parsed)
+        case Operation(operator, left, right):
+            return Operation(operator, expand(spec, left), expand(spec, right))
+        case Call(function, arguments, keywords):
+            return Call(function, tuple(expand(spec, argument) for argument in arguments), keywords)
+    return expression
+
+
+def check_products(spec: ModelSpec, name: str) -> Iterator[str]:
+    """Report products of paths that are no effect: through a non-linear link, or of paths that vary together."""
+    expression = expand(spec, spec.estimands[name].parsed)
+    stated = {
+        frozenset(render(argument) for argument in call.arguments)
+        for call in calls_in(expression)
+        if call.function == "cov"
+    }
+    for (one, two), shown in products_in(expression):
+        if one not in spec.labels or two not in spec.labels:
+            continue
+        outcomes = {spec.label_targets[label].outcome for label in (one, two)}
+        curved = [e for e in spec.equation if e.outcome in outcomes and e.family != "gaussian"]
+        if len(outcomes) < 2:
+            continue
+        if curved:
+            yield (
+                f"{render(shown)} multiplies a path to {curved[0].outcome!r}, whose link is not linear "
+                f"({curved[0].family}): the product is no effect on any scale. Compare predicted outcomes instead "
+                f"(g-formula), and report the paths one by one."
+            )
+        for factor in spec.factors if not isinstance(shown, Call) else ():
+            together = varies_by(spec, one, factor) and varies_by(spec, two, factor)
+            if together and correlate_by(spec, one, two, factor) and frozenset((factor, one, two)) not in stated:
+                yield (
+                    f"{render(shown)} multiplies mean paths that vary together by {factor}: the mean of their product "
+                    f"also has cov({factor}, {one}, {two}). Write indirect({one}, {two})."
+                )

@@ -1,0 +1,118 @@
+"""Labels and estimands as claims: names for coefficients, and arithmetic over them. Numbers come after the fit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations, product
+
+from bayes_alliance.errors import SpecError
+from bayes_alliance.names import INTERCEPT
+from bayes_alliance.spec.expressions import Call, Expression, Name, Operation, Term, render
+from bayes_alliance.spec.formula import parse_arithmetic, parse_formula
+from bayes_alliance.spec.functions import ESTIMAND_FUNCTIONS
+
+
+@dataclass(frozen=True)
+class LabelTarget:
+    """The coefficient a label names: an outcome and the parts of a term.
+
+    Each part is formula text and, in a bracket, the level of a factor or the piece of a call with several columns;
+    the bracket is empty where none was written. No part at all is the intercept.
+    """
+
+    outcome: str
+    parts: frozenset[tuple[str, str]]
+
+    @property
+    def term(self) -> frozenset[str]:
+        """Return the parts without their brackets: what the term is called in the formula."""
+        return frozenset(part for part, _ in self.parts)
+
+    def __str__(self) -> str:
+        parts = [f"{part}[{piece}]" if piece else part for part, piece in sorted(self.parts)]
+        return f"{self.outcome} ~ {':'.join(parts) or '1'}"
+
+
+_BRACKET = re.compile(r"\[([^\[\]]*)\]")
+
+
+def parse_label(text: str) -> LabelTarget:
+    """Parse ``outcome ~ term``, such as ``inhibition ~ session:condition[MBCT]``; ``outcome ~ 1`` is the intercept.
+
+    Raises
+    ------
+    SpecError
+        If the text is not an outcome, a tilde and one term.
+    """
+    outcome, tilde, right = (piece.strip() for piece in text.partition("~"))
+    if not tilde or not outcome or not right:
+        raise SpecError(f"Label {text!r} is not written outcome ~ term, such as 'depression ~ alliance'.")
+    if right in ("1", INTERCEPT):
+        return LabelTarget(outcome, frozenset())
+    terms = parse_formula(_BRACKET.sub("", right)).terms
+    if len(terms) != 1 or len(terms[0].parts) != len(_split_product(right)):
+        raise SpecError(f"Label {text!r} names no single term. Write one, such as 'depression ~ session:alliance'.")
+    return LabelTarget(outcome, frozenset(_with_pieces(right, terms[0])))
+
+
+def _with_pieces(text: str, term: Term) -> Iterator[tuple[str, str]]:
+    """Yield each part of a term with the bracket that follows it in the text."""
+    chunks = _split_product(text)
+    for part, chunk in zip(term.parts, chunks, strict=True):
+        found = _BRACKET.search(chunk)
+        yield render(part), found.group(1).strip() if found else ""
+
+
+def _split_product(text: str) -> list[str]:
+    """Split at the colons that stand outside brackets."""
+    depth, chunks = 0, [""]
+    for character in text:
+        depth += (character in "([") - (character in ")]")
+        if character == ":" and depth == 0:
+            chunks.append("")
+        else:
+            chunks[-1] += character
+    return chunks
+
+
+def parse_estimand(text: str) -> Expression:
+    """Parse the value of an estimand, such as ``a * b + cov(patient, a, b)``.
+
+    Raises
+    ------
+    SpecError
+        If it is not arithmetic over names, numbers and the functions of ``ESTIMAND_FUNCTIONS``.
+    """
+    return parse_arithmetic(text, ESTIMAND_FUNCTIONS)
+
+
+def names_of_value(expression: Expression) -> Iterator[str]:
+    """Yield the labels, estimands and moderators an expression reads; factors and outcomes of calls are left out."""
+    match expression:
+        case Name(name):
+            yield name
+        case Operation(_, left, right):
+            yield from names_of_value(left)
+            yield from names_of_value(right)
+        case Call(function, arguments, _):
+            skipped = 1 if function in ("sd", "cov", "cor", "sigma") else 0
+            for argument in arguments[skipped:]:
+                yield from names_of_value(argument)
+
+
+def products_in(expression: Expression) -> Iterator[tuple[tuple[str, str], Expression]]:
+    """Yield every pair of names that a product multiplies, with the product."""
+    match expression:
+        case Operation(operator, left, right):
+            if operator == "*":
+                pairs = product(dict.fromkeys(names_of_value(left)), dict.fromkeys(names_of_value(right)))
+                yield from ((pair, expression) for pair in pairs)
+            yield from products_in(left)
+            yield from products_in(right)
+        case Call(function, arguments, _):
+            if function == "indirect":
+                yield from ((pair, expression) for pair in combinations(names_of_value(expression), 2))
+            for argument in arguments:
+                yield from products_in(argument)

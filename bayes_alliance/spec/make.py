@@ -1,0 +1,101 @@
+"""Plain data to a model: every problem at once, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from bayes_alliance._messages import unknown
+from bayes_alliance.errors import SpecError
+from bayes_alliance.spec.claims import check_claims
+from bayes_alliance.spec.formula import parse_call, parse_formula
+from bayes_alliance.spec.functions import VARIABLE_FUNCTIONS
+from bayes_alliance.spec.labels import parse_estimand, parse_label
+from bayes_alliance.spec.model import (
+    EquationSpec,
+    EstimandSpec,
+    GroupSpec,
+    ModelSpec,
+    PriorSpec,
+    ResidualSpec,
+)
+from bayes_alliance.spec.priors import parse_distribution, parse_target
+
+
+def make_model(content: Mapping[str, object], where: str = "") -> ModelSpec:
+    """Make a model from plain data, reporting every problem at once.
+
+    Parameters
+    ----------
+    content : mapping
+        What a TOML model file holds, as ``tomllib`` reads it.
+    where : str
+        Name of the file, for the message.
+
+    Raises
+    ------
+    SpecError
+        For an unknown key, a wrong type, a formula, variable, label, estimand or prior that does not parse, a
+        ``[groups]`` entry that no formula uses, outcomes that predict each other in a circle, an estimand that
+        multiplies paths through a non-linear link.
+    """
+    try:
+        spec = ModelSpec.model_validate(dict(content))
+    except ValidationError as error:
+        raise SpecError([_sentence(detail) for detail in error.errors()], where) from None
+    problems = _language_problems(spec) or check_claims(spec)
+    if problems:
+        raise SpecError(problems, where)
+    return spec
+
+
+def _language_problems(spec: ModelSpec) -> list[str]:
+    """Collect what the parsers refuse."""
+    problems: list[str] = []
+
+    def collect(parse: Callable[[str], object], text: str) -> None:
+        try:
+            parse(text)
+        except SpecError as error:
+            problems.extend(error.problems)
+
+    for equation in spec.equation:
+        collect(parse_formula, equation.formula)
+    for text in spec.variables.values():
+        collect(lambda t: parse_call(t, VARIABLE_FUNCTIONS), text)
+    for text in spec.labels.values():
+        collect(parse_label, text)
+    for estimand in spec.estimands.values():
+        collect(parse_estimand, estimand.value)
+    for prior in spec.prior:
+        collect(parse_target, prior.on)
+        collect(parse_distribution, prior.dist)
+    return problems
+
+
+_VALID_KEYS: Mapping[str, Sequence[str]] = {
+    "": tuple(ModelSpec.model_fields),
+    "equation": tuple(EquationSpec.model_fields),
+    "groups": tuple(GroupSpec.model_fields),
+    "estimands": tuple(EstimandSpec.model_fields),
+    "residual": tuple(ResidualSpec.model_fields),
+    "prior": tuple(PriorSpec.model_fields),
+}
+
+
+def _sentence(detail: Mapping[str, Any]) -> str:
+    """Turn one pydantic finding into our sentence."""
+    finding = dict(detail)
+    location = list(finding["loc"])
+    path = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+    table = str(location[0]) if len(location) > 1 else ""
+    if finding["type"] == "extra_forbidden":
+        return f"{path}: {unknown('key', str(location[-1]), _VALID_KEYS.get(table, ()))}"
+    if finding["type"] == "missing":
+        return f"{path}: required key is missing."
+    if finding["type"] == "literal_error":
+        allowed = finding["ctx"]["expected"]
+        return f"{path}: {finding['input']!r} is not allowed. Valid: {allowed}."
+    return f"{path}: {finding['msg']} (found {finding['input']!r})."

@@ -1,0 +1,49 @@
+"""Which outcome predicts which: the order of equations, and circles."""
+
+from __future__ import annotations
+
+from graphlib import CycleError, TopologicalSorter
+
+from bayes_alliance.spec.model import EquationSpec, ModelSpec
+from bayes_alliance.spec.reading import current_values_in
+
+
+def predicting_outcomes(spec: ModelSpec, equation: EquationSpec) -> tuple[str, ...]:
+    """Return the other outcomes an equation reads at the same row; earlier sessions make no order."""
+    formula = equation.parsed
+    terms = [*formula.terms, *(term for group in formula.groups for term in group.terms)]
+    read = {name for term in terms for part in term.parts for name in current_values_in(part)}
+    return tuple(outcome for outcome in spec.outcomes if outcome in read and outcome != equation.outcome)
+
+
+def sort_outcomes(spec: ModelSpec) -> tuple[str, ...]:
+    """Return the outcomes, each after those that predict it, otherwise in the order of the file.
+
+    Raises
+    ------
+    CycleError
+        If outcomes predict each other in a circle; ``find_cycle`` names it.
+    """
+    sorter = TopologicalSorter({e.outcome: predicting_outcomes(spec, e) for e in spec.equation})
+    return tuple(sorter.static_order())
+
+
+def find_cycle(spec: ModelSpec) -> tuple[str, ...]:
+    """Return outcomes that predict each other in a circle, the first one again at the end; nothing without one."""
+    try:
+        sort_outcomes(spec)
+    except CycleError as error:
+        return tuple(error.args[1])
+    return ()
+
+
+def find_ancestors(spec: ModelSpec) -> dict[str, frozenset[str]]:
+    """Return, per outcome, the outcomes that predict it, at first or second hand."""
+    direct = {equation.outcome: predicting_outcomes(spec, equation) for equation in spec.equation}
+    found: dict[str, frozenset[str]] = {}
+    for outcome in sort_outcomes(spec):
+        reach = set(direct[outcome])
+        for parent in direct[outcome]:
+            reach |= found[parent]
+        found[outcome] = frozenset(reach)
+    return found

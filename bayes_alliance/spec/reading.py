@@ -1,0 +1,94 @@
+"""What an expression reads: variables by their values, grouping factors by their levels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from bayes_alliance.spec.expressions import Call, Expression, Name, Operation, Term, calls_in
+from bayes_alliance.spec.functions import FORMULA_FUNCTIONS
+
+if TYPE_CHECKING:
+    from bayes_alliance.spec.model import ModelSpec
+
+
+def values_in(expression: Expression) -> Iterator[str]:
+    """Yield the variables whose values an expression reads; the factor in ``within(x, patient)`` is not one."""
+    match expression:
+        case Name(name):
+            yield name
+        case Operation(_, left, right):
+            yield from values_in(left)
+            yield from values_in(right)
+        case Call():
+            for place, argument in _arguments(expression):
+                if place not in _factor_places(expression):
+                    yield from values_in(argument)
+
+
+def factors_in(expression: Expression) -> Iterator[str]:
+    """Yield the grouping factors that the calls of an expression take means over."""
+    for call in calls_in(expression):
+        for place, argument in _arguments(call):
+            if place in _factor_places(call) and isinstance(argument, Name):
+                yield argument.name
+
+
+def current_values_in(expression: Expression) -> Iterator[str]:
+    """Yield the variables an expression reads at the row's own session; what stands in a lag is left out."""
+    match expression:
+        case Call(function) if function == "lag":
+            return
+        case Call() if any(call.function == "lag" for call in calls_in(expression)):
+            return
+        case Operation(_, left, right):
+            yield from current_values_in(left)
+            yield from current_values_in(right)
+        case _:
+            yield from values_in(expression)
+
+
+def averaged_in(expression: Expression) -> Iterator[str]:
+    """Yield the variables that an expression reads inside between() only: their values count as means of units."""
+    inside = {n for call in calls_in(expression) if call.function == "between" for n in values_in(call.arguments[0])}
+    elsewhere = list(_outside_between(expression))
+    yield from (name for name in inside if name not in elsewhere)
+
+
+def _outside_between(expression: Expression) -> Iterator[str]:
+    match expression:
+        case Call(function) if function == "between":
+            return
+        case Operation(_, left, right):
+            yield from _outside_between(left)
+            yield from _outside_between(right)
+        case Call():
+            for place, argument in _arguments(expression):
+                if place not in _factor_places(expression) and place != "on":
+                    yield from _outside_between(argument)
+        case _:
+            yield from values_in(expression)
+
+
+def needed_variables(spec: ModelSpec) -> tuple[str, ...]:
+    """Return the variables a study must have a column for: declared ones replaced by what they read."""
+    names: list[str] = []
+    for equation in spec.equation:
+        for name in spec.variables_of(equation):
+            call = spec.declared.get(name)
+            names += [name] if call is None else list(values_in(call.arguments[0]))
+    return tuple(dict.fromkeys(names))
+
+
+def is_dynamic(term: Term) -> bool:
+    """Return whether a term is about deviations from a unit's mean, or about earlier sessions."""
+    return any(call.function in ("within", "lag") for part in term.parts for call in calls_in(part))
+
+
+def _arguments(call: Call) -> Iterator[tuple[int | str, Expression]]:
+    yield from enumerate(call.arguments)
+    yield from call.keywords
+
+
+def _factor_places(call: Call) -> tuple[int | str, ...]:
+    return FORMULA_FUNCTIONS[call.function].factors if call.function in FORMULA_FUNCTIONS else ()

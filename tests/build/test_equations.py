@@ -1,0 +1,258 @@
+"""Several equations: joint log-densities against plain NumPy and SciPy, row by row."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pymc as pm
+import pytest
+from scipy import stats
+
+import bayes_alliance as ba
+from bayes_alliance.build.model import CHECKED, check_log_density
+from tests.build.oracle import density, evaluate, lkj, log_jacobian, to_unit
+from tests.conftest import ROLES, make_trial
+
+HEAD = 'title = "t"\nquestion = "q?"\n'
+
+
+def equation(outcome: str, formula: str, unit: str = "session", extra: str = "") -> str:
+    """Return one equation as TOML."""
+    return f"[[equation]]\noutcome = '{outcome}'\nunit = '{unit}'\nformula = '{formula}'\n{extra}\n"
+
+
+TWO = equation("score", "week + (1 + week | patient)") + equation("alliance", "week + (1 | patient)")
+ACROSS = '[groups.patient]\ncorrelate = ["score", "alliance"]\n'
+JOINT = '[residual]\ncorrelate = ["score", "alliance"]\n'
+BY_ARM = '[groups.patient]\nby = "condition"\n'
+
+MODELS = {
+    "apart": TWO,
+    "effects across equations": TWO + ACROSS,
+    "residuals of a row": TWO + JOINT,
+    "effects and residuals": TWO + ACROSS + JOINT,
+    "residuals by arm": TWO + JOINT + 'by = "condition"\n',
+    "a stated residual correlation": TWO + JOINT + "fixed = 0.3\n",
+    "three residuals": TWO
+    + equation("stress", "1 + (1 | therapist)")
+    + '[residual]\ncorrelate = ["score", "alliance", "stress"]\n',
+    "covariances by arm": equation("score", "week + (1 + week | patient) + (1 | therapist)") + BY_ARM,
+    "across equations by arm": TWO + ACROSS + 'by = "condition"\n',
+    "an outcome predicts another": equation("alliance", "week + (1 | patient)")
+    + equation("score", "alliance + week + (1 + alliance | patient)"),
+    "sessions and patients": equation("score", "week + (1 | patient) + (1 | therapist)")
+    + equation("post", "pre + (1 | therapist)", "patient")
+    + equation("dropout", "pre + (1 | therapist)", "patient", 'family = "bernoulli"')
+    + '[groups.therapist]\ncorrelate = ["score", "post"]\n',
+    "one patient-level outcome on another": equation("iip_change", "pre + (1 | therapist)", "patient")
+    + equation("post", "iip_change + pre + (1 | therapist)", "patient", 'sigma = "condition"'),
+}
+
+
+def holes(trial: pd.DataFrame) -> pd.DataFrame:
+    """Return the trial with outcomes missing here and there, so that rows differ between equations."""
+    rng = np.random.default_rng(8)
+    frame = trial.copy()
+    for name in ("score", "alliance", "stress"):
+        frame.loc[rng.random(len(frame)) < 0.15, name] = np.nan
+    return frame
+
+
+def make(name: str, trial: pd.DataFrame) -> ba.Design:
+    """Return the design of one of the models above."""
+    spec = ba.parse_model(HEAD + MODELS[name])
+    return ba.make_design(
+        spec,
+        ba.read_sessions(holes(trial), ROLES),
+        columns={"condition": "arm"} if "condition" in MODELS[name] else None,
+        reference={"condition": "TAU"} if "condition" in MODELS[name] else None,
+    )
+
+
+def random_correlation(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Return a correlation matrix away from its borders."""
+    a = rng.normal(size=(size, size + 4))
+    s = a @ a.T
+    return np.asarray(s / np.sqrt(np.outer(np.diag(s), np.diag(s))))
+
+
+class Point:
+    """A point on natural scales, the free values it means, and its log-density by SciPy."""
+
+    def __init__(self, made: ba.Design, rng: np.random.Generator) -> None:
+        self.made = made
+        self.values: dict[str, np.ndarray] = {}
+        self.total = 0.0
+        self._coefficients(rng)
+        self._effects(rng)
+        self._residuals(rng)
+        self._rows()
+
+    def _coefficients(self, rng: np.random.Generator) -> None:
+        priors = self.made.priors.coef
+        self.values["b_centred"] = self.b = rng.normal(0, 1, len(priors))
+        self.total += sum(density(p.distribution, v) for p, v in zip(priors, self.b, strict=True))
+
+    def _effects(self, rng: np.random.Generator) -> None:
+        self.u: dict[str, np.ndarray] = {}
+        for factor in self.made.factors:
+            key, size = factor.factor, len(factor.effects)
+            strata = 1 if factor.by is None else len(factor.by.labels)
+            stratum = np.zeros(len(factor.levels), dtype=int) if factor.by is None else factor.by.code
+            sds = rng.uniform(0.3, 2, (strata, size))
+            self.values[f"sd_{key}"] = sds if factor.by else sds[0]
+            priors = self.made.priors.sd[key]
+            self.total += sum(density(p.distribution, v) for row in sds for p, v in zip(priors, row, strict=True))
+            u = rng.normal(0, 1, (len(factor.levels), size))
+            self.u[key] = u
+            for number, block in enumerate(factor.blocks):
+                members = list(block.members)
+                whole = len(factor.blocks) == 1
+                self.values[f"u_{key}" if whole else f"u_{key}_{number + 1}"] = u[:, members]
+                for s in range(strata):
+                    cor = random_correlation(rng, len(members))
+                    if len(members) > 1:
+                        correlated = [b for b in factor.blocks if len(b.members) > 1]
+                        prior = self.made.priors.cor[key][correlated.index(block)]
+                        self.total += lkj(cor, prior.distribution.values[0]) + log_jacobian(cor)
+                        several = "" if len(correlated) == 1 else f"_{number + 1}"
+                        by = f"_{s + 1}" if factor.by else ""
+                        self.values[f"cor_{key}{several}{by}_unit"] = to_unit(cor)
+                    covariance = cor * np.outer(sds[s, members], sds[s, members])
+                    rows = u[np.ix_(stratum == s, members)]
+                    self.total += stats.multivariate_normal(np.zeros(len(members)), covariance).logpdf(rows).sum()
+
+    def _residuals(self, rng: np.random.Generator) -> None:
+        residual = self.made.residual
+        self.cors: list[np.ndarray] = []
+        sigma = self.made.priors.sigma
+        self.values["sigma"] = self.sigma = rng.uniform(0.5, 3, len(sigma))
+        self.total += sum(density(p.distribution, v) for p, v in zip(sigma, self.sigma, strict=True))
+        if residual is None:
+            return
+        for s in range(max(len(residual.by), 1)):
+            if residual.fixed is not None:
+                self.cors.append(np.array([[1, residual.fixed], [residual.fixed, 1]]))
+                continue
+            cor = random_correlation(rng, len(residual.outcomes))
+            self.cors.append(cor)
+            self.values[f"cor_residual{f'_{s + 1}' if residual.by else ''}_unit"] = to_unit(cor)
+            self.total += lkj(cor, self.made.priors.cor["residual"][0].distribution.values[0]) + log_jacobian(cor)
+
+    def _rows(self) -> None:
+        """Add the likelihood, one table row at a time: a normal over whichever joint outcomes the row has."""
+        start, sigma_start = 0, 0
+        joint = self.made.residual.outcomes if self.made.residual is not None else ()
+        together: dict[int, list[tuple[int, float, float, int]]] = {}
+        for e in self.made.equations:
+            size = len(e.coef.labels)
+            mu = (e.coef.values - e.centre) @ self.b[start : start + size]
+            start += size
+            for group in e.groups:
+                factor = next(f for f in self.made.factors if f.factor == group.factor)
+                u = self.u[group.factor][:, list(factor.places[e.outcome])]
+                for row in np.flatnonzero(group.inside):
+                    mu[row] += group.values[row] @ u[group.code[row]]
+            if e.family == "bernoulli":
+                self.total += stats.bernoulli.logpmf(e.y.astype(int), 1 / (1 + np.exp(-mu))).sum()
+                continue
+            spread = self.sigma[sigma_start : sigma_start + len(e.sigma_coef)][e.sigma_code]
+            sigma_start += len(e.sigma_coef)
+            if e.outcome not in joint:
+                self.total += stats.norm.logpdf(e.y, mu, spread).sum()
+                continue
+            stratum = self.made.residual.beside[e.outcome].stratum
+            for i, row in enumerate(e.row):
+                entry = (joint.index(e.outcome), e.y[i] - mu[i], spread[i], stratum[i])
+                together.setdefault(int(row), []).append(entry)
+        for entries in together.values():
+            places = [place for place, _, _, _ in entries]
+            sds = np.array([sd for _, _, sd, _ in entries])
+            covariance = self.cors[entries[0][3]][np.ix_(places, places)] * np.outer(sds, sds)
+            left = [residual for _, residual, _, _ in entries]
+            self.total += stats.multivariate_normal(np.zeros(len(left)), covariance).logpdf(left)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_joint_log_density_agrees_with_scipy(name: str, trial: pd.DataFrame) -> None:
+    """Log-densities at random points are SciPy's, to rounding, whatever correlates with what."""
+    made = make(name, trial)
+    model = ba.build_model(made.spec, made, parametrization="centred")
+    rng = np.random.default_rng(4)
+    points = [Point(made, rng) for _ in range(2)]
+    got = [evaluate(model, point.values) for point in points]
+    np.testing.assert_allclose(got, [point.total for point in points], rtol=1e-9, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_shape_is_finite_as_chosen(name: str, trial: pd.DataFrame) -> None:
+    """The model as it is sampled has a finite log-density in a bounds-checked mode, and dims on public variables."""
+    made = make(name, trial)
+    model = ba.build_model(made.spec, made)
+    assert np.isfinite(check_log_density(model))
+    assert tuple(model.coords["coef"]) == tuple(label for e in made.equations for label in e.coef_labels)
+    for factor in made.factors:
+        assert model.named_vars_to_dims[f"u_{factor.factor}"] == (factor.factor, f"{factor.factor}_effect")
+        assert tuple(model.coords[f"{factor.factor}_effect"]) == factor.effects
+
+
+@pytest.mark.parametrize("name", ["effects across equations", "across equations by arm"])
+def test_totals_are_the_same_model_across_equations(name: str, trial: pd.DataFrame) -> None:
+    """Effects centred on the population have the density of deviations at matching points."""
+    frame = holes(trial)
+    frame["score"] += 40 * np.sin(frame["pid"].str[1:].astype(float))
+    frame["alliance"] += 9 * np.cos(frame["pid"].str[1:].astype(float))
+    by = "by" in name
+    made = ba.make_design(
+        ba.parse_model(HEAD + MODELS[name].replace("(1 + week | patient)", "(1 | patient)")),
+        ba.read_sessions(frame, ROLES),
+        columns={"condition": "arm"} if by else None,
+        reference={"condition": "TAU"} if by else None,
+    )
+    assert all(block.centred for factor in made.factors for block in factor.blocks)
+    point = Point(made, np.random.default_rng(2))
+    model = ba.build_model(made.spec, made)
+    b = model["b"].eval({model["b_centred"]: point.b}, mode=CHECKED)
+    total = point.u["patient"].copy()
+    for member, label in enumerate(made.factors[0].effects):
+        total[:, member] += b[[str(x) for x in model.coords["coef"]].index(label)]
+    values = {n: v for n, v in point.values.items() if n != "u_patient"} | {"total_patient": total}
+    assert evaluate(model, values) == pytest.approx(point.total, rel=1e-10)
+
+
+def test_graph_does_not_grow_with_rows() -> None:
+    """Two equations with everything correlated have as many graph nodes for twice the patients and rows."""
+    sizes = []
+    for patients in (24, 48):
+        made = make("effects and residuals", make_trial(patients=patients))
+        model = ba.build_model(made.spec, made, parametrization="centred")
+        sizes.append(len(model.compile_logp(mode=CHECKED).f.maker.fgraph.apply_nodes))
+    assert sizes[0] == sizes[1]
+
+
+def test_partial_rows_count_with_what_they_have(trial: pd.DataFrame) -> None:
+    """A row that lacks one of two joint outcomes is used for the other one, and counted in a message."""
+    made = make("residuals of a row", trial)
+    score, alliance = (set(e.row.tolist()) for e in made.equations)
+    assert score - alliance
+    assert alliance - score
+    both, only = len(score & alliance), (len(score - alliance), len(alliance - score))
+    text = f"in {both} rows with both; {only[0]} rows with score and {only[1]} rows with alliance alone"
+    assert any(text in message for message in made.messages)
+
+
+def test_correlated_outcomes_are_drawn_together(trial: pd.DataFrame) -> None:
+    """Draws of joint outcomes have the stated correlation, not that of one with the other's observed values."""
+    made = make("a stated residual correlation", trial)
+    model = ba.build_model(made.spec, made, parametrization="centred")
+    with model:
+        pm.do(model, {})
+    rows = [
+        np.intersect1d(e.row, made.equations[1 - i].row, return_indices=True)[1] for i, e in enumerate(made.equations)
+    ]
+    given = {model["b_centred"]: np.zeros(4), model["sigma"]: np.ones(2)}
+    given |= {model["u_patient_1"]: np.zeros((24, 2)), model["u_patient_2"]: np.zeros((24, 1))}
+    fixed = pm.do(model, {variable.name: value for variable, value in given.items()})
+    drawn = pm.draw([fixed["score"], fixed["alliance"]], draws=300, random_seed=3, mode="FAST_COMPILE")
+    pairs = [values[:, chosen].ravel() for values, chosen in zip(drawn, rows, strict=True)]
+    assert np.corrcoef(*pairs)[0, 1] == pytest.approx(0.3, abs=0.02)
