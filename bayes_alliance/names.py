@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 ROLES: Final = ("patient", "therapist", "group", "site", "session")
 """What a column of the table can be; all but ``session`` are identifiers and read as text."""
@@ -51,6 +51,14 @@ def effect_dim(factor: str) -> str:
 def block_dim(factor: str, number: int) -> str:
     """Return the dim of one of several correlation blocks of a factor, counted from 0."""
     return f"{effect_dim(factor)}{BLOCK}{number + 1}"
+
+
+type MixedPart = Literal["centred", "scaled"]
+
+
+def mixed_dim(factor: str, number: int, part: MixedPart) -> str:
+    """Return the dim of the centred or of the scaled effects of a block that has both."""
+    return f"{block_dim(factor, number)}_{part}"
 
 
 def second_dim(dim: str) -> str:

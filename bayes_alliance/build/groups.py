@@ -17,12 +17,14 @@ from bayes_alliance.design.factors import FactorDesign
 from bayes_alliance.design.groups import Block, GroupDesign, check_codes
 from bayes_alliance.design.priors import Priors
 from bayes_alliance.names import (
+    MixedPart,
     block_dim,
     by_dim,
     cor_name,
     effect_dim,
     effects_name,
     factor_key,
+    mixed_dim,
     obs_dim,
     sd_name,
     second_dim,
@@ -33,6 +35,7 @@ from bayes_alliance.names import (
 type Parametrization = Literal["chosen", "centred", "non-centred"]
 type Coefficients = Mapping[str, Sequence[TensorVariable]]
 type Totals = dict[str, dict[int, TensorVariable]]
+type Choleskys = dict[int, TensorVariable]
 
 
 def build_groups(
@@ -41,8 +44,8 @@ def build_groups(
     """Build every factor's effects and return what they add to each outcome's linear predictor, of shape (obs,).
 
     The model gets ``sd_<factor>`` over the factor's effects, ``cor_<factor>`` where effects are correlated, and
-    ``u_<factor>`` over levels and effects. A centred block has its effects as a free variable, or their total with
-    the outer effects they are centred on; a non-centred one has standard normals and scales them.
+    ``u_<factor>`` over levels and effects. Centred effects are free variables, or their totals with what they are
+    centred on; the others are scaled from standard normals, given the centred ones of their block.
     """
     chosen = parametrization == "chosen"
     built: Totals = {}
@@ -80,17 +83,16 @@ def _build_factor(
     dim, level_dim = effect_dim(name), factor_key(name)
     strata = None if factor.by is None else (by_dim(name), len(factor.by.labels))
     sd = build_vector(sd_name(name), [prior.distribution for prior in priors.sd[name]], dim, strata=strata)
-    choleskys = _correlations(factor, priors, dim)
+    choleskys = _correlations(factor, priors, dim, parametrization)
     stratum = None if factor.by is None else pm.Data(f"{level_dim}_stratum", factor.by.code, dims=level_dim)
     shifts = _shifts(factor, design, built, coefficients) if parametrization == "chosen" else {}
     totals: dict[int, TensorVariable] = {}
-    for number, block in enumerate(factor.blocks):
+    for number in range(len(factor.blocks)):
         spread = sd if stratum is None else sd[stratum]
         cholesky = choleskys.get(number)
         if cholesky is not None and stratum is not None:
             cholesky = cholesky[stratum]
-        effects = _block_effects(factor, number, block, spread, cholesky, shifts, parametrization)
-        totals |= {member: effects[:, column] for column, member in enumerate(block.members)}
+        totals |= _block_effects(factor, number, spread, cholesky, shifts, parametrization)
     own = {member: total - shifts[member] if member in shifts else total for member, total in totals.items()}
     if effects_name(name) not in pm.modelcontext(None).named_vars:
         whole = pt.stack([own[member] for member in sorted(own)], axis=1)
@@ -145,10 +147,10 @@ def sum_effects(group: GroupDesign, pieces: dict[int, TensorVariable], outcome: 
     return total
 
 
-def _correlations(factor: FactorDesign, priors: Priors, dim: str) -> dict[int, TensorVariable]:
+def _correlations(factor: FactorDesign, priors: Priors, dim: str, parametrization: Parametrization) -> Choleskys:
     """Build the correlated blocks and register the factor's whole matrix, 0 between blocks; return Cholesky factors.
 
-    Where strata have covariances of their own, the stratum comes first.
+    Factors are in the order of ``_ordered``. Where strata have covariances of their own, the stratum comes first.
     """
     correlated = [number for number, block in enumerate(factor.blocks) if len(block.members) > 1]
     if not correlated:
@@ -161,11 +163,13 @@ def _correlations(factor: FactorDesign, priors: Priors, dim: str) -> dict[int, T
         whole: TensorVariable = pt.eye(size)
         for number, prior in zip(correlated, priors.cor[factor.factor], strict=True):
             suffix = "" if len(correlated) == 1 else f"_{number + 1}"
-            members = factor.blocks[number].members
+            members = _ordered(factor.blocks[number], parametrization)
             name = f"{cor_name(factor.factor)}{suffix}{stratum}"
             matrix, cholesky = build_correlation(name, prior.distribution, len(members))
             choleskys[number].append(cholesky)
-            whole = matrix if len(members) == size else pt.set_subtensor(whole[np.ix_(members, members)], matrix)
+            whole = (
+                matrix if members == list(range(size)) else pt.set_subtensor(whole[np.ix_(members, members)], matrix)
+            )
         wholes.append(whole)
     square = (dim, second_dim(dim))
     if factor.by is None:
@@ -175,39 +179,90 @@ def _correlations(factor: FactorDesign, priors: Priors, dim: str) -> dict[int, T
     return {number: pt.stack(parts) for number, parts in choleskys.items()}
 
 
+def _centred(block: Block, parametrization: Parametrization) -> list[int]:
+    """Return the members that are free as they are."""
+    if parametrization == "chosen":
+        return list(block.centred)
+    return list(block.members) if parametrization == "centred" else []
+
+
+def _ordered(block: Block, parametrization: Parametrization) -> list[int]:
+    """Return a block's members, centred ones first: the others are then scaled given these."""
+    centred = _centred(block, parametrization)
+    return [*centred, *(member for member in block.members if member not in centred)]
+
+
 def _block_effects(
     factor: FactorDesign,
     number: int,
-    block: Block,
     sd: TensorVariable,
     cholesky: TensorVariable | None,
     shifts: dict[int, TensorVariable],
     parametrization: Parametrization,
-) -> TensorVariable:
-    """Build one block; return its effects, outer ones included where it is centred on them, shape (level, member).
+) -> dict[int, TensorVariable]:
+    """Build one block; return its effects, outer ones included where it is centred on them, each of shape (level,).
 
-    ``sd`` and ``cholesky`` hold for all levels, or have the levels as their first axis.
+    Centred members are normal around what they carry; the others are their regression on these plus standard normals
+    times what is left. ``sd`` and ``cholesky`` hold for all levels, or have the levels as their first axis.
     """
-    centred = block.centred if parametrization == "chosen" else parametrization == "centred"
-    level_dim, dim = factor_key(factor.factor), effect_dim(factor.factor)
-    members, whole = list(block.members), len(factor.blocks) == 1
-    own_sd = sd if whole else sd[..., members]
-    suffix = "" if whole else f"_{number + 1}"
-    shape = {"dims": (level_dim, dim if whole else block_dim(factor.factor, number))}
+    block = factor.blocks[number]
+    order, centred = _ordered(block, parametrization), _centred(block, parametrization)
+    mixed = 0 < len(centred) < len(order)
+    alone = len(factor.blocks) == 1
+    suffix = "" if alone else f"_{number + 1}"
+    own_sd = sd[..., order]
+    effects: dict[int, TensorVariable] = {}
+    standard: list[TensorVariable] = []
     if centred:
-        shifted = any(member in shifts for member in members)
-        name = f"{total_name(factor.factor) if shifted else effects_name(factor.factor)}{suffix}"
+        shifted = any(member in shifts for member in centred)
+        name = total_name(factor.factor) if shifted or mixed else effects_name(factor.factor)
+        dims = _dims(factor, number, mixed, "centred")
         nothing = pt.zeros(len(factor.levels))
-        mean = pt.stack([shifts.get(member, nothing) for member in members], axis=1) if shifted else 0.0
+        mean = pt.stack([shifts.get(member, nothing) for member in centred], axis=1)
+        places = range(len(centred))
         if cholesky is None:
-            return pm.Normal(name, mean, own_sd, **shape)
-        mean = mean if shifted else pt.zeros((len(factor.levels), len(members)))
-        return build_gaussian_rows(name, mean, own_sd[..., :, None] * cholesky, **shape)
-    z = pm.Normal(f"{standard_name(factor.factor)}{suffix}", 0.0, 1.0, **shape)
-    if cholesky is None:
-        return z * own_sd
-    columns = []
-    for i in range(len(members)):
-        mixed = sum((z[:, j] * cholesky[..., i, j] for j in range(i + 1)), start=pt.zeros(()))
-        columns.append(own_sd[..., i] * mixed)
-    return pt.stack(columns, axis=1)
+            free = pm.Normal(f"{name}{suffix}", mean if shifted else 0.0, own_sd, dims=dims)
+        else:
+            part = own_sd[..., places, None] * cholesky[..., : len(centred), : len(centred)]
+            free = build_gaussian_rows(f"{name}{suffix}", mean, part, dims=dims)
+        effects = {member: free[:, i] for i, member in enumerate(centred)}
+        if mixed and cholesky is not None:
+            for i in places:
+                rest = (free[:, i] - mean[:, i]) / own_sd[..., i]
+                rest = rest - sum((cholesky[..., i, j] * standard[j] for j in range(i)), start=pt.zeros(()))
+                standard.append(rest / cholesky[..., i, i])
+    if len(centred) == len(order):
+        return effects
+    z = pm.Normal(f"{standard_name(factor.factor)}{suffix}", 0.0, 1.0, dims=_dims(factor, number, mixed, "scaled"))
+    standard += [z[:, i] for i in range(len(order) - len(centred))]
+    for i, member in enumerate(order):
+        if member in effects:
+            continue
+        shares = [standard[i]] if cholesky is None else [cholesky[..., i, j] * standard[j] for j in range(i + 1)]
+        effects[member] = own_sd[..., i] * sum(shares[1:], start=shares[0])
+    return effects
+
+
+def _dims(factor: FactorDesign, number: int, mixed: bool, part: MixedPart) -> tuple[str, str]:
+    """Return levels and effects of a free variable: the factor's own dim where it holds all effects."""
+    if mixed:
+        return factor_key(factor.factor), mixed_dim(factor.factor, number, part)
+    if len(factor.blocks) > 1:
+        return factor_key(factor.factor), block_dim(factor.factor, number)
+    return factor_key(factor.factor), effect_dim(factor.factor)
+
+
+def group_coords(factor: FactorDesign) -> dict[str, list[str]]:
+    """Return the coords of a factor's levels and effects, and of the parts its effects are put together from."""
+    dim, labels = effect_dim(factor.factor), list(factor.effects)
+    coords = {factor_key(factor.factor): list(factor.levels), dim: labels, second_dim(dim): labels}
+    for number, block in enumerate(factor.blocks):
+        if len(factor.blocks) > 1:
+            coords[block_dim(factor.factor, number)] = [labels[member] for member in block.members]
+        if 0 < len(block.centred) < len(block.members):
+            scaled = [member for member in block.members if member not in block.centred]
+            coords[mixed_dim(factor.factor, number, "centred")] = [labels[member] for member in block.centred]
+            coords[mixed_dim(factor.factor, number, "scaled")] = [labels[member] for member in scaled]
+    if factor.by is not None:
+        coords[by_dim(factor.factor)] = list(factor.by.labels)
+    return coords

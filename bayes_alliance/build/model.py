@@ -8,7 +8,7 @@ import pytensor.tensor as pt
 from pytensor.compile.mode import Mode
 from pytensor.tensor.variable import TensorVariable
 
-from bayes_alliance.build.groups import Parametrization, build_groups
+from bayes_alliance.build.groups import Parametrization, build_groups, group_coords
 from bayes_alliance.build.means import add_latent, build_measured, measured_coords
 from bayes_alliance.build.outcomes import build_outcomes
 from bayes_alliance.build.priors import build_vector
@@ -20,11 +20,9 @@ from bayes_alliance.names import (
     INTERCEPT,
     RESIDUAL,
     SIGMA_COEF,
-    block_dim,
     by_dim,
     coef_dim,
     effect_dim,
-    factor_key,
     obs_dim,
     second_dim,
 )
@@ -91,13 +89,7 @@ def model_coords(design: Design) -> dict[str, list[str] | list[int]]:
         for group in equation.groups:
             coords[f"{effect_dim(group.factor)}_{equation.outcome}"] = list(equation.effect_labels(group))
     for factor in design.factors:
-        dim, labels = effect_dim(factor.factor), list(factor.effects)
-        coords |= {factor_key(factor.factor): list(factor.levels), dim: labels, second_dim(dim): labels}
-        if len(factor.blocks) > 1:
-            for number, block in enumerate(factor.blocks):
-                coords[block_dim(factor.factor, number)] = [factor.effects[member] for member in block.members]
-        if factor.by is not None:
-            coords[by_dim(factor.factor)] = list(factor.by.labels)
+        coords |= group_coords(factor)
     sigma = [label for e in design.equations if e.family == "gaussian" for label in e.sigma_coef]
     if sigma:
         coords[SIGMA_COEF] = sigma

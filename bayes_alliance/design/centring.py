@@ -68,7 +68,7 @@ def _carried_by(inner: GroupDesign, outer: GroupDesign, effect: int) -> tuple[st
 def _weights(group: GroupDesign, column: np.ndarray) -> tuple[int, np.ndarray] | None:
     """Return the centred effect, and its weight per level, by which a factor carries a column in all of its rows."""
     for block in group.blocks:
-        for member in block.members if block.centred else ():
+        for member in block.centred:
             own = group.values[:, member]
             weight = np.zeros(len(group.levels))
             usable = group.inside & (own != 0)

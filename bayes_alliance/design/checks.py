@@ -12,7 +12,8 @@ from bayes_alliance.design.groups import GroupDesign, nests_in
 from bayes_alliance.design.terms import Columns
 from bayes_alliance.design.variables import Variable
 from bayes_alliance.names import INTERCEPT
-from bayes_alliance.spec.model import FamilyName
+from bayes_alliance.spec.expressions import Call, render
+from bayes_alliance.spec.model import FamilyName, ModelSpec
 
 
 def check_outcome(label: str, values: np.ndarray, family: FamilyName, ledger: Mapping[str, int]) -> list[str]:
@@ -145,6 +146,28 @@ def notes_on_groups(groups: Sequence[GroupDesign]) -> list[str]:
                         f"{other.factor} only; there the two "
                         f"effects cannot be told apart."
                     )
+    return notes
+
+
+def notes_on_means(spec: ModelSpec) -> list[str]:
+    """Name means of an outcome that predict another one whose intercepts correlate with its own.
+
+    A unit's observed mean is nearly its intercept, so its coefficient and the correlation tell one story twice.
+    """
+    notes = []
+    for equation in spec.equation:
+        for term in equation.parsed.terms:
+            call = term.parts[0]
+            if len(term.parts) > 1 or not isinstance(call, Call) or call.function != "between":
+                continue
+            name, factor = (render(argument) for argument in call.arguments)
+            pair = {name, equation.outcome}
+            if len(pair) == 2 and name in spec.outcomes and pair <= set(spec.group(factor).correlate):
+                notes.append(
+                    f"{render(call)} predicts {equation.outcome}, and the intercepts by {factor} of {name} and "
+                    f"{equation.outcome} correlate: a {factor}'s mean is nearly its intercept, so the data can hardly "
+                    f"tell the two apart. Leave one of them out."
+                )
     return notes
 
 

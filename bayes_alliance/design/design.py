@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bayes_alliance.design.centring import centre_on_outer, centre_on_population
+from bayes_alliance.design.checks import notes_on_means
 from bayes_alliance.design.equation import EquationDesign, Made, Source, make_equation
 from bayes_alliance.design.estimands import EstimandDesign, resolve_estimands
 from bayes_alliance.design.factors import FactorDesign, join_factors
@@ -123,6 +124,7 @@ def make_design(
     resolved = resolved.model_copy(update={"prior": tuple(p for p, _ in stated if p.target.factor not in dropped)})
     equations, factors = join_factors(resolved, [m.equation for m in made], problems)
     equations, measured = join_latent(source, made, equations, factors, problems)
+    messages += notes_on_means(resolved)
     residual = join_residuals(resolved, equations, problems, messages)
     estimands = resolve_estimands(resolved, equations, factors, problems, messages)
     numbers = resolve_priors(equations, factors, residual, measured, stated, dropped, problems, messages)
@@ -146,6 +148,30 @@ def make_design(
 
 
 def _make_equations(source: Source, problems: list[str]) -> tuple[Made, ...]:
+    """Make every equation; where all are to use the same rows, once more with the rows that all can use."""
+    before = len(source.messages)
+    made = _make_each(source, problems)
+    units = {m.rows.unit for m in made}
+    for unit in units:
+        of_unit = [m for m in made if m.rows.unit == unit]
+        usable = np.all([np.isin(np.arange(len(m.rows)), m.place) for m in of_unit], axis=0)
+        if source.spec.rows == "common":
+            source.common[unit] = usable
+        elif len({len(m.place) for m in of_unit} | {int(usable.sum())}) > 1:
+            counts = ", ".join(f"{len(m.place):,} of {m.equation.outcome}" for m in of_unit)
+            source.note(
+                [
+                    f"The equations use different rows: {counts}; {int(usable.sum()):,} are common to all. State "
+                    f'rows = "common" in the model to use these in every equation.'
+                ]
+            )
+    if not source.common:
+        return made
+    del source.messages[before:]
+    return _make_each(source, problems)
+
+
+def _make_each(source: Source, problems: list[str]) -> tuple[Made, ...]:
     """Make every equation, so that the problems of all of them are reported at once."""
     made, where = [], ""
     for equation in source.spec.equation:

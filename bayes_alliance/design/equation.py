@@ -15,14 +15,14 @@ from bayes_alliance.design.groups import Block, GroupDesign, check_ids, code_gro
 from bayes_alliance.design.means import pooled_mean
 from bayes_alliance.design.missing import keep_rows, missing_reasons
 from bayes_alliance.design.rows import Rows, make_rows
-from bayes_alliance.design.terms import Columns, code_terms
+from bayes_alliance.design.terms import Columns, code_terms, study_names
 from bayes_alliance.design.transforms import Evaluator
 from bayes_alliance.design.values import MeanOf, Plugged
 from bayes_alliance.design.variables import Variable, column_for, make_variable, prune_levels
 from bayes_alliance.errors import DesignError
 from bayes_alliance.names import INTERCEPT, coef_label, level_label
 from bayes_alliance.spec.expressions import Name
-from bayes_alliance.spec.model import EquationSpec, FamilyName, ModelSpec
+from bayes_alliance.spec.model import EquationSpec, FamilyName, ModelSpec, Unit
 from bayes_alliance.spec.reading import averaged_in, values_in
 from bayes_alliance.table.sessions import SessionTable
 
@@ -39,8 +39,9 @@ class EquationDesign:
     ``outcome`` is the study's name of the outcome; ``y`` has shape (obs,); ``coef`` holds the coded population
     columns, shape (obs, coef); ``centre`` their centring constants, shape (coef,), 0 for the intercept;
     ``sigma_code`` points into ``sigma_coef``. ``row`` is each row's position in the session table, ``session`` its
-    session number (NaN at the patient unit). ``ledger`` counts rows left out by reason and, with the rows used, adds
-    up to ``rows_read``. ``follows`` says where the latent means come from that columns follow.
+    session number (NaN at the patient unit). ``names`` says how the study calls each variable. ``ledger`` counts rows
+    left out by reason and, with the rows used, adds up to ``rows_read``. ``follows`` says where the latent means come
+    from that columns follow.
     """
 
     spec: EquationSpec
@@ -56,6 +57,7 @@ class EquationDesign:
     patient: np.ndarray
     session: np.ndarray
     variables: Mapping[str, Variable]
+    names: Mapping[str, str]
     rows_read: int
     ledger: Mapping[str, int]
     follows: Mapping[MeanOf, FollowMeasured | FollowModelled] = field(default_factory=dict)
@@ -93,13 +95,17 @@ class Made:
 
 @dataclass(eq=False)
 class Source:
-    """What all equations of a design are made from; problems and messages are collected here."""
+    """What all equations of a design are made from; messages are collected here.
+
+    ``common`` holds per unit the rows that every equation can use, where all are to use the same.
+    """
 
     spec: ModelSpec
     sessions: SessionTable
     columns: Mapping[str, str]
     reference: Mapping[str, str]
     messages: list[str]
+    common: dict[Unit, np.ndarray] = field(default_factory=dict)
 
     def note(self, messages: Sequence[str]) -> None:
         """Collect messages once each."""
@@ -130,22 +136,15 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
         arm = next((v for v in variables.values() if v.name == "condition" and v.levels), None)
         return Evaluator(rows, variables, factor_ids, problems, notes, finer, arm)
 
-    formula = equation.parsed
-
-    def code(evaluator: Evaluator) -> tuple[Columns, Groups, np.ndarray]:
-        coef = code_terms(formula.intercept, formula.terms, evaluator)
-        coded = code_groups(formula.groups, evaluator)
-        starts = _starts(equation, evaluator)
-        coded = {factor: (columns.opened(starts), blocks) for factor, (columns, blocks) in coded.items()}
-        return coef.opened(starts), coded, starts
-
-    coef, coded, _ = code(evaluate(everything, []))
+    coef, coded, _ = _code(equation, evaluate(everything, []))
     ids = {factor: factor_ids(factor) for factor in coded}
     sigma = _sigma(equation, everything, problems)
     _stop(problems, rows)
 
     strata = [everything[name] for name in source.spec.variables_of(equation) if name not in equation.variables]
     reasons = missing_reasons(outcome, coef, coded, [*([sigma] if sigma else []), *strata])
+    if equation.unit in source.common:
+        reasons.append(("not usable in every equation", ~source.common[equation.unit]))
     keep, ledger = keep_rows(reasons, rows, outcome.label, len(source.spec.equation) > 1, messages)
     problems += checks.check_outcome(outcome.label, outcome.values[keep], equation.family, ledger)
     _stop(problems, rows)
@@ -153,18 +152,11 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
     variables = {name: prune_levels(v, keep, problems, messages) for name, v in everything.items()}
     _stop(problems, rows)
     evaluator = evaluate(variables, messages)
-    whole, coded, starts = code(evaluator)
+    whole, coded, starts = _code(equation, evaluator)
     coef = whole.rows(keep)
     sigma = _sigma(equation, variables, problems)
     arms = find_arms(equation, variables, keep)
-    groups = []
-    for factor, (effects, blocks) in coded.items():
-        term = next(group for group in formula.groups if group.factor == factor)
-        kept = effects.rows(keep)
-        values = check_ids(
-            factor, term, ids[factor][keep], kept.values, arms, source.spec.group(factor), problems, messages
-        )
-        groups.append(make_group(factor, ids[factor][keep], replace(kept, values=values), blocks, problems))
+    groups = _make_groups(equation, coded, ids, keep, arms, source.spec, problems, messages)
     problems += checks.check_predictors(coef) + checks.check_groups(groups, equation.family)
     _stop(problems, rows)
     y = outcome.values[keep] - _outcome_centre(equation, outcome, evaluator, messages)
@@ -188,12 +180,43 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
         patient=rows.patient[keep],
         session=rows.session[keep],
         variables={name: _subset(variable, keep) for name, variable in variables.items()},
+        names=study_names(evaluator),
         rows_read=len(rows),
         ledger=ledger,
     )
     plugged = {mean: evaluator.means[mean] for mean in _followed(coef, coded)}
     covariates = {factor: (ids[factor], columns) for factor, (columns, _) in coded.items()}
     return Made(design, rows, np.flatnonzero(keep), whole, covariates, plugged)
+
+
+def _code(equation: EquationSpec, evaluator: Evaluator) -> tuple[Columns, Groups, np.ndarray]:
+    """Return population columns, those of the groups, and which rows start a series (what is dynamic is 0 there)."""
+    formula = equation.parsed
+    coef = code_terms(formula.intercept, formula.terms, evaluator)
+    coded = code_groups(formula.groups, evaluator)
+    starts = _starts(equation, evaluator)
+    coded = {factor: (columns.opened(starts), blocks) for factor, (columns, blocks) in coded.items()}
+    return coef.opened(starts), coded, starts
+
+
+def _make_groups(
+    equation: EquationSpec,
+    coded: Groups,
+    ids: Mapping[str, np.ndarray],
+    keep: np.ndarray,
+    arms: Arms | None,
+    spec: ModelSpec,
+    problems: list[str],
+    messages: list[str],
+) -> list[GroupDesign]:
+    """Give every factor its codes over the rows used, with ids checked."""
+    groups = []
+    for factor, (effects, blocks) in coded.items():
+        term = next(group for group in equation.parsed.groups if group.factor == factor)
+        kept, own = effects.rows(keep), ids[factor][keep]
+        values = check_ids(factor, term, own, kept.values, arms, spec.group(factor), problems, messages)
+        groups.append(make_group(factor, own, replace(kept, values=values), blocks, problems))
+    return groups
 
 
 def _followed(coef: Columns, coded: Groups) -> tuple[MeanOf, ...]:

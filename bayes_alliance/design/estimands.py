@@ -10,7 +10,6 @@ from bayes_alliance._messages import quote
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.factors import FactorDesign
 from bayes_alliance.design.means import SURFACE
-from bayes_alliance.design.terms import study_names
 from bayes_alliance.names import coef_label, level_label
 from bayes_alliance.spec.claims import expand
 from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Operation, Term, render, render_term
@@ -182,7 +181,7 @@ def _contextual(equation: EquationDesign) -> Iterator[EstimandDesign]:
         if found is None:
             continue
         inner = alone[render_term(Term((found,)))][1]
-        variable = render(call.arguments[0], study_names(equation.variables).__getitem__)
+        variable = render(call.arguments[0], equation.names.__getitem__)
         labels = {"between": equation.coef_labels[place], "within": equation.coef_labels[inner]}
         yield EstimandDesign(
             f"contextual[{equation.outcome}, {variable} by {render(call.arguments[1])}]",

@@ -80,34 +80,30 @@ def _blocks(
     groups: Mapping[str, GroupDesign],
     places: Mapping[str, tuple[int, ...]],
 ) -> tuple[Block, ...]:
-    """Return the blocks over all effects; those of the outcomes that correlate are one, centred if all of them are."""
+    """Return the blocks over all effects; those of the outcomes that correlate are one."""
     joined: list[Block] = []
     separate: list[Block] = []
     for equation in having:
         start = places[equation.outcome][0]
         for block in groups[equation.outcome].blocks:
-            moved = replace(block, members=tuple(start + member for member in block.members))
             correlates = equation.spec.outcome in spec.group(factor).correlate
-            (joined if correlates else separate).append(moved)
+            (joined if correlates else separate).append(block.moved(start))
     if joined:
         members = tuple(member for block in joined for member in block.members)
-        reliability = min(block.reliability for block in joined)
-        separate.append(Block(members, all(block.centred for block in joined), reliability))
+        centred = tuple(member for block in joined for member in block.centred)
+        separate.append(Block(members, centred, tuple(value for block in joined for value in block.reliability)))
     return tuple(sorted(separate, key=lambda block: block.members))
 
 
 def _recode(equation: EquationDesign, joint: Mapping[str, FactorDesign]) -> EquationDesign:
-    """Point an equation's codes into the joint levels and write the joint choice of parametrization into its blocks."""
+    """Point an equation's codes into the joint levels."""
     groups = []
     for group in equation.groups:
         factor = joint[group.factor]
         place = {level: i for i, level in enumerate(factor.levels)}
         moved = np.array([place[level] for level in group.levels], dtype=np.int64)
         code = np.where(group.inside, moved[group.code], 0)
-        centred = {member: block.centred for block in factor.blocks for member in block.members}
-        start = factor.places[equation.outcome][0]
-        blocks = tuple(replace(b, centred=centred[start + b.members[0]]) for b in group.blocks)
-        groups.append(replace(group, levels=factor.levels, code=code, blocks=blocks))
+        groups.append(replace(group, levels=factor.levels, code=code))
     return replace(equation, groups=tuple(groups))
 
 

@@ -16,17 +16,26 @@ from bayes_alliance.design.transforms import Evaluator
 from bayes_alliance.spec.expressions import GroupTerm, render_group
 from bayes_alliance.spec.model import GroupSpec
 
+LOOKED_AT = 2000
+"""Levels that the choice of parametrization is made from; of more, every second, third … is looked at."""
+
 
 @dataclass(frozen=True)
 class Block:
     """Group effects of one factor that share a covariance matrix; ``members`` index the factor's effects.
 
-    ``centred`` says how the nuts engine writes them, and ``reliability`` (0 to 1, a lower bound) why.
+    ``centred`` lists the members that the nuts engine writes as they are, the others being scaled from standard
+    normals; ``reliability`` (0 to 1, a lower bound) says why, per member.
     """
 
     members: tuple[int, ...]
-    centred: bool = False
-    reliability: float = 0.0
+    centred: tuple[int, ...] = ()
+    reliability: tuple[float, ...] = ()
+
+    def moved(self, start: int) -> Block:
+        """Return the block with its members counted from ``start``."""
+        members, centred = (tuple(start + member for member in which) for which in (self.members, self.centred))
+        return Block(members, centred, self.reliability)
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,12 +196,13 @@ def check_codes(factor: str, code: np.ndarray, size: int) -> None:
 def choose_parametrization(
     groups: Sequence[GroupDesign], residual: np.ndarray, residual_variance: float
 ) -> tuple[GroupDesign, ...]:
-    """Choose centred group effects where the data say much about each level, non-centred where they say little.
+    """Choose, effect by effect, centred ones where the data say much about each level, scaled ones where little.
 
-    The reliability is the share of the variance of the level means that is not noise (one-way analysis of variance
-    over the means of the finest factor nested in this one). Effects are centred where the lower bound of its 98 %
-    interval is above one half: with few levels an SD near zero then stays possible, and centred effects would make
-    a funnel of it.
+    Each level's effects are estimated by least squares; the reliability of an effect is the share of the variance of
+    its estimates that is not noise, times the share of levels that have an estimate. An effect is centred where the
+    lower bound of its 98 % interval is above one half: with few levels an SD near zero then stays possible, and centred
+    effects would make a funnel of it. Where a finer factor is nested in this one its levels are what is estimated, and
+    noise is what they differ by within a level.
 
     Parameters
     ----------
@@ -201,18 +211,17 @@ def choose_parametrization(
     residual : ndarray, shape (obs,)
         What least squares on the population terms leaves; outcome units, or working residuals of a logit.
     residual_variance : float
-        Variance of one residual, for factors whose levels have one row each.
+        Variance of one residual, for factors whose levels have no more rows than effects.
     """
     chosen = []
     for group in groups:
         finer = _finest_nested(group, groups)
+        found = _reliabilities(group, finer, residual, residual_variance)
         blocks = []
         for block in group.blocks:
-            slopes = [m for m in block.members if np.ptp(group.values[group.inside, m]) > 0]
-            reliability = _reliability(group, finer, residual, residual_variance)
-            rows_per_level = group.inside.sum() / max(len(group.levels), 1)
-            enough = rows_per_level > 2 * len(slopes) + 1
-            blocks.append(replace(block, centred=bool(reliability > 0.5 and enough), reliability=float(reliability)))
+            reliability = tuple(float(found[member]) for member in block.members)
+            centred = tuple(m for m, r in zip(block.members, reliability, strict=True) if r > 0.5)
+            blocks.append(Block(block.members, centred, reliability))
         chosen.append(replace(group, blocks=tuple(blocks)))
     return tuple(chosen)
 
@@ -229,22 +238,65 @@ def _finest_nested(group: GroupDesign, groups: Sequence[GroupDesign]) -> GroupDe
     return max(inside, key=lambda other: len(other.levels), default=None)
 
 
-def _reliability(
+def _reliabilities(
     group: GroupDesign, finer: GroupDesign | None, residual: np.ndarray, residual_variance: float
-) -> float:
-    frame = pd.DataFrame({"level": group.code, "y": residual})[group.inside]
-    if finer is not None:
-        frame = frame.assign(finer=finer.code[group.inside])
-        frame = frame.groupby(["level", "finer"])[["y"]].mean().reset_index()
-    stats = frame.groupby("level").y.agg(["mean", "size", "var"])
-    degrees = (stats["size"] - 1).sum()
-    noise = float((stats["var"].fillna(0) * (stats["size"] - 1)).sum() / degrees) if degrees else residual_variance
-    per_level = noise / stats["size"].mean()
-    spread = float(stats["mean"].var()) if len(stats) > 1 else 0.0
-    if spread <= 0 or per_level <= 0:
+) -> np.ndarray:
+    """Return a lower bound of every effect's reliability, shape (effect,)."""
+    unit = group.code if finer is None else finer.code
+    inside = np.flatnonzero(group.inside if finer is None else group.inside & finer.inside)
+    inside = inside[np.argsort(unit[inside], kind="stable")]
+    starts = np.flatnonzero(np.diff(unit[inside], prepend=-1))
+    effects = len(group.effects)
+    estimates, variances, levels, squares, degrees = [], [], [], 0.0, 0
+    pieces = np.split(inside, starts[1:])
+    for rows in pieces[:: len(pieces) // LOOKED_AT + 1]:
+        z, r = group.values[rows], residual[rows]
+        if len(rows) < effects or np.linalg.matrix_rank(z) < effects:
+            continue
+        inverse = np.linalg.inv(z.T @ z)
+        estimate = inverse @ z.T @ r
+        squares += float(((r - z @ estimate) ** 2).sum())
+        degrees += len(rows) - effects
+        estimates.append(estimate)
+        variances.append(np.diag(inverse))
+        levels.append(group.code[rows[0]])
+    if len(estimates) < 2:
+        return np.zeros(effects)
+    noise = squares / degrees if degrees else residual_variance
+    seen = {int(group.code[rows[0]]) for rows in pieces[:: len(pieces) // LOOKED_AT + 1]}
+    share = len(set(levels)) / max(len(seen), 1)
+    if finer is None:
+        of_level = np.array(estimates), noise * np.array(variances)
+        return share * np.array(
+            [_between_levels(of_level[0][:, k], of_level[1][:, k], degrees) for k in range(effects)]
+        )
+    return share * np.array([_between_units(np.array(estimates)[:, k], np.array(levels)) for k in range(effects)])
+
+
+def _between_levels(estimate: np.ndarray, variance: np.ndarray, degrees: int) -> float:
+    """Return the reliability of estimates with known noise: one less the share of noise in their spread."""
+    if not (variance > 0).all():
         return 0.0
-    ratio = spread / per_level
-    return float(max(0.0, 1 - f_distribution.ppf(0.99, len(stats) - 1, max(degrees, 1)) / ratio))
+    weight = 1 / variance
+    mean = (weight * estimate).sum() / weight.sum()
+    ratio = (weight * (estimate - mean) ** 2).sum() / (len(estimate) - 1)
+    return _lower_bound(float(ratio), len(estimate) - 1, degrees)
+
+
+def _between_units(estimate: np.ndarray, level: np.ndarray) -> float:
+    """Return the reliability of level means of units' estimates, by one-way analysis of variance."""
+    stats = pd.DataFrame({"level": level, "y": estimate}).groupby("level").y.agg(["mean", "size", "var"])
+    degrees = int((stats["size"] - 1).sum())
+    if not degrees or len(stats) < 2:
+        return 0.0
+    noise = float((stats["var"].fillna(0) * (stats["size"] - 1)).sum() / degrees)
+    per_level = noise / stats["size"].mean()
+    return _lower_bound(float(stats["mean"].var()) / per_level, len(stats) - 1, degrees) if per_level > 0 else 0.0
+
+
+def _lower_bound(ratio: float, between: int, within: int) -> float:
+    """Return the lower bound of a reliability from a ratio of variances that is F where all levels are alike."""
+    return max(0.0, 1 - float(f_distribution.ppf(0.99, between, max(within, 1))) / ratio) if ratio > 0 else 0.0
 
 
 def _by_arm(rows: np.ndarray, arms: Arms | None) -> str:

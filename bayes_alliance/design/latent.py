@@ -125,7 +125,7 @@ def _measure(
     stats = narrow.agg(["mean", "size"]).reindex(list(levels[-1]))
     squares = float(((frame.x - narrow.transform("mean")) ** 2).sum())
     degrees = int(len(frame) - len(stats))
-    if degrees < 1 or squares <= 0:
+    if degrees < 1 or squares <= 1e-12 * float((frame.x**2).sum()):
         problems.append(
             f"Latent means of {variable.label!r} by {factors[-1]}: no {factors[-1]} has two different values, so their "
             f'means cannot be told from single values. Write means="observed", or between() of a wider unit.'

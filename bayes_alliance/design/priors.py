@@ -216,7 +216,7 @@ def _check_targets(
         if prior.target.factor in dropped:
             messages.append(f"The prior on {prior.on!r} is set aside: the study has no {prior.target.factor!r}.")
         elif not any(prior.target in slot.targets for slot in slots):
-            guess = nearest(prior.on, valid)
+            guess = nearest(str(replace(prior.target, outcome=None)), valid)
             hint = f" Did you mean {guess!r}?" if guess else ""
             problems.append(f"The prior on {prior.on!r} matches no parameter. Valid: {quote(valid)}.{hint}")
 

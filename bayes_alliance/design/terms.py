@@ -116,9 +116,10 @@ def code_terms(intercept: bool, terms: Sequence[Term], evaluator: Evaluator) -> 
     )
 
 
-def study_names(variables: Mapping[str, Variable]) -> Mapping[str, str]:
-    """Return how the study calls each model variable."""
-    return {name: variable.label for name, variable in variables.items()}
+def study_names(evaluator: Evaluator) -> Mapping[str, str]:
+    """Return how the study calls each model variable, averaged ones included."""
+    finer = evaluator.finer.variables if evaluator.finer is not None else {}
+    return {name: variable.label for name, variable in {**finer, **evaluator.variables}.items()}
 
 
 def _multiply(column: _Coded, piece: tuple[str, str, str, Value], term: Term, evaluator: Evaluator) -> _Coded:
@@ -135,7 +136,7 @@ def _levels(part: Name | Call, variables: Mapping[str, Variable]) -> tuple[str, 
 
 def _code_part(part: Name | Call, has_margin: bool, evaluator: Evaluator) -> list[tuple[str, str, str, Value]]:
     """Return per column of one part: label, the part in model names, its level or piece, and the value."""
-    called = study_names(evaluator.variables)
+    called = study_names(evaluator)
     label = render(part, lambda name: called.get(name, name))
     levels = _levels(part, evaluator.variables)
     if levels is None:

@@ -21,6 +21,7 @@ from bayes_alliance.simulate.people import lay_out
 from bayes_alliance.simulate.truth import check_truth, truth_names
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.order import sort_outcomes
+from bayes_alliance.spec.reading import needed_variables
 from bayes_alliance.table.sessions import SessionTable, read_sessions
 
 type VariableSpecs = Mapping[str, VariableSpec | Mapping[str, object]]
@@ -130,14 +131,17 @@ def add_outcomes(
     names = {outcome: columns.get(outcome, outcome) for outcome in spec.outcomes}
     frame = _stand_in(rows, spec, layout, names)
     whole = design_of(spec, _table(frame, layout), layout, columns, reference)
+    _refuse_latent(whole)
     check_truth(truth, truth_names(whole))
     effects = draw_effects(whole, truth, rng)
     noise = draw_noise(whole, truth, rng)
     for outcome in sort_outcomes(spec):
         planned = whole.find(outcome)
         alone = _alone(whole.spec, outcome)
+        read = {*needed_variables(alone), *alone.factors}
+        own = [{name: what for name, what in given.items() if name in read} for given in (columns, reference)]
         table = _table(frame, layout)
-        equation = design_of(alone, table, layout, columns, reference).equation
+        equation = design_of(alone, table, layout, *own).equation
         place = np.searchsorted(planned.row, equation.row)
         values = np.full(len(table), np.nan)
         values[equation.row] = realise(equation, truth, effects, noise[planned.outcome][place])
@@ -145,6 +149,18 @@ def add_outcomes(
         if equation.spec.unit == "patient":
             frame[names[outcome]] = frame.groupby(layout.name("patient"))[names[outcome]].transform("first")
     return frame, effects
+
+
+def _refuse_latent(design: Design) -> None:
+    """Refuse what cannot be drawn row by row: outcomes that follow latent means, or their own earlier values."""
+    for equation in design.equations:
+        lagged = [term for term in equation.coef.terms if "lag(" in term and equation.spec.outcome in term]
+        if equation.follows or lagged:
+            raise SpecError(
+                f"Outcome {equation.outcome!r} follows {'latent means' if equation.follows else lagged[0]}; tables of "
+                f"such models are not simulated. Take observed means and no lag of the outcome, or draw the table "
+                f"yourself."
+            )
 
 
 def _stand_in(rows: pd.DataFrame, spec: ModelSpec, layout: Layout, names: Mapping[str, str]) -> pd.DataFrame:

@@ -9,7 +9,9 @@ from bayes_alliance.spec.model import EquationSpec
 def equation_text(equation: EquationSpec) -> str:
     """Return the equation as statisticians write it: ``outcome ~ formula``."""
     sigma = f", sigma ~ {equation.sigma}" if equation.sigma else ""
-    return f"{equation.outcome} ~ {equation.formula}{sigma}   ({equation.family}, one row per {equation.unit})"
+    centre = f", outcome less the mean of {equation.centre}" if equation.centre else ""
+    formula = " ".join(equation.formula.split())
+    return f"{equation.outcome} ~ {formula}{sigma}{centre}   ({equation.family}, one row per {equation.unit})"
 
 
 def equation_latex(equation: EquationSpec) -> str:
@@ -32,6 +34,8 @@ def equation_latex(equation: EquationSpec) -> str:
         vector = ", ".join(rf"u^{{{factor}}}_{{{i}}}" for i, _ in effects)
         covariances.append(rf"({vector})^\top &\sim \mathrm{{N}}(0, {kind})")
     outcome = rf"{_word(equation.outcome)}_n"
+    if equation.centre:
+        outcome += rf" - \overline{{{_word(equation.centre)}}}"
     predictor = r"\eta_n" if equation.family == "bernoulli" else r"\mu_n"
     spread = rf"\sigma_{{{_word(equation.sigma)}[n]}}" if equation.sigma else r"\sigma"
     likelihood = {

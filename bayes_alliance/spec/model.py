@@ -146,7 +146,8 @@ class ModelSpec(Record):
     """A model: its question, its declared variables, its equations, its estimands, its priors. Knows no data.
 
     ``variables`` maps a name to a call such as ``window(alliance, 1, 4)``; ``labels`` a name to ``outcome ~ term``;
-    ``groups`` is keyed by grouping factor.
+    ``groups`` is keyed by grouping factor. With ``rows = "common"`` the equations of a unit use the rows that all of
+    them can use, with ``"own"`` each uses all it can.
     """
 
     title: str = Field(min_length=1)
@@ -155,6 +156,7 @@ class ModelSpec(Record):
     tags: Words = ()
     variables: dict[str, str] = Field(default_factory=dict)
     equation: Annotated[tuple[EquationSpec, ...], Field(strict=False)]
+    rows: Literal["own", "common"] = "own"
     labels: dict[str, str] = Field(default_factory=dict)
     estimands: dict[str, EstimandSpec] = Field(default_factory=dict)
     groups: dict[str, GroupSpec] = Field(default_factory=dict)

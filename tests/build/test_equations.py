@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pymc as pm
@@ -10,6 +13,8 @@ from scipy import stats
 
 import bayes_alliance as ba
 from bayes_alliance.build.model import CHECKED, check_log_density
+from bayes_alliance.design import factors
+from bayes_alliance.design.groups import GroupDesign
 from tests.build.oracle import density, evaluate, lkj, log_jacobian, to_unit
 from tests.conftest import ROLES, make_trial
 
@@ -82,6 +87,7 @@ class Point:
     def __init__(self, made: ba.Design, rng: np.random.Generator) -> None:
         self.made = made
         self.values: dict[str, np.ndarray] = {}
+        self.covariances: list[np.ndarray] = []
         self.total = 0.0
         self._coefficients(rng)
         self._effects(rng)
@@ -119,6 +125,7 @@ class Point:
                         by = f"_{s + 1}" if factor.by else ""
                         self.values[f"cor_{key}{several}{by}_unit"] = to_unit(cor)
                     covariance = cor * np.outer(sds[s, members], sds[s, members])
+                    self.covariances.append(covariance)
                     rows = u[np.ix_(stratum == s, members)]
                     self.total += stats.multivariate_normal(np.zeros(len(members)), covariance).logpdf(rows).sum()
 
@@ -209,7 +216,7 @@ def test_totals_are_the_same_model_across_equations(name: str, trial: pd.DataFra
         columns={"condition": "arm"} if by else None,
         reference={"condition": "TAU"} if by else None,
     )
-    assert all(block.centred for factor in made.factors for block in factor.blocks)
+    assert all(block.centred == block.members for factor in made.factors for block in factor.blocks)
     point = Point(made, np.random.default_rng(2))
     model = ba.build_model(made.spec, made)
     b = model["b"].eval({model["b_centred"]: point.b}, mode=CHECKED)
@@ -218,6 +225,69 @@ def test_totals_are_the_same_model_across_equations(name: str, trial: pd.DataFra
         total[:, member] += b[[str(x) for x in model.coords["coef"]].index(label)]
     values = {n: v for n, v in point.values.items() if n != "u_patient"} | {"total_patient": total}
     assert evaluate(model, values) == pytest.approx(point.total, rel=1e-10)
+
+
+@pytest.mark.parametrize("name", ["effects across equations", "across equations by arm", "correlated slopes"])
+@pytest.mark.parametrize("which", [(0,), (1,), (2,), (0, 2)])
+def test_centred_and_scaled_effects_of_one_block_are_one_model(
+    name: str, which: tuple[int, ...], trial: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever effects of a block are free as they are, the density is that of all free, times d effects / d normals.
+
+    The normals are worked out here from the covariance of scaled given centred effects, not by Cholesky factors.
+    """
+    starts = iter((0, 2))  # the place of each equation's first effect in the joint block
+
+    def some_centred(groups: Sequence[GroupDesign], *_: object) -> tuple[GroupDesign, ...]:
+        start = next(starts)
+        (group,) = groups
+        chosen = tuple(i for i in range(len(group.effects)) if start + i in which)
+        return (replace(group, blocks=tuple(replace(block, centred=chosen) for block in group.blocks)),)
+
+    slopes = equation("score", "week + (1 + week + stress | patient)")
+    text = slopes if name == "correlated slopes" else MODELS[name]
+    monkeypatch.setattr(factors, "choose_parametrization", some_centred)
+    by = "condition" in text
+    made = ba.make_design(
+        ba.parse_model(HEAD + text),
+        ba.read_sessions(holes(trial), ROLES),
+        columns={"condition": "arm"} if by else None,
+        reference={"condition": "TAU"} if by else None,
+    )
+    (factor,) = made.factors
+    (block,) = factor.blocks
+    assert block.centred == which
+    point = Point(made, np.random.default_rng(9))
+    model = ba.build_model(made.spec, made)
+    b = model["b"].eval({model["b_centred"]: point.b}, mode=CHECKED)
+    own = point.u["patient"]
+    scaled = [member for member in range(3) if member not in which]
+    order = [*which, *scaled]
+    stratum = np.zeros(len(factor.levels), dtype=int) if factor.by is None else factor.by.code
+    z, jacobian = np.empty((len(own), len(scaled))), 0.0
+    values = dict(point.values)
+    for s in range(len(point.covariances)):
+        covariance, rows = point.covariances[s], stratum == s
+        a, c = covariance[np.ix_(which, which)], covariance[np.ix_(scaled, which)]
+        slope = c @ np.linalg.inv(a)
+        left = covariance[np.ix_(scaled, scaled)] - slope @ c.T
+        root = np.linalg.cholesky(left)
+        z[rows] = np.linalg.solve(root, (own[np.ix_(rows, scaled)] - own[np.ix_(rows, which)] @ slope.T).T).T
+        jacobian += rows.sum() * np.log(np.diag(root)).sum()
+        sd = np.sqrt(np.diag(covariance))
+        cor = (covariance / np.outer(sd, sd))[np.ix_(order, order)]
+        suffix = f"_{s + 1}" if factor.by else ""
+        jacobian += log_jacobian(cor) - log_jacobian(covariance / np.outer(sd, sd))
+        values[f"cor_patient{suffix}_unit"] = to_unit(cor)
+    shift = np.zeros_like(own)
+    for e in made.equations:
+        for group in e.groups:
+            for carried in group.carried:
+                coefficient = b[list(model.coords["coef"]).index(e.coef_labels[carried.coef])]
+                shift[:, factor.places[e.outcome][carried.member]] += carried.weight * coefficient
+    del values["u_patient"]
+    values |= {"total_patient": (own + shift)[:, which], "z_patient": z}
+    assert evaluate(model, values) == pytest.approx(point.total + jacobian, rel=1e-10)
 
 
 def test_graph_does_not_grow_with_rows() -> None:

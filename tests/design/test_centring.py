@@ -45,14 +45,24 @@ def test_intercepts_carry_what_is_constant_in_patients(table: ba.SessionTable) -
 
 
 def test_slopes_carry_session_and_its_products(table: ba.SessionTable) -> None:
-    """Session and session by arm are carried by patients' slopes."""
-    found = carried(table, "session * arm + (1 + session | patient)")
+    """Session and session by arm are carried by patients' slopes where these are far apart, too."""
+    frame = table.frame.copy()
+    level = frame["patient"].str[1:].astype(int)
+    frame["y"] += 5 * np.cos(level) * frame["session"]
+    steep = ba.read_sessions(frame, table.roles)
+    found = carried(steep, "session * arm + (1 + session | patient)")
     assert {name: effect for name, (effect, _) in found.items()} == {
         "Intercept": "Intercept",
         "session": "session",
         "arm[B]": "Intercept",
         "session:arm[B]": "session",
     }
+
+
+def test_slopes_that_hardly_differ_are_scaled_given_the_intercepts(table: ba.SessionTable) -> None:
+    """One block may have both kinds: the intercept carries what is constant, session stays beside the slopes."""
+    found = carried(table, "session * arm + (1 + session | patient)")
+    assert {name: effect for name, (effect, _) in found.items()} == {"Intercept": "Intercept", "arm[B]": "Intercept"}
 
 
 def test_non_centred_effects_carry_nothing(table: ba.SessionTable) -> None:

@@ -176,7 +176,7 @@ def test_codes_outside_the_levels_never_pass(codes: list[int]) -> None:
         ),
         ("log(arm)", {"reference": {"arm": "TAU"}}, r"'arm' is a factor and cannot be used inside a call"),
         ("within(alliance, 2)", {}, r"the second argument names a grouping factor"),
-        ('within(alliance, patient, means="latent")', {}, r'means is "observed"; no other kind is known'),
+        ('within(alliance, patient, means="median")', {}, r'means is "observed", "latent" or "finite", not'),
         ("lag(alliance, 0)", {}, r"needs rows that are sessions, a whole number of sessions from 1"),
         ("(1 + pre | patient)", {}, r"'pre' never varies within a patient, so it has no slope by patient"),
         ("(1 | one)", {}, r"Grouping factor 'one' has only '1' in the rows used; two levels"),
@@ -256,16 +256,6 @@ def test_separation_is_noted(trial: pd.DataFrame) -> None:
     assert any(m.startswith("Separation: 'alliance' predicts 'y' without error") for m in made.messages)
 
 
-def test_two_equations_are_refused_for_now(sessions: ba.SessionTable) -> None:
-    """More than one equation is an error, not a guess."""
-    spec = ba.parse_model(
-        'title = "t"\nquestion = "q"\n[[equation]]\noutcome = "a"\nunit = "session"\nformula = "x"\n'
-        '[[equation]]\noutcome = "b"\nunit = "session"\nformula = "x"\n'
-    )
-    with pytest.raises(ba.DesignError, match="This model has 2 equations"):
-        ba.make_design(spec, sessions)
-
-
 @settings(max_examples=15, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_permuting_rows_gives_the_same_design(order: object) -> None:
@@ -342,8 +332,9 @@ def test_centring_follows_what_the_data_say() -> None:
     table = ba.read_sessions(make_trial(patients=80), ROLES)
     made = ba.make_design(ba.load_model("growth/treatment"), table, columns=GROWTH, reference=TAU)
     patient, therapist = made.equation.groups
-    assert patient.blocks[0].centred
-    assert patient.blocks[0].reliability > 0.5
+    level, slope = patient.blocks[0].reliability
+    assert level > 0.5 > slope
+    assert patient.blocks[0].centred == (0,)
     assert not therapist.blocks[0].centred
 
 

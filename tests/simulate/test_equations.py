@@ -1,0 +1,115 @@
+"""Several equations simulated: joint effects, joint residuals, strata, order, and what cannot be simulated."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+import bayes_alliance as ba
+from bayes_alliance.simulate.truth import truth_names
+from tests.build.test_equations import HEAD, equation
+
+DUAL = HEAD + (
+    equation("p", "session + (1 + session | patient)")
+    + equation("t", "session + (1 | patient)")
+    + '[groups.patient]\ncorrelate = ["p", "t"]\nby = "condition"\n[residual]\ncorrelate = ["p", "t"]\n'
+)
+LAYOUT = {"patients": 6000, "sessions": [0, 1, 2, 3], "arms": {"A": 3000, "B": 3000}}
+EFFECTS = ("p, Intercept", "p, session", "t, Intercept")
+SDS = {"A": (1.0, 0.3, 0.8), "B": (2.0, 0.1, 0.5)}
+CORS = {"A": (0.2, 0.5, -0.3), "B": (-0.4, 0.0, 0.6)}
+
+
+def truth() -> dict[str, float]:
+    """Return a truth with covariances of its own in each arm."""
+    stated = {"b[p, Intercept]": 5.0, "b[p, session]": 0.2, "b[t, Intercept]": 4.0, "b[t, session]": 0.1}
+    for arm in "AB":
+        stratum = f"condition[{arm}]"
+        for effect, sd in zip(EFFECTS, SDS[arm], strict=True):
+            stated[f"sd_patient[{stratum} | {effect}]"] = sd
+        for (one, two), cor in zip(combinations(EFFECTS, 2), CORS[arm], strict=True):
+            stated[f"cor_patient[{stratum} | {one} | {two}]"] = cor
+    return stated | {"sigma[p]": 0.7, "sigma[t]": 0.4, "cor_residual[p | t]": 0.35}
+
+
+@pytest.fixture(scope="module")
+def table() -> ba.SimulatedTable:
+    """Return a large SYNTHETIC study of two raters with different covariances by arm."""
+    return ba.simulate_sessions(ba.parse_model(DUAL), LAYOUT, truth=truth(), seed=5)
+
+
+def test_names_of_a_truth_are_those_of_the_model(table: ba.SimulatedTable) -> None:
+    """The truth has exactly the parameters the design has, strata and residual correlation included."""
+    made = ba.make_design(ba.parse_model(DUAL), table, reference=table.reference)
+    assert set(truth_names(made)) == set(truth())
+
+
+def test_effects_have_their_covariance_in_each_arm(table: ba.SimulatedTable) -> None:
+    """SDs and correlations of the drawn effects, by arm, within five standard errors."""
+    effects = table.effects["p"]["u_patient"]
+    assert list(effects["patient_effect"].values) == list(EFFECTS)
+    arm = table.frame.groupby("patient")["condition"].first()
+    for name in "AB":
+        drawn = effects.sel(patient=[p for p in effects["patient"].values if arm[p] == name]).values
+        np.testing.assert_allclose(drawn.std(axis=0), SDS[name], rtol=5 / np.sqrt(2 * len(drawn)))
+        found = np.corrcoef(drawn.T)[np.triu_indices(3, 1)]
+        np.testing.assert_allclose(found, CORS[name], atol=5 / np.sqrt(len(drawn)))
+
+
+def test_residuals_of_a_row_correlate(table: ba.SimulatedTable) -> None:
+    """What is left of both ratings after coefficients and effects has the stated SDs and correlation."""
+    frame, effects = table.frame, table.effects["p"]["u_patient"]
+    rows = effects.sel(patient=list(frame["patient"])).values
+    session = frame["session"].to_numpy()
+    p = frame["p"] - (5.0 + 0.2 * session) - rows[:, 0] - rows[:, 1] * session
+    t = frame["t"] - (4.0 + 0.1 * session) - rows[:, 2]
+    assert p.std() == pytest.approx(0.7, rel=0.03)
+    assert t.std() == pytest.approx(0.4, rel=0.03)
+    assert np.corrcoef(p, t)[0, 1] == pytest.approx(0.35, abs=0.03)
+
+
+def test_the_same_seed_gives_the_same_table() -> None:
+    """Two calls agree to the bit, another seed does not."""
+    small = LAYOUT | {"patients": 20, "arms": {"A": 10, "B": 10}}
+    one, two, other = (ba.simulate_sessions(ba.parse_model(DUAL), small, truth=truth(), seed=s) for s in (1, 1, 2))
+    assert one.frame.equals(two.frame)
+    assert not one.frame.equals(other.frame)
+
+
+def test_a_truth_must_be_a_distribution() -> None:
+    """Correlations that contradict each other are refused by factor, those of residuals, too."""
+    wrong = truth() | {
+        "cor_patient[condition[A] | p, Intercept | p, session]": 0.9,
+        "cor_patient[condition[A] | p, Intercept | t, Intercept]": 0.9,
+        "cor_patient[condition[A] | p, session | t, Intercept]": -0.9,
+    }
+    with pytest.raises(ba.SpecError, match="the correlations of patient contradict each other"):
+        ba.simulate_sessions(ba.parse_model(DUAL), LAYOUT, truth=wrong, seed=1)
+    with pytest.raises(ba.SpecError, match=r"cor_residual\[p \| t\] is a correlation, from -1 to 1"):
+        ba.simulate_sessions(ba.parse_model(DUAL), LAYOUT, truth=truth() | {"cor_residual[p | t]": 1.5}, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        ("lag(y) + (1 | patient)", r"Outcome 'y' follows lag\(y\); tables of such models are not simulated"),
+        ('lag(within(y, patient, means="latent")) + (1 | patient)', r"Outcome 'y' follows latent means"),
+    ],
+)
+def test_outcomes_that_follow_themselves_are_not_simulated(formula: str, message: str) -> None:
+    """Said before anything is drawn, with what can be done."""
+    layout = {"patients": 20, "sessions": [1, 2, 3]}
+    with pytest.raises(ba.SpecError, match=message):
+        ba.simulate_sessions(ba.parse_model(HEAD + equation("y", formula)), layout, truth={}, seed=1)
+
+
+def test_prior_draws_of_several_equations_are_joint(table: ba.SimulatedTable) -> None:
+    """Each outcome is predicted over its own rows, from parameters drawn once for both."""
+    rows = ba.select_rows(table, maximum={"session": 1})
+    made = ba.make_design(ba.parse_model(DUAL), rows, reference=table.reference)
+    drawn = ba.predict_prior(made, draws=3, seed=1)
+    assert {"p", "t", "b"} <= set(drawn.data_vars)
+    assert drawn["p"].shape == (3, len(made.equations[0].y))
+    assert list(drawn["coef"].values) == ["p, Intercept", "p, session", "t, Intercept", "t, session"]
