@@ -187,9 +187,17 @@ def _centred(block: Block, parametrization: Parametrization) -> list[int]:
 
 
 def _ordered(block: Block, parametrization: Parametrization) -> list[int]:
-    """Return a block's members, centred ones first: the others are then scaled given these."""
+    """Return a block's members, centred ones first, and of each kind the most reliable first.
+
+    The others are then scaled given these. An effect the data say nothing about comes last, where its standard normals
+    move nothing but itself; before others, it and theirs could turn into each other.
+    """
     centred = _centred(block, parametrization)
-    return [*centred, *(member for member in block.members if member not in centred)]
+    scaled = [member for member in block.members if member not in centred]
+    if parametrization != "chosen" or not scaled:
+        return [*centred, *scaled]
+    found = dict(zip(block.members, block.reliability or (0.0,) * len(block.members), strict=True))
+    return [*sorted(centred, key=lambda m: -found[m]), *sorted(scaled, key=lambda m: -found[m])]
 
 
 def _block_effects(
@@ -206,7 +214,8 @@ def _block_effects(
     times what is left. ``sd`` and ``cholesky`` hold for all levels, or have the levels as their first axis.
     """
     block = factor.blocks[number]
-    order, centred = _ordered(block, parametrization), _centred(block, parametrization)
+    order = _ordered(block, parametrization)
+    centred = order[: len(_centred(block, parametrization))]
     mixed = 0 < len(centred) < len(order)
     alone = len(factor.blocks) == 1
     suffix = "" if alone else f"_{number + 1}"
@@ -260,9 +269,9 @@ def group_coords(factor: FactorDesign) -> dict[str, list[str]]:
         if len(factor.blocks) > 1:
             coords[block_dim(factor.factor, number)] = [labels[member] for member in block.members]
         if 0 < len(block.centred) < len(block.members):
-            scaled = [member for member in block.members if member not in block.centred]
-            coords[mixed_dim(factor.factor, number, "centred")] = [labels[member] for member in block.centred]
-            coords[mixed_dim(factor.factor, number, "scaled")] = [labels[member] for member in scaled]
+            order, split = _ordered(block, "chosen"), len(block.centred)
+            coords[mixed_dim(factor.factor, number, "centred")] = [labels[member] for member in order[:split]]
+            coords[mixed_dim(factor.factor, number, "scaled")] = [labels[member] for member in order[split:]]
     if factor.by is not None:
         coords[by_dim(factor.factor)] = list(factor.by.labels)
     return coords

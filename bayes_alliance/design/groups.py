@@ -199,8 +199,8 @@ def choose_parametrization(
     """Choose, effect by effect, centred ones where the data say much about each level, scaled ones where little.
 
     Each level's effects are estimated by least squares; the reliability of an effect is the share of the variance of
-    its estimates that is not noise, times the share of levels that have an estimate. An effect is centred where the
-    lower bound of its 98 % interval is above one half: with few levels an SD near zero then stays possible, and centred
+    its estimates that is not noise. An effect is centred where half of the levels have an estimate and the lower bound
+    of the reliability's 98 % interval is above one half: with few levels an SD near zero then stays possible, and centred
     effects would make a funnel of it. Where a finer factor is nested in this one its levels are what is estimated, and
     noise is what they differ by within a level.
 
@@ -260,17 +260,14 @@ def _reliabilities(
         estimates.append(estimate)
         variances.append(np.diag(inverse))
         levels.append(group.code[rows[0]])
-    if len(estimates) < 2:
+    seen = {int(group.code[rows[0]]) for rows in pieces[:: len(pieces) // LOOKED_AT + 1]}
+    if len(estimates) < 2 or len(set(levels)) < len(seen) / 2:
         return np.zeros(effects)
     noise = squares / degrees if degrees else residual_variance
-    seen = {int(group.code[rows[0]]) for rows in pieces[:: len(pieces) // LOOKED_AT + 1]}
-    share = len(set(levels)) / max(len(seen), 1)
+    estimate, variance, level = np.array(estimates), noise * np.array(variances), np.array(levels)
     if finer is None:
-        of_level = np.array(estimates), noise * np.array(variances)
-        return share * np.array(
-            [_between_levels(of_level[0][:, k], of_level[1][:, k], degrees) for k in range(effects)]
-        )
-    return share * np.array([_between_units(np.array(estimates)[:, k], np.array(levels)) for k in range(effects)])
+        return np.array([_between_levels(estimate[:, k], variance[:, k], degrees) for k in range(effects)])
+    return np.array([_between_units(estimate[:, k], level) for k in range(effects)])
 
 
 def _between_levels(estimate: np.ndarray, variance: np.ndarray, degrees: int) -> float:
