@@ -37,6 +37,9 @@ type Coefficients = Mapping[str, Sequence[TensorVariable]]
 type Totals = dict[str, dict[int, TensorVariable]]
 type Choleskys = dict[int, TensorVariable]
 
+TELLING = 0.2
+"""Reliability above which an effect counts as one the data say something about."""
+
 
 def build_groups(
     design: Design, coefficients: Coefficients, parametrization: Parametrization
@@ -187,17 +190,17 @@ def _centred(block: Block, parametrization: Parametrization) -> list[int]:
 
 
 def _ordered(block: Block, parametrization: Parametrization) -> list[int]:
-    """Return a block's members, centred ones first, and of each kind the most reliable first.
+    """Return a block's members, centred ones first, and last those the data say little about.
 
-    The others are then scaled given these. An effect the data say nothing about comes last, where its standard normals
-    move nothing but itself; before others, it and theirs could turn into each other.
+    The others are then scaled given the centred ones. An effect the data say nothing about comes last, where its
+    standard normals move nothing but itself; before others, it and theirs could turn into each other.
     """
     centred = _centred(block, parametrization)
     scaled = [member for member in block.members if member not in centred]
     if parametrization != "chosen" or not scaled:
         return [*centred, *scaled]
     found = dict(zip(block.members, block.reliability or (0.0,) * len(block.members), strict=True))
-    return [*sorted(centred, key=lambda m: -found[m]), *sorted(scaled, key=lambda m: -found[m])]
+    return [*centred, *sorted(scaled, key=lambda member: found[member] < TELLING)]
 
 
 def _block_effects(

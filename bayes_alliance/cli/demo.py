@@ -72,7 +72,7 @@ def _ask(table: SimulatedTable, outcome: Generated, folder: Path) -> bool:
         columns=outcome.columns,
         reference=table.reference,
         seed=SEED,
-        settings=SamplerSettings(draws=1500, target_accept=0.9),
+        settings=SamplerSettings(draws=1500, target_accept=0.95),
     )
     if sys.stderr.isatty():
         err.print()  # the sampler's bar ends without a new line

@@ -16,6 +16,9 @@ from bayes_alliance.design.transforms import Evaluator
 from bayes_alliance.spec.expressions import GroupTerm, render_group
 from bayes_alliance.spec.model import GroupSpec
 
+RELIABLE = 0.4
+"""Lower bound of the reliability above which effects are centred."""
+
 LOOKED_AT = 2000
 """Levels that the choice of parametrization is made from; of more, every second, third … is looked at."""
 
@@ -200,9 +203,9 @@ def choose_parametrization(
 
     Each level's effects are estimated by least squares; the reliability of an effect is the share of the variance of
     its estimates that is not noise. An effect is centred where half of the levels have an estimate and the lower bound
-    of the reliability's 98 % interval is above one half: with few levels an SD near zero then stays possible, and centred
-    effects would make a funnel of it. Where a finer factor is nested in this one its levels are what is estimated, and
-    noise is what they differ by within a level.
+    of the reliability's 98 % interval is above .4: with few levels, or little said about each, an SD near zero stays
+    possible, and centred effects would make a funnel of it. Where a finer factor is nested in this one its levels are
+    what is estimated, and noise is what they differ by within a level.
 
     Parameters
     ----------
@@ -220,7 +223,7 @@ def choose_parametrization(
         blocks = []
         for block in group.blocks:
             reliability = tuple(float(found[member]) for member in block.members)
-            centred = tuple(m for m, r in zip(block.members, reliability, strict=True) if r > 0.5)
+            centred = tuple(m for m, r in zip(block.members, reliability, strict=True) if r > RELIABLE)
             blocks.append(Block(block.members, centred, reliability))
         chosen.append(replace(group, blocks=tuple(blocks)))
     return tuple(chosen)

@@ -243,7 +243,7 @@ def test_centred_and_scaled_effects_of_one_block_are_one_model(
         (group,) = groups
         chosen = tuple(i for i in range(len(group.effects)) if start + i in which)
         (block,) = group.blocks
-        reliability = tuple(0.1 * (start + member) for member in block.members)  # the later, the more reliable
+        reliability = tuple(0.15 * (start + member) for member in block.members)  # the later, the more reliable
         return (replace(group, blocks=(replace(block, centred=chosen, reliability=reliability),)),)
 
     slopes = equation("score", "week + (1 + week + stress | patient)")
@@ -259,13 +259,11 @@ def test_centred_and_scaled_effects_of_one_block_are_one_model(
     (factor,) = made.factors
     (block,) = factor.blocks
     assert block.centred == which
-    place = {member: i for i, member in enumerate(sorted(range(3), key=lambda m: -block.reliability[m]))}
-    which = tuple(sorted(which, key=place.__getitem__))
     point = Point(made, np.random.default_rng(9))
     model = ba.build_model(made.spec, made)
     b = model["b"].eval({model["b_centred"]: point.b}, mode=CHECKED)
     own = point.u["patient"]
-    scaled = sorted((member for member in range(3) if member not in which), key=place.__getitem__)
+    scaled = sorted((m for m in range(3) if m not in which), key=lambda m: block.reliability[m] < 0.2)
     order = [*which, *scaled]
     stratum = np.zeros(len(factor.levels), dtype=int) if factor.by is None else factor.by.code
     z, jacobian = np.empty((len(own), len(scaled))), 0.0

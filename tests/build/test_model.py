@@ -29,6 +29,7 @@ FORMULAS = {
     "three correlated effects": ("week + (1 + week + alliance | patient)", ""),
     "two blocks": ("week + (1 + week | patient) + (0 + alliance | patient)", ""),
     "nested factor": ("week + (1 | therapist/patient)", ""),
+    "nested to the third depth": ("week + (1 | clinic/therapist/patient)", ""),
     "crossed factors": ("week + (1 | patient) + (1 | weekday)", ""),
     "partial nesting": ("arm + (0 + in_group | group) + (1 | patient)", ""),
     "residual SD by arm": ("week * arm + (1 | patient)", 'sigma = "arm"'),
@@ -43,6 +44,7 @@ def make(name: str, trial: pd.DataFrame, **arguments: object) -> ba.Design:
     """Return the design of one of the formulas above."""
     formula, extra = FORMULAS[name]
     frame = trial.assign(weekday=[f"d{i % 5}" for i in range(len(trial))], late=(trial["week"] > 4).astype(float))
+    frame["clinic"] = "C" + (frame["tid"].str[1:].astype(int) % 3).astype(str)
     outcome = "late" if "bernoulli" in extra else "score"
     arguments = {"columns": {"in_group": "arm[MBCT]"} if "in_group" in formula else None} | arguments
     if "arm" in formula:

@@ -82,6 +82,17 @@ def test_equations_may_share_their_rows(trial: pd.DataFrame) -> None:
     assert not any("different rows" in message for message in made.messages)
 
 
+def test_a_variable_is_centred_alike_in_every_equation(trial: pd.DataFrame) -> None:
+    """Rows differ between equations, the deviation of a row does not: means use every observed row of the table."""
+    frame = holes(trial)
+    text = equation("score", "within(stress, patient) + (1 | patient)")
+    text += equation("alliance", "within(stress, patient) + (1 | patient)")
+    one, two = make(text, frame).equations
+    assert set(one.row) != set(two.row)
+    _, here, there = np.intersect1d(one.row, two.row, return_indices=True)
+    np.testing.assert_array_equal(one.coef.values[here, 1], two.coef.values[there, 1])
+
+
 def test_a_mean_beside_correlated_intercepts_is_noted(trial: pd.DataFrame) -> None:
     """The mean of the mediator and the correlation of intercepts tell one story; the note says so."""
     text = equation("alliance", "week + (1 | patient)")

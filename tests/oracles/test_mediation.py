@@ -207,10 +207,10 @@ def simulate_sequential(seed: int) -> ba.SimulatedTable:
 
 @pytest.mark.slow
 def test_sequential_mediation_recovers_its_paths() -> None:
-    """In ten simulated trials about 95 % of the intervals hold the truth, those of indirect effects among them.
+    """In five simulated trials about 95 % of the intervals hold the truth, those of indirect effects among them.
 
-    At the true share of .95 fewer than .90 of 310 parameters happens in one of a thousand cases were they independent;
-    fewer than 42 of 50 estimands in about one of a hundred.
+    At the true share of .95 fewer than 138 of 155 parameters happens in one of a thousand cases were they independent;
+    fewer than 20 of 25 estimands, too.
     """
     truth = sequential_truth()
     path = {name: truth[f"b[{text}]"] for name, text in PATHS.items()}
@@ -222,15 +222,15 @@ def test_sequential_mediation_recovers_its_paths() -> None:
     expected["indirect_effect"] = sum(expected.values())
     expected["total"] = expected["indirect_effect"] + path["direct"]
     inside, estimands = [], []
-    for seed in range(10):
+    for seed in range(5):
         table = simulate_sequential(seed)
         fit = ba.fit_model(SEQUENTIAL, table, columns=DRAWN, reference=table.reference, seed=seed, settings=SETTINGS)
         inside += list(ba.compare_with_truth(fit, truth)["inside"])
         found = ba.summarize_estimands(fit).set_index("name")
         estimands += [found.loc[n, "eti95_lb"] < v < found.loc[n, "eti95_ub"] for n, v in expected.items()]
-    assert len(inside) == 310
-    assert np.mean(inside) > 0.90, np.mean(inside)
-    assert np.sum(estimands) >= 42, np.sum(estimands)
+    assert len(inside) == 155
+    assert np.sum(inside) >= 138, np.sum(inside)
+    assert np.sum(estimands) >= 20, np.sum(estimands)
 
 
 PATHS = {
