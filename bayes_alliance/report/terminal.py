@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -45,17 +46,16 @@ def claims_table(claims: pd.DataFrame) -> Table:
 
 
 def estimands_table(estimands: pd.DataFrame) -> Table:
-    """Return estimands as a terminal table."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in estimands.columns:
-        words = column in ("name", "level", "unit")
-        table.add_column(column, justify="left" if words else "right", overflow="fold")
-    for row in estimands.itertuples(index=False):
-        cells = []
-        for column, value in zip(estimands.columns, row, strict=True):
-            number = "-" if value != value else format(value, ".0f" if column.startswith("ess") else ".3f")
-            cells.append(plain(value) if column in ("name", "level", "unit") else number)
-        table.add_row(*cells)
+    """Return estimands as a terminal table; a ratio is given by its median, all others by their mean."""
+    bounds = [str(column) for column in estimands.columns if str(column).endswith(("_lb", "_ub"))]
+    table = Table("name", "unit", box=None, pad_edge=False, header_style="bold")
+    for column in ("mean or median", *bounds, "p_positive", "p_rope", "r_hat", "ess_bulk"):
+        table.add_column(column, justify="right")
+    for _, row in estimands.iterrows():
+        middle = row["median"] if isnan(row["mean"]) else row["mean"]
+        numbers = [middle, *(row[bound] for bound in bounds), row["p_positive"], row["p_rope"], row["r_hat"]]
+        cells = ["-" if isnan(number) else f"{number:.3f}" for number in numbers]
+        table.add_row(plain(row["name"]), plain(row["unit"]), *cells, f"{row['ess_bulk']:.0f}")
     return table
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
 import numpy as np
 import pytest
 import xarray as xr
+from rich.console import Console
 
 import bayes_alliance as ba
 from bayes_alliance.design.estimands import EstimandDesign
 from bayes_alliance.fit.estimands import work_out
+from bayes_alliance.report.terminal import estimands_table
 from bayes_alliance.spec.labels import parse_estimand
 
 LABELS = {"a": "m, x", "d": "w, m", "b": "y, w", "c": "y, x"}
@@ -109,6 +113,28 @@ def test_ratios_have_no_mean_in_the_table(small_fit: ba.Fit) -> None:
     assert table.loc["slope_in_arm", "r_hat"] < 1.1
     assert "slope_in_arm" in asked.spec.estimands
     assert "estimands" not in small_fit.data.children
+
+
+def test_the_terminal_shows_estimands_with_their_units(small_fit: ba.Fit) -> None:
+    """One line per estimand: a ratio by its median, a missing region as a dash, brackets as they are."""
+    asked = ba.add_estimands(
+        small_fit,
+        {
+            "share": {"value": "slope / more", "unit": "share"},
+            "at": {"value": "slope + w * more", "unit": "points per week", "at": {"w": [1]}, "rope": [-0.5, 0.5]},
+        },
+        labels={"slope": "outcome ~ session", "more": "outcome ~ session:condition"},
+    )
+    table = ba.summarize_estimands(asked).set_index("name")
+    console = Console(file=StringIO(), width=200)
+    console.print(estimands_table(table.reset_index()))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    share = next(line for line in lines if line.startswith("share"))
+    assert f"{table.loc['share', 'median']:.3f}" in share
+    assert " - " in share
+    at = next(line for line in lines if line.startswith("at[w = 1]"))
+    assert f"{table.loc['at[w = 1]', 'mean']:.3f}" in at
+    assert f"{table.loc['at[w = 1]', 'p_rope']:.3f}" in at
 
 
 def test_regions_of_equivalence_have_no_default(small_fit: ba.Fit) -> None:
