@@ -13,7 +13,7 @@ from pytensor.tensor.variable import TensorVariable
 from bayes_alliance.build.priors import build_correlation, build_gaussian_rows, build_vector
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.factors import FactorDesign
+from bayes_alliance.design.factors import FactorDesign, find_factor
 from bayes_alliance.design.groups import Block, GroupDesign, check_codes
 from bayes_alliance.design.priors import Priors
 from bayes_alliance.names import (
@@ -117,7 +117,7 @@ def _shifts(
         start = factor.places[equation.outcome][0]
         for above in group.above:
             name = f"{key}_in_{factor_key(above.factor)}_{above.effect + 1}_{equation.outcome}"
-            outer = next(f for f in design.factors if f.factor == above.factor)
+            outer = find_factor(design.factors, above.factor)
             code = pm.Data(name, above.code, dims=key)
             part = built[above.factor][outer.places[equation.outcome][0] + above.effect][code]
             if not (above.weight == 1).all():

@@ -11,10 +11,12 @@ from bayes_alliance.build.groups import Coefficients
 from bayes_alliance.build.priors import build_vector
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.factors import find_factor
 from bayes_alliance.design.follow import FollowMeasured, FollowModelled
 from bayes_alliance.design.latent import Measured
 from bayes_alliance.names import (
     effects_name,
+    factor_key,
     mean_name,
     obs_dim,
     spread_name,
@@ -94,7 +96,7 @@ def add_latent(
             moved = _weighted(f"follow_{equation.outcome}_{count}", weight, differences[mean], dim)
             total = total + coefficients[equation.outcome][column] * moved
     for group in equation.groups:
-        factor = next(f for f in design.factors if f.factor == group.factor)
+        factor = find_factor(design.factors, group.factor)
         own = pm.modelcontext(None)[effects_name(group.factor)]
         start = factor.places[equation.outcome][0]
         for member, weights in enumerate(group.columns.latent):
@@ -138,13 +140,13 @@ def _static(name: str, follow: FollowModelled, dim: str, design: Design, coeffic
         if values.any():
             total = total + coefficient * pm.Data(f"{name}_coef_{column + 1}", values, dims=dim)
     for factor_name, code, values in follow.groups:
-        factor = next(f for f in design.factors if f.factor == factor_name)
+        factor = find_factor(design.factors, factor_name)
         own = pm.modelcontext(None)[effects_name(factor_name)]
         start = factor.places[follow.outcome][0]
-        codes = pm.Data(f"{name}_{factor_name.replace(':', '_')}_code", code, dims=dim)
+        codes = pm.Data(f"{name}_{factor_key(factor_name)}_code", code, dims=dim)
         for member in range(values.shape[1]):
             if values[:, member].any():
-                key = f"{name}_{factor_name.replace(':', '_')}_{member + 1}"
+                key = f"{name}_{factor_key(factor_name)}_{member + 1}"
                 total = total + own[:, start + member][codes] * pm.Data(key, values[:, member], dims=dim)
     return total
 

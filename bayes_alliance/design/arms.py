@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from bayes_alliance._messages import first_few
 from bayes_alliance.design.variables import Variable
 from bayes_alliance.spec.expressions import render_term
 from bayes_alliance.spec.model import EquationSpec
@@ -19,6 +20,13 @@ class Arms:
     label: str
     levels: tuple[str, ...]
     code: np.ndarray
+
+
+def count_by_arm(rows: np.ndarray, levels: Sequence[str], code: np.ndarray) -> str:
+    """Return the counts of chosen rows per arm, in brackets after a space; nothing where no row is chosen."""
+    if not rows.any():
+        return ""
+    return f" ({first_few([f'{level}: {int((rows & (code == i)).sum())}' for i, level in enumerate(levels)])})"
 
 
 def find_arms(equation: EquationSpec, variables: Mapping[str, Variable], keep: np.ndarray) -> Arms | None:

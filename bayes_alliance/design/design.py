@@ -143,7 +143,7 @@ def make_design(
         columns,
         {name: level for name, level in reference.items() if name in read},
         tuple(messages),
-        _fingerprint(equations, sessions),
+        _fingerprint(equations, factors, residual, measured, sessions),
     )
 
 
@@ -222,7 +222,13 @@ def _statements(spec: ModelSpec, priors: PriorStatements, problems: list[str]) -
     return kept
 
 
-def _fingerprint(equations: Sequence[EquationDesign], sessions: SessionTable) -> str:
+def _fingerprint(
+    equations: Sequence[EquationDesign],
+    factors: Sequence[FactorDesign],
+    residual: ResidualDesign | None,
+    measured: Sequence[Measured],
+    sessions: SessionTable,
+) -> str:
     """Hash who is in each row and every number the likelihood reads."""
     digest = hashlib.sha256()
     for equation in equations:
@@ -235,4 +241,15 @@ def _fingerprint(equations: Sequence[EquationDesign], sessions: SessionTable) ->
         digest.update(np.asarray(equation.sigma_code, dtype=np.int64).tobytes())
         labels = [*equation.coef_labels, *equation.sigma_coef, *(x for g in equation.groups for x in g.effects)]
         digest.update("\x1f".join([*labels, sessions.roles["patient"]]).encode())
+        for follow in equation.follows.values():
+            digest.update(np.ascontiguousarray(follow.plugged).tobytes())
+    for factor in factors:
+        if factor.by is not None:
+            digest.update("\x1f".join(factor.by.labels).encode() + factor.by.code.tobytes())
+    if residual is not None and residual.by:
+        for beside in residual.beside.values():
+            digest.update("\x1f".join(residual.by).encode() + beside.stratum.tobytes())
+    for means in measured:
+        for array in (means.mean, means.count, means.size, np.array([means.squares, means.degrees])):
+            digest.update(np.ascontiguousarray(array, dtype=np.float64).tobytes())
     return digest.hexdigest()

@@ -18,7 +18,7 @@ from bayes_alliance.design.rows import Rows, make_rows
 from bayes_alliance.design.terms import Columns, code_terms, study_names
 from bayes_alliance.design.transforms import Evaluator
 from bayes_alliance.design.values import MeanOf, Plugged
-from bayes_alliance.design.variables import Variable, column_for, make_variable, prune_levels
+from bayes_alliance.design.variables import Variable, column_for, make_variable, not_a_factor, prune_levels
 from bayes_alliance.errors import DesignError
 from bayes_alliance.names import INTERCEPT, coef_label, level_label
 from bayes_alliance.spec.expressions import Name
@@ -40,8 +40,8 @@ class EquationDesign:
     columns, shape (obs, coef); ``centre`` their centring constants, shape (coef,), 0 for the intercept;
     ``sigma_code`` points into ``sigma_coef``. ``row`` is each row's position in the session table, ``session`` its
     session number (NaN at the patient unit). ``names`` says how the study calls each variable. ``ledger`` counts rows
-    left out by reason and, with the rows used, adds up to ``rows_read``. ``follows`` says where the latent means come
-    from that columns follow.
+    left out by reason and, with the rows used, adds up to ``rows_read``. ``offset`` is the constant that was taken from
+    the outcome. ``follows`` says where the latent means come from that columns follow.
     """
 
     spec: EquationSpec
@@ -60,6 +60,7 @@ class EquationDesign:
     names: Mapping[str, str]
     rows_read: int
     ledger: Mapping[str, int]
+    offset: float = 0.0
     follows: Mapping[MeanOf, FollowMeasured | FollowModelled] = field(default_factory=dict)
 
     @property
@@ -159,7 +160,8 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
     groups = _make_groups(equation, coded, ids, keep, arms, source.spec, problems, messages)
     problems += checks.check_predictors(coef) + checks.check_groups(groups, equation.family)
     _stop(problems, rows)
-    y = outcome.values[keep] - _outcome_centre(equation, outcome, evaluator, messages)
+    offset = _outcome_centre(equation, outcome, evaluator, messages)
+    y = outcome.values[keep] - offset
     messages += checks.notes_on_groups(groups) + checks.notes_on_time(outcome, list(variables.values()))
     if equation.family == "bernoulli":
         messages += checks.notes_on_separation(outcome.label, y, coef)
@@ -183,6 +185,7 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
         names=study_names(evaluator),
         rows_read=len(rows),
         ledger=ledger,
+        offset=offset,
     )
     plugged = {mean: evaluator.means[mean] for mean in _followed(coef, coded)}
     covariates = {factor: (ids[factor], columns) for factor, (columns, _) in coded.items()}
@@ -309,10 +312,7 @@ def _sigma(equation: EquationSpec, variables: Mapping[str, Variable], problems: 
         return None
     variable = variables[equation.sigma]
     if variable.levels is None:
-        problems.append(
-            f"sigma = {equation.sigma!r}: column {variable.label!r} is a number; residual SDs differ by the levels of "
-            f"a factor. State reference={{{equation.sigma!r}: ...}} to read it as one."
-        )
+        problems.append(not_a_factor("sigma", variable, "residual SDs"))
     return variable
 
 

@@ -8,12 +8,22 @@ from itertools import product
 
 from bayes_alliance._messages import quote
 from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.factors import FactorDesign
+from bayes_alliance.design.factors import FactorDesign, find_factor
 from bayes_alliance.design.means import SURFACE
 from bayes_alliance.names import coef_label, level_label
 from bayes_alliance.spec.claims import expand
-from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Operation, Term, render, render_term
-from bayes_alliance.spec.labels import LabelTarget
+from bayes_alliance.spec.expressions import (
+    Call,
+    Expression,
+    Name,
+    Number,
+    Operation,
+    Term,
+    calls_in,
+    render,
+    render_term,
+)
+from bayes_alliance.spec.labels import LabelTarget, rewrite, value_arguments
 from bayes_alliance.spec.model import Level, ModelSpec
 
 
@@ -46,7 +56,9 @@ def resolve_estimands(
     labels = _resolve_labels(spec, equations, problems)
     if problems:
         return ()
-    stated = [one for name in spec.estimands for one in _stated(spec, name, labels, factors, problems, messages)]
+    stated: list[EstimandDesign] = []
+    for name in spec.estimands:
+        stated += _stated(spec, name, labels, equations, factors, problems, messages)
     implied = [one for equation in equations for one in (*_contextual(equation), *_surfaces(equation))]
     return (*stated, *implied)
 
@@ -84,13 +96,14 @@ def _stated(
     spec: ModelSpec,
     name: str,
     labels: Mapping[str, str],
+    equations: Sequence[EquationDesign],
     factors: Sequence[FactorDesign],
     problems: list[str],
     messages: list[str],
 ) -> Iterator[EstimandDesign]:
     """Yield an estimand at each combination of its moderators' values, and the differences between them."""
     claim = spec.estimands[name]
-    value = _without_absent(expand(spec, claim.parsed), factors, name, messages)
+    value = _in_the_study(expand(spec, claim.parsed), equations, factors, name, problems, messages)
     _check_effects(value, labels, factors, name, problems)
     made: list[tuple[tuple[float, ...], Expression]] = []
     for values in product(*claim.at.values()):
@@ -115,30 +128,38 @@ def _stated(
 
 
 def _at(expression: Expression, values: Mapping[str, float]) -> Expression:
-    match expression:
-        case Name(name) if name in values:
-            return Number(values[name])
-        case Operation(operator, left, right):
-            return Operation(operator, _at(left, values), _at(right, values))
-        case Call(function, arguments, keywords) if function in ("sqrt", "exp", "log"):
-            return Call(function, tuple(_at(argument, values) for argument in arguments), keywords)
-    return expression
+    return rewrite(expression, lambda p: Number(values[p.name]) if isinstance(p, Name) and p.name in values else None)
 
 
-def _without_absent(
-    expression: Expression, factors: Sequence[FactorDesign], name: str, messages: list[str]
+def _in_the_study(
+    expression: Expression,
+    equations: Sequence[EquationDesign],
+    factors: Sequence[FactorDesign],
+    name: str,
+    problems: list[str],
+    messages: list[str],
 ) -> Expression:
-    """Count SDs and covariances over a factor the study lacks as 0, and say so."""
-    match expression:
-        case Operation(operator, left, right):
-            parts = [_without_absent(side, factors, name, messages) for side in (left, right)]
-            return Operation(operator, parts[0], parts[1])
-        case Call(function, arguments, _) if function in ("sd", "cov", "cor"):
-            factor = render(arguments[0])
+    """Return a value with outcomes in the study's names, and 0 for what varies over a factor the study lacks."""
+
+    def resolve(part: Expression) -> Expression | None:
+        if not isinstance(part, Call):
+            return None
+        if part.function == "sigma":
+            equation = next(e for e in equations if e.spec.outcome == render(part.arguments[0]))
+            if equation.outcome not in equation.sigma_coef:
+                problems.append(
+                    f"[estimands.{name}]: {render(part)}: the outcome has several residual SDs, "
+                    f"{quote(equation.sigma_coef)}, and no single one."
+                )
+            return Call("sigma", (Name(equation.outcome),))
+        if part.function in ("sd", "cov", "cor"):
+            factor = render(part.arguments[0])
             if factor not in [f.factor for f in factors]:
-                messages.append(f"Estimand {name}: {render(expression)} is 0, as the study has no {factor}.")
+                messages.append(f"Estimand {name}: {render(part)} is 0, as the study has no {factor}.")
                 return Number(0.0)
-    return expression
+        return None
+
+    return rewrite(expression, resolve)
 
 
 def _check_effects(
@@ -149,19 +170,17 @@ def _check_effects(
     problems: list[str],
 ) -> None:
     """Report SDs and covariances of coefficients whose group effects are coded otherwise than the coefficients."""
-    match expression:
-        case Operation(_, left, right):
-            _check_effects(left, labels, factors, name, problems)
-            _check_effects(right, labels, factors, name, problems)
-        case Call(function, arguments, _) if function in ("sd", "cov", "cor"):
-            factor = next(f for f in factors if f.factor == render(arguments[0]))
-            for argument in arguments[1:]:
-                label = labels[render(argument)]
-                if label not in factor.effects:
-                    problems.append(
-                        f"[estimands.{name}]: {render(expression)}: the coefficient {label!r} has no effect of that "
-                        f"name by {factor.factor}. Its effects are {quote(factor.effects)}."
-                    )
+    for call in calls_in(expression):
+        if call.function not in ("sd", "cov", "cor"):
+            continue
+        factor = find_factor(factors, render(call.arguments[0]))
+        for argument in value_arguments(call):
+            label = labels[render(argument)]
+            if label not in factor.effects:
+                problems.append(
+                    f"[estimands.{name}]: {render(call)}: the coefficient {label!r} has no effect of that name by "
+                    f"{factor.factor}. Its effects are {quote(factor.effects)}."
+                )
 
 
 def _contextual(equation: EquationDesign) -> Iterator[EstimandDesign]:

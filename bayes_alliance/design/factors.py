@@ -10,6 +10,7 @@ import numpy as np
 from bayes_alliance._messages import are, count_of, first_few
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.groups import Block, GroupDesign, choose_parametrization
+from bayes_alliance.design.variables import not_a_factor
 from bayes_alliance.names import level_label
 from bayes_alliance.spec.model import FamilyName, ModelSpec
 
@@ -36,6 +37,11 @@ class FactorDesign:
     places: Mapping[str, tuple[int, ...]]
     blocks: tuple[Block, ...]
     by: Strata | None = None
+
+
+def find_factor(factors: Sequence[FactorDesign], name: str) -> FactorDesign:
+    """Return a factor by its name."""
+    return next(factor for factor in factors if factor.factor == name)
 
 
 def join_factors(
@@ -120,10 +126,7 @@ def _strata(
     for equation in having:
         variable, group = equation.variables[name], _group_of(equation, factor)
         if variable.levels is None:
-            problems.append(
-                f"[groups.{factor}] by = {name!r}: column {variable.label!r} is a number; covariances differ by the "
-                f"levels of a factor. State reference={{{name!r}: ...}} to read it as one."
-            )
+            problems.append(not_a_factor(f"[groups.{factor}] by", variable, "covariances"))
             return None
         names, label = (*names, *(level for level in variable.levels if level not in names)), variable.label
         for code, value in zip(group.code[group.inside], variable.values[group.inside], strict=True):

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import f as f_distribution
 
-from bayes_alliance._messages import are, count_of, first_few, quote
-from bayes_alliance.design.arms import Arms
+from bayes_alliance._messages import are, count_of, quote
+from bayes_alliance.design.arms import Arms, count_by_arm
 from bayes_alliance.design.terms import Columns, code_terms
 from bayes_alliance.design.transforms import Evaluator
 from bayes_alliance.spec.expressions import GroupTerm, render_group
@@ -138,7 +138,7 @@ def check_ids(
     lacking = (ids == "") & (values != 0).any(axis=1)
     if not lacking.any():
         return values
-    by_arm = _by_arm(lacking, arms)
+    by_arm = "" if arms is None else count_by_arm(lacking, arms.levels, arms.code)
     if group.missing == "none":
         lost = int(lacking.sum())
         messages.append(
@@ -297,13 +297,6 @@ def _between_units(estimate: np.ndarray, level: np.ndarray) -> float:
 def _lower_bound(ratio: float, between: int, within: int) -> float:
     """Return the lower bound of a reliability from a ratio of variances that is F where all levels are alike."""
     return max(0.0, 1 - float(f_distribution.ppf(0.99, between, max(within, 1))) / ratio) if ratio > 0 else 0.0
-
-
-def _by_arm(rows: np.ndarray, arms: Arms | None) -> str:
-    if arms is None:
-        return ""
-    counts = [f"{level}: {int((rows & (arms.code == i)).sum())}" for i, level in enumerate(arms.levels)]
-    return f" ({first_few(counts)})"
 
 
 def _empty_arm(ids: np.ndarray, lacking: np.ndarray, arms: Arms | None) -> tuple[list[str], list[str], str] | None:

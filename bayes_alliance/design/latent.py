@@ -15,7 +15,7 @@ import pandas as pd
 
 from bayes_alliance._messages import are, count_of, first_few, quote
 from bayes_alliance.design.equation import EquationDesign, Made, Source
-from bayes_alliance.design.factors import FactorDesign
+from bayes_alliance.design.factors import FactorDesign, find_factor
 from bayes_alliance.design.follow import FollowMeasured, FollowModelled
 from bayes_alliance.design.rows import Rows, make_rows
 from bayes_alliance.design.values import MeanOf, Plugged
@@ -230,7 +230,7 @@ def _modelled(
     groups = []
     absent = np.isnan(coef).any(axis=1)
     for factor, (ids, columns) in target.groups.items():
-        levels = next(f for f in factors if f.factor == factor).levels
+        levels = find_factor(factors, factor).levels
         where = {level: i for i, level in enumerate(levels)}
         code = np.array([where.get(level, -1) for level in ids[place]], dtype=np.int64)
         quiet = ~np.array(columns.dynamic, dtype=bool)

@@ -7,6 +7,7 @@ import xarray as xr
 
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.factors import find_factor
 from bayes_alliance.design.groups import nests_in
 from bayes_alliance.errors import DesignError
 from bayes_alliance.names import SIGMA_COEF, by_dim, effect_dim, factor_key, second_dim
@@ -39,7 +40,7 @@ def variance_moments(design: Design, equation: EquationDesign, session: float | 
         dim = effect_dim(group.factor)
         labels = list(equation.effect_labels(group))
         coords |= {dim: labels, second_dim(dim): labels}
-        by = next(factor.by for factor in design.factors if factor.factor == group.factor)
+        by = find_factor(design.factors, group.factor).by
         square: tuple[str, ...] = (dim, second_dim(dim))
         if by is None:
             products = [_product(group.values, rows, rows) for rows in strata.values()]

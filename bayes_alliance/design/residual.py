@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from bayes_alliance._messages import count_of
 from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.variables import not_a_factor
 from bayes_alliance.names import level_label
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.order import sort_outcomes
@@ -58,8 +60,7 @@ def join_residuals(
     for number, equation in enumerate(chosen):
         places, present = [], []
         for earlier in chosen[:number]:
-            where = {int(row): i for i, row in enumerate(earlier.row)}
-            at = np.array([where.get(int(row), -1) for row in equation.row], dtype=np.int64)
+            at = pd.Index(earlier.row).get_indexer(equation.row)
             places.append(np.maximum(at, 0))
             present.append(at >= 0)
         held = np.array(present, dtype=bool).reshape(number, len(equation.row)).T
@@ -87,10 +88,7 @@ def _strata(name: str | None, chosen: Sequence[EquationDesign], problems: list[s
         return None
     variables = [equation.variables[name] for equation in chosen]
     if any(variable.levels is None for variable in variables):
-        problems.append(
-            f"[residual] by = {name!r}: column {variables[0].label!r} is a number; correlations differ by the levels "
-            f"of a factor. State reference={{{name!r}: ...}} to read it as one."
-        )
+        problems.append(not_a_factor("[residual] by", variables[0], "correlations"))
         return None
     levels = tuple(dict.fromkeys(level for variable in variables for level in variable.levels or ()))
     codes = []

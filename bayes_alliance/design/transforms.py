@@ -9,6 +9,7 @@ import numpy as np
 
 from bayes_alliance._messages import count_of, first_few
 from bayes_alliance.design import lags, means
+from bayes_alliance.design.arms import count_by_arm
 from bayes_alliance.design.rows import Rows
 from bayes_alliance.design.values import MeanOf, Plugged, Value
 from bayes_alliance.design.variables import Variable
@@ -80,10 +81,9 @@ class Evaluator:
 
     def by_arm(self, rows: np.ndarray) -> str:
         """Return the counts of chosen rows per condition, in brackets; nothing without a condition."""
-        if self.arm is None or self.arm.levels is None or not rows.any():
+        if self.arm is None or self.arm.levels is None:
             return ""
-        counts = [f"{level}: {int((rows & (self.arm.values == i)).sum())}" for i, level in enumerate(self.arm.levels)]
-        return f" ({', '.join(counts)})"
+        return count_by_arm(rows, self.arm.levels, self.arm.values)
 
     def places(self, bad: np.ndarray, values: np.ndarray | None = None) -> str:
         """Return where rows are: how many, and patient and session of the first five."""

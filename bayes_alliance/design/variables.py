@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,28 +94,32 @@ def check_names(
 
 
 def _doubled(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str]) -> list[str]:
-    """Report two variables of an equation that are one column: an outcome would predict itself."""
-    problems = []
-    for equation in spec.equation:
+    """Report two variables of an equation that are one column: an outcome would predict itself; and two outcomes."""
+
+    def shared(names: Iterable[str]) -> dict[str, list[str]]:
         played: dict[str, list[str]] = {}
-        for name in equation.variables:
+        for name in names:
             if name not in spec.variables:
                 played.setdefault(sessions.roles.get(name, columns.get(name, name)), []).append(name)
-        problems += [
-            f"Column {column!r} plays {quote(names)} in one equation. Map each variable to a column of its own."
-            for column, names in played.items()
-            if len(names) > 1
-        ]
-    outcomes: dict[str, list[str]] = {}
-    for name in spec.outcomes:
-        if name not in spec.variables:
-            outcomes.setdefault(sessions.roles.get(name, columns.get(name, name)), []).append(name)
-    problems += [
-        f"Column {column!r} is the outcome of {quote(names)}, which are different equations."
-        for column, names in outcomes.items()
-        if len(names) > 1
+        return {column: together for column, together in played.items() if len(together) > 1}
+
+    problems = [
+        f"Column {column!r} plays {quote(names)} in one equation. Map each variable to a column of its own."
+        for equation in spec.equation
+        for column, names in shared(equation.variables).items()
     ]
-    return problems
+    return problems + [
+        f"Column {column!r} is the outcome of {quote(names)}, which are different equations."
+        for column, names in shared(spec.outcomes).items()
+    ]
+
+
+def not_a_factor(where: str, variable: Variable, what: str) -> str:
+    """Return the problem of a number where something differs by the levels of a factor."""
+    return (
+        f"{where} = {variable.name!r}: column {variable.label!r} is a number; {what} differ by the levels of a factor. "
+        f"State reference={{{variable.name!r}: ...}} to read it as one."
+    )
 
 
 def column_for(name: str, sessions: SessionTable, columns: Mapping[str, str]) -> str:

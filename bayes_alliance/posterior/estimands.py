@@ -18,7 +18,7 @@ from bayes_alliance.fit.estimands import work_out
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.posterior.summarize import IntervalKind, check_interval, interval
 from bayes_alliance.spec.make import make_model
-from bayes_alliance.spec.model import EstimandSpec
+from bayes_alliance.spec.toml import write_model
 
 
 def summarize_estimands(fit: Fit, *, ci_prob: float = 0.95, ci_kind: IntervalKind = "eti") -> pd.DataFrame:
@@ -138,12 +138,8 @@ def add_estimands(
     if fit.design is None:
         raise FitError("New estimands need the rows; use fit.with_rows(sessions).")
     content = fit.spec.model_dump(mode="json", exclude_defaults=True)
-    written = {
-        name: EstimandSpec.model_validate(dict(claim)).model_dump(mode="json", exclude_defaults=True)
-        for name, claim in estimands.items()
-    }
     content["labels"] = {**content.get("labels", {}), **(labels or {})}
-    content["estimands"] = {**content.get("estimands", {}), **written}
+    content["estimands"] = {**content.get("estimands", {}), **{name: dict(one) for name, one in estimands.items()}}
     spec = make_model(content)
     problems: list[str] = []
     resolved = resolve_estimands(spec, fit.design.equations, fit.design.factors, problems, [])
@@ -153,4 +149,10 @@ def add_estimands(
     values = work_out(resolved, fit.data["posterior"].to_dataset())
     if values is not None:
         tree["estimands"] = xr.DataTree(values)
-    return replace(fit, spec=spec, data=tree, design=replace(fit.design, spec=spec, estimands=resolved))
+    return replace(
+        fit,
+        spec=spec,
+        data=tree,
+        provenance={**fit.provenance, "spec": write_model(spec)},
+        design=replace(fit.design, spec=spec, estimands=resolved),
+    )

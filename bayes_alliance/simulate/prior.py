@@ -90,7 +90,8 @@ def draw_parameters(design: Design, *, draws: int, seed: int) -> xr.Dataset:
         data[variable] = xr.DataArray(values[None], dims=("chain", "draw", *dims), coords=whole)
 
     labels = [label for equation in design.equations for label in equation.coef_labels]
-    put("b", (COEF,), {COEF: labels}, np.column_stack([column(f"b[{label}]") for label in labels]))
+    if labels:
+        put("b", (COEF,), {COEF: labels}, np.column_stack([column(f"b[{label}]") for label in labels]))
     for factor in design.factors:
         blocks = [block.members for block in factor.blocks]
         by = None if factor.by is None else factor.by.labels

@@ -19,9 +19,10 @@ from bayes_alliance.simulate.layout import Layout, VariableSpec, impossible, mak
 from bayes_alliance.simulate.outcome import draw_effects, draw_noise, realise
 from bayes_alliance.simulate.people import lay_out
 from bayes_alliance.simulate.truth import check_truth, truth_names
+from bayes_alliance.spec.expressions import render_term
 from bayes_alliance.spec.model import ModelSpec
-from bayes_alliance.spec.order import sort_outcomes
-from bayes_alliance.spec.reading import needed_variables
+from bayes_alliance.spec.order import find_cycle, sort_outcomes
+from bayes_alliance.spec.reading import needed_variables, values_in
 from bayes_alliance.table.sessions import SessionTable, read_sessions
 
 type VariableSpecs = Mapping[str, VariableSpec | Mapping[str, object]]
@@ -135,7 +136,7 @@ def add_outcomes(
     check_truth(truth, truth_names(whole))
     effects = draw_effects(whole, truth, rng)
     noise = draw_noise(whole, truth, rng)
-    for outcome in sort_outcomes(spec):
+    for outcome in sort_outcomes(spec, lags=True):
         planned = whole.find(outcome)
         alone = _alone(whole.spec, outcome)
         read = {*needed_variables(alone), *alone.factors}
@@ -144,7 +145,8 @@ def add_outcomes(
         equation = design_of(alone, table, layout, *own).equation
         place = np.searchsorted(planned.row, equation.row)
         values = np.full(len(table), np.nan)
-        values[equation.row] = realise(equation, truth, effects, noise[planned.outcome][place])
+        drawn = realise(equation, truth, effects, noise[planned.outcome][place])
+        values[equation.row] = drawn + equation.offset
         frame = table.frame.assign(**{names[outcome]: values})
         if equation.spec.unit == "patient":
             frame[names[outcome]] = frame.groupby(layout.name("patient"))[names[outcome]].transform("first")
@@ -152,9 +154,17 @@ def add_outcomes(
 
 
 def _refuse_latent(design: Design) -> None:
-    """Refuse what cannot be drawn row by row: outcomes that follow latent means, or their own earlier values."""
+    """Refuse what cannot be drawn outcome by outcome: those that follow latent means, themselves, or each other."""
+    cycle = find_cycle(design.spec, lags=True)
+    if cycle:
+        raise SpecError(
+            f"Outcomes follow each other's earlier values, {' -> '.join(cycle)}; tables of such models are not "
+            f"simulated."
+        )
     for equation in design.equations:
-        lagged = [term for term in equation.coef.terms if "lag(" in term and equation.spec.outcome in term]
+        own = equation.spec.outcome
+        terms = [*equation.spec.parsed.terms, *(t for group in equation.spec.parsed.groups for t in group.terms)]
+        lagged = [render_term(term) for term in terms if any(own in values_in(part) for part in term.parts)]
         if equation.follows or lagged:
             raise SpecError(
                 f"Outcome {equation.outcome!r} follows {'latent means' if equation.follows else lagged[0]}; tables of "

@@ -8,8 +8,8 @@ from itertools import combinations
 
 from bayes_alliance._messages import quote, unknown
 from bayes_alliance.names import RESIDUAL, ROLES
-from bayes_alliance.spec.expressions import Call, Expression, Name, Operation, calls_in, render
-from bayes_alliance.spec.labels import LabelTarget, names_of_value, products_in
+from bayes_alliance.spec.expressions import Call, Expression, Name, calls_in, render
+from bayes_alliance.spec.labels import LabelTarget, names_of_value, products_in, rewrite, value_arguments
 from bayes_alliance.spec.model import EquationSpec, EstimandSpec, ModelSpec
 from bayes_alliance.spec.order import find_ancestors, find_cycle
 from bayes_alliance.spec.reading import current_values_in
@@ -197,8 +197,8 @@ def _call(spec: ModelSpec, call: Call) -> Iterator[str]:
         gaussian = [equation.outcome for equation in spec.equation if equation.family == "gaussian"]
         if named not in gaussian:
             yield unknown(f"outcome in {render(call)}:", named, gaussian)
-    paths = {"sd": 1, "cov": 1, "cor": 1, "indirect": 0}
-    for argument in call.arguments[paths.get(call.function, len(call.arguments)) :]:
+    takes_labels = call.function in ("sd", "cov", "cor", "indirect")
+    for argument in value_arguments(call) if takes_labels else ():
         if not (isinstance(argument, Name) and argument.name in spec.labels):
             yield f"{render(call)} takes labels of coefficients; {render(argument)!r} is none."
         elif call.function in ("sd", "cov", "cor") and not varies_by(spec, argument.name, named):
@@ -259,14 +259,12 @@ def _estimand_cycle(spec: ModelSpec) -> list[str]:
 
 def expand(spec: ModelSpec, expression: Expression) -> Expression:
     """Return an expression with every estimand it names written out."""
-    match expression:
-        case Name(name) if name in spec.estimands:
-            return expand(spec, spec.estimands[name].parsed)
-        case Operation(operator, left, right):
-            return Operation(operator, expand(spec, left), expand(spec, right))
-        case Call(function, arguments, keywords):
-            return Call(function, tuple(expand(spec, argument) for argument in arguments), keywords)
-    return expression
+
+    def written_out(part: Expression) -> Expression | None:
+        stated = spec.estimands.get(part.name) if isinstance(part, Name) else None
+        return None if stated is None else expand(spec, stated.parsed)
+
+    return rewrite(expression, written_out)
 
 
 def check_products(spec: ModelSpec, name: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ class Function:
     """What a callable of the model language takes.
 
     ``positional`` counts the arguments without a name (least, most); ``keywords`` lists those with one; ``factors``
-    says which of them (by place or by name) name a grouping factor and not a variable.
+    says which of them (by place or by name) name a grouping factor or an outcome and stand for no value.
     """
 
     name: str
@@ -104,7 +104,7 @@ ESTIMAND_FUNCTIONS: Final = _table(
     Function("cov", (3, 3), (), "cov(patient, a, b)", "covariance over patients of the slopes of a and b", (0,)),
     Function("cor", (3, 3), (), "cor(patient, a, b)", "correlation over patients of the slopes of a and b", (0,)),
     Function("indirect", (2, 4), (), "indirect(a, b)", "mean of the product of paths, covariances of slopes included"),
-    Function("sigma", (1, 1), (), "sigma(outcome)", "residual SD of an outcome that has one"),
+    Function("sigma", (1, 1), (), "sigma(outcome)", "residual SD of an outcome that has one", (0,)),
     Function("sqrt", (1, 1), (), "sqrt(a)", "square root"),
     Function("exp", (1, 1), (), "exp(a)", "exponential, such as an odds ratio from log-odds"),
     Function("log", (1, 1), (), "log(a)", "natural logarithm"),

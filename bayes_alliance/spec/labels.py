@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations, product
 
@@ -88,6 +88,11 @@ def parse_estimand(text: str) -> Expression:
     return parse_arithmetic(text, ESTIMAND_FUNCTIONS)
 
 
+def value_arguments(call: Call) -> tuple[Expression, ...]:
+    """Return the arguments of an estimand's call that are values: those naming a factor or an outcome come before."""
+    return call.arguments[len(ESTIMAND_FUNCTIONS[call.function].factors) :]
+
+
 def names_of_value(expression: Expression) -> Iterator[str]:
     """Yield the labels, estimands and moderators an expression reads; factors and outcomes of calls are left out."""
     match expression:
@@ -96,10 +101,27 @@ def names_of_value(expression: Expression) -> Iterator[str]:
         case Operation(_, left, right):
             yield from names_of_value(left)
             yield from names_of_value(right)
-        case Call(function, arguments, _):
-            skipped = 1 if function in ("sd", "cov", "cor", "sigma") else 0
-            for argument in arguments[skipped:]:
+        case Call():
+            for argument in value_arguments(expression):
                 yield from names_of_value(argument)
+
+
+def rewrite(expression: Expression, change: Callable[[Expression], Expression | None]) -> Expression:
+    """Return an estimand's value with what ``change`` gives in place of its parts, the outermost first.
+
+    Where it gives None the part stays and its own parts are looked at; factors and outcomes of calls are not.
+    """
+    changed = change(expression)
+    if changed is not None:
+        return changed
+    match expression:
+        case Operation(operator, left, right):
+            return Operation(operator, rewrite(left, change), rewrite(right, change))
+        case Call(function, arguments, keywords):
+            values = value_arguments(expression)
+            kept = arguments[: len(arguments) - len(values)]
+            return Call(function, (*kept, *(rewrite(value, change) for value in values)), keywords)
+    return expression
 
 
 def products_in(expression: Expression) -> Iterator[tuple[tuple[str, str], Expression]]:

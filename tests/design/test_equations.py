@@ -214,6 +214,53 @@ def test_estimands_over_a_factor_the_study_lacks_are_zero(trial: pd.DataFrame) -
     assert any("sd(therapist, a) is 0, as the study has no therapist" in message for message in made.messages)
 
 
+def test_an_absent_factor_counts_as_zero_inside_functions_too(trial: pd.DataFrame) -> None:
+    """The square root of an SD over a factor the study lacks is that of 0, wherever it stands."""
+    text = equation("score", "week + (1 + week | therapist) + (1 | patient)") + '[labels]\na = "score ~ week"\n'
+    text += '[estimands.e]\nvalue = "1 + sqrt(sd(therapist, a))"\nunit = "points"\n'
+    text += "[groups.therapist]\noptional = true\n"
+    table = ba.read_sessions(trial, {"patient": "pid", "session": "week"})
+    made = ba.make_design(ba.parse_model(HEAD + text), table)
+    claims = ba.describe_prior(made, draws=20, seed=1).set_index("name")
+    assert claims.loc["e", ["median", "q5", "q95"]].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_residual_sds_are_found_under_the_studys_names(trial: pd.DataFrame) -> None:
+    """sigma(outcome) is that of the mapped column; an outcome with an SD per arm has no single one."""
+    text = equation("outcome", "week + (1 | patient)") + '[estimands.e]\nvalue = "sigma(outcome)"\nunit = "points"\n'
+    made = make(text, trial, columns={"outcome": "score"})
+    claims = ba.describe_prior(made, draws=20, seed=1).set_index("name")
+    assert claims.loc["e", "median"] > 0
+    by_arm = text.replace("[estimands", 'sigma = "condition"\n[estimands')
+    with pytest.raises(ba.DesignError, match=r"sigma\(outcome\): the outcome has several residual SDs"):
+        make(by_arm, trial, columns={"outcome": "score", "condition": "arm"}, reference={"condition": "TAU"})
+
+
+def test_an_estimand_may_be_called_like_a_factor(trial: pd.DataFrame) -> None:
+    """The factor in sd(patient, a) stays a factor, whatever estimands are called."""
+    text = equation("score", "week + (1 + week | patient)") + '[labels]\na = "score ~ week"\n'
+    text += '[estimands.patient]\nvalue = "a * 2"\nunit = "points"\n'
+    text += '[estimands.e]\nvalue = "patient + sd(patient, a)"\nunit = "points"\n'
+    made = make(text, trial)
+    claims = ba.describe_prior(made, draws=20, seed=1).set_index("name")
+    assert not any("the study has no" in message for message in made.messages)
+    assert claims.loc["e", "q95"] > claims.loc["patient", "q95"]
+
+
+def test_the_fingerprint_covers_strata_and_latent_means(trial: pd.DataFrame) -> None:
+    """Rows that count only for a latent mean, and who is in which stratum, make another fingerprint."""
+    call = 'within(alliance, patient, means="latent")'
+    text = equation("score", f"week + lag({call}) + (1 | patient)")
+    unrated = trial.assign(score=trial["score"].where(trial["pid"] != "P05"))
+    moved = unrated.assign(alliance=unrated["alliance"] + (unrated["pid"] == "P05") * unrated["week"])
+    one, two = make(text, unrated), make(text, moved)
+    np.testing.assert_array_equal(one.equation.coef.values, two.equation.coef.values)
+    assert one.fingerprint != two.fingerprint
+    strata = equation("score", "week + (1 | patient)") + '[groups.patient]\nby = "condition"\n'
+    swapped = trial.assign(arm=trial["arm"].where(trial["pid"] != "P00", "MBCT"))
+    assert make(strata, trial, **ARM).fingerprint != make(strata, swapped, **ARM).fingerprint
+
+
 def test_declared_variables_may_be_columns_of_the_study(trial: pd.DataFrame) -> None:
     """A change score that was worked out elsewhere is mapped like any column, and said so."""
     text = '[variables]\nstart = "first(alliance)"\n' + equation("post", "start + (1 | therapist)", "patient")

@@ -177,6 +177,17 @@ def test_estimands_survive_the_disk(small_fit: ba.Fit, tmp_path) -> None:  # typ
     loaded = ba.load_fit(tmp_path / "fit")
     one, two = ba.summarize_estimands(asked), ba.summarize_estimands(loaded)
     assert one.equals(two)
+    assert loaded.spec == asked.spec
+    assert "e" in loaded.spec.estimands
+
+
+def test_a_model_without_coefficients_claims_shares_alone(sessions: ba.SessionTable) -> None:
+    """Group effects around zero have a share of variance, and nothing fails for want of a coefficient."""
+    text = (
+        'title = "t"\nquestion = "q?"\n[[equation]]\noutcome = "score"\nunit = "session"\nformula = "0 + (1 | patient)"'
+    )
+    table = ba.describe_prior(ba.make_design(ba.parse_model(text), sessions), draws=20, seed=1)
+    assert set(table["scale"]) == {"share of variance"}
 
 
 def test_what_priors_claim_on_known_scales(sessions: ba.SessionTable) -> None:

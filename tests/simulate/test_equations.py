@@ -96,6 +96,7 @@ def test_a_truth_must_be_a_distribution() -> None:
     [
         ("lag(y) + (1 | patient)", r"Outcome 'y' follows lag\(y\); tables of such models are not simulated"),
         ('lag(within(y, patient, means="latent")) + (1 | patient)', r"Outcome 'y' follows latent means"),
+        ("session + (1 + lag(y) | patient)", r"Outcome 'y' follows lag\(y\)"),
     ],
 )
 def test_outcomes_that_follow_themselves_are_not_simulated(formula: str, message: str) -> None:
@@ -103,6 +104,46 @@ def test_outcomes_that_follow_themselves_are_not_simulated(formula: str, message
     layout = {"patients": 20, "sessions": [1, 2, 3]}
     with pytest.raises(ba.SpecError, match=message):
         ba.simulate_sessions(ba.parse_model(HEAD + equation("y", formula)), layout, truth={}, seed=1)
+
+
+def test_outcomes_that_follow_each_other_are_not_simulated() -> None:
+    """Y on m before and m on y before would need to be drawn session by session."""
+    text = equation("y", "lag(m) + (1 | patient)") + equation("m", "lag(y) + (1 | patient)")
+    with pytest.raises(ba.SpecError, match="Outcomes follow each other's earlier values, "):
+        ba.simulate_sessions(ba.parse_model(HEAD + text), {"patients": 20, "sessions": [1, 2, 3]}, truth={}, seed=1)
+
+
+def test_an_outcome_reads_the_drawn_earlier_values_of_another() -> None:
+    """Whatever the order of the file, a lag is of the drawn outcome; a name inside another is none of it."""
+    text = equation("y", "lag(m) + day") + equation("m", "session")
+    stated = {"b[y, Intercept]": 1.0, "b[y, lag(m)]": 0.8, "b[y, day]": 0.5, "sigma[y]": 0.01}
+    stated |= {"b[m, Intercept]": 0.0, "b[m, session]": 0.3, "sigma[m]": 1.0}
+    drawn = ba.simulate_sessions(
+        ba.parse_model(HEAD + text),
+        {"patients": 50, "sessions": [1, 2, 3, 4]},
+        truth=stated,
+        seed=2,
+        variables={"day": {"unit": "session"}},
+    ).frame
+    before = drawn.groupby("patient")["m"].shift()
+    left = drawn["y"] - 1.0 - 0.8 * before - 0.5 * drawn["day"]
+    assert left.notna().sum() == 150
+    assert left.std() == pytest.approx(0.01, rel=0.3)
+
+
+def test_a_centred_outcome_is_drawn_in_its_own_units() -> None:
+    """The intercept is the bias above the mean of the truth, so judgments lie around that mean."""
+    text = equation("view", "centred(truth, on=truth)", "patient", "centre = 'truth'")
+    stated = {"b[view, Intercept]": 0.5, "b[view, centred(truth, on=truth)]": 0.7, "sigma[view]": 0.1}
+    spec = ba.parse_model(HEAD + text)
+    drawn = ba.simulate_sessions(
+        spec, {"patients": 400}, truth=stated, seed=3, variables={"truth": {"mean": 20.0, "sd": 2.0}}
+    )
+    frame = drawn.frame
+    assert frame["view"].mean() - frame["truth"].mean() == pytest.approx(0.5, abs=0.03)
+    made = ba.make_design(spec, drawn).equation
+    found = np.linalg.lstsq(made.coef.values, made.y, rcond=None)[0]
+    np.testing.assert_allclose(found, [0.5, 0.7], atol=0.03)
 
 
 def test_prior_draws_of_several_equations_are_joint(table: ba.SimulatedTable) -> None:
