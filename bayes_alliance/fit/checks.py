@@ -14,6 +14,7 @@ from bayes_alliance._messages import first_few
 RHAT_MAX: Final = 1.01
 ESS_PER_CHAIN: Final = 100
 BFMI_MIN: Final = 0.3
+PARETO_MAX: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class CheckResult:
 
 
 def check_sampling(posterior: xr.Dataset, sample_stats: xr.Dataset) -> tuple[CheckResult, ...]:
-    """Check R-hat, bulk and tail ESS, divergences, tree depth and E-BFMI.
+    """Check R-hat, bulk and tail ESS, then divergences, tree depth and E-BFMI of NUTS or weights of proposals.
 
     Parameters
     ----------
@@ -41,14 +42,10 @@ def check_sampling(posterior: xr.Dataset, sample_stats: xr.Dataset) -> tuple[Che
     """
     chains = posterior.sizes["chain"]
     rhat, bulk, tail = (flatten(values) for values in diagnose_draws(posterior).values())
-    return (
-        _rhat(rhat, chains),
-        _ess("bulk", bulk, chains),
-        _ess("tail", tail, chains),
-        _divergences(sample_stats),
-        _tree_depth(sample_stats),
-        _bfmi(sample_stats),
-    )
+    mixing = (_rhat(rhat, chains), _ess("bulk", bulk, chains), _ess("tail", tail, chains))
+    if "pareto_k" in sample_stats.attrs:
+        return (*mixing, _pareto(float(sample_stats.attrs["pareto_k"])))
+    return (*mixing, _divergences(sample_stats), _tree_depth(sample_stats), _bfmi(sample_stats))
 
 
 def diagnose_draws(draws: xr.Dataset) -> dict[str, xr.Dataset]:
@@ -121,6 +118,19 @@ def _ess(kind: str, ess: dict[str, float], chains: int) -> CheckResult:
         return CheckResult(f"ess_{kind}", True, f"{kind.capitalize()} ESS is at least {least:.0f} (needed {need}).")
     shown = first_few([f"{n} ({v:.0f})" for n, v in sorted(bad.items(), key=lambda item: item[1])])
     return CheckResult(f"ess_{kind}", False, f"{kind.capitalize()} ESS is below {need} for {shown}.", "Draw more.")
+
+
+def _pareto(shape: float) -> CheckResult:
+    if shape < PARETO_MAX:
+        return CheckResult(
+            "pareto_k", True, f"Pareto k of the proposals' weights is {shape:.2f} (allowed {PARETO_MAX})."
+        )
+    return CheckResult(
+        "pareto_k",
+        False,
+        f"Pareto k of the proposals' weights is {shape:.2f} (allowed {PARETO_MAX}).",
+        'Fit with engine="nuts".',
+    )
 
 
 def _divergences(stats: xr.Dataset) -> CheckResult:

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pymc as pm
 import xarray as xr
 
 from bayes_alliance._messages import unknown
-from bayes_alliance.build.model import build_model, check_log_density
+from bayes_alliance.collapse.eligible import find_design_obstacles, say_obstacles
 from bayes_alliance.design.design import Design, PriorStatements, make_design
 from bayes_alliance.design.moments import variance_moments
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.checks import check_sampling
 from bayes_alliance.fit.estimands import work_out
-from bayes_alliance.fit.nuts import sample_nuts, spread_seed
+from bayes_alliance.fit.exact import constant_data, sample_exact
 from bayes_alliance.fit.provenance import record_provenance
 from bayes_alliance.fit.result import Fit
+from bayes_alliance.fit.sampled import Sampled
+from bayes_alliance.fit.seeds import spread_seed
 from bayes_alliance.fit.settings import ENGINES, Engine, SamplerSettings
-from bayes_alliance.names import COEF, obs_dim
+from bayes_alliance.names import COEF, effects_name, obs_dim
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.table.sessions import SessionTable
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+INDEPENDENT_FAILED = "Independent proposals of the variances mixed badly; they were sampled by NUTS."
+
+EXACT_FAILED = "Fitted by NUTS, because the collapsed engine's chains of the variances failed their checks:"
 
 
 def fit_model(
@@ -51,8 +60,10 @@ def fit_model(
         Priors in place of the defaults, such as ``{"sd therapist": "half_normal(1)"}``.
     seed : int
         The same seed on the same machine and packages gives the same draws, with cold or warm caches.
-    engine : {"auto", "nuts"}
-        ``"auto"`` takes the exact engine where there is one for the model, and nuts otherwise; for now it is nuts.
+    engine : {"auto", "collapsed", "nuts"}
+        ``"collapsed"`` integrates population and group effects out and draws them exactly, for Gaussian models that
+        are linear in them; ``"nuts"`` samples any model. ``"auto"`` takes the first where it is exact and its checks
+        pass, and else the second; the fit's messages say why.
     settings : SamplerSettings, optional
         Draws, chains, cores.
 
@@ -66,7 +77,8 @@ def fit_model(
     DesignError
         With everything that does not fit together, before anything is compiled.
     FitError
-        If the settings, the engine's name or the starting point cannot be used.
+        If the settings, the engine's name or the starting point cannot be used, or the collapsed engine is asked for
+        and cannot fit the model.
     """
     if engine not in ENGINES:
         raise FitError(unknown("engine", str(engine), ENGINES))
@@ -74,33 +86,92 @@ def fit_model(
         raise FitError(f"seed must be a whole number of 0 or more; it is {seed!r}.")
     settings = settings or SamplerSettings()
     design = make_design(spec, sessions, columns=columns, reference=reference, priors=priors)
-    return fit_design(design, seed=seed, settings=settings)
+    return fit_design(design, seed=seed, settings=settings, engine=engine)
 
 
-def fit_design(design: Design, *, seed: int, settings: SamplerSettings) -> Fit:
-    """Fit a design with the nuts engine; what ``fit_model`` does after the design is made."""
+def fit_design(design: Design, *, seed: int, settings: SamplerSettings, engine: Engine = "auto") -> Fit:
+    """Fit a design; what ``fit_model`` does after the design is made."""
+    obstacles = find_design_obstacles(design)
+    if engine == "collapsed" and obstacles:
+        raise FitError(say_obstacles(obstacles))
+    (sampler_seed,) = spread_seed(seed, 1)
+    if engine == "nuts":
+        return _fit_by_nuts(design, settings, seed, sampler_seed, [])
+    if obstacles:
+        return _fit_by_nuts(design, settings, seed, sampler_seed, [f"Fitted by NUTS. {say_obstacles(obstacles)}"])
+    fit = _fit_exactly(design, settings, seed, sampler_seed, [])
+    if not fit.passed and fit.data["posterior"].attrs["sampler"] == "independent":
+        fit = _fit_exactly(design, settings, seed, sampler_seed, [INDEPENDENT_FAILED], independent=False)
+    if fit.passed or engine == "collapsed":
+        return fit
+    failed = " ".join(check.sentence for check in fit.checks if not check.passed)
+    return _fit_by_nuts(design, settings, seed, sampler_seed, [f"{EXACT_FAILED} {failed}"])
+
+
+def _fit_exactly(
+    design: Design,
+    settings: SamplerSettings,
+    seed: int,
+    sampler_seed: int,
+    notes: list[str],
+    *,
+    independent: bool = True,
+) -> Fit:
+    """Fit with the collapsed engine; effects drawn exactly need no diagnosis, what they depend on has one."""
+    sampled = sample_exact(design, settings, sampler_seed, independent=independent)
+    notes = list(notes)
+    left = [factor.factor for factor in design.factors if effects_name(factor.factor) not in sampled.posterior]
+    if left:
+        size = settings.draws * settings.chains * sum(len(f.levels) * len(f.effects) for f in design.factors)
+        notes.append(f"Effects of {', '.join(left)} would be {size:,} numbers and were not drawn; see draw_effects.")
+    return _as_fit(design, sampled, constant_data(design), "collapsed", settings, seed, notes)
+
+
+def _fit_by_nuts(design: Design, settings: SamplerSettings, seed: int, sampler_seed: int, notes: list[str]) -> Fit:
+    # PyMC takes seconds to import, and the collapsed engine does without
+    from bayes_alliance.build.model import build_model, check_log_density
+    from bayes_alliance.fit.nuts import sample_nuts
+
     model = build_model(design.spec, design)
     check_log_density(model)
-    (sampler_seed,) = spread_seed(seed, 1)
     sampled = sample_nuts(model, settings, sampler_seed)
+    return _as_fit(design, sampled, _constant(model), "nuts", settings, seed, notes)
+
+
+def _as_fit(
+    design: Design,
+    sampled: Sampled,
+    constant: xr.Dataset,
+    engine: str,
+    settings: SamplerSettings,
+    seed: int,
+    notes: list[str],
+) -> Fit:
     posterior = _with_plain_coords(sampled.posterior, design)
     estimands = work_out(design.estimands, posterior)
     groups = {
         "posterior": posterior,
         "sample_stats": sampled.sample_stats,
         "observed_data": _observed(design),
-        "constant_data": _constant(model),
+        "constant_data": constant,
     }
     for number, equation in enumerate(design.equations):
         moments = variance_moments(design, equation).assign_attrs(equation=number)
         groups[f"variance/{equation.outcome}"] = moments
     if estimands is not None:
         groups["estimands"] = estimands
-    judged = posterior if estimands is None else posterior.assign(estimand=estimands["value"])
+    judged = (
+        posterior
+        if engine == "nuts"
+        else posterior.drop_vars([effects_name(f.factor) for f in design.factors], errors="ignore")
+    )
+    judged = judged if estimands is None else judged.assign(estimand=estimands["value"])
+    provenance = record_provenance(design, settings, engine, seed, sampled.seconds)
+    provenance["messages"] = [*design.messages, *notes]
     return Fit(
         spec=design.spec,
         data=xr.DataTree.from_dict(groups),
-        provenance=record_provenance(design, settings, "nuts", seed, sampled.seconds),
+        provenance=provenance,
         checks=check_sampling(judged, sampled.sample_stats),
         design=design,
     )

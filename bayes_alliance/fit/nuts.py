@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import time
 import warnings
-from dataclasses import dataclass
 
-import numpy as np
 import nutpie
 import pymc as pm
 import pytensor
@@ -16,29 +14,9 @@ import xarray as xr
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.compile import compile_density
 from bayes_alliance.fit.progress import is_watched, step
+from bayes_alliance.fit.sampled import Sampled, keep_statistics
 from bayes_alliance.fit.settings import SamplerSettings
 from bayes_alliance.names import BLOCK
-
-KEPT_STATISTICS = {
-    "diverging": "diverging",
-    "maxdepth_reached": "reached_max_treedepth",
-    "depth": "tree_depth",
-    "n_steps": "n_steps",
-    "energy": "energy",
-    "logp": "lp",
-    "mean_tree_accept": "acceptance_rate",
-    "step_size": "step_size",
-}
-"""nutpie's names of the statistics that are kept, and ArviZ's."""
-
-
-@dataclass(frozen=True, eq=False)
-class Sampled:
-    """Draws of the posterior over (chain, draw, …), the sampler's statistics, and seconds per step."""
-
-    posterior: xr.Dataset
-    sample_stats: xr.Dataset
-    seconds: dict[str, float]
 
 
 def sample_nuts(model: pm.Model, settings: SamplerSettings, seed: int) -> Sampled:
@@ -86,9 +64,7 @@ def sample_nuts(model: pm.Model, settings: SamplerSettings, seed: int) -> Sample
         raise FitError(f"The sampler could not run: {error}. Check priors and outliers of the outcome.") from error
     seconds = {"compile": compiled_at - start, "sample": time.perf_counter() - compiled_at}
     posterior = _tidy(tree["posterior"].to_dataset())
-    statistics = tree["sample_stats"].to_dataset()
-    kept = {new: statistics[name] for name, new in KEPT_STATISTICS.items() if name in statistics}
-    return Sampled(posterior, xr.Dataset(kept), seconds)
+    return Sampled(posterior, keep_statistics(tree["sample_stats"].to_dataset()), seconds)
 
 
 def _tidy(draws: xr.Dataset) -> xr.Dataset:
@@ -110,8 +86,3 @@ def _tidy(draws: xr.Dataset) -> xr.Dataset:
 
 def _belongs(name: str, start: str) -> bool:
     return name == start if not start.endswith("_") else name.startswith(start)
-
-
-def spread_seed(seed: int, stages: int) -> tuple[int, ...]:
-    """Return one independent integer seed per stage, from one seed."""
-    return tuple(int(child.generate_state(1)[0]) for child in np.random.SeedSequence(seed).spawn(stages))

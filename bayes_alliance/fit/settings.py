@@ -8,17 +8,17 @@ from typing import Literal
 from bayes_alliance._messages import quote
 from bayes_alliance.errors import FitError
 
-type Engine = Literal["auto", "nuts"]
-ENGINES: tuple[Engine, ...] = ("auto", "nuts")
+type Engine = Literal["auto", "collapsed", "nuts"]
+ENGINES: tuple[Engine, ...] = ("auto", "collapsed", "nuts")
 
 type Progress = Literal["auto", "off"]
 
 
 @dataclass(frozen=True)
 class SamplerSettings:
-    """Settings of the nuts engine.
+    """Settings of the sampler.
 
-    ``draws`` and ``tune`` count per chain; ``cores`` is how many chains run at once (None: as many as the machine
+    ``draws`` and ``tune`` count per chain (the collapsed engine tunes only where it samples by NUTS); ``cores`` is how many chains run at once (None: as many as the machine
     has) and does not change the draws; ``progress`` shows the compile step and a bar in terminals and notebooks.
     """
 

@@ -1,0 +1,213 @@
+"""The log-density of packed statistics as Python and samplers call it: one compiled C function for both."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import numba
+import numpy as np
+from nutpie.compile_pymc import address_as_void_pointer
+
+from bayes_alliance.collapse.kernel import framed_density
+from bayes_alliance.collapse.shape import Shape
+from bayes_alliance.collapse.tables import Packed
+
+types: Any = numba.types
+
+NOT_FINITE = 3
+"""What nutpie reads as a point to step back from."""
+
+RECORD = 16
+"""Numbers of a record: address and length of integers, floats, frame, unpooled integers and floats, normals, effects;
+then the number of points, and how many levels of the chain are drawn (-1: no effects at all)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Coordinates: parameters are ``centre + scale z``; ``logs`` says which SDs are logarithms, the rest have signs."""
+
+    logs: np.ndarray
+    centre: np.ndarray
+    scale: np.ndarray
+
+
+@cache
+def density_callback(crossed: bool | None, joint: bool | None, slopes: bool | None) -> Any:
+    """Return the C function (size, z, gradient, log-density, record); compiled once, then found on disk.
+
+    Parts that are None are not compiled: half the time where gradients are not wanted.
+    """
+    doubles = types.CPointer(types.double)
+    signature = types.int64(types.uint64, doubles, doubles, doubles, types.voidptr)
+
+    @numba.cfunc(signature, cache=True)  # type: ignore[untyped-decorator]
+    def density(size, z, gradient, value, record):  # type: ignore[no-untyped-def]
+        head = numba.carray(record, (16,), np.int64)
+        integers = numba.carray(address_as_void_pointer(head[0]), (head[1],), np.int64)
+        floats = numba.carray(address_as_void_pointer(head[2]), (head[3],), np.float64)
+        frame = numba.carray(address_as_void_pointer(head[4]), (head[5],), np.float64)
+        units = numba.carray(address_as_void_pointer(head[6]), (head[7],), np.int64)
+        tables = numba.carray(address_as_void_pointer(head[8]), (head[9],), np.float64)
+        points, depth = head[14], head[15]
+        normals = numba.carray(address_as_void_pointer(head[10]), (points, head[11]), np.float64)
+        effects = numba.carray(address_as_void_pointer(head[12]), (points, head[13]), np.float64)
+        width = np.int64(size)
+        slope = numba.carray(gradient, (width,))
+        where, found = numba.carray(z, (points, width)), numba.carray(value, (points,))
+        for i in range(points):
+            found[i] = framed_density(
+                integers,
+                floats,
+                frame,
+                where[i],
+                slope,
+                units,
+                tables,
+                depth,
+                normals[i],
+                effects[i],
+                crossed,
+                joint,
+                slopes,
+            )
+        return 0 if np.isfinite(found[points - 1]) else NOT_FINITE
+
+    return density
+
+
+@dataclass(frozen=True, eq=False)
+class Density:
+    """Log-likelihood with effects integrated out, plus log prior, at sampled parameters.
+
+    Correlations are inverse hyperbolic tangents of partial correlations; residual SDs are logarithms; SDs of effects
+    are logarithms or, of either sign, as they are, as ``logs`` says.
+    """
+
+    packed: Packed
+    shape: Shape
+
+    @property
+    def sds(self) -> int:
+        """Return the number of SDs of group effects."""
+        return sum(factor.strata * factor.effects for factor in self.shape.factors)
+
+    def callback(self, *, slopes: bool) -> Any:
+        """Return the compiled C function for this shape of model."""
+        shape = self.shape
+        return density_callback(True if shape.crossed else None, True if shape.joint else None, slopes or None)
+
+    def record(self, frame: Frame, points: int = 1) -> Record:
+        """Return what the C function reads."""
+        nothing, none = np.empty(0, dtype=np.int64), np.empty(0)
+        return Record.of((*self._parts(frame), nothing, none, none, none), points, -1)
+
+    def _parts(self, frame: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        flat = np.concatenate([[len(frame.logs)], frame.logs, frame.centre, frame.scale.reshape(-1)]).astype(float)
+        return self.packed.integers, self.packed.floats, flat
+
+    def value(self, x: np.ndarray, logs: np.ndarray) -> float:
+        """Return the log-density at a point."""
+        return float(self.values(x[None], logs, 1)[0])
+
+    def gradient(self, x: np.ndarray, logs: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the log-density and its gradient."""
+        record = self.record(_plain(logs, len(x)))
+        point, slope, value = np.array(x, dtype=float), np.empty(len(x)), np.empty(1)
+        self.callback(slopes=True).ctypes(len(x), _pointer(point), _pointer(slope), _pointer(value), record.address)
+        return float(value[0]), slope
+
+    def values(self, points: np.ndarray, logs: np.ndarray, cores: int) -> np.ndarray:
+        """Return the log-density at points of shape (point, parameter), on several threads."""
+        call = self.callback(slopes=False).ctypes
+        frame, size, found = _plain(logs, points.shape[1]), points.shape[1], np.empty(len(points))
+
+        def run(part: slice) -> None:
+            block = np.ascontiguousarray(points[part], dtype=float)
+            record = self.record(frame, len(block))
+            own = np.empty(len(block))
+            call(size, _pointer(block), _pointer(own), _pointer(own), record.address)
+            found[part] = own
+
+        _share(run, len(points), cores)
+        return found
+
+    def draw_effects(
+        self, points: np.ndarray, units: Packed, normals: np.ndarray, depth: int, cores: int
+    ) -> np.ndarray:
+        """Draw effects given parameters, shape (point, parameter), all SDs as they are.
+
+        Parameters
+        ----------
+        points : ndarray
+            Sampled vectors with positive SDs.
+        units : Packed
+            The same statistics, not pooled.
+        normals : ndarray, shape (point, effect)
+            Standard normals: for the last block's effects, then those of levels of the chain, outermost first.
+        depth : int
+            How many levels of the chain are drawn.
+        cores : int
+            Threads.
+
+        Returns
+        -------
+        ndarray, shape (point, effect)
+            In the order of the normals; coefficients over their prior SDs and less their prior means, group effects in
+            the basis of their factor.
+        """
+        call = self.callback(slopes=False).ctypes
+        size, effects = points.shape[1], np.empty_like(normals)
+        own = self._parts(_plain(np.zeros(self.sds, dtype=bool), size))
+
+        def run(part: slice) -> None:
+            block, values = np.ascontiguousarray(points[part], dtype=float), np.empty(part.stop - part.start)
+            parts = (*own, units.integers, units.floats, normals[part], effects[part])
+            record = Record.of(parts, len(block), depth)
+            call(size, _pointer(block), _pointer(values), _pointer(values), record.address)
+
+        _share(run, len(points), cores)
+        return effects
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """Addresses for the C function, and the arrays they are of, which must outlive its call."""
+
+    numbers: np.ndarray
+    parts: tuple[np.ndarray, ...]
+
+    @classmethod
+    def of(cls, parts: tuple[np.ndarray, ...], points: int, depth: int) -> Record:
+        """Return the record of arrays; the length of one with a row per point is that of a row."""
+        numbers = [number for part in parts for number in (part.ctypes.data, part.shape[-1])]
+        return cls(np.array([*numbers, points, depth], dtype=np.int64), parts)
+
+    @property
+    def address(self) -> int:
+        """Return where the record is."""
+        return int(self.numbers.ctypes.data)
+
+
+def _share(run: Callable[[slice], None], count: int, cores: int) -> None:
+    """Run over parts of a range, on several threads."""
+    edges = np.linspace(0, count, max(min(cores, count), 1) + 1).astype(int)
+    parts = [slice(int(start), int(stop)) for start, stop in pairwise(edges)]
+    if len(parts) == 1:
+        run(parts[0])
+        return
+    with ThreadPoolExecutor(len(parts)) as pool:
+        list(pool.map(run, parts))
+
+
+def _plain(logs: np.ndarray, size: int) -> Frame:
+    return Frame(logs, np.zeros(size), np.eye(size))
+
+
+def _pointer(array: np.ndarray) -> Any:
+    return array.ctypes.data_as(ctypes.POINTER(ctypes.c_double))

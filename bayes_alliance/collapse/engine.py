@@ -1,0 +1,120 @@
+"""The exact engine from a design to draws of every parameter."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from bayes_alliance.collapse.density import Density
+from bayes_alliance.collapse.recover import Recovered, count_effects, recover
+from bayes_alliance.collapse.rows import stack_rows
+from bayes_alliance.collapse.sampler import sample_parameters
+from bayes_alliance.collapse.shape import Shape, find_places
+from bayes_alliance.collapse.statistics import Statistics, sum_rows
+from bayes_alliance.collapse.tables import pack_statistics
+from bayes_alliance.collapse.turns import take_off_signs
+from bayes_alliance.design.design import Design
+
+MOST_EFFECTS = 10_000_000
+"""Numbers of group effects, over all draws, up to which they are drawn with the fit."""
+
+
+@dataclass(frozen=True, eq=False)
+class Collapsed:
+    """Draws by the exact engine.
+
+    ``points`` has shape (chain, draw, parameter): SDs as positive numbers, correlations as inverse hyperbolic tangents
+    of partial ones, logarithms of residual SDs. ``recovered`` holds coefficients and effects over chain x draw;
+    ``statistics`` what the sampler says of itself; ``method`` how it sampled.
+    """
+
+    shape: Shape
+    points: np.ndarray
+    recovered: Recovered
+    statistics: xr.Dataset
+    method: str
+    seconds: dict[str, float]
+
+
+def sum_design(design: Design) -> Statistics:
+    """Return the sufficient statistics of a design."""
+    stacked = stack_rows(design)
+    return sum_rows(stacked.shape, stacked.equations, stacked.classes)
+
+
+def sample_collapsed(
+    statistics: Statistics,
+    *,
+    draws: int,
+    tune: int,
+    chains: int,
+    cores: int | None,
+    target_accept: float,
+    max_treedepth: int,
+    seed: int,
+    effects: bool | None = None,
+    independent: bool = True,
+) -> Collapsed:
+    """Sample variances and correlations, then draw coefficients and effects given them.
+
+    Parameters
+    ----------
+    statistics : Statistics
+        Of the data.
+    draws, tune, chains, cores, target_accept, max_treedepth
+        As in ``SamplerSettings``; ``tune`` and those after ``cores`` hold where NUTS samples.
+    seed : int
+        Chains and effects have streams of their own.
+    effects : bool, optional
+        Whether group effects are drawn; None draws them where they are no more than ten million numbers.
+    independent : bool
+        Whether independent proposals may be used; else NUTS samples.
+    """
+    begun = time.perf_counter()
+    shape, workers = statistics.shape, cores or os.cpu_count() or 1
+    density = Density(pack_statistics(statistics), shape)
+    chain_seed, effect_seed = np.random.SeedSequence(seed).spawn(2)
+    sampled = sample_parameters(
+        density,
+        first_guess(shape, statistics),
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        cores=cores,
+        target_accept=target_accept,
+        max_treedepth=max_treedepth,
+        seed=chain_seed,
+        independent=independent,
+    )
+    points = take_off_signs(shape, sampled.values, sampled.logs)
+    sampled_at = time.perf_counter()
+    if effects is None:
+        effects = count_effects(shape) * chains * draws <= MOST_EFFECTS
+    units = pack_statistics(statistics, pool=False) if effects and shape.chain else None
+    flat = points.reshape(-1, points.shape[-1])
+    recovered = recover(density, units, flat, np.random.default_rng(effect_seed), cores=workers)
+    seconds = {"sample": sampled_at - begun, "recover": time.perf_counter() - sampled_at}
+    return Collapsed(shape, points, recovered, sampled.statistics, sampled.method, seconds)
+
+
+def first_guess(shape: Shape, statistics: Statistics) -> np.ndarray:
+    """Return a point to look for the mode from: SDs from priors' scales, residual SDs from the outcomes' spread."""
+    places = find_places(shape)
+    start = np.zeros(places.size)
+    for factor, first in zip(shape.factors, places.sd, strict=True):
+        for i in range(factor.strata * factor.effects):
+            prior = factor.sd[i % factor.effects]
+            start[first + i] = np.log(0.3 * prior.values[-1]) if prior.values else 0.0
+    for number in range(len(shape.sigma)):
+        square, count = 0.0, 0
+        for part, table, rows in zip(statistics.classes, statistics.root, statistics.clusters, strict=True):
+            for equation, sigma in zip(part.equations, part.sigma, strict=True):
+                if sigma == number:
+                    place = len(shape.equation) + equation
+                    square, count = square + table[place, place], count + int(rows)
+        start[places.sigma + number] = 0.5 * np.log(0.5 * max(square / max(count, 1), 1e-12))
+    return start

@@ -1,0 +1,257 @@
+"""Compiled elimination from the innermost units outward: what is left is the last block."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bayes_alliance.collapse.compiled import compiled
+from bayes_alliance.collapse.crossed import eliminate_crossed
+from bayes_alliance.collapse.elimination import (
+    eliminate_own,
+    take_products,
+    times_covariance,
+)
+from bayes_alliance.collapse.parts import (
+    CELL_AT,
+    CELL_PATTERN,
+    CELL_SUMS,
+    COEFS,
+    COLUMN_EQUATION,
+    COLUMN_LIST,
+    CROSSED_COLUMNS,
+    FACTOR_LAMBDA,
+    FACTOR_SIZE,
+    FACTORS,
+    KIND_WEIGHT,
+    LAYER_AT,
+    LAYER_KIND,
+    LAYER_TABLES,
+    LEVEL_FACTOR,
+    LEVEL_FIRST,
+    LEVEL_WIDTH,
+    LEVELS,
+    NODE_ABOVE,
+    NODE_AT,
+    NODE_COLUMNS,
+    NODE_LAST,
+    NODE_LAYERS,
+    NODE_LEVEL,
+    NODE_STRATUM,
+    OUTCOMES,
+    PATTERN_COUNT,
+    PATTERN_OWN,
+    PATTERN_STRATUM,
+    PATTERN_WEIGHT,
+    PATTERNS,
+    ROOT_KIND,
+    ROOT_LAYERS,
+    ROOT_TABLES,
+    TARGET_CELLS,
+    TARGET_NODE,
+    TARGETS,
+)
+
+# numba has no types for mypy; shapes are in the docstrings
+# mypy: disable-error-code="no-untyped-def,untyped-decorator"
+
+
+@compiled
+def forward(N, R, lam, weights, work, last, inner):
+    """Eliminate every unit; return the sum of log determinants, with what is left in ``last``.
+
+    ``work`` must be 0; it then holds each node's table, K and U. ``inner`` holds K and U of the patterns.
+    """
+    _weigh_last(N, R, weights, last)
+    levels, first_width = N[LEVELS], N[N[LEVEL_WIDTH]] if N[LEVELS] > 0 else 0
+    most = most_effects(N)
+    scratch = np.empty(3 * most * most)
+    product = np.empty(most * (first_width + last.shape[0]))
+    flat = last.reshape(-1)
+    total = _eliminate_patterns(N, R, lam, weights, work, flat, last.shape[0], inner, scratch)
+    for level in range(levels):
+        f = N[N[LEVEL_FACTOR] + level]
+        q, chain = N[N[FACTOR_SIZE] + f], N[N[LEVEL_WIDTH] + level]
+        offset = N[N[LEVEL_WIDTH]] - chain
+        for node in range(N[N[LEVEL_FIRST] + level], N[N[LEVEL_FIRST] + level + 1]):
+            at, wide = N[N[NODE_AT] + node], chain + N[N[NODE_LAST] + node]
+            weigh_node(N, R, weights, work, node, at, q, wide, chain, offset)
+            own = at + q * wide
+            lam_at = N[N[FACTOR_LAMBDA] + f] + N[N[NODE_STRATUM] + node] * q * q
+            total += eliminate_own(work, at, wide, q, lam, lam_at, work, own, scratch)
+            times_covariance(work, at, wide, q, q, work, own, product)
+            columns_at = N[COLUMN_LIST] + N[N[NODE_COLUMNS] + node]
+            first = q
+            for outer in range(level + 1, levels):
+                target = N[N[NODE_ABOVE] + node * levels + outer]
+                rows = N[N[FACTOR_SIZE] + N[N[LEVEL_FACTOR] + outer]]
+                if target >= 0:
+                    target_wide = N[N[LEVEL_WIDTH] + outer] + N[N[NODE_LAST] + target]
+                    to = N[N[NODE_AT] + target]
+                    take_products(work, at, wide, q, product, first, rows, chain, work, to, target_wide, N, columns_at)
+                first += rows
+            for a in range(N[N[NODE_LAST] + node]):
+                line = N[columns_at + a] * last.shape[0]
+                for k in range(q):
+                    weight = work[at + k * wide + chain + a]
+                    if weight != 0.0:
+                        for c in range(N[N[NODE_LAST] + node]):
+                            flat[line + N[columns_at + c]] -= weight * product[k * wide + chain + c]
+    return total
+
+
+@compiled
+def _weigh_last(N, R, weights, last):
+    size, outcomes = last.shape[0], N[OUTCOMES]
+    first = N[N[LEVEL_WIDTH]] if N[LEVELS] > 0 else 0
+    for layer in range(N[ROOT_LAYERS]):
+        kind, start = N[N[ROOT_KIND] + layer] * outcomes * outcomes, layer * size * size
+        for i in range(size):
+            for j in range(size):
+                place = N[
+                    N[KIND_WEIGHT]
+                    + kind
+                    + N[N[COLUMN_EQUATION] + first + i] * outcomes
+                    + N[N[COLUMN_EQUATION] + first + j]
+                ]
+                if place >= 0:
+                    last[i, j] += weights[place] * R[N[ROOT_TABLES] + start + i * size + j]
+
+
+@compiled
+def weigh_node(N, R, weights, work, node, at, q, wide, chain, offset):
+    """Add a node's weighted cross-products to its table."""
+    outcomes = N[OUTCOMES]
+    columns_at = N[COLUMN_LIST] + N[N[NODE_COLUMNS] + node]
+    for layer in range(N[N[NODE_LAYERS] + node], N[N[NODE_LAYERS] + node + 1]):
+        kind, source = N[N[LAYER_KIND] + layer] * outcomes * outcomes, N[LAYER_TABLES] + N[N[LAYER_AT] + layer]
+        if outcomes == 1:
+            weight = weights[N[N[KIND_WEIGHT] + kind]]
+            for i in range(q * wide):
+                work[at + i] += weight * R[source + i]
+            continue
+        for i in range(q):
+            own = kind + N[N[COLUMN_EQUATION] + offset + i] * outcomes
+            for j in range(wide):
+                column = offset + j if j < chain else N[N[LEVEL_WIDTH]] + N[columns_at + j - chain]
+                place = N[N[KIND_WEIGHT] + own + N[N[COLUMN_EQUATION] + column]]
+                if place >= 0:
+                    work[at + i * wide + j] += weights[place] * R[source + i * wide + j]
+
+
+@compiled
+def _eliminate_patterns(N, R, lam, weights, work, flat, size, inner, scratch):
+    """Eliminate pooled units; take what they leave from outer units and the last block."""
+    total = 0.0
+    patterns = N[PATTERNS]
+    if patterns == 0:
+        return total
+    f = N[N[LEVEL_FACTOR]]
+    q = N[N[FACTOR_SIZE] + f]
+    pairs = q * (q + 1) // 2
+    covariance = np.empty((patterns, pairs))
+    table, both = np.empty(q * q), inner.reshape(-1)
+    for p in range(patterns):
+        for i in range(q):
+            weight = pattern_weight(N, weights, p * q + i)
+            for j in range(q):
+                table[i * q + j] = weight * R[N[PATTERN_OWN] + (p * q + i) * q + j]
+        lam_at = N[N[FACTOR_LAMBDA] + f] + N[N[PATTERN_STRATUM] + p] * q * q
+        own = p * inner.shape[1]
+        total += N[N[PATTERN_COUNT] + p] * eliminate_own(table, 0, q, q, lam, lam_at, both, own, scratch)
+        pair = 0
+        for a in range(q):
+            for b in range(a + 1):
+                covariance[p, pair] = (
+                    both[own + a * q + b]
+                    * pattern_weight(N, weights, p * q + a)
+                    * pattern_weight(N, weights, p * q + b)
+                )
+                pair += 1
+    for target in range(N[TARGETS]):
+        node = N[N[TARGET_NODE] + target]
+        at, length = target_place(N, node, size)
+        for cell in range(N[N[TARGET_CELLS] + target], N[N[TARGET_CELLS] + target + 1]):
+            p, source = N[N[CELL_PATTERN] + cell], N[N[CELL_AT] + cell]
+            for pair in range(pairs):
+                weight = covariance[p, pair]
+                if node >= 0:
+                    for i in range(length):
+                        work[at + i] -= weight * R[N[CELL_SUMS] + source + pair * length + i]
+                else:
+                    for i in range(length):
+                        flat[i] -= weight * R[N[CELL_SUMS] + source + pair * length + i]
+    return total
+
+
+@compiled
+def pattern_weight(N, weights, place):
+    return weights[N[N[PATTERN_WEIGHT] + place]] if N[N[PATTERN_WEIGHT] + place] >= 0 else 0.0
+
+
+@compiled
+def target_place(N, node, size):
+    """Return where a target's table starts and how long it is."""
+    if node < 0:
+        return 0, size * size
+    level = N[N[NODE_LEVEL] + node]
+    q = N[N[FACTOR_SIZE] + N[N[LEVEL_FACTOR] + level]]
+    return N[N[NODE_AT] + node], q * (N[N[LEVEL_WIDTH] + level] + N[N[NODE_LAST] + node])
+
+
+@compiled
+def most_effects(N):
+    most = 1
+    for f in range(N[FACTORS]):
+        most = max(most, N[N[FACTOR_SIZE] + f])
+    return most
+
+
+@compiled
+def last_places(N):
+    """Return the columns of the last block that are effects: coefficients, then crossed effects."""
+    coefs, outcomes, crossed = N[COEFS], N[OUTCOMES], N[CROSSED_COLUMNS]
+    places = np.empty(coefs + crossed, dtype=np.int64)
+    for i in range(coefs):
+        places[i] = i
+    for i in range(crossed):
+        places[coefs + i] = coefs + outcomes + i
+    return places
+
+
+@compiled
+def solve_last(N, R, lam, last, crossed):
+    """Eliminate the last block; return its effects' posterior covariance and mean, the quadratic form, log |B|.
+
+    ``crossed`` is None where no factor crosses, and the compiler then leaves what is for such factors out.
+    """
+    coefs, outcomes = N[COEFS], N[OUTCOMES]
+    places = last_places(N)
+    n = len(places)
+    right = np.zeros(n)
+    quadratic = 0.0
+    for i in range(outcomes):
+        for j in range(outcomes):
+            quadratic += last[coefs + i, coefs + j]
+        for a in range(n):
+            right[a] += last[places[a], coefs + i]
+    if n == 0:
+        return np.zeros((0, 0)), right, quadratic, 0.0
+    own = np.empty((n, n))
+    for a in range(n):
+        for b in range(n):
+            own[a, b] = last[places[a], places[b]]
+    covariance = np.empty((n, n))
+    if crossed is None:
+        identity = np.eye(n).reshape(-1)
+        both = np.empty(2 * n * n)
+        log_det = eliminate_own(own.reshape(-1), 0, n, n, identity, 0, both, 0, np.empty(3 * n * n))
+        covariance[:, :] = both[: n * n].reshape((n, n))
+    else:
+        log_det = eliminate_crossed(N, lam, own, covariance)
+    mean = np.zeros(n)
+    for a in range(n):
+        for b in range(n):
+            mean[a] += covariance[a, b] * right[b]
+    for a in range(n):
+        quadratic -= right[a] * mean[a]
+    return covariance, mean, quadratic, log_det

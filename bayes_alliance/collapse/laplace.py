@@ -1,0 +1,92 @@
+"""The mode of the sampled parameters, and coordinates in which the posterior is near a normal."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.optimize import minimize
+
+from bayes_alliance.collapse.density import Density, Frame
+
+NEAR_ZERO = 0.15
+"""Posterior SD of log SD above which an SD is sampled as it is, of either sign: 0 is then within reach."""
+
+STEP = 1e-3
+"""Step of second differences, in units of the parameters (logarithms, inverse hyperbolic tangents)."""
+
+SMALL = 1e-5
+"""Step of first differences."""
+
+FEW = 12
+"""Parameters up to which slopes are differences of values."""
+
+WIDEST = 3.0
+"""Largest scale of a direction: on it an SD changes 20-fold, or a correlation covers nearly all it can."""
+
+
+def find_frame(density: Density, start: np.ndarray) -> Frame:
+    """Return coordinates centred at the mode.
+
+    The mode is first found with all SDs as logarithms, where it exists for any proper prior. An SD that may be 0 is
+    then taken as it is, with either sign: the density is even in it and smooth through 0, so that nothing piles up at
+    an edge.
+
+    Parameters
+    ----------
+    density : Density
+        The log-density.
+    start : ndarray, shape (parameter,)
+        With all SDs as logarithms.
+    """
+    sds = density.sds
+    logs = np.ones(sds, dtype=bool)
+    mode = _climb(density, start, logs)
+    spread = np.sqrt(np.diag(_covariance(density, mode, logs))[:sds])
+    logs = spread < NEAR_ZERO
+    if logs.all():
+        return Frame(logs, mode, _root(_covariance(density, mode, logs)))
+    natural = mode.copy()
+    natural[:sds] = np.where(logs, mode[:sds], np.exp(mode[:sds]))
+    natural = _climb(density, natural, logs)
+    covariance = _covariance(density, natural, logs)
+    signed = np.flatnonzero(~logs)
+    natural[signed] = np.maximum(np.abs(natural[signed]), 0.8 * np.sqrt(np.diag(covariance)[signed]))
+    return Frame(logs, natural, _root(covariance))
+
+
+def _climb(density: Density, start: np.ndarray, logs: np.ndarray) -> np.ndarray:
+    found = minimize(
+        lambda x: _negative(density, x, logs), start, jac=True, method="L-BFGS-B", options={"maxiter": 200}
+    )
+    return np.asarray(found.x)
+
+
+def _negative(density: Density, x: np.ndarray, logs: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return minus the log-density and its slope, by differences where parameters are few: no gradient to compile."""
+    if len(x) > FEW:
+        value, slope = density.gradient(x, logs)
+    else:
+        steps = SMALL * np.eye(len(x))
+        values = density.values(np.concatenate([[x], x + steps, x - steps]), logs, 1)
+        value, slope = values[0], (values[1 : len(x) + 1] - values[len(x) + 1 :]) / (2 * SMALL)
+    good = np.isfinite(value) and np.isfinite(slope).all()
+    return (-float(value), -slope) if good else (1e300, np.zeros(len(x)))
+
+
+def _covariance(density: Density, point: np.ndarray, logs: np.ndarray) -> np.ndarray:
+    """Return the inverse of minus the second derivatives, flat or upward directions set to the widest scale."""
+    size = len(point)
+    steps = STEP * np.eye(size)
+    if size > FEW:
+        rows = [density.gradient(point - s, logs)[1] - density.gradient(point + s, logs)[1] for s in steps]
+        hessian = np.array(rows) / (2 * STEP)
+    else:
+        corners = [point + a * one + b * two for one in steps for two in steps for a in (1, -1) for b in (1, -1)]
+        values = density.values(np.array(corners), logs, 1).reshape(size, size, 2, 2)
+        hessian = -(values[..., 0, 0] - values[..., 0, 1] - values[..., 1, 0] + values[..., 1, 1]) / (4 * STEP**2)
+    hessian = np.where(np.isfinite(hessian), hessian, 0.0)
+    values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
+    return np.asarray((vectors / np.maximum(values, WIDEST**-2)) @ vectors.T)
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    return np.asarray(np.linalg.cholesky(covariance))

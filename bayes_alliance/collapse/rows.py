@@ -1,0 +1,215 @@
+"""Rows as the exact engine sums them: columns centred and scaled, codes of factors, classes of residuals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bayes_alliance.collapse.shape import Factor, Residuals, Shape, choose_chain
+from bayes_alliance.design.design import Design
+from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.factors import FactorDesign
+from bayes_alliance.names import INTERCEPT
+
+
+@dataclass(frozen=True, eq=False)
+class EquationRows:
+    """The rows of one equation.
+
+    ``x`` of shape (obs, own coef) times the prior's scale, ``y`` less the prior's mean; ``code`` per factor of shape
+    (obs,), -1 outside; ``z`` per factor of shape (obs, own effect) in the factor's basis.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    code: tuple[np.ndarray, ...]
+    z: tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ClassRows:
+    """Rows of one class of residuals: per outcome of the class, positions in its equation's rows, aligned."""
+
+    residuals: Residuals
+    rows: tuple[np.ndarray, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Stacked:
+    """A design as the exact engine reads it."""
+
+    shape: Shape
+    equations: tuple[EquationRows, ...]
+    classes: tuple[ClassRows, ...]
+
+
+def stack_rows(design: Design) -> Stacked:
+    """Stack a design's equations.
+
+    Parameters
+    ----------
+    design : Design
+        Of an eligible model: Gaussian outcomes, normal priors on coefficients, no latent means.
+    """
+    factors = tuple(_factor(design, factor) for factor in design.factors)
+    codes = [_codes(design, factor) for factor in design.factors]
+    chain, crossed = choose_chain([f.levels for f in factors], _nesting(codes))
+    shape = _shape(design, factors, chain, crossed)
+    rows = tuple(
+        equation_rows(shape, i, e.coef.values, e.y, [c[i] for c in codes], _values(e, design.factors))
+        for i, e in enumerate(design.equations)
+    )
+    return Stacked(shape, rows, _classes(design))
+
+
+def equation_rows(
+    shape: Shape,
+    number: int,
+    coef: np.ndarray,
+    y: np.ndarray,
+    codes: Sequence[np.ndarray],
+    values: Sequence[np.ndarray],
+) -> EquationRows:
+    """Centre and scale the rows of one equation.
+
+    Parameters
+    ----------
+    shape : Shape
+        Gives constants, priors and bases.
+    number : int
+        Which equation.
+    coef, y : ndarray, shape (obs, own coef) and (obs,)
+        As the design has them.
+    codes, values : sequence of ndarray
+        Per factor: levels, -1 outside, shape (obs,); covariates of the equation's effects, shape (obs, own effect).
+    """
+    own = shape.equation == number
+    centred = coef - shape.centre[own]
+    z = []
+    for factor, value in zip(shape.factors, values, strict=True):
+        places = list(factor.places[number])
+        z.append(np.ascontiguousarray(value @ np.linalg.inv(factor.basis[np.ix_(places, places)])))
+    return EquationRows(
+        np.ascontiguousarray(centred * shape.scale[own]),
+        np.ascontiguousarray(y - centred @ shape.mean[own]),
+        tuple(np.ascontiguousarray(code, dtype=np.int64) for code in codes),
+        tuple(z),
+    )
+
+
+def _shape(design: Design, factors: tuple[Factor, ...], chain: tuple[int, ...], crossed: tuple[int, ...]) -> Shape:
+    equations, residual = design.equations, design.residual
+    outcomes = tuple(e.outcome for e in equations)
+    joint_cor = None
+    if residual is not None and residual.fixed is None:
+        joint_cor = design.priors.cor["residual"][0].distribution
+    return Shape(
+        outcomes=outcomes,
+        equation=np.repeat(np.arange(len(equations)), [len(e.coef.labels) for e in equations]),
+        centre=np.concatenate([e.centre for e in equations]) if equations else np.zeros(0),
+        mean=np.array([prior.distribution.value("mu") for prior in design.priors.coef]),
+        scale=np.array([prior.distribution.value("sigma") for prior in design.priors.coef]),
+        factors=factors,
+        chain=chain,
+        crossed=crossed,
+        sigma=tuple(prior.distribution for prior in design.priors.sigma),
+        joint=() if residual is None else tuple(outcomes.index(o) for o in residual.outcomes),
+        joint_strata=1 if residual is None else max(len(residual.by), 1),
+        joint_cor=joint_cor,
+        fixed=None if residual is None else residual.fixed,
+    )
+
+
+def _factor(design: Design, factor: FactorDesign) -> Factor:
+    places = tuple(factor.places.get(e.outcome, ()) for e in design.equations)
+    equation = np.zeros(len(factor.effects), dtype=np.int64)
+    basis = np.eye(len(factor.effects))
+    for number, e in enumerate(design.equations):
+        equation[list(places[number])] = number
+        for group in e.groups:
+            if group.factor == factor.factor and INTERCEPT in group.effects:
+                start = places[number][group.effects.index(INTERCEPT)]
+                for effect, place in enumerate(places[number]):
+                    if place != start:
+                        basis[start, place] = group.values[group.inside, effect].mean()
+    correlated = [block for block in factor.blocks if len(block.members) > 1]
+    priors = design.priors
+    return Factor(
+        name=factor.factor,
+        levels=len(factor.levels),
+        equation=equation,
+        blocks=tuple(block.members for block in correlated),
+        basis=basis,
+        places=places,
+        strata=1 if factor.by is None else len(factor.by.labels),
+        stratum=np.zeros(len(factor.levels), dtype=np.int64) if factor.by is None else factor.by.code,
+        sd=tuple(prior.distribution for prior in priors.sd[factor.factor]),
+        cor=tuple(prior.distribution for prior in priors.cor.get(factor.factor, ())),
+    )
+
+
+def _codes(design: Design, factor: FactorDesign) -> list[np.ndarray]:
+    """Return a factor's codes over the rows of each equation, -1 outside."""
+    codes = []
+    for e in design.equations:
+        group = next((g for g in e.groups if g.factor == factor.factor), None)
+        codes.append(np.full(len(e.y), -1) if group is None else np.where(group.inside, group.code, -1))
+    return codes
+
+
+def _values(equation: EquationDesign, factors: Sequence[FactorDesign]) -> list[np.ndarray]:
+    by_name = {group.factor: group.values for group in equation.groups}
+    return [by_name.get(factor.factor, np.zeros((len(equation.y), 0))) for factor in factors]
+
+
+def _nesting(codes: Sequence[Sequence[np.ndarray]]) -> list[list[bool]]:
+    """Return which factors nest in which: every level of the first in at most one level of the second."""
+    flat = [np.concatenate(code) for code in codes]
+    nested = []
+    for inner in flat:
+        row = []
+        for outer in flat:
+            both = (inner >= 0) & (outer >= 0)
+            pairs = pd.DataFrame({"inner": inner[both], "outer": outer[both]}).drop_duplicates()
+            row.append(not pairs["inner"].duplicated().any())
+        nested.append(row)
+    return nested
+
+
+def _classes(design: Design) -> tuple[ClassRows, ...]:
+    """Return the classes of residuals: by equation and residual SD, or by what a row has where residuals correlate."""
+    starts = np.cumsum([0, *(len(e.sigma_coef) for e in design.equations)])
+    joint = () if design.residual is None else design.residual.outcomes
+    classes = []
+    for number, e in enumerate(design.equations):
+        if e.outcome in joint:
+            continue
+        for code in range(len(e.sigma_coef)):
+            rows = np.flatnonzero(e.sigma_code == code)
+            classes.append(ClassRows(Residuals((number,), (int(starts[number]) + code,)), (rows,)))
+    return (*classes, *_joint_classes(design, starts))
+
+
+def _joint_classes(design: Design, starts: np.ndarray) -> list[ClassRows]:
+    if design.residual is None:
+        return []
+    numbers = [i for o in design.residual.outcomes for i, e in enumerate(design.equations) if e.outcome == o]
+    frames = []
+    for number in numbers:
+        e = design.equations[number]
+        sigma = starts[number] + e.sigma_code
+        stratum = design.residual.beside[e.outcome].stratum
+        frame = {"row": e.row, f"place{number}": np.arange(len(e.y)), f"sigma{number}": sigma}
+        frames.append(pd.DataFrame(frame | {f"stratum{number}": stratum}).set_index("row"))
+    together = pd.concat(frames, axis=1).fillna(-1).astype(np.int64)
+    together["stratum"] = together[[f"stratum{n}" for n in numbers]].max(axis=1)
+    classes = []
+    for key, part in together.groupby([*(f"sigma{n}" for n in numbers), "stratum"]):
+        assert isinstance(key, tuple)
+        present: Mapping[int, int] = {n: int(s) for n, s in zip(numbers, key, strict=False) if s >= 0}
+        residuals = Residuals(tuple(present), tuple(present.values()), int(key[-1]))
+        classes.append(ClassRows(residuals, tuple(part[f"place{n}"].to_numpy() for n in present)))
+    return classes

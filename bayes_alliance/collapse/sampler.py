@@ -1,0 +1,222 @@
+"""Sampling of variances and correlations: independent proposals where they are good enough, else NUTS."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from arviz_stats.base import array_stats
+from scipy.linalg import solve_triangular
+from scipy.special import gammaln
+
+from bayes_alliance.collapse.density import Density, Frame
+from bayes_alliance.collapse.laplace import find_frame
+from bayes_alliance.collapse.nuts import sample_nuts
+from bayes_alliance.collapse.turns import find_turns
+
+DEGREES = 7.0
+"""Degrees of freedom of proposals: tails heavier than the posterior's, so that weights are bounded."""
+
+PILOT, PILOTS = 500, 3
+"""Points of a pilot run and how often the proposal is fitted anew to them."""
+
+PARETO_K = 0.5
+"""Shape of the largest weights up to which their variance is finite."""
+
+MOST_TURNS = 64
+"""Turns of signs, two per SD that may be 0, up to which proposals are folded."""
+
+EFFICIENCY = 0.2
+"""Share of proposals that must be worth an independent draw."""
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Sampled parameters: ``values`` of shape (chain, draw, parameter) with SDs as ``logs`` says, statistics, seconds."""
+
+    values: np.ndarray
+    logs: np.ndarray
+    statistics: xr.Dataset
+    method: str
+
+
+def sample_parameters(
+    density: Density,
+    start: np.ndarray,
+    *,
+    draws: int,
+    tune: int,
+    chains: int,
+    cores: int | None,
+    target_accept: float,
+    max_treedepth: int,
+    seed: int | np.random.SeedSequence,
+    independent: bool = True,
+) -> Draws:
+    """Sample the few variances and correlations.
+
+    Proposals from a multivariate t distribution, fitted to the posterior in pilot runs, are accepted or rejected by
+    their weights (independence Metropolis-Hastings; Tierney 1994): exact like any Markov chain, with chains to
+    diagnose, and close to independent draws where the fit is good. Where the weights' Pareto shape or their efficiency
+    says otherwise, NUTS samples in the same coordinates.
+
+    Parameters
+    ----------
+    density : Density
+        Of the data.
+    start : ndarray, shape (parameter,)
+        A rough guess, all SDs as logarithms.
+    draws, tune, chains, cores, target_accept, max_treedepth
+        As in ``SamplerSettings``.
+    seed : int or SeedSequence
+        For the sampler alone.
+    independent : bool
+        Whether independent proposals may be used.
+    """
+    workers = cores or os.cpu_count() or 1
+    rng = np.random.default_rng(seed)
+    frame = find_frame(density, start)
+    turns = find_turns(density.shape, frame.logs)
+    if independent and len(turns) <= MOST_TURNS:
+        found = _pilot(density, _Proposal(frame, turns), rng, workers)
+        done = None if found is None else _independent(density, found, rng, draws, chains, workers)
+        if done is not None:
+            return done
+    tree = sample_nuts(
+        density,
+        frame,
+        0.5 * rng.normal(size=(16, density.packed.size)),
+        seed=int(rng.integers(2**31)),
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        cores=min(workers, chains),
+        target_accept=target_accept,
+        maxdepth=max_treedepth,
+        progress_bar=False,
+    )
+    z = tree["posterior"]["z"].transpose("chain", "draw", "parameter").to_numpy()
+    return Draws(frame.centre + z @ frame.scale.T, frame.logs, tree["sample_stats"].to_dataset(), "nuts")
+
+
+@dataclass(frozen=True, eq=False)
+class _Proposal:
+    """A multivariate t in a frame, folded: SDs without a sign may be turned with the correlations they are in.
+
+    ``turns`` has shape (turn, parameter), entries -1 and 1; the density is the same at all turns of a point.
+    """
+
+    frame: Frame
+    turns: np.ndarray
+
+    def draw(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return points, shape (size, parameter), and their log-density."""
+        d = len(self.frame.centre)
+        z = rng.normal(size=(size, d)) * np.sqrt(DEGREES / rng.chisquare(DEGREES, size))[:, None]
+        points = self.frame.centre + z @ self.frame.scale.T
+        return points, self.log_density(points)
+
+    def log_density(self, points: np.ndarray) -> np.ndarray:
+        """Return the log-density at points, averaged over turns."""
+        d = points.shape[1]
+        constant = gammaln((DEGREES + d) / 2) - gammaln(DEGREES / 2) - d / 2 * np.log(DEGREES * np.pi)
+        constant -= np.log(np.diag(self.frame.scale)).sum()
+        each = []
+        for turn in self.turns:
+            z = solve_triangular(self.frame.scale, (points * turn - self.frame.centre).T, lower=True)
+            each.append(constant - (DEGREES + d) / 2 * np.log1p((z**2).sum(axis=0) / DEGREES))
+        return np.asarray(np.logaddexp.reduce(each) - np.log(len(each)))
+
+    def fitted(self, points: np.ndarray, weights: np.ndarray) -> _Proposal:
+        """Return the proposal fitted to weighted points, turned to positive SDs."""
+        d = points.shape[1]
+        signs = np.ones((len(points), d))
+        for turn, name in zip(self.turns, self._names(), strict=True):
+            chosen = (points[:, : len(self.frame.logs)] < 0) & ~self.frame.logs
+            signs[(chosen == name).all(axis=1)] = turn
+        turned = points * signs
+        centre = weights @ turned
+        apart = turned - centre
+        covariance = (apart * weights[:, None]).T @ apart
+        effective = 1 / (weights**2).sum()
+        share = effective / (effective + 5 * d)
+        covariance = share * covariance + (1 - share) * self.frame.scale @ self.frame.scale.T
+        covariance *= (DEGREES - 2) / DEGREES * 1.1
+        return _Proposal(Frame(self.frame.logs, centre, np.linalg.cholesky(covariance)), self.turns)
+
+    def _names(self) -> np.ndarray:
+        """Return per turn which SDs it turns, shape (turn, sd)."""
+        return np.asarray((self.turns[:, : len(self.frame.logs)] < 0) & ~self.frame.logs)
+
+
+def _pilot(
+    density: Density, proposal: _Proposal, rng: np.random.Generator, workers: int
+) -> tuple[_Proposal, np.ndarray] | None:
+    """Fit the proposal to weighted points, a few times; return it with log weights, None if it is hopeless."""
+    d = len(proposal.frame.centre)
+    for _ in range(PILOTS):
+        points, proposed = proposal.draw(rng, PILOT)
+        log_weights = density.values(points, proposal.frame.logs, workers) - proposed
+        weights = np.exp(log_weights - log_weights.max())
+        weights /= weights.sum()
+        effective = 1 / (weights**2).sum()
+        if effective < 4 * d:
+            return None
+        if effective > 0.7 * PILOT:
+            break
+        proposal = proposal.fitted(points, weights)
+    return proposal, log_weights
+
+
+def _independent(
+    density: Density,
+    pilot: tuple[_Proposal, np.ndarray],
+    rng: np.random.Generator,
+    draws: int,
+    chains: int,
+    workers: int,
+) -> Draws | None:
+    """Run independence chains; None where their weights say that they are not good enough."""
+    proposal, frame = pilot[0], pilot[0].frame
+    weights = np.exp(pilot[1] - pilot[1].max())
+    efficiency = weights.sum() ** 2 / (weights**2).sum() / len(weights)
+    if efficiency < EFFICIENCY:
+        return None
+    thin = int(np.ceil(1.5 / efficiency)) - 1 if efficiency < 0.75 else 1
+    count = draws * thin
+    points, proposed = proposal.draw(rng, chains * count)
+    log_densities = density.values(points, frame.logs, workers)
+    log_weights = log_densities - proposed
+    k = pareto_shape(log_weights)
+    if not k < PARETO_K:
+        return None
+    chosen = np.empty((chains, count), dtype=np.int64)
+    accepted = np.empty((chains, count))
+    uniform = np.log(rng.uniform(size=(chains, count)))
+    first = rng.choice(len(log_weights), size=chains, p=np.exp(log_weights - np.logaddexp.reduce(log_weights)))
+    by_chain = np.arange(chains * count).reshape(chains, count)
+    for chain in range(chains):
+        at = first[chain]
+        for i, candidate in enumerate(by_chain[chain]):
+            change = log_weights[candidate] - log_weights[at]
+            accepted[chain, i] = min(1.0, np.exp(min(change, 0.0)))
+            if uniform[chain, i] < change:
+                at = candidate
+            chosen[chain, i] = at
+    kept = chosen[:, thin - 1 :: thin]
+    statistics = xr.Dataset(
+        {
+            "lp": (("chain", "draw"), log_densities[kept]),
+            "acceptance_rate": (("chain", "draw"), accepted[:, thin - 1 :: thin]),
+        },
+        attrs={"pareto_k": k, "efficiency": float(efficiency), "thin": thin},
+    )
+    return Draws(points[kept], frame.logs, statistics, "independent")
+
+
+def pareto_shape(log_weights: np.ndarray) -> float:
+    """Return the Pareto shape of the largest weights (Vehtari et al. 2024)."""
+    _, k = array_stats.psislw(-log_weights)
+    return float(k)

@@ -1,0 +1,164 @@
+"""What the exact engine stacks: columns, grouping factors, classes of residuals and their parameters, without rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayes_alliance.spec.priors import Distribution
+
+
+@dataclass(frozen=True, eq=False)
+class Factor:
+    """A grouping factor: what its effects belong to and how they vary.
+
+    ``equation`` has shape (effect,); ``blocks`` list the effects that correlate; ``stratum`` of shape (level,) says
+    which covariance a level has, of ``strata``. ``basis``, shape (effect, effect), turns effects into those of
+    centred covariates, so that large offsets of a covariate lose no digits; ``places`` are the effects of each
+    equation.
+    """
+
+    name: str
+    levels: int
+    equation: np.ndarray
+    blocks: tuple[tuple[int, ...], ...]
+    basis: np.ndarray
+    places: tuple[tuple[int, ...], ...]
+    strata: int
+    stratum: np.ndarray
+    sd: tuple[Distribution, ...]
+    cor: tuple[Distribution, ...]
+
+    @property
+    def effects(self) -> int:
+        """Return the number of effects."""
+        return len(self.equation)
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """A class of rows: the equations with an outcome in a row, the residual SD of each, and their correlations."""
+
+    equations: tuple[int, ...]
+    sigma: tuple[int, ...]
+    stratum: int = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """Everything of a model but the rows.
+
+    ``chain`` are the places of nested factors, finest first: effects are eliminated in this order; ``crossed`` those
+    of the others, kept in the last dense block beside the coefficients. Columns of that block are coefficients,
+    outcomes (one per equation), then effects of crossed factors. ``equation`` of shape (coef,) is each coefficient's
+    equation, ``centre`` what is taken from its column, ``mean`` and ``scale`` its normal prior.
+    ``joint`` lists the equations whose residuals correlate; ``fixed`` their correlation where stated.
+    """
+
+    outcomes: tuple[str, ...]
+    equation: np.ndarray
+    centre: np.ndarray
+    mean: np.ndarray
+    scale: np.ndarray
+    factors: tuple[Factor, ...]
+    chain: tuple[int, ...]
+    crossed: tuple[int, ...]
+    sigma: tuple[Distribution, ...]
+    joint: tuple[int, ...]
+    joint_strata: int
+    joint_cor: Distribution | None
+    fixed: float | None
+
+    @property
+    def outer(self) -> int:
+        """Return the columns of the last block that are not effects: coefficients and outcomes."""
+        return len(self.equation) + len(self.outcomes)
+
+    @property
+    def crossed_columns(self) -> int:
+        """Return the number of effects of crossed factors, over their levels."""
+        return sum(self.factors[i].levels * self.factors[i].effects for i in self.crossed)
+
+    def crossed_start(self, factor: int) -> int:
+        """Return the first column of a crossed factor in the last block."""
+        before = self.crossed[: self.crossed.index(factor)]
+        return self.outer + sum(self.factors[i].levels * self.factors[i].effects for i in before)
+
+    def path(self, level: int) -> list[int]:
+        """Return the number of effects of the factors from a level of the chain outward."""
+        return [self.factors[i].effects for i in self.chain[level:]]
+
+    @property
+    def column_equations(self) -> np.ndarray:
+        """Return the equation of every column: effects of the chain, then the last block."""
+        parts = [self.factors[i].equation for i in self.chain]
+        parts += [self.equation, np.arange(len(self.outcomes))]
+        parts += [np.tile(self.factors[i].equation, self.factors[i].levels) for i in self.crossed]
+        return np.concatenate(parts).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where parameters stand in the sampled vector: the first place of each part.
+
+    ``sd`` per factor (strata by effects), ``cor`` per factor and block (strata by pairs), ``sigma``, then the
+    correlations of residuals (strata by pairs).
+    """
+
+    sd: tuple[int, ...]
+    cor: tuple[tuple[int, ...], ...]
+    sigma: int
+    residual: int
+    size: int
+
+
+def find_places(shape: Shape) -> Places:
+    """Lay the sampled parameters out: SDs, partial correlations, residual SDs, residual correlations."""
+    at, sd, cor = 0, [], []
+    for factor in shape.factors:
+        sd.append(at)
+        at += factor.strata * factor.effects
+    for factor in shape.factors:
+        own = []
+        for block in factor.blocks:
+            own.append(at)
+            at += factor.strata * pairs_of(len(block))
+        cor.append(tuple(own))
+    sigma = at
+    residual = sigma + len(shape.sigma)
+    free = shape.joint_strata * pairs_of(len(shape.joint)) if shape.joint and shape.fixed is None else 0
+    return Places(tuple(sd), tuple(cor), sigma, residual, residual + free)
+
+
+def pairs_of(size: int) -> int:
+    """Return the number of correlations among so many."""
+    return size * (size - 1) // 2
+
+
+def parameter_names(shape: Shape) -> list[str]:
+    """Return a name for each sampled parameter, for messages."""
+    names = [f"sd {f.name} {i % f.effects + 1}" for f in shape.factors for i in range(f.strata * f.effects)]
+    for f in shape.factors:
+        names += [f"cor {f.name}" for block in f.blocks for _ in range(f.strata * pairs_of(len(block)))]
+    names += [f"sigma {i + 1}" for i in range(len(shape.sigma))]
+    return names + ["cor residual"] * (find_places(shape).size - len(names))
+
+
+def choose_chain(levels: Sequence[int], nested: Sequence[Sequence[bool]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return nested factors, finest first, and the others.
+
+    Parameters
+    ----------
+    levels : sequence of int
+        Number of levels per factor; the factor with most is always eliminated first.
+    nested : sequence of sequence of bool, shape (factor, factor)
+        Whether each level of the first lies in one level of the second.
+    """
+    order = sorted(range(len(levels)), key=lambda i: -levels[i])
+    chain: list[int] = []
+    for factor in order:
+        if all(nested[inner][factor] for inner in chain):
+            chain.append(factor)
+    return tuple(chain), tuple(i for i in range(len(levels)) if i not in chain)

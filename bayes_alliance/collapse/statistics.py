@@ -1,0 +1,269 @@
+"""Sufficient statistics: cross-products of all columns per unit, summed in one pass over rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from bayes_alliance.collapse.rows import ClassRows, EquationRows
+from bayes_alliance.collapse.shape import Residuals, Shape
+
+ROOT = -1
+"""Stands for the last block where a level of the chain could stand."""
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """Cross-products of the units of one factor of the chain.
+
+    A unit's table has a row per own effect and a column per own effect, effect of outer units, coefficient, outcome,
+    then effect of the levels of crossed factors (the innermost factor's units: of those they meet, listed in
+    ``touched``). ``flat`` holds the tables, unit by class; ``start`` of shape (unit,) a unit's first number, and
+    ``columns`` of shape (unit,) the width of its tables. ``count`` of shape (unit, class) is the number of rows.
+    ``above`` of shape (unit, level) are outer units, -1 where there is none.
+    """
+
+    flat: np.ndarray
+    start: np.ndarray
+    columns: np.ndarray
+    count: np.ndarray
+    above: np.ndarray
+    touched: tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Everything the likelihood reads of the data; its size does not depend on the number of rows.
+
+    ``root`` has shape (class, column, column), ``clusters`` of shape (class,) the number of rows of each class (rows
+    of several outcomes count once), ``rows`` the number of outcomes in all.
+    """
+
+    shape: Shape
+    classes: tuple[Residuals, ...]
+    levels: tuple[Level, ...]
+    root: np.ndarray
+    clusters: np.ndarray
+    rows: int
+
+
+class Accumulator:
+    """Sums cross-products over pieces of a table; pieces may come in any order.
+
+    Parameters
+    ----------
+    shape : Shape
+        Columns and factors.
+    classes : sequence of Residuals
+        All classes of residuals that may come.
+    above : sequence of ndarray
+        Per level of the chain, outer units of shape (unit, level of the chain).
+    touched : tuple of ndarray, optional
+        Where factors cross: per unit of the innermost factor, the crossed columns it meets, as one flat array (counted
+        from the first crossed column), and where each unit's part of it starts.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        classes: Sequence[Residuals],
+        above: Sequence[np.ndarray],
+        touched: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> None:
+        self.shape, self.classes = shape, tuple(classes)
+        self._above = list(above)
+        self._flats, self._starts, self._columns, self._counts = [], [], [], []
+        self._touched = []
+        for level in range(len(shape.chain)):
+            units = shape.factors[shape.chain[level]].levels
+            own, wide = shape.path(level)[0], sum(shape.path(level)) + shape.outer
+            meets = touched if level == 0 and touched is not None else _all_columns(units, shape.crossed_columns)
+            columns = wide + np.diff(meets[1])
+            starts = np.concatenate([[0], np.cumsum(own * columns * len(classes))])
+            self._flats.append(np.zeros(int(starts[-1])))
+            self._starts.append(starts[:-1])
+            self._columns.append(columns)
+            self._counts.append(np.zeros((units, len(classes)), dtype=np.int64))
+            self._touched.append(meets)
+        size = shape.outer + shape.crossed_columns
+        self._root = np.zeros((len(classes), size, size))
+        self._clusters = np.zeros(len(classes), dtype=np.int64)
+        self._rows = 0
+
+    def add(self, equations: Sequence[EquationRows], classes: Sequence[ClassRows]) -> None:
+        """Add the rows of a piece."""
+        for part in classes:
+            number = self.classes.index(part.residuals)
+            self._clusters[number] += len(part.rows[0])
+            self._rows += len(part.rows[0]) * len(part.rows)
+            for left, rows in zip(part.residuals.equations, part.rows, strict=True):
+                for level, factor in enumerate(self.shape.chain):
+                    code = equations[left].code[factor][rows]
+                    np.add.at(self._counts[level][:, number], code[code >= 0], 1)
+                for right, others in zip(part.residuals.equations, part.rows, strict=True):
+                    self._add_pair(equations, (left, right), (rows, others), number)
+
+    def finish(self) -> Statistics:
+        """Return the sums."""
+        levels = [
+            Level(*parts)
+            for parts in zip(
+                self._flats, self._starts, self._columns, self._counts, self._above, self._touched, strict=True
+            )
+        ]
+        return Statistics(self.shape, self.classes, tuple(levels), self._root, self._clusters, self._rows)
+
+    def _add_pair(
+        self,
+        equations: Sequence[EquationRows],
+        which: tuple[int, int],
+        rows: tuple[np.ndarray, np.ndarray],
+        number: int,
+    ) -> None:
+        """Add the products of two outcomes of the same rows, at every level and in the last block."""
+        shape = self.shape
+        left, right = equations[which[0]], equations[which[1]]
+        for level, factor in enumerate(shape.chain):
+            code = left.code[factor][rows[0]]
+            inside = np.flatnonzero(code >= 0)
+            places = np.array(shape.factors[factor].places[which[0]], dtype=np.int64)
+            if not len(inside) or not len(places):
+                continue
+            unit, mine, theirs = code[inside], rows[0][inside], rows[1][inside]
+            own = shape.path(level)[0]
+            start = self._starts[level][unit] + number * own * self._columns[level][unit]
+            stride, base = self._columns[level][unit], sum(shape.path(level))
+            z = left.z[factor][mine]
+            columns, at = self._columns_of(right, which[1], theirs, level)
+            nothing = np.zeros(len(mine), dtype=np.int64)
+            _add_products(self._flats[level], start, stride, z, places, nothing, columns, at, nothing)
+            for values, at, shift in self._crossed_of(right, which[1], theirs, level, unit):
+                _add_products(self._flats[level], start, stride, z, places, nothing, values, base + at, shift)
+        self._add_root(left, right, which, rows, number)
+
+    def _add_root(
+        self,
+        left: EquationRows,
+        right: EquationRows,
+        which: tuple[int, int],
+        rows: tuple[np.ndarray, np.ndarray],
+        number: int,
+    ) -> None:
+        size = self._root.shape[1]
+        nothing = np.zeros(len(rows[0]), dtype=np.int64)
+        start, stride = nothing + number * size * size, nothing + size
+        flat = self._root.reshape(-1)
+        parts = []
+        for piece, equation, chosen in zip((left, right), which, rows, strict=True):
+            values, at = self._columns_of(piece, equation, chosen, ROOT)
+            parts.append([(values, at, nothing), *self._crossed_of(piece, equation, chosen, ROOT, nothing)])
+        for values, at, shift in parts[0]:
+            for others, there, moved in parts[1]:
+                _add_products(flat, start, stride, values, at, shift, others, there, moved)
+
+    def _columns_of(
+        self, piece: EquationRows, number: int, rows: np.ndarray, level: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return a row's own, outer and last columns but the crossed ones, and their places in a unit's table."""
+        shape = self.shape
+        values, places, base = [], [], 0
+        if level != ROOT:
+            for factor in shape.chain[level:]:
+                values.append(piece.z[factor][rows])
+                places.append(base + np.array(shape.factors[factor].places[number], dtype=np.int64))
+                base += shape.factors[factor].effects
+        values += [piece.x[rows], piece.y[rows, None]]
+        places += [base + np.flatnonzero(shape.equation == number), [base + len(shape.equation) + number]]
+        return np.ascontiguousarray(np.concatenate(values, axis=1)), np.concatenate(places).astype(np.int64)
+
+    def _crossed_of(
+        self, piece: EquationRows, number: int, rows: np.ndarray, level: int, unit: np.ndarray
+    ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Return covariates of crossed factors, their places in the last block, and where each row's level starts."""
+        shape, found = self.shape, []
+        for factor in shape.crossed:
+            own = shape.factors[factor]
+            if not own.places[number]:
+                continue
+            code = piece.code[factor][rows]
+            column = shape.crossed_start(factor) - shape.outer + np.maximum(code, 0) * own.effects
+            if level != ROOT:
+                column = _find_touched(self._touched[level], unit, column)
+            values = np.where((code >= 0)[:, None], piece.z[factor][rows], 0.0)
+            places = shape.outer + np.array(own.places[number], dtype=np.int64)
+            found.append((np.ascontiguousarray(values), places, np.ascontiguousarray(column)))
+        return found
+
+
+def sum_rows(stacked_shape: Shape, equations: Sequence[EquationRows], classes: Sequence[ClassRows]) -> Statistics:
+    """Return the statistics of rows that are all at hand."""
+    above = _outer_units(stacked_shape, equations)
+    touched = _touch(stacked_shape, equations) if stacked_shape.crossed and stacked_shape.chain else None
+    accumulator = Accumulator(stacked_shape, [part.residuals for part in classes], above, touched)
+    accumulator.add(equations, classes)
+    return accumulator.finish()
+
+
+def _outer_units(shape: Shape, equations: Sequence[EquationRows]) -> list[np.ndarray]:
+    """Return, per level of the chain, each unit's outer units over the levels of the chain; -1 where it has none."""
+    found = []
+    for level, inner in enumerate(shape.chain):
+        above = np.full((shape.factors[inner].levels, len(shape.chain)), -1, dtype=np.int64)
+        for place, outer in list(enumerate(shape.chain))[level + 1 :]:
+            for rows in equations:
+                both = (rows.code[inner] >= 0) & (rows.code[outer] >= 0)
+                above[rows.code[inner][both], place] = rows.code[outer][both]
+        found.append(above)
+    return found
+
+
+def _all_columns(units: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return that every unit has all crossed columns."""
+    return np.tile(np.arange(columns), units), np.arange(units + 1) * columns
+
+
+def _touch(shape: Shape, equations: Sequence[EquationRows]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the crossed columns that each unit of the innermost factor meets, sorted within units."""
+    inner = shape.chain[0]
+    units, columns = [], []
+    for rows in equations:
+        for factor in shape.crossed:
+            own = shape.factors[factor]
+            both = (rows.code[inner] >= 0) & (rows.code[factor] >= 0)
+            first = shape.crossed_start(factor) - shape.outer + rows.code[factor][both] * own.effects
+            for effect in range(own.effects):
+                units.append(rows.code[inner][both])
+                columns.append(first + effect)
+    size = max(shape.crossed_columns, 1)
+    keys = np.unique(np.concatenate(units) * size + np.concatenate(columns)) if units else np.empty(0, dtype=np.int64)
+    unit = keys // size
+    return keys % size, np.searchsorted(unit, np.arange(shape.factors[inner].levels + 1))
+
+
+def _find_touched(touched: tuple[np.ndarray, np.ndarray], unit: np.ndarray, column: np.ndarray) -> np.ndarray:
+    """Return the place of a crossed column among those of a unit."""
+    listed, starts = touched
+    size = int(listed.max(initial=0)) + 1
+    owner = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    return np.searchsorted(owner * size + listed, unit * size + column) - starts[unit]
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _add_products(  # type: ignore[no-untyped-def]
+    flat, start, stride, left, left_at, left_shift, right, right_at, right_shift
+) -> None:
+    """Add the outer product of two rows of columns to the table of each row's unit."""
+    rows, mine = left.shape
+    theirs = right.shape[1]
+    for i in range(rows):
+        for a in range(mine):
+            value = left[i, a]
+            if value == 0.0:
+                continue
+            line = start[i] + (left_at[a] + left_shift[i]) * stride[i] + right_shift[i]
+            for b in range(theirs):
+                if right[i, b] != 0.0:  # a row outside a crossed factor has no place of its own
+                    flat[line + right_at[b]] += value * right[i, b]

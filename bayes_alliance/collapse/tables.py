@@ -1,0 +1,310 @@
+"""Statistics laid out for the compiled kernel, as one array of integers and one of floats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bayes_alliance.collapse import parts as at
+from bayes_alliance.collapse.patterns import NOT_POOLED, Pooled, pool_units
+from bayes_alliance.collapse.shape import Shape, find_places, pairs_of
+from bayes_alliance.collapse.statistics import Level, Statistics
+from bayes_alliance.spec.priors import Distribution
+
+PRIOR_CODES = {"half_normal": 0, "half_student_t": 1, "exponential": 2, "flat_positive": 3}
+"""Priors of SDs as the kernel knows them."""
+
+type Parts = dict[int, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """The two arrays, the number of sampled parameters, and which units of the innermost factor are in a pattern."""
+
+    integers: np.ndarray
+    floats: np.ndarray
+    size: int
+    pattern: np.ndarray
+
+
+def pack_statistics(statistics: Statistics, *, pool: bool = True) -> Packed:
+    """Lay statistics out for the kernel.
+
+    Parameters
+    ----------
+    statistics : Statistics
+        From ``sum_rows`` or an ``Accumulator``.
+    pool : bool
+        Whether units of the innermost factor with equal cross-products of covariates are eliminated together, which
+        changes the time an evaluation takes and not its value.
+    """
+    shape = statistics.shape
+    kinds = _Kinds(statistics)
+    pooled = pool_units(statistics, kinds.single) if pool else None
+    units = shape.factors[shape.chain[0]].levels if shape.chain else 0
+    pattern = np.full(units, NOT_POOLED) if pooled is None else pooled.pattern
+    parts = _parameter_parts(shape) | _class_parts(statistics) | _node_parts(statistics, kinds, pattern == NOT_POOLED)
+    parts |= _pattern_parts(shape, pooled, kinds, parts[at.LEVEL_FIRST])
+    parts[at.KIND_WEIGHT] = np.concatenate([np.empty(0), *kinds.tables])
+    counts = {
+        at.LEVELS: len(shape.chain),
+        at.OUTCOMES: len(shape.outcomes),
+        at.COEFS: len(shape.equation),
+        at.CROSSED_COLUMNS: shape.crossed_columns,
+        at.FACTORS: len(shape.factors),
+        at.SIGMAS: len(shape.sigma),
+        at.CLASSES: len(statistics.classes),
+        at.PATTERNS: len(parts[at.PATTERN_COUNT]),
+        at.ROWS: statistics.rows,
+        at.TARGETS: len(parts[at.TARGET_NODE]),
+        at.ROOT_LAYERS: len(parts[at.ROOT_KIND]),
+        at.CROSSED_FACTORS: len(shape.crossed),
+        at.LAMBDA_SIZE: int(parts[at.FACTOR_LAMBDA][-1]),
+        at.WEIGHTS_SIZE: int(parts[at.CLASS_WEIGHT][-1]),
+        at.WORK_SIZE: int(parts[at.NODE_AT][-1]),
+    }
+    integers, floats = _flatten(parts, counts)
+    return Packed(integers, floats, find_places(shape).size, pattern)
+
+
+def _flatten(parts: Parts, counts: dict[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Put all parts behind a head that says where each starts."""
+    head = np.zeros(at.HEAD, dtype=np.int64)
+    head[list(counts)] = list(counts.values())
+    integers: list[np.ndarray] = [head]
+    floats: list[np.ndarray] = []
+    places = [at.HEAD, 0]
+    for name in sorted(parts):
+        is_float = name >= at.LAYER_TABLES
+        piece = np.asarray(parts[name], dtype=np.float64 if is_float else np.int64).reshape(-1)
+        head[name] = places[is_float]
+        places[is_float] += len(piece)
+        (floats if is_float else integers).append(piece)
+    return np.concatenate(integers), np.concatenate(floats)
+
+
+def _pattern_parts(shape: Shape, pooled: Pooled | None, kinds: _Kinds, level_first: np.ndarray) -> Parts:
+    if pooled is None:
+        nothing = np.empty(0)
+        names = (at.PATTERN_STRATUM, at.PATTERN_WEIGHT, at.PATTERN_COUNT, at.PATTERN_OWN)
+        cells = (at.TARGET_NODE, at.CELL_PATTERN, at.CELL_AT, at.CELL_SUMS)
+        return dict.fromkeys((*names, *cells), nothing) | {at.TARGET_CELLS: np.zeros(1)}
+    equations = shape.factors[shape.chain[0]].equation
+    weights = [kinds.weights_of(kind, equations) for kind in pooled.kind]
+    return pooled.parts([int(place) for place in level_first[1:-1]], weights)
+
+
+class _Kinds:
+    """Which weight multiplies the products of which two equations, for sets of classes that never share one."""
+
+    def __init__(self, statistics: Statistics) -> None:
+        self._classes, self._outcomes = statistics.classes, len(statistics.shape.outcomes)
+        sizes = [len(part.equations) ** 2 for part in statistics.classes]
+        self._first = np.concatenate([[0], np.cumsum(sizes)])
+        self._numbers: dict[tuple[int, ...], int] = {}
+        self.tables: list[np.ndarray] = []
+        self.single = all(len(part.equations) == 1 for part in statistics.classes)
+
+    def number(self, classes: tuple[int, ...]) -> int:
+        """Return the number of the kind that joins these classes, new or known."""
+        if classes not in self._numbers:
+            table = np.full((self._outcomes, self._outcomes), -1, dtype=np.int64)
+            for one in classes:
+                size = len(self._classes[one].equations)
+                places = list(self._classes[one].equations)
+                table[np.ix_(places, places)] = self._first[one] + np.arange(size * size).reshape(size, size)
+            self._numbers[classes] = len(self.tables)
+            self.tables.append(table.reshape(-1))
+        return self._numbers[classes]
+
+    def weights_of(self, classes: tuple[int, ...], equations: np.ndarray) -> np.ndarray:
+        """Return the weight of each effect of the given equations under classes without correlations; -1 for none."""
+        table = np.full(self._outcomes, -1, dtype=np.int64)
+        for one in classes:
+            table[self._classes[one].equations[0]] = self._first[one]
+        return table[equations]
+
+    def layers(self, present: np.ndarray) -> list[tuple[int, ...]]:
+        """Split the classes a unit has into sets in which no equation comes twice."""
+        sets: list[list[int]] = []
+        for one in np.flatnonzero(present):
+            equations = set(self._classes[one].equations)
+            for chosen in sets:
+                if not any(equations & set(self._classes[other].equations) for other in chosen):
+                    chosen.append(int(one))
+                    break
+            else:
+                sets.append([int(one)])
+        return [tuple(chosen) for chosen in sets]
+
+
+def _node_parts(statistics: Statistics, kinds: _Kinds, alone: np.ndarray) -> Parts:
+    """Return the parts about units eliminated by themselves, and about the last block."""
+    shape = statistics.shape
+    last = shape.outer + shape.crossed_columns
+    found: dict[str, list[np.ndarray]] = {name: [] for name in ("above", "stratum", "columns_at", "columns", "level")}
+    layers, kind_of, layer_at, per_node, columns, first, used = [], [], [], [], [], [0], 0
+    whole = np.arange(last)
+    numbers = [
+        np.cumsum(alone) - 1 if level == 0 else np.arange(len(part.start))
+        for level, part in enumerate(statistics.levels)
+    ]
+    sizes = [int(alone.sum()) if level == 0 else len(part.start) for level, part in enumerate(statistics.levels)]
+    firsts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    for level, part in enumerate(statistics.levels):
+        chosen = np.flatnonzero(alone) if level == 0 else np.arange(len(part.start))
+        above = part.above[chosen].copy()
+        for outer in range(level + 1, len(shape.chain)):
+            above[:, outer] = np.where(above[:, outer] >= 0, firsts[outer] + numbers[outer][above[:, outer]], -1)
+        found["above"].append(above)
+        found["stratum"].append(shape.factors[shape.chain[level]].stratum[chosen])
+        found["level"].append(np.full(len(chosen), level))
+        first.append(first[-1] + len(chosen))
+        listed, starts = part.touched
+        shared = len(columns)
+        if level > 0 or not shape.crossed:
+            columns.append(whole)
+            offset = sum(map(len, columns[:shared]))
+            found["columns_at"].append(np.column_stack([np.full(len(chosen), offset), np.full(len(chosen), last)]))
+        else:
+            offset = sum(map(len, columns))
+            pieces = [
+                np.concatenate([np.arange(shape.outer), shape.outer + listed[starts[u] : starts[u + 1]]])
+                for u in chosen
+            ]
+            lengths = np.array([len(piece) for piece in pieces])
+            columns += pieces
+            ends = offset + np.concatenate([[0], np.cumsum(lengths)[:-1]])
+            found["columns_at"].append(np.column_stack([ends, lengths]))
+        tables, kinds_here, counts = _layers(part, chosen, kinds, shape.path(level)[0])
+        layers.append(tables)
+        sizes_here = shape.path(level)[0] * np.repeat(part.columns[chosen], counts)
+        layer_at.append(used + np.concatenate([[0], np.cumsum(sizes_here)])[:-1])
+        used += int(sizes_here.sum())
+        kind_of.append(kinds_here)
+        per_node.append(counts)
+    root_sets = kinds.layers(statistics.clusters > 0)
+    root = [statistics.root[list(chosen)].sum(axis=0).reshape(-1) for chosen in root_sets]
+    where = np.concatenate([np.empty((0, 2), dtype=np.int64), *found["columns_at"]])
+    widths = [sum(shape.path(level)) for level in range(len(shape.chain))]
+    return {
+        at.LEVEL_FACTOR: np.array(shape.chain),
+        at.LEVEL_FIRST: np.array(first),
+        at.LEVEL_WIDTH: np.array(widths),
+        at.NODE_LEVEL: np.concatenate([np.empty(0), *found["level"]]),
+        at.NODE_ABOVE: np.concatenate([np.empty(0), *(part.reshape(-1) for part in found["above"])]),
+        at.NODE_STRATUM: np.concatenate([np.empty(0), *found["stratum"]]),
+        at.NODE_LAST: where[:, 1],
+        at.NODE_COLUMNS: where[:, 0],
+        at.NODE_AT: _work_places(shape, np.concatenate([np.empty(0), *found["level"]]).astype(int), where[:, 1]),
+        at.NODE_LAYERS: np.concatenate([[0], np.cumsum(np.concatenate([np.empty(0, dtype=int), *per_node]))]),
+        at.LAYER_KIND: np.concatenate([np.empty(0), *kind_of]),
+        at.LAYER_AT: np.concatenate([np.empty(0), *layer_at]),
+        at.COLUMN_LIST: np.concatenate([np.empty(0), *columns]),
+        at.COLUMN_EQUATION: shape.column_equations,
+        at.ROOT_KIND: np.array([kinds.number(chosen) for chosen in root_sets]),
+        at.LAYER_TABLES: np.concatenate([np.empty(0), *layers]),
+        at.ROOT_TABLES: np.concatenate([np.empty(0), *root]),
+    }
+
+
+def _work_places(shape: Shape, level: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Return where each node's numbers stand in the working memory of an evaluation."""
+    own = np.array([shape.path(i)[0] for i in range(len(shape.chain))], dtype=np.int64)
+    width = np.array([sum(shape.path(i)) for i in range(len(shape.chain))], dtype=np.int64)
+    sizes = own[level] * (width[level] + last) + 2 * own[level] ** 2 if len(level) else np.empty(0)
+    return np.concatenate([[0], np.cumsum(sizes)])
+
+
+def _layers(part: Level, chosen: np.ndarray, kinds: _Kinds, own: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the tables of units, with classes that share no equation added up; their kinds; how many each has."""
+    present = part.count[chosen] > 0
+    sets, which = np.unique(present, axis=0, return_inverse=True)
+    split = [kinds.layers(row) for row in sets]
+    numbers = [[kinds.number(one) for one in row] for row in split]
+    which = which.reshape(-1)
+    counts = (
+        np.array([len(row) for row in split], dtype=np.int64)[which] if len(chosen) else np.empty(0, dtype=np.int64)
+    )
+    kind_of = np.concatenate([np.empty(0, dtype=np.int64), *(np.array(numbers[w], dtype=np.int64) for w in which)])
+    if present.shape[1] == 1 and len(chosen) == len(part.start):
+        return part.flat, kind_of, counts
+    tables = []
+    for unit, w in zip(chosen, which, strict=True):
+        size = own * part.columns[unit]
+        for one in split[w]:
+            pieces = [part.flat[part.start[unit] + c * size : part.start[unit] + (c + 1) * size] for c in one]
+            tables.append(np.sum(pieces, axis=0) if len(pieces) > 1 else pieces[0])
+    return np.concatenate([np.empty(0), *tables]), kind_of, counts
+
+
+def _class_parts(statistics: Statistics) -> Parts:
+    classes = statistics.classes
+    sizes = np.array([len(part.equations) for part in classes], dtype=np.int64)
+    shape = statistics.shape
+    outcomes = [[shape.joint.index(e) if e in shape.joint else 0 for e in part.equations] for part in classes]
+    return {
+        at.CLASS_SIZE: sizes,
+        at.CLASS_OUTCOME: np.concatenate([np.empty(0), *outcomes]),
+        at.CLASS_SIGMA: np.concatenate([np.empty(0), *(part.sigma for part in classes)]),
+        at.CLASS_STRATUM: np.array([part.stratum for part in classes]),
+        at.CLASS_COUNT: statistics.clusters,
+        at.CLASS_WEIGHT: np.concatenate([[0], np.cumsum(sizes**2)]),
+    }
+
+
+def _parameter_parts(shape: Shape) -> Parts:
+    """Return where parameters stand, their priors, and the factors they shape."""
+    places = find_places(shape)
+    strata = [factor.strata for factor in shape.factors]
+    sizes = [factor.effects for factor in shape.factors]
+    blocks = [(f, b) for f in range(len(shape.factors)) for b in range(len(shape.factors[f].blocks))]
+    members = [shape.factors[f].blocks[b] for f, b in blocks]
+    sds = [prior for factor in shape.factors for _ in range(factor.strata) for prior in factor.sd]
+    priors = [_prior_numbers(prior) for prior in [*sds, *shape.sigma]]
+    cors = [_cor_shapes(f.cor[b], len(block)) for f in shape.factors for b, block in enumerate(f.blocks)]
+    joint = _cor_shapes(shape.joint_cor, len(shape.joint)) if shape.joint_cor is not None else np.empty(0)
+    return {
+        at.FACTOR_SIZE: np.array(sizes),
+        at.FACTOR_STRATA: np.array(strata),
+        at.FACTOR_LAMBDA: np.concatenate([[0], np.cumsum([k * q * q for k, q in zip(strata, sizes, strict=True)])]),
+        at.FACTOR_BASIS: np.concatenate([[0], np.cumsum([q * q for q in sizes])]),
+        at.FACTOR_SD: np.array(places.sd),
+        at.FACTOR_BLOCKS: np.concatenate([[0], np.cumsum([len(f.blocks) for f in shape.factors])]),
+        at.BLOCK_SIZE: np.array([len(block) for block in members]),
+        at.BLOCK_MEMBERS: np.concatenate([np.empty(0), *members]),
+        at.BLOCK_COR: np.array([places.cor[f][b] for f, b in blocks]),
+        at.CROSSED_FACTOR: np.array(shape.crossed),
+        at.CROSSED_START: np.array([shape.crossed_start(i) - shape.outer for i in shape.crossed]),
+        at.CROSSED_LEVELS: np.array([shape.factors[i].levels for i in shape.crossed]),
+        at.CROSSED_STRATUM: np.concatenate([np.empty(0), *(shape.factors[i].stratum for i in shape.crossed)]),
+        at.PRIOR_CODE: np.array([code for code, _, _ in priors]),
+        at.SIGMA_PLACE: np.array([places.sigma, places.residual]),
+        at.JOINT: np.array([len(shape.joint), shape.joint_strata, int(shape.fixed is not None)]),
+        at.BASES: np.concatenate([np.empty(0), *(factor.basis.reshape(-1) for factor in shape.factors)]),
+        at.PRIOR_VALUE: np.array([[one, two] for _, one, two in priors]),
+        at.COR_SHAPE: np.concatenate([np.empty(0), *cors, joint]),
+        at.FIXED_COR: np.array([shape.fixed if shape.fixed is not None else 0.0]),
+    }
+
+
+def _prior_numbers(prior: Distribution) -> tuple[int, float, float]:
+    """Return a prior's code, its scale and its degrees of freedom."""
+    match prior.family:
+        case "half_normal":
+            return PRIOR_CODES["half_normal"], prior.value("sigma"), 0.0
+        case "half_student_t":
+            return PRIOR_CODES["half_student_t"], prior.value("sigma"), prior.value("nu")
+        case "exponential":
+            return PRIOR_CODES["exponential"], prior.value("mean"), 0.0
+        case "flat_positive":
+            return PRIOR_CODES["flat_positive"], 1.0, 0.0
+    raise ValueError(f"{prior.family} describes no SD")
+
+
+def _cor_shapes(prior: Distribution, size: int) -> np.ndarray:
+    """Return the shape of each partial correlation's symmetric beta under LKJ (Lewandowski et al. 2009, section 2.4)."""
+    pairs = [(i, j) for i in range(size) for j in range(i)]
+    assert len(pairs) == pairs_of(size)
+    return np.array([prior.value("eta") + (size - 2 - j) / 2 for _, j in pairs])

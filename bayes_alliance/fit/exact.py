@@ -1,0 +1,187 @@
+"""The collapsed engine's draws under the names, dims and coords of the nuts engine."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from bayes_alliance.collapse.engine import Collapsed, sample_collapsed, sum_design
+from bayes_alliance.collapse.recover import correlations, residual_correlations
+from bayes_alliance.collapse.shape import find_places, pairs_of
+from bayes_alliance.design.design import Design
+from bayes_alliance.fit.sampled import Sampled, keep_statistics
+from bayes_alliance.fit.settings import SamplerSettings
+from bayes_alliance.names import (
+    COEF,
+    INTERCEPT,
+    RESIDUAL,
+    SIGMA_COEF,
+    by_dim,
+    coef_dim,
+    cor_name,
+    effect_dim,
+    effects_name,
+    factor_key,
+    obs_dim,
+    sd_name,
+    second_dim,
+)
+
+type Variable = tuple[tuple[str, ...], np.ndarray]
+
+
+def sample_exact(design: Design, settings: SamplerSettings, seed: int, *, independent: bool = True) -> Sampled:
+    """Fit a design with the collapsed engine.
+
+    Parameters
+    ----------
+    design : Design
+        Of an eligible model.
+    settings : SamplerSettings
+        Draws per chain, chains, cores; ``tune``, ``target_accept`` and ``max_treedepth`` hold where NUTS samples.
+    seed : int
+        For the sampler alone.
+    independent : bool
+        Whether variances may be sampled by independent proposals where these are good enough.
+    """
+    collapsed = sample_collapsed(
+        sum_design(design),
+        draws=settings.draws,
+        tune=settings.tune,
+        chains=settings.chains,
+        cores=settings.cores,
+        target_accept=settings.target_accept,
+        max_treedepth=settings.max_treedepth,
+        seed=seed,
+        independent=independent,
+    )
+    posterior = name_draws(design, collapsed)
+    posterior.attrs = {"inference_library": "bayes_alliance", "sampler": collapsed.method}
+    return Sampled(posterior, keep_statistics(collapsed.statistics), collapsed.seconds)
+
+
+def name_draws(design: Design, collapsed: Collapsed) -> xr.Dataset:
+    """Return draws as a dataset over (chain, draw, …)."""
+    chains, draws = collapsed.points.shape[:2]
+    flat = collapsed.points.reshape(chains * draws, -1)
+    shape, places = collapsed.shape, find_places(collapsed.shape)
+    coords: dict[str, list[str] | np.ndarray] = {
+        "chain": np.arange(chains),
+        "draw": np.arange(draws),
+        COEF: [label for e in design.equations for label in e.coef_labels],
+    }
+    found: dict[str, Variable] = {"b": ((COEF,), _uncentred(design, collapsed.recovered.coef))}
+    for number, factor in enumerate(design.factors):
+        dim, own = effect_dim(factor.factor), shape.factors[number]
+        coords |= {dim: list(factor.effects)}
+        strata: tuple[str, ...] = ()
+        if factor.by is not None:
+            strata = (by_dim(factor.factor),)
+            coords[strata[0]] = list(factor.by.labels)
+        values = flat[:, places.sd[number] : places.sd[number] + own.strata * own.effects]
+        found[sd_name(factor.factor)] = ((*strata, dim), _by_stratum(values, own.strata, bool(strata)))
+    for number, factor in enumerate(design.factors):
+        if shape.factors[number].blocks:
+            dim = effect_dim(factor.factor)
+            coords[second_dim(dim)] = list(factor.effects)
+            matrices = correlations(shape, flat, number)
+            strata = (by_dim(factor.factor),) if factor.by is not None else ()
+            cor = matrices if strata else matrices[:, 0]
+            found[cor_name(factor.factor)] = ((*strata, dim, second_dim(dim)), cor)
+            found |= _units(factor.factor, number, collapsed, flat, coords)
+    found |= _residual(design, collapsed, flat, coords)
+    if shape.sigma:
+        coords[SIGMA_COEF] = [label for e in design.equations for label in e.sigma_coef]
+        found["sigma"] = ((SIGMA_COEF,), np.exp(flat[:, places.sigma : places.sigma + len(shape.sigma)]))
+    for factor in design.factors:
+        if factor.factor in collapsed.recovered.effects:
+            key = factor_key(factor.factor)
+            coords[key] = list(factor.levels)
+            effects = collapsed.recovered.effects[factor.factor]
+            found[effects_name(factor.factor)] = ((key, effect_dim(factor.factor)), effects)
+    found["b_centred"] = ((COEF,), collapsed.recovered.coef)
+    data = {
+        name: (("chain", "draw", *dims), values.reshape(chains, draws, *values.shape[1:]))
+        for name, (dims, values) in found.items()
+    }
+    return xr.Dataset(data, coords=coords)
+
+
+def _uncentred(design: Design, centred: np.ndarray) -> np.ndarray:
+    """Return coefficients with each intercept where its predictors are 0."""
+    plain, start = centred.copy(), 0
+    for e in design.equations:
+        size = len(e.coef.labels)
+        if size and e.coef.labels[0] == INTERCEPT:
+            plain[:, start] -= centred[:, start + 1 : start + size] @ e.centre[1:]
+        start += size
+    return plain
+
+
+def _by_stratum(values: np.ndarray, strata: int, several: bool) -> np.ndarray:
+    return values.reshape(len(values), strata, -1) if several else values
+
+
+def _units(
+    name: str, number: int, collapsed: Collapsed, flat: np.ndarray, coords: dict[str, list[str] | np.ndarray]
+) -> dict[str, Variable]:
+    """Return partial correlations between 0 and 1, which the PyMC model has as free variables."""
+    places, own = find_places(collapsed.shape), collapsed.shape.factors[number]
+    found: dict[str, Variable] = {}
+    for block, (members, start) in enumerate(zip(own.blocks, places.cor[number], strict=True)):
+        pairs = pairs_of(len(members))
+        for stratum in range(own.strata):
+            suffix = f"_{block + 1}" if len(own.blocks) > 1 else ""
+            suffix += f"_{stratum + 1}" if own.strata > 1 else ""
+            first = start + stratum * pairs
+            found |= _unit(f"{cor_name(name)}{suffix}_unit", flat[:, first : first + pairs], coords)
+    return found
+
+
+def _unit(name: str, values: np.ndarray, coords: dict[str, list[str] | np.ndarray]) -> dict[str, Variable]:
+    dim = f"{name}_dim_0"
+    coords[dim] = np.arange(values.shape[1])
+    return {name: ((dim,), (np.tanh(values) + 1) / 2)}
+
+
+def _residual(
+    design: Design, collapsed: Collapsed, flat: np.ndarray, coords: dict[str, list[str] | np.ndarray]
+) -> dict[str, Variable]:
+    if design.residual is None:
+        return {}
+    residual, shape = design.residual, collapsed.shape
+    coords |= {RESIDUAL: list(residual.outcomes), second_dim(RESIDUAL): list(residual.outcomes)}
+    matrices, found = residual_correlations(shape, flat), {}
+    strata = (by_dim(RESIDUAL),) if residual.by else ()
+    if strata:
+        coords[strata[0]] = list(residual.by)
+    values = matrices if strata else matrices[:, 0]
+    found[cor_name(RESIDUAL)] = ((*strata, RESIDUAL, second_dim(RESIDUAL)), values)
+    if shape.fixed is None:
+        pairs, first = pairs_of(len(shape.joint)), find_places(shape).residual
+        for stratum in range(shape.joint_strata):
+            name = f"{cor_name(RESIDUAL)}{f'_{stratum + 1}' if strata else ''}_unit"
+            found |= _unit(name, flat[:, first + stratum * pairs : first + (stratum + 1) * pairs], coords)
+    return found
+
+
+def constant_data(design: Design) -> xr.Dataset:
+    """Return the arrays the likelihood reads, under the names the PyMC model has for them."""
+    data: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
+    coords: dict[str, list[str] | np.ndarray] = {}
+    for e in design.equations:
+        rows = obs_dim(e.outcome)
+        coords[rows] = np.asarray(e.row)
+        if e.coef.labels:
+            coords[coef_dim(e.outcome)] = list(e.coef_labels)
+            data[f"predictors_{e.outcome}"] = ((coef_dim(e.outcome), rows), np.ascontiguousarray(e.coef.values.T))
+        for group in e.groups:
+            key, dim = factor_key(group.factor), f"{effect_dim(group.factor)}_{e.outcome}"
+            data[f"{key}_code_{e.outcome}"] = ((rows,), group.code)
+            if not (group.values == 1).all():
+                coords[dim] = list(e.effect_labels(group))
+                data[f"{key}_covariates_{e.outcome}"] = ((dim, rows), np.ascontiguousarray(group.values.T))
+        if len(e.sigma_coef) > 1:
+            data[f"sigma_code_{e.outcome}"] = ((rows,), e.sigma_code)
+        data[f"observed_{e.outcome}"] = ((rows,), e.y)
+    return xr.Dataset(data, coords=coords)
