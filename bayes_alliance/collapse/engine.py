@@ -42,8 +42,7 @@ class Collapsed:
 
 def sum_design(design: Design) -> Statistics:
     """Return the sufficient statistics of a design."""
-    stacked = stack_rows(design)
-    return sum_rows(stacked.shape, stacked.equations, stacked.classes)
+    return sum_rows(stack_rows(design))
 
 
 def sample_collapsed(

@@ -39,11 +39,12 @@ class ClassRows:
 
 @dataclass(frozen=True, eq=False)
 class Stacked:
-    """A design as the exact engine reads it."""
+    """A design as the exact engine reads it; ``links`` are the levels that meet in some row, as of ``find_links``."""
 
     shape: Shape
     equations: tuple[EquationRows, ...]
     classes: tuple[ClassRows, ...]
+    links: np.ndarray
 
 
 def stack_rows(design: Design) -> Stacked:
@@ -56,13 +57,15 @@ def stack_rows(design: Design) -> Stacked:
     """
     factors = tuple(_factor(design, factor) for factor in design.factors)
     codes = [_codes(design, factor) for factor in design.factors]
-    chain, crossed = choose_chain([f.levels for f in factors], _nesting(codes))
+    classes = _classes(design)
+    links = find_links([[code[i] for code in codes] for i in range(len(design.equations))], classes)
+    chain, crossed = choose_chain([f.levels for f in factors], _nesting(links))
     shape = _shape(design, factors, chain, crossed)
     rows = tuple(
         equation_rows(shape, i, e.coef.values, e.y, [c[i] for c in codes], _values(e, design.factors))
         for i, e in enumerate(design.equations)
     )
-    return Stacked(shape, rows, _classes(design))
+    return Stacked(shape, rows, classes, links)
 
 
 def equation_rows(
@@ -165,13 +168,34 @@ def _values(equation: EquationDesign, factors: Sequence[FactorDesign]) -> list[n
     return [by_name.get(factor.factor, np.zeros((len(equation.y), 0))) for factor in factors]
 
 
-def _nesting(codes: Sequence[Sequence[np.ndarray]]) -> list[list[bool]]:
+def find_links(codes: Sequence[Sequence[np.ndarray]], classes: Sequence[ClassRows]) -> np.ndarray:
+    """Return the levels of all factors that meet in a row, shape (link, factor), -1 where a row is outside a factor.
+
+    Parameters
+    ----------
+    codes : sequence of sequence of ndarray
+        By equation and factor, shape (obs,).
+    classes : sequence of ClassRows
+        Outcomes of a row whose residuals correlate make the factors of their equations meet.
+    """
+    parts = [np.column_stack(own) for own in codes if own]
+    for part in classes:
+        if len(part.rows) > 1:
+            each = [
+                np.column_stack([code[rows] for code in codes[equation]])
+                for equation, rows in zip(part.residuals.equations, part.rows, strict=True)
+                if codes[equation]
+            ]
+            parts += [np.max(each, axis=0)] if each else []
+    return np.concatenate(parts).astype(np.int64) if parts else np.empty((0, 0), dtype=np.int64)
+
+
+def _nesting(links: np.ndarray) -> list[list[bool]]:
     """Return which factors nest in which: every level of the first in at most one level of the second."""
-    flat = [np.concatenate(code) for code in codes]
     nested = []
-    for inner in flat:
+    for inner in links.T:
         row = []
-        for outer in flat:
+        for outer in links.T:
             both = (inner >= 0) & (outer >= 0)
             pairs = pd.DataFrame({"inner": inner[both], "outer": outer[both]}).drop_duplicates()
             row.append(not pairs["inner"].duplicated().any())

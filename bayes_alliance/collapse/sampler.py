@@ -184,7 +184,7 @@ def _independent(
     efficiency = weights.sum() ** 2 / (weights**2).sum() / len(weights)
     if efficiency < EFFICIENCY:
         return None
-    thin = int(np.ceil(1.5 / efficiency)) - 1 if efficiency < 0.75 else 1
+    thin = max(1, int(np.ceil(2 / efficiency - 1.3)))
     count = draws * thin
     points, proposed = proposal.draw(rng, chains * count)
     log_densities = density.values(points, frame.logs, workers)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from bayes_alliance.collapse.rows import ClassRows, EquationRows
+from bayes_alliance.collapse.rows import ClassRows, EquationRows, Stacked
 from bayes_alliance.collapse.shape import Residuals, Shape
 
 ROOT = -1
@@ -198,24 +198,24 @@ class Accumulator:
         return found
 
 
-def sum_rows(stacked_shape: Shape, equations: Sequence[EquationRows], classes: Sequence[ClassRows]) -> Statistics:
+def sum_rows(stacked: Stacked) -> Statistics:
     """Return the statistics of rows that are all at hand."""
-    above = _outer_units(stacked_shape, equations)
-    touched = _touch(stacked_shape, equations) if stacked_shape.crossed and stacked_shape.chain else None
-    accumulator = Accumulator(stacked_shape, [part.residuals for part in classes], above, touched)
-    accumulator.add(equations, classes)
+    shape, links = stacked.shape, stacked.links
+    touched = _touch(shape, links) if shape.crossed and shape.chain else None
+    classes = [part.residuals for part in stacked.classes]
+    accumulator = Accumulator(shape, classes, outer_units(shape, links), touched)
+    accumulator.add(stacked.equations, stacked.classes)
     return accumulator.finish()
 
 
-def _outer_units(shape: Shape, equations: Sequence[EquationRows]) -> list[np.ndarray]:
+def outer_units(shape: Shape, links: np.ndarray) -> list[np.ndarray]:
     """Return, per level of the chain, each unit's outer units over the levels of the chain; -1 where it has none."""
     found = []
     for level, inner in enumerate(shape.chain):
         above = np.full((shape.factors[inner].levels, len(shape.chain)), -1, dtype=np.int64)
         for place, outer in list(enumerate(shape.chain))[level + 1 :]:
-            for rows in equations:
-                both = (rows.code[inner] >= 0) & (rows.code[outer] >= 0)
-                above[rows.code[inner][both], place] = rows.code[outer][both]
+            both = (links[:, inner] >= 0) & (links[:, outer] >= 0)
+            above[links[both, inner], place] = links[both, outer]
         found.append(above)
     return found
 
@@ -225,20 +225,18 @@ def _all_columns(units: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
     return np.tile(np.arange(columns), units), np.arange(units + 1) * columns
 
 
-def _touch(shape: Shape, equations: Sequence[EquationRows]) -> tuple[np.ndarray, np.ndarray]:
+def _touch(shape: Shape, links: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the crossed columns that each unit of the innermost factor meets, sorted within units."""
     inner = shape.chain[0]
-    units, columns = [], []
-    for rows in equations:
-        for factor in shape.crossed:
-            own = shape.factors[factor]
-            both = (rows.code[inner] >= 0) & (rows.code[factor] >= 0)
-            first = shape.crossed_start(factor) - shape.outer + rows.code[factor][both] * own.effects
-            for effect in range(own.effects):
-                units.append(rows.code[inner][both])
-                columns.append(first + effect)
+    units, columns = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
+    for factor in shape.crossed:
+        own = shape.factors[factor]
+        both = (links[:, inner] >= 0) & (links[:, factor] >= 0)
+        first = shape.crossed_start(factor) - shape.outer + links[both, factor] * own.effects
+        units += [links[both, inner]] * own.effects
+        columns += [first + effect for effect in range(own.effects)]
     size = max(shape.crossed_columns, 1)
-    keys = np.unique(np.concatenate(units) * size + np.concatenate(columns)) if units else np.empty(0, dtype=np.int64)
+    keys = np.unique(np.concatenate(units) * size + np.concatenate(columns))
     unit = keys // size
     return keys % size, np.searchsorted(unit, np.arange(shape.factors[inner].levels + 1))
 
