@@ -30,6 +30,7 @@ def models() -> None:
 
 def show(name: ModelName) -> None:
     """Print a model: its question, equations as written and in LaTeX, variables, priors, references."""
+    from bayes_alliance.collapse.eligible import EXACT, find_obstacles, say_obstacles
     from bayes_alliance.spec.defaults import DEFAULT_PRIORS, kinds_for
     from bayes_alliance.spec.equations import equation_latex, equation_text
     from bayes_alliance.spec.reading import needed_variables
@@ -68,5 +69,8 @@ def show(name: ModelName) -> None:
         if on not in {prior.on for prior in spec.prior}:
             table.add_row(on, default.dist, scale_text(default.scale), default.reason)
     out.print(table)
+    obstacles = find_obstacles(spec)
+    heading("Engine")
+    out.print(f"nuts. {say_obstacles(obstacles)}" if obstacles else f"collapsed. {EXACT}", markup=False)
     heading("References")
     out.print(", ".join(spec.references) or "none")

@@ -14,7 +14,8 @@ import numba
 import numpy as np
 from nutpie.compile_pymc import address_as_void_pointer
 
-from bayes_alliance.collapse.kernel import framed_density
+from bayes_alliance.collapse.kernel.compiled import light_optimisation
+from bayes_alliance.collapse.kernel.evaluate import framed_density
 from bayes_alliance.collapse.shape import Shape
 from bayes_alliance.collapse.tables import Packed
 
@@ -46,7 +47,6 @@ def density_callback(crossed: bool | None, joint: bool | None, slopes: bool | No
     doubles = types.CPointer(types.double)
     signature = types.int64(types.uint64, doubles, doubles, doubles, types.voidptr)
 
-    @numba.cfunc(signature, cache=True)  # type: ignore[untyped-decorator]
     def density(size, z, gradient, value, record):  # type: ignore[no-untyped-def]
         head = numba.carray(record, (16,), np.int64)
         integers = numba.carray(address_as_void_pointer(head[0]), (head[1],), np.int64)
@@ -78,7 +78,8 @@ def density_callback(crossed: bool | None, joint: bool | None, slopes: bool | No
             )
         return 0 if np.isfinite(found[points - 1]) else NOT_FINITE
 
-    return density
+    with light_optimisation():
+        return numba.cfunc(signature, cache=True)(density)
 
 
 @dataclass(frozen=True, eq=False)

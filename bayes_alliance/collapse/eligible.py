@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from bayes_alliance.design.design import Design
-from bayes_alliance.names import coef_label
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from bayes_alliance.spec.expressions import Term, Text, calls_in, render_term
 from bayes_alliance.spec.model import ModelSpec
+
+if TYPE_CHECKING:
+    from bayes_alliance.design.design import Design
+
+EXACT = "Population and group effects are integrated out exactly; only variances and correlations are sampled."
+"""What holds for a model without obstacles."""
 
 MOST_CROSSED = 1500
 """Effects of crossed factors above which their dense block takes longer than sampling them."""
@@ -16,7 +24,7 @@ def find_obstacles(spec: ModelSpec) -> list[str]:
     Parameters
     ----------
     spec : ModelSpec
-        What a study's data add (crossed factors, the call's priors) is for ``find_design_obstacles``.
+        What a study adds (priors of a call, many crossed levels) is for ``find_design_obstacles``.
 
     Returns
     -------
@@ -26,15 +34,28 @@ def find_obstacles(spec: ModelSpec) -> list[str]:
     obstacles = []
     for equation in spec.equation:
         if equation.family != "gaussian":
-            obstacles.append(f"{equation.outcome} is {equation.family}, not Gaussian")
-        if 'means="latent"' in equation.formula or "means='latent'" in equation.formula:
-            obstacles.append(f"the equation of {equation.outcome} has latent means, which multiply coefficients")
-        if 'means="finite"' in equation.formula or "means='finite'" in equation.formula:
-            obstacles.append(f"the equation of {equation.outcome} has means of finite units, which are latent")
+            obstacles.append(_not_gaussian(equation.outcome, equation.family))
+        terms = [*equation.parsed.terms, *(term for group in equation.parsed.groups for term in group.terms)]
+        latent = [render_term(term) for term in terms if _is_latent(term)]
+        if latent:
+            obstacles.append(_follow(equation.outcome, latent))
     for prior in spec.prior:
         if prior.target.kind in ("b", "intercept") and prior.distribution.family != "normal":
             obstacles.append(f"the prior {prior.dist} on {prior.on!r} is not normal")
     return obstacles
+
+
+def _is_latent(term: Term) -> bool:
+    calls = [call for part in term.parts for call in calls_in(part)]
+    return any(Text(kind) in dict(call.keywords).values() for call in calls for kind in ("latent", "finite"))
+
+
+def _not_gaussian(outcome: str, family: str) -> str:
+    return f"{outcome} is {family}, not Gaussian"
+
+
+def _follow(outcome: str, terms: Sequence[str]) -> str:
+    return f"{' and '.join(terms)} of {outcome} {'follow' if len(terms) > 1 else 'follows'} latent means"
 
 
 def find_design_obstacles(design: Design) -> list[str]:
@@ -42,20 +63,31 @@ def find_design_obstacles(design: Design) -> list[str]:
     obstacles = []
     for equation in design.equations:
         if equation.family != "gaussian":
-            obstacles.append(f"{equation.outcome} is {equation.family}, not Gaussian")
+            obstacles.append(_not_gaussian(equation.outcome, equation.family))
         if equation.follows:
-            terms = {
+            labels = {
                 label
                 for columns in (equation.coef, *(group.columns for group in equation.groups))
                 for label, latent in zip(columns.labels, columns.latent, strict=True)
                 if latent
             }
-            named = ", ".join(coef_label(equation.outcome, label) for label in sorted(terms))
-            obstacles.append(f"{named} {'follow' if len(terms) > 1 else 'follows'} latent means")
+            obstacles.append(_follow(equation.outcome, sorted(labels)))
     for prior in design.priors.coef:
         if prior.distribution.family != "normal":
             obstacles.append(f"the prior of {prior.parameter}, {prior.distribution}, is not normal")
+    crossed = _crossed_effects(design)
+    if crossed > MOST_CROSSED:
+        obstacles.append(f"crossed factors have {crossed:,} effects, more than the {MOST_CROSSED:,} it takes at once")
     return obstacles
+
+
+def _crossed_effects(design: Design) -> int:
+    """Return the number of effects of factors that cross, which a dense block holds."""
+    if len(design.factors) < 2:
+        return 0
+    from bayes_alliance.collapse.rows import stack_rows  # not needed to look at a model
+
+    return stack_rows(design).shape.crossed_columns
 
 
 def say_obstacles(obstacles: list[str]) -> str:

@@ -25,7 +25,7 @@ def _draw_callback() -> Any:
     """Return the C callback that stores a draw as it is."""
     signature = types.int64(types.uint64, types.uint64, _DOUBLES, _DOUBLES, types.voidptr)
 
-    @numba.cfunc(signature, cache=True)  # type: ignore[untyped-decorator]
+    @numba.cfunc(signature, cache=True)
     def copy(size, length, x, values, record):  # type: ignore[no-untyped-def]
         source, target = numba.carray(x, (np.int64(size),)), numba.carray(values, (np.int64(length),))
         for i in range(np.int64(length)):
@@ -79,4 +79,5 @@ def sample_nuts(density: Density, frame: Frame, start: np.ndarray, *, seed: int,
         expand_func=None,
         reparameterized_names=None,
     )
-    return nutpie.sample(model, seed=seed, save_warmup=False, **settings)
+    tree: xr.DataTree = nutpie.sample(model, seed=seed, save_warmup=False, **settings)
+    return tree

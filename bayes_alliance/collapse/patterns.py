@@ -9,7 +9,7 @@ import numba
 import numpy as np
 import pandas as pd
 
-from bayes_alliance.collapse import parts as at
+from bayes_alliance.collapse.kernel import parts as at
 from bayes_alliance.collapse.shape import pairs_of
 from bayes_alliance.collapse.statistics import ROOT, Statistics
 
@@ -122,7 +122,7 @@ def _one_each(equations: Sequence[int]) -> bool:
 
 
 def _factorize(columns: np.ndarray) -> np.ndarray:
-    """Number the distinct rows of a matrix."""
+    """Return a number for each row of a matrix, equal for equal rows."""
     number = np.zeros(len(columns), dtype=np.int64)
     for column in columns.T:
         codes, _ = pd.factorize(column + 0.0)
@@ -148,7 +148,7 @@ def _cells(
     return tuple(found)
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True)
 def _sum_products(tables, cell, cells, start, stop):  # type: ignore[no-untyped-def]
     """Return, per cell, pair of effects (a, b <= a), row and column, the sum over units of products of both orders."""
     units, own, wide = tables.shape

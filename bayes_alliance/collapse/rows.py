@@ -232,8 +232,8 @@ def _joint_classes(design: Design, starts: np.ndarray) -> list[ClassRows]:
     together["stratum"] = together[[f"stratum{n}" for n in numbers]].max(axis=1)
     classes = []
     for key, part in together.groupby([*(f"sigma{n}" for n in numbers), "stratum"]):
-        assert isinstance(key, tuple)
-        present: Mapping[int, int] = {n: int(s) for n, s in zip(numbers, key, strict=False) if s >= 0}
-        residuals = Residuals(tuple(present), tuple(present.values()), int(key[-1]))
+        numbers_of = [int(str(part)) for part in key] if isinstance(key, tuple) else []
+        present: Mapping[int, int] = {n: s for n, s in zip(numbers, numbers_of, strict=False) if s >= 0}
+        residuals = Residuals(tuple(present), tuple(present.values()), numbers_of[-1])
         classes.append(ClassRows(residuals, tuple(part[f"place{n}"].to_numpy() for n in present)))
     return classes

@@ -16,14 +16,17 @@ from bayes_alliance.collapse.laplace import find_frame
 from bayes_alliance.collapse.nuts import sample_nuts
 from bayes_alliance.collapse.turns import find_turns
 
-DEGREES = 7.0
+DEGREES = 5.0
 """Degrees of freedom of proposals: tails heavier than the posterior's, so that weights are bounded."""
 
-PILOT, PILOTS = 500, 3
+DEFENSIVE, WIDER = 0.1, 2.0
+"""Share of proposals that are spread wider, and how much: they bound weights where the fit is off (Hesterberg 1995)."""
+
+PILOT, PILOTS = 1000, 3
 """Points of a pilot run and how often the proposal is fitted anew to them."""
 
-PARETO_K = 0.5
-"""Shape of the largest weights up to which their variance is finite."""
+PARETO_K = 0.7
+"""Shape of the largest weights up to which averages over them are dependable (Vehtari et al. 2024, section 3.2.4)."""
 
 MOST_TURNS = 64
 """Turns of signs, two per SD that may be 0, up to which proposals are folded."""
@@ -34,7 +37,7 @@ EFFICIENCY = 0.2
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """Sampled parameters: ``values`` of shape (chain, draw, parameter) with SDs as ``logs`` says, statistics, seconds."""
+    """Sampled parameters: ``values`` of shape (chain, draw, parameter) with SDs as ``logs`` says, and statistics."""
 
     values: np.ndarray
     logs: np.ndarray
@@ -103,7 +106,7 @@ def sample_parameters(
 
 @dataclass(frozen=True, eq=False)
 class _Proposal:
-    """A multivariate t in a frame, folded: SDs without a sign may be turned with the correlations they are in.
+    """Two multivariate t in a frame, one wider, folded over the signs of SDs.
 
     ``turns`` has shape (turn, parameter), entries -1 and 1; the density is the same at all turns of a point.
     """
@@ -115,6 +118,7 @@ class _Proposal:
         """Return points, shape (size, parameter), and their log-density."""
         d = len(self.frame.centre)
         z = rng.normal(size=(size, d)) * np.sqrt(DEGREES / rng.chisquare(DEGREES, size))[:, None]
+        z *= np.where(rng.uniform(size=size) < DEFENSIVE, WIDER, 1.0)[:, None]
         points = self.frame.centre + z @ self.frame.scale.T
         return points, self.log_density(points)
 
@@ -126,7 +130,10 @@ class _Proposal:
         each = []
         for turn in self.turns:
             z = solve_triangular(self.frame.scale, (points * turn - self.frame.centre).T, lower=True)
-            each.append(constant - (DEGREES + d) / 2 * np.log1p((z**2).sum(axis=0) / DEGREES))
+            square = (z**2).sum(axis=0) / DEGREES
+            near = np.log1p(-DEFENSIVE) - (DEGREES + d) / 2 * np.log1p(square)
+            wide = np.log(DEFENSIVE) - d * np.log(WIDER) - (DEGREES + d) / 2 * np.log1p(square / WIDER**2)
+            each.append(constant + np.logaddexp(near, wide))
         return np.asarray(np.logaddexp.reduce(each) - np.log(len(each)))
 
     def fitted(self, points: np.ndarray, weights: np.ndarray) -> _Proposal:
@@ -164,7 +171,7 @@ def _pilot(
         effective = 1 / (weights**2).sum()
         if effective < 4 * d:
             return None
-        if effective > 0.7 * PILOT:
+        if effective > 0.8 * PILOT:
             break
         proposal = proposal.fitted(points, weights)
     return proposal, log_weights

@@ -176,7 +176,7 @@ class Accumulator:
                 places.append(base + np.array(shape.factors[factor].places[number], dtype=np.int64))
                 base += shape.factors[factor].effects
         values += [piece.x[rows], piece.y[rows, None]]
-        places += [base + np.flatnonzero(shape.equation == number), [base + len(shape.equation) + number]]
+        places += [base + np.flatnonzero(shape.equation == number), np.array([base + len(shape.equation) + number])]
         return np.ascontiguousarray(np.concatenate(values, axis=1)), np.concatenate(places).astype(np.int64)
 
     def _crossed_of(
@@ -246,7 +246,7 @@ def _find_touched(touched: tuple[np.ndarray, np.ndarray], unit: np.ndarray, colu
     listed, starts = touched
     size = int(listed.max(initial=0)) + 1
     owner = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    return np.searchsorted(owner * size + listed, unit * size + column) - starts[unit]
+    return np.asarray(np.searchsorted(owner * size + listed, unit * size + column) - starts[unit])
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

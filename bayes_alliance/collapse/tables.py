@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bayes_alliance.collapse import parts as at
+from bayes_alliance.collapse.kernel import parts as at
 from bayes_alliance.collapse.patterns import NOT_POOLED, Pooled, pool_units
 from bayes_alliance.collapse.shape import Shape, find_places, pairs_of
 from bayes_alliance.collapse.statistics import Level, Statistics
@@ -123,7 +123,7 @@ class _Kinds:
         table = np.full(self._outcomes, -1, dtype=np.int64)
         for one in classes:
             table[self._classes[one].equations[0]] = self._first[one]
-        return table[equations]
+        return np.asarray(table[equations])
 
     def layers(self, present: np.ndarray) -> list[tuple[int, ...]]:
         """Split the classes a unit has into sets in which no equation comes twice."""
@@ -144,7 +144,8 @@ def _node_parts(statistics: Statistics, kinds: _Kinds, alone: np.ndarray) -> Par
     shape = statistics.shape
     last = shape.outer + shape.crossed_columns
     found: dict[str, list[np.ndarray]] = {name: [] for name in ("above", "stratum", "columns_at", "columns", "level")}
-    layers, kind_of, layer_at, per_node, columns, first, used = [], [], [], [], [], [0], 0
+    layers, kind_of, layer_at, per_node, first, used = [], [], [], [], [0], 0
+    columns: list[np.ndarray] = []
     whole = np.arange(last)
     numbers = [
         np.cumsum(alone) - 1 if level == 0 else np.arange(len(part.start))
@@ -304,7 +305,7 @@ def _prior_numbers(prior: Distribution) -> tuple[int, float, float]:
 
 
 def _cor_shapes(prior: Distribution, size: int) -> np.ndarray:
-    """Return the shape of each partial correlation's symmetric beta under LKJ (Lewandowski et al. 2009, section 2.4)."""
+    """Return the shape of each partial correlation's beta under LKJ (Lewandowski et al. 2009, section 2.4)."""
     pairs = [(i, j) for i in range(size) for j in range(i)]
     assert len(pairs) == pairs_of(size)
     return np.array([prior.value("eta") + (size - 2 - j) / 2 for _, j in pairs])

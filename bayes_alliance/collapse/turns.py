@@ -13,7 +13,7 @@ def find_turns(shape: Shape, logs: np.ndarray) -> np.ndarray:
     An effect whose sign turns takes its partial correlations along: the covariance stays as it is (Cholesky factors
     of D R D are D L D).
     """
-    single = np.array([turn_of(shape, sd) for sd in np.flatnonzero(~logs)]).reshape(-1, find_places(shape).size)
+    single = np.array([turn_of(shape, int(sd)) for sd in np.flatnonzero(~logs)]).reshape(-1, find_places(shape).size)
     turns = np.ones((1, single.shape[1]))
     for one in single:
         turns = np.concatenate([turns, turns * one])

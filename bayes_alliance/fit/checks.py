@@ -14,7 +14,7 @@ from bayes_alliance._messages import first_few
 RHAT_MAX: Final = 1.01
 ESS_PER_CHAIN: Final = 100
 BFMI_MIN: Final = 0.3
-PARETO_MAX: Final = 0.5
+PARETO_MAX: Final = 0.7
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,7 @@ def _residual(
 
 
 def constant_data(design: Design) -> xr.Dataset:
-    """Return the arrays the likelihood reads, under the names the PyMC model has for them."""
+    """Return the arrays the likelihood reads, under the names the PyMC model has for them, codes as PyMC holds them."""
     data: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
     coords: dict[str, list[str] | np.ndarray] = {}
     for e in design.equations:
@@ -177,11 +177,11 @@ def constant_data(design: Design) -> xr.Dataset:
             data[f"predictors_{e.outcome}"] = ((coef_dim(e.outcome), rows), np.ascontiguousarray(e.coef.values.T))
         for group in e.groups:
             key, dim = factor_key(group.factor), f"{effect_dim(group.factor)}_{e.outcome}"
-            data[f"{key}_code_{e.outcome}"] = ((rows,), group.code)
+            data[f"{key}_code_{e.outcome}"] = ((rows,), group.code.astype(np.int32))
             if not (group.values == 1).all():
                 coords[dim] = list(e.effect_labels(group))
                 data[f"{key}_covariates_{e.outcome}"] = ((dim, rows), np.ascontiguousarray(group.values.T))
         if len(e.sigma_coef) > 1:
-            data[f"sigma_code_{e.outcome}"] = ((rows,), e.sigma_code)
+            data[f"sigma_code_{e.outcome}"] = ((rows,), e.sigma_code.astype(np.int32))
         data[f"observed_{e.outcome}"] = ((rows,), e.y)
     return xr.Dataset(data, coords=coords)

@@ -13,7 +13,7 @@ from bayes_alliance.collapse.eligible import find_design_obstacles, say_obstacle
 from bayes_alliance.design.design import Design, PriorStatements, make_design
 from bayes_alliance.design.moments import variance_moments
 from bayes_alliance.errors import FitError
-from bayes_alliance.fit.checks import check_sampling
+from bayes_alliance.fit.checks import check_sampling, diagnose_draws, flatten
 from bayes_alliance.fit.estimands import work_out
 from bayes_alliance.fit.exact import constant_data, sample_exact
 from bayes_alliance.fit.provenance import record_provenance
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     import pymc as pm
 
 INDEPENDENT_FAILED = "Independent proposals of the variances mixed badly; they were sampled by NUTS."
+
+WORTH = 0.1
+"""Effective draws per draw below which chains of the collapsed engine are not believed."""
 
 EXACT_FAILED = "Fitted by NUTS, because the collapsed engine's chains of the variances failed their checks:"
 
@@ -100,12 +103,24 @@ def fit_design(design: Design, *, seed: int, settings: SamplerSettings, engine: 
     if obstacles:
         return _fit_by_nuts(design, settings, seed, sampler_seed, [f"Fitted by NUTS. {say_obstacles(obstacles)}"])
     fit = _fit_exactly(design, settings, seed, sampler_seed, [])
-    if not fit.passed and fit.data["posterior"].attrs["sampler"] == "independent":
+    if _mixed_badly(fit) and fit.data["posterior"].attrs["sampler"] == "independent":
         fit = _fit_exactly(design, settings, seed, sampler_seed, [INDEPENDENT_FAILED], independent=False)
-    if fit.passed or engine == "collapsed":
+    if engine == "collapsed" or not _mixed_badly(fit):
         return fit
     failed = " ".join(check.sentence for check in fit.checks if not check.passed)
     return _fit_by_nuts(design, settings, seed, sampler_seed, [f"{EXACT_FAILED} {failed}"])
+
+
+def _mixed_badly(fit: Fit) -> bool:
+    """Return whether a fit failed checks for another reason than that few draws were asked for."""
+    failed = {check.name for check in fit.checks if not check.passed}
+    if not failed:
+        return False
+    draws = judged_draws(fit.data, "collapsed")
+    worst = min(flatten(diagnose_draws(draws)["ess_bulk"]).values(), default=np.inf)
+    return (
+        bool(failed - {"r_hat", "ess_bulk", "ess_tail"}) or worst < WORTH * draws.sizes["chain"] * draws.sizes["draw"]
+    )
 
 
 def _fit_exactly(
@@ -160,21 +175,25 @@ def _as_fit(
         groups[f"variance/{equation.outcome}"] = moments
     if estimands is not None:
         groups["estimands"] = estimands
-    judged = (
-        posterior
-        if engine == "nuts"
-        else posterior.drop_vars([effects_name(f.factor) for f in design.factors], errors="ignore")
-    )
-    judged = judged if estimands is None else judged.assign(estimand=estimands["value"])
+    data = xr.DataTree.from_dict(groups)
     provenance = record_provenance(design, settings, engine, seed, sampled.seconds)
     provenance["messages"] = [*design.messages, *notes]
     return Fit(
         spec=design.spec,
-        data=xr.DataTree.from_dict(groups),
+        data=data,
         provenance=provenance,
-        checks=check_sampling(judged, sampled.sample_stats),
+        checks=check_sampling(judged_draws(data, engine), sampled.sample_stats),
         design=design,
     )
+
+
+def judged_draws(data: xr.DataTree, engine: str) -> xr.Dataset:
+    """Return what a fit's checks look at: all draws and estimands, but not effects that were drawn exactly."""
+    posterior = data["posterior"].to_dataset()
+    if engine == "collapsed":
+        exact = [name for name in posterior.data_vars if str(name).startswith("u_")]
+        posterior = posterior.drop_vars([*exact, "b_centred"])
+    return posterior.assign(estimand=data["estimands"]["value"]) if "estimands" in data else posterior
 
 
 def _with_plain_coords(posterior: xr.Dataset, design: Design) -> xr.Dataset:

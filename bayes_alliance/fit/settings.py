@@ -18,8 +18,9 @@ type Progress = Literal["auto", "off"]
 class SamplerSettings:
     """Settings of the sampler.
 
-    ``draws`` and ``tune`` count per chain (the collapsed engine tunes only where it samples by NUTS); ``cores`` is how many chains run at once (None: as many as the machine
-    has) and does not change the draws; ``progress`` shows the compile step and a bar in terminals and notebooks.
+    ``draws`` and ``tune`` count per chain (the collapsed engine tunes only where it samples by NUTS); ``cores`` is how
+    many chains run at once (None: as many as the machine has) and does not change the draws; ``progress`` shows the
+    compile step and a bar in terminals and notebooks.
     """
 
     draws: int = 1000

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -56,9 +54,9 @@ def design_of(name: str, trial: pd.DataFrame) -> ba.Design:
 
 
 @pytest.fixture(scope="module", params=SHAPES)
-def shape(request: pytest.FixtureRequest, trial: pd.DataFrame) -> Iterator[ba.Design]:
+def shape(request: pytest.FixtureRequest, trial: pd.DataFrame) -> ba.Design:
     """Return one design per shape."""
-    yield design_of(request.param, trial)
+    return design_of(request.param, trial)
 
 
 def random_point(size: int, sds: int, rng: np.random.Generator) -> np.ndarray:

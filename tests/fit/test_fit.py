@@ -17,7 +17,7 @@ import xarray as xr
 import bayes_alliance as ba
 from bayes_alliance.build.model import CHECKED
 from bayes_alliance.fit.checks import check_sampling, verdict
-from bayes_alliance.fit.nuts import spread_seed
+from bayes_alliance.fit.seeds import spread_seed
 from bayes_alliance.fit.store import read_artefact, write_artefact
 
 
@@ -137,7 +137,7 @@ def test_settings_are_checked(settings: dict[str, object], message: str) -> None
 def test_engine_and_seed_are_checked(sessions: ba.SessionTable) -> None:
     """An unknown engine and a seed that is none are refused before anything is made."""
     spec = ba.load_model("growth/treatment")
-    with pytest.raises(ba.FitError, match=r"Unknown engine 'nutz'. Valid: 'auto', 'nuts'"):
+    with pytest.raises(ba.FitError, match=r"Unknown engine 'nutz'. Valid: 'auto', 'collapsed', 'nuts'"):
         ba.fit_model(spec, sessions, seed=1, engine="nutz")  # type: ignore[arg-type]
     with pytest.raises(ba.FitError, match="seed must be a whole number"):
         ba.fit_model(spec, sessions, seed=-1)

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from bayes_alliance.collapse.compiled import compiled
-from bayes_alliance.collapse.elimination import invert_symmetric
-from bayes_alliance.collapse.parts import (
+from bayes_alliance.collapse.kernel.compiled import compiled
+from bayes_alliance.collapse.kernel.elimination import invert_symmetric
+from bayes_alliance.collapse.kernel.parts import (
     BASES,
     BLOCK_COR,
     BLOCK_MEMBERS,

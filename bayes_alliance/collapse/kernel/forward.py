@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from bayes_alliance.collapse.compiled import compiled
-from bayes_alliance.collapse.crossed import eliminate_crossed
-from bayes_alliance.collapse.elimination import (
+from bayes_alliance.collapse.kernel.compiled import compiled
+from bayes_alliance.collapse.kernel.crossed import eliminate_crossed
+from bayes_alliance.collapse.kernel.elimination import (
     eliminate_own,
     take_products,
     times_covariance,
 )
-from bayes_alliance.collapse.parts import (
+from bayes_alliance.collapse.kernel.parts import (
     CELL_AT,
     CELL_PATTERN,
     CELL_SUMS,
@@ -185,6 +185,7 @@ def _eliminate_patterns(N, R, lam, weights, work, flat, size, inner, scratch):
 
 @compiled
 def pattern_weight(N, weights, place):
+    """Return the weight of one effect of a pattern, 0 where its units have no row of the effect's outcome."""
     return weights[N[N[PATTERN_WEIGHT] + place]] if N[N[PATTERN_WEIGHT] + place] >= 0 else 0.0
 
 
@@ -200,6 +201,7 @@ def target_place(N, node, size):
 
 @compiled
 def most_effects(N):
+    """Return the largest number of effects of a factor."""
     most = 1
     for f in range(N[FACTORS]):
         most = max(most, N[N[FACTOR_SIZE] + f])

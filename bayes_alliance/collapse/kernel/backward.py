@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from bayes_alliance.collapse.compiled import compiled
-from bayes_alliance.collapse.crossed import pull_crossed
-from bayes_alliance.collapse.elimination import (
+from bayes_alliance.collapse.kernel.compiled import compiled
+from bayes_alliance.collapse.kernel.crossed import pull_crossed
+from bayes_alliance.collapse.kernel.elimination import (
     add_adjoint,
     own_adjoint,
 )
-from bayes_alliance.collapse.forward import last_places, most_effects, pattern_weight, target_place
-from bayes_alliance.collapse.parts import (
+from bayes_alliance.collapse.kernel.forward import last_places, most_effects, pattern_weight, target_place
+from bayes_alliance.collapse.kernel.parts import (
     CELL_AT,
     CELL_PATTERN,
     CELL_SUMS,

@@ -1,7 +1,7 @@
 """The compiled log-likelihood with population and group effects integrated out, and its exact gradient.
 
 Effects are eliminated from the innermost units outward, as in a Cholesky factorisation of the mixed model's equations
-(Bates, Mächler, Bolker and Walker 2015, section 3); scaled by the factor of their covariance, so that variances may be 0.
+(Bates, Mächler, Bolker and Walker 2015, section 3), scaled by the factor of their covariance: variances may be 0.
 The gradient runs the same steps backward (reverse mode), a constant multiple of the cost.
 """
 
@@ -11,10 +11,11 @@ import math
 
 import numpy as np
 
-from bayes_alliance.collapse.backward import backward, last_adjoint
-from bayes_alliance.collapse.compiled import compiled
-from bayes_alliance.collapse.forward import forward, most_effects, solve_last
-from bayes_alliance.collapse.parameters import (
+from bayes_alliance.collapse.kernel.backward import backward, last_adjoint
+from bayes_alliance.collapse.kernel.compiled import compiled
+from bayes_alliance.collapse.kernel.effects import draw_effects
+from bayes_alliance.collapse.kernel.forward import forward, most_effects, solve_last
+from bayes_alliance.collapse.kernel.parameters import (
     fill_scales,
     fill_weights,
     log_prior,
@@ -22,7 +23,7 @@ from bayes_alliance.collapse.parameters import (
     pull_weights,
     sizes_of,
 )
-from bayes_alliance.collapse.parts import (
+from bayes_alliance.collapse.kernel.parts import (
     COEFS,
     CROSSED_COLUMNS,
     LAMBDA_SIZE,
@@ -32,7 +33,6 @@ from bayes_alliance.collapse.parts import (
     WEIGHTS_SIZE,
     WORK_SIZE,
 )
-from bayes_alliance.collapse.recovery import draw_effects
 
 # numba has no types for mypy; shapes are in the docstrings
 # mypy: disable-error-code="no-untyped-def,untyped-decorator"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bayes_alliance.collapse.compiled import compiled
+from bayes_alliance.collapse.kernel.compiled import compiled
 
 # numba has no types for mypy; shapes are in the docstrings
 # mypy: disable-error-code="no-untyped-def,untyped-decorator"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bayes_alliance.collapse.compiled import compiled
-from bayes_alliance.collapse.parts import (
+from bayes_alliance.collapse.kernel.compiled import compiled
+from bayes_alliance.collapse.kernel.parts import (
     COEFS,
     CROSSED_COLUMNS,
     CROSSED_FACTOR,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from bayes_alliance.collapse.compiled import compiled
-from bayes_alliance.collapse.crossed import crossed_scale
-from bayes_alliance.collapse.elimination import half_covariance
-from bayes_alliance.collapse.forward import last_places, weigh_node
-from bayes_alliance.collapse.parts import (
+from bayes_alliance.collapse.kernel.compiled import compiled
+from bayes_alliance.collapse.kernel.crossed import crossed_scale
+from bayes_alliance.collapse.kernel.elimination import half_covariance
+from bayes_alliance.collapse.kernel.forward import last_places, weigh_node
+from bayes_alliance.collapse.kernel.parts import (
     COEFS,
     COLUMN_LIST,
     FACTOR_LAMBDA,
@@ -112,10 +112,7 @@ def _draw_last(N, lam, last, normals, out, crossed):
             own[a * n + b] = last[places[a], places[b]]
         for i in range(outcomes):
             right[a] += last[places[a], coefs + i]
-    if crossed is None:
-        scale = np.eye(n).reshape(-1)
-    else:
-        scale = crossed_scale(N, lam).reshape(-1)
+    scale = np.eye(n).reshape(-1) if crossed is None else crossed_scale(N, lam).reshape(-1)
     if n > 0:
         half_covariance(own, 0, n, n, scale, 0, half, 0, np.empty(3 * n * n))
     for i in range(n):

@@ -1,0 +1,178 @@
+"""Fits by the exact engine: the same names as the nuts engine, the same posterior, and what happens when it fails."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import bayes_alliance as ba
+from bayes_alliance.build.model import build_model
+from bayes_alliance.collapse import engine as engine_module
+from bayes_alliance.collapse.engine import first_guess, sum_design
+from bayes_alliance.collapse.sampler import Draws, sample_parameters
+from bayes_alliance.collapse.turns import take_off_signs
+from bayes_alliance.fit import fit as fit_module
+from bayes_alliance.fit.exact import constant_data
+from tests.build.test_equations import HEAD, equation
+from tests.collapse.dense import engine_of, to_natural
+from tests.collapse.test_density import SHAPES, design_of
+from tests.conftest import ROLES
+
+FEW = ba.SamplerSettings(draws=50, tune=50, chains=2, progress="off")
+QUIET = ba.SamplerSettings(progress="off")
+
+
+@pytest.fixture(scope="module")
+def both(sessions: ba.SessionTable) -> dict[str, ba.Fit]:
+    """Return short fits of one model by both engines."""
+    spec = ba.load_model("growth/treatment")
+    columns, reference = {"outcome": "score", "condition": "arm"}, {"condition": "TAU"}
+    return {
+        name: ba.fit_model(spec, sessions, columns=columns, reference=reference, seed=3, engine=name, settings=FEW)
+        for name in ("collapsed", "nuts")
+    }
+
+
+def test_engines_return_the_same_names_dims_and_coords(both: dict[str, ba.Fit]) -> None:
+    """Posterior variables, their dims, coords and types are alike, and the groups beside it."""
+    exact, nuts = (both[name].data for name in ("collapsed", "nuts"))
+    assert set(exact.children) == set(nuts.children)
+    one, two = exact["posterior"].to_dataset(), nuts["posterior"].to_dataset()
+    assert set(one.data_vars) == set(two.data_vars)
+    for name in one.data_vars:
+        assert one[name].dims == two[name].dims, name
+        assert one[name].dtype == two[name].dtype
+    assert set(one.coords) == set(two.coords)
+    for name in one.coords:
+        np.testing.assert_array_equal(one[name].values, two[name].values)
+        assert one[name].dtype == two[name].dtype
+    xr.testing.assert_equal(exact["observed_data"].to_dataset(), nuts["observed_data"].to_dataset())
+    assert both["collapsed"].provenance["engine"] == "collapsed"
+    assert both["nuts"].provenance["engine"] == "nuts"
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_constant_data_are_those_of_the_pymc_model(name: str, trial: pd.DataFrame) -> None:
+    """Arrays of the likelihood have the names, dims and values they have in the PyMC model with centred effects."""
+    made = design_of(name, trial)
+    model = build_model(made.spec, made, parametrization="centred")
+    mine = constant_data(made)
+    for variable in model.data_vars:
+        if variable.name in mine:
+            np.testing.assert_array_equal(mine[variable.name].values, variable.get_value())
+            assert mine[variable.name].dims == model.named_vars_to_dims[variable.name]
+            assert mine[variable.name].dtype == variable.get_value().dtype
+    assert {f"observed_{e.outcome}" for e in made.equations} <= set(mine.data_vars)
+
+
+def test_same_seed_same_draws_on_one_core_or_two(sessions: ba.SessionTable) -> None:
+    """A seed gives the same bits whatever the number of threads; another seed gives others."""
+    spec = ba.parse_model(HEAD + equation("score", "week + (1 | patient) + (1 | therapist)"))
+    fits = [
+        ba.fit_model(
+            spec,
+            sessions,
+            seed=seed,
+            engine="collapsed",
+            settings=ba.SamplerSettings(draws=100, cores=cores, progress="off"),
+        )
+        for seed, cores in ((1, 1), (1, 2), (2, 2))
+    ]
+    values = [fit.data["posterior"]["u_patient"].values for fit in fits]
+    np.testing.assert_array_equal(values[0], values[1])
+    assert not np.array_equal(values[0], values[2])
+
+
+def test_a_failing_sampler_falls_back_to_nuts(sessions: ba.SessionTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chains that do not move are tried again by NUTS of few parameters, then by the nuts engine; messages say so."""
+    tried = []
+
+    def stuck(density, start, *, draws, chains, independent, **_):  # type: ignore[no-untyped-def]
+        tried.append(independent)
+        values = np.tile(start + np.arange(chains)[:, None, None] * 0.01, (1, draws, 1))
+        statistics = xr.Dataset({"lp": (("chain", "draw"), np.zeros((chains, draws)))}, attrs={"pareto_k": 0.1})
+        return Draws(values, np.ones(density.sds, dtype=bool), statistics, "independent" if independent else "nuts")
+
+    monkeypatch.setattr(engine_module, "sample_parameters", stuck)
+    spec = ba.load_model("growth/treatment")
+    columns, reference = {"outcome": "score", "condition": "arm"}, {"condition": "TAU"}
+    fit = ba.fit_model(spec, sessions, columns=columns, reference=reference, seed=3, settings=FEW)
+    assert tried == [True, False]
+    assert fit.provenance["engine"] == "nuts"
+    (message,) = [m for m in fit.messages if m.startswith(fit_module.EXACT_FAILED)]
+    assert "R-hat is above 1.01" in message
+    alone = ba.fit_model(spec, sessions, columns=columns, reference=reference, seed=3, settings=FEW, engine="collapsed")
+    assert not alone.passed
+    assert alone.provenance["engine"] == "collapsed"
+
+
+def test_few_draws_are_no_reason_to_change_the_engine(sessions: ba.SessionTable) -> None:
+    """A fit that only lacks draws stays with the exact engine and says that it lacks them."""
+    spec = ba.parse_model(HEAD + equation("score", "week + (1 | patient)"))
+    fit = ba.fit_model(spec, sessions, seed=1, settings=ba.SamplerSettings(draws=60, progress="off"))
+    assert fit.provenance["engine"] == "collapsed"
+    assert "Bulk ESS is below 400" in fit.verdict
+
+
+EDGES = {
+    "five groups": ("week + (1 | patient) + (1 + week | therapist)", {}),
+    "no variance between therapists": ("week + (1 | patient) + (1 | therapist)", {"therapist": 0.0}),
+    "one or two patients each": ("week + (1 | patient) + (1 | therapist)", {"caseload": 2}),
+    "correlation near one": ("week + (1 + week | patient)", {"rho": 0.99}),
+    "no slopes": ("week + (1 + week | patient)", {"slope": 0.0}),
+}
+
+
+def edge_table(
+    seed: int, therapist: float = 2.0, caseload: int = 8, rho: float = 0.2, slope: float = 0.5
+) -> pd.DataFrame:
+    """SYNTHETIC: 40 patients of 5 therapists (or two each), 1 to 6 sessions; SDs 3, ``slope``, ``therapist``."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    of_therapist = rng.normal(0, therapist, 40)
+    for i in range(40):
+        z = rng.normal(size=2)
+        start, growth = 3 * z[0], slope * (rho * z[0] + np.sqrt(1 - rho**2) * z[1])
+        for week in range(1 + i % 6):
+            mean = 20 - 0.5 * week + start + growth * week + of_therapist[i // caseload]
+            rows.append((f"P{i}", f"T{i // caseload}", week, mean + rng.normal(0, 2)))
+    return pd.DataFrame(rows, columns=["pid", "tid", "week", "score"])
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_proposals_and_nuts_agree_at_the_edge(name: str) -> None:
+    """Two samplers of the same density give the same quantiles where SDs may be 0 or correlations 1."""
+    formula, truth = EDGES[name]
+    table = ba.read_sessions(edge_table(5, **truth), {"patient": "pid", "therapist": "tid", "session": "week"})
+    made = ba.make_design(ba.parse_model(HEAD + equation("score", formula)), table)
+    statistics, density = sum_design(made), engine_of(made)
+    settings = {"tune": 500, "chains": 4, "cores": 2, "target_accept": 0.9, "max_treedepth": 10, "seed": 11}
+    found = {}
+    for independent in (True, False):
+        drawn = sample_parameters(
+            density, first_guess(density.shape, statistics), draws=1500, independent=independent, **settings
+        )
+        found[drawn.method] = take_off_signs(density.shape, drawn.values, drawn.logs)
+    assert set(found) == {"independent", "nuts"}, "proposals were not good enough"
+    for quantile in (0.05, 0.25, 0.5, 0.75, 0.95):
+        one, two = (np.quantile(values, quantile, axis=(0, 1)) for values in found.values())
+        spread = found["nuts"].std(axis=(0, 1))
+        np.testing.assert_array_less(np.abs(one - two) / spread, 0.2)
+
+
+def test_signs_come_off_without_changing_a_covariance(trial: pd.DataFrame) -> None:
+    """Turning an SD positive turns its correlations: covariances, and the density, stay as they are."""
+    made = design_of("four effects", trial)
+    density = engine_of(made)
+    rng = np.random.default_rng(3)
+    none = np.zeros(density.sds, dtype=bool)
+    for _ in range(20):
+        x = rng.normal(size=density.packed.size)
+        plain = take_off_signs(density.shape, x, none)
+        assert (plain[: density.sds] > 0).all()
+        assert density.value(plain, none) == pytest.approx(density.value(x, none), rel=1e-10)
+        assert density.value(x, none) == pytest.approx(density.value(np.where(plain == x, x, plain), none), rel=1e-10)
+    assert to_natural(density, plain).cor["patient"].shape == (1, 4, 4)
+    assert ROLES
