@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from bayes_alliance.plot.prior import plot_prior_prediction
     from bayes_alliance.plot.trajectories import plot_trajectories
     from bayes_alliance.plot.variance import plot_variance_shares
+    from bayes_alliance.posterior.effects import draw_effects, integrated_log_likelihood
     from bayes_alliance.posterior.estimands import add_estimands, probability_in_rope, summarize_estimands
     from bayes_alliance.posterior.predict import predict_trajectories
     from bayes_alliance.posterior.prior import describe_prior
@@ -73,6 +74,8 @@ _WHERE: Final = {
     "compare_with_truth": "posterior.recovery",
     "describe": "table.describe",
     "describe_prior": "posterior.prior",
+    "draw_effects": "posterior.effects",
+    "integrated_log_likelihood": "posterior.effects",
     "fit_model": "fit.fit",
     "list_models": "spec.registry",
     "list_twins": "simulate.twins",
@@ -122,7 +125,9 @@ __all__ = [
     "compare_with_truth",
     "describe",
     "describe_prior",
+    "draw_effects",
     "fit_model",
+    "integrated_log_likelihood",
     "list_models",
     "list_twins",
     "load_fit",

@@ -24,6 +24,9 @@ types: Any = numba.types
 NOT_FINITE = 3
 """What nutpie reads as a point to step back from."""
 
+LEAST = 8
+"""Points that a thread is worth."""
+
 RECORD = 16
 """Numbers of a record: address and length of integers, floats, frame, unpooled integers and floats, normals, effects;
 then the number of points, and how many levels of the chain are drawn (-1: no effects at all)."""
@@ -197,7 +200,7 @@ class Record:
 
 def _share(run: Callable[[slice], None], count: int, cores: int) -> None:
     """Run over parts of a range, on several threads."""
-    edges = np.linspace(0, count, max(min(cores, count), 1) + 1).astype(int)
+    edges = np.linspace(0, count, max(min(cores, count // LEAST), 1) + 1).astype(int)
     parts = [slice(int(start), int(stop)) for start, stop in pairwise(edges)]
     if len(parts) == 1:
         run(parts[0])

@@ -93,11 +93,44 @@ def sample_collapsed(
     sampled_at = time.perf_counter()
     if effects is None:
         effects = count_effects(shape) * chains * draws <= MOST_EFFECTS
-    units = pack_statistics(statistics, pool=False) if effects and shape.chain else None
     flat = points.reshape(-1, points.shape[-1])
-    recovered = recover(density, units, flat, np.random.default_rng(effect_seed), cores=workers)
+    recovered = recover_effects(statistics, density, flat, effect_seed, workers, effects=effects)
     seconds = {"sample": sampled_at - begun, "recover": time.perf_counter() - sampled_at}
     return Collapsed(shape, points, recovered, sampled.statistics, sampled.method, seconds)
+
+
+def recover_effects(
+    statistics: Statistics,
+    density: Density,
+    points: np.ndarray,
+    seed: np.random.SeedSequence,
+    cores: int,
+    *,
+    effects: bool = True,
+) -> Recovered:
+    """Draw coefficients and, if asked, group effects given variances; coefficients are the same either way."""
+    units = pack_statistics(statistics, pool=False) if effects and statistics.shape.chain else None
+    return recover(density, units, points, np.random.default_rng(seed), cores=cores)
+
+
+def draw_again(design: Design, points: np.ndarray, seed: int, cores: int | None = None) -> Recovered:
+    """Draw the group effects of a fit that was made without them.
+
+    Parameters
+    ----------
+    design : Design
+        That of the fit.
+    points : ndarray, shape (draw, parameter)
+        Its sampled vectors, in order.
+    seed : int
+        Its sampler's seed: coefficients then come out as they are in the fit, and effects belong to them.
+    cores : int, optional
+        Threads.
+    """
+    statistics = sum_design(design)
+    density = Density(pack_statistics(statistics), statistics.shape)
+    _, effect_seed = np.random.SeedSequence(seed).spawn(2)
+    return recover_effects(statistics, density, points, effect_seed, cores or os.cpu_count() or 1)
 
 
 def first_guess(shape: Shape, statistics: Statistics) -> np.ndarray:

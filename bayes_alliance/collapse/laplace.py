@@ -23,7 +23,7 @@ WIDEST = 3.0
 """Largest scale of a direction: on it an SD changes 20-fold, or a correlation covers nearly all it can."""
 
 
-def find_frame(density: Density, start: np.ndarray) -> Frame:
+def find_frame(density: Density, start: np.ndarray, cores: int = 1) -> Frame:
     """Return coordinates centred at the mode.
 
     The mode is first found with all SDs as logarithms, where it exists for any proper prior. An SD that may be 0 is
@@ -36,43 +36,45 @@ def find_frame(density: Density, start: np.ndarray) -> Frame:
         The log-density.
     start : ndarray, shape (parameter,)
         With all SDs as logarithms.
+    cores : int
+        Threads.
     """
     sds = density.sds
     logs = np.ones(sds, dtype=bool)
-    mode = _climb(density, start, logs)
-    spread = np.sqrt(np.diag(_covariance(density, mode, logs))[:sds])
-    logs = spread < NEAR_ZERO
+    mode = _climb(density, start, logs, cores)
+    covariance = _covariance(density, mode, logs, cores)
+    logs = np.sqrt(np.diag(covariance)[:sds]) < NEAR_ZERO
     if logs.all():
-        return Frame(logs, mode, _root(_covariance(density, mode, logs)))
+        return Frame(logs, mode, _root(covariance))
     natural = mode.copy()
     natural[:sds] = np.where(logs, mode[:sds], np.exp(mode[:sds]))
-    natural = _climb(density, natural, logs)
-    covariance = _covariance(density, natural, logs)
+    natural = _climb(density, natural, logs, cores)
+    covariance = _covariance(density, natural, logs, cores)
     signed = np.flatnonzero(~logs)
     natural[signed] = np.maximum(np.abs(natural[signed]), 0.8 * np.sqrt(np.diag(covariance)[signed]))
     return Frame(logs, natural, _root(covariance))
 
 
-def _climb(density: Density, start: np.ndarray, logs: np.ndarray) -> np.ndarray:
+def _climb(density: Density, start: np.ndarray, logs: np.ndarray, cores: int) -> np.ndarray:
     found = minimize(
-        lambda x: _negative(density, x, logs), start, jac=True, method="L-BFGS-B", options={"maxiter": 200}
+        lambda x: _negative(density, x, logs, cores), start, jac=True, method="L-BFGS-B", options={"maxiter": 200}
     )
     return np.asarray(found.x)
 
 
-def _negative(density: Density, x: np.ndarray, logs: np.ndarray) -> tuple[float, np.ndarray]:
+def _negative(density: Density, x: np.ndarray, logs: np.ndarray, cores: int) -> tuple[float, np.ndarray]:
     """Return minus the log-density and its slope, by differences where parameters are few: no gradient to compile."""
     if len(x) > FEW:
         value, slope = density.gradient(x, logs)
     else:
         steps = SMALL * np.eye(len(x))
-        values = density.values(np.concatenate([[x], x + steps, x - steps]), logs, 1)
+        values = density.values(np.concatenate([[x], x + steps, x - steps]), logs, cores)
         value, slope = values[0], (values[1 : len(x) + 1] - values[len(x) + 1 :]) / (2 * SMALL)
     good = np.isfinite(value) and np.isfinite(slope).all()
     return (-float(value), -slope) if good else (1e300, np.zeros(len(x)))
 
 
-def _covariance(density: Density, point: np.ndarray, logs: np.ndarray) -> np.ndarray:
+def _covariance(density: Density, point: np.ndarray, logs: np.ndarray, cores: int) -> np.ndarray:
     """Return the inverse of minus the second derivatives, flat or upward directions set to the widest scale."""
     size = len(point)
     steps = STEP * np.eye(size)
@@ -81,7 +83,7 @@ def _covariance(density: Density, point: np.ndarray, logs: np.ndarray) -> np.nda
         hessian = np.array(rows) / (2 * STEP)
     else:
         corners = [point + a * one + b * two for one in steps for two in steps for a in (1, -1) for b in (1, -1)]
-        values = density.values(np.array(corners), logs, 1).reshape(size, size, 2, 2)
+        values = density.values(np.array(corners), logs, cores).reshape(size, size, 2, 2)
         hessian = -(values[..., 0, 0] - values[..., 0, 1] - values[..., 1, 0] + values[..., 1, 1]) / (4 * STEP**2)
     hessian = np.where(np.isfinite(hessian), hessian, 0.0)
     values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)

@@ -112,3 +112,18 @@ def _from_partial(values: np.ndarray, size: int) -> np.ndarray:
     product = lower @ lower.transpose(0, 2, 1)
     product[:, range(size), range(size)] = 1.0
     return product
+
+
+def to_partial(matrices: np.ndarray) -> np.ndarray:
+    """Return inverse hyperbolic tangents of partial correlations of matrices, shape (draw, pair), row by row."""
+    size = matrices.shape[-1]
+    # a matrix at the edge has no Cholesky factor; this much off it is far below rounding of any effect
+    lower = np.linalg.cholesky(matrices * (1 - 1e-14) + 1e-14 * np.eye(size))
+    found = []
+    for i in range(size):
+        left = np.ones(len(matrices))
+        for j in range(i):
+            partial = lower[:, i, j] / np.sqrt(left)
+            found.append(np.arctanh(np.clip(partial, -1 + 1e-15, 1 - 1e-15)))
+            left = np.maximum(left - lower[:, i, j] ** 2, 1e-30)
+    return np.stack(found, axis=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
@@ -16,13 +16,16 @@ from bayes_alliance.collapse.laplace import find_frame
 from bayes_alliance.collapse.nuts import sample_nuts
 from bayes_alliance.collapse.turns import find_turns
 
-DEGREES = 5.0
-"""Degrees of freedom of proposals: tails heavier than the posterior's, so that weights are bounded."""
+DEGREES, MANY_DEGREES = 5.0, 30.0
+"""Degrees of freedom of proposals: few at first, more where the posterior turns out to be near a normal."""
+
+GOOD = 0.65
+"""Efficiency of heavy-tailed proposals from which lighter tails are tried: a normal posterior has about this."""
 
 DEFENSIVE, WIDER = 0.1, 2.0
 """Share of proposals that are spread wider, and how much: they bound weights where the fit is off (Hesterberg 1995)."""
 
-PILOT, PILOTS = 1000, 3
+PILOT, PILOTS = 600, 4
 """Points of a pilot run and how often the proposal is fitted anew to them."""
 
 PARETO_K = 0.7
@@ -80,7 +83,7 @@ def sample_parameters(
     """
     workers = cores or os.cpu_count() or 1
     rng = np.random.default_rng(seed)
-    frame = find_frame(density, start)
+    frame = find_frame(density, start, workers)
     turns = find_turns(density.shape, frame.logs)
     if independent and len(turns) <= MOST_TURNS:
         found = _pilot(density, _Proposal(frame, turns), rng, workers)
@@ -113,26 +116,27 @@ class _Proposal:
 
     frame: Frame
     turns: np.ndarray
+    degrees: float = DEGREES
 
     def draw(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
         """Return points, shape (size, parameter), and their log-density."""
         d = len(self.frame.centre)
-        z = rng.normal(size=(size, d)) * np.sqrt(DEGREES / rng.chisquare(DEGREES, size))[:, None]
+        z = rng.normal(size=(size, d)) * np.sqrt(self.degrees / rng.chisquare(self.degrees, size))[:, None]
         z *= np.where(rng.uniform(size=size) < DEFENSIVE, WIDER, 1.0)[:, None]
         points = self.frame.centre + z @ self.frame.scale.T
         return points, self.log_density(points)
 
     def log_density(self, points: np.ndarray) -> np.ndarray:
         """Return the log-density at points, averaged over turns."""
-        d = points.shape[1]
-        constant = gammaln((DEGREES + d) / 2) - gammaln(DEGREES / 2) - d / 2 * np.log(DEGREES * np.pi)
+        d, degrees = points.shape[1], self.degrees
+        constant = gammaln((degrees + d) / 2) - gammaln(degrees / 2) - d / 2 * np.log(degrees * np.pi)
         constant -= np.log(np.diag(self.frame.scale)).sum()
         each = []
         for turn in self.turns:
             z = solve_triangular(self.frame.scale, (points * turn - self.frame.centre).T, lower=True)
-            square = (z**2).sum(axis=0) / DEGREES
-            near = np.log1p(-DEFENSIVE) - (DEGREES + d) / 2 * np.log1p(square)
-            wide = np.log(DEFENSIVE) - d * np.log(WIDER) - (DEGREES + d) / 2 * np.log1p(square / WIDER**2)
+            square = (z**2).sum(axis=0) / degrees
+            near = np.log1p(-DEFENSIVE) - (degrees + d) / 2 * np.log1p(square)
+            wide = np.log(DEFENSIVE) - d * np.log(WIDER) - (degrees + d) / 2 * np.log1p(square / WIDER**2)
             each.append(constant + np.logaddexp(near, wide))
         return np.asarray(np.logaddexp.reduce(each) - np.log(len(each)))
 
@@ -150,8 +154,8 @@ class _Proposal:
         effective = 1 / (weights**2).sum()
         share = effective / (effective + 5 * d)
         covariance = share * covariance + (1 - share) * self.frame.scale @ self.frame.scale.T
-        covariance *= (DEGREES - 2) / DEGREES * 1.1
-        return _Proposal(Frame(self.frame.logs, centre, np.linalg.cholesky(covariance)), self.turns)
+        covariance *= (self.degrees - 2) / self.degrees * 1.1
+        return replace(self, frame=Frame(self.frame.logs, centre, np.linalg.cholesky(covariance)))
 
     def _names(self) -> np.ndarray:
         """Return per turn which SDs it turns, shape (turn, sd)."""
@@ -162,7 +166,7 @@ def _pilot(
     density: Density, proposal: _Proposal, rng: np.random.Generator, workers: int
 ) -> tuple[_Proposal, np.ndarray] | None:
     """Fit the proposal to weighted points, a few times; return it with log weights, None if it is hopeless."""
-    d = len(proposal.frame.centre)
+    d, best = len(proposal.frame.centre), None
     for _ in range(PILOTS):
         points, proposed = proposal.draw(rng, PILOT)
         log_weights = density.values(points, proposal.frame.logs, workers) - proposed
@@ -170,11 +174,15 @@ def _pilot(
         weights /= weights.sum()
         effective = 1 / (weights**2).sum()
         if effective < 4 * d:
-            return None
-        if effective > 0.8 * PILOT:
+            return best[1:] if best is not None else None
+        if best is None or effective > best[0]:
+            best = (effective, proposal, log_weights)
+        if effective > 0.9 * PILOT or (best[1].degrees > DEGREES and effective > GOOD * PILOT):
             break
         proposal = proposal.fitted(points, weights)
-    return proposal, log_weights
+        if effective > GOOD * PILOT:
+            proposal = replace(proposal, degrees=MANY_DEGREES)
+    return best[1:] if best is not None else None
 
 
 def _independent(
@@ -191,7 +199,7 @@ def _independent(
     efficiency = weights.sum() ** 2 / (weights**2).sum() / len(weights)
     if efficiency < EFFICIENCY:
         return None
-    thin = max(1, int(np.ceil(2 / efficiency - 1.3)))
+    thin = max(1, int(np.ceil(2 / efficiency - 1.4)))
     count = draws * thin
     points, proposed = proposal.draw(rng, chains * count)
     log_densities = density.values(points, frame.logs, workers)

@@ -6,7 +6,8 @@ import numpy as np
 import xarray as xr
 
 from bayes_alliance.collapse.engine import Collapsed, sample_collapsed, sum_design
-from bayes_alliance.collapse.recover import correlations, residual_correlations
+from bayes_alliance.collapse.recover import correlations, residual_correlations, to_partial
+from bayes_alliance.collapse.rows import stack_rows
 from bayes_alliance.collapse.shape import find_places, pairs_of
 from bayes_alliance.design.design import Design
 from bayes_alliance.fit.sampled import Sampled, keep_statistics
@@ -105,6 +106,36 @@ def name_draws(design: Design, collapsed: Collapsed) -> xr.Dataset:
         for name, (dims, values) in found.items()
     }
     return xr.Dataset(data, coords=coords)
+
+
+def read_points(design: Design, posterior: xr.Dataset) -> np.ndarray:
+    """Return the sampled vectors of a fit's draws, shape (chain x draw, parameter), whichever engine drew them."""
+    shape = stack_rows(design).shape
+    places, count = find_places(shape), posterior.sizes["chain"] * posterior.sizes["draw"]
+    points = np.empty((count, places.size))
+
+    def values(name: str) -> np.ndarray:
+        array = posterior[name].transpose("chain", "draw", ...).to_numpy()
+        return np.asarray(array.reshape(count, *array.shape[2:]))
+
+    for number, factor in enumerate(shape.factors):
+        first = places.sd[number]
+        points[:, first : first + factor.strata * factor.effects] = values(sd_name(factor.name)).reshape(count, -1)
+        for block, start in zip(factor.blocks, places.cor[number], strict=True):
+            matrices = values(cor_name(factor.name)).reshape(count, factor.strata, factor.effects, factor.effects)
+            for stratum in range(factor.strata):
+                partial = to_partial(matrices[:, stratum][:, np.array(block)[:, None], np.array(block)])
+                at = start + stratum * partial.shape[1]
+                points[:, at : at + partial.shape[1]] = partial
+    if shape.sigma:
+        points[:, places.sigma : places.sigma + len(shape.sigma)] = np.log(values("sigma"))
+    if shape.joint and shape.fixed is None:
+        size = len(shape.joint)
+        matrices = values(cor_name(RESIDUAL)).reshape(count, shape.joint_strata, size, size)
+        points[:, places.residual :] = np.concatenate(
+            [to_partial(matrices[:, stratum]) for stratum in range(shape.joint_strata)], axis=1
+        )
+    return points
 
 
 def _uncentred(design: Design, centred: np.ndarray) -> np.ndarray:

@@ -170,16 +170,19 @@ def _eliminate_patterns(N, R, lam, weights, work, flat, size, inner, scratch):
     for target in range(N[TARGETS]):
         node = N[N[TARGET_NODE] + target]
         at, length = target_place(N, node, size)
+        into = work if node >= 0 else flat
         for cell in range(N[N[TARGET_CELLS] + target], N[N[TARGET_CELLS] + target + 1]):
-            p, source = N[N[CELL_PATTERN] + cell], N[N[CELL_AT] + cell]
+            p, source = N[N[CELL_PATTERN] + cell], N[CELL_SUMS] + N[N[CELL_AT] + cell]
+            if pairs == 3:
+                one, two, three = covariance[p, 0], covariance[p, 1], covariance[p, 2]
+                for i in range(length):
+                    rest = one * R[source + i] + two * R[source + length + i] + three * R[source + 2 * length + i]
+                    into[at + i] -= rest
+                continue
             for pair in range(pairs):
                 weight = covariance[p, pair]
-                if node >= 0:
-                    for i in range(length):
-                        work[at + i] -= weight * R[N[CELL_SUMS] + source + pair * length + i]
-                else:
-                    for i in range(length):
-                        flat[i] -= weight * R[N[CELL_SUMS] + source + pair * length + i]
+                for i in range(length):
+                    into[at + i] -= weight * R[source + pair * length + i]
     return total
 
 

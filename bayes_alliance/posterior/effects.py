@@ -1,0 +1,117 @@
+"""Group effects that were not stored with a fit, and what each unit says given all others."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from bayes_alliance._messages import unknown
+from bayes_alliance.collapse.deletion import unit_log_likelihood
+from bayes_alliance.collapse.eligible import find_design_obstacles, say_obstacles
+from bayes_alliance.collapse.engine import draw_again
+from bayes_alliance.collapse.rows import stack_rows
+from bayes_alliance.design.design import Design
+from bayes_alliance.errors import FitError
+from bayes_alliance.fit.exact import read_points
+from bayes_alliance.fit.result import Fit
+from bayes_alliance.fit.seeds import spread_seed
+from bayes_alliance.names import effect_dim, effects_name, factor_key
+
+
+def draw_effects(fit: Fit) -> xr.Dataset:
+    """Draw the group effects that belong to the draws of a fit of the collapsed engine.
+
+    Fits leave them out where they are more than ten million numbers.
+
+    Parameters
+    ----------
+    fit : Fit
+        By the collapsed engine, with its design (``with_rows`` after loading).
+
+    Returns
+    -------
+    Dataset
+        ``u_<factor>[chain, draw, <factor>, <factor>_effect]`` for every factor, in units of the outcome per unit of
+        the covariate; jointly drawn with the fit's coefficients.
+
+    Raises
+    ------
+    FitError
+        If the fit has no design, or is one of the nuts engine, which stores its effects.
+    """
+    design = _design_of(fit)
+    posterior = fit.data["posterior"].to_dataset()
+    if fit.provenance["engine"] != "collapsed":
+        raise FitError("This fit is by the nuts engine; its effects are in fit.data['posterior'].")
+    seed = fit.provenance["seed"]
+    assert isinstance(seed, int)
+    recovered = draw_again(design, read_points(design, posterior), spread_seed(seed, 1)[0])
+    chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
+    found = {}
+    for factor in design.factors:
+        dims = ("chain", "draw", factor_key(factor.factor), effect_dim(factor.factor))
+        values = recovered.effects[factor.factor].reshape(chains, draws, len(factor.levels), len(factor.effects))
+        coords = {dims[2]: list(factor.levels), dims[3]: list(factor.effects)}
+        found[effects_name(factor.factor)] = xr.DataArray(values, dims=dims, coords=coords)
+    return xr.Dataset(found, coords={"chain": posterior["chain"], "draw": posterior["draw"]})
+
+
+def integrated_log_likelihood(fit: Fit, *, by: str, draws: int | None = None) -> xr.DataArray:
+    """Return log p(y of a unit | y of all others, variances) with population and group effects integrated out.
+
+    What leaving one patient, therapist or group out needs: unlike the log-likelihood given effects, it does not
+    condition on the effects of the very unit that is left out.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a model the collapsed engine can fit, by either engine, with its design.
+    by : str
+        Grouping factor whose levels are left out one at a time.
+    draws : int, optional
+        Use so many draws per chain, evenly spread; None uses all.
+
+    Returns
+    -------
+    DataArray
+        ``log_likelihood[chain, draw, <by>]``.
+
+    Raises
+    ------
+    FitError
+        If the fit has no design, the model does not qualify, or the factor crosses another one with more levels.
+
+    Notes
+    -----
+    The sum over units is not the log-likelihood of all rows: units share effects.
+    """
+    design = _design_of(fit)
+    obstacles = find_design_obstacles(design)
+    if obstacles:
+        raise FitError(f"Effects cannot be integrated out. {say_obstacles(obstacles)}")
+    names = [factor.factor for factor in design.factors]
+    if by not in names:
+        raise FitError(unknown("grouping factor", by, names))
+    posterior = fit.data["posterior"].to_dataset()
+    if draws is not None:
+        chosen = np.linspace(0, posterior.sizes["draw"] - 1, min(draws, posterior.sizes["draw"])).astype(int)
+        posterior = posterior.isel(draw=chosen)
+    stacked = stack_rows(design)
+    try:
+        values = unit_log_likelihood(stacked, by, read_points(design, posterior))
+    except ValueError as error:
+        raise FitError(str(error)) from None
+    shape = (posterior.sizes["chain"], posterior.sizes["draw"], -1)
+    levels = next(factor.levels for factor in design.factors if factor.factor == by)
+    return xr.DataArray(
+        values.reshape(shape),
+        dims=("chain", "draw", factor_key(by)),
+        coords={"chain": posterior["chain"], "draw": posterior["draw"], factor_key(by): list(levels)},
+        name="log_likelihood",
+    )
+
+
+def _design_of(fit: Fit) -> Design:
+    if fit.design is None:
+        raise FitError("This fit has no rows; bring them back with fit.with_rows(sessions).")
+    return fit.design

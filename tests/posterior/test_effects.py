@@ -1,0 +1,88 @@
+"""Group effects drawn on request, and log-likelihoods of units with effects integrated out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import bayes_alliance as ba
+from bayes_alliance.collapse import engine
+from bayes_alliance.collapse.deletion import unit_log_likelihood
+from bayes_alliance.collapse.rows import stack_rows
+from bayes_alliance.fit.exact import read_points
+from tests.build.test_equations import ACROSS, HEAD, TWO, equation
+from tests.conftest import ROLES, make_trial
+
+MODEL = HEAD + equation("score", "week + (1 + week | patient) + (1 | therapist)")
+FEW = ba.SamplerSettings(draws=40, chains=2, progress="off")
+
+
+def test_effects_on_request_are_those_of_the_fit(sessions: ba.SessionTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fit too large to keep its effects says so; on request they are the ones it would have kept."""
+    spec = ba.parse_model(MODEL)
+    kept = ba.fit_model(spec, sessions, seed=4, engine="collapsed", settings=FEW)
+    monkeypatch.setattr(engine, "MOST_EFFECTS", 100)
+    lean = ba.fit_model(spec, sessions, seed=4, engine="collapsed", settings=FEW)
+    assert "u_patient" not in lean.data["posterior"]
+    assert any("Effects of patient, therapist would be 4,320 numbers" in message for message in lean.messages)
+    np.testing.assert_array_equal(lean.data["posterior"]["b"], kept.data["posterior"]["b"])
+    drawn = ba.draw_effects(lean)
+    for name in ("u_patient", "u_therapist"):
+        expected = kept.data["posterior"][name]
+        assert drawn[name].dims == expected.dims
+        np.testing.assert_allclose(drawn[name], expected, rtol=1e-6, atol=1e-7)
+        np.testing.assert_array_equal(drawn[name][name[2:]], expected[name[2:]])
+    summary = ba.summarize(lean)
+    assert summary["name"].str.startswith("share_patient").any()
+
+
+@pytest.mark.parametrize("text", [MODEL, HEAD + TWO + ACROSS + '[residual]\ncorrelate = ["score", "alliance"]\n'])
+def test_points_are_read_back_from_draws(text: str, sessions: ba.SessionTable) -> None:
+    """SDs, correlations and residual SDs of a fit give the vectors they were sampled as."""
+    fit = ba.fit_model(ba.parse_model(text), sessions, seed=4, engine="collapsed", settings=FEW)
+    assert fit.design is not None
+    points = read_points(fit.design, fit.data["posterior"].to_dataset())
+    unit = fit.data["posterior"]["cor_patient_unit"].to_numpy().reshape(len(points), -1)
+    factor = stack_rows(fit.design).shape.factors[0]
+    start = sum(f.effects for f in stack_rows(fit.design).shape.factors)
+    np.testing.assert_allclose(np.tanh(points[:, start : start + unit.shape[1]]), 2 * unit - 1, atol=1e-9)
+    np.testing.assert_allclose(
+        points[:, : factor.effects], fit.data["posterior"]["sd_patient"].to_numpy().reshape(len(points), -1)
+    )
+
+
+def test_integrated_log_likelihood_by_unit(sessions: ba.SessionTable) -> None:
+    """One number per unit and draw, as the engine gives it; thinning takes draws of the fit."""
+    fit = ba.fit_model(ba.parse_model(MODEL), sessions, seed=4, engine="collapsed", settings=FEW)
+    assert fit.design is not None
+    whole = ba.integrated_log_likelihood(fit, by="patient")
+    assert whole.sizes == {"chain": 2, "draw": 40, "patient": 24}
+    points = read_points(fit.design, fit.data["posterior"].to_dataset())
+    expected = unit_log_likelihood(stack_rows(fit.design), "patient", points[:3])
+    np.testing.assert_allclose(whole[0, :3], expected, rtol=1e-9)
+    few = ba.integrated_log_likelihood(fit, by="therapist", draws=5)
+    assert few.sizes == {"chain": 2, "draw": 5, "therapist": 6}
+    np.testing.assert_array_equal(few["draw"], [0, 9, 19, 29, 39])
+
+
+def test_what_cannot_be_asked(sessions: ba.SessionTable, small_fit: ba.Fit, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """Unknown factors, fits without rows, models with effects that cannot be integrated out: errors by name."""
+    fit = ba.fit_model(ba.parse_model(MODEL), sessions, seed=4, engine="collapsed", settings=FEW)
+    with pytest.raises(ba.FitError, match=r"Unknown grouping factor 'pateint'. Valid: .* Did you mean 'patient'"):
+        ba.integrated_log_likelihood(fit, by="pateint")
+    loaded = ba.load_fit(fit.save(tmp_path / "fit"))
+    for call in (lambda: ba.integrated_log_likelihood(loaded, by="patient"), lambda: ba.draw_effects(loaded)):
+        with pytest.raises(ba.FitError, match=r"has no rows; bring them back with fit\.with_rows"):
+            call()
+    again = ba.draw_effects(loaded.with_rows(sessions))
+    np.testing.assert_allclose(again["u_patient"], fit.data["posterior"]["u_patient"], rtol=1e-6, atol=1e-7)
+    crossed = ba.read_sessions(
+        make_trial().assign(room=lambda f: "R" + (f["week"] % 3).astype(int).astype(str)),
+        {**ROLES, "group": "room"},
+        transfers="transferred",
+    )
+    text = HEAD + equation("score", "week + (1 | patient) + (1 | group)")
+    fit = ba.fit_model(ba.parse_model(text), crossed, seed=4, engine="collapsed", settings=FEW)
+    with pytest.raises(ba.FitError, match="'group' crosses 'patient'"):
+        ba.integrated_log_likelihood(fit, by="group")
+    assert small_fit.provenance["engine"] == "collapsed"
