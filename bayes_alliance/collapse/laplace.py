@@ -16,6 +16,12 @@ STEP = 1e-3
 SMALL = 1e-5
 """Step of first differences."""
 
+FARTHEST = 8.0
+"""How far from the first guess a mode may be, in logarithms: SDs 3,000 times larger or smaller."""
+
+LOWEST = -1e100
+"""Stands for a log-density of minus infinity in differences."""
+
 FEW = 12
 """Parameters up to which slopes are differences of values."""
 
@@ -56,9 +62,14 @@ def find_frame(density: Density, start: np.ndarray, cores: int = 1) -> Frame:
 
 
 def _climb(density: Density, start: np.ndarray, logs: np.ndarray, cores: int) -> np.ndarray:
-    found = minimize(
-        lambda x: _negative(density, x, logs, cores), start, jac=True, method="L-BFGS-B", options={"maxiter": 200}
-    )
+    def cost(x: np.ndarray) -> tuple[float, np.ndarray]:
+        return _negative(density, x, logs, cores)
+
+    limits = list(zip(start - FARTHEST, start + FARTHEST, strict=True))
+    found = minimize(cost, start, jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": 200})
+    if found.fun > cost(start)[0] or found.fun >= -LOWEST:
+        # a step went where numbers break down: go without slopes, which never leaves the good side
+        found = minimize(lambda x: cost(x)[0], start, method="Nelder-Mead", options={"maxiter": 400 * len(start)})
     return np.asarray(found.x)
 
 
@@ -69,9 +80,11 @@ def _negative(density: Density, x: np.ndarray, logs: np.ndarray, cores: int) -> 
     else:
         steps = SMALL * np.eye(len(x))
         values = density.values(np.concatenate([[x], x + steps, x - steps]), logs, cores)
+        values = np.maximum(values, LOWEST)  # where numbers break down the density is 0
         value, slope = values[0], (values[1 : len(x) + 1] - values[len(x) + 1 :]) / (2 * SMALL)
-    good = np.isfinite(value) and np.isfinite(slope).all()
-    return (-float(value), -slope) if good else (1e300, np.zeros(len(x)))
+    if not np.isfinite(value):
+        return -LOWEST, np.zeros(len(x))
+    return -float(value), -slope
 
 
 def _covariance(density: Density, point: np.ndarray, logs: np.ndarray, cores: int) -> np.ndarray:
@@ -83,7 +96,7 @@ def _covariance(density: Density, point: np.ndarray, logs: np.ndarray, cores: in
         hessian = np.array(rows) / (2 * STEP)
     else:
         corners = [point + a * one + b * two for one in steps for two in steps for a in (1, -1) for b in (1, -1)]
-        values = density.values(np.array(corners), logs, cores).reshape(size, size, 2, 2)
+        values = np.maximum(density.values(np.array(corners), logs, cores), LOWEST).reshape(size, size, 2, 2)
         hessian = -(values[..., 0, 0] - values[..., 0, 1] - values[..., 1, 0] + values[..., 1, 1]) / (4 * STEP**2)
     hessian = np.where(np.isfinite(hessian), hessian, 0.0)
     values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)

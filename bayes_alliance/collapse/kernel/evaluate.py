@@ -37,6 +37,9 @@ from bayes_alliance.collapse.kernel.parts import (
 # numba has no types for mypy; shapes are in the docstrings
 # mypy: disable-error-code="no-untyped-def,untyped-decorator"
 
+DIGITS = 1e-11
+"""Share of the outcomes' weighted squares below which what the model leaves of them is lost in rounding."""
+
 
 @compiled
 def log_density(N, R, x, logs, gradient, units, tables, depth, normals, effects, crossed, joint, slopes):
@@ -68,7 +71,7 @@ def log_density(N, R, x, logs, gradient, units, tables, depth, normals, effects,
     size = N[OUTCOMES] + N[COEFS] + N[CROSSED_COLUMNS]
     last = np.zeros((size, size))
     inner = np.empty((N[PATTERNS], 2 * most_effects(N) ** 2))
-    half = forward(N, R, lam, weights, work, last, inner)
+    half, square = forward(N, R, lam, weights, work, last, inner)
     covariance, mean, quadratic, log_det = solve_last(N, R, lam, last, crossed)
     total += -0.5 * (N[ROWS] * math.log(2 * math.pi) + log_residual + half + log_det + quadratic)
     if depth >= 0:
@@ -82,7 +85,8 @@ def log_density(N, R, x, logs, gradient, units, tables, depth, normals, effects,
         pull_weights(N, R, x, weights, weight_bar, slope, joint)
         for i in range(len(x)):
             gradient[i] = slope[i]
-    return total if math.isfinite(total) else -math.inf
+    broken = quadratic < DIGITS * square or not math.isfinite(total)
+    return -math.inf if broken else total
 
 
 @compiled

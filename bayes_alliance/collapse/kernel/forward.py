@@ -57,11 +57,15 @@ from bayes_alliance.collapse.kernel.parts import (
 
 @compiled
 def forward(N, R, lam, weights, work, last, inner):
-    """Eliminate every unit; return the sum of log determinants, with what is left in ``last``.
+    """Eliminate every unit; return the sum of log determinants and of weighted squares of outcomes.
 
+    What is left is in ``last``.
     ``work`` must be 0; it then holds each node's table, K and U. ``inner`` holds K and U of the patterns.
     """
     _weigh_last(N, R, weights, last)
+    square = 0.0
+    for i in range(N[COEFS], N[COEFS] + N[OUTCOMES]):
+        square += last[i, i]
     levels, first_width = N[LEVELS], N[N[LEVEL_WIDTH]] if N[LEVELS] > 0 else 0
     most = most_effects(N)
     scratch = np.empty(3 * most * most)
@@ -96,7 +100,7 @@ def forward(N, R, lam, weights, work, last, inner):
                     if weight != 0.0:
                         for c in range(N[N[NODE_LAST] + node]):
                             flat[line + N[columns_at + c]] -= weight * product[k * wide + chain + c]
-    return total
+    return total, square
 
 
 @compiled
