@@ -64,9 +64,19 @@ def fit_ours(case: Case, seed: int) -> xr.Dataset:
         engine="nuts",
         settings=ba.SamplerSettings(progress="off", **DRAWS),
     )
+    return parameters_of(fit)
+
+
+def parameters_of(fit: ba.Fit) -> xr.Dataset:
+    """Return draws of coefficients, SDs of group effects and residual SDs, which both tools have."""
     posterior = fit.data["posterior"].to_dataset()
-    names = [n for n in posterior if n in ("b", "sigma") or str(n).startswith("sd_")]
-    return posterior[names]
+    return posterior[[n for n in posterior if n in ("b", "sigma") or str(n).startswith("sd_")]]
+
+
+def ess_of(draws: xr.Dataset) -> np.ndarray:
+    """Return the bulk ESS of every entry."""
+    ess = azs.ess(draws, method="bulk")
+    return np.concatenate([ess[name].values.ravel() for name in ess.data_vars])
 
 
 def fit_bambi(case: Case, seed: int) -> xr.Dataset:
@@ -89,6 +99,5 @@ def measure(tool: str, case: Case, seed: int) -> Run:
         warnings.simplefilter("ignore")
         draws = TOOLS[tool](case, seed)
     whole = time.perf_counter() - start
-    ess = azs.ess(draws, method="bulk")
-    values = np.concatenate([ess[name].values.ravel() for name in ess.data_vars])
+    values = ess_of(draws)
     return Run(whole, seconds["sampling"], float(values.min()), float(np.median(values)))

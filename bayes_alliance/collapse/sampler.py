@@ -34,6 +34,9 @@ PARETO_K = 0.7
 MOST_TURNS = 64
 """Turns of signs, two per SD that may be 0, up to which proposals are folded."""
 
+LIGHT = 50_000
+"""Statistics of so few numbers are read so fast that one more proposal per draw costs little."""
+
 EFFICIENCY = 0.2
 """Share of proposals that must be worth an independent draw."""
 
@@ -199,7 +202,7 @@ def _independent(
     efficiency = weights.sum() ** 2 / (weights**2).sum() / len(weights)
     if efficiency < EFFICIENCY:
         return None
-    thin = max(1, int(np.ceil(2 / efficiency - 1.4)))
+    thin = max(1, int(np.ceil(2 / efficiency - 1.4))) + int(len(density.packed.floats) < LIGHT)
     count = draws * thin
     points, proposed = proposal.draw(rng, chains * count)
     log_densities = density.values(points, frame.logs, workers)

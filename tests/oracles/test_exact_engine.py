@@ -29,6 +29,11 @@ ELIGIBLE = [name for name in model_names() if not find_obstacles(ba.load_model(n
 def largest_difference(exact: ba.Fit, nuts: ba.Fit) -> tuple[float, float]:
     """Return the largest |z| between means and between SDs of all quantities checked, and the least ESS of either."""
     one, two = (judged_draws(fit.data, "collapsed") for fit in (exact, nuts))
+    with np.errstate(invalid="ignore", divide="ignore"):  # of entries that never vary, such as a correlation of 1
+        return _largest(one, two)
+
+
+def _largest(one: xr.Dataset, two: xr.Dataset) -> tuple[float, float]:
     worst, least = 0.0, np.inf
     for name in one.data_vars:
         if str(name).endswith("_unit"):
@@ -62,7 +67,8 @@ def compare(spec: ba.ModelSpec, table: ba.SessionTable, draws: int = 4000, **nam
 def test_same_posterior_as_nuts_for_registry_models(name: str) -> None:
     """On a small unbalanced trial no mean or SD differs by more than 4.5 Monte Carlo errors; ESS above 2,000."""
     table, columns, reference = table_for(name, make_trial())
-    worst, least = compare(ba.load_model(name), table, columns=columns, reference=reference)
+    draws = 9000 if name == "outcome/early-alliance" else 4000  # its product of predictors mixes slowly under NUTS
+    worst, least = compare(ba.load_model(name), table, draws, columns=columns, reference=reference)
     assert worst < 4.5
     assert least > 2000
 
@@ -144,6 +150,6 @@ def test_same_posterior_as_nuts_with_everything_correlated() -> None:
     )
     frame = make_trial(patients=40)
     frame.loc[::7, "alliance"] = np.nan
-    worst, least = compare(ba.parse_model(HEAD + text), ba.read_sessions(frame, ROLES))
+    worst, least = compare(ba.parse_model(HEAD + text), ba.read_sessions(frame, ROLES), 7000)
     assert worst < 4.5
     assert least > 2000
