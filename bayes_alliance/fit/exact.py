@@ -10,6 +10,7 @@ from bayes_alliance.collapse.recover import correlations, residual_correlations,
 from bayes_alliance.collapse.rows import stack_rows
 from bayes_alliance.collapse.shape import find_places, pairs_of
 from bayes_alliance.design.design import Design
+from bayes_alliance.fit.progress import step
 from bayes_alliance.fit.sampled import Sampled, keep_statistics
 from bayes_alliance.fit.settings import SamplerSettings
 from bayes_alliance.names import (
@@ -28,6 +29,8 @@ from bayes_alliance.names import (
     second_dim,
 )
 
+SHOWN = "Fitting with effects integrated out (half a minute more the first time ever, to compile)"
+
 type Variable = tuple[tuple[str, ...], np.ndarray]
 
 
@@ -45,17 +48,18 @@ def sample_exact(design: Design, settings: SamplerSettings, seed: int, *, indepe
     independent : bool
         Whether variances may be sampled by independent proposals where these are good enough.
     """
-    collapsed = sample_collapsed(
-        sum_design(design),
-        draws=settings.draws,
-        tune=settings.tune,
-        chains=settings.chains,
-        cores=settings.cores,
-        target_accept=settings.target_accept,
-        max_treedepth=settings.max_treedepth,
-        seed=seed,
-        independent=independent,
-    )
+    with step(SHOWN, settings.progress):
+        collapsed = sample_collapsed(
+            sum_design(design),
+            draws=settings.draws,
+            tune=settings.tune,
+            chains=settings.chains,
+            cores=settings.cores,
+            target_accept=settings.target_accept,
+            max_treedepth=settings.max_treedepth,
+            seed=seed,
+            independent=independent,
+        )
     posterior = name_draws(design, collapsed)
     posterior.attrs = {"inference_library": "bayes_alliance", "sampler": collapsed.method}
     return Sampled(posterior, keep_statistics(collapsed.statistics), collapsed.seconds)
