@@ -90,9 +90,10 @@ def sample_parameters(
     turns = find_turns(density.shape, frame.logs)
     if independent and len(turns) <= MOST_TURNS:
         found = _pilot(density, _Proposal(frame, turns), rng, workers)
-        done = None if found is None else _independent(density, found, rng, draws, chains, workers)
-        if done is not None:
-            return done
+        for pilot in [] if found is None else _tails(found):
+            done = _independent(density, pilot, rng, draws, chains, workers)
+            if done is not None:
+                return done
     tree = sample_nuts(
         density,
         frame,
@@ -186,6 +187,13 @@ def _pilot(
         if effective > GOOD * PILOT:
             proposal = replace(proposal, degrees=MANY_DEGREES)
     return best[1:] if best is not None else None
+
+
+def _tails(pilot: tuple[_Proposal, np.ndarray]) -> list[tuple[_Proposal, np.ndarray]]:
+    """Return a proposal and, where its tails are light, the same with heavy ones, to be tried if they are too light."""
+    proposal, log_weights = pilot
+    heavy = replace(proposal, degrees=DEGREES)
+    return [pilot] if proposal.degrees == DEGREES else [pilot, (heavy, log_weights)]
 
 
 def _independent(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from bayes_alliance.design.centring import centre_on_outer, centre_on_population
 from bayes_alliance.design.checks import notes_on_means
@@ -232,12 +233,13 @@ def _fingerprint(
     """Hash who is in each row and every number the likelihood reads."""
     digest = hashlib.sha256()
     for equation in equations:
-        for i, patient in enumerate(equation.patient):
-            digest.update(f"{patient}\x1f{equation.session[i]!r}\x1e".encode())
+        code, patients = pd.factorize(equation.patient)
+        digest.update("\x1f".join(map(str, patients)).encode() + code.astype(np.int64).tobytes())
+        digest.update(np.ascontiguousarray(equation.session, dtype=np.float64).tobytes())
         for array in (equation.y, equation.coef.values, *(group.values for group in equation.groups)):
             digest.update(np.ascontiguousarray(array, dtype=np.float64).tobytes())
         for group in equation.groups:
-            digest.update("\x1f".join(np.asarray(group.levels, dtype=object)[group.code]).encode())
+            digest.update("\x1f".join(group.levels).encode() + group.code.tobytes() + group.inside.tobytes())
         digest.update(np.asarray(equation.sigma_code, dtype=np.int64).tobytes())
         labels = [*equation.coef_labels, *equation.sigma_coef, *(x for g in equation.groups for x in g.effects)]
         digest.update("\x1f".join([*labels, sessions.roles["patient"]]).encode())

@@ -80,6 +80,8 @@ class Rows:
                     )
                 words = frame.groupby("patient", sort=False)["value"].first().reindex(self.patient).fillna("")
             parts.append(words.to_numpy(dtype=object))
+        if len(parts) == 1:
+            return np.asarray(parts[0])
         whole = np.array([":".join(map(str, levels)) for levels in zip(*parts, strict=True)], dtype=object)
         missing = np.any([part == "" for part in parts], axis=0)
         return np.where(missing, "", whole)
