@@ -149,7 +149,7 @@ def test_demo_finds_the_truth(
     """The demo as it is passes every check, and most intervals hold the truth."""
     assert run(monkeypatch, "demo", "--out", str(tmp_path / "d")) == 0
     shown = capsys.readouterr().out
-    assert shown.count("Sampling passed all 6 checks.") == len(demo_module.MODELS)
+    assert shown.count("Sampling passed all 4 checks.") == len(demo_module.MODELS)
     assert shown.count("missed") <= 5
     assert "SYNTHETIC" in shown
 
