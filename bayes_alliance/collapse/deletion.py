@@ -14,7 +14,7 @@ import numpy as np
 
 from bayes_alliance.collapse.recover import correlations, residual_correlations
 from bayes_alliance.collapse.rows import Stacked
-from bayes_alliance.collapse.shape import Shape, find_places
+from bayes_alliance.collapse.shape import Residuals, Shape, find_places
 
 
 @dataclass(eq=False)
@@ -63,8 +63,8 @@ def unit_log_likelihood(stacked: Stacked, factor: str, points: np.ndarray) -> np
     tree = _Tree(stacked, points)
     root = tree.build()
     found = np.zeros((len(points), shape.factors[shape.chain[wanted]].levels))
-    mean, covariance = _solve_root(root)
-    _descend(root.children, mean, covariance, root.own, wanted, found)
+    mean = (root.covariance @ root.table)[:, :, -1]
+    _descend(root.children, mean, root.covariance, root.own, wanted, found)
     return found
 
 
@@ -73,14 +73,9 @@ class _Tree:
 
     def __init__(self, stacked: Stacked, points: np.ndarray) -> None:
         self.stacked, self.points, self.shape = stacked, points, stacked.shape
-        shape = self.shape
-        self.starts = {}
-        at = len(shape.equation)
-        for number, factor in enumerate(shape.factors):
-            self.starts[number] = at
-            at += factor.levels * factor.effects
-        self.y = at
-        self.covariances = [_covariances(shape, points, i) for i in range(len(shape.factors))]
+        *self.starts, self.y = self.shape.effect_starts
+        self.covariances = [_covariances(self.shape, points, i) for i in range(len(self.shape.factors))]
+        self.weights = [self._weights(part.residuals) for part in stacked.classes]
         self.rows = _clusters(stacked)
 
     def build(self) -> _Unit:
@@ -156,7 +151,7 @@ class _Tree:
                     own[i, j] = own.get((i, j), 0.0) + np.outer(one, two)
         whole = np.zeros((len(self.points), len(columns), len(columns)))
         for number, products in tables.items():
-            weight = self._weights(number)[0]
+            weight = self.weights[number][0]
             for (i, j), product in products.items():
                 whole += weight[:, i, j, None, None] * product
         return columns, whole
@@ -165,13 +160,13 @@ class _Tree:
         """Return minus half of log determinants and log 2 pi of rows' residuals."""
         total = np.zeros(len(self.points))
         for place in rows:
-            weight, log_det = self._weights(self.rows[place][2])
+            weight, log_det = self.weights[self.rows[place][2]]
             total -= 0.5 * (log_det + weight.shape[1] * np.log(2 * np.pi))
         return total
 
-    def _weights(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+    def _weights(self, part: Residuals) -> tuple[np.ndarray, np.ndarray]:
         """Return a class's inverse residual covariance and log determinant."""
-        shape, part = self.shape, self.stacked.classes[number].residuals
+        shape = self.shape
         sigma = np.exp(self.points[:, find_places(shape).sigma + np.array(part.sigma)])
         covariance = sigma[:, :, None] * sigma[:, None, :]
         if len(part.equations) > 1:
@@ -186,10 +181,8 @@ type _Row = tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray, int]], int]
 
 def _clusters(stacked: Stacked) -> list[_Row]:
     """Return each row with its levels per factor, its outcomes' columns and values, and its class."""
-    shape, starts, at = stacked.shape, {}, len(stacked.shape.equation)
-    for number, factor in enumerate(shape.factors):
-        starts[number] = at
-        at += factor.levels * factor.effects
+    shape = stacked.shape
+    *starts, at = shape.effect_starts
     found: list[_Row] = []
     for number, part in enumerate(stacked.classes):
         for i in range(len(part.rows[0])):
@@ -217,11 +210,6 @@ def _covariances(shape: Shape, points: np.ndarray, number: int) -> np.ndarray:
     sd = points[:, first : first + factor.strata * factor.effects].reshape(len(points), factor.strata, -1)
     covariance = correlations(shape, points, number) * sd[..., :, None] * sd[..., None, :]
     return np.asarray(factor.basis @ covariance @ factor.basis.T)
-
-
-def _solve_root(root: _Unit) -> tuple[np.ndarray, np.ndarray]:
-    """Return posterior mean and covariance of the last block's effects."""
-    return (root.covariance @ root.table)[:, :, -1], root.covariance
 
 
 def _descend(

@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from nutpie.compile_pymc import address_as_void_pointer
 
-from bayes_alliance.collapse.kernel.compiled import light_optimisation
+from bayes_alliance.collapse.kernel.compiled import kernel_text, light_optimisation
 from bayes_alliance.collapse.kernel.evaluate import framed_density
 from bayes_alliance.collapse.shape import Shape
 from bayes_alliance.collapse.tables import Packed
@@ -47,11 +47,12 @@ def density_callback(crossed: bool | None, joint: bool | None, slopes: bool | No
 
     Parts that are None are not compiled: half the time where gradients are not wanted.
     """
-    doubles = types.CPointer(types.double)
+    doubles, text = types.CPointer(types.double), kernel_text()
     signature = types.int64(types.uint64, doubles, doubles, doubles, types.voidptr)
 
     def density(size, z, gradient, value, record):  # type: ignore[no-untyped-def]
-        head = numba.carray(record, (16,), np.int64)
+        text  # noqa: B018  # a new text of the kernel is a new function on disk
+        head = numba.carray(record, (RECORD,), np.int64)
         integers = numba.carray(address_as_void_pointer(head[0]), (head[1],), np.int64)
         floats = numba.carray(address_as_void_pointer(head[2]), (head[3],), np.float64)
         frame = numba.carray(address_as_void_pointer(head[4]), (head[5],), np.float64)

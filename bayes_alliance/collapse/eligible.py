@@ -85,9 +85,10 @@ def _crossed_effects(design: Design) -> int:
     """Return the number of effects of factors that cross, which a dense block holds."""
     if len(design.factors) < 2:
         return 0
-    from bayes_alliance.collapse.rows import stack_rows  # not needed to look at a model
+    from bayes_alliance.collapse.rows import lay_out  # not needed to look at a model
 
-    return stack_rows(design).shape.crossed_columns
+    crossed = [design.factors[place] for place in lay_out(design).crossed]
+    return sum(len(factor.levels) * len(factor.effects) for factor in crossed)
 
 
 def say_obstacles(obstacles: list[str]) -> str:

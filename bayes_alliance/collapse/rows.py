@@ -12,6 +12,7 @@ from bayes_alliance.collapse.shape import Factor, Residuals, Shape, choose_chain
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.factors import FactorDesign
+from bayes_alliance.design.groups import lie_in_one
 from bayes_alliance.names import INTERCEPT
 
 
@@ -55,17 +56,33 @@ def stack_rows(design: Design) -> Stacked:
     design : Design
         Of an eligible model: Gaussian outcomes, normal priors on coefficients, no latent means.
     """
+    layout = lay_out(design)
     factors = tuple(_factor(design, factor) for factor in design.factors)
-    codes = [_codes(design, factor) for factor in design.factors]
-    classes = _classes(design)
-    links = find_links([[code[i] for code in codes] for i in range(len(design.equations))], classes)
-    chain, crossed = choose_chain([f.levels for f in factors], _nesting(links))
-    shape = _shape(design, factors, chain, crossed)
+    shape = _shape(design, factors, layout.chain, layout.crossed)
     rows = tuple(
-        equation_rows(shape, i, e.coef.values, e.y, [c[i] for c in codes], _values(e, design.factors))
+        equation_rows(shape, i, e.coef.values, e.y, layout.codes[i], _values(e, design.factors))
         for i, e in enumerate(design.equations)
     )
-    return Stacked(shape, rows, classes, links)
+    return Stacked(shape, rows, layout.classes, layout.links)
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """How factors lie to each other: ``codes`` by equation and factor, shape (obs,); ``chain`` and ``crossed``."""
+
+    codes: tuple[tuple[np.ndarray, ...], ...]
+    classes: tuple[ClassRows, ...]
+    links: np.ndarray
+    chain: tuple[int, ...]
+    crossed: tuple[int, ...]
+
+
+def lay_out(design: Design) -> Layout:
+    """Find out which factors of a design nest and which cross."""
+    codes = tuple(tuple(_codes(e, factor) for factor in design.factors) for e in design.equations)
+    classes = _classes(design)
+    links = find_links(codes, classes)
+    return Layout(codes, classes, links, *choose_chain([len(f.levels) for f in design.factors], _nesting(links)))
 
 
 def equation_rows(
@@ -154,13 +171,10 @@ def _factor(design: Design, factor: FactorDesign) -> Factor:
     )
 
 
-def _codes(design: Design, factor: FactorDesign) -> list[np.ndarray]:
-    """Return a factor's codes over the rows of each equation, -1 outside."""
-    codes = []
-    for e in design.equations:
-        group = next((g for g in e.groups if g.factor == factor.factor), None)
-        codes.append(np.full(len(e.y), -1) if group is None else np.where(group.inside, group.code, -1))
-    return codes
+def _codes(equation: EquationDesign, factor: FactorDesign) -> np.ndarray:
+    """Return a factor's codes over the rows of an equation, -1 outside."""
+    group = next((g for g in equation.groups if g.factor == factor.factor), None)
+    return np.full(len(equation.y), -1) if group is None else np.where(group.inside, group.code, -1)
 
 
 def _values(equation: EquationDesign, factors: Sequence[FactorDesign]) -> list[np.ndarray]:
@@ -192,15 +206,10 @@ def find_links(codes: Sequence[Sequence[np.ndarray]], classes: Sequence[ClassRow
 
 def _nesting(links: np.ndarray) -> list[list[bool]]:
     """Return which factors nest in which: every level of the first in at most one level of the second."""
-    nested = []
-    for inner in links.T:
-        row = []
-        for outer in links.T:
-            both = (inner >= 0) & (outer >= 0)
-            pairs = pd.DataFrame({"inner": inner[both], "outer": outer[both]}).drop_duplicates()
-            row.append(not pairs["inner"].duplicated().any())
-        nested.append(row)
-    return nested
+    return [
+        [lie_in_one(inner[both], outer[both]) for outer in links.T for both in [(inner >= 0) & (outer >= 0)]]
+        for inner in links.T
+    ]
 
 
 def _classes(design: Design) -> tuple[ClassRows, ...]:

@@ -81,6 +81,12 @@ class Shape:
         """Return the number of effects of crossed factors, over their levels."""
         return sum(self.factors[i].levels * self.factors[i].effects for i in self.crossed)
 
+    @property
+    def effect_starts(self) -> list[int]:
+        """Return the first place of each factor's effects, then one past the last, where coefficients come first."""
+        sizes = [factor.levels * factor.effects for factor in self.factors]
+        return [len(self.equation) + sum(sizes[:i]) for i in range(len(sizes) + 1)]
+
     def crossed_start(self, factor: int) -> int:
         """Return the first column of a crossed factor in the last block."""
         before = self.crossed[: self.crossed.index(factor)]

@@ -232,8 +232,14 @@ def choose_parametrization(
 def nests_in(inner: GroupDesign, outer: GroupDesign) -> bool:
     """Return whether every level of ``inner`` lies in one level of ``outer`` (rows outside ``outer`` left out)."""
     both = inner.inside & outer.inside
-    pairs = pd.DataFrame({"inner": inner.code[both], "outer": outer.code[both]}).drop_duplicates()
-    return bool(len(pairs)) and not pairs.inner.duplicated().any() and len(outer.levels) < len(inner.levels)
+    one_each = lie_in_one(inner.code[both], outer.code[both])
+    return bool(both.any()) and one_each and len(outer.levels) < len(inner.levels)
+
+
+def lie_in_one(inner: np.ndarray, outer: np.ndarray) -> bool:
+    """Return whether every inner code comes with one outer code only; both of shape (row,)."""
+    pairs = pd.DataFrame({"inner": inner, "outer": outer}).drop_duplicates()
+    return not bool(pairs["inner"].duplicated().any())
 
 
 def _finest_nested(group: GroupDesign, groups: Sequence[GroupDesign]) -> GroupDesign | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pymc as pm
+from pytensor.tensor import TensorVariable
 from scipy import special, stats
 
 from bayes_alliance.build.model import CHECKED
@@ -61,7 +62,11 @@ def log_jacobian(matrix: np.ndarray) -> float:
 
 def evaluate(model: pm.Model, values: Mapping[str, np.ndarray]) -> float:
     """Return the model's log-density at free variables on their natural scales, without Jacobians of transforms."""
-    terms = model.logp(jacobian=False, sum=True)
+    return evaluate_terms(model, model.logp(jacobian=False, sum=True), values)
+
+
+def evaluate_terms(model: pm.Model, terms: TensorVariable, values: Mapping[str, np.ndarray]) -> float:
+    """Return terms of the log-density at variables on their natural scales."""
     function = model.compile_fn(terms, inputs=model.value_vars, mode=CHECKED, on_unused_input="ignore")
     unconstrained = {}
     for name, number in values.items():

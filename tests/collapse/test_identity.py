@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import bayes_alliance as ba
-from bayes_alliance.build.model import CHECKED
 from bayes_alliance.collapse.eligible import find_obstacles
 from bayes_alliance.collapse.recover import recover
 from bayes_alliance.spec.registry import model_names
-from tests.build.oracle import to_unit
+from tests.build.oracle import evaluate_terms, to_unit
 from tests.build.test_equations import HEAD, equation
 from tests.collapse.dense import Dense, Natural, engine_of, to_natural
 from tests.collapse.test_density import SHAPES, design_of, random_point
@@ -51,14 +50,7 @@ def pymc_log_density(design: ba.Design, natural: Natural, b: np.ndarray, effects
             values[f"cor_residual{f'_{s + 1}' if design.residual.by else ''}_unit"] = to_unit(cor)
     chosen = [model["b_centred"], *(model[name] for name in effect_names), *model.observed_RVs]
     terms = model.logp(vars=chosen, jacobian=False, sum=True)
-    function = model.compile_fn(terms, inputs=model.value_vars, mode=CHECKED, on_unused_input="ignore")
-    point = {}
-    for name, number in values.items():
-        variable = model[name]
-        transform = model.rvs_to_transforms[variable]
-        moved = number if transform is None else transform.forward(number, *variable.owner.inputs).eval(mode=CHECKED)
-        point[model.rvs_to_values[variable].name] = np.asarray(moved)
-    return float(function(point))
+    return evaluate_terms(model, terms, values)
 
 
 def check_identity(design: ba.Design, x: np.ndarray, seed: int) -> None:

@@ -23,29 +23,41 @@ from bayes_alliance.collapse.kernel.parts import (
 
 
 @compiled
+def crossed_places(N):
+    """Return per level of the crossed factors its first effect in the last block, where its Lam is, and how wide."""
+    levels = 0
+    for c in range(N[CROSSED_FACTORS]):
+        levels += N[N[CROSSED_LEVELS] + c]
+    places = np.empty((levels, 3), dtype=np.int64)
+    row = 0
+    for c in range(N[CROSSED_FACTORS]):
+        f = N[N[CROSSED_FACTOR] + c]
+        q = N[N[FACTOR_SIZE] + f]
+        for level in range(N[N[CROSSED_LEVELS] + c]):
+            places[row, 0] = N[COEFS] + N[N[CROSSED_START] + c] + level * q
+            places[row, 1] = N[N[FACTOR_LAMBDA] + f] + N[N[CROSSED_STRATUM] + row] * q * q
+            places[row, 2] = q
+            row += 1
+    return places
+
+
+@compiled
 def crossed_scale(N, lam):
     """Return the block-diagonal scale of the last block: 1 for coefficients, Lam for each level of crossed factors."""
     coefs, crossed = N[COEFS], N[CROSSED_COLUMNS]
     scale = np.zeros((coefs + crossed, coefs + crossed))
     for i in range(coefs):
         scale[i, i] = 1.0
-    stratum = 0
-    for c in range(N[CROSSED_FACTORS]):
-        f = N[N[CROSSED_FACTOR] + c]
-        q = N[N[FACTOR_SIZE] + f]
-        for level in range(N[N[CROSSED_LEVELS] + c]):
-            at = coefs + N[N[CROSSED_START] + c] + level * q
-            lam_at = N[N[FACTOR_LAMBDA] + f] + N[N[CROSSED_STRATUM] + stratum] * q * q
-            stratum += 1
-            for i in range(q):
-                for j in range(q):
-                    scale[at + i, at + j] = lam[lam_at + i * q + j]
+    for at, lam_at, q in crossed_places(N):
+        for i in range(q):
+            for j in range(q):
+                scale[at + i, at + j] = lam[lam_at + i * q + j]
     return scale
 
 
 @compiled
-def eliminate_crossed(N, lam, own, covariance):
-    """Write the posterior covariance of the last block's effects; return log |B|."""
+def eliminate_crossed(N, lam, own):
+    """Return the posterior covariance of the last block's effects, and log |B|."""
     n = len(own)
     scale = crossed_scale(N, lam)
     system = scale.T @ own @ scale
@@ -53,11 +65,10 @@ def eliminate_crossed(N, lam, own, covariance):
         system[a, a] += 1.0
     factor = np.linalg.cholesky(system)
     root = np.linalg.solve(factor, scale.T)
-    covariance[:, :] = root.T @ root
     log_det = 0.0
     for a in range(n):
         log_det += 2 * np.log(factor[a, a])
-    return log_det
+    return root.T @ root, log_det
 
 
 @compiled
@@ -80,14 +91,7 @@ def pull_crossed(N, lam, last, mean, places, lam_bar):
     slope = -(own @ outer)
     rest = right - own @ mean
     pulled = outer.T @ right
-    stratum = 0
-    for c in range(N[CROSSED_FACTORS]):
-        f = N[N[CROSSED_FACTOR] + c]
-        q = N[N[FACTOR_SIZE] + f]
-        for level in range(N[N[CROSSED_LEVELS] + c]):
-            at = coefs + N[N[CROSSED_START] + c] + level * q
-            lam_at = N[N[FACTOR_LAMBDA] + f] + N[N[CROSSED_STRATUM] + stratum] * q * q
-            stratum += 1
-            for i in range(q):
-                for j in range(q):
-                    lam_bar[lam_at + i * q + j] += slope[at + i, at + j] + rest[at + i] * pulled[at + j]
+    for at, lam_at, q in crossed_places(N):
+        for i in range(q):
+            for j in range(q):
+                lam_bar[lam_at + i * q + j] += slope[at + i, at + j] + rest[at + i] * pulled[at + j]

@@ -249,14 +249,17 @@ def solve_last(N, R, lam, last, crossed):
     for a in range(n):
         for b in range(n):
             own[a, b] = last[places[a], places[b]]
-    covariance = np.empty((n, n))
     if crossed is None:
+        covariance = np.empty((n, n))
         identity = np.eye(n).reshape(-1)
         both = np.empty(2 * n * n)
         log_det = eliminate_own(own.reshape(-1), 0, n, n, identity, 0, both, 0, np.empty(3 * n * n))
-        covariance[:, :] = both[: n * n].reshape((n, n))
+        # an assignment to a slice takes seconds to compile
+        for a in range(n):
+            for b in range(n):
+                covariance[a, b] = both[a * n + b]
     else:
-        log_det = eliminate_crossed(N, lam, own, covariance)
+        covariance, log_det = eliminate_crossed(N, lam, own)
     mean = np.zeros(n)
     for a in range(n):
         for b in range(n):

@@ -17,7 +17,6 @@ from __future__ import annotations
     FACTORS,
     SIGMAS,
     CLASSES,
-    NODES,
     PATTERNS,
     ROWS,
     TARGETS,
@@ -26,8 +25,7 @@ from __future__ import annotations
     LAMBDA_SIZE,
     WEIGHTS_SIZE,
     WORK_SIZE,
-    BLOCKS,
-) = range(0, 17)
+) = range(0, 15)
 
 (
     LEVEL_FACTOR,
@@ -75,7 +73,7 @@ from __future__ import annotations
     PRIOR_CODE,
     SIGMA_PLACE,
     JOINT,
-) = range(17, 62)
+) = range(15, 60)
 
 (
     LAYER_TABLES,
@@ -86,7 +84,7 @@ from __future__ import annotations
     PRIOR_VALUE,
     COR_SHAPE,
     FIXED_COR,
-) = range(62, 70)
+) = range(60, 68)
 
-HEAD = 70
+HEAD = 68
 """Length of the head."""
