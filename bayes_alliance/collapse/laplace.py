@@ -19,11 +19,17 @@ SMALL = 1e-5
 FARTHEST = 8.0
 """How far from the first guess a mode may be, in logarithms: SDs 3,000 times larger or smaller."""
 
+STEEP = 1e-2
+"""Share of the slope at the first guess that may be left at a mode."""
+
 LOWEST = -1e100
 """Stands for a log-density of minus infinity in differences."""
 
 FEW = 12
-"""Parameters up to which slopes are differences of values."""
+"""Parameters up to which slopes are differences of values, unless that takes long: no gradient to compile."""
+
+HEAVY = 200_000
+"""Numbers of the statistics from which an evaluation takes long."""
 
 WIDEST = 3.0
 """Largest scale of a direction: on it an SD changes 20-fold, or a correlation covers nearly all it can."""
@@ -62,20 +68,25 @@ def find_frame(density: Density, start: np.ndarray, cores: int = 1) -> Frame:
 
 
 def _climb(density: Density, start: np.ndarray, logs: np.ndarray, cores: int) -> np.ndarray:
+    # in these units the first step is no longer than 1: slopes of many rows would send it to the farthest corner
+    unit = max(1.0, float(np.abs(_negative(density, start, logs, cores)[1]).max(initial=0.0)))
+
     def cost(x: np.ndarray) -> tuple[float, np.ndarray]:
-        return _negative(density, x, logs, cores)
+        value, slope = _negative(density, x, logs, cores)
+        return value / unit, slope / unit
 
     limits = list(zip(start - FARTHEST, start + FARTHEST, strict=True))
     found = minimize(cost, start, jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": 200})
-    if found.fun > cost(start)[0] or found.fun >= -LOWEST:
+    free = (found.x > start - FARTHEST) & (found.x < start + FARTHEST)
+    if found.fun > cost(start)[0] or found.fun >= -LOWEST / unit or np.abs(found.jac[free]).max(initial=0.0) > STEEP:
         # a step went where numbers break down: go without slopes, which never leaves the good side
-        found = minimize(lambda x: cost(x)[0], start, method="Nelder-Mead", options={"maxiter": 400 * len(start)})
+        found = minimize(lambda x: cost(x)[0], found.x, method="Nelder-Mead", options={"maxiter": 400 * len(start)})
     return np.asarray(found.x)
 
 
 def _negative(density: Density, x: np.ndarray, logs: np.ndarray, cores: int) -> tuple[float, np.ndarray]:
-    """Return minus the log-density and its slope, by differences where parameters are few: no gradient to compile."""
-    if len(x) > FEW:
+    """Return minus the log-density and its slope."""
+    if _has_gradient(density):
         value, slope = density.gradient(x, logs)
     else:
         steps = SMALL * np.eye(len(x))
@@ -87,11 +98,15 @@ def _negative(density: Density, x: np.ndarray, logs: np.ndarray, cores: int) -> 
     return -float(value), -slope
 
 
+def _has_gradient(density: Density) -> bool:
+    return density.packed.size > FEW or len(density.packed.floats) > HEAVY
+
+
 def _covariance(density: Density, point: np.ndarray, logs: np.ndarray, cores: int) -> np.ndarray:
     """Return the inverse of minus the second derivatives, flat or upward directions set to the widest scale."""
     size = len(point)
     steps = STEP * np.eye(size)
-    if size > FEW:
+    if _has_gradient(density):
         rows = [density.gradient(point - s, logs)[1] - density.gradient(point + s, logs)[1] for s in steps]
         hessian = np.array(rows) / (2 * STEP)
     else:

@@ -12,7 +12,7 @@ from scipy.linalg import solve_triangular
 from scipy.special import gammaln
 
 from bayes_alliance.collapse.density import Density, Frame
-from bayes_alliance.collapse.laplace import find_frame
+from bayes_alliance.collapse.laplace import HEAVY, find_frame
 from bayes_alliance.collapse.nuts import sample_nuts
 from bayes_alliance.collapse.turns import find_turns
 
@@ -25,8 +25,8 @@ GOOD = 0.65
 DEFENSIVE, WIDER = 0.1, 2.0
 """Share of proposals that are spread wider, and how much: they bound weights where the fit is off (Hesterberg 1995)."""
 
-PILOT, PILOTS = 600, 4
-"""Points of a pilot run and how often the proposal is fitted anew to them."""
+PILOT, SHORT_PILOT, PILOTS = 600, 240, 4
+"""Points of a pilot run, where an evaluation takes little and where it takes long; how many runs there are."""
 
 PARETO_K = 0.7
 """Shape of the largest weights up to which averages over them are dependable (Vehtari et al. 2024, section 3.2.4)."""
@@ -171,8 +171,9 @@ def _pilot(
 ) -> tuple[_Proposal, np.ndarray] | None:
     """Fit the proposal to weighted points, a few times; return it with log weights, None if it is hopeless."""
     d, best = len(proposal.frame.centre), None
+    size = PILOT if len(density.packed.floats) < HEAVY else max(SHORT_PILOT, 30 * d)
     for _ in range(PILOTS):
-        points, proposed = proposal.draw(rng, PILOT)
+        points, proposed = proposal.draw(rng, size)
         log_weights = density.values(points, proposal.frame.logs, workers) - proposed
         weights = np.exp(log_weights - log_weights.max())
         weights /= weights.sum()
@@ -181,10 +182,10 @@ def _pilot(
             return best[1:] if best is not None else None
         if best is None or effective > best[0]:
             best = (effective, proposal, log_weights)
-        if effective > 0.9 * PILOT or (best[1].degrees > DEGREES and effective > GOOD * PILOT):
+        if effective > 0.9 * size or (best[1].degrees > DEGREES and effective > GOOD * size):
             break
         proposal = proposal.fitted(points, weights)
-        if effective > GOOD * PILOT:
+        if effective > GOOD * size:
             proposal = replace(proposal, degrees=MANY_DEGREES)
     return best[1:] if best is not None else None
 
@@ -210,7 +211,7 @@ def _independent(
     efficiency = weights.sum() ** 2 / (weights**2).sum() / len(weights)
     if efficiency < EFFICIENCY:
         return None
-    thin = max(1, int(np.ceil(2 / efficiency - 1.4))) + int(len(density.packed.floats) < LIGHT)
+    thin = _thin(len(density.packed.floats), efficiency)
     count = draws * thin
     points, proposed = proposal.draw(rng, chains * count)
     log_densities = density.values(points, frame.logs, workers)
@@ -240,6 +241,13 @@ def _independent(
         attrs={"pareto_k": k, "efficiency": float(efficiency), "thin": thin},
     )
     return Draws(points[kept], frame.logs, statistics, "independent")
+
+
+def _thin(numbers: int, efficiency: float) -> int:
+    """Return how many proposals a draw takes: about one effective one, half of one where they take long."""
+    if numbers > HEAVY:
+        return max(1, int(1 / efficiency))
+    return max(1, int(np.ceil(2 / efficiency - 1.4))) + int(numbers < LIGHT)
 
 
 def pareto_shape(log_weights: np.ndarray) -> float:

@@ -1,0 +1,41 @@
+"""The climb to the mode: steep slopes and regions where numbers break down."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bayes_alliance.collapse import laplace
+
+
+class Hill:
+    """A log-density that is a steep hill around ``top``, and breaks down farther than 3 from it."""
+
+    sds = 2
+
+    def __init__(self, steepness: float, numbers: int) -> None:
+        self.steepness, self.top = steepness, np.array([1.0, -0.5, 2.0])
+        self.packed = SimpleNamespace(size=3, floats=np.empty(numbers))
+
+    def values(self, points: np.ndarray, logs: np.ndarray, cores: int) -> np.ndarray:
+        """Return the log-density at points."""
+        apart = np.abs(points - self.top).max(axis=1)
+        return np.where(apart < 3, -self.steepness * ((points - self.top) ** 2).sum(axis=1), -np.inf)
+
+    def gradient(self, x: np.ndarray, logs: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the log-density and its slope."""
+        return float(self.values(x[None], logs, 1)[0]), -2 * self.steepness * (x - self.top)
+
+
+@pytest.mark.parametrize("numbers", [10, laplace.HEAVY + 1], ids=["differences", "gradients"])
+@pytest.mark.parametrize("steepness", [1.0, 1e3, 1e6])
+def test_the_mode_is_found_however_steep(steepness: float, numbers: int) -> None:
+    """Slopes of thousands of patients do not send the first step to where the log-density is minus infinity."""
+    hill: Any = Hill(steepness, numbers)
+    frame = laplace.find_frame(hill, np.zeros(3))
+    np.testing.assert_allclose(frame.scale @ frame.scale.T, np.eye(3) / (2 * steepness), rtol=1e-3, atol=1e-9)
+    if frame.logs.all():
+        np.testing.assert_allclose(frame.centre, hill.top, atol=1e-3)
