@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from bayes_alliance.fit.fit import fit_model
     from bayes_alliance.fit.result import Fit, load_fit
     from bayes_alliance.fit.settings import SamplerSettings
+    from bayes_alliance.fit.stream import fit_stream
     from bayes_alliance.plot.caterpillar import plot_caterpillar
     from bayes_alliance.plot.effects import plot_effects
     from bayes_alliance.plot.prior import plot_prior_prediction
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from bayes_alliance.table.describe import describe
     from bayes_alliance.table.select import select_rows
     from bayes_alliance.table.sessions import SessionTable, read_sessions
+    from bayes_alliance.table.stream import SessionStream, stream_sessions
 
 _WHERE: Final = {
     "AllianceError": "errors",
@@ -64,6 +66,7 @@ _WHERE: Final = {
     "ModelSpec": "spec.model",
     "PriorSpec": "spec.model",
     "SamplerSettings": "fit.settings",
+    "SessionStream": "table.stream",
     "SessionTable": "table.sessions",
     "SimulatedTable": "simulate.simulate",
     "SpecError": "errors",
@@ -77,6 +80,7 @@ _WHERE: Final = {
     "draw_effects": "posterior.effects",
     "integrated_log_likelihood": "posterior.effects",
     "fit_model": "fit.fit",
+    "fit_stream": "fit.stream",
     "list_models": "spec.registry",
     "list_twins": "simulate.twins",
     "load_fit": "fit.result",
@@ -96,6 +100,7 @@ _WHERE: Final = {
     "select_rows": "table.select",
     "simulate_sessions": "simulate.simulate",
     "simulate_twin": "simulate.twins",
+    "stream_sessions": "table.stream",
     "summarize": "posterior.summarize",
     "summarize_estimands": "posterior.estimands",
     "variance_shares": "posterior.variance",
@@ -115,6 +120,7 @@ __all__ = [
     "ModelSpec",
     "PriorSpec",
     "SamplerSettings",
+    "SessionStream",
     "SessionTable",
     "SimulatedTable",
     "SpecError",
@@ -127,6 +133,7 @@ __all__ = [
     "describe_prior",
     "draw_effects",
     "fit_model",
+    "fit_stream",
     "integrated_log_likelihood",
     "list_models",
     "list_twins",
@@ -147,6 +154,7 @@ __all__ = [
     "select_rows",
     "simulate_sessions",
     "simulate_twin",
+    "stream_sessions",
     "summarize",
     "summarize_estimands",
     "variance_shares",

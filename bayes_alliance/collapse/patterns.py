@@ -91,7 +91,8 @@ def pool_units(statistics: Statistics, uncorrelated: bool) -> Pooled | None:
         return None
     level, factor = statistics.levels[0], shape.factors[shape.chain[0]]
     units, own = len(level.start), factor.effects
-    tables = level.flat.reshape(units, len(statistics.classes), own, -1).sum(axis=1)
+    by_class = level.flat.reshape(units, len(statistics.classes), own, -1)
+    tables = by_class[:, 0] if len(statistics.classes) == 1 else by_class.sum(axis=1)
     sets, which = np.unique(level.count > 0, axis=0, return_inverse=True)
     kinds = [tuple(int(c) for c in np.flatnonzero(row)) for row in sets]
     single = np.array([_one_each([statistics.classes[c].equations[0] for c in kind]) for kind in kinds])

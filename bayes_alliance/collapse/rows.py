@@ -57,8 +57,7 @@ def stack_rows(design: Design) -> Stacked:
         Of an eligible model: Gaussian outcomes, normal priors on coefficients, no latent means.
     """
     layout = lay_out(design)
-    factors = tuple(_factor(design, factor) for factor in design.factors)
-    shape = _shape(design, factors, layout.chain, layout.crossed)
+    shape = make_shape(design, layout.chain, layout.crossed)
     rows = tuple(
         equation_rows(shape, i, e.coef.values, e.y, layout.codes[i], _values(e, design.factors))
         for i, e in enumerate(design.equations)
@@ -82,7 +81,12 @@ def lay_out(design: Design) -> Layout:
     codes = tuple(tuple(_codes(e, factor) for factor in design.factors) for e in design.equations)
     classes = _classes(design)
     links = find_links(codes, classes)
-    return Layout(codes, classes, links, *choose_chain([len(f.levels) for f in design.factors], _nesting(links)))
+    return Layout(codes, classes, links, *order_factors(design, links))
+
+
+def order_factors(design: Design, links: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the places of nested factors, finest first, and of those that cross."""
+    return choose_chain([len(factor.levels) for factor in design.factors], _nesting(links))
 
 
 def equation_rows(
@@ -120,7 +124,9 @@ def equation_rows(
     )
 
 
-def _shape(design: Design, factors: tuple[Factor, ...], chain: tuple[int, ...], crossed: tuple[int, ...]) -> Shape:
+def make_shape(design: Design, chain: tuple[int, ...], crossed: tuple[int, ...]) -> Shape:
+    """Return everything of a design but its rows."""
+    factors = tuple(_factor(design, factor) for factor in design.factors)
     equations, residual = design.equations, design.residual
     outcomes = tuple(e.outcome for e in equations)
     joint_cor = None

@@ -201,11 +201,15 @@ class Accumulator:
 def sum_rows(stacked: Stacked) -> Statistics:
     """Return the statistics of rows that are all at hand."""
     shape, links = stacked.shape, stacked.links
-    touched = _touch(shape, links) if shape.crossed and shape.chain else None
-    classes = [part.residuals for part in stacked.classes]
-    accumulator = Accumulator(shape, classes, outer_units(shape, links), touched)
+    accumulator = make_accumulator(shape, [part.residuals for part in stacked.classes], links)
     accumulator.add(stacked.equations, stacked.classes)
     return accumulator.finish()
+
+
+def make_accumulator(shape: Shape, classes: Sequence[Residuals], links: np.ndarray) -> Accumulator:
+    """Return an accumulator with nothing in it, for levels that meet as ``links`` say."""
+    touched = _touch(shape, links) if shape.crossed and shape.chain else None
+    return Accumulator(shape, classes, outer_units(shape, links), touched)
 
 
 def outer_units(shape: Shape, links: np.ndarray) -> list[np.ndarray]:

@@ -35,13 +35,17 @@ def check_outcome(label: str, values: np.ndarray, family: FamilyName, ledger: Ma
 
 def check_predictors(coef: Columns) -> list[str]:
     """Report constant columns, empty cells of products, and columns that others determine."""
+    return check_columns(coef, coef.values.min(axis=0, initial=np.inf), coef.values.max(axis=0, initial=-np.inf))
+
+
+def check_columns(coef: Columns, low: np.ndarray, high: np.ndarray) -> list[str]:
+    """Report the same of columns with given extremes, and values that depend on each other as those of all rows do."""
     problems = []
     usable = []
     for i, label in enumerate(coef.labels):
-        column = coef.values[:, i]
-        if label != INTERCEPT and np.ptp(column) == 0:
-            product = ":" in coef.terms[i] and not column.any()
-            what = "no row is in this cell" if product else f"it is {column[0]:g} in every row used"
+        if label != INTERCEPT and low[i] == high[i]:
+            product = ":" in coef.terms[i] and low[i] == 0
+            what = "no row is in this cell" if product else f"it is {low[i]:g} in every row used"
             advice = "Leave out the product or the level." if product else "Leave the predictor out."
             problems.append(f"Predictor {label!r} is constant: {what}. {advice}")
         else:
@@ -64,22 +68,11 @@ def check_groups(groups: Sequence[GroupDesign], family: FamilyName) -> list[str]
             continue
         per_level = np.bincount(group.code[group.inside], minlength=len(group.levels))
         if (per_level == 1).all():
-            rest = "the residual" if family == "gaussian" else "chance"
-            problems.append(
-                f"Every level of {group.factor!r} has one row, so its effects cannot be told from {rest}. "
-                f"Leave the term out."
-            )
+            problems.append(say_one_row_each(group.factor, family))
         for other in groups[:number]:
             if _same_partition(group, other):
-                problems.append(
-                    f"{group.factor!r} and {other.factor!r} group the rows alike (one level each), so their effects "
-                    f"cannot be told apart. Leave one out."
-                )
-        for label, others in _dependent_effects(group):
-            problems.append(
-                f"The effect {label!r} of {group.factor!r} is determined by {quote(others)} of the same factor. "
-                f"Leave one out."
-            )
+                problems.append(say_alike(group.factor, other.factor))
+        problems += check_effects(group.factor, group.effects, group.values[group.inside])
         problems += _slopes_that_never_vary(group)
     return problems
 
@@ -92,9 +85,32 @@ def _same_partition(one: GroupDesign, two: GroupDesign) -> bool:
     return len(pairs) == len(one.levels)
 
 
-def _dependent_effects(group: GroupDesign) -> list[tuple[str, list[str]]]:
-    found = _dependent(group.values[group.inside])
-    return [(group.effects[i], [group.effects[j] for j in others]) for i, others in found]
+def say_one_row_each(factor: str, family: FamilyName) -> str:
+    """Return that a factor's levels have one row each."""
+    rest = "the residual" if family == "gaussian" else "chance"
+    return f"Every level of {factor!r} has one row, so its effects cannot be told from {rest}. Leave the term out."
+
+
+def say_alike(one: str, two: str) -> str:
+    """Return that two factors put the same rows together."""
+    return (
+        f"{one!r} and {two!r} group the rows alike (one level each), so their effects cannot be told apart. Leave one "
+        f"out."
+    )
+
+
+def say_never_varies(label: str, factor: str) -> str:
+    """Return that a covariate does not vary within the levels of a factor."""
+    return f"{label!r} never varies within a {factor}, so it has no slope by {factor}. Take it out of the group term."
+
+
+def check_effects(factor: str, effects: Sequence[str], values: np.ndarray) -> list[str]:
+    """Report effects of a factor that others of it determine; values have shape (row, effect)."""
+    return [
+        f"The effect {effects[i]!r} of {factor!r} is determined by {quote(effects[j] for j in others)} of the same "
+        f"factor. Leave one out."
+        for i, others in _dependent(values)
+    ]
 
 
 def _slopes_that_never_vary(group: GroupDesign) -> list[str]:
@@ -108,10 +124,7 @@ def _slopes_that_never_vary(group: GroupDesign) -> list[str]:
         np.minimum.at(low, group.code[group.inside], values)
         np.maximum.at(high, group.code[group.inside], values)
         if not (high > low).any():
-            problems.append(
-                f"{label!r} never varies within a {group.factor}, so it has no slope by {group.factor}. "
-                f"Take it out of the group term."
-            )
+            problems.append(say_never_varies(label, group.factor))
     return problems
 
 

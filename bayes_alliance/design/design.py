@@ -109,20 +109,12 @@ def make_design(
     DesignError
         With every problem at once: names, factors without a reference, ids, values, spread, rank, priors.
     """
-    columns, reference = dict(columns or {}), dict(reference or {})
+    reference = dict(reference or {})
     messages = list(sessions.messages)
-    given = _read_declared(spec, columns, messages)
-    resolved, dropped = resolve_optional(given, sessions, columns, messages)
-    columns = _still_named(columns, given, resolved)
-    problems = check_names(resolved, sessions, columns, reference)
-    if problems:
-        raise DesignError(problems)
-    outcomes = [_study_name(name, resolved, sessions, columns) for name in resolved.outcomes]
-    problems += check_reserved(outcomes, resolved.factors)
+    resolved, columns, dropped, problems = match_names(spec, sessions, columns, reference, messages)
     source = Source(resolved, sessions, columns, reference, messages)
     made = _make_equations(source, problems)
-    stated = _statements(resolved, priors, problems)
-    resolved = resolved.model_copy(update={"prior": tuple(p for p, _ in stated if p.target.factor not in dropped)})
+    resolved, stated = state_priors(resolved, priors, dropped, problems)
     equations, factors = join_factors(resolved, [m.equation for m in made], problems)
     equations, measured = join_latent(source, made, equations, factors, problems)
     messages += notes_on_means(resolved)
@@ -146,6 +138,45 @@ def make_design(
         tuple(messages),
         _fingerprint(equations, factors, residual, measured, sessions),
     )
+
+
+def match_names(
+    spec: ModelSpec,
+    sessions: SessionTable,
+    columns: Mapping[str, str] | None,
+    reference: Mapping[str, str],
+    messages: list[str],
+) -> tuple[ModelSpec, dict[str, str], tuple[str, ...], list[str]]:
+    """Match a model's variables with a study's columns.
+
+    Returns
+    -------
+    spec, columns, dropped, problems
+        The model without the optional terms the study lacks, the columns it still reads, the factors left out, and
+        names that cannot be used.
+
+    Raises
+    ------
+    DesignError
+        If a variable has no column.
+    """
+    given_columns = dict(columns or {})
+    given = _read_declared(spec, given_columns, messages)
+    resolved, dropped = resolve_optional(given, sessions, given_columns, messages)
+    left = _still_named(given_columns, given, resolved)
+    problems = check_names(resolved, sessions, left, reference)
+    if problems:
+        raise DesignError(problems)
+    outcomes = [_study_name(name, resolved, sessions, left) for name in resolved.outcomes]
+    return resolved, left, dropped, check_reserved(outcomes, resolved.factors)
+
+
+def state_priors(
+    spec: ModelSpec, priors: PriorStatements, dropped: Sequence[str], problems: list[str]
+) -> tuple[ModelSpec, list[tuple[PriorSpec, PriorSource]]]:
+    """Return the model with the call's statements of priors beside its own, and all of them."""
+    stated = _statements(spec, priors, problems)
+    return spec.model_copy(update={"prior": tuple(p for p, _ in stated if p.target.factor not in dropped)}), stated
 
 
 def _make_equations(source: Source, problems: list[str]) -> tuple[Made, ...]:

@@ -13,7 +13,7 @@ from bayes_alliance.design.arms import Arms, find_arms
 from bayes_alliance.design.follow import FollowMeasured, FollowModelled
 from bayes_alliance.design.groups import Block, GroupDesign, check_ids, code_groups, make_group
 from bayes_alliance.design.means import pooled_mean
-from bayes_alliance.design.missing import keep_rows, missing_reasons
+from bayes_alliance.design.missing import count_gone, keep_rows, missing_reasons, say_left_out
 from bayes_alliance.design.rows import Rows, make_rows
 from bayes_alliance.design.terms import Columns, code_terms, study_names
 from bayes_alliance.design.transforms import Evaluator
@@ -98,7 +98,8 @@ class Made:
 class Source:
     """What all equations of a design are made from; messages are collected here.
 
-    ``common`` holds per unit the rows that every equation can use, where all are to use the same.
+    ``common`` holds per unit the rows that every equation can use, where all are to use the same. ``levels`` are those
+    of factors, by variable, where ``sessions`` is a part of a table.
     """
 
     spec: ModelSpec
@@ -107,10 +108,66 @@ class Source:
     reference: Mapping[str, str]
     messages: list[str]
     common: dict[Unit, np.ndarray] = field(default_factory=dict)
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def note(self, messages: Sequence[str]) -> None:
         """Collect messages once each."""
         self.messages += [message for message in messages if message not in self.messages]
+
+
+@dataclass(frozen=True, eq=False)
+class Usable:
+    """An equation over all its rows, as coded, and which of them can be used: ``keep``, and ``ledger`` why not.
+
+    ``coef`` and ``coded`` hold the columns, ``ids`` the levels of grouping factors, ``starts`` the rows that start a
+    series. ``evaluate`` evaluates formulas with variables of choice.
+    """
+
+    rows: Rows
+    variables: Mapping[str, Variable]
+    coef: Columns
+    coded: Groups
+    ids: Mapping[str, np.ndarray]
+    starts: np.ndarray
+    sigma: Variable | None
+    keep: np.ndarray
+    ledger: Mapping[str, int]
+    evaluate: Callable[[Mapping[str, Variable], list[str]], Evaluator]
+
+
+def find_usable(equation: EquationSpec, source: Source, problems: list[str], messages: list[str]) -> Usable:
+    """Code an equation over all its rows and find those that lack nothing.
+
+    Raises
+    ------
+    DesignError
+        With every problem of its variables.
+    """
+    rows = make_rows(equation.unit, source.sessions)
+    variables = _variables(equation, rows, source, problems, messages)
+    outcome = variables[equation.outcome]
+    if outcome.levels is not None:
+        problems[:] = [p for p in problems if not p.startswith(f"Factor {outcome.name!r}")]
+        problems.append(f"Outcome {outcome.label!r} holds words ({quote(outcome.levels[:5])}); a number is needed.")
+    _stop(problems, rows)
+    factor_ids = _factor_ids(rows, source, problems)
+    finer = _finer(equation, rows, variables, source, problems)
+
+    def evaluate(chosen: Mapping[str, Variable], notes: list[str]) -> Evaluator:
+        arm = next((v for v in chosen.values() if v.name == "condition" and v.levels), None)
+        return Evaluator(rows, chosen, factor_ids, problems, notes, finer, arm)
+
+    coef, coded, starts = _code(equation, evaluate(variables, []))
+    ids = {factor: factor_ids(factor) for factor in coded}
+    sigma = _sigma(equation, variables, problems)
+    _stop(problems, rows)
+
+    strata = [variables[name] for name in source.spec.variables_of(equation) if name not in equation.variables]
+    reasons = missing_reasons(outcome, coef, coded, [*([sigma] if sigma else []), *strata])
+    if equation.unit in source.common:
+        reasons.append(("not usable in every equation", ~source.common[equation.unit]))
+    keep, ledger = keep_rows(reasons, len(rows))
+    return Usable(rows, variables, coef, coded, ids, starts, sigma, keep, ledger, evaluate)
 
 
 def make_equation(equation: EquationSpec, source: Source) -> Made:
@@ -123,36 +180,17 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
     """
     problems: list[str] = []
     messages: list[str] = []
-    rows = make_rows(equation.unit, source.sessions)
-    everything = _variables(equation, rows, source, problems, messages)
+    usable = find_usable(equation, source, problems, messages)
+    rows, everything, ids, keep, ledger = usable.rows, usable.variables, usable.ids, usable.keep, usable.ledger
     outcome = everything[equation.outcome]
-    if outcome.levels is not None:
-        problems = [p for p in problems if not p.startswith(f"Factor {outcome.name!r}")]
-        problems.append(f"Outcome {outcome.label!r} holds words ({quote(outcome.levels[:5])}); a number is needed.")
-    _stop(problems, rows)
-    factor_ids = _factor_ids(rows, source, problems)
-    finer = _finer(equation, rows, everything, source, problems)
-
-    def evaluate(variables: Mapping[str, Variable], notes: list[str]) -> Evaluator:
-        arm = next((v for v in variables.values() if v.name == "condition" and v.levels), None)
-        return Evaluator(rows, variables, factor_ids, problems, notes, finer, arm)
-
-    coef, coded, _ = _code(equation, evaluate(everything, []))
-    ids = {factor: factor_ids(factor) for factor in coded}
-    sigma = _sigma(equation, everything, problems)
-    _stop(problems, rows)
-
-    strata = [everything[name] for name in source.spec.variables_of(equation) if name not in equation.variables]
-    reasons = missing_reasons(outcome, coef, coded, [*([sigma] if sigma else []), *strata])
-    if equation.unit in source.common:
-        reasons.append(("not usable in every equation", ~source.common[equation.unit]))
-    keep, ledger = keep_rows(reasons, rows, outcome.label, len(source.spec.equation) > 1, messages)
+    several = len(source.spec.equation) > 1
+    messages += say_left_out(outcome.label, several, ledger, len(rows), count_gone(rows.patient, keep))
     problems += checks.check_outcome(outcome.label, outcome.values[keep], equation.family, ledger)
     _stop(problems, rows)
 
     variables = {name: prune_levels(v, keep, problems, messages) for name, v in everything.items()}
     _stop(problems, rows)
-    evaluator = evaluate(variables, messages)
+    evaluator = usable.evaluate(variables, messages)
     whole, coded, starts = _code(equation, evaluator)
     coef = whole.rows(keep)
     sigma = _sigma(equation, variables, problems)
@@ -247,7 +285,16 @@ def _variables(
     """Make the variables an equation reads, those it only averages over a patient's sessions left out."""
     averaged = _averaged(equation, rows, source)
     return {
-        name: make_variable(name, source.spec, rows, source.columns, source.reference, problems, messages)
+        name: make_variable(
+            name,
+            source.spec,
+            rows,
+            source.columns,
+            source.reference,
+            problems,
+            messages,
+            source.levels.get(name),
+        )
         for name in source.spec.variables_of(equation)
         if name not in averaged
     }

@@ -62,17 +62,24 @@ def join_factors(
         having = [equation for equation in chosen if any(g.factor == factor for g in equation.groups)]
         groups = {equation.outcome: _group_of(equation, factor) for equation in having}
         levels = tuple(sorted({level for group in groups.values() for level in group.levels}))
-        labels: list[str] = []
-        places = {}
-        for equation in having:
-            new = equation.effect_labels(groups[equation.outcome])
-            places[equation.outcome] = tuple(range(len(labels), len(labels) + len(new)))
-            labels += new
-        blocks = _blocks(spec, factor, having, groups, places)
-        by = _strata(spec, factor, having, levels, problems)
-        factors.append(FactorDesign(factor, levels, tuple(labels), places, blocks, by))
+        joined = place_effects(spec, factor, having, levels)
+        factors.append(replace(joined, by=_strata(spec, factor, having, levels, problems)))
     joint = {factor.factor: factor for factor in factors}
     return tuple(_recode(equation, joint) for equation in chosen), tuple(factors)
+
+
+def place_effects(
+    spec: ModelSpec, factor: str, having: Sequence[EquationDesign], levels: tuple[str, ...]
+) -> FactorDesign:
+    """Return a factor over the equations that have it, with one covariance for all its levels."""
+    groups = {equation.outcome: _group_of(equation, factor) for equation in having}
+    labels: list[str] = []
+    places = {}
+    for equation in having:
+        new = equation.effect_labels(groups[equation.outcome])
+        places[equation.outcome] = tuple(range(len(labels), len(labels) + len(new)))
+        labels += new
+    return FactorDesign(factor, levels, tuple(labels), places, _blocks(spec, factor, having, groups, places))
 
 
 def _group_of(equation: EquationDesign, factor: str) -> GroupDesign:

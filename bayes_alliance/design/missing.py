@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bayes_alliance._messages import are, count_of
-from bayes_alliance.design.rows import Rows
 from bayes_alliance.design.terms import Columns
 from bayes_alliance.design.variables import Variable
 
@@ -33,15 +32,8 @@ def missing_reasons(
     return reasons
 
 
-def keep_rows(
-    reasons: Sequence[tuple[str, np.ndarray]], rows: Rows, outcome: str, several: bool, messages: list[str]
-) -> tuple[np.ndarray, dict[str, int]]:
-    """Drop rows with something missing, each counted under the first reason that holds.
-
-    Where a model has several equations the messages say which outcome they are about.
-    """
-    where = f"{outcome}: " if several else ""
-    total = len(rows)
+def keep_rows(reasons: Sequence[tuple[str, np.ndarray]], total: int) -> tuple[np.ndarray, dict[str, int]]:
+    """Return which of ``total`` rows lack nothing; each other is counted under the first reason that holds."""
     keep = np.ones(total, dtype=bool)
     ledger: dict[str, int] = {}
     for reason, absent in reasons:
@@ -49,9 +41,21 @@ def keep_rows(
         if new.any():
             ledger[reason] = ledger.get(reason, 0) + int(new.sum())
             keep &= ~absent
-    gone = len(set(rows.patient)) - len(set(rows.patient[keep]))
-    for reason, count in ledger.items():
-        messages.append(f"{where}{count_of(count, 'row')} of {total:,} left out: {reason}.")
+    return keep, ledger
+
+
+def count_gone(patient: np.ndarray, keep: np.ndarray) -> int:
+    """Return how many patients have no row left."""
+    return len(set(patient)) - len(set(patient[keep]))
+
+
+def say_left_out(outcome: str, several: bool, ledger: Mapping[str, int], total: int, gone: int) -> list[str]:
+    """Return how many rows were left out and why, and how many patients are gone.
+
+    Where a model has several equations the messages say which outcome they are about.
+    """
+    where = f"{outcome}: " if several else ""
+    messages = [f"{where}{count_of(count, 'row')} of {total:,} left out: {reason}." for reason, count in ledger.items()]
     if gone:
         messages.append(f"{where}{count_of(gone, 'patient')} {are(gone, 'has', 'have')} no row left.")
-    return keep, ledger
+    return messages

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 
@@ -34,29 +36,60 @@ def variance_moments(design: Design, equation: EquationDesign, session: float | 
         where a factor or a residual SD belongs to some arms only.
     """
     strata = _strata(equation, session)
+    products = []
+    for group in equation.groups:
+        by = find_factor(design.factors, group.factor).by
+        if by is None:
+            products.append(np.array([_product(group.values, rows, rows) for rows in strata.values()]))
+        else:
+            own = [group.inside & (by.code[group.code] == i) for i in range(len(by.labels))]
+            each = [[_product(group.values, rows & o, rows) for o in own] for rows in strata.values()]
+            products.append(np.array(each))
+    above = [[other is not group and nests_in(group, other) for other in equation.groups] for group in equation.groups]
+    codes = range(len(equation.sigma_coef))
+    shares = [[(equation.sigma_code[rows] == code).mean() for code in codes] for rows in strata.values()]
+    return name_moments(design, equation, list(strata), products, above, np.array(shares, dtype=float))
+
+
+def name_moments(
+    design: Design,
+    equation: EquationDesign,
+    strata: Sequence[str],
+    products: Sequence[np.ndarray],
+    above: Sequence[Sequence[bool]],
+    shares: np.ndarray,
+) -> xr.Dataset:
+    """Return moments under their names.
+
+    Parameters
+    ----------
+    design, equation : Design, EquationDesign
+        Give the labels.
+    strata : sequence of str
+        Names of the strata.
+    products : sequence of ndarray, shape (stratum, effect, effect) or (stratum, by, effect, effect)
+        Per factor of the equation, mean z z'.
+    above : sequence of sequence of bool, shape (factor, factor)
+        Whether the first nests in the second.
+    shares : ndarray, shape (stratum, sigma)
+        Shares of the residual SDs.
+    """
     coords: dict[str, list[str]] = {"stratum": list(strata), "factor": [group.factor for group in equation.groups]}
     data: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
-    for group in equation.groups:
+    for group, product, outer in zip(equation.groups, products, above, strict=True):
         dim = effect_dim(group.factor)
         labels = list(equation.effect_labels(group))
         coords |= {dim: labels, second_dim(dim): labels}
         by = find_factor(design.factors, group.factor).by
         square: tuple[str, ...] = (dim, second_dim(dim))
-        if by is None:
-            products = [_product(group.values, rows, rows) for rows in strata.values()]
-        else:
+        if by is not None:
             coords[by_dim(group.factor)] = list(by.labels)
             square = (by_dim(group.factor), *square)
-            own = [group.inside & (by.code[group.code] == i) for i in range(len(by.labels))]
-            products = [np.array([_product(group.values, rows & o, rows) for o in own]) for rows in strata.values()]
-        data[f"zz_{factor_key(group.factor)}"] = (("stratum", *square), np.array(products))
-        above = [float(other is not group and nests_in(group, other)) for other in equation.groups]
-        data[f"above_{factor_key(group.factor)}"] = (("factor",), np.array(above))
+        data[f"zz_{factor_key(group.factor)}"] = (("stratum", *square), product)
+        data[f"above_{factor_key(group.factor)}"] = (("factor",), np.array(outer, dtype=float))
     if equation.family == "gaussian":
         coords[SIGMA_COEF] = list(equation.sigma_coef)
-        codes = range(len(equation.sigma_coef))
-        shares = [[(equation.sigma_code[rows] == code).mean() for code in codes] for rows in strata.values()]
-        data["sigma_share"] = (("stratum", SIGMA_COEF), np.array(shares, dtype=float))
+        data["sigma_share"] = (("stratum", SIGMA_COEF), shares)
     return xr.Dataset(
         data, coords=coords, attrs={"family": equation.family, "outcome": equation.outcome, "scale": _scale(equation)}
     )

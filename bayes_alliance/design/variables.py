@@ -142,10 +142,12 @@ def make_variable(
     reference: Mapping[str, str],
     problems: list[str],
     messages: list[str],
+    levels: tuple[str, ...] | None = None,
 ) -> Variable:
     """Make a model variable over the rows.
 
     ``columns`` may map it to one level of a column, such as ``grp[RO-DBT]``: 1 where the level holds, 0 elsewhere.
+    ``levels`` are those of its column, in order, where the rows are a part of a table and may lack some.
     """
     if name in spec.variables:
         values, sessions = _declared(name, spec, rows, columns, problems, messages)
@@ -154,12 +156,17 @@ def make_variable(
     column, level = (text, None) if text in rows.source.frame.columns else column_of(text)
     series = rows.column(column, problems)
     if level is not None:
-        return _indicator(name, text, series, level, problems)
+        return _indicator(name, text, series, level, levels, problems)
     if name == "condition":
         _check_condition(rows, column, series, name in reference, problems, messages)
     if series.dtype == np.float64 and name not in reference:
         return Variable(name, column, series.to_numpy(float))
-    return _factor(name, column, series, reference.get(name), problems)
+    words = read_words(series)
+    if levels is None:
+        levels = order_levels(name, column, series, set(words.dropna()), reference.get(name), problems)
+    position = {level: float(i) for i, level in enumerate(levels)}
+    values = np.array([position.get(word, np.nan) if isinstance(word, str) else np.nan for word in words])
+    return Variable(name, column, values, levels)
 
 
 def _check_condition(
@@ -186,25 +193,29 @@ def _read_by(call: Call) -> str:
     return argument.name if isinstance(argument, Name) else render(argument)
 
 
-def _indicator(name: str, text: str, series: pd.Series, level: str, problems: list[str]) -> Variable:
-    words = _words(series)
-    levels = sorted(set(words.dropna()))
+def _indicator(
+    name: str, text: str, series: pd.Series, level: str, levels: tuple[str, ...] | None, problems: list[str]
+) -> Variable:
+    words = read_words(series)
+    levels = levels or tuple(sorted(set(words.dropna())))
     if level not in levels:
         problems.append(f"columns: {unknown(f'level of {column_of(text)[0]!r}:', level, levels)}")
     values = np.where(words.isna(), np.nan, (words == level).to_numpy(dtype=float, na_value=0.0))
     return Variable(name, text, values)
 
 
-def _words(series: pd.Series) -> pd.Series:
+def read_words(series: pd.Series) -> pd.Series:
+    """Return the levels of a column as text, missing where it is."""
     if series.dtype == np.float64:
         return series.map(number_text, na_action="ignore").astype("str")
     return series.astype("str")
 
 
-def _factor(name: str, column: str, series: pd.Series, reference: str | None, problems: list[str]) -> Variable:
-    words = _words(series)
+def order_levels(
+    name: str, column: str, series: pd.Series, present: set[str], reference: str | None, problems: list[str]
+) -> tuple[str, ...]:
+    """Return the levels of a factor, the one that others are compared with first."""
     ordered = isinstance(series.dtype, pd.CategoricalDtype) and series.cat.ordered
-    present = set(words.dropna())
     levels = [str(c) for c in series.cat.categories if str(c) in present] if ordered else _sorted_levels(present)
     reference = None if reference is None else str(reference)
     if reference is None and not ordered and len(levels) > 1:
@@ -218,9 +229,7 @@ def _factor(name: str, column: str, series: pd.Series, reference: str | None, pr
         problems.append(f"reference of {name!r}: {unknown('level', reference, levels)}")
     elif reference is not None:
         levels = [reference, *(level for level in levels if level != reference)]
-    position = {level: float(i) for i, level in enumerate(levels)}
-    values = np.array([position.get(word, np.nan) if isinstance(word, str) else np.nan for word in words])
-    return Variable(name, column, values, tuple(levels))
+    return tuple(levels)
 
 
 def _sorted_levels(levels: set[str]) -> list[str]:

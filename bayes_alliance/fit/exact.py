@@ -9,6 +9,7 @@ from bayes_alliance.collapse.engine import Collapsed, sample_collapsed, sum_desi
 from bayes_alliance.collapse.recover import correlations, residual_correlations, to_partial
 from bayes_alliance.collapse.rows import stack_rows
 from bayes_alliance.collapse.shape import find_places, pairs_of
+from bayes_alliance.collapse.statistics import Statistics
 from bayes_alliance.design.design import Design
 from bayes_alliance.fit.progress import step
 from bayes_alliance.fit.sampled import Sampled, keep_statistics
@@ -48,9 +49,16 @@ def sample_exact(design: Design, settings: SamplerSettings, seed: int, *, indepe
     independent : bool
         Whether variances may be sampled by independent proposals where these are good enough.
     """
+    return sample_statistics(design, sum_design(design), settings, seed, independent=independent)
+
+
+def sample_statistics(
+    design: Design, statistics: Statistics, settings: SamplerSettings, seed: int, *, independent: bool = True
+) -> Sampled:
+    """Fit sufficient statistics; the design names the draws."""
     with step(SHOWN, settings.progress):
         collapsed = sample_collapsed(
-            sum_design(design),
+            statistics,
             draws=settings.draws,
             tune=settings.tune,
             chains=settings.chains,

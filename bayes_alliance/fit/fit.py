@@ -11,17 +11,14 @@ import xarray as xr
 from bayes_alliance._messages import unknown
 from bayes_alliance.collapse.eligible import find_design_obstacles, say_obstacles
 from bayes_alliance.design.design import Design, PriorStatements, make_design
-from bayes_alliance.design.moments import variance_moments
 from bayes_alliance.errors import FitError
-from bayes_alliance.fit.checks import check_sampling, diagnose_draws, flatten
-from bayes_alliance.fit.estimands import work_out
+from bayes_alliance.fit.assemble import assemble_fit, judged_draws, rows_of
+from bayes_alliance.fit.checks import diagnose_draws, flatten
 from bayes_alliance.fit.exact import constant_data, sample_exact
-from bayes_alliance.fit.provenance import record_provenance
 from bayes_alliance.fit.result import Fit
-from bayes_alliance.fit.sampled import Sampled
-from bayes_alliance.fit.seeds import spread_seed
+from bayes_alliance.fit.seeds import check_seed, spread_seed
 from bayes_alliance.fit.settings import ENGINES, Engine, SamplerSettings
-from bayes_alliance.names import COEF, effects_name, obs_dim
+from bayes_alliance.names import effects_name
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.table.sessions import SessionTable
 
@@ -85,8 +82,7 @@ def fit_model(
     """
     if engine not in ENGINES:
         raise FitError(unknown("engine", str(engine), ENGINES))
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise FitError(f"seed must be a whole number of 0 or more; it is {seed!r}.")
+    check_seed(seed)
     settings = settings or SamplerSettings()
     design = make_design(spec, sessions, columns=columns, reference=reference, priors=priors)
     return fit_design(design, seed=seed, settings=settings, engine=engine)
@@ -139,7 +135,7 @@ def _fit_exactly(
     if left:
         size = settings.draws * settings.chains * sum(len(f.levels) * len(f.effects) for f in design.factors)
         notes.append(f"Effects of {', '.join(left)} would be {size:,} numbers and were not drawn; see draw_effects.")
-    return _as_fit(design, sampled, constant_data(design), "collapsed", settings, seed, notes)
+    return assemble_fit(design, sampled, rows_of(design, constant_data(design)), "collapsed", settings, seed, notes)
 
 
 def _fit_by_nuts(design: Design, settings: SamplerSettings, seed: int, sampler_seed: int, notes: list[str]) -> Fit:
@@ -150,64 +146,7 @@ def _fit_by_nuts(design: Design, settings: SamplerSettings, seed: int, sampler_s
     model = build_model(design.spec, design)
     check_log_density(model)
     sampled = sample_nuts(model, settings, sampler_seed)
-    return _as_fit(design, sampled, _constant(model), "nuts", settings, seed, notes)
-
-
-def _as_fit(
-    design: Design,
-    sampled: Sampled,
-    constant: xr.Dataset,
-    engine: str,
-    settings: SamplerSettings,
-    seed: int,
-    notes: list[str],
-) -> Fit:
-    posterior = _with_plain_coords(sampled.posterior, design)
-    estimands = work_out(design.estimands, posterior)
-    groups = {
-        "posterior": posterior,
-        "sample_stats": sampled.sample_stats,
-        "observed_data": _observed(design),
-        "constant_data": constant,
-    }
-    for number, equation in enumerate(design.equations):
-        moments = variance_moments(design, equation).assign_attrs(equation=number)
-        groups[f"variance/{equation.outcome}"] = moments
-    if estimands is not None:
-        groups["estimands"] = estimands
-    data = xr.DataTree.from_dict(groups)
-    provenance = record_provenance(design, settings, engine, seed, sampled.seconds)
-    provenance["messages"] = [*design.messages, *notes]
-    return Fit(
-        spec=design.spec,
-        data=data,
-        provenance=provenance,
-        checks=check_sampling(judged_draws(data, engine), sampled.sample_stats),
-        design=design,
-    )
-
-
-def judged_draws(data: xr.DataTree, engine: str) -> xr.Dataset:
-    """Return what a fit's checks look at: all draws and estimands, but not effects that were drawn exactly."""
-    posterior = data["posterior"].to_dataset()
-    if engine == "collapsed":
-        exact = [name for name in posterior.data_vars if str(name).startswith("u_")]
-        posterior = posterior.drop_vars([*exact, "b_centred"])
-    return posterior.assign(estimand=data["estimands"]["value"]) if "estimands" in data else posterior
-
-
-def _with_plain_coords(posterior: xr.Dataset, design: Design) -> xr.Dataset:
-    """Say beside each coefficient which equation and which effect it is."""
-    if COEF not in posterior.dims:
-        return posterior
-    outcomes = [equation.outcome for equation in design.equations for _ in equation.coef.labels]
-    effects = [label for equation in design.equations for label in equation.coef.labels]
-    return posterior.assign_coords(equation=(COEF, outcomes), effect=(COEF, effects))
-
-
-def _observed(design: Design) -> xr.Dataset:
-    outcomes = {e.outcome: (obs_dim(e.outcome), e.y) for e in design.equations}
-    return xr.Dataset(outcomes, coords={obs_dim(e.outcome): e.row for e in design.equations})
+    return assemble_fit(design, sampled, rows_of(design, _constant(model)), "nuts", settings, seed, notes)
 
 
 def _constant(model: pm.Model) -> xr.Dataset:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from bayes_alliance.fit.settings import Progress
@@ -32,6 +32,20 @@ def step(text: str, progress: Progress) -> Iterator[None]:
     else:
         with _spinner(text):
             yield
+
+
+@contextmanager
+def counter(text: str, total: int, progress: Progress) -> Iterator[Callable[[int], None]]:
+    """Show a bar that the function it yields moves to how much is done, where someone can see it."""
+    if not is_watched(progress):
+        yield lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    with Bar(console=None if _in_notebook() else Console(stderr=True)) as bar:
+        task = bar.add_task(text, total=total)
+        yield lambda done: bar.update(task, completed=done)
 
 
 def _in_notebook() -> bool:

@@ -4,6 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 
+from bayes_alliance.errors import FitError
+
+
+def check_seed(seed: object) -> None:
+    """Raise unless a seed is a whole number of 0 or more.
+
+    Raises
+    ------
+    FitError
+        If it is not.
+    """
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise FitError(f"seed must be a whole number of 0 or more; it is {seed!r}.")
+
 
 def spread_seed(seed: int, stages: int) -> tuple[int, ...]:
     """Return one independent integer seed per stage, from one seed."""

@@ -103,7 +103,11 @@ def id_text(column: pd.Series) -> pd.Series:
             return str(int(value))
         return str(value) if str(value).strip() else ""
 
-    return pd.Series([one(value) for value in column], index=column.index, dtype="str")
+    if pd.api.types.infer_dtype(column, skipna=True).startswith("mixed"):  # here True would be found as 1
+        return pd.Series([one(value) for value in column], index=column.index, dtype="str")
+    code, different = pd.factorize(column)  # each text is made once, not once a row; missing cells have code -1
+    texts = np.array([*(one(value) for value in np.asarray(different, dtype=object)), ""], dtype=object)
+    return pd.Series(texts[code], index=column.index, dtype="str")
 
 
 def type_column(name: str, column: pd.Series, codes: Collection[str | float], problems: list[str]) -> pd.Series:

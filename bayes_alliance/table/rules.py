@@ -164,7 +164,7 @@ def find_lookalikes(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[str]:
         if role not in roles:
             continue
         by_form: dict[str, list[str]] = {}
-        for value in sorted(set(frame[roles[role]]) - {""}):
+        for value in sorted(set(frame[roles[role]].unique().tolist()) - {""}):
             form = value.strip().casefold()
             form = form[:-2] if form.endswith(".0") and form[:-2].isdigit() else form
             by_form.setdefault(form.lstrip("0") or "0", []).append(value)

@@ -1,0 +1,94 @@
+"""Draws, rows and provenance put together: the last step of every fit, whichever engine drew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import xarray as xr
+
+from bayes_alliance.design.design import Design
+from bayes_alliance.design.moments import variance_moments
+from bayes_alliance.fit.checks import check_sampling
+from bayes_alliance.fit.estimands import work_out
+from bayes_alliance.fit.provenance import record_provenance
+from bayes_alliance.fit.result import Fit
+from bayes_alliance.fit.sampled import Sampled
+from bayes_alliance.fit.settings import SamplerSettings
+from bayes_alliance.names import COEF, obs_dim
+
+
+@dataclass(frozen=True, eq=False)
+class RowGroups:
+    """What a fit keeps of its rows: data as observed, what the likelihood reads, moments for variance shares.
+
+    ``moments`` has one dataset per outcome; ``complete`` is false where the design does not hold the rows.
+    """
+
+    observed: xr.Dataset
+    constant: xr.Dataset
+    moments: Mapping[str, xr.Dataset]
+    complete: bool = True
+
+
+def rows_of(design: Design, constant: xr.Dataset) -> RowGroups:
+    """Return what a fit keeps of the rows of a design."""
+    moments = {equation.outcome: variance_moments(design, equation) for equation in design.equations}
+    return RowGroups(_observed(design), constant, moments)
+
+
+def assemble_fit(
+    design: Design,
+    sampled: Sampled,
+    rows: RowGroups,
+    engine: str,
+    settings: SamplerSettings,
+    seed: int,
+    notes: Sequence[str],
+) -> Fit:
+    """Put draws, rows and provenance together, work estimands out, and check the sampling."""
+    posterior = _with_plain_coords(sampled.posterior, design)
+    estimands = work_out(design.estimands, posterior)
+    groups = {
+        "posterior": posterior,
+        "sample_stats": sampled.sample_stats,
+        "observed_data": rows.observed,
+        "constant_data": rows.constant,
+    }
+    for number, (outcome, moments) in enumerate(rows.moments.items()):
+        groups[f"variance/{outcome}"] = moments.assign_attrs(equation=number)
+    if estimands is not None:
+        groups["estimands"] = estimands
+    data = xr.DataTree.from_dict(groups)
+    provenance = record_provenance(design, settings, engine, seed, sampled.seconds)
+    provenance["messages"] = [*design.messages, *notes]
+    return Fit(
+        spec=design.spec,
+        data=data,
+        provenance=provenance,
+        checks=check_sampling(judged_draws(data, engine), sampled.sample_stats),
+        design=design if rows.complete else None,
+    )
+
+
+def judged_draws(data: xr.DataTree, engine: str) -> xr.Dataset:
+    """Return what a fit's checks look at: all draws and estimands, but not effects that were drawn exactly."""
+    posterior = data["posterior"].to_dataset()
+    if engine == "collapsed":
+        exact = [name for name in posterior.data_vars if str(name).startswith("u_")]
+        posterior = posterior.drop_vars([*exact, "b_centred"])
+    return posterior.assign(estimand=data["estimands"]["value"]) if "estimands" in data else posterior
+
+
+def _with_plain_coords(posterior: xr.Dataset, design: Design) -> xr.Dataset:
+    """Say beside each coefficient which equation and which effect it is."""
+    if COEF not in posterior.dims:
+        return posterior
+    outcomes = [equation.outcome for equation in design.equations for _ in equation.coef.labels]
+    effects = [label for equation in design.equations for label in equation.coef.labels]
+    return posterior.assign_coords(equation=(COEF, outcomes), effect=(COEF, effects))
+
+
+def _observed(design: Design) -> xr.Dataset:
+    outcomes = {e.outcome: (obs_dim(e.outcome), e.y) for e in design.equations}
+    return xr.Dataset(outcomes, coords={obs_dim(e.outcome): e.row for e in design.equations})
