@@ -18,7 +18,6 @@ import bayes_alliance as ba
 from bayes_alliance.build.model import CHECKED
 from bayes_alliance.fit.checks import check_sampling, verdict
 from bayes_alliance.fit.seeds import spread_seed
-from bayes_alliance.fit.store import read_artefact, write_artefact
 
 
 def test_fit_holds_arviz_groups(small_fit: ba.Fit) -> None:
@@ -84,7 +83,7 @@ def test_save_and_load(small_fit: ba.Fit, sessions: ba.SessionTable, tmp_path: P
 def test_saved_files_hold_no_pickle(small_fit: ba.Fit, tmp_path: Path) -> None:
     """A fit on disk is netCDF and JSON with a manifest."""
     folder = small_fit.save(tmp_path / "fit")
-    assert sorted(path.name for path in folder.iterdir()) == ["fit.json", "manifest.json", "posterior.nc"]
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", "fit.json", "manifest.json", "posterior.nc"]
     assert (folder / "posterior.nc").read_bytes()[:8] == b"\x89HDF\r\n\x1a\n"
 
 
@@ -104,18 +103,6 @@ def test_damage_is_noticed(small_fit: ba.Fit, tmp_path: Path) -> None:
         ba.load_fit(folder)
     with pytest.raises(ba.FitError, match=r"is no complete fit: 'manifest.json' is missing"):
         ba.load_fit(tmp_path / "nothing")
-
-
-def test_half_written_artefacts_are_not_read(tmp_path: Path) -> None:
-    """The manifest is written last, so an interrupted write leaves none."""
-    write_artefact(tmp_path / "a", {"x": b"1", "y": b"2"})
-    assert read_artefact(tmp_path / "a") == {"x": b"1", "y": b"2"}
-    blocked = tmp_path / "b"
-    (blocked / "y").mkdir(parents=True)
-    with pytest.raises(ba.FitError, match="cannot be written"):
-        write_artefact(blocked, {"x": b"1", "y": b"2"})
-    with pytest.raises(ba.FitError, match="no complete fit"):
-        read_artefact(blocked)
 
 
 @pytest.mark.parametrize(
