@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,6 +44,7 @@ def fit_model(
     seed: int,
     engine: Engine = "auto",
     settings: SamplerSettings | None = None,
+    cache: str | Path | None = None,
 ) -> Fit:
     """Fit a model to a table of sessions.
 
@@ -66,6 +68,9 @@ def fit_model(
         pass, and else the second; the fit's messages say why.
     settings : SamplerSettings, optional
         Draws, chains, cores.
+    cache : str or Path, optional
+        Folder in which fits are kept, without rows. The same question (model, rows, priors, settings, seed, versions)
+        asked again is answered from there, and a message says so.
 
     Returns
     -------
@@ -85,7 +90,11 @@ def fit_model(
     check_seed(seed)
     settings = settings or SamplerSettings()
     design = make_design(spec, sessions, columns=columns, reference=reference, priors=priors)
-    return fit_design(design, seed=seed, settings=settings, engine=engine)
+    if cache is None:
+        return fit_design(design, seed=seed, settings=settings, engine=engine)
+    from bayes_alliance.fit.cache import fit_cached  # which stands on this module
+
+    return fit_cached(design, seed=seed, settings=settings, engine=engine, folder=Path(cache))
 
 
 def fit_design(design: Design, *, seed: int, settings: SamplerSettings, engine: Engine = "auto") -> Fit:
@@ -147,6 +156,13 @@ def _fit_by_nuts(design: Design, settings: SamplerSettings, seed: int, sampler_s
     check_log_density(model)
     sampled = sample_nuts(model, settings, sampler_seed)
     return assemble_fit(design, sampled, rows_of(design, _constant(model)), "nuts", settings, seed, notes)
+
+
+def nuts_constant_data(design: Design) -> xr.Dataset:
+    """Return the arrays that the nuts engine's likelihood reads, without sampling."""
+    from bayes_alliance.build.model import build_model
+
+    return _constant(build_model(design.spec, design))
 
 
 def _constant(model: pm.Model) -> xr.Dataset:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import time
 import warnings
+from collections.abc import Mapping
 
 import nutpie
 import pymc as pm
 import pytensor
 import xarray as xr
+from nutpie.compile_pymc import CompiledPyMCModel
 
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.compile import compile_density
@@ -38,6 +40,12 @@ def sample_nuts(model: pm.Model, settings: SamplerSettings, seed: int) -> Sample
     FitError
         If the sampler finds no point to start from.
     """
+    compiled, seconds = compile_model(model, settings)
+    return sample_compiled(compiled, settings, seed, {"compile": seconds})
+
+
+def compile_model(model: pm.Model, settings: SamplerSettings) -> tuple[CompiledPyMCModel, float]:
+    """Compile a model for nutpie; return it and the seconds it took."""
     start = time.perf_counter()
     with (
         step("Compiling the model (seconds; up to a minute for a new shape of model)", settings.progress),
@@ -46,7 +54,20 @@ def sample_nuts(model: pm.Model, settings: SamplerSettings, seed: int) -> Sample
     ):
         warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS installation")
         compiled = compile_density(model)
-    compiled_at = time.perf_counter()
+    return compiled, time.perf_counter() - start
+
+
+def sample_compiled(
+    compiled: CompiledPyMCModel, settings: SamplerSettings, seed: int, before: Mapping[str, float]
+) -> Sampled:
+    """Sample what was compiled; ``before`` are seconds of earlier steps.
+
+    Raises
+    ------
+    FitError
+        If the sampler finds no point to start from.
+    """
+    start = time.perf_counter()
     try:
         tree = nutpie.sample(
             compiled,
@@ -62,7 +83,7 @@ def sample_nuts(model: pm.Model, settings: SamplerSettings, seed: int) -> Sample
         )
     except RuntimeError as error:
         raise FitError(f"The sampler could not run: {error}. Check priors and outliers of the outcome.") from error
-    seconds = {"compile": compiled_at - start, "sample": time.perf_counter() - compiled_at}
+    seconds = {**before, "sample": time.perf_counter() - start}
     posterior = _tidy(tree["posterior"].to_dataset())
     return Sampled(posterior, keep_statistics(tree["sample_stats"].to_dataset()), seconds)
 

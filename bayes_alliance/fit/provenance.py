@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
 
 from bayes_alliance.design.design import Design
 from bayes_alliance.fit.settings import SamplerSettings
@@ -25,6 +30,30 @@ PACKAGES = (
 )
 
 type Plain = str | int | float | bool | list[Plain] | dict[str, Plain] | None
+
+
+@cache
+def code_digest() -> str:
+    """Return a digest of the package's own text: between releases its version says too little."""
+    package = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+@cache
+def versions() -> dict[str, Plain]:
+    """Return what a posterior's digits may depend on beside the question: packages, BLAS, Python, platform."""
+    found = np.show_config(mode="dicts")
+    blas = found["Build Dependencies"]["blas"] if isinstance(found, dict) else {}
+    return {
+        "packages": {name: version(name) for name in PACKAGES},
+        "code": code_digest(),
+        "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+    }
 
 
 def record_provenance(
@@ -49,7 +78,5 @@ def record_provenance(
         "settings": dict(settings.as_dict()),
         "seed": seed,
         "seconds": {name: round(value, 3) for name, value in seconds.items()},
-        "packages": {name: version(name) for name in PACKAGES},
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
+        **versions(),
     }
