@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         TableError,
     )
     from bayes_alliance.fit.fit import fit_model
+    from bayes_alliance.fit.many import FitJob, ManyFits, fit_many
     from bayes_alliance.fit.result import Fit, load_fit
     from bayes_alliance.fit.settings import SamplerSettings
     from bayes_alliance.fit.stream import fit_stream
@@ -79,6 +80,9 @@ _WHERE: Final = {
     "describe_prior": "posterior.prior",
     "draw_effects": "posterior.effects",
     "integrated_log_likelihood": "posterior.effects",
+    "FitJob": "fit.many",
+    "ManyFits": "fit.many",
+    "fit_many": "fit.many",
     "fit_model": "fit.fit",
     "fit_stream": "fit.stream",
     "list_models": "spec.registry",
@@ -116,7 +120,9 @@ __all__ = [
     "DesignError",
     "Fit",
     "FitError",
+    "FitJob",
     "Layout",
+    "ManyFits",
     "ModelSpec",
     "PriorSpec",
     "SamplerSettings",
@@ -132,6 +138,7 @@ __all__ = [
     "describe",
     "describe_prior",
     "draw_effects",
+    "fit_many",
     "fit_model",
     "fit_stream",
     "integrated_log_likelihood",

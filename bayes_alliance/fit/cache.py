@@ -38,9 +38,7 @@ def question_key(design: Design, *, seed: int, settings: SamplerSettings, engine
         "spec": write_model(design.spec),
         "columns": dict(design.columns),
         "reference": dict(design.reference),
-        "priors": [
-            [p.parameter, p.distribution.family, *map(repr, p.distribution.values)] for p in design.priors.table()
-        ],
+        "priors": priors,
         "rows": design.fingerprint,
         "settings": {name: value for name, value in settings.as_dict().items() if name not in NOT_ASKED},
         "engine": engine,

@@ -40,7 +40,9 @@ def sample_nuts(model: pm.Model, settings: SamplerSettings, seed: int) -> Sample
     FitError
         If the sampler finds no point to start from.
     """
-    compiled, seconds = compile_model(model, settings)
+    from bayes_alliance.fit.reuse import compile_once  # which stands on this module
+
+    compiled, seconds = compile_once(model, settings)
     return sample_compiled(compiled, settings, seed, {"compile": seconds})
 
 

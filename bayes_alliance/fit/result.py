@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
@@ -146,12 +148,26 @@ def load_fit(path: str | Path) -> Fit:
         raise FitError(f"{str(folder)!r} holds results; the fit itself is in {str(folder / 'fit')!r}.")
     files = read_artefact(folder)
     record = json.loads(files[RECORD])
-    tree = xr.load_datatree(io.BytesIO(files[TREE]), engine="h5netcdf")
+    with _plain_locks():
+        tree = xr.load_datatree(io.BytesIO(files[TREE]), engine="h5netcdf")
     checks = tuple(CheckResult(*check) for check in record["checks"])
     return Fit(parse_model(record["provenance"]["spec"]), tree, record["provenance"], checks)
 
 
+@contextmanager
+def _plain_locks() -> Iterator[None]:
+    """Keep xarray from asking a cluster's scheduler for a lock on bytes in memory, which it does on a Dask worker."""
+    if "distributed" not in sys.modules:
+        yield
+        return
+    import dask
+
+    with dask.config.set(scheduler="synchronous"):
+        yield
+
+
 def _tree_bytes(tree: xr.DataTree) -> bytes:
     """Serialise in memory: a full disk then never meets a half-open file."""
-    content = tree.to_netcdf(engine="h5netcdf")
+    with _plain_locks():
+        content = tree.to_netcdf(engine="h5netcdf")
     return bytes(content) if content is not None else b""

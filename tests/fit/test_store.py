@@ -122,8 +122,8 @@ def kill_often(folder: Path, kills: int) -> None:
 
 
 def test_killed_writers_leave_the_old_or_the_new(tmp_path: Path) -> None:
-    """Twenty kills at random moments."""
-    kill_often(tmp_path / "fit", 20)
+    """Eight kills at random moments."""
+    kill_often(tmp_path / "fit", 8)
 
 
 @pytest.mark.slow

@@ -1,0 +1,226 @@
+"""Many fits: on processes of this machine or a cluster, streamed to disk, resumed after a kill."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bayes_alliance._messages import first_few, unknown
+from bayes_alliance.design.design import Design
+from bayes_alliance.errors import AllianceError, FitError
+from bayes_alliance.fit.cache import fit_cached, question_key
+from bayes_alliance.fit.progress import counter
+from bayes_alliance.fit.result import Fit, load_fit
+from bayes_alliance.fit.seeds import check_seed, spread_seed
+from bayes_alliance.fit.settings import Engine, Progress, SamplerSettings
+
+AHEAD = 4
+"""Jobs handed out per worker before the first is back: enough to keep all busy, few enough to hold in memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class FitJob:
+    """One fit of many: a design under a name of its own, and how to sample it."""
+
+    name: str
+    design: Design
+    engine: Engine = "auto"
+    settings: SamplerSettings = field(default_factory=SamplerSettings)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a job: the folder its fit is in, its verdict, or why there is none."""
+
+    name: str
+    folder: str
+    passed: bool
+    verdict: str
+    error: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class ManyFits:
+    """Fits on disk, in the order of their jobs."""
+
+    answers: tuple[Answer, ...]
+
+    def __len__(self) -> int:
+        return len(self.answers)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(answer.name for answer in self.answers)
+
+    def __getitem__(self, name: str) -> Fit:
+        """Load a fit, verified; without its design, which ``with_rows`` brings back."""
+        found = {answer.name: answer for answer in self.answers}
+        if name not in found:
+            raise FitError(unknown("job", name, found))
+        if found[name].error:
+            raise FitError(f"Job {name!r} has no fit: {found[name].error}")
+        return load_fit(found[name].folder)
+
+    @property
+    def failed(self) -> tuple[Answer, ...]:
+        """Return the jobs without a fit."""
+        return tuple(answer for answer in self.answers if answer.error)
+
+    def table(self) -> pd.DataFrame:
+        """Return one line per job: name, passed, verdict, error."""
+        columns = ["name", "passed", "verdict", "error"]
+        return pd.DataFrame([{c: getattr(answer, c) for c in columns} for answer in self.answers], columns=columns)
+
+
+def fit_many(
+    jobs: Sequence[FitJob],
+    *,
+    folder: str | Path,
+    seed: int,
+    executor: Executor | Any | None = None,
+    workers: int | None = None,
+    progress: Progress = "auto",
+) -> ManyFits:
+    """Fit many designs.
+
+    Every fit is on disk the moment it is done, under the key of its question: a run that was killed goes on where it
+    was when it is started again, with the same or with more jobs behind the old ones. A process that dies takes one fit
+    with it, which is tried once more.
+
+    Parameters
+    ----------
+    jobs : sequence of FitJob
+        Names differ.
+    folder : str or Path
+        For the fits, without rows; a cluster's workers must see it too.
+    seed : int
+        Spread over the jobs by their places: the fits do not depend on the number of workers or their order.
+    executor : concurrent.futures.Executor or dask.distributed.Client, optional
+        Where to fit; processes of this machine unless stated. They are spawned: in a script the call stands under
+        ``if __name__ == "__main__":``.
+    workers : int, optional
+        Processes of this machine; as many as it has cores unless stated.
+    progress : {"auto", "off"}
+        Whether a bar is shown.
+
+    Returns
+    -------
+    ManyFits
+        Jobs that failed are in it, with the reason; ``failed`` lists them.
+
+    Raises
+    ------
+    FitError
+        If names repeat, the seed is none, or the folder cannot be written.
+    """
+    check_seed(seed)
+    names = [job.name for job in jobs]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise FitError(f"Jobs share a name: {first_few([repr(name) for name in repeated])}.")
+    place = Path(folder)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FitError(f"{str(place)!r} cannot be written: {error.strerror}.") from None
+    seeds = spread_seed(seed, len(jobs))
+    tasks = [(replace(job, settings=_for_worker(job.settings)), seeds[i], str(place)) for i, job in enumerate(jobs)]
+    with counter("Fits", len(jobs), progress) as advance:
+        if executor is None:
+            found = _run_here(tasks, workers or os.cpu_count() or 1, advance)
+        else:
+            given = executor.get_executor() if hasattr(executor, "get_executor") else executor
+            found = _run_there(tasks, given, advance)
+    return ManyFits(tuple(found[i] for i in range(len(tasks))))
+
+
+type Task = tuple[FitJob, int, str]
+
+
+def answer_job(task: Task) -> Answer:
+    """Fit one job, or find it fitted; what a worker runs."""
+    job, seed, folder = task
+    try:
+        fit = fit_cached(job.design, seed=seed, settings=job.settings, engine=job.engine, folder=Path(folder))
+    except AllianceError as error:
+        return Answer(job.name, "", False, "", str(error))
+    key = question_key(job.design, seed=seed, settings=job.settings, engine=job.engine)
+    return Answer(job.name, str(Path(folder) / key), fit.passed, fit.verdict)
+
+
+def _for_worker(settings: SamplerSettings) -> SamplerSettings:
+    """Return settings for one of several processes: one core, no bar. Draws are the same."""
+    return replace(settings, cores=1, progress="off")
+
+
+def _lost(task: Task, why: str) -> Answer:
+    return Answer(task[0].name, "", False, "", why)
+
+
+def _run_there(tasks: Sequence[Task], executor: Executor, advance: Any) -> dict[int, Answer]:
+    """Run on an executor that minds its own workers, as a cluster's does."""
+    found: dict[int, Answer] = {}
+    waiting: dict[Future[Answer], int] = {}
+    ahead = max(AHEAD * (os.cpu_count() or 1), 64)
+    rest = iter(range(len(tasks)))
+    while len(found) < len(tasks):
+        for i in rest:
+            waiting[executor.submit(answer_job, tasks[i])] = i
+            if len(waiting) >= ahead:
+                break
+        done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+        for future in done:
+            i = waiting.pop(future)
+            failure = future.exception()
+            found[i] = future.result() if failure is None else _lost(tasks[i], f"{type(failure).__name__}: {failure}")
+            advance(len(found))
+    return found
+
+
+def _run_here(tasks: Sequence[Task], workers: int, advance: Any) -> dict[int, Answer]:
+    """Run on spawned processes; where one dies, all that were out go again, one by one."""
+    found: dict[int, Answer] = {}
+    rest = list(range(len(tasks)))
+    while rest:
+        alone = _run_pool(tasks, rest, min(workers, len(rest)), AHEAD, found, advance)
+        while alone:
+            # a pool that breaks does not say whose process died: one at a time, each speaks for itself
+            for i in _run_pool(tasks, alone, 1, 1, found, advance):
+                found[i] = _lost(tasks[i], "its process died twice; out of memory, or killed.")
+                advance(len(found))
+            alone = [i for i in alone if i not in found]
+        rest = [i for i in rest if i not in found]
+    return found
+
+
+def _run_pool(
+    tasks: Sequence[Task], places: Sequence[int], workers: int, ahead: int, found: dict[int, Answer], advance: Any
+) -> list[int]:
+    """Run tasks, so many per worker ahead, until all are done or the pool breaks; return those that were out then."""
+    rest, waiting = iter(places), dict[Future[Answer], int]()
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            while True:
+                for i in rest:
+                    waiting[pool.submit(answer_job, tasks[i])] = i
+                    if len(waiting) >= ahead * workers:
+                        break
+                if not waiting:
+                    return []
+                done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in done:
+                    failure = future.exception()
+                    if isinstance(failure, BrokenProcessPool):
+                        raise failure
+                    i = waiting.pop(future)
+                    found[i] = future.result() if failure is None else _lost(tasks[i], repr(failure))
+                    advance(len(found))
+        except BrokenProcessPool:
+            return [i for i in waiting.values() if i not in found]

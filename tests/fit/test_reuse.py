@@ -1,0 +1,92 @@
+"""Compiled models used again: the same draws as compiled anew, and never for another graph."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayes_alliance as ba
+from bayes_alliance.build.model import build_model
+from bayes_alliance.fit import reuse
+from bayes_alliance.fit.exact import sample_exact
+from bayes_alliance.fit.nuts import compile_model, sample_compiled, sample_nuts
+from bayes_alliance.fit.reuse import Refitter, graph_key
+from tests.build.test_equations import HEAD, TWO, equation
+from tests.conftest import ROLES
+
+FEW = ba.SamplerSettings(draws=40, tune=40, chains=2, progress="off")
+DROPOUT = equation("dropout", "pre + (1 | therapist)", unit="patient", extra='family = "bernoulli"')
+
+
+def design_of(text: str, trial: pd.DataFrame, **given: object) -> ba.Design:
+    """Return the design of a model on the trial."""
+    return ba.make_design(ba.parse_model(HEAD + text), ba.read_sessions(trial, ROLES), **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", [DROPOUT, equation("score", "week + (1 | patient)")], ids=["nuts", "collapsed"])
+def test_a_refit_draws_what_a_fit_draws(text: str, trial: pd.DataFrame) -> None:
+    """New outcomes on the same rows: bit by bit what a model made for them gives."""
+    design = design_of(text, trial)
+    refitter = Refitter(design, FEW)
+    rng = np.random.default_rng(1)
+    for seed in (1, 2):
+        y = rng.permutation(design.equation.y)
+        new = replace(design, equations=(replace(design.equation, y=y),))
+        drawn = refitter.sample({design.equation.outcome: y}, seed).posterior
+        if refitter.engine == "nuts":
+            compiled, _ = compile_model(build_model(new.spec, new), FEW)
+            expected = sample_compiled(compiled, FEW, seed, {}).posterior
+        else:
+            expected = sample_exact(new, FEW, seed).posterior
+        np.testing.assert_array_equal(drawn["b"], expected["b"])
+
+
+def test_outcomes_that_predict_each_other_are_refused(trial: pd.DataFrame) -> None:
+    """Columns change with such an outcome."""
+    text = equation("alliance", "week + (1 | patient)") + equation("score", "alliance + (1 | patient)")
+    with pytest.raises(ba.FitError, match="score follows outcomes; a new design is needed"):
+        Refitter(design_of(text, trial), FEW)
+    Refitter(design_of(TWO, trial), FEW)
+
+
+def test_one_graph_has_one_key_and_others_have_others(trial: pd.DataFrame) -> None:
+    """Values of data do not matter; priors, terms, centring constants, shapes and labels do."""
+    text = equation("score", "week + pre + (1 + week | patient)")
+    plain = design_of(text, trial)
+    key = graph_key(build_model(plain.spec, plain))
+    moved = replace(plain, equations=(replace(plain.equation, y=plain.equation.y + 1),))
+    assert graph_key(build_model(moved.spec, moved)) == key
+    renamed = trial.assign(pid="Q" + trial["pid"].str[1:])
+    others = [
+        design_of(text, trial, priors={"sd patient": "half_normal(1)"}),
+        design_of(text, trial, priors={"sd patient": "half_normal(1.5)"}),
+        design_of(text.replace("week + pre", "pre + week"), trial),
+        design_of(text.replace("(1 + week | patient)", "(1 + week || patient)"), trial),
+        design_of(text, trial[trial["week"] > 1]),
+        design_of(text, trial.assign(week=trial["week"] + 1)),
+        design_of(text, renamed),
+    ]
+    keys = [graph_key(build_model(other.spec, other)) for other in others]
+    assert len({key, *keys}) == len(others) + 1
+
+
+def test_a_process_compiles_a_graph_once(trial: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second model of a graph is sampled with its own data and without compiling."""
+    monkeypatch.setattr(reuse, "_COMPILED", type(reuse._COMPILED)())
+    counted = []
+    real = reuse.compile_model
+
+    def compile_counted(*args: object) -> object:
+        counted.append(1)
+        return real(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(reuse, "compile_model", compile_counted)
+    design = design_of(DROPOUT, trial)
+    other = replace(design, equations=(replace(design.equation, y=1 - design.equation.y),))
+    one, two, three = (sample_nuts(build_model(d.spec, d), FEW, 1).posterior["b"] for d in (design, other, design))
+    assert len(counted) == 1
+    np.testing.assert_array_equal(one, three)
+    assert not np.array_equal(one, two)
