@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from bayes_alliance.build.model import build_model
     from bayes_alliance.design.design import Design, make_design
+    from bayes_alliance.diagnose.calibration import Calibration, calibrate
     from bayes_alliance.errors import (
         AllianceError,
         AllianceWarning,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from bayes_alliance.fit.result import Fit, load_fit
     from bayes_alliance.fit.settings import SamplerSettings
     from bayes_alliance.fit.stream import fit_stream
+    from bayes_alliance.plot.calibration import plot_calibration
     from bayes_alliance.plot.caterpillar import plot_caterpillar
     from bayes_alliance.plot.effects import plot_effects
     from bayes_alliance.plot.prior import plot_prior_prediction
@@ -80,6 +82,9 @@ _WHERE: Final = {
     "describe_prior": "posterior.prior",
     "draw_effects": "posterior.effects",
     "integrated_log_likelihood": "posterior.effects",
+    "Calibration": "diagnose.calibration",
+    "calibrate": "diagnose.calibration",
+    "plot_calibration": "plot.calibration",
     "FitJob": "fit.many",
     "ManyFits": "fit.many",
     "fit_many": "fit.many",
@@ -116,6 +121,7 @@ __version__: Final = "0.1.0"
 __all__ = [
     "AllianceError",
     "AllianceWarning",
+    "Calibration",
     "Design",
     "DesignError",
     "Fit",
@@ -134,6 +140,7 @@ __all__ = [
     "Twin",
     "add_estimands",
     "build_model",
+    "calibrate",
     "compare_with_truth",
     "describe",
     "describe_prior",
@@ -149,6 +156,7 @@ __all__ = [
     "load_twin",
     "make_design",
     "parse_model",
+    "plot_calibration",
     "plot_caterpillar",
     "plot_effects",
     "plot_prior_prediction",

@@ -7,6 +7,7 @@ import warnings
 
 import typer
 
+from bayes_alliance.cli.calibrating import calibrate
 from bayes_alliance.cli.console import err
 from bayes_alliance.cli.demo import demo
 from bayes_alliance.cli.fitting import check, fit
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (demo, models, show, check, fit, simulate):
+for command in (demo, models, show, check, fit, simulate, calibrate):
     app.command()(command)
 
 

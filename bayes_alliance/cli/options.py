@@ -16,6 +16,7 @@ class EngineName(StrEnum):
     """Engines of the command line."""
 
     auto = "auto"
+    collapsed = "collapsed"
     nuts = "nuts"
 
 

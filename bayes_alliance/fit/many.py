@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,9 +18,7 @@ from bayes_alliance.fit.progress import counter
 from bayes_alliance.fit.result import Fit, load_fit
 from bayes_alliance.fit.seeds import check_seed, spread_seed
 from bayes_alliance.fit.settings import Engine, Progress, SamplerSettings
-
-AHEAD = 4
-"""Jobs handed out per worker before the first is back: enough to keep all busy, few enough to hold in memory."""
+from bayes_alliance.fit.workers import Lost, run_tasks
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,14 +126,13 @@ def fit_many(
     except OSError as error:
         raise FitError(f"{str(place)!r} cannot be written: {error.strerror}.") from None
     seeds = spread_seed(seed, len(jobs))
-    tasks = [(replace(job, settings=_for_worker(job.settings)), seeds[i], str(place)) for i, job in enumerate(jobs)]
+    tasks = [(replace(job, settings=job.settings.for_worker()), seeds[i], str(place)) for i, job in enumerate(jobs)]
     with counter("Fits", len(jobs), progress) as advance:
-        if executor is None:
-            found = _run_here(tasks, workers or os.cpu_count() or 1, advance)
-        else:
-            given = executor.get_executor() if hasattr(executor, "get_executor") else executor
-            found = _run_there(tasks, given, advance)
-    return ManyFits(tuple(found[i] for i in range(len(tasks))))
+        found = run_tasks(answer_job, tasks, executor=executor, workers=workers, advance=advance)
+    answers = [
+        Answer(names[i], "", False, "", one.why) if isinstance(one, Lost) else one for i, one in enumerate(found)
+    ]
+    return ManyFits(tuple(answers))
 
 
 type Task = tuple[FitJob, int, str]
@@ -153,74 +147,3 @@ def answer_job(task: Task) -> Answer:
         return Answer(job.name, "", False, "", str(error))
     key = question_key(job.design, seed=seed, settings=job.settings, engine=job.engine)
     return Answer(job.name, str(Path(folder) / key), fit.passed, fit.verdict)
-
-
-def _for_worker(settings: SamplerSettings) -> SamplerSettings:
-    """Return settings for one of several processes: one core, no bar. Draws are the same."""
-    return replace(settings, cores=1, progress="off")
-
-
-def _lost(task: Task, why: str) -> Answer:
-    return Answer(task[0].name, "", False, "", why)
-
-
-def _run_there(tasks: Sequence[Task], executor: Executor, advance: Any) -> dict[int, Answer]:
-    """Run on an executor that minds its own workers, as a cluster's does."""
-    found: dict[int, Answer] = {}
-    waiting: dict[Future[Answer], int] = {}
-    ahead = max(AHEAD * (os.cpu_count() or 1), 64)
-    rest = iter(range(len(tasks)))
-    while len(found) < len(tasks):
-        for i in rest:
-            waiting[executor.submit(answer_job, tasks[i])] = i
-            if len(waiting) >= ahead:
-                break
-        done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-        for future in done:
-            i = waiting.pop(future)
-            failure = future.exception()
-            found[i] = future.result() if failure is None else _lost(tasks[i], f"{type(failure).__name__}: {failure}")
-            advance(len(found))
-    return found
-
-
-def _run_here(tasks: Sequence[Task], workers: int, advance: Any) -> dict[int, Answer]:
-    """Run on spawned processes; where one dies, all that were out go again, one by one."""
-    found: dict[int, Answer] = {}
-    rest = list(range(len(tasks)))
-    while rest:
-        alone = _run_pool(tasks, rest, min(workers, len(rest)), AHEAD, found, advance)
-        while alone:
-            # a pool that breaks does not say whose process died: one at a time, each speaks for itself
-            for i in _run_pool(tasks, alone, 1, 1, found, advance):
-                found[i] = _lost(tasks[i], "its process died twice; out of memory, or killed.")
-                advance(len(found))
-            alone = [i for i in alone if i not in found]
-        rest = [i for i in rest if i not in found]
-    return found
-
-
-def _run_pool(
-    tasks: Sequence[Task], places: Sequence[int], workers: int, ahead: int, found: dict[int, Answer], advance: Any
-) -> list[int]:
-    """Run tasks, so many per worker ahead, until all are done or the pool breaks; return those that were out then."""
-    rest, waiting = iter(places), dict[Future[Answer], int]()
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        try:
-            while True:
-                for i in rest:
-                    waiting[pool.submit(answer_job, tasks[i])] = i
-                    if len(waiting) >= ahead * workers:
-                        break
-                if not waiting:
-                    return []
-                done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in done:
-                    failure = future.exception()
-                    if isinstance(failure, BrokenProcessPool):
-                        raise failure
-                    i = waiting.pop(future)
-                    found[i] = future.result() if failure is None else _lost(tasks[i], repr(failure))
-                    advance(len(found))
-        except BrokenProcessPool:
-            return [i for i in waiting.values() if i not in found]

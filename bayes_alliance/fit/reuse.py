@@ -99,7 +99,7 @@ class Refitter:
         self.engine = "nuts" if find_design_obstacles(design) else "collapsed"
         self._compiled = None
         if self.engine == "nuts":
-            self._compiled, _ = compile_model(build_model(design.spec, design), settings)
+            self._compiled, _ = compile_once(build_model(design.spec, design), settings)
 
     def sample(self, outcomes: Mapping[str, np.ndarray], seed: int) -> Sampled:
         """Return draws for outcomes by name, each of shape (obs,)."""

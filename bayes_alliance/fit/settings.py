@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from bayes_alliance._messages import quote
@@ -47,6 +47,10 @@ class SamplerSettings:
             problems.append(f"progress must be one of {quote(('auto', 'off'))}; it is {self.progress!r}.")
         if problems:
             raise FitError(problems)
+
+    def for_worker(self) -> SamplerSettings:
+        """Return settings for one of several processes: one core, no bar. Draws are the same."""
+        return replace(self, cores=1, progress="off")
 
     def as_dict(self) -> dict[str, int | float | str | None]:
         """Return the settings as plain data."""

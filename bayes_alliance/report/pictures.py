@@ -43,10 +43,11 @@ def draw_pictures(fit: Fit) -> dict[str, bytes]:
         for factor in fitted_factors(fit):
             if factor != "patient":
                 figures[f"{factor_key(factor)}-effects.png"] = plot_caterpillar(fit, factor)
-    return {name: _png(figure) for name, figure in figures.items()}
+    return {name: picture_bytes(figure) for name, figure in figures.items()}
 
 
-def _png(figure: Figure) -> bytes:
+def picture_bytes(figure: Figure) -> bytes:
+    """Return a figure as PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

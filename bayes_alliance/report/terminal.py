@@ -73,6 +73,17 @@ def summary_table(summary: pd.DataFrame) -> Table:
     return table
 
 
+def calibration_table(table: pd.DataFrame) -> Table:
+    """Return what a calibration found as a terminal table."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for column in table.columns:
+        shown.add_column(column, justify="left" if column == "quantity" else "right", overflow="fold")
+    for row in table.itertuples(index=False):
+        cells = [plain(v) if c == "quantity" else format(v, ".3f") for c, v in zip(table.columns, row, strict=True)]
+        shown.add_row(*cells)
+    return shown
+
+
 def plain(text: object) -> str:
     """Return text whose brackets are shown as they are."""
     return escape(str(text))

@@ -51,7 +51,7 @@ def predict_prior(design: Design, *, draws: int = 200, seed: int) -> xr.Dataset:
     DesignError
         If a prior is improper (``flat_positive``), so that nothing can be drawn from it.
     """
-    _check_proper(design)
+    check_proper(design)
     rng = np.random.default_rng(np.random.SeedSequence(seed))
     labels = [label for equation in design.equations for label in equation.coef_labels]
     outcomes: dict[str, list[np.ndarray]] = {equation.outcome: [] for equation in design.equations}
@@ -76,7 +76,7 @@ def draw_parameters(design: Design, *, draws: int, seed: int) -> xr.Dataset:
     DesignError
         If a prior is improper.
     """
-    _check_proper(design)
+    check_proper(design)
     rng = np.random.default_rng(np.random.SeedSequence(seed))
     truths = [draw_truth(design, rng) for _ in range(draws)]
 
@@ -129,7 +129,14 @@ def _put_covariance(
         put(cor_name(factor), (*lead, dim, second_dim(dim)), coords, cors if by else cors[:, 0])
 
 
-def _check_proper(design: Design) -> None:
+def check_proper(design: Design) -> None:
+    """Raise unless every prior can be drawn from.
+
+    Raises
+    ------
+    DesignError
+        If one is flat.
+    """
     improper = [p.parameter for p in design.priors.table() if p.distribution.family == "flat_positive"]
     if improper:
         raise DesignError(f"Nothing can be drawn from the flat prior of {quote(improper)}; state a proper one.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -13,6 +13,7 @@ import xarray as xr
 from pydantic import ValidationError
 
 from bayes_alliance.design.design import Design, make_design
+from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.errors import AllianceWarning, SpecError
 from bayes_alliance.simulate.covariates import check_variables, draw_variables
 from bayes_alliance.simulate.layout import Layout, VariableSpec, impossible, make_layout, sentence
@@ -127,30 +128,66 @@ def add_outcomes(
     Group effects and noise are drawn for all equations at once, outcomes one after the other, each from those that
     predict it. A declared outcome is drawn as a column of its own name.
     """
+    plan = plan_outcomes(rows, spec, layout, columns, reference)
+    check_truth(truth, truth_names(plan.design))
+    effects = draw_effects(plan.design, truth, rng)
+    noise = draw_noise(plan.design, truth, rng)
+    return realise_outcomes(plan, lambda equation: truth, effects, noise), effects
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Rows with numbers in place of outcomes, the design made from them, and how its variables are called."""
+
+    frame: pd.DataFrame
+    design: Design
+    layout: Layout
+    columns: Mapping[str, str]
+    reference: Mapping[str, str]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Return the column of every outcome."""
+        return {outcome: self.columns.get(outcome, outcome) for outcome in self.design.spec.outcomes}
+
+
+def plan_outcomes(
+    rows: pd.DataFrame, spec: ModelSpec, layout: Layout, columns: Mapping[str, str], reference: Mapping[str, str]
+) -> Plan:
+    """Make the design of rows whose outcomes are to be drawn."""
     columns = {**columns, **{name: columns.get(name, name) for name in spec.outcomes if name in spec.variables}}
     _check_waves(spec, layout, columns)
     names = {outcome: columns.get(outcome, outcome) for outcome in spec.outcomes}
     frame = _stand_in(rows, spec, layout, names)
-    whole = design_of(spec, _table(frame, layout), layout, columns, reference)
-    _refuse_latent(whole)
-    check_truth(truth, truth_names(whole))
-    effects = draw_effects(whole, truth, rng)
-    noise = draw_noise(whole, truth, rng)
-    for outcome in sort_outcomes(spec, lags=True):
-        planned = whole.find(outcome)
-        alone = _alone(whole.spec, outcome)
+    design = design_of(spec, table_of(frame, layout), layout, columns, reference)
+    _refuse_latent(design)
+    return Plan(frame, design, layout, columns, reference)
+
+
+def realise_outcomes(
+    plan: Plan,
+    truth_of: Callable[[EquationDesign], Mapping[str, float]],
+    effects: xr.Dataset,
+    noise: Mapping[str, np.ndarray],
+) -> pd.DataFrame:
+    """Return the rows with outcomes drawn one after the other, each from those that predict it."""
+    frame, layout, names = plan.frame, plan.layout, plan.names
+    for outcome in sort_outcomes(plan.design.spec, lags=True):
+        planned = plan.design.find(outcome)
+        alone = _alone(plan.design.spec, outcome)
         read = {*needed_variables(alone), *alone.factors}
-        own = [{name: what for name, what in given.items() if name in read} for given in (columns, reference)]
-        table = _table(frame, layout)
+        given = (plan.columns, plan.reference)
+        own = [{name: what for name, what in part.items() if name in read} for part in given]
+        table = table_of(frame, layout)
         equation = design_of(alone, table, layout, *own).equation
         place = np.searchsorted(planned.row, equation.row)
         values = np.full(len(table), np.nan)
-        drawn = realise(equation, truth, effects, noise[planned.outcome][place])
+        drawn = realise(equation, truth_of(equation), effects, noise[planned.outcome][place])
         values[equation.row] = drawn + equation.offset
         frame = table.frame.assign(**{names[outcome]: values})
         if equation.spec.unit == "patient":
             frame[names[outcome]] = frame.groupby(layout.name("patient"))[names[outcome]].transform("first")
-    return frame, effects
+    return frame
 
 
 def _refuse_latent(design: Design) -> None:
@@ -239,7 +276,7 @@ def finish(
     seed: int,
 ) -> SimulatedTable:
     """Return the rows as a table that carries its truth."""
-    table = _table(rows, layout)
+    table = table_of(rows, layout)
     return SimulatedTable(
         table.frame,
         table.roles,
@@ -253,7 +290,8 @@ def finish(
     )
 
 
-def _table(rows: pd.DataFrame, layout: Layout) -> SessionTable:
+def table_of(rows: pd.DataFrame, layout: Layout) -> SessionTable:
+    """Return rows as a table, without messages."""
     return replace(read_sessions(rows, layout.roles), messages=())
 
 

@@ -1,0 +1,84 @@
+"""calibrate: studies from the priors of a model, fitted, and truths ranked."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bayes_alliance.cli.console import err, line, out
+from bayes_alliance.cli.fitting import prepare
+from bayes_alliance.cli.options import ModelName, PriorOption, pairs
+from bayes_alliance.errors import SpecError
+
+
+def calibrate(
+    name: ModelName,
+    n: Annotated[int, typer.Option(min=1, help="Studies; 200 find what 20 cannot.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same studies.")] = 1,
+    layout: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A .toml file with [layout], [variables], [truth] of your own.")
+    ] = None,
+    prior: PriorOption = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as there are cores.")] = None,
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder for ranks.csv, table.csv, ranks.png.")
+    ] = None,
+    card: Annotated[bool, typer.Option("--card", help="Write the card beside the registered model.")] = False,
+) -> None:
+    """Check by simulation that a model, its priors and its engine recover what studies were drawn from."""
+    from bayes_alliance.diagnose import cards
+    from bayes_alliance.diagnose.calibration import calibrate as run
+    from bayes_alliance.report.terminal import calibration_table
+    from bayes_alliance.spec.registry import load_model, model_names
+
+    spec = load_model(name)
+    if card and name not in model_names():
+        raise SpecError(f"--card is for registered models; {name!r} is a file of its own.")
+    study = cards.default_study(name) if layout is None else cards.read_study(layout)
+    if card and (study.truth or prior):
+        raise SpecError("--card is for studies from the model's own priors: leave [truth] and --prior out.")
+    if out_folder is not None:
+        prepare(out_folder)
+    found = run(
+        spec,
+        study.layout,
+        n=n,
+        seed=seed,
+        variables=study.variables,
+        columns=study.columns,
+        reference=study.reference,
+        priors=pairs(prior, "--prior", split=False),
+        truth=study.truth or None,
+        workers=workers,
+    )
+    out.print(found.verdict, style="green" if found.passed else "bold red", markup=False, highlight=False)
+    line(f"{len(found)} SYNTHETIC studies, {found.engine} engine, {found.seconds / 60:.1f} minutes.")
+    for why, count in found.lost.items():
+        line(f"- {count} could not be fitted: {why}")
+    out.print(calibration_table(found.table()))
+    if out_folder is not None:
+        import pandas as pd
+
+        from bayes_alliance.fit.store import write_artefact
+        from bayes_alliance.report.pictures import picture_bytes
+
+        files = {
+            "table.csv": found.table().to_csv(index=False).encode(),
+            "ranks.csv": pd.DataFrame(found.ranks, columns=list(found.quantities)).to_csv(index=False).encode(),
+        }
+        if found.at_prior:
+            from bayes_alliance.plot.calibration import plot_calibration
+
+            files["ranks.png"] = picture_bytes(plot_calibration(found))
+        write_artefact(out_folder, files)
+        line(f"Written to {out_folder}: {', '.join(files)}")
+    if card:
+        path = cards.card_path(name)
+        cards.write_card(cards.make_card(name, spec, study, found), path)
+        line(f"Card: {path.name}")
+    if not found.passed:
+        err.print("Not calibrated.", style="bold red")
+        sys.exit(1)

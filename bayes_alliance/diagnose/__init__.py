@@ -1,0 +1,1 @@
+"""What needs more than the chains of one fit."""

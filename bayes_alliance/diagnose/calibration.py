@@ -1,0 +1,325 @@
+"""Simulation-based calibration: truths from the prior must look like draws of the posteriors of their data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy.special import log_expit
+
+from bayes_alliance._messages import count_of, first_few
+from bayes_alliance.collapse.eligible import find_design_obstacles
+from bayes_alliance.design.design import Design, PriorStatements
+from bayes_alliance.diagnose.uniform import uniformity
+from bayes_alliance.errors import FitError
+from bayes_alliance.fit.checks import entry_name
+from bayes_alliance.fit.exact import sample_exact
+from bayes_alliance.fit.progress import counter
+from bayes_alliance.fit.seeds import check_seed
+from bayes_alliance.fit.settings import Progress, SamplerSettings
+from bayes_alliance.fit.workers import Lost, run_tasks
+from bayes_alliance.names import COEF, SIGMA_COEF, effect_dim, effects_name, factor_key
+from bayes_alliance.simulate.layout import Layout
+from bayes_alliance.simulate.simulate import VariableSpecs
+from bayes_alliance.simulate.studies import Studies, Study, plan_studies
+from bayes_alliance.spec.model import ModelSpec
+
+KEPT = 99
+"""Draws of each posterior that a truth is ranked among, evenly spaced over its chains: 100 possible ranks."""
+
+CHUNK = 10
+"""Studies that a process takes at a time."""
+
+INTERVALS = (0.5, 0.8, 0.95)
+"""Equal-tailed intervals whose coverage is counted."""
+
+LOG_LIKELIHOOD = "log-likelihood"
+"""Name of the extra quantity: it reads the data, and so sees faults that leave every parameter's ranks alone."""
+
+WORST = 0.01
+"""Smallest p-value over all quantities, multiplied by their number, that passes."""
+
+DEFAULTS = SamplerSettings(draws=250, tune=500, chains=4, progress="off")
+
+type Spoil = Callable[[Study, xr.Dataset], xr.Dataset]
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Ranks of truths among draws of their posteriors.
+
+    ``ranks`` has shape (study, quantity), 0 to ``kept``; ``levels`` of the same shape the share of all draws below the
+    truth. ``at_prior`` is false where all studies came from one stated truth: then intervals have a coverage, and ranks
+    need not be uniform. ``lost`` counts studies that could not be fitted, by reason.
+    """
+
+    title: str
+    quantities: tuple[str, ...]
+    ranks: np.ndarray
+    levels: np.ndarray
+    kept: int
+    engine: str
+    seed: int
+    at_prior: bool
+    priors: Mapping[str, str]
+    seconds: float
+    lost: Mapping[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.ranks)
+
+    def __repr__(self) -> str:
+        studies = count_of(len(self), "study", "studies")
+        return f"{self.verdict}\nCalibration of {self.title!r} by {studies}, {self.engine} engine."
+
+    def uniform(self, quantity: str) -> np.ndarray:
+        """Return a quantity's ranks spread over 0 to 1, ties broken at random (by a fixed seed)."""
+        place = self.quantities.index(quantity)
+        noise = np.random.default_rng(place).random(len(self))
+        return np.asarray((self.ranks[:, place] + noise) / (self.kept + 1))
+
+    def table(self) -> pd.DataFrame:
+        """Return one line per quantity.
+
+        Returns
+        -------
+        DataFrame
+            ``quantity``; ``p_uniform``, the p-value of uniform ranks (NaN at a stated truth); ``mean_rank``, 0 to 1;
+            ``cover50``, ``cover80`` and ``cover95``, shares of equal-tailed intervals that hold the truth, with
+            ``mcse95``, the Monte Carlo error of the last.
+        """
+        rows = []
+        for place, quantity in enumerate(self.quantities):
+            row: dict[str, str | float] = {"quantity": quantity, "p_uniform": np.nan}
+            if self.at_prior:
+                row["p_uniform"] = uniformity(self.uniform(quantity))
+            row["mean_rank"] = float(self.uniform(quantity).mean())
+            for prob in INTERVALS:
+                inside = np.abs(self.levels[:, place] - 0.5) <= prob / 2
+                row[f"cover{100 * prob:.0f}"] = float(inside.mean())
+            row["mcse95"] = float(np.sqrt(0.95 * 0.05 / len(self)))
+            rows.append(row)
+        return pd.DataFrame(rows)
+
+    @property
+    def smallest(self) -> float:
+        """Return the smallest p-value of uniform ranks times the number of quantities, at most 1 (Bonferroni)."""
+        return float(min(1.0, self.table()["p_uniform"].min() * len(self.quantities)))
+
+    @property
+    def passed(self) -> bool:
+        """Return whether ranks are as good as uniform; studies of a stated truth are reported, not judged."""
+        return not self.at_prior or self.smallest >= WORST
+
+    @property
+    def verdict(self) -> str:
+        """Return one line that says whether the model and its engine are calibrated."""
+        if not self.at_prior:
+            return "Coverage at a stated truth: reported, not judged."
+        table = self.table()
+        bad = table[table["p_uniform"] * len(table) < WORST]
+        if self.passed:
+            return f"Calibrated: ranks of {len(table)} quantities are uniform (p = {self.smallest:.2f})."
+        return (
+            f"NOT CALIBRATED: ranks are not uniform for {first_few(list(bad['quantity']))} (p = {self.smallest:.2g})."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Chunk:
+    """Studies of one process: their seeds, and how they are fitted."""
+
+    studies: Studies
+    seeds: tuple[np.random.SeedSequence, ...]
+    truth: Mapping[str, float] | None
+    settings: SamplerSettings
+    spoil: Spoil | None = None
+
+
+type _Ranked = tuple[tuple[str, ...], np.ndarray, np.ndarray]
+
+
+def calibrate(
+    spec: ModelSpec,
+    layout: Layout | Mapping[str, object],
+    *,
+    n: int = 200,
+    seed: int,
+    variables: VariableSpecs | None = None,
+    columns: Mapping[str, str] | None = None,
+    reference: Mapping[str, str] | None = None,
+    priors: PriorStatements = (),
+    truth: Mapping[str, float] | None = None,
+    settings: SamplerSettings | None = None,
+    executor: Executor | Any | None = None,
+    workers: int | None = None,
+    progress: Progress = "auto",
+) -> Calibration:
+    """Check that a model, its priors and its engine recover what studies were drawn from.
+
+    Truths are drawn from the priors that the fits have (numbers fixed once, from stand-ins of the outcomes), studies
+    from the truths, and every truth is ranked among draws of its posterior: the ranks are uniform if, and for a rich
+    set of quantities only if, simulation and fit are of one model (Talts et al. 2018; Modrák et al. 2023).
+
+    Parameters
+    ----------
+    spec, layout, variables, columns, reference
+        As in ``simulate_sessions``.
+    n : int
+        Studies.
+    seed : int
+        The same seed gives the same ranks on any number of processes.
+    priors : mapping or sequence of PriorSpec
+        In place of the defaults, in simulation and fit.
+    truth : mapping of str to float, optional
+        Draw all studies from one truth instead: coverage of intervals there.
+    settings : SamplerSettings, optional
+        Of each fit; 4 chains of 250 draws after 500 of tuning unless stated.
+    executor, workers
+        As in ``fit_many``.
+    progress : {"auto", "off"}
+        Whether a bar is shown.
+
+    Returns
+    -------
+    Calibration
+        Ranks of all parameters and of the log-likelihood given parameters and effects.
+
+    Raises
+    ------
+    SpecError, DesignError
+        If studies cannot be drawn from the layout, the model or its priors.
+    FitError
+        If n or the seed is none, or more than a tenth of the studies could not be fitted.
+    """
+    check_seed(seed)
+    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+        raise FitError(f"n must be a whole number of 1 or more; it is {n!r}.")
+    begun = time.perf_counter()
+    root, *each = np.random.SeedSequence(seed).spawn(n + 1)
+    given = {"variables": variables, "columns": columns, "reference": reference, "priors": priors, "truth": truth}
+    studies = plan_studies(spec, layout, seed=root, **given)  # type: ignore[arg-type]
+    settings = (settings or DEFAULTS).for_worker()
+    chunks = [_Chunk(studies, tuple(each[start : start + CHUNK]), truth, settings) for start in range(0, n, CHUNK)]
+    with counter("Studies", n, progress) as advance:
+        found = run_tasks(
+            rank_chunk, chunks, executor=executor, workers=workers, advance=lambda done: advance(min(done * CHUNK, n))
+        )
+    return _join(studies, found, n, seed, truth is None, time.perf_counter() - begun)
+
+
+def rank_chunk(chunk: _Chunk) -> list[_Ranked | Lost]:
+    """Draw, fit and rank studies one after the other; what a process runs."""
+    return [_rank(chunk, seed) for seed in chunk.seeds]
+
+
+def _rank(chunk: _Chunk, seed: np.random.SeedSequence) -> _Ranked | Lost:
+    draw_seed, fit_seed = seed.spawn(2)
+    study = chunk.studies.draw(np.random.default_rng(draw_seed), chunk.truth)
+    try:
+        posterior = _sample(study.design, chunk.settings, int(fit_seed.generate_state(1)[0]))
+    except FitError as error:
+        return Lost(error.problems[0])
+    if chunk.spoil is not None:
+        posterior = chunk.spoil(study, posterior)
+    return rank_study(study, posterior)
+
+
+def _sample(design: Design, settings: SamplerSettings, seed: int) -> xr.Dataset:
+    if not find_design_obstacles(design):
+        return sample_exact(design, settings, seed).posterior
+    # PyMC takes seconds to import, and the collapsed engine does without
+    from bayes_alliance.build.model import build_model
+    from bayes_alliance.fit.nuts import sample_nuts
+
+    return sample_nuts(build_model(design.spec, design), settings, seed).posterior
+
+
+def rank_study(study: Study, posterior: xr.Dataset) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """Return quantities, the ranks of their truths among kept draws, and the share of all draws below them."""
+    flat = posterior.stack(sample=("chain", "draw"), create_index=False).transpose("sample", ...)
+    size = flat.sizes["sample"]
+    kept = np.linspace(0, size - 1, KEPT).astype(int)
+    names, ranks, levels = [], [], []
+    for variable in flat.data_vars:
+        array = flat[variable]
+        for index in np.ndindex(array.shape[1:]):
+            name = entry_name(str(variable), array.isel(sample=0), index)
+            if name in study.truth:
+                values = array.values[(slice(None), *index)]
+                names.append(name)
+                ranks.append(int((values[kept] < study.truth[name]).sum()))
+                levels.append(float((values < study.truth[name]).mean()))
+    lacking = sorted(set(study.truth) - set(names))
+    if lacking:
+        raise FitError(f"The posterior has no {first_few(lacking)}.")
+    true = log_likelihood(study.design, _as_draw(study))[0]
+    values = log_likelihood(study.design, flat.isel(sample=kept))
+    names.append(LOG_LIKELIHOOD)
+    ranks.append(int((values < true).sum()))
+    levels.append(float((values < true).mean()))
+    return tuple(names), np.array(ranks), np.array(levels)
+
+
+def log_likelihood(design: Design, draws: xr.Dataset) -> np.ndarray:
+    """Return the log-likelihood of all rows given coefficients, effects and residual SDs, shape (sample,).
+
+    Residuals that correlate are taken one by one: the quantity serves for ranks whatever it leaves out.
+    """
+    total = np.zeros(draws.sizes["sample"])
+    for e in design.equations:
+        coefficients = draws["b"].sel({COEF: list(e.coef_labels)}).transpose("sample", COEF).values
+        linear = coefficients @ e.coef.values.T
+        for group in e.groups:
+            key, dim = factor_key(group.factor), effect_dim(group.factor)
+            own = draws[effects_name(group.factor)].sel({dim: list(e.effect_labels(group)), key: list(group.levels)})
+            linear = linear + (own.transpose("sample", key, dim).values[:, group.code] * group.values).sum(axis=2)
+        if e.family == "bernoulli":
+            total += log_expit(np.where(e.y > 0, linear, -linear)).sum(axis=1)
+            continue
+        sigma = draws["sigma"].sel({SIGMA_COEF: list(e.sigma_coef)}).transpose("sample", SIGMA_COEF).values
+        spread = sigma[:, e.sigma_code]
+        total += (-np.log(spread) - 0.5 * ((e.y - linear) / spread) ** 2 - 0.5 * np.log(2 * np.pi)).sum(axis=1)
+    return total
+
+
+def _as_draw(study: Study) -> xr.Dataset:
+    """Return a truth as the one draw of a posterior."""
+    labels = [label for e in study.design.equations for label in e.coef_labels]
+    sigma = [label for e in study.design.equations if e.family == "gaussian" for label in e.sigma_coef]
+    data = {"b": ((COEF,), np.array([study.truth[f"b[{label}]"] for label in labels]))}
+    if sigma:
+        data["sigma"] = ((SIGMA_COEF,), np.array([study.truth[f"sigma[{label}]"] for label in sigma]))
+    whole = xr.Dataset(data, coords={COEF: labels} | ({SIGMA_COEF: sigma} if sigma else {}))
+    return whole.merge(study.effects).expand_dims("sample")
+
+
+def _join(studies: Studies, found: list[Any], n: int, seed: int, at_prior: bool, seconds: float) -> Calibration:
+    each = [one for chunk in found for one in (chunk if isinstance(chunk, list) else [chunk] * CHUNK)]
+    ranked = [one for one in each if not isinstance(one, Lost)]
+    lost: dict[str, int] = {}
+    for one in each[:n]:
+        if isinstance(one, Lost):
+            lost[one.why] = lost.get(one.why, 0) + 1
+    if len(ranked) < 0.9 * n:
+        raise FitError(f"{n - len(ranked)} of {n} studies could not be fitted: {first_few(list(lost))}")
+    design = studies.design
+    return Calibration(
+        title=design.spec.title,
+        quantities=ranked[0][0],
+        ranks=np.array([ranks for _, ranks, _ in ranked]),
+        levels=np.array([levels for _, _, levels in ranked]),
+        kept=KEPT,
+        engine="nuts" if find_design_obstacles(design) else "collapsed",
+        seed=seed,
+        at_prior=at_prior,
+        priors={p.parameter: str(p.distribution) for p in design.priors.table()},
+        seconds=seconds,
+        lost=lost,
+    )

@@ -1,0 +1,137 @@
+"""One study after another from the priors of a model: what calibration is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import xarray as xr
+
+from bayes_alliance.design.design import Design, PriorStatements, make_design
+from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.names import INTERCEPT
+from bayes_alliance.simulate.covariates import draw_variables
+from bayes_alliance.simulate.layout import Layout, make_layout
+from bayes_alliance.simulate.outcome import draw_effects, draw_noise, realise
+from bayes_alliance.simulate.people import lay_out
+from bayes_alliance.simulate.prior import check_proper, draw_truth
+from bayes_alliance.simulate.simulate import (
+    Plan,
+    VariableSpecs,
+    check_specs,
+    design_of,
+    plan_outcomes,
+    realise_outcomes,
+    table_of,
+)
+from bayes_alliance.simulate.truth import check_truth, truth_names
+from bayes_alliance.spec.model import ModelSpec
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A study drawn from a truth: its parameters and effects, and the design of what would have been observed."""
+
+    truth: Mapping[str, float]
+    effects: xr.Dataset
+    design: Design
+
+
+@dataclass(frozen=True, eq=False)
+class Studies:
+    """Draws studies of one layout: rows, predictors and the numbers of priors stay, truths and outcomes are new.
+
+    ``chained`` says whether outcomes predict outcomes, so that columns change with them.
+    """
+
+    plan: Plan
+    chained: bool
+
+    @property
+    def design(self) -> Design:
+        """Return the design that all studies share, with stand-ins for outcomes."""
+        return self.plan.design
+
+    def draw(self, rng: np.random.Generator, truth: Mapping[str, float] | None = None) -> Study:
+        """Draw a study from the priors, or from a stated truth.
+
+        The intercept's prior refers to predictors at their means; where outcomes are predictors, these are the means
+        of the study that is drawn.
+        """
+        design = self.plan.design
+        drawn = dict(draw_truth(design, rng) if truth is None else truth)
+        effects, noise = draw_effects(design, drawn, rng), draw_noise(design, drawn, rng)
+        if not self.chained:
+            own = (replace(e, y=realise(e, drawn, effects, noise[e.outcome])) for e in design.equations)
+            return Study(drawn, effects, replace(design, equations=tuple(own)))
+        centred = {e.outcome: _at_centre(e, drawn) for e in design.equations}
+
+        def truth_of(equation: EquationDesign) -> Mapping[str, float]:
+            if truth is None and INTERCEPT in equation.coef.labels:
+                name = f"b[{equation.coef_labels[0]}]"
+                drawn[name] = centred[equation.outcome] - (_at_centre(equation, drawn) - drawn[name])
+            return drawn
+
+        frame = realise_outcomes(self.plan, truth_of, effects, noise)
+        plan = self.plan
+        made = design_of(design.spec, table_of(frame, plan.layout), plan.layout, plan.columns, plan.reference)
+        return Study(drawn, effects, replace(made, priors=design.priors))
+
+
+def plan_studies(
+    spec: ModelSpec,
+    layout: Layout | Mapping[str, object],
+    *,
+    seed: int | np.random.SeedSequence,
+    variables: VariableSpecs | None = None,
+    columns: Mapping[str, str] | None = None,
+    reference: Mapping[str, str] | None = None,
+    priors: PriorStatements = (),
+    truth: Mapping[str, float] | None = None,
+) -> Studies:
+    """Lay a study out and fix the numbers of its priors, once.
+
+    Parameters
+    ----------
+    spec, layout, variables, columns, reference
+        As in ``simulate_sessions``.
+    seed : int or SeedSequence
+        For rows and predictors.
+    priors : mapping or sequence of PriorSpec
+        In place of the defaults, which are scaled to standard normal stand-ins of the outcomes.
+    truth : mapping of str to float, optional
+        Checked, where all studies are to come from it.
+
+    Raises
+    ------
+    SpecError
+        For impossible layouts, incomplete truths, and models that are not simulated (latent means, own lags).
+    DesignError
+        If a prior is improper, or the layout lacks what the model reads.
+    """
+    made = layout if isinstance(layout, Layout) else make_layout(layout)
+    drawn = check_specs(variables or {}, made)
+    rng = np.random.default_rng(seed)
+    rows = draw_variables(lay_out(made, rng), drawn, made, rng)
+    plan = plan_outcomes(rows, spec, made, columns or {}, reference or {})
+    if priors:
+        resolved, given = plan.design, dict(plan.design.columns)
+        table = table_of(plan.frame, made)
+        plan = replace(
+            plan, design=make_design(spec, table, columns=given, reference=resolved.reference, priors=priors)
+        )
+    check_proper(plan.design)
+    if truth is not None:
+        check_truth(truth, truth_names(plan.design))
+    outcomes = set(spec.outcomes)
+    chained = any(outcomes & set(e.spec.variables) - {e.spec.outcome} for e in plan.design.equations)
+    return Studies(plan, chained)
+
+
+def _at_centre(equation: EquationDesign, truth: Mapping[str, float]) -> float:
+    """Return the linear predictor of an average patient at the centring constants."""
+    coefficients = np.array([truth[f"b[{label}]"] for label in equation.coef_labels])
+    if INTERCEPT not in equation.coef.labels:
+        return 0.0
+    return float(coefficients[0] + coefficients[1:] @ equation.centre[1:])
