@@ -32,12 +32,13 @@ def calibrate(
     from bayes_alliance.diagnose import cards
     from bayes_alliance.diagnose.calibration import calibrate as run
     from bayes_alliance.report.terminal import calibration_table
+    from bayes_alliance.simulate.files import read_study
     from bayes_alliance.spec.registry import load_model, model_names
 
     spec = load_model(name)
     if card and name not in model_names():
         raise SpecError(f"--card is for registered models; {name!r} is a file of its own.")
-    study = cards.default_study(name) if layout is None else cards.read_study(layout)
+    study = cards.default_study(name) if layout is None else read_study(layout)
     if card and (study.truth or prior):
         raise SpecError("--card is for studies from the model's own priors: leave [truth] and --prior out.")
     if out_folder is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -57,29 +56,21 @@ def simulate(
 
 def _from_file(path: Path, name: str, seed: int) -> tuple[SimulatedTable, Mapping[str, str]]:
     """Simulate from a file with a layout, variables and a truth of its own."""
+    from bayes_alliance.simulate.files import read_study
     from bayes_alliance.simulate.simulate import simulate_sessions
     from bayes_alliance.spec.registry import load_model
 
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SpecError(f"Layout file {str(path)!r} cannot be read: {error}.") from None
-    allowed = ("layout", "variables", "truth", "columns", "reference")
-    odd = [key for key in content if key not in allowed]
-    if odd or "layout" not in content:
-        found = ", ".join(content) or "none"
-        raise SpecError(f"Layout file {path.name!r}: tables are {', '.join(allowed)}, layout required; found {found}.")
-    columns = content.get("columns", {})
+    study = read_study(path)
     table = simulate_sessions(
         load_model(name),
-        content["layout"],
-        truth=content.get("truth", {}),
+        study.layout,
+        truth=study.truth,
         seed=seed,
-        variables=content.get("variables", {}),
-        columns=columns,
-        reference=content.get("reference", {}),
+        variables=study.variables,
+        columns=study.columns,
+        reference=study.reference,
     )
-    return table, columns
+    return table, study.columns
 
 
 def write_table(table: SimulatedTable, path: Path) -> Path:

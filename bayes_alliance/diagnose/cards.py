@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from bayes_alliance.diagnose.calibration import INTERVALS, Calibration
 from bayes_alliance.errors import SpecError
 from bayes_alliance.fit.provenance import Plain, versions
 from bayes_alliance.fit.store import replace_file
+from bayes_alliance.simulate.files import TABLES, StudyFile, read_study
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.registry import models_folder
 from bayes_alliance.spec.toml import write_model
@@ -20,19 +19,6 @@ from bayes_alliance.spec.toml import write_model
 FOLDER = Path(__file__).resolve().parent / "studies"
 
 ENDING = ".card.json"
-
-TABLES = ("layout", "variables", "columns", "reference", "truth")
-
-
-@dataclass(frozen=True)
-class StudyFile:
-    """A layout for calibration as its file holds it, with what the model's variables are called and drawn from."""
-
-    layout: Mapping[str, object]
-    variables: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
-    columns: Mapping[str, str] = field(default_factory=dict)
-    reference: Mapping[str, str] = field(default_factory=dict)
-    truth: Mapping[str, float] = field(default_factory=dict)
 
 
 def default_study(name: str) -> StudyFile:
@@ -50,25 +36,6 @@ def default_study(name: str) -> StudyFile:
             f"means or lags of the outcome cannot be simulated yet."
         )
     return read_study(path)
-
-
-def read_study(path: Path) -> StudyFile:
-    """Read a layout file: tables ``layout``, ``variables``, ``columns``, ``reference`` and ``truth``.
-
-    Raises
-    ------
-    SpecError
-        If it cannot be read or has other tables.
-    """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SpecError(f"Layout file {str(path)!r} cannot be read: {error}.") from None
-    odd = [key for key in content if key not in TABLES]
-    if odd or "layout" not in content:
-        found = ", ".join(content) or "none"
-        raise SpecError(f"Layout file {path.name!r}: tables are {', '.join(TABLES)}, layout required; found {found}.")
-    return StudyFile(**content)
 
 
 def make_card(name: str, spec: ModelSpec, study: StudyFile, calibration: Calibration) -> dict[str, Plain]:
