@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -19,9 +20,11 @@ def calibrate(
     n: Annotated[int, typer.Option(min=1, help="Studies; 200 find what 20 cannot.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same studies.")] = 1,
     layout: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A .toml file with [layout], [variables], [truth] of your own.")
+        Path | None, typer.Option(metavar="FILE", help="A .toml file of your own with tables layout, variables, truth.")
     ] = None,
     prior: PriorOption = None,
+    draws: Annotated[int, typer.Option(min=50, help="Draws per chain of each fit.")] = 250,
+    chains: Annotated[int, typer.Option(min=1, help="Chains of each fit.")] = 4,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as there are cores.")] = None,
     out_folder: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder for ranks.csv, table.csv, ranks.png.")
@@ -30,6 +33,7 @@ def calibrate(
 ) -> None:
     """Check by simulation that a model, its priors and its engine recover what studies were drawn from."""
     from bayes_alliance.diagnose import cards
+    from bayes_alliance.diagnose.calibration import DEFAULTS
     from bayes_alliance.diagnose.calibration import calibrate as run
     from bayes_alliance.report.terminal import calibration_table
     from bayes_alliance.simulate.files import read_study
@@ -53,6 +57,7 @@ def calibrate(
         reference=study.reference,
         priors=pairs(prior, "--prior", split=False),
         truth=study.truth or None,
+        settings=replace(DEFAULTS, draws=draws, chains=chains),
         workers=workers,
     )
     out.print(found.verdict, style="green" if found.passed else "bold red", markup=False, highlight=False)

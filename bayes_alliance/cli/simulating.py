@@ -25,7 +25,7 @@ def simulate(
     layout: Annotated[
         str,
         typer.Option(
-            metavar="TWIN|FILE", help="A twin of a study, or a .toml file with [layout], [variables], [truth]."
+            metavar="TWIN|FILE", help="A twin of a study, or a .toml file with tables layout, variables, truth."
         ),
     ],
     out_file: Annotated[Path, typer.Option("--out", metavar="CSV", help="File the table is written to.")],

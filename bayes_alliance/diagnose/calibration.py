@@ -68,6 +68,7 @@ class Calibration:
     seed: int
     at_prior: bool
     priors: Mapping[str, str]
+    settings: SamplerSettings
     seconds: float
     lost: Mapping[str, int] = field(default_factory=dict)
 
@@ -211,7 +212,7 @@ def calibrate(
         found = run_tasks(
             rank_chunk, chunks, executor=executor, workers=workers, advance=lambda done: advance(min(done * CHUNK, n))
         )
-    return _join(studies, found, n, seed, truth is None, time.perf_counter() - begun)
+    return _join(studies, found, n, seed, truth is None, settings, time.perf_counter() - begun)
 
 
 def rank_chunk(chunk: _Chunk) -> list[_Ranked | Lost]:
@@ -300,7 +301,9 @@ def _as_draw(study: Study) -> xr.Dataset:
     return whole.merge(study.effects).expand_dims("sample")
 
 
-def _join(studies: Studies, found: list[Any], n: int, seed: int, at_prior: bool, seconds: float) -> Calibration:
+def _join(
+    studies: Studies, found: list[Any], n: int, seed: int, at_prior: bool, settings: SamplerSettings, seconds: float
+) -> Calibration:
     each = [one for chunk in found for one in (chunk if isinstance(chunk, list) else [chunk] * CHUNK)]
     ranked = [one for one in each if not isinstance(one, Lost)]
     lost: dict[str, int] = {}
@@ -320,6 +323,7 @@ def _join(studies: Studies, found: list[Any], n: int, seed: int, at_prior: bool,
         seed=seed,
         at_prior=at_prior,
         priors={p.parameter: str(p.distribution) for p in design.priors.table()},
+        settings=settings,
         seconds=seconds,
         lost=lost,
     )

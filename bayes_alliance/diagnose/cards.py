@@ -56,6 +56,7 @@ def make_card(name: str, spec: ModelSpec, study: StudyFile, calibration: Calibra
         "lost": dict(calibration.lost),
         "seed": calibration.seed,
         "engine": calibration.engine,
+        "settings": {name: getattr(calibration.settings, name) for name in ("chains", "draws", "tune")},
         "passed": calibration.passed,
         "smallest_p": round(calibration.smallest, 4),
         "quantities": quantities,

@@ -45,7 +45,7 @@ def run(studies: Studies, n: int, fit: Callable[[Study], Design] | None, draws: 
         posterior = sample_exact(made, SETTINGS, int(two.generate_state(1)[0])).posterior
         posterior = posterior if draws is None else draws(study, posterior)
         ranked.append(rank_study(study, posterior))
-    return _join(studies, [ranked], n, 3, True, 0.0)
+    return _join(studies, [ranked], n, 3, True, SETTINGS, 0.0)
 
 
 def with_prior(study: Study, **changed: tuple[Distribution, ...]) -> Design:
