@@ -189,11 +189,11 @@ def test_a_right_model_passes(studies: Studies) -> None:
     assert "log-likelihood" in table.index
 
 
-@pytest.mark.parametrize("fault", [double_counted, effects_of_others], ids=lambda fault: fault.__name__)
-def test_two_faults_are_caught_quickly(studies: Studies, fault: Callable[..., object]) -> None:
-    """A double-counted likelihood, and effects under the wrong names, in sixty studies."""
-    found = run(studies, 60, fault if fault in IN_FIT else None, fault if fault in IN_DRAWS else None)  # type: ignore[arg-type]
+def test_a_fault_that_no_parameter_shows_is_caught(studies: Studies) -> None:
+    """Effects under the wrong names, in sixty studies: the log-likelihood's ranks say so."""
+    found = run(studies, 60, None, effects_of_others)
     assert not found.passed
+    assert "log-likelihood" in found.verdict
     assert found.verdict.startswith("NOT CALIBRATED")
 
 

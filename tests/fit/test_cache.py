@@ -141,6 +141,7 @@ print(float(fit.data["posterior"]["b"].sum()))
 """
 
 
+@pytest.mark.slow
 def test_of_two_processes_one_fits(tmp_path: Path) -> None:
     """Two processes ask at once: one waits and reads what the other stored."""
     command = [sys.executable, "-W", "ignore", "-c", ASKER, str(tmp_path)]

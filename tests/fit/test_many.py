@@ -74,6 +74,7 @@ def test_the_same_fits_on_one_process_two_or_threads(tmp_path: Path) -> None:
     assert not any(ANSWERED in two[name].messages for name in two)
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_takes_one_fit(tmp_path: Path) -> None:
     """A job that kills its process twice is reported; all others are fitted."""
     jobs = jobs_of(3)
