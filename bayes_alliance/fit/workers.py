@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -78,8 +80,21 @@ def _run_pool[T, R](
     advance: Any,
 ) -> list[int]:
     """Run tasks, so many per worker ahead, until all are done or the pool breaks; return those that were out then."""
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_leave_with, initargs=(os.getpid(),)) as pool:
         return _run(function, tasks, places, pool, ahead * workers, found, advance)
+
+
+def _leave_with(parent: int) -> None:
+    """Have this process end when the one that started it is gone: idle workers of a killed run would stay for ever."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    if os.name == "posix":
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def _run[T, R](

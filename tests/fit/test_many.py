@@ -122,17 +122,22 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
-    """The whole run is killed after its second fit; started again it fits only the rest."""
+    """The run is killed after its second fit and its workers go with it; started again it fits only the rest."""
+    psutil = pytest.importorskip("psutil")
     script, folder = tmp_path / "run.py", tmp_path / "fits"
     script.write_text(RUN)
     command = [sys.executable, "-W", "ignore", str(script), str(folder)]
     environment = dict(os.environ, PYTHONPATH=str(Path.cwd()))
-    child = subprocess.Popen(command, env=environment, start_new_session=True)
+    child = subprocess.Popen(command, env=environment)
     while len(list(folder.glob("*/manifest.json"))) < 2:
         assert child.poll() is None
         time.sleep(0.05)
-    os.killpg(child.pid, signal.SIGKILL)
+    workers = psutil.Process(child.pid).children(recursive=True)
+    child.kill()
     child.wait()
+    _, left = psutil.wait_procs(workers, timeout=30)
+    assert workers
+    assert not left, "workers outlive the run"
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*/manifest.json")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["6", "0"]
