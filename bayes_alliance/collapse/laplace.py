@@ -69,7 +69,8 @@ def find_frame(density: Density, start: np.ndarray, cores: int = 1) -> Frame:
 
 def _climb(density: Density, start: np.ndarray, logs: np.ndarray, cores: int) -> np.ndarray:
     # in these units the first step is no longer than 1: slopes of many rows would send it to the farthest corner
-    unit = max(1.0, float(np.abs(_negative(density, start, logs, cores)[1]).max(initial=0.0)))
+    first, steepest = _negative(density, start, logs, cores)
+    unit = max(1.0, float(np.abs(steepest).max(initial=0.0)))
 
     def cost(x: np.ndarray) -> tuple[float, np.ndarray]:
         value, slope = _negative(density, x, logs, cores)
@@ -78,7 +79,7 @@ def _climb(density: Density, start: np.ndarray, logs: np.ndarray, cores: int) ->
     limits = list(zip(start - FARTHEST, start + FARTHEST, strict=True))
     found = minimize(cost, start, jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": 200})
     free = (found.x > start - FARTHEST) & (found.x < start + FARTHEST)
-    if found.fun > cost(start)[0] or found.fun >= -LOWEST / unit or np.abs(found.jac[free]).max(initial=0.0) > STEEP:
+    if found.fun > first / unit or found.fun >= -LOWEST / unit or np.abs(found.jac[free]).max(initial=0.0) > STEEP:
         # a step went where numbers break down: go without slopes, which never leaves the good side
         found = minimize(lambda x: cost(x)[0], found.x, method="Nelder-Mead", options={"maxiter": 400 * len(start)})
     return np.asarray(found.x)

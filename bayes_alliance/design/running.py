@@ -49,12 +49,12 @@ class RunningColumns:
         return self._triangle
 
     def three_rows(self) -> np.ndarray:
-        """Return three rows with the mean and SD of all; where all are 0 or 1 the three are too, with another SD."""
+        """Return three rows with the mean and SD of all."""
         spread = np.sqrt(self.squares / max(self.count - 1, 1))
         return np.array([self.mean - spread, self.mean, self.mean + spread])
 
     def three_steps(self) -> np.ndarray:
-        """Return ``three_rows`` with columns of 0 and 1 as such."""
+        """Return ``three_rows``, but where all are 0 or 1 the three are too, with another mean and SD."""
         rows = self.three_rows()
         rows[:, self.steps] = np.where(self.constant, self.low, [[0.0], [1.0], [1.0]])[:, self.steps]
         return rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,8 +46,6 @@ WORST = 0.01
 """Smallest p-value over all quantities, multiplied by their number, that passes."""
 
 DEFAULTS = SamplerSettings(draws=250, tune=500, chains=4, progress="off")
-
-type Spoil = Callable[[Study, xr.Dataset], xr.Dataset]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,10 +95,11 @@ class Calibration:
         """
         rows = []
         for place, quantity in enumerate(self.quantities):
+            ranks = self.uniform(quantity)
             row: dict[str, str | float] = {"quantity": quantity, "p_uniform": np.nan}
             if self.at_prior:
-                row["p_uniform"] = uniformity(self.uniform(quantity))
-            row["mean_rank"] = float(self.uniform(quantity).mean())
+                row["p_uniform"] = uniformity(ranks)
+            row["mean_rank"] = float(ranks.mean())
             for prob in INTERVALS:
                 inside = np.abs(self.levels[:, place] - 0.5) <= prob / 2
                 row[f"cover{100 * prob:.0f}"] = float(inside.mean())
@@ -140,7 +139,6 @@ class _Chunk:
     seeds: tuple[np.random.SeedSequence, ...]
     truth: Mapping[str, float] | None
     settings: SamplerSettings
-    spoil: Spoil | None = None
 
 
 type _Ranked = tuple[tuple[str, ...], np.ndarray, np.ndarray]
@@ -227,8 +225,6 @@ def _rank(chunk: _Chunk, seed: np.random.SeedSequence) -> _Ranked | Lost:
         posterior = _sample(study.design, chunk.settings, int(fit_seed.generate_state(1)[0]))
     except FitError as error:
         return Lost(error.problems[0])
-    if chunk.spoil is not None:
-        posterior = chunk.spoil(study, posterior)
     return rank_study(study, posterior)
 
 

@@ -34,7 +34,7 @@ class RowGroups:
 def rows_of(design: Design, constant: xr.Dataset) -> RowGroups:
     """Return what a fit keeps of the rows of a design."""
     moments = {equation.outcome: variance_moments(design, equation) for equation in design.equations}
-    return RowGroups(_observed(design), constant, moments)
+    return RowGroups(observed_data(design), constant, moments)
 
 
 def assemble_fit(
@@ -89,6 +89,7 @@ def _with_plain_coords(posterior: xr.Dataset, design: Design) -> xr.Dataset:
     return posterior.assign_coords(equation=(COEF, outcomes), effect=(COEF, effects))
 
 
-def _observed(design: Design) -> xr.Dataset:
+def observed_data(design: Design) -> xr.Dataset:
+    """Return every outcome as observed, over the rows of its equation."""
     outcomes = {e.outcome: (obs_dim(e.outcome), e.y) for e in design.equations}
     return xr.Dataset(outcomes, coords={obs_dim(e.outcome): e.row for e in design.equations})

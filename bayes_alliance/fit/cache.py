@@ -11,7 +11,7 @@ import xarray as xr
 
 from bayes_alliance.design.design import Design
 from bayes_alliance.errors import FitError
-from bayes_alliance.fit.assemble import rows_of
+from bayes_alliance.fit.assemble import observed_data
 from bayes_alliance.fit.exact import constant_data
 from bayes_alliance.fit.fit import fit_design, nuts_constant_data
 from bayes_alliance.fit.provenance import versions
@@ -92,9 +92,9 @@ def _stored(place: Path, design: Design) -> tuple[Fit | None, bool]:
     if fit.provenance.get("fingerprint") != design.fingerprint:
         return None, True
     nuts = fit.provenance["engine"] == "nuts"
-    rows = rows_of(design, nuts_constant_data(design) if nuts else constant_data(design))
+    constant = nuts_constant_data(design) if nuts else constant_data(design)
     data = xr.DataTree.from_dict(
         {path: node.to_dataset() for path, node in fit.data.subtree_with_keys if node.has_data}
-        | {"observed_data": rows.observed, "constant_data": rows.constant}
+        | {"observed_data": observed_data(design), "constant_data": constant}
     )
     return with_message(replace(fit, data=data, design=design), ANSWERED), False
