@@ -12,7 +12,7 @@ from bayes_alliance.collapse.shape import Factor, Residuals, Shape, choose_chain
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.factors import FactorDesign
-from bayes_alliance.design.groups import lie_in_one
+from bayes_alliance.design.groups import find_nesting
 from bayes_alliance.names import INTERCEPT
 
 
@@ -86,7 +86,7 @@ def lay_out(design: Design) -> Layout:
 
 def order_factors(design: Design, links: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the places of nested factors, finest first, and of those that cross."""
-    return choose_chain([len(factor.levels) for factor in design.factors], _nesting(links))
+    return choose_chain([len(factor.levels) for factor in design.factors], find_nesting(links))
 
 
 def equation_rows(
@@ -208,14 +208,6 @@ def find_links(codes: Sequence[Sequence[np.ndarray]], classes: Sequence[ClassRow
             ]
             parts += [np.max(each, axis=0)] if each else []
     return np.concatenate(parts).astype(np.int64) if parts else np.empty((0, 0), dtype=np.int64)
-
-
-def _nesting(links: np.ndarray) -> list[list[bool]]:
-    """Return which factors nest in which: every level of the first in at most one level of the second."""
-    return [
-        [lie_in_one(inner[both], outer[both]) for outer in links.T for both in [(inner >= 0) & (outer >= 0)]]
-        for inner in links.T
-    ]
 
 
 def _classes(design: Design) -> tuple[ClassRows, ...]:

@@ -242,6 +242,20 @@ def lie_in_one(inner: np.ndarray, outer: np.ndarray) -> bool:
     return not bool(pairs["inner"].duplicated().any())
 
 
+def find_nesting(links: np.ndarray) -> list[list[bool]]:
+    """Return which factors nest in which: every level of the first in at most one level of the second.
+
+    Parameters
+    ----------
+    links : ndarray, shape (link, factor)
+        Levels that meet in some row, -1 outside a factor.
+    """
+    return [
+        [lie_in_one(inner[both], outer[both]) for outer in links.T for both in [(inner >= 0) & (outer >= 0)]]
+        for inner in links.T
+    ]
+
+
 def _finest_nested(group: GroupDesign, groups: Sequence[GroupDesign]) -> GroupDesign | None:
     inside = [other for other in groups if other is not group and nests_in(other, group)]
     return max(inside, key=lambda other: len(other.levels), default=None)

@@ -15,7 +15,7 @@ from bayes_alliance.design.design import Design, PriorStatements, match_names, s
 from bayes_alliance.design.equation import EquationDesign, Source, Usable, find_usable
 from bayes_alliance.design.estimands import resolve_estimands
 from bayes_alliance.design.factors import place_effects
-from bayes_alliance.design.groups import Block, GroupDesign, lie_in_one
+from bayes_alliance.design.groups import Block, GroupDesign, find_nesting
 from bayes_alliance.design.missing import count_gone, say_left_out
 from bayes_alliance.design.priors import resolve_priors
 from bayes_alliance.design.running import RunningColumns, RunningLevels, join_links, with_values
@@ -286,9 +286,9 @@ class StreamReader:
                     problems.append(checks.say_alike(factor, other))
 
     def _alike(self, one: str, two: str) -> bool:
-        first, second = (join_links(self._links).T[self.spec.factors.index(name)] for name in (one, two))
-        both = (first >= 0) & (second >= 0)
-        return lie_in_one(first[both], second[both]) and lie_in_one(second[both], first[both])
+        places = [self.spec.factors.index(name) for name in (one, two)]
+        nested = find_nesting(join_links(self._links)[:, places])
+        return nested[0][1] and nested[1][0]
 
     def _fingerprint(self) -> str:
         """Hash who is in each row and every number the likelihood reads."""
@@ -363,12 +363,9 @@ def _three_of_group(
 
 
 def _nesting(links: np.ndarray, sizes: Sequence[int]) -> tuple[tuple[bool, ...], ...]:
-    """Return which factors nest in which: fewer levels outside, and every inner level in one of them."""
-    nested = []
-    for one, inner in enumerate(links.T):
-        row = []
-        for two, outer in enumerate(links.T):
-            both = (inner >= 0) & (outer >= 0)
-            row.append(bool(both.any()) and sizes[two] < sizes[one] and lie_in_one(inner[both], outer[both]))
-        nested.append(tuple(row))
-    return tuple(nested)
+    """Return which factors nest in which wider ones they meet."""
+    meet = [[bool(((inner >= 0) & (outer >= 0)).any()) for outer in links.T] for inner in links.T]
+    return tuple(
+        tuple(inside and meet[one][two] and sizes[two] < sizes[one] for two, inside in enumerate(row))
+        for one, row in enumerate(find_nesting(links))
+    )
