@@ -136,7 +136,9 @@ def build_coefficients(design: Design) -> dict[str, list[TensorVariable]]:
         own = centred[start : start + size]
         rest = [centred[start + i] for i in range(1, size)]
         if size and equation.coef.labels[0] == INTERCEPT and rest:
-            first = centred[start] - (own[1:] * equation.centre[1:]).sum()
+            # a container, so that studies with other constants share the compiled model
+            constants = pm.Data(f"centre_{equation.outcome}", equation.centre[1:])
+            first = centred[start] - (own[1:] * constants).sum()
             pieces.append(pt.concatenate([first[None], own[1:]]))
             coefficients[equation.outcome] = [first, *rest]
         else:

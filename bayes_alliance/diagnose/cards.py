@@ -27,14 +27,11 @@ def default_study(name: str) -> StudyFile:
     Raises
     ------
     SpecError
-        If it has none: models with latent means or lags of the outcome are not simulated.
+        If it has none.
     """
     path = FOLDER / f"{name.replace('/', '--')}.toml"
     if not path.exists():
-        raise SpecError(
-            f"{name!r} comes without a study to calibrate it on; state one with --layout FILE. Models with latent "
-            f"means or lags of the outcome cannot be simulated yet."
-        )
+        raise SpecError(f"{name!r} comes without a study to calibrate it on; state one with --layout FILE.")
     return read_study(path)
 
 

@@ -10,7 +10,9 @@ import xarray as xr
 
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.factors import FactorDesign
+from bayes_alliance.design.factors import FactorDesign, find_factor
+from bayes_alliance.design.follow import FollowModelled
+from bayes_alliance.design.groups import GroupDesign
 from bayes_alliance.design.residual import ResidualDesign
 from bayes_alliance.errors import SpecError
 from bayes_alliance.names import RESIDUAL, effect_dim, effects_name, factor_key, sd_name
@@ -40,7 +42,8 @@ def draw_outcomes(
     """
     effects = draw_effects(design, truth, rng)
     noise = draw_noise(design, truth, rng)
-    return {e.outcome: realise(e, truth, effects, noise[e.outcome]) for e in design.equations}, effects
+    drawn = {e.outcome: realise(e, predict(e, truth, effects), truth, noise[e.outcome]) for e in design.equations}
+    return drawn, effects
 
 
 def draw_effects(design: Design, truth: Mapping[str, float], rng: np.random.Generator) -> xr.Dataset:
@@ -66,15 +69,56 @@ def draw_noise(design: Design, truth: Mapping[str, float], rng: np.random.Genera
     return noise
 
 
-def realise(equation: EquationDesign, truth: Mapping[str, float], effects: xr.Dataset, noise: np.ndarray) -> np.ndarray:
-    """Return the outcome of every row from coefficients, group effects and noise, shape (obs,)."""
-    coefficients = np.array([truth[f"b[{label}]"] for label in equation.coef_labels])
-    linear = equation.coef.values @ coefficients
+def predict(equation: EquationDesign, truth: Mapping[str, float], effects: xr.Dataset) -> np.ndarray:
+    """Return the linear predictor of every row, shape (obs,), with observed means in place of latent ones."""
+    linear = equation.coef.values @ np.array([truth[f"b[{label}]"] for label in equation.coef_labels])
     for group in equation.groups:
-        key, dim = factor_key(group.factor), effect_dim(group.factor)
-        own = effects[effects_name(group.factor)].sel({dim: list(equation.effect_labels(group))})
-        drawn = own.sel({key: list(group.levels)}).transpose(key, dim).values
-        linear = linear + (drawn[group.code] * group.values).sum(axis=1)
+        linear = linear + (_effects_of(equation, group, effects) * group.values).sum(axis=1)
+    return np.asarray(linear)
+
+
+def predict_latent(
+    design: Design, equation: EquationDesign, truth: Mapping[str, float], effects: xr.Dataset
+) -> np.ndarray:
+    """Return what true means of outcomes, in place of the observed ones, add to a linear predictor, shape (obs,)."""
+    added = np.zeros(len(equation.y))
+    apart = {}
+    for mean, follow in equation.follows.items():
+        if isinstance(follow, FollowModelled):
+            apart[mean] = _implied(design, follow, truth, effects) - follow.plugged
+    for label, weights in zip(equation.coef_labels, equation.coef.latent, strict=True):
+        for mean in weights.keys() & apart.keys():
+            added += truth[f"b[{label}]"] * weights[mean] * apart[mean]
+    for group in equation.groups:
+        own = _effects_of(equation, group, effects)
+        for member, weights in enumerate(group.columns.latent):
+            for mean in weights.keys() & apart.keys():
+                added += np.where(group.inside, own[:, member] * weights[mean], 0.0) * apart[mean]
+    return added
+
+
+def _effects_of(equation: EquationDesign, group: GroupDesign, effects: xr.Dataset) -> np.ndarray:
+    """Return the effects of every row's level, shape (obs, effect)."""
+    key, dim = factor_key(group.factor), effect_dim(group.factor)
+    own = effects[effects_name(group.factor)].sel({dim: list(equation.effect_labels(group))})
+    return np.asarray(own.sel({key: list(group.levels)}).transpose(key, dim).values[group.code])
+
+
+def _implied(design: Design, follow: FollowModelled, truth: Mapping[str, float], effects: xr.Dataset) -> np.ndarray:
+    """Return the mean that an outcome's equation implies at the rows that are followed, shape (obs,)."""
+    mean = follow.coef @ np.array([truth[f"b[{label}]"] for label in design.find(follow.outcome).coef_labels])
+    for name, code, values in follow.groups:
+        factor = find_factor(design.factors, name)
+        own = effects[effects_name(name)].sel(
+            {effect_dim(name): [factor.effects[i] for i in factor.places[follow.outcome]]}
+        )
+        own = own.sel({factor_key(name): list(factor.levels)}).transpose(factor_key(name), effect_dim(name))
+        mean = mean + (own.values[code] * values).sum(axis=1)
+    return np.asarray(mean)
+
+
+def realise(equation: EquationDesign, linear: np.ndarray, truth: Mapping[str, float], noise: np.ndarray) -> np.ndarray:
+    """Return the outcome of every row from its linear predictor and noise, shape (obs,)."""
     if equation.family == "bernoulli":
         return np.asarray(noise < 1 / (1 + np.exp(-linear)), dtype=float)
     sigma = np.array([truth[f"sigma[{label}]"] for label in equation.sigma_coef])

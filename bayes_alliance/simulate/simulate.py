@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -12,19 +11,16 @@ import pandas as pd
 import xarray as xr
 from pydantic import ValidationError
 
-from bayes_alliance.design.design import Design, make_design
-from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.errors import AllianceWarning, SpecError
+from bayes_alliance.errors import SpecError
 from bayes_alliance.simulate.covariates import check_variables, draw_variables
 from bayes_alliance.simulate.layout import Layout, VariableSpec, impossible, make_layout, sentence
-from bayes_alliance.simulate.outcome import draw_effects, draw_noise, realise
+from bayes_alliance.simulate.outcome import draw_effects, draw_noise
 from bayes_alliance.simulate.people import lay_out
+from bayes_alliance.simulate.plan import plan_outcomes, reference_arm, table_of
+from bayes_alliance.simulate.realise import realise_outcomes
 from bayes_alliance.simulate.truth import check_truth, truth_names
-from bayes_alliance.spec.expressions import render_term
 from bayes_alliance.spec.model import ModelSpec
-from bayes_alliance.spec.order import find_cycle, sort_outcomes
-from bayes_alliance.spec.reading import needed_variables, values_in
-from bayes_alliance.table.sessions import SessionTable, read_sessions
+from bayes_alliance.table.sessions import SessionTable
 
 type VariableSpecs = Mapping[str, VariableSpec | Mapping[str, object]]
 
@@ -125,146 +121,14 @@ def add_outcomes(
 ) -> tuple[pd.DataFrame, xr.Dataset]:
     """Return the rows with the model's outcomes as columns, NaN where a predictor is missing; and the effects.
 
-    Group effects and noise are drawn for all equations at once, outcomes one after the other, each from those that
-    predict it. A declared outcome is drawn as a column of its own name.
+    Group effects and noise are drawn for all equations at once, outcomes then follow from those that predict them. A
+    declared outcome is drawn as a column of its own name.
     """
     plan = plan_outcomes(rows, spec, layout, columns, reference)
     check_truth(truth, truth_names(plan.design))
     effects = draw_effects(plan.design, truth, rng)
     noise = draw_noise(plan.design, truth, rng)
-    return realise_outcomes(plan, lambda equation: truth, effects, noise), effects
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """Rows with numbers in place of outcomes, the design made from them, and how its variables are called."""
-
-    frame: pd.DataFrame
-    design: Design
-    layout: Layout
-    columns: Mapping[str, str]
-    reference: Mapping[str, str]
-
-    @property
-    def names(self) -> dict[str, str]:
-        """Return the column of every outcome."""
-        return {outcome: self.columns.get(outcome, outcome) for outcome in self.design.spec.outcomes}
-
-
-def plan_outcomes(
-    rows: pd.DataFrame, spec: ModelSpec, layout: Layout, columns: Mapping[str, str], reference: Mapping[str, str]
-) -> Plan:
-    """Make the design of rows whose outcomes are to be drawn."""
-    columns = {**columns, **{name: columns.get(name, name) for name in spec.outcomes if name in spec.variables}}
-    _check_waves(spec, layout, columns)
-    names = {outcome: columns.get(outcome, outcome) for outcome in spec.outcomes}
-    frame = _stand_in(rows, spec, layout, names)
-    design = design_of(spec, table_of(frame, layout), layout, columns, reference)
-    _refuse_latent(design)
-    return Plan(frame, design, layout, columns, reference)
-
-
-def realise_outcomes(
-    plan: Plan,
-    truth_of: Callable[[EquationDesign], Mapping[str, float]],
-    effects: xr.Dataset,
-    noise: Mapping[str, np.ndarray],
-) -> pd.DataFrame:
-    """Return the rows with outcomes drawn one after the other, each from those that predict it."""
-    frame, layout, names = plan.frame, plan.layout, plan.names
-    for outcome in sort_outcomes(plan.design.spec, lags=True):
-        planned = plan.design.find(outcome)
-        alone = _alone(plan.design.spec, outcome)
-        read = {*needed_variables(alone), *alone.factors}
-        given = (plan.columns, plan.reference)
-        own = [{name: what for name, what in part.items() if name in read} for part in given]
-        table = table_of(frame, layout)
-        equation = design_of(alone, table, layout, *own).equation
-        place = np.searchsorted(planned.row, equation.row)
-        values = np.full(len(table), np.nan)
-        drawn = realise(equation, truth_of(equation), effects, noise[planned.outcome][place])
-        values[equation.row] = drawn + equation.offset
-        frame = table.frame.assign(**{names[outcome]: values})
-        if equation.spec.unit == "patient":
-            frame[names[outcome]] = frame.groupby(layout.name("patient"))[names[outcome]].transform("first")
-    return frame
-
-
-def _refuse_latent(design: Design) -> None:
-    """Refuse what cannot be drawn outcome by outcome: those that follow latent means, themselves, or each other."""
-    cycle = find_cycle(design.spec, lags=True)
-    if cycle:
-        raise SpecError(
-            f"Outcomes follow each other's earlier values, {' -> '.join(cycle)}; tables of such models are not "
-            f"simulated."
-        )
-    for equation in design.equations:
-        own = equation.spec.outcome
-        terms = [*equation.spec.parsed.terms, *(t for group in equation.spec.parsed.groups for t in group.terms)]
-        lagged = [render_term(term) for term in terms if any(own in values_in(part) for part in term.parts)]
-        if equation.follows or lagged:
-            raise SpecError(
-                f"Outcome {equation.outcome!r} follows {'latent means' if equation.follows else lagged[0]}; tables of "
-                f"such models are not simulated. Take observed means and no lag of the outcome, or draw the table "
-                f"yourself."
-            )
-
-
-def _stand_in(rows: pd.DataFrame, spec: ModelSpec, layout: Layout, names: Mapping[str, str]) -> pd.DataFrame:
-    """Return the rows with numbers in place of outcomes, so that a design can be made before any is drawn."""
-    patient = layout.name("patient")
-    for number, equation in enumerate(spec.equation):
-        rng = np.random.default_rng(number)
-        people = sorted(set(rows[patient]))
-        drawn = dict(zip(people, rng.normal(size=len(people)), strict=True))
-        if equation.family == "bernoulli":
-            drawn = {person: float(i % 2) for i, person in enumerate(people)}
-        values = rows[patient].map(drawn).to_numpy(float)
-        if equation.unit == "session" and equation.family == "gaussian":
-            values = values + rng.normal(size=len(rows))
-        rows = rows.assign(**{names[equation.outcome]: values})
-    return rows
-
-
-def _alone(spec: ModelSpec, outcome: str) -> ModelSpec:
-    """Return the model of one equation of several."""
-    equation = next(e for e in spec.equation if e.outcome == outcome)
-    groups = {f: spec.group(f).model_copy(update={"correlate": ()}) for f in equation.factors}
-    declared = {name: text for name, text in spec.variables.items() if name in spec.variables_of(equation)}
-    update = {
-        "equation": (equation,),
-        "groups": groups,
-        "variables": declared,
-        "labels": {},
-        "estimands": {},
-        "residual": None,
-        "prior": (),
-    }
-    return spec.model_copy(update=update)
-
-
-def design_of(
-    spec: ModelSpec,
-    table: SessionTable,
-    layout: Layout,
-    columns: Mapping[str, str],
-    reference: Mapping[str, str],
-) -> Design:
-    """Return the design of a simulated table; the first arm is the reference unless another is stated."""
-    given = dict(columns)
-    if layout.arms and "condition" not in given and layout.name("condition") != "condition":
-        given["condition"] = layout.name("condition")
-    read = {name for equation in spec.equation for name in spec.variables_of(equation)}
-    given = {name: column for name, column in given.items() if name != "condition" or "condition" in read}
-    stated = reference_arm(layout) if "condition" in read else {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AllianceWarning)
-        return make_design(spec, table, columns=given, reference=stated | dict(reference))
-
-
-def reference_arm(layout: Layout) -> dict[str, str]:
-    """Return the first arm as the reference of the condition; nothing for a layout without arms."""
-    return {"condition": next(iter(layout.arms))} if layout.arms else {}
+    return realise_outcomes(plan, lambda made: truth, effects, noise)[0], effects
 
 
 def finish(
@@ -290,11 +154,6 @@ def finish(
     )
 
 
-def table_of(rows: pd.DataFrame, layout: Layout) -> SessionTable:
-    """Return rows as a table, without messages."""
-    return replace(read_sessions(rows, layout.roles), messages=())
-
-
 def _layout(layout: Layout | Mapping[str, object]) -> Layout:
     if not isinstance(layout, Layout):
         return make_layout(layout)
@@ -307,16 +166,3 @@ def _layout(layout: Layout | Mapping[str, object]) -> Layout:
 def outcome_column(outcome: str, columns: Mapping[str, str]) -> str:
     """Return the column an outcome is drawn into."""
     return columns.get(outcome, outcome)
-
-
-def _check_waves(spec: ModelSpec, layout: Layout, columns: Mapping[str, str]) -> None:
-    """Refuse a model of sessions, or of values at sessions, for a layout without any."""
-    if layout.sessions:
-        return
-    needs = [f"{name} = {text}" for name, text in spec.variables.items() if name not in columns]
-    needs += [f"an equation of unit 'session' ({e.outcome})" for e in spec.equation if e.unit == "session"]
-    if needs:
-        raise SpecError(
-            f"The layout has no sessions, and the model reads some: {'; '.join(needs)}. State the waves, such as "
-            f"sessions = [2, 5, 9]."
-        )

@@ -13,18 +13,12 @@ from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.names import INTERCEPT
 from bayes_alliance.simulate.covariates import draw_variables
 from bayes_alliance.simulate.layout import Layout, make_layout
-from bayes_alliance.simulate.outcome import draw_effects, draw_noise, realise
+from bayes_alliance.simulate.outcome import draw_effects, draw_noise, predict, realise
 from bayes_alliance.simulate.people import lay_out
+from bayes_alliance.simulate.plan import Plan, plan_outcomes, table_of
 from bayes_alliance.simulate.prior import check_proper, draw_truth
-from bayes_alliance.simulate.simulate import (
-    Plan,
-    VariableSpecs,
-    check_specs,
-    design_of,
-    plan_outcomes,
-    realise_outcomes,
-    table_of,
-)
+from bayes_alliance.simulate.realise import realise_outcomes
+from bayes_alliance.simulate.simulate import VariableSpecs, check_specs
 from bayes_alliance.simulate.truth import check_truth, truth_names
 from bayes_alliance.spec.model import ModelSpec
 
@@ -63,19 +57,19 @@ class Studies:
         drawn = dict(draw_truth(design, rng) if truth is None else truth)
         effects, noise = draw_effects(design, drawn, rng), draw_noise(design, drawn, rng)
         if not self.chained:
-            own = (replace(e, y=realise(e, drawn, effects, noise[e.outcome])) for e in design.equations)
+            linear = {e.outcome: predict(e, drawn, effects) for e in design.equations}
+            own = (replace(e, y=realise(e, linear[e.outcome], drawn, noise[e.outcome])) for e in design.equations)
             return Study(drawn, effects, replace(design, equations=tuple(own)))
         centred = {e.outcome: _at_centre(e, drawn) for e in design.equations}
 
-        def truth_of(equation: EquationDesign) -> Mapping[str, float]:
-            if truth is None and INTERCEPT in equation.coef.labels:
-                name = f"b[{equation.coef_labels[0]}]"
-                drawn[name] = centred[equation.outcome] - (_at_centre(equation, drawn) - drawn[name])
-            return drawn
+        def truth_of(made: Design) -> Mapping[str, float]:
+            for equation in made.equations if truth is None else ():
+                if INTERCEPT in equation.coef.labels:
+                    name = f"b[{equation.coef_labels[0]}]"
+                    drawn[name] = centred[equation.outcome] - (_at_centre(equation, drawn) - drawn[name])
+            return dict(drawn)
 
-        frame = realise_outcomes(self.plan, truth_of, effects, noise)
-        plan = self.plan
-        made = design_of(design.spec, table_of(frame, plan.layout), plan.layout, plan.columns, plan.reference)
+        _, made = realise_outcomes(self.plan, truth_of, effects, noise)
         return Study(drawn, effects, replace(made, priors=design.priors))
 
 
@@ -106,7 +100,7 @@ def plan_studies(
     Raises
     ------
     SpecError
-        For impossible layouts, incomplete truths, and models that are not simulated (latent means, own lags).
+        For impossible layouts, incomplete truths, and latent means of variables without an equation.
     DesignError
         If a prior is improper, or the layout lacks what the model reads.
     """
@@ -125,7 +119,7 @@ def plan_studies(
     if truth is not None:
         check_truth(truth, truth_names(plan.design))
     outcomes = set(spec.outcomes)
-    chained = any(outcomes & set(e.spec.variables) - {e.spec.outcome} for e in plan.design.equations)
+    chained = any(outcomes & set(e.spec.predictors) for e in plan.design.equations)
     return Studies(plan, chained)
 
 

@@ -55,9 +55,13 @@ class EquationSpec(Record):
     @property
     def variables(self) -> tuple[str, ...]:
         """Return the model variables the equation reads, outcome first, grouping factors left out."""
-        names = [name for part in self._parts for name in values_in(part)]
         extra = [name for name in (self.sigma, self.centre) if name]
-        return tuple(dict.fromkeys([self.outcome, *names, *extra]))
+        return tuple(dict.fromkeys([self.outcome, *self.predictors, *extra]))
+
+    @property
+    def predictors(self) -> tuple[str, ...]:
+        """Return the model variables that stand in the formula; the outcome is one if the equation reads its past."""
+        return tuple(dict.fromkeys(name for part in self._parts for name in values_in(part)))
 
     @property
     def centring_factors(self) -> tuple[str, ...]:

@@ -43,13 +43,11 @@ def test_calibrate_writes_table_ranks_and_picture(tmp_path: Path) -> None:
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
-    """Unknown tables, cards of one's own models, cards under other priors, models that are not simulated."""
+    """Unknown tables, models that come without a study, cards of one's own models, cards under other priors."""
     odd = tmp_path / "odd.toml"
     odd.write_text(LAYOUT + "[nothing]\n")
     with pytest.raises(SpecError, match="tables are layout, variables"):
         run("growth/three-level", "--layout", str(odd))
-    with pytest.raises(SpecError, match="cannot be simulated yet"):
-        run("dynamics/lagged")
     with pytest.raises(SpecError, match="--card is for studies from the model's own priors"):
         run("growth/three-level", "--card", "--prior", "sd patient=half_normal(1)")
     model = tmp_path / "own.toml"
@@ -59,3 +57,5 @@ def test_what_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(SpecError, match="--card is for registered models"):
         run(str(model), "--card")
+    with pytest.raises(SpecError, match="comes without a study to calibrate it on; state one with --layout"):
+        run(str(model))

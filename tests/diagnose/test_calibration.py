@@ -255,13 +255,13 @@ def test_numbers_that_are_none(n: object) -> None:
 
 
 def test_what_cannot_be_calibrated() -> None:
-    """Flat priors, latent means, truths that lack something."""
+    """Flat priors, models without a study, truths that lack something."""
     with pytest.raises(ba.DesignError, match="Nothing can be drawn from the flat prior"):
         ba.calibrate(SPEC, LAYOUT, n=5, seed=1, priors={"sd patient": "flat_positive()"})
     with pytest.raises(ba.SpecError, match="truth"):
         ba.calibrate(SPEC, LAYOUT, n=5, seed=1, truth={"sigma[outcome]": 1.0})
     with pytest.raises(ba.SpecError, match="comes without a study to calibrate it on"):
-        default_study("dynamics/lagged")
+        default_study("dynamics/none")
 
 
 def test_studies_that_cannot_be_fitted_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

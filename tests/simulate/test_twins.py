@@ -10,7 +10,7 @@ import pytest
 
 import bayes_alliance as ba
 from bayes_alliance.simulate.layout import make_layout
-from bayes_alliance.simulate.simulate import design_of
+from bayes_alliance.simulate.plan import design_of
 from bayes_alliance.simulate.twins import FOLDER, read_twin
 from bayes_alliance.spec.registry import models_folder
 

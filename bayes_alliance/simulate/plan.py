@@ -1,0 +1,116 @@
+"""What is known of a study before outcomes are drawn: rows, predictors, and the design with numbers in their place."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from bayes_alliance.design.design import Design, make_design
+from bayes_alliance.design.follow import FollowMeasured
+from bayes_alliance.errors import AllianceWarning, SpecError
+from bayes_alliance.simulate.layout import Layout
+from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.table.sessions import SessionTable, read_sessions
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Rows with numbers in place of outcomes, the design made from them, and how its variables are called."""
+
+    frame: pd.DataFrame
+    design: Design
+    layout: Layout
+    columns: Mapping[str, str]
+    reference: Mapping[str, str]
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Return the column of every outcome."""
+        return {outcome: self.columns.get(outcome, outcome) for outcome in self.design.spec.outcomes}
+
+
+def plan_outcomes(
+    rows: pd.DataFrame, spec: ModelSpec, layout: Layout, columns: Mapping[str, str], reference: Mapping[str, str]
+) -> Plan:
+    """Make the design of rows whose outcomes are to be drawn."""
+    columns = {**columns, **{name: columns.get(name, name) for name in spec.outcomes if name in spec.variables}}
+    _check_waves(spec, layout, columns)
+    names = {outcome: columns.get(outcome, outcome) for outcome in spec.outcomes}
+    frame = _stand_in(rows, spec, layout, names)
+    design = design_of(spec, table_of(frame, layout), layout, columns, reference)
+    _refuse_measured(design)
+    return Plan(frame, design, layout, columns, reference)
+
+
+def design_of(
+    spec: ModelSpec,
+    table: SessionTable,
+    layout: Layout,
+    columns: Mapping[str, str],
+    reference: Mapping[str, str],
+) -> Design:
+    """Return the design of a simulated table; the first arm is the reference unless another is stated."""
+    given = dict(columns)
+    if layout.arms and "condition" not in given and layout.name("condition") != "condition":
+        given["condition"] = layout.name("condition")
+    read = {name for equation in spec.equation for name in spec.variables_of(equation)}
+    given = {name: column for name, column in given.items() if name != "condition" or "condition" in read}
+    stated = reference_arm(layout) if "condition" in read else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AllianceWarning)
+        return make_design(spec, table, columns=given, reference=stated | dict(reference))
+
+
+def reference_arm(layout: Layout) -> dict[str, str]:
+    """Return the first arm as the reference of the condition; nothing for a layout without arms."""
+    return {"condition": next(iter(layout.arms))} if layout.arms else {}
+
+
+def table_of(rows: pd.DataFrame, layout: Layout) -> SessionTable:
+    """Return rows as a table, without messages."""
+    return replace(read_sessions(rows, layout.roles), messages=())
+
+
+def _stand_in(rows: pd.DataFrame, spec: ModelSpec, layout: Layout, names: Mapping[str, str]) -> pd.DataFrame:
+    """Return the rows with numbers in place of outcomes, so that a design can be made before any is drawn."""
+    patient = layout.name("patient")
+    for number, equation in enumerate(spec.equation):
+        rng = np.random.default_rng(number)
+        people = sorted(set(rows[patient]))
+        drawn = dict(zip(people, rng.normal(size=len(people)), strict=True))
+        if equation.family == "bernoulli":
+            drawn = {person: float(i % 2) for i, person in enumerate(people)}
+        values = rows[patient].map(drawn).to_numpy(float)
+        if equation.unit == "session" and equation.family == "gaussian":
+            values = values + rng.normal(size=len(rows))
+        rows = rows.assign(**{names[equation.outcome]: values})
+    return rows
+
+
+def _check_waves(spec: ModelSpec, layout: Layout, columns: Mapping[str, str]) -> None:
+    """Refuse a model of sessions, or of values at sessions, for a layout without any."""
+    if layout.sessions:
+        return
+    needs = [f"{name} = {text}" for name, text in spec.variables.items() if name not in columns]
+    needs += [f"an equation of unit 'session' ({e.outcome})" for e in spec.equation if e.unit == "session"]
+    if needs:
+        raise SpecError(
+            f"The layout has no sessions, and the model reads some: {'; '.join(needs)}. State the waves, such as "
+            f"sessions = [2, 5, 9]."
+        )
+
+
+def _refuse_measured(design: Design) -> None:
+    """Refuse latent means of variables that no equation draws."""
+    for equation in design.equations:
+        for mean, follow in equation.follows.items():
+            if isinstance(follow, FollowMeasured):
+                raise SpecError(
+                    f"Outcome {equation.outcome!r} follows latent means of {mean.variable!r}, which has no equation; "
+                    f"tables of such models are not simulated. Take observed means, give {mean.variable!r} an "
+                    f"equation, or draw the table yourself."
+                )

@@ -1,0 +1,164 @@
+"""Outcomes from effects and noise, whichever of them, and whichever earlier values of their own, they follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayes_alliance.design.design import Design
+from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.errors import SpecError
+from bayes_alliance.simulate.outcome import predict, predict_latent, realise
+from bayes_alliance.simulate.plan import Plan, design_of, table_of
+from bayes_alliance.spec.order import find_cycle
+
+SAME = 1e-9
+"""Change of outcomes, in their SDs, up to which two passes agree: what rounding leaves where means are subtracted."""
+
+
+def realise_outcomes(
+    plan: Plan,
+    truth_of: Callable[[Design], Mapping[str, float]],
+    effects: xr.Dataset,
+    noise: Mapping[str, np.ndarray],
+) -> tuple[pd.DataFrame, Design]:
+    """Return the rows with outcomes drawn from what predicts them, and the design of these rows.
+
+    Outcomes are worked out from a design of the rows as they are, again and again: an outcome is right as soon as those
+    that predict it are, at the same session or at earlier ones, so that a few passes settle all of them, in any order.
+
+    Parameters
+    ----------
+    plan : Plan
+        Rows with numbers in place of outcomes.
+    truth_of : callable
+        From a design to the parameters its outcomes are worked out with.
+    effects : Dataset
+        Of every level of every factor.
+    noise : dict of str to ndarray, shape (obs,)
+        Per outcome, over the rows of the plan.
+
+    Raises
+    ------
+    SpecError
+        If an outcome depends on its own later values, as where its observed mean is subtracted from an earlier value,
+        or starts from values that no equation draws.
+    """
+    _check_starts(plan)
+    frame, layout = plan.frame, plan.layout
+    sessions = len(set(frame[layout.name("session")])) if layout.sessions else 1
+    serial, settled = bool(_serial(plan.design)), True
+    truth: Mapping[str, float] = {}
+    for _ in range((sessions + 2) * (len(plan.design.equations) + 2)):
+        made = _design(plan, frame)
+        fresh = settled or not serial
+        if fresh:
+            # a truth may refer to means of outcomes: those of a series are known when all of it is
+            truth = truth_of(made)
+        drawn = _pass(plan, made, frame, truth, effects, noise)
+        settled = _agree(plan, frame, drawn)
+        frame = drawn
+        if settled and fresh:
+            _check_order(plan, made, frame, truth, effects)
+            return frame, made
+    raise SpecError(_circular(plan))
+
+
+def _serial(design: Design) -> set[str]:
+    """Return the outcomes that follow earlier values of their own, at first or second hand."""
+    own = {e.outcome for e in design.spec.equation if e.outcome in e.predictors}
+    return own | set(find_cycle(design.spec, lags=True))
+
+
+def _check_starts(plan: Plan) -> None:
+    """Refuse outcomes that follow earlier values of their own where the first of a series has no equation."""
+    serial = _serial(plan.design)
+    for equation in plan.design.equations:
+        if equation.spec.outcome in serial and len(equation.y) < equation.rows_read:
+            raise SpecError(
+                f"Outcome {equation.outcome!r} follows earlier values of its own, and sessions without one have no "
+                f"equation to be drawn from. Follow deviations, as in lag(within({equation.spec.outcome}, patient, "
+                f'means="latent")), whose series have starts, or draw the table yourself.'
+            )
+
+
+def _design(plan: Plan, frame: pd.DataFrame) -> Design:
+    layout = plan.layout
+    return design_of(plan.design.spec, table_of(frame, layout), layout, plan.columns, plan.reference)
+
+
+def _pass(
+    plan: Plan,
+    made: Design,
+    frame: pd.DataFrame,
+    truth: Mapping[str, float],
+    effects: xr.Dataset,
+    noise: Mapping[str, np.ndarray],
+) -> pd.DataFrame:
+    """Return the rows with every outcome worked out from the rows as they were."""
+    columns = {}
+    for equation in made.equations:
+        place = np.searchsorted(plan.design.find(equation.outcome).row, equation.row)
+        linear = _predict(made, equation, truth, effects)
+        values = np.full(len(frame), np.nan)
+        own = realise(equation, linear, truth, noise[equation.outcome][place])
+        values[equation.row] = own + equation.offset
+        columns[plan.names[equation.spec.outcome]] = values
+    drawn = frame.assign(**columns)
+    patient = plan.layout.name("patient")
+    for equation in made.equations:
+        if equation.spec.unit == "patient":
+            name = plan.names[equation.spec.outcome]
+            drawn[name] = drawn.groupby(patient)[name].transform("first")
+    return drawn
+
+
+def _predict(design: Design, equation: EquationDesign, truth: Mapping[str, float], effects: xr.Dataset) -> np.ndarray:
+    return np.asarray(predict(equation, truth, effects) + predict_latent(design, equation, truth, effects))
+
+
+def _agree(plan: Plan, one: pd.DataFrame, other: pd.DataFrame) -> bool:
+    """Return whether no outcome changed from one pass to the next."""
+    for name in plan.names.values():
+        spread = float(np.nanstd(other[name].to_numpy())) or 1.0
+        if not np.allclose(one[name], other[name], rtol=0.0, atol=SAME * spread, equal_nan=True):
+            return False
+    return True
+
+
+def _check_order(
+    plan: Plan,
+    made: Design,
+    frame: pd.DataFrame,
+    truth: Mapping[str, float],
+    effects: xr.Dataset,
+) -> None:
+    """Move every outcome of sessions at each patient's last one: nothing may follow it but what is of the patient."""
+    if not _serial(made):
+        return
+    patient, session = plan.layout.name("patient"), plan.layout.name("session")
+    last = frame[session].eq(frame.groupby(patient)[session].transform("max"))
+    moved = frame.copy()
+    serial = [e for e in made.equations if e.spec.unit == "session" and e.family == "gaussian"]
+    for equation in serial:
+        name = plan.names[equation.spec.outcome]
+        moved[name] = frame[name] + last * float(np.nanstd(frame[name].to_numpy()))
+    again = _design(plan, moved)
+    for equation in serial:
+        other = again.find(equation.outcome)
+        earlier = ~last.to_numpy()[equation.row]
+        before = _predict(made, equation, truth, effects)[earlier]
+        after = _predict(again, other, truth, effects)[earlier]
+        if not np.allclose(before, after, rtol=0.0, atol=1e-6 * (float(np.std(equation.y)) or 1.0)):
+            raise SpecError(_circular(plan))
+
+
+def _circular(plan: Plan) -> str:
+    names = " and ".join(repr(name) for name in plan.names.values())
+    return (
+        f"Outcomes depend on later values of themselves ({names}): no table can be drawn session by session. An "
+        f'outcome taken less its own observed mean is one reason; write means="latent", or draw the table yourself.'
+    )
