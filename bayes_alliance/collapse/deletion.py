@@ -6,15 +6,21 @@ known without it (the cavity of message passing). All arrays have the draws of t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
-from bayes_alliance.collapse.recover import correlations, residual_correlations
-from bayes_alliance.collapse.rows import Stacked
+from bayes_alliance.collapse.leaves import Leaves, find_leaves, residual_weights
+from bayes_alliance.collapse.recover import correlations
+from bayes_alliance.collapse.rows import ClassRows, Stacked
 from bayes_alliance.collapse.shape import Residuals, Shape, find_places
+
+AT_ONCE = 32
+"""Outer units whose inner ones are worked through together; what is known of each is held by draw until then."""
 
 
 @dataclass(eq=False)
@@ -33,13 +39,28 @@ class _Unit:
     children: list[_Unit]
     level: int
     number: int
+    leaves: Leaves | None = None
 
 
-def unit_log_likelihood(stacked: Stacked, factor: str, points: np.ndarray) -> np.ndarray:
-    """Return log p(y of unit | y of all others, variances) for every unit of a factor, shape (draw, level).
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """Log-densities of units, shape (draw, level), population and group effects integrated out.
 
-    Population effects and all group effects are integrated out. Summed over units of a factor it is what leaving one
-    unit out needs; it is not the log-likelihood of all.
+    ``without`` is given the variances and the rows of all other units; ``within`` given all rows, the unit's own too.
+    ``all_outcomes`` is ``without`` for everything that is left out, where fewer outcomes are scored.
+    """
+
+    without: np.ndarray
+    within: np.ndarray
+    all_outcomes: np.ndarray
+
+
+def leave_units_out(
+    stacked: Stacked, factor: str, points: np.ndarray, outcomes: Sequence[str] | None = None
+) -> LeftOut:
+    """Return log p(y of unit | y of all others, variances) for every unit of a factor.
+
+    Summed over units of a factor it is what leaving one unit out needs; it is not the log-likelihood of all.
 
     Parameters
     ----------
@@ -49,6 +70,8 @@ def unit_log_likelihood(stacked: Stacked, factor: str, points: np.ndarray) -> np
         A factor of the chain of nested factors.
     points : ndarray, shape (draw, parameter)
         Sampled vectors with positive SDs.
+    outcomes : sequence of str, optional
+        Whose density is wanted, the unit's other outcomes being left out, too; all unless stated.
 
     Raises
     ------
@@ -60,12 +83,33 @@ def unit_log_likelihood(stacked: Stacked, factor: str, points: np.ndarray) -> np
     if factor not in chain:
         raise ValueError(f"{factor!r} crosses {chain[0]!r}: leaving one out cuts through units of the other.")
     wanted = chain.index(factor)
-    tree = _Tree(stacked, points)
-    root = tree.build()
-    found = np.zeros((len(points), shape.factors[shape.chain[wanted]].levels))
+    root = _Tree(stacked, points).build()
+    some = outcomes is not None and set(outcomes) != set(shape.outcomes)
+    scored = _Tree(_restrict(stacked, outcomes or ()), points).build() if some else root
+    tasks: list[Callable[[], None]] = []
+    found, within = np.zeros((2, len(points), shape.factors[shape.chain[wanted]].levels))
+    everything = np.zeros_like(found) if some else found
     mean = (root.covariance @ root.table)[:, :, -1]
-    _descend(root.children, mean, root.covariance, root.own, wanted, found)
-    return found
+    _descend(root, scored, mean, root.covariance, root.own, wanted, (found, within), tasks)
+    if some:
+        _descend(root, root, mean, root.covariance, root.own, wanted, (everything, np.zeros_like(found)), tasks)
+    _run(tasks, 1)
+    return LeftOut(found, within, everything)
+
+
+def _restrict(stacked: Stacked, outcomes: Sequence[str]) -> Stacked:
+    """Return the rows of some outcomes."""
+    chosen = {i for i, outcome in enumerate(stacked.shape.outcomes) if outcome in outcomes}
+    classes = []
+    for part in stacked.classes:
+        kept = [i for i, e in enumerate(part.residuals.equations) if e in chosen]
+        if kept:
+            equations, sigma = (
+                [values[i] for i in kept] for values in (part.residuals.equations, part.residuals.sigma)
+            )
+            residuals = Residuals(tuple(equations), tuple(sigma), part.residuals.stratum)
+            classes.append(ClassRows(residuals, tuple(part.rows[i] for i in kept)))
+    return replace(stacked, classes=tuple(classes))
 
 
 class _Tree:
@@ -75,8 +119,9 @@ class _Tree:
         self.stacked, self.points, self.shape = stacked, points, stacked.shape
         *self.starts, self.y = self.shape.effect_starts
         self.covariances = [_covariances(self.shape, points, i) for i in range(len(self.shape.factors))]
-        self.weights = [self._weights(part.residuals) for part in stacked.classes]
-        self.rows = _clusters(stacked)
+        self.weights = [residual_weights(self.shape, points, part.residuals) for part in stacked.classes]
+        self.leaves = find_leaves(stacked, points) if self.shape.chain else None
+        self.rows = _clusters(stacked, None if self.leaves is None else self.shape.chain[0])
 
     def build(self) -> _Unit:
         """Return the last block with all units below it."""
@@ -91,17 +136,38 @@ class _Tree:
                 outer[one] = min(outer.get(one, two), two)
         children: dict[tuple[int, int], list[_Unit]] = {}
         root = (len(chain), 0)
-        for key in sorted({*holders, *outer, root}):
-            unit = self._unit(key, holders.get(key, []), children.pop(key, []))
+        grouped = self._group_leaves(outer)
+        for key in sorted({*holders, *outer, *grouped, root}):
+            unit = self._unit(key, holders.get(key, []), children.pop(key, []), grouped.get(key))
             if key == root:
                 return unit
             children.setdefault(outer[key], []).append(unit)
         raise AssertionError("the last block comes last")
 
-    def _unit(self, key: tuple[int, int], rows: Sequence[int], children: list[_Unit]) -> _Unit:
+    def _group_leaves(self, outer: dict[tuple[int, int], tuple[int, int]]) -> dict[tuple[int, int], Leaves]:
+        """Return the innermost units by the unit they lie in; where that one lies is noted in ``outer``."""
+        if self.leaves is None:
+            return {}
+        paths = self.leaves.met[:, list(self.shape.chain[1:])]
+        grouped: dict[tuple[int, int], list[np.ndarray]] = {}
+        for path in np.unique(paths, axis=0):
+            keys = [(level + 1, int(code)) for level, code in enumerate(path) if code >= 0]
+            keys.append((len(self.shape.chain), 0))
+            for one, two in pairwise(keys):
+                outer[one] = min(outer.get(one, two), two)
+            chosen = np.flatnonzero((paths == path).all(axis=1))
+            grouped.setdefault(keys[0], []).append(chosen)
+        return {key: self.leaves.chosen(np.concatenate(units)) for key, units in grouped.items()}
+
+    def _unit(self, key: tuple[int, int], rows: Sequence[int], children: list[_Unit], leaves: Leaves | None) -> _Unit:
         level, number = key
         draws, shape = len(self.points), self.shape
         tables = [self._sum(rows)] + [(child.columns, child.message) for child in children]
+        said = np.zeros(draws)
+        if leaves is not None:
+            shared = leaves.columns(self.y)
+            message, said = leaves.messages(shared)
+            tables.append((shared, message))
         columns = np.unique(np.concatenate([np.array([self.y]), *(part for part, _ in tables)]))
         is_root = level == len(shape.chain)
         if is_root:
@@ -118,14 +184,14 @@ class _Tree:
         for part, values in tables:
             at = np.searchsorted(columns, part)
             table[:, at[:, None], at] += values
-        constant = sum((child.constant for child in children), start=self._constant(rows))
+        constant = sum((child.constant for child in children), start=self._constant(rows) + said)
         mine, rest = np.isin(columns, own), ~np.isin(columns, own)
         inner, cross = table[:, mine][:, :, mine], table[:, mine][:, :, rest]
         system = np.eye(len(own)) + prior @ inner
         covariance = np.linalg.solve(system, prior)
         constant = constant - 0.5 * np.linalg.slogdet(system)[1]
         message = table[:, rest][:, :, rest] - cross.transpose(0, 2, 1) @ covariance @ cross
-        return _Unit(own, columns[rest], cross, constant, covariance, message, children, level, number)
+        return _Unit(own, columns[rest], cross, constant, covariance, message, children, level, number, leaves)
 
     def _root_prior(self, own: np.ndarray) -> np.ndarray:
         """Return the covariance of coefficients (in units of their prior SDs) and effects of crossed factors."""
@@ -164,28 +230,24 @@ class _Tree:
             total -= 0.5 * (log_det + weight.shape[1] * np.log(2 * np.pi))
         return total
 
-    def _weights(self, part: Residuals) -> tuple[np.ndarray, np.ndarray]:
-        """Return a class's inverse residual covariance and log determinant."""
-        shape = self.shape
-        sigma = np.exp(self.points[:, find_places(shape).sigma + np.array(part.sigma)])
-        covariance = sigma[:, :, None] * sigma[:, None, :]
-        if len(part.equations) > 1:
-            at = [shape.joint.index(e) for e in part.equations]
-            cor = residual_correlations(shape, self.points)[:, part.stratum]
-            covariance = covariance * cor[:, np.array(at)[:, None], at]
-        return np.linalg.inv(covariance), np.linalg.slogdet(covariance)[1]
-
 
 type _Row = tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray, int]], int]
 
 
-def _clusters(stacked: Stacked) -> list[_Row]:
-    """Return each row with its levels per factor, its outcomes' columns and values, and its class."""
+def _clusters(stacked: Stacked, without: int | None) -> list[_Row]:
+    """Return each row with its levels per factor, its outcomes' columns and values, and its class.
+
+    Rows inside the factor ``without`` are left aside.
+    """
     shape = stacked.shape
     *starts, at = shape.effect_starts
     found: list[_Row] = []
     for number, part in enumerate(stacked.classes):
-        for i in range(len(part.rows[0])):
+        aside = np.zeros(len(part.rows[0]), dtype=bool)
+        for equation, rows in zip(part.residuals.equations, part.rows, strict=True):
+            if without is not None:
+                aside |= stacked.equations[equation].code[without][rows] >= 0
+        for i in np.flatnonzero(~aside):
             codes = np.full(len(shape.factors), -1)
             outcomes = []
             for equation, rows in zip(part.residuals.equations, part.rows, strict=True):
@@ -213,19 +275,34 @@ def _covariances(shape: Shape, points: np.ndarray, number: int) -> np.ndarray:
 
 
 def _descend(
-    units: Sequence[_Unit],
+    outer: _Unit,
+    scored: _Unit,
     mean: np.ndarray,
     covariance: np.ndarray,
     names: np.ndarray,
     wanted: int,
-    found: np.ndarray,
+    found: tuple[np.ndarray, np.ndarray],
+    tasks: list[Callable[[], None]],
 ) -> None:
-    """Go inward with the posterior of what units share (columns ``names``), down to the factor that is wanted."""
-    for unit in units:
+    """Go inward with the posterior of what units share (columns ``names``), down to the factor that is wanted.
+
+    ``scored`` is the same outer unit with the outcomes whose density is wanted; a unit without any of them scores 0.
+    """
+    if wanted == 0 and outer.leaves is not None:
+        columns = np.append(names, np.iinfo(np.int64).max)
+        other = None if scored is outer else scored.leaves
+        if scored is outer or other is not None:
+            tasks += outer.leaves.left_out(other, columns, mean, covariance, found)
+            _run(tasks, AT_ONCE)
+    beside = {(unit.level, unit.number): unit for unit in scored.children}
+    for unit in outer.children:
         at = np.searchsorted(names, unit.columns[:-1])
         shared, spread = mean[:, at], covariance[:, at[:, None], at]
+        other_unit = beside.get((unit.level, unit.number))
         if unit.level == wanted:
-            found[:, unit.number] = _without(unit, shared, spread)
+            if other_unit is not None:
+                out, fitted = _left_out(unit, other_unit, shared, spread)
+                found[0][:, unit.number], found[1][:, unit.number] = out, fitted
         elif unit.level > wanted:
             left = unit.table[:, :, -1:] - unit.table[:, :, :-1] @ shared[..., None]
             own_mean = (unit.covariance @ left)[..., 0]
@@ -239,23 +316,43 @@ def _descend(
                 axis=1,
             )[:, order][:, :, order]
             both = np.concatenate([own_mean, shared], axis=1)[:, order]
-            _descend(unit.children, both, joint, columns[order], wanted, found)
+            _descend(unit, other_unit or _silent(unit), both, joint, columns[order], wanted, found, tasks)
 
 
-def _without(unit: _Unit, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """Return the log-likelihood of a unit given all others.
+def _run(tasks: list[Callable[[], None]], least: int) -> None:
+    """Run what has been collected on all cores, if it is worth it."""
+    if len(tasks) >= least:
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            for done in [pool.submit(task) for task in tasks]:
+                done.result()
+        tasks.clear()
 
-    With c ~ N(mean, covariance) given all rows and the unit's own say exp(constant - c'A c / 2 + a'c - q / 2), the
-    density without it is that of all over E[1 / say].
+
+def _silent(unit: _Unit) -> _Unit:
+    """Return a unit without anything to score inside it."""
+    return replace(unit, children=[], leaves=None)
+
+
+def _left_out(unit: _Unit, scored: _Unit, mean: np.ndarray, covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the log-density of a unit's scored outcomes given all other units, and given all.
+
+    With c ~ N(mean, covariance) given all rows and the unit's own say exp(constant - c'A c / 2 + a'c - q / 2), what is
+    known without it is the normal with that factor divided out.
     """
-    a, linear, square = unit.message[:, :-1, :-1], unit.message[:, :-1, -1], unit.message[:, -1, -1]
-    size = a.shape[1]
-    system = np.eye(size) - covariance @ a
-    # exponent of E[exp(c'A c / 2 - a'c)]: with d = a - A mean it is -a'mean + mean'A mean / 2 + d'(S^-1 - A)^-1 d / 2
-    quadratic = (mean[:, None, :] @ a @ mean[..., None])[:, 0, 0]
+    a, linear = unit.message[:, :-1, :-1], unit.message[:, :-1, -1]
+    cavity = np.linalg.solve(np.eye(a.shape[1]) - covariance @ a, covariance)
     apart = (a @ mean[..., None])[..., 0] - linear
-    cavity = np.linalg.solve(system, covariance)
-    exponent = 0.5 * quadratic - (linear * mean).sum(axis=1)
-    exponent += 0.5 * (apart[:, None, :] @ cavity @ apart[..., None])[:, 0, 0]
-    log_mean = exponent - 0.5 * np.linalg.slogdet(system)[1]
-    return np.asarray(-(log_mean + 0.5 * square - unit.constant))
+    without = mean + (cavity @ apart[..., None])[..., 0]
+    at = np.searchsorted(unit.columns[:-1], scored.columns[:-1])
+    inner = (slice(None), at[:, None], at)
+    return _expect(scored, without[:, at], cavity[inner]), _expect(scored, mean[:, at], covariance[inner])
+
+
+def _expect(unit: _Unit, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Return the log of what a unit says, averaged over what it shares."""
+    a, linear, square = unit.message[:, :-1, :-1], unit.message[:, :-1, -1], unit.message[:, -1, -1]
+    system = np.eye(a.shape[1]) + covariance @ a
+    left = linear - (a @ mean[..., None])[..., 0]
+    gained = np.linalg.solve(system, covariance)
+    exponent = ((linear + left) * mean).sum(axis=1) / 2 + 0.5 * (left[:, None] @ gained @ left[..., None])[:, 0, 0]
+    return np.asarray(unit.constant - 0.5 * square + exponent - 0.5 * np.linalg.slogdet(system)[1])

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_alliance._messages import unknown
-from bayes_alliance.collapse.deletion import unit_log_likelihood
+from bayes_alliance.collapse.deletion import leave_units_out
 from bayes_alliance.collapse.eligible import find_design_obstacles, say_obstacles
 from bayes_alliance.collapse.engine import draw_again
 from bayes_alliance.collapse.rows import stack_rows
@@ -98,7 +98,7 @@ def integrated_log_likelihood(fit: Fit, *, by: str, draws: int | None = None) ->
         posterior = posterior.isel(draw=chosen)
     stacked = stack_rows(design)
     try:
-        values = unit_log_likelihood(stacked, by, read_points(design, posterior))
+        values = leave_units_out(stacked, by, read_points(design, posterior)).without
     except ValueError as error:
         raise FitError(str(error)) from None
     shape = (posterior.sizes["chain"], posterior.sizes["draw"], -1)

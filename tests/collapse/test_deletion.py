@@ -8,21 +8,24 @@ import pytest
 from scipy import stats
 
 import bayes_alliance as ba
-from bayes_alliance.collapse.deletion import unit_log_likelihood
+from bayes_alliance.collapse.deletion import leave_units_out
 from bayes_alliance.collapse.rows import stack_rows
 from tests.collapse.dense import Dense, engine_of, to_natural
 from tests.collapse.test_density import design_of, random_point
 
 CASES = [
-    ("one patient-level outcome on another", "therapist"),
-    ("three levels and site", "patient"),
-    ("three levels and site", "therapist"),
-    ("three levels and site", "site"),
-    ("effects and residuals", "patient"),
-    ("covariances by arm", "therapist"),
-    ("partial nesting", "group"),
-    ("crossed", "patient"),
-    ("residual SDs that vary within patients", "patient"),
+    ("one patient-level outcome on another", "therapist", None),
+    ("three levels and site", "patient", None),
+    ("three levels and site", "therapist", None),
+    ("three levels and site", "site", None),
+    ("effects and residuals", "patient", None),
+    ("effects and residuals", "patient", "alliance"),
+    ("joint residuals and therapists", "patient", "score"),
+    ("joint residuals and therapists", "therapist", "alliance"),
+    ("covariances by arm", "therapist", None),
+    ("partial nesting", "group", None),
+    ("crossed", "patient", None),
+    ("residual SDs that vary within patients", "patient", None),
 ]
 
 
@@ -35,31 +38,42 @@ def rows_of(design: ba.Design, factor: str, level: int) -> np.ndarray:
     return np.concatenate(chosen)
 
 
-@pytest.mark.parametrize(("name", "factor"), CASES)
-def test_agrees_with_dense_conditionals(name: str, factor: str, trial: pd.DataFrame) -> None:
-    """For every unit: the normal density of its rows given all other rows, at two points."""
+def test_cases_cover_units_of_two_outcomes() -> None:
+    """Scoring fewer outcomes than are left out is part of what is tested."""
+    assert {name for name, _, scored in CASES if scored} == {"effects and residuals", "joint residuals and therapists"}
+
+
+@pytest.mark.parametrize(("name", "factor", "scored"), CASES)
+def test_agrees_with_dense_conditionals(name: str, factor: str, scored: str | None, trial: pd.DataFrame) -> None:
+    """For every unit: the normal density of its rows given all other rows, and given all, at two points."""
     made = design_of(name, trial)
     engine = engine_of(made)
     rng = np.random.default_rng(2)
     points = np.array([random_point(engine.packed.size, engine.sds, rng) for _ in range(2)])
-    got = unit_log_likelihood(stack_rows(made), factor, points)
+    got = leave_units_out(stack_rows(made), factor, points, None if scored is None else [scored])
     levels = next(f.levels for f in made.factors if f.factor == factor)
-    assert got.shape == (2, len(levels))
+    assert got.without.shape == got.within.shape == (2, len(levels))
+    of_outcome = np.concatenate([np.full(len(e.y), scored in (None, e.outcome)) for e in made.equations])
     for draw, x in enumerate(points):
         dense = Dense(made, to_natural(engine, x))
         whole = dense.marginal()
+        cov, left = whole.cov_object.covariance, dense.y - whole.mean
+
+        def given(rest: np.ndarray, target: np.ndarray, cov: np.ndarray = cov, left: np.ndarray = left) -> float:
+            slope = np.linalg.solve(cov[np.ix_(rest, rest)], cov[np.ix_(rest, target)])
+            spread = cov[np.ix_(target, target)] - cov[np.ix_(target, rest)] @ slope
+            return float(stats.multivariate_normal(left[rest] @ slope, spread).logpdf(left[target]))
+
         for level in range(len(levels)):
-            one = rows_of(made, factor, level)
-            rest = ~one
-            cov, left = whole.cov_object.covariance, dense.y - whole.mean
-            slope = np.linalg.solve(cov[np.ix_(rest, rest)], cov[np.ix_(rest, one)])
-            spread = cov[np.ix_(one, one)] - cov[np.ix_(one, rest)] @ slope
-            expected = stats.multivariate_normal(left[rest] @ slope, spread).logpdf(left[one])
-            assert got[draw, level] == pytest.approx(float(expected), rel=1e-7, abs=1e-7)
+            unit = rows_of(made, factor, level)
+            expected = given(~unit, unit & of_outcome)
+            assert got.without[draw, level] == pytest.approx(expected, rel=1e-7, abs=1e-7)
+            everything = expected if scored is None else given(~unit, unit)
+            assert got.all_outcomes[draw, level] == pytest.approx(everything, rel=1e-7, abs=1e-7)
 
 
 def test_a_crossed_factor_is_refused(trial: pd.DataFrame) -> None:
     """Leaving out a level that cuts through patients is refused by name."""
     made = design_of("crossed", trial)
     with pytest.raises(ValueError, match="'group' crosses 'patient'"):
-        unit_log_likelihood(stack_rows(made), "group", np.zeros((1, engine_of(made).packed.size)))
+        leave_units_out(stack_rows(made), "group", np.zeros((1, engine_of(made).packed.size)))

@@ -22,6 +22,8 @@ SHAPES = {name: text for name, text in MODELS.items() if "bernoulli" not in text
     "crossed across equations": TWO.replace("| patient)", "| patient) + (1 | room)") + ACROSS,
     "crossed with joint residuals": TWO.replace("| patient)", "| patient) + (1 | room)")
     + '[residual]\ncorrelate = ["score", "alliance"]\n',
+    "joint residuals and therapists": TWO.replace("| patient)", "| patient) + (1 | therapist)")
+    + '[residual]\ncorrelate = ["score", "alliance"]\n',
     "residual SDs by arm": equation("score", "week + (1 | patient) + (1 | therapist)", extra='sigma = "condition"'),
     "residual SDs that vary within patients": equation("score", "week + (1 | patient)", extra='sigma = "room"'),
     "partial nesting": equation("score", "week + (1 | patient) + (0 + in_mbct | group)"),
