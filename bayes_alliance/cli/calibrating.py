@@ -32,9 +32,9 @@ def calibrate(
     card: Annotated[bool, typer.Option("--card", help="Write the card beside the registered model.")] = False,
 ) -> None:
     """Check by simulation that a model, its priors and its engine recover what studies were drawn from."""
-    from bayes_alliance.diagnose import cards
-    from bayes_alliance.diagnose.calibration import DEFAULTS
-    from bayes_alliance.diagnose.calibration import calibrate as run
+    from bayes_alliance.diagnosis import cards
+    from bayes_alliance.diagnosis.calibration import DEFAULTS
+    from bayes_alliance.diagnosis.calibration import calibrate as run
     from bayes_alliance.report.terminal import calibration_table
     from bayes_alliance.simulate.files import read_study
     from bayes_alliance.spec.registry import load_model, model_names

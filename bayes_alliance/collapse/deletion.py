@@ -56,7 +56,7 @@ class LeftOut:
 
 
 def leave_units_out(
-    stacked: Stacked, factor: str, points: np.ndarray, outcomes: Sequence[str] | None = None
+    stacked: Stacked, factor: int, points: np.ndarray, outcomes: Sequence[str] | None = None
 ) -> LeftOut:
     """Return log p(y of unit | y of all others, variances) for every unit of a factor.
 
@@ -66,23 +66,16 @@ def leave_units_out(
     ----------
     stacked : Stacked
         The rows.
-    factor : str
-        A factor of the chain of nested factors.
+    factor : int
+        Place of a factor of the chain of nested factors.
     points : ndarray, shape (draw, parameter)
         Sampled vectors with positive SDs.
     outcomes : sequence of str, optional
         Whose density is wanted, the unit's other outcomes being left out, too; all unless stated.
 
-    Raises
-    ------
-    ValueError
-        If the factor crosses others; its units share effects of finer units.
     """
     shape = stacked.shape
-    chain = [shape.factors[i].name for i in shape.chain]
-    if factor not in chain:
-        raise ValueError(f"{factor!r} crosses {chain[0]!r}: leaving one out cuts through units of the other.")
-    wanted = chain.index(factor)
+    wanted = shape.chain.index(factor)
     root = _Tree(stacked, points).build()
     some = outcomes is not None and set(outcomes) != set(shape.outcomes)
     scored = _Tree(_restrict(stacked, outcomes or ()), points).build() if some else root
@@ -269,7 +262,8 @@ def _clusters(stacked: Stacked, without: int | None) -> list[_Row]:
 def _covariances(shape: Shape, points: np.ndarray, number: int) -> np.ndarray:
     """Return the covariance of a factor's effects in its basis, shape (draw, stratum, effect, effect)."""
     factor, first = shape.factors[number], find_places(shape).sd[number]
-    sd = points[:, first : first + factor.strata * factor.effects].reshape(len(points), factor.strata, -1)
+    sd = points[:, first : first + factor.strata * factor.effects]
+    sd = sd.reshape(len(points), factor.strata, factor.effects)
     covariance = correlations(shape, points, number) * sd[..., :, None] * sd[..., None, :]
     return np.asarray(factor.basis @ covariance @ factor.basis.T)
 

@@ -220,6 +220,7 @@ def residual_weights(shape: Shape, points: np.ndarray, part: Residuals) -> tuple
 def _root(shape: Shape, points: np.ndarray, number: int) -> np.ndarray:
     """Return roots of the covariances of a factor's effects in its basis, shape (draw, stratum, effect, effect)."""
     factor, first = shape.factors[number], find_places(shape).sd[number]
-    sd = points[:, first : first + factor.strata * factor.effects].reshape(len(points), factor.strata, -1)
+    sd = points[:, first : first + factor.strata * factor.effects]
+    sd = sd.reshape(len(points), factor.strata, factor.effects)
     half = np.linalg.cholesky(correlations(shape, points, number))
     return np.ascontiguousarray(factor.basis @ (sd[..., :, None] * half))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -244,3 +244,57 @@ def _joint_classes(design: Design, starts: np.ndarray) -> list[ClassRows]:
         residuals = Residuals(tuple(present), tuple(present.values()), numbers_of[-1])
         classes.append(ClassRows(residuals, tuple(part[f"place{n}"].to_numpy() for n in present)))
     return classes
+
+
+def add_units(stacked: Stacked, codes: Sequence[np.ndarray]) -> tuple[Stacked, int] | None:
+    """Return rows with one more factor, without effects, whose levels can be left out; and its place.
+
+    Factors that lie in its levels come before it in the chain and those it lies in after it; None where a factor of
+    the rows does neither, so that leaving a level out cuts through levels of that factor.
+
+    Parameters
+    ----------
+    stacked : Stacked
+        The rows.
+    codes : sequence of ndarray, shape (obs,)
+        Of every equation's rows.
+    """
+    shape, new = stacked.shape, len(stacked.shape.factors)
+    levels = 1 + max(int(code.max()) for code in codes)
+    nothing = np.zeros(0, dtype=np.int64)
+    added = Factor(
+        name="",
+        levels=levels,
+        equation=nothing,
+        blocks=(),
+        basis=np.zeros((0, 0)),
+        places=tuple(() for _ in shape.outcomes),
+        strata=1,
+        stratum=np.zeros(levels, dtype=np.int64),
+        sd=(),
+        cor=(),
+    )
+    equations = tuple(
+        replace(rows, code=(*rows.code, np.ascontiguousarray(code)), z=(*rows.z, np.zeros((len(code), 0))))
+        for rows, code in zip(stacked.equations, codes, strict=True)
+    )
+    links = find_links([rows.code for rows in equations], stacked.classes)
+    nested = find_nesting(links)
+    sizes = [factor.levels for factor in (*shape.factors, added)]
+    inner = [f for f in range(new) if nested[f][new]]
+    outer = [f for f in range(new) if nested[new][f] and f not in inner]
+    if len(inner) + len(outer) < new:
+        return None
+    before, after = (_choose(group, sizes, nested) for group in (inner, outer))
+    if len(before) < len(inner):
+        return None
+    chain = (*before, new, *(f for f in after if all(nested[i][f] for i in before)))
+    crossed = tuple(f for f in range(new) if f not in chain)
+    changed = replace(shape, factors=(*shape.factors, added), chain=chain, crossed=crossed)
+    return replace(stacked, shape=changed, equations=equations, links=links), new
+
+
+def _choose(group: Sequence[int], sizes: Sequence[int], nested: Sequence[Sequence[bool]]) -> list[int]:
+    """Return the chain of nested factors among some of them."""
+    chain, _ = choose_chain([sizes[f] for f in group], [[nested[i][o] for o in group] for i in group])
+    return [group[i] for i in chain]

@@ -219,7 +219,7 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
         row=rows.position[keep],
         patient=rows.patient[keep],
         session=rows.session[keep],
-        variables={name: _subset(variable, keep) for name, variable in variables.items()},
+        variables={name: subset_variable(variable, keep) for name, variable in variables.items()},
         names=study_names(evaluator),
         rows_read=len(rows),
         ledger=ledger,
@@ -350,7 +350,8 @@ def _outcome_centre(equation: EquationSpec, outcome: Variable, evaluator: Evalua
     return constant
 
 
-def _subset(variable: Variable, keep: np.ndarray) -> Variable:
+def subset_variable(variable: Variable, keep: np.ndarray) -> Variable:
+    """Return a variable over some of its rows."""
     return replace(variable, values=variable.values[keep])
 
 

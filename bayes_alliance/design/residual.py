@@ -56,6 +56,15 @@ def join_residuals(
     strata = _strata(spec.residual.by, chosen, problems)
     if strata is None and spec.residual.by is not None:
         return None
+    none = [np.zeros(len(equation.row), dtype=np.int64) for equation in chosen]
+    beside = line_up(chosen, strata.code if strata is not None else none)
+    _say_overlap(chosen, problems, messages)
+    by = strata.labels if strata is not None else ()
+    return ResidualDesign(tuple(e.outcome for e in chosen), beside, by, spec.residual.fixed)
+
+
+def line_up(chosen: Sequence[EquationDesign], strata: Sequence[np.ndarray]) -> dict[str, Beside]:
+    """Return the rows of each outcome beside those of the outcomes before it; ``strata`` are codes over their rows."""
     beside = {}
     for number, equation in enumerate(chosen):
         places, present = [], []
@@ -65,16 +74,13 @@ def join_residuals(
             present.append(at >= 0)
         held = np.array(present, dtype=bool).reshape(number, len(equation.row)).T
         patterns, pattern = np.unique(held, axis=0, return_inverse=True) if number else (held[:1], np.zeros(len(held)))
-        stratum = strata.code[number] if strata is not None else np.zeros(len(equation.row), dtype=np.int64)
         beside[equation.outcome] = Beside(
             tuple(tuple(int(i) for i in np.flatnonzero(row)) for row in patterns),
             np.asarray(pattern, dtype=np.int64).reshape(-1),
             tuple(places),
-            stratum,
+            strata[number],
         )
-    _say_overlap(chosen, problems, messages)
-    by = strata.labels if strata is not None else ()
-    return ResidualDesign(tuple(e.outcome for e in chosen), beside, by, spec.residual.fixed)
+    return beside
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from bayes_alliance.diagnose.calibration import Calibration
-from bayes_alliance.diagnose.uniform import simultaneous_band
+from bayes_alliance.diagnosis.calibration import Calibration
+from bayes_alliance.diagnosis.uniform import simultaneous_band
 from bayes_alliance.plot.style import COLOURS, WIDTH, Picture
 
 COLUMNS = 3

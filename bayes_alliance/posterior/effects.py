@@ -97,10 +97,11 @@ def integrated_log_likelihood(fit: Fit, *, by: str, draws: int | None = None) ->
         chosen = np.linspace(0, posterior.sizes["draw"] - 1, min(draws, posterior.sizes["draw"])).astype(int)
         posterior = posterior.isel(draw=chosen)
     stacked = stack_rows(design)
-    try:
-        values = leave_units_out(stacked, by, read_points(design, posterior)).without
-    except ValueError as error:
-        raise FitError(str(error)) from None
+    place = names.index(by)
+    if place not in stacked.shape.chain:
+        finest = names[stacked.shape.chain[0]]
+        raise FitError(f"{by!r} crosses {finest!r}: leaving one out cuts through units of the other.")
+    values = leave_units_out(stacked, place, read_points(design, posterior)).without
     shape = (posterior.sizes["chain"], posterior.sizes["draw"], -1)
     levels = next(factor.levels for factor in design.factors if factor.factor == by)
     return xr.DataArray(

@@ -9,7 +9,7 @@ from scipy import stats
 
 import bayes_alliance as ba
 from bayes_alliance.collapse.deletion import leave_units_out
-from bayes_alliance.collapse.rows import stack_rows
+from bayes_alliance.collapse.rows import add_units, stack_rows
 from tests.collapse.dense import Dense, engine_of, to_natural
 from tests.collapse.test_density import design_of, random_point
 
@@ -50,7 +50,8 @@ def test_agrees_with_dense_conditionals(name: str, factor: str, scored: str | No
     engine = engine_of(made)
     rng = np.random.default_rng(2)
     points = np.array([random_point(engine.packed.size, engine.sds, rng) for _ in range(2)])
-    got = leave_units_out(stack_rows(made), factor, points, None if scored is None else [scored])
+    place = [f.factor for f in made.factors].index(factor)
+    got = leave_units_out(stack_rows(made), place, points, None if scored is None else [scored])
     levels = next(f.levels for f in made.factors if f.factor == factor)
     assert got.without.shape == got.within.shape == (2, len(levels))
     of_outcome = np.concatenate([np.full(len(e.y), scored in (None, e.outcome)) for e in made.equations])
@@ -72,8 +73,34 @@ def test_agrees_with_dense_conditionals(name: str, factor: str, scored: str | No
             assert got.all_outcomes[draw, level] == pytest.approx(everything, rel=1e-7, abs=1e-7)
 
 
-def test_a_crossed_factor_is_refused(trial: pd.DataFrame) -> None:
-    """Leaving out a level that cuts through patients is refused by name."""
+SESSIONS = ("three levels and site", "joint residuals and therapists", "crossed", "one level")
+
+
+@pytest.mark.parametrize("name", SESSIONS)
+def test_units_without_effects_of_their_own(name: str, trial: pd.DataFrame) -> None:
+    """Single sessions, with all their outcomes, against dense conditional normals."""
+    made = design_of(name, trial)
+    engine = engine_of(made)
+    x = random_point(engine.packed.size, engine.sds, np.random.default_rng(4))
+    rows = np.unique(np.concatenate([e.row for e in made.equations]))
+    added = add_units(stack_rows(made), [np.searchsorted(rows, e.row) for e in made.equations])
+    assert added is not None
+    got = leave_units_out(*added, x[None]).without
+    dense = Dense(made, to_natural(engine, x))
+    whole = dense.marginal()
+    precision = np.linalg.inv(whole.cov_object.covariance)
+    pulled = precision @ (dense.y - whole.mean)
+    stacked = np.concatenate([e.row for e in made.equations])
+    for unit, row in enumerate(rows):
+        own = stacked == row
+        spread = np.linalg.inv(precision[np.ix_(own, own)])
+        left = spread @ pulled[own]
+        expected = stats.multivariate_normal(np.zeros(own.sum()), spread).logpdf(left)
+        assert got[0, unit] == pytest.approx(float(expected), rel=1e-7, abs=1e-7)
+
+
+def test_units_that_cut_through_a_factor_are_not_added(trial: pd.DataFrame) -> None:
+    """Rooms cut through patients: there is no order in which both can be eliminated."""
     made = design_of("crossed", trial)
-    with pytest.raises(ValueError, match="'group' crosses 'patient'"):
-        leave_units_out(stack_rows(made), "group", np.zeros((1, engine_of(made).packed.size)))
+    rooms = next(g for g in made.equation.groups if g.factor == "group").code
+    assert add_units(stack_rows(made), [rooms]) is None

@@ -15,6 +15,8 @@ from scipy import stats
 
 import bayes_alliance as ba
 from bayes_alliance.cli import app as cli
+from bayes_alliance.comparison.refit import leave_out, refit_without, score_unseen
+from bayes_alliance.comparison.units import find_units
 
 pytestmark = pytest.mark.oracle
 
@@ -155,6 +157,40 @@ outcome = "hamd"
 unit = "session"
 formula = "wave + hamd.b + site + tx:wave + (1 | patient) + (0 + tx | therapist)"
 """
+
+
+def test_patients_left_out_agree_with_fits_without_them(linear_fit: ba.Fit) -> None:
+    """The five patients of largest Pareto k left out by fitting anew: within Monte Carlo error."""
+    scores = ba.loo(linear_fit, refit=False)
+    assert not scores.bad.any()
+    assert 8 < scores.p_loo < 16
+    design = linear_fit.design
+    assert design is not None
+    units = find_units(design, "patient")
+    for one in np.argsort(-scores.pareto_k)[:5].tolist():
+        own = refit_without(linear_fit, leave_out(design, units, [one]), 100 + one)
+        density = score_unseen(own, design, units, [one], scores.outcomes)[:, 0]
+        exact = np.logaddexp.reduce(density) - np.log(len(density))
+        error = np.std(np.exp(density - exact)) / np.sqrt(len(density))
+        assert abs(scores.elpd_i[one] - exact) < 4 * np.hypot(error, scores.mcse_i[one]) + 0.005
+
+
+@pytest.mark.slow
+def test_every_patient_left_out_by_fitting_anew(linear_fit: ba.Fit) -> None:
+    """All 246 refits: each within five Monte Carlo errors, their sum within 0.5."""
+    scores = ba.loo(linear_fit, refit=False)
+    exact = ba.kfold(linear_fit, k=246, seed=4, progress="off")
+    assert exact.labels == scores.labels
+    error = np.hypot(exact.mcse_i, scores.mcse_i)
+    assert (np.abs(exact.elpd_i - scores.elpd_i) < 5 * error + 0.005).all()
+    assert abs(exact.elpd - scores.elpd) < 0.5
+
+
+def test_log_time_predicts_better(linear_fit: ba.Fit, log_fit: ba.Fit) -> None:
+    """The log-time variant predicts new patients better, by more than two standard errors of the difference."""
+    found = ba.compare({"linear": linear_fit, "log": log_fit})
+    assert found.best == "log"
+    assert found.table.loc["linear", "elpd_diff"] < -2 * found.table.loc["linear", "dse"]
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 import bayes_alliance as ba
 from bayes_alliance.collapse import engine
-from bayes_alliance.collapse.deletion import unit_log_likelihood
+from bayes_alliance.collapse.deletion import leave_units_out
 from bayes_alliance.collapse.rows import stack_rows
 from bayes_alliance.fit.exact import read_points
 from tests.build.test_equations import ACROSS, HEAD, TWO, equation
@@ -58,7 +58,7 @@ def test_integrated_log_likelihood_by_unit(sessions: ba.SessionTable) -> None:
     whole = ba.integrated_log_likelihood(fit, by="patient")
     assert whole.sizes == {"chain": 2, "draw": 40, "patient": 24}
     points = read_points(fit.design, fit.data["posterior"].to_dataset())
-    expected = unit_log_likelihood(stack_rows(fit.design), "patient", points[:3])
+    expected = leave_units_out(stack_rows(fit.design), 0, points[:3]).without
     np.testing.assert_allclose(whole[0, :3], expected, rtol=1e-9)
     few = ba.integrated_log_likelihood(fit, by="therapist", draws=5)
     assert few.sizes == {"chain": 2, "draw": 5, "therapist": 6}

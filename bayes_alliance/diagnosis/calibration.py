@@ -16,7 +16,7 @@ from scipy.special import log_expit
 from bayes_alliance._messages import count_of, first_few
 from bayes_alliance.collapse.eligible import find_design_obstacles
 from bayes_alliance.design.design import Design, PriorStatements
-from bayes_alliance.diagnose.uniform import uniformity
+from bayes_alliance.diagnosis.uniform import uniformity
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.checks import entry_name
 from bayes_alliance.fit.exact import sample_exact

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from bayes_alliance.diagnose.calibration import INTERVALS, Calibration
+from bayes_alliance.diagnosis.calibration import INTERVALS, Calibration
 from bayes_alliance.errors import SpecError
 from bayes_alliance.fit.provenance import Plain, versions
 from bayes_alliance.fit.store import replace_file

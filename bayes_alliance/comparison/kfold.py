@@ -1,0 +1,269 @@
+"""Predict what is held out by fitting anew: units in folds, or the next session from those before."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bayes_alliance._messages import first_few, quote
+from bayes_alliance.comparison.integrate import integrated_density
+from bayes_alliance.comparison.loo import check_outcomes
+from bayes_alliance.comparison.refit import design_of, leave_out, refit_job, score_unseen, unseen_draws
+from bayes_alliance.comparison.scores import Method, Scores
+from bayes_alliance.comparison.units import UnitName, Units, find_units, fingerprint
+from bayes_alliance.design.design import Design, make_design
+from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.subset import keep_rows
+from bayes_alliance.errors import AllianceWarning, FitError
+from bayes_alliance.fit.many import FitJob, fit_many
+from bayes_alliance.fit.result import Fit
+from bayes_alliance.fit.seeds import check_seed
+from bayes_alliance.fit.settings import Progress
+from bayes_alliance.table.sessions import SessionTable
+
+
+def kfold(
+    fit: Fit,
+    *,
+    unit: UnitName = "patient",
+    k: int = 10,
+    seed: int,
+    outcomes: Sequence[str] | str | None = None,
+    given_others: bool = False,
+    folder: str | Path | None = None,
+    executor: Executor | Any | None = None,
+    progress: Progress = "auto",
+) -> Scores:
+    """Predict units in folds from fits without them.
+
+    Coded columns, centring constants and the numbers of priors are those of all rows; levels without rows go, and
+    effects of units that were held out are integrated out, as for new ones.
+
+    Parameters
+    ----------
+    fit : Fit
+        With its design; its engine and settings are taken.
+    unit : {"session", "patient", "therapist", "group", "site"}
+        What is kept together.
+    k : int
+        Folds, of as equal numbers of units as can be, drawn at random.
+    seed : int
+        For folds and fits.
+    outcomes, given_others
+        As in ``loo``.
+    folder : str or Path, optional
+        Where fits are kept, so that a run that was killed goes on; a temporary one unless stated.
+    executor : concurrent.futures.Executor or dask.distributed.Client, optional
+        Where to fit; one after the other in this process unless stated.
+    progress : {"auto", "off"}
+        Whether a bar is shown.
+
+    Returns
+    -------
+    Scores
+        One number per unit: the joint density of its outcomes.
+
+    Raises
+    ------
+    FitError
+        If k is none, the model has no such unit, or a fold could not be fitted.
+    """
+    check_seed(seed)
+    design = design_of(fit)
+    wanted = check_outcomes(design, outcomes, given_others)
+    units = find_units(design, unit, wanted)
+    if not isinstance(k, int) or isinstance(k, bool) or not 2 <= k <= len(units):
+        raise FitError(f"k must be a whole number from 2 to {len(units)}, the number of {unit}s; it is {k!r}.")
+    order = np.random.default_rng(np.random.SeedSequence(seed)).permutation(len(units))
+    folds = [np.sort(order[i::k]) for i in range(k)]
+    lefts = [leave_out(design, units, fold.tolist()) for fold in folds]
+    fits = _fit_all(fit, lefts, [f"fold {i + 1}" for i in range(k)], seed, folder, executor, progress)
+    density = np.zeros((2, len(units)))
+    for fold, own in zip(folds, fits, strict=True):
+        scored = score_unseen(own, design, units, fold.tolist(), wanted, given_others=given_others)
+        density[:, fold] = _averaged(scored)
+    rest = [e.outcome for e in design.equations if e.outcome not in wanted]
+    named = quote(wanted) if rest else "all outcomes"
+    target = f"{named}, {unit}s held out in {k} folds"
+    return _scores(fit, units, wanted, density, target, "kfold", fingerprint(design, units, wanted))
+
+
+def leave_future_out(
+    fit: Fit,
+    sessions: SessionTable,
+    *,
+    start: float | None = None,
+    seed: int,
+    folder: str | Path | None = None,
+    executor: Executor | Any | None = None,
+    progress: Progress = "auto",
+) -> Scores:
+    """Predict every patient's next session from fits of the sessions so far.
+
+    For each session number t from ``start`` the model is fitted to all sessions up to t, with means and lags worked out
+    anew from these, and predicts the following session of the patients it has seen, given their effects.
+
+    Parameters
+    ----------
+    fit : Fit
+        Its model, columns, numbers of priors, engine and settings are taken.
+    sessions : SessionTable
+        The rows it was fitted to.
+    start : float, optional
+        First session number to predict from; the middle one of those there are unless stated.
+    seed : int
+        For the fits.
+    folder, executor, progress
+        As in ``kfold``.
+
+    Returns
+    -------
+    Scores
+        One number per patient and predicted session: the joint density of its outcomes.
+
+    Raises
+    ------
+    FitError
+        If an equation has one row per patient, these are other rows, or too few sessions are left to fit.
+    """
+    check_seed(seed)
+    fit = fit.with_rows(sessions)
+    design = design_of(fit)
+    others = [e.outcome for e in design.equations if e.spec.unit != "session"]
+    if others:
+        raise FitError(f"{quote(others)} has one row per patient: there is no next session to predict.")
+    numbers = np.unique(np.concatenate([e.session for e in design.equations]))
+    first = numbers[(len(numbers) - 1) // 2] if start is None else start
+    steps = [(t, after) for t, after in pairwise(numbers) if t >= first]
+    if not steps:
+        raise FitError(f"No session comes after {first:g}; there are {first_few([f'{t:g}' for t in numbers])}.")
+    parts = [_split(fit, design, sessions, float(t), float(after)) for t, after in steps]
+    names = [f"sessions up to {t:g}" for t, _ in steps]
+    fits = _fit_all(fit, [train for train, _ in parts], names, seed, folder, executor, progress)
+    density: list[np.ndarray] = []
+    labels: list[str] = []
+    codes: dict[str, list[np.ndarray]] = {e.outcome: [] for e in design.equations}
+    digests: list[str] = []
+    for (_, test), own in zip(parts, fits, strict=True):
+        units = _test_units(test)
+        density.append(_averaged(integrated_density(test, units, unseen_draws(own, test), inside=())))
+        digests.append(fingerprint(test, units, list(codes)))
+        for outcome, code in units.codes.items():
+            codes[outcome].append(code + len(labels))
+        labels += units.labels
+    every = Units("session", tuple(labels), {o: np.concatenate(own) for o, own in codes.items()}, None)
+    target = f"all outcomes of the next session, from session {steps[0][0]:g} on, given the patient's effects so far"
+    return _scores(fit, every, tuple(codes), np.concatenate(density, axis=1), target, "lfo", "".join(digests))
+
+
+def _fit_all(
+    fit: Fit,
+    designs: Sequence[Design],
+    names: Sequence[str],
+    seed: int,
+    folder: str | Path | None,
+    executor: Executor | Any | None,
+    progress: Progress,
+) -> list[Fit]:
+    """Fit designs as a fit was fitted, on disk; return them with their designs."""
+    jobs = [refit_job(fit, name, design) for name, design in zip(names, designs, strict=True)]
+    return fit_jobs(jobs, seed, folder, executor, progress)
+
+
+def fit_jobs(
+    jobs: Sequence[FitJob], seed: int, folder: str | Path | None, executor: Executor | Any | None, progress: Progress
+) -> list[Fit]:
+    """Fit jobs, in this process unless an executor is stated, and return the fits with their designs.
+
+    Raises
+    ------
+    FitError
+        If a job could not be fitted, with every reason.
+    """
+    kept = tempfile.TemporaryDirectory() if folder is None else nullcontext(str(folder))
+    with kept as place, ThreadPoolExecutor(1) as here:
+        found = fit_many(jobs, folder=place, seed=seed, executor=executor or here, progress=progress)
+        if found.failed:
+            raise FitError([f"{answer.name}: {answer.error}" for answer in found.failed])
+        return [replace(found[job.name], design=job.design) for job in jobs]
+
+
+def _averaged(density: np.ndarray) -> np.ndarray:
+    """Return logs of mean densities over draws, and their Monte Carlo errors, shape (2, unit)."""
+    elpd = np.logaddexp.reduce(density, axis=0) - np.log(len(density))
+    return np.array([elpd, np.std(np.exp(density - elpd), axis=0) / np.sqrt(len(density))])
+
+
+def _scores(
+    fit: Fit, units: Units, wanted: tuple[str, ...], density: np.ndarray, target: str, method: Method, digest: str
+) -> Scores:
+    """Return scores of units that were all held out."""
+    posterior, nothing = fit.data["posterior"], np.full(len(units), np.nan)
+    return Scores(
+        title=fit.spec.title,
+        unit=units.name,
+        labels=units.labels,
+        outcomes=wanted,
+        target=target,
+        method=method,
+        elpd_i=density[0],
+        fitted_i=nothing,
+        pareto_k=nothing,
+        mcse_i=density[1],
+        rows=np.asarray(sum(np.bincount(units.codes[o], minlength=len(units)) for o in wanted)),
+        refitted=np.ones(len(units), dtype=bool),
+        draws=posterior.sizes["chain"] * posterior.sizes["draw"],
+        fingerprint=digest,
+        messages=units.messages,
+    )
+
+
+def _split(fit: Fit, design: Design, sessions: SessionTable, t: float, after: float) -> tuple[Design, Design]:
+    """Return the designs of sessions up to t and of the next one, made from rows that do not hold its outcomes."""
+    session, patient = sessions.roles["session"], sessions.roles["patient"]
+    frame = sessions.frame[sessions.frame[session] <= after].copy()
+    training = frame[session] <= t
+    stated = {e.outcome: e for e in design.equations}
+    for outcome, equation in stated.items():
+        means = frame[outcome].where(training).groupby(frame[patient]).transform("mean")
+        stand_in = means if equation.family == "gaussian" else means * 0
+        frame[outcome] = frame[outcome].where(training | frame[outcome].isna(), stand_in)
+    table = SessionTable(frame.reset_index(drop=True), sessions.roles, sessions.units, sessions.messages)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AllianceWarning)
+        made = make_design(fit.spec, table, columns=dict(design.columns), reference=dict(design.reference))
+    if [e.coef_labels for e in made.equations] != [e.coef_labels for e in design.equations]:
+        raise FitError(f"Up to session {t:g} the model has other coefficients; state a later start.")
+    made = replace(made, priors=design.priors)
+    train = keep_rows(made, {e.outcome: e.session <= t for e in made.equations})
+    ahead = {}
+    for e in made.equations:
+        seen = set(train.find(e.outcome).patient)
+        ahead[e.outcome] = (e.session == after) & np.array([p in seen for p in e.patient])
+    test = keep_rows(made, ahead)
+    return train, replace(test, equations=tuple(_with_truth(e, stated[e.outcome]) for e in test.equations))
+
+
+def _with_truth(test: EquationDesign, whole: EquationDesign) -> EquationDesign:
+    """Return an equation with the outcomes as observed in place of what stood for them."""
+    known = {(p, s): y for p, s, y in zip(whole.patient, whole.session, whole.y, strict=True)}
+    return replace(test, y=np.array([known[p, s] for p, s in zip(test.patient, test.session, strict=True)]))
+
+
+def _test_units(test: Design) -> Units:
+    labels = sorted({f"{p}, session {s:g}" for e in test.equations for p, s in zip(e.patient, e.session, strict=True)})
+    index = {label: i for i, label in enumerate(labels)}
+    codes = {
+        e.outcome: np.array([index[f"{p}, session {s:g}"] for p, s in zip(e.patient, e.session, strict=True)])
+        for e in test.equations
+    }
+    return Units("session", tuple(labels), codes, None)

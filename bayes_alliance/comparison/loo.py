@@ -1,0 +1,262 @@
+"""Leave one session, patient, therapist or group out, without fitting again where weights are dependable."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import arviz_stats as azs
+import numpy as np
+import xarray as xr
+
+from bayes_alliance._messages import count_of, quote, unknown
+from bayes_alliance.collapse.deletion import LeftOut, leave_units_out
+from bayes_alliance.collapse.eligible import find_design_obstacles
+from bayes_alliance.collapse.rows import Stacked, add_units, stack_rows
+from bayes_alliance.comparison.integrate import integrated_density, integrated_factors
+from bayes_alliance.comparison.refit import design_of, leave_out, refit_without, score_unseen
+from bayes_alliance.comparison.scores import Scores, smooth
+from bayes_alliance.comparison.units import UnitName, Units, find_units, fingerprint
+from bayes_alliance.design.design import Design
+from bayes_alliance.errors import FitError
+from bayes_alliance.fit.exact import read_points
+from bayes_alliance.fit.progress import counter
+from bayes_alliance.fit.result import Fit
+from bayes_alliance.fit.seeds import spread_seed
+from bayes_alliance.fit.settings import Progress
+from bayes_alliance.names import effects_name, sd_name
+from bayes_alliance.posterior.effects import draw_effects
+from bayes_alliance.posterior.linear import stack_draws
+from bayes_alliance.spec.order import predicting_outcomes
+
+MOST = 4_000_000
+"""Draws times units (integrated exactly) up to which all draws are used; a fourth where rows are read draw by draw."""
+
+LEAST = 200
+"""Draws that are used whatever the number of units."""
+
+
+@dataclass(frozen=True, eq=False)
+class Densities:
+    """Log-densities of units left out, shape (draw, unit): of all their outcomes, those scored, and given all rows."""
+
+    everything: np.ndarray
+    scored: np.ndarray
+    fitted: np.ndarray
+    target: str
+
+
+def loo(
+    fit: Fit,
+    *,
+    unit: UnitName = "patient",
+    outcomes: Sequence[str] | str | None = None,
+    given_others: bool = False,
+    refit: bool | None = None,
+    draws: int | None = None,
+    progress: Progress = "auto",
+) -> Scores:
+    """Predict every session, patient, therapist or group from all others.
+
+    A patient left out is a new patient: group effects of the unit and of what lies inside it are integrated out, not
+    those its own rows have informed. Where the collapsed engine can fit the model so are coefficients and all other
+    effects, and only the variances are weighted; else coefficients and the effects of what is shared are as drawn.
+
+    Parameters
+    ----------
+    fit : Fit
+        With its design (``with_rows`` after loading).
+    unit : {"session", "patient", "therapist", "group", "site"}
+        What is left out, one at a time, with all its outcomes.
+    outcomes : str or sequence of str, optional
+        Whose density is the score; all of the unit's, jointly, unless stated.
+    given_others : bool
+        Whether the unit's other outcomes are known when the stated ones are predicted.
+    refit : bool, optional
+        Whether units whose weights are not dependable (Pareto k) are left out by fitting anew. Unless stated, up to ten
+        are where the collapsed engine fits, and none where NUTS does, which takes a minute each.
+    draws : int, optional
+        Use at most so many draws, evenly spread; unless stated all, fewer for tens of thousands of units.
+    progress : {"auto", "off"}
+        Whether a bar is shown for refits.
+
+    Returns
+    -------
+    Scores
+        With Pareto k and Monte Carlo error per unit.
+
+    Raises
+    ------
+    FitError
+        If the fit has no design, the model no such unit or only one of it, sessions feed later sessions, or the stated
+        outcomes have no density of their own because others follow them.
+
+    References
+    ----------
+    vehtari2017, merkle2019
+    """
+    design = design_of(fit)
+    wanted = check_outcomes(design, outcomes, given_others)
+    units = find_units(design, unit, wanted)
+    if len(units) < 2:
+        raise FitError(f"There is only one {unit}, {units.labels[0]!r}; nothing is left to predict it from.")
+    flat = _draws_of(fit, units, draws)
+    densities = unit_densities(design, units, flat, wanted, given_others=given_others)
+    efficiency = _efficiency(fit)
+    elpd, error, k = smooth(densities.everything, densities.scored, efficiency)
+    fitted = np.logaddexp.reduce(densities.fitted, axis=0) - np.log(len(densities.fitted))
+    scores = Scores(
+        title=fit.spec.title,
+        unit=unit,
+        labels=units.labels,
+        outcomes=wanted,
+        target=densities.target,
+        method="psis",
+        elpd_i=elpd,
+        fitted_i=fitted,
+        pareto_k=k,
+        mcse_i=error,
+        rows=np.asarray(sum(np.bincount(units.codes[o], minlength=len(units)) for o in wanted)),
+        refitted=np.zeros(len(units), dtype=bool),
+        draws=len(densities.scored),
+        fingerprint=fingerprint(design, units, wanted),
+        messages=units.messages,
+    )
+    return _refit_bad(fit, design, units, scores, refit, given_others, progress)
+
+
+def check_outcomes(design: Design, outcomes: Sequence[str] | str | None, given_others: bool) -> tuple[str, ...]:
+    """Return the outcomes that are scored, in the order of the model.
+
+    Raises
+    ------
+    FitError
+        If one is unknown, or some outcomes' density would have to be averaged over others that follow them.
+    """
+    every = tuple(e.outcome for e in design.equations)
+    if outcomes is None:
+        if given_others:
+            raise FitError("given_others=True needs outcomes: which are predicted, the others being known?")
+        return every
+    stated = (outcomes,) if isinstance(outcomes, str) else tuple(outcomes)
+    for outcome in stated:
+        if outcome not in every:
+            raise FitError(unknown("outcome", str(outcome), every))
+    wanted = tuple(outcome for outcome in every if outcome in stated)
+    if not wanted:
+        raise FitError("outcomes names none; leave it out to score all of them.")
+    rest = [e for e in design.equations if e.outcome not in wanted]
+    names = {e.spec.outcome: e.outcome for e in design.equations}
+    free = rest if given_others else [e for e in design.equations if e.outcome in wanted]
+    others = set(wanted) if given_others else {e.outcome for e in rest}
+    for e in free:
+        read = {names[o] for o in (*predicting_outcomes(design.spec, e.spec),) if names[o] in others}
+        if read:
+            raise FitError(
+                f"{quote(sorted(read))} predicts {e.outcome!r}, so the density of {quote(wanted)} "
+                f"{'given the others' if given_others else 'alone'} is an average over it that is not worked out. "
+                f"Score all outcomes jointly, or state outcomes that nothing else follows with given_others=True."
+            )
+    return wanted
+
+
+def unit_densities(
+    design: Design, units: Units, flat: xr.Dataset, wanted: tuple[str, ...], *, given_others: bool = False
+) -> Densities:
+    """Return log-densities of all units, draw by draw, by the best way there is for the model."""
+    rest = tuple(e.outcome for e in design.equations if e.outcome not in wanted)
+    named = "all outcomes" if not rest else f"{quote(wanted)}{f' given {quote(rest)}' if given_others else ''}"
+    exact = None if find_design_obstacles(design) else _placed(design, units)
+    if exact is not None:
+        points = read_points(design, flat.expand_dims("chain").rename(sample="draw"))
+        found = leave_units_out(*exact, points, wanted if rest else None)
+        scored, fitted = found.without, found.within
+        if given_others:
+            other = leave_units_out(*exact, points, rest)
+            scored, fitted = found.all_outcomes - other.without, _all_within(exact, points, found, rest) - other.within
+        text = f"{named}, coefficients and all group effects integrated out"
+        return Densities(found.all_outcomes, scored, fitted, text)
+    everything = integrated_density(design, units, flat)
+    scored = everything
+    if rest:
+        part = integrated_density(design, units, flat, outcomes=rest if given_others else wanted)
+        scored = everything - part if given_others else part
+    inside = integrated_factors(design, units)
+    shared = [f.factor for f in design.factors if f.factor not in inside]
+    text = f"{named}" + (f", effects of {quote(inside)} integrated out" if inside else "")
+    text += f", given coefficients{f' and effects of {quote(shared)}' if shared else ''}"
+    return Densities(everything, scored, scored, text)
+
+
+def _all_within(exact: tuple[Stacked, int], points: np.ndarray, found: LeftOut, rest: Sequence[str]) -> np.ndarray:
+    """Return densities of all outcomes given all rows."""
+    return leave_units_out(*exact, points).within if rest else found.within
+
+
+def _placed(design: Design, units: Units) -> tuple[Stacked, int] | None:
+    """Return stacked rows with the place of the factor that the units are levels of; None where they cut others."""
+    stacked = stack_rows(design)
+    names = [factor.factor for factor in design.factors]
+    if units.factor in names:
+        place = names.index(units.factor)
+        levels = design.factors[place].levels
+        same = tuple(map(str, levels)) == units.labels and all(
+            (rows.code[place] == units.codes[e.outcome]).all()
+            for rows, e in zip(stacked.equations, design.equations, strict=True)
+        )
+        if same and place in stacked.shape.chain:
+            return stacked, place
+    return add_units(stacked, [units.codes[e.outcome] for e in design.equations])
+
+
+def _draws_of(fit: Fit, units: Units, draws: int | None) -> xr.Dataset:
+    """Return the draws a score is averaged over, with the effects it needs."""
+    design, posterior = design_of(fit), fit.data["posterior"].to_dataset()
+    exact = not find_design_obstacles(design) and _placed(design, units) is not None
+    budget = (MOST if exact else MOST // 4) // max(len(units), 1)
+    flat = stack_draws(posterior, max(LEAST, budget) if draws is None else draws)
+    lacking = [f.factor for f in design.factors if effects_name(f.factor) not in posterior]
+    if exact or not lacking:
+        return flat
+    return stack_draws(posterior.merge(draw_effects(fit)), max(LEAST, budget) if draws is None else draws)
+
+
+def _efficiency(fit: Fit) -> float:
+    """Return effective draws per draw of what is weighted: SDs, correlations and residual SDs."""
+    posterior = fit.data["posterior"].to_dataset()
+    assert fit.design is not None
+    names = [sd_name(f.factor) for f in fit.design.factors] + ["sigma", "b"]
+    chosen = posterior[[name for name in names if name in posterior]]
+    ess = azs.ess(chosen, method="mean")
+    values = np.concatenate([np.ravel(ess[name].values) for name in ess.data_vars])
+    values = values[np.isfinite(values)]
+    total = posterior.sizes["chain"] * posterior.sizes["draw"]
+    return float(np.clip(values.mean() / total, 0.01, 1.0)) if len(values) else 1.0
+
+
+def _refit_bad(
+    fit: Fit, design: Design, units: Units, scores: Scores, refit: bool | None, given_others: bool, progress: Progress
+) -> Scores:
+    bad = np.flatnonzero(scores.bad)
+    collapsed = not find_design_obstacles(design)
+    if refit is None:
+        refit = collapsed and len(bad) <= 10
+    if not len(bad):
+        return scores
+    if not refit:
+        told = (
+            f"Weights of {count_of(len(bad), scores.unit)} are not dependable: refit=True leaves them out by fitting."
+        )
+        return replace(scores, messages=(*scores.messages, told))
+    elpd, error, refitted = scores.elpd_i.copy(), scores.mcse_i.copy(), scores.refitted.copy()
+    seeds = spread_seed(int(str(fit.provenance["seed"])), len(bad))
+    with counter("Refits", len(bad), progress) as advance:
+        for number, one in enumerate(bad):
+            left = leave_out(design, units, [int(one)])
+            own = refit_without(fit, left, seeds[number])
+            density = score_unseen(own, design, units, [int(one)], scores.outcomes, given_others=given_others)[:, 0]
+            elpd[one] = np.logaddexp.reduce(density) - np.log(len(density))
+            error[one] = float(np.std(np.exp(density - elpd[one])) / np.sqrt(len(density)))
+            refitted[one] = True
+            advance(number + 1)
+    return replace(scores, elpd_i=elpd, mcse_i=error, refitted=refitted)

@@ -1,0 +1,106 @@
+"""Fits without some units, and what they predict for these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import xarray as xr
+
+from bayes_alliance.comparison.integrate import integrated_density
+from bayes_alliance.comparison.units import Units
+from bayes_alliance.design.design import Design
+from bayes_alliance.design.subset import keep_rows
+from bayes_alliance.errors import FitError
+from bayes_alliance.fit.fit import fit_design
+from bayes_alliance.fit.many import FitJob
+from bayes_alliance.fit.result import Fit
+from bayes_alliance.fit.settings import SamplerSettings
+from bayes_alliance.names import effect_dim, effects_name, factor_key
+from bayes_alliance.posterior.effects import draw_effects
+from bayes_alliance.posterior.linear import effect_roots, stack_draws
+
+
+def design_of(fit: Fit) -> Design:
+    """Return a fit's design.
+
+    Raises
+    ------
+    FitError
+        If it has none.
+    """
+    if fit.design is None:
+        raise FitError("This fit has no rows; bring them back with fit.with_rows(sessions).")
+    return fit.design
+
+
+def leave_out(design: Design, units: Units, numbers: Sequence[int]) -> Design:
+    """Return the design without the rows of some units; numbers of priors and centring constants stay."""
+    return keep_rows(design, {o: ~np.isin(code, list(numbers)) for o, code in units.codes.items()})
+
+
+def refit_job(fit: Fit, name: str, design: Design) -> FitJob:
+    """Return a job that fits a design as another fit was fitted."""
+    stored = fit.provenance["settings"]
+    assert isinstance(stored, dict)
+    settings = replace(SamplerSettings(**stored), progress="off")  # type: ignore[arg-type]
+    return FitJob(name, design, "nuts" if fit.provenance["engine"] == "nuts" else "auto", settings)
+
+
+def refit_without(fit: Fit, left: Design, seed: int) -> Fit:
+    """Fit what is left, as the fit was fitted."""
+    job = refit_job(fit, "", left)
+    return fit_design(left, seed=seed, settings=job.settings, engine=job.engine)
+
+
+def score_unseen(
+    own: Fit,
+    design: Design,
+    units: Units,
+    numbers: Sequence[int],
+    wanted: tuple[str, ...],
+    *,
+    given_others: bool = False,
+) -> np.ndarray:
+    """Return log-densities of units by a fit that has not seen them, shape (draw, unit).
+
+    Effects that the fit has no level for are those of units left out with all their rows: they are integrated out, or
+    drawn from their distribution where they belong to a wider unit that is left without rows.
+    """
+    flat = unseen_draws(own, design)
+    rest = tuple(e.outcome for e in design.equations if e.outcome not in wanted)
+    if not rest:
+        return integrated_density(design, units, flat, chosen=numbers)
+    if not given_others:
+        return integrated_density(design, units, flat, outcomes=wanted, chosen=numbers)
+    whole = integrated_density(design, units, flat, chosen=numbers)
+    return np.asarray(whole - integrated_density(design, units, flat, outcomes=rest, chosen=numbers))
+
+
+def unseen_draws(own: Fit, design: Design) -> xr.Dataset:
+    """Return a fit's draws with effects for every level of a design."""
+    posterior = own.data["posterior"].to_dataset()
+    if any(effects_name(f.factor) not in posterior for f in design_of(own).factors):
+        posterior = posterior.merge(draw_effects(own))
+    return with_levels(stack_draws(posterior), design)
+
+
+def with_levels(flat: xr.Dataset, design: Design) -> xr.Dataset:
+    """Return draws with effects for every level of a design; those of levels a fit has not seen are drawn as new."""
+    found = {}
+    for number, factor in enumerate(design.factors):
+        name, key, dim = effects_name(factor.factor), factor_key(factor.factor), effect_dim(factor.factor)
+        seen = flat[name].transpose("sample", key, dim)
+        known = {str(level): i for i, level in enumerate(seen[key].values)}
+        values = np.empty((flat.sizes["sample"], len(factor.levels), len(factor.effects)))
+        new = [i for i, level in enumerate(factor.levels) if level not in known]
+        old = [i for i in range(len(factor.levels)) if i not in set(new)]
+        values[:, old] = seen.values[:, [known[factor.levels[i]] for i in old]]
+        if new:
+            z = np.random.default_rng(number).normal(size=(len(values), len(new), len(factor.effects)))
+            values[:, new] = (effect_roots(design, factor.factor, flat)[:, new] @ z[..., None])[..., 0]
+        coords = {key: list(factor.levels), dim: list(factor.effects)}
+        found[name] = xr.DataArray(values, dims=("sample", key, dim), coords=coords)
+    lost = [dim for factor in design.factors for dim in (factor_key(factor.factor),) if dim in flat.dims]
+    return flat.drop_dims(lost).merge(xr.Dataset(found), compat="override", join="override")

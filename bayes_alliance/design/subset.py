@@ -1,0 +1,127 @@
+"""Fewer rows of a design: columns as coded, centring constants and numbers of priors stay, empty levels go."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from bayes_alliance._messages import quote
+from bayes_alliance.design.design import Design
+from bayes_alliance.design.equation import EquationDesign, subset_variable
+from bayes_alliance.design.factors import FactorDesign
+from bayes_alliance.design.follow import FollowMeasured, FollowModelled
+from bayes_alliance.design.groups import GroupDesign
+from bayes_alliance.design.residual import ResidualDesign, line_up
+from bayes_alliance.design.values import MeanOf
+from bayes_alliance.errors import DesignError
+
+HELD_OUT = "held out"
+"""Reason in the ledger."""
+
+
+def keep_rows(design: Design, keep: Mapping[str, np.ndarray]) -> Design:
+    """Return a design with some of its rows.
+
+    Parameters
+    ----------
+    design : Design
+        Not changed.
+    keep : mapping of str to ndarray of bool, shape (obs,)
+        By outcome.
+
+    Raises
+    ------
+    DesignError
+        If an outcome is left without rows, or means of a variable are estimated from the rows that go.
+    """
+    if design.measured:
+        names = quote(sorted({measured.label for measured in design.measured}))
+        raise DesignError(f"Latent means of {names} are estimated from all rows, which cannot be left out one by one.")
+    empty = [e.outcome for e in design.equations if not keep[e.outcome].any()]
+    if empty:
+        raise DesignError(f"No row of {quote(empty)} is left.")
+    levels = {factor.factor: _levels_left(design, factor, keep) for factor in design.factors}
+    equations = tuple(_equation(e, keep[e.outcome], levels) for e in design.equations)
+    factors = tuple(_factor(factor, levels[factor.factor]) for factor in design.factors)
+    digest = hashlib.sha256(design.fingerprint.encode())
+    for outcome in sorted(keep):
+        digest.update(np.packbits(keep[outcome]).tobytes())
+    return replace(
+        design,
+        equations=equations,
+        factors=factors,
+        residual=_residual(design.residual, equations, keep),
+        fingerprint=digest.hexdigest(),
+    )
+
+
+def _levels_left(design: Design, factor: FactorDesign, keep: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the positions of levels that some row is still inside."""
+    found = [
+        group.code[group.inside & keep[e.outcome]]
+        for e in design.equations
+        for group in e.groups
+        if group.factor == factor.factor
+    ]
+    return np.unique(np.concatenate(found))
+
+
+def _factor(factor: FactorDesign, left: np.ndarray) -> FactorDesign:
+    by = None if factor.by is None else replace(factor.by, code=factor.by.code[left])
+    return replace(factor, levels=tuple(factor.levels[i] for i in left), by=by)
+
+
+def _moved(code: np.ndarray, left: np.ndarray) -> np.ndarray:
+    """Return codes into the levels that are left; rows outside the factor carry 0 as before."""
+    return np.minimum(np.searchsorted(left, code), len(left) - 1).astype(code.dtype)
+
+
+def _equation(e: EquationDesign, keep: np.ndarray, levels: Mapping[str, np.ndarray]) -> EquationDesign:
+    gone = int((~keep).sum())
+    follows: dict[MeanOf, FollowMeasured | FollowModelled] = {}
+    for mean, follow in e.follows.items():
+        assert isinstance(follow, FollowModelled)
+        groups = tuple((f, _moved(code[keep], levels[f]), values[keep]) for f, code, values in follow.groups)
+        follows[mean] = replace(follow, coef=follow.coef[keep], groups=groups, plugged=follow.plugged[keep])
+    return replace(
+        e,
+        y=e.y[keep],
+        coef=e.coef.rows(keep),
+        groups=tuple(_group(group, keep, levels) for group in e.groups),
+        sigma_code=e.sigma_code[keep],
+        arms=None if e.arms is None else replace(e.arms, code=e.arms.code[keep]),
+        row=e.row[keep],
+        patient=e.patient[keep],
+        session=e.session[keep],
+        variables={name: subset_variable(variable, keep) for name, variable in e.variables.items()},
+        ledger={**e.ledger, HELD_OUT: gone + e.ledger.get(HELD_OUT, 0)} if gone else e.ledger,
+        follows=follows,
+    )
+
+
+def _group(group: GroupDesign, keep: np.ndarray, levels: Mapping[str, np.ndarray]) -> GroupDesign:
+    left = levels[group.factor]
+    return replace(
+        group,
+        levels=tuple(group.levels[i] for i in left),
+        code=np.where(group.inside[keep], _moved(group.code[keep], left), 0),
+        columns=group.columns.rows(keep),
+        inside=group.inside[keep],
+        above=tuple(
+            replace(a, code=_moved(a.code[left], levels[a.factor]), weight=a.weight[left]) for a in group.above
+        ),
+        carried=tuple(replace(c, weight=c.weight[left]) for c in group.carried),
+    )
+
+
+def _residual(
+    residual: ResidualDesign | None, equations: Sequence[EquationDesign], keep: Mapping[str, np.ndarray]
+) -> ResidualDesign | None:
+    if residual is None:
+        return None
+    chosen = [next(e for e in equations if e.outcome == outcome) for outcome in residual.outcomes]
+    strata = [residual.beside[outcome].stratum[keep[outcome]] for outcome in residual.outcomes]
+    return replace(residual, beside=line_up(chosen, strata))

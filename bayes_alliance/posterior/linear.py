@@ -1,0 +1,169 @@
+"""Linear predictors of rows, draw by draw: what coefficients give, and which group effects are added how."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from bayes_alliance.design.design import Design
+from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.factors import find_factor
+from bayes_alliance.design.follow import FollowMeasured
+from bayes_alliance.design.values import MeanOf
+from bayes_alliance.errors import FitError
+from bayes_alliance.names import (
+    COEF,
+    RESIDUAL,
+    SIGMA_COEF,
+    cor_name,
+    effect_dim,
+    effects_name,
+    factor_key,
+    sd_name,
+    unit_means_name,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """Group effects that enter an equation: each row's level, and weights of some of its effects.
+
+    ``code`` has shape (obs,), ``effects`` index the factor's effects, ``values`` has shape (obs, effect), or
+    (draw, obs, effect) where effects enter through latent means. Rows outside the factor have values 0.
+    """
+
+    factor: str
+    code: np.ndarray
+    effects: tuple[int, ...]
+    values: np.ndarray
+
+    def levels(self, rows: np.ndarray) -> np.ndarray:
+        """Return the levels that some of the rows are inside."""
+        inside = (self.values[..., rows, :] != 0).any(axis=-1)
+        return np.unique(self.code[rows][inside.reshape(-1, len(rows)).any(axis=0)])
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """The linear predictor of an equation: ``population`` of shape (draw, obs), and what effects add."""
+
+    population: np.ndarray
+    entries: tuple[Entry, ...]
+
+
+def stack_draws(posterior: xr.Dataset, draws: int | None = None) -> xr.Dataset:
+    """Return draws of all chains along ``sample``, evenly thinned to at most ``draws`` in all."""
+    each = posterior.sizes["draw"]
+    if draws is not None and draws < posterior.sizes["chain"] * each:
+        count = max(1, draws // posterior.sizes["chain"])
+        posterior = posterior.isel(draw=np.linspace(0, each - 1, count).astype(int))
+    stacked = posterior.stack(sample=("chain", "draw"), create_index=False)
+    return stacked.drop_vars(["chain", "draw"], errors="ignore").transpose("sample", ...)
+
+
+def linear_parts(design: Design, equation: EquationDesign, flat: xr.Dataset) -> Linear:
+    """Return the linear predictor of an equation's rows in parts.
+
+    Rows that follow latent means get the drawn ones: means of outcomes through coefficients and effects, means of other
+    variables as drawn.
+
+    Parameters
+    ----------
+    design, equation
+        The rows.
+    flat : Dataset over (sample, …)
+        From ``stack_draws``.
+    """
+    b = _coefficients(equation, flat)
+    population = b @ equation.coef.values.T
+    entries = [
+        Entry(g.factor, g.code, find_factor(design.factors, g.factor).places[equation.outcome], g.values)
+        for g in equation.groups
+    ]
+    weights = {mean: _weight_of(equation, mean, b) for mean in equation.follows}
+    for mean, follow in equation.follows.items():
+        weight = weights[mean]
+        if isinstance(follow, FollowMeasured):
+            label = next(m.label for m in design.measured if m.name == follow.measured)
+            population = population + weight * (
+                flat[unit_means_name(label, follow.factor)].values[:, follow.code] - follow.plugged
+            )
+            continue
+        implied = _coefficients(design.find(follow.outcome), flat) @ follow.coef.T
+        population = population + weight * (implied - follow.plugged)
+        for factor, code, values in follow.groups:
+            places = find_factor(design.factors, factor).places[follow.outcome]
+            entries.append(Entry(factor, code, places, weight[:, :, None] * values))
+    return Linear(population, tuple(entries))
+
+
+def add_effects(linear: Linear, flat: xr.Dataset, factors: Sequence[str]) -> np.ndarray:
+    """Return the linear predictor with drawn effects of some factors, shape (draw, obs)."""
+    total = linear.population
+    for entry in linear.entries:
+        if entry.factor in factors:
+            drawn = effects_of(flat, entry.factor)[:, :, list(entry.effects)]
+            total = total + (drawn[:, entry.code] * entry.values).sum(axis=2)
+    return total
+
+
+def effects_of(flat: xr.Dataset, factor: str) -> np.ndarray:
+    """Return a factor's drawn effects, shape (draw, level, effect)."""
+    name = effects_name(factor)
+    if name not in flat:
+        raise FitError(f"The fit holds no effects of {factor}; draw them with draw_effects(fit).")
+    return np.asarray(flat[name].transpose("sample", factor_key(factor), effect_dim(factor)).values)
+
+
+def effect_roots(design: Design, factor: str, flat: xr.Dataset) -> np.ndarray:
+    """Return lower roots of the covariance of a factor's effects, shape (draw, level, effect, effect)."""
+    made = find_factor(design.factors, factor)
+    sd = flat[sd_name(factor)].transpose("sample", ..., effect_dim(factor)).values
+    size = len(made.effects)
+    if cor_name(factor) in flat:
+        cor = flat[cor_name(factor)].transpose("sample", ..., effect_dim(factor), f"{effect_dim(factor)}_2").values
+    else:
+        cor = np.broadcast_to(np.eye(size), (*sd.shape, size))
+    root = sd[..., :, None] * np.linalg.cholesky(cor)
+    if made.by is None:
+        return np.broadcast_to(root[:, None], (len(root), len(made.levels), size, size))
+    return np.asarray(root[:, made.by.code])
+
+
+def residual_spread(equation: EquationDesign, flat: xr.Dataset) -> np.ndarray:
+    """Return every row's residual SD, shape (draw, obs)."""
+    sigma = flat["sigma"].sel({SIGMA_COEF: list(equation.sigma_coef)}).transpose("sample", SIGMA_COEF).values
+    return np.asarray(sigma[:, equation.sigma_code])
+
+
+def residual_cor(design: Design, flat: xr.Dataset) -> np.ndarray:
+    """Return correlations of residuals, shape (draw, stratum, outcome, outcome), outcomes as the residual has them."""
+    residual = design.residual
+    assert residual is not None
+    size, strata = len(residual.outcomes), max(len(residual.by), 1)
+    if residual.fixed is not None:
+        fixed = np.where(np.eye(size) == 1, 1.0, residual.fixed)
+        return np.broadcast_to(fixed, (flat.sizes["sample"], strata, size, size))
+    values = flat[cor_name(RESIDUAL)].transpose("sample", ..., RESIDUAL, f"{RESIDUAL}_2").values
+    return np.asarray(values.reshape(len(values), strata, size, size))
+
+
+def _coefficients(equation: EquationDesign, flat: xr.Dataset) -> np.ndarray:
+    return np.asarray(flat["b"].sel({COEF: list(equation.coef_labels)}).transpose("sample", COEF).values)
+
+
+def _weight_of(equation: EquationDesign, mean: MeanOf, b: np.ndarray) -> np.ndarray:
+    """Return how far the predictor moves with a latent mean, shape (draw, obs)."""
+    if any(mean in weights for group in equation.groups for weights in group.columns.latent):
+        raise FitError(
+            f"Effects of {equation.outcome} vary with latent means of {mean.variable!r}; its rows cannot be worked "
+            f"out with effects integrated."
+        )
+    total = np.zeros((len(b), len(equation.y)))
+    for column, weights in enumerate(equation.coef.latent):
+        if mean in weights:
+            total = total + b[:, column, None] * weights[mean]
+    return total

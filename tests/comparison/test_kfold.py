@@ -1,0 +1,83 @@
+"""Folds and the next session: against leave-one-out, without leaks, resumed from disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayes_alliance as ba
+from bayes_alliance.comparison.kfold import _split
+from tests.build.test_equations import HEAD, equation
+from tests.conftest import ROLES
+
+QUIET = ba.SamplerSettings(draws=300, progress="off")
+NESTED = {k: v for k, v in ROLES.items() if k != "group"}
+
+
+@pytest.fixture(scope="module")
+def table(trial: pd.DataFrame) -> ba.SessionTable:
+    """Return the small trial."""
+    return ba.read_sessions(trial, NESTED)
+
+
+@pytest.fixture(scope="module")
+def fit(table: ba.SessionTable) -> ba.Fit:
+    """Return growth of sessions in patients in therapists."""
+    text = HEAD + equation("score", "week + (1 + week | patient) + (1 | therapist)")
+    return ba.fit_model(ba.parse_model(text), table, seed=2, settings=QUIET)
+
+
+def test_folds_are_near_leaving_one_out(fit: ba.Fit, tmp_path: Path) -> None:
+    """Six folds of four patients are near leaving one out; the same again comes from disk."""
+    scores = ba.kfold(fit, k=6, seed=3, folder=tmp_path, progress="off")
+    one = ba.loo(fit)
+    assert scores.labels == one.labels
+    assert scores.elpd == pytest.approx(one.elpd, abs=4.0)
+    assert np.corrcoef(scores.elpd_i, one.elpd_i)[0, 1] > 0.98
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("fit.json*")}
+    again = ba.kfold(fit, k=6, seed=3, folder=tmp_path, progress="off")
+    np.testing.assert_array_equal(again.elpd_i, scores.elpd_i)
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("fit.json*")}
+    assert np.isnan(scores.p_loo)
+
+
+def test_the_next_session_does_not_leak(trial: pd.DataFrame, table: ba.SessionTable) -> None:
+    """Whatever the next outcome is, what it is predicted from stays the same, means over sessions included."""
+    text = HEAD + equation("score", "week + lag(within(score, patient)) + (1 | patient)")
+    spec = ba.parse_model(text)
+    fit = ba.fit_model(spec, table, seed=1, settings=QUIET)
+    changed = trial.assign(score=np.where(trial["week"] == 6, 99.0, trial["score"]))
+    other = ba.fit_model(spec, ba.read_sessions(changed, NESTED), seed=1, settings=QUIET)
+    one = _split(fit, fit.design, table, 5.0, 6.0)  # type: ignore[arg-type]
+    two = _split(fit, other.design, ba.read_sessions(changed, NESTED), 5.0, 6.0)  # type: ignore[arg-type]
+    for mine, theirs in zip(one, two, strict=True):
+        np.testing.assert_array_equal(mine.equation.coef.values, theirs.equation.coef.values)
+    assert (one[0].equation.session <= 5).all()
+    assert (one[1].equation.session == 6).all()
+    np.testing.assert_array_equal(one[0].equation.y, two[0].equation.y)
+    assert (two[1].equation.y == 99).all()
+
+
+def test_the_next_session_is_scored(fit: ba.Fit, table: ba.SessionTable, trial: pd.DataFrame) -> None:
+    """One number per patient and session from the start on; better than chance far from it."""
+    scores = ba.leave_future_out(fit, table, start=6, seed=1, progress="off")
+    weeks = trial[trial["week"] >= 7]
+    assert set(scores.labels) == {f"{p}, session {w:g}" for p, w in zip(weeks["pid"], weeks["week"], strict=True)}
+    spread = trial["score"].std()
+    assert scores.elpd / len(scores) > -0.5 * np.log(2 * np.pi * np.e * spread**2)
+
+
+def test_what_is_refused(fit: ba.Fit, table: ba.SessionTable, trial: pd.DataFrame) -> None:
+    """No such number of folds, other rows, no next session, one row per patient."""
+    with pytest.raises(ba.FitError, match="k must be a whole number from 2 to 24"):
+        ba.kfold(fit, k=25, seed=1)
+    with pytest.raises(ba.FitError, match="not the rows the model was fitted to"):
+        ba.leave_future_out(fit, ba.read_sessions(trial.iloc[1:], NESTED), seed=1)
+    with pytest.raises(ba.FitError, match="No session comes after 9"):
+        ba.leave_future_out(fit, table, start=9, seed=1)
+    post = ba.fit_model(ba.parse_model(HEAD + equation("post", "pre", unit="patient")), table, seed=1, settings=QUIET)
+    with pytest.raises(ba.FitError, match="'post' has one row per patient: there is no next session"):
+        ba.leave_future_out(post, table, seed=1)
