@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from bayes_alliance.comparison.table import Comparison, compare
     from bayes_alliance.design.design import Design, make_design
     from bayes_alliance.diagnosis.calibration import Calibration, calibrate
+    from bayes_alliance.diagnosis.diagnose import Diagnosis, diagnose
+    from bayes_alliance.diagnosis.predictive import predictive_checks
+    from bayes_alliance.diagnosis.sensitivity import prior_overlap, prior_sensitivity
     from bayes_alliance.errors import (
         AllianceError,
         AllianceWarning,
@@ -70,6 +73,7 @@ _WHERE: Final = {
     "Comparison": "comparison.table",
     "Design": "design.design",
     "DesignError": "errors",
+    "Diagnosis": "diagnosis.diagnose",
     "Fit": "fit.result",
     "FitError": "errors",
     "FitJob": "fit.many",
@@ -94,6 +98,7 @@ _WHERE: Final = {
     "compare_with_truth": "posterior.recovery",
     "describe": "table.describe",
     "describe_prior": "posterior.prior",
+    "diagnose": "diagnosis.diagnose",
     "draw_effects": "posterior.effects",
     "fit_many": "fit.many",
     "fit_model": "fit.fit",
@@ -117,6 +122,9 @@ _WHERE: Final = {
     "plot_variance_shares": "plot.variance",
     "predict_prior": "simulate.prior",
     "predict_trajectories": "posterior.predict",
+    "predictive_checks": "diagnosis.predictive",
+    "prior_overlap": "diagnosis.sensitivity",
+    "prior_sensitivity": "diagnosis.sensitivity",
     "probability_in_rope": "posterior.estimands",
     "read_sessions": "table.sessions",
     "select_rows": "table.select",
@@ -138,6 +146,7 @@ __all__ = [
     "Comparison",
     "Design",
     "DesignError",
+    "Diagnosis",
     "Fit",
     "FitError",
     "FitJob",
@@ -162,6 +171,7 @@ __all__ = [
     "compare_with_truth",
     "describe",
     "describe_prior",
+    "diagnose",
     "draw_effects",
     "fit_many",
     "fit_model",
@@ -185,6 +195,9 @@ __all__ = [
     "plot_variance_shares",
     "predict_prior",
     "predict_trajectories",
+    "predictive_checks",
+    "prior_overlap",
+    "prior_sensitivity",
     "probability_in_rope",
     "read_sessions",
     "select_rows",

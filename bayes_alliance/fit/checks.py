@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -73,6 +74,15 @@ def verdict(checks: tuple[CheckResult, ...]) -> str:
     return f"Sampling FAILED {len(failed)} of {len(checks)} checks: " + " ".join(
         f"{check.sentence} {check.remedy}" for check in failed
     )
+
+
+def chains_mixed(row: Mapping[str, float], chains: int) -> bool:
+    """Return whether chains agree on a quantity and tell enough of it, from its ``r_hat``, ``ess_bulk``, ``ess_tail``.
+
+    A quantity that never varies has none of these, and is as sure as can be.
+    """
+    enough = all(not row[name] < ESS_PER_CHAIN * chains for name in ("ess_bulk", "ess_tail"))
+    return enough and not row["r_hat"] > RHAT_MAX
 
 
 def flatten(values: xr.Dataset) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import arviz_stats as azs
 import numpy as np
@@ -13,7 +14,7 @@ import xarray as xr
 from bayes_alliance._messages import unknown
 from bayes_alliance.design.estimands import resolve_estimands
 from bayes_alliance.errors import FitError
-from bayes_alliance.fit.checks import diagnose_draws
+from bayes_alliance.fit.checks import chains_mixed, diagnose_draws
 from bayes_alliance.fit.estimands import work_out
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.posterior.summarize import IntervalKind, check_interval, interval
@@ -37,8 +38,9 @@ def summarize_estimands(fit: Fit, *, ci_prob: float = 0.95, ci_kind: IntervalKin
     -------
     DataFrame
         Columns ``name, level, unit, mean, sd, median, eti95_lb, eti95_ub, p_positive, p_rope, mcse, r_hat, ess_bulk,
-        ess_tail``. A ratio may have no mean: it has none here, and ``mcse`` is that of its median; of all others it is
-        that of the mean. ``p_rope`` is missing where no region of practical equivalence was stated.
+        ess_tail, mixed``; ``mixed`` is False where R-hat is above 1.01 or an ESS below 100 per chain. A ratio may have
+        no mean: it has none here, and ``mcse`` is that of its median; of all others it is that of the mean. ``p_rope``
+        is missing where no region of practical equivalence was stated.
 
     Raises
     ------
@@ -49,7 +51,7 @@ def summarize_estimands(fit: Fit, *, ci_prob: float = 0.95, ci_kind: IntervalKin
     width = f"{ci_kind}{100 * ci_prob:g}"
     columns = ["name", "level", "unit", "mean", "sd", "median", f"{width}_lb", f"{width}_ub", "p_positive", "p_rope"]
     if "estimands" not in fit.data.children:
-        return pd.DataFrame(columns=[*columns, "mcse", "r_hat", "ess_bulk", "ess_tail"])
+        return pd.DataFrame(columns=[*columns, "mcse", "r_hat", "ess_bulk", "ess_tail", "mixed"])
     draws = fit.data["estimands"].to_dataset()
     mixing = {name: values["value"].values for name, values in diagnose_draws(draws[["value"]]).items()}
     rows = []
@@ -59,7 +61,7 @@ def summarize_estimands(fit: Fit, *, ci_prob: float = 0.95, ci_kind: IntervalKin
         low, high = interval(values.values, ci_prob, ci_kind)
         bounds = float(draws["rope_lb"].values[i]), float(draws["rope_ub"].values[i])
         inside = ((values > bounds[0]) & (values < bounds[1])).mean() if np.isfinite(bounds[0]) else np.nan
-        row: dict[str, str | float] = {
+        row: dict[str, Any] = {
             "name": str(name),
             "level": str(draws["level"].values[i]),
             "unit": str(draws["unit"].values[i]),
@@ -72,7 +74,8 @@ def summarize_estimands(fit: Fit, *, ci_prob: float = 0.95, ci_kind: IntervalKin
             "p_rope": float(inside),
             "mcse": float(azs.mcse(values, method="median" if ratio else "mean")),
         }
-        rows.append(row | {column: float(values_of[i]) for column, values_of in mixing.items()})
+        row |= {column: float(values_of[i]) for column, values_of in mixing.items()}
+        rows.append(row | {"mixed": chains_mixed(row, values.sizes["chain"])})
     return pd.DataFrame(rows)
 
 

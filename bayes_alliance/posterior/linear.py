@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
+from scipy.special import log_expit
 
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
@@ -167,3 +168,50 @@ def _weight_of(equation: EquationDesign, mean: MeanOf, b: np.ndarray) -> np.ndar
         if mean in weights:
             total = total + b[:, column, None] * weights[mean]
     return total
+
+
+def row_densities(design: Design, flat: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return each row's log-density given coefficients and effects, shape (draw, obs), by outcome.
+
+    Outcomes of a row whose residuals correlate are taken one by one.
+    """
+    found = {}
+    for e in design.equations:
+        mean = add_effects(linear_parts(design, e, flat), flat, [f.factor for f in design.factors])
+        if e.family == "bernoulli":
+            found[e.outcome] = np.asarray(log_expit(np.where(e.y > 0, mean, -mean)))
+        else:
+            spread = residual_spread(e, flat)
+            found[e.outcome] = -0.5 * ((e.y - mean) / spread) ** 2 - np.log(spread) - 0.5 * np.log(2 * np.pi)
+    return found
+
+
+def replicate(design: Design, flat: xr.Dataset, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Draw every outcome anew for the same patients, shape (draw, obs), predictors as observed.
+
+    Outcomes of a row whose residuals correlate are drawn together.
+    """
+    found, standard = {}, _standard_residuals(design, flat, rng)
+    for e in design.equations:
+        mean = add_effects(linear_parts(design, e, flat), flat, [f.factor for f in design.factors])
+        if e.family == "bernoulli":
+            found[e.outcome] = (rng.random(mean.shape) < 1 / (1 + np.exp(-mean))).astype(float)
+        else:
+            found[e.outcome] = mean + residual_spread(e, flat) * standard[e.outcome]
+    return found
+
+
+def _standard_residuals(design: Design, flat: xr.Dataset, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    draws = flat.sizes["sample"]
+    standard = {e.outcome: rng.normal(size=(draws, len(e.y))) for e in design.equations if e.family == "gaussian"}
+    if design.residual is None:
+        return standard
+    outcomes = design.residual.outcomes
+    roots = np.linalg.cholesky(residual_cor(design, flat))
+    rows = np.unique(np.concatenate([design.find(outcome).row for outcome in outcomes]))
+    z = rng.normal(size=(draws, len(rows), len(outcomes)))
+    for number, outcome in enumerate(outcomes):
+        at = np.searchsorted(rows, design.find(outcome).row)
+        root = roots[:, design.residual.beside[outcome].stratum, number]
+        standard[outcome] = (root * z[:, at]).sum(axis=2)
+    return standard

@@ -46,7 +46,7 @@ def claims_table(claims: pd.DataFrame) -> Table:
 
 
 def estimands_table(estimands: pd.DataFrame) -> Table:
-    """Return estimands as a terminal table; a ratio is given by its median, all others by their mean."""
+    """Return estimands as a terminal table; a ratio is given by its median; what did not mix is marked."""
     bounds = [str(column) for column in estimands.columns if str(column).endswith(("_lb", "_ub"))]
     table = Table("name", "unit", box=None, pad_edge=False, header_style="bold")
     for column in ("mean or median", *bounds, "p_positive", "p_rope", "r_hat", "ess_bulk"):
@@ -55,7 +55,8 @@ def estimands_table(estimands: pd.DataFrame) -> Table:
         middle = row["median"] if isnan(row["mean"]) else row["mean"]
         numbers = [middle, *(row[bound] for bound in bounds), row["p_positive"], row["p_rope"], row["r_hat"]]
         cells = ["-" if isnan(number) else f"{number:.3f}" for number in numbers]
-        table.add_row(plain(row["name"]), plain(row["unit"]), *cells, f"{row['ess_bulk']:.0f}")
+        name = str(row["name"]) if row["mixed"] else f"{row['name']} (chains NOT MIXED)"
+        table.add_row(plain(name), plain(row["unit"]), *cells, f"{row['ess_bulk']:.0f}")
     return table
 
 

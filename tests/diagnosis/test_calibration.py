@@ -27,7 +27,7 @@ LAYOUT = {"patients": 24, "sessions": [0, 1, 2, 3], "therapists": 6, "dropout": 
 SETTINGS = replace(DEFAULTS, draws=100, chains=2).for_worker()
 SPEC = ba.load_model("growth/three-level")
 NO_CARD_YET = {"dynamics/lagged"}
-"""Minutes per study where the SD of first sessions is near 0; two hundred are still to be run."""
+"""Not calibrated: NUTS does not mix where the SD of first sessions is small (models/README.md)."""
 
 
 @pytest.fixture(scope="module")

@@ -176,14 +176,20 @@ def test_patients_left_out_agree_with_fits_without_them(linear_fit: ba.Fit) -> N
 
 
 @pytest.mark.slow
-def test_every_patient_left_out_by_fitting_anew(linear_fit: ba.Fit) -> None:
-    """All 246 refits: each within five Monte Carlo errors, their sum within 0.5."""
+def test_a_sixth_of_patients_left_out_by_fitting_anew(linear_fit: ba.Fit) -> None:
+    """Forty-one refits: each within five Monte Carlo errors, their sum within 0.2."""
     scores = ba.loo(linear_fit, refit=False)
-    exact = ba.kfold(linear_fit, k=246, seed=4, progress="off")
-    assert exact.labels == scores.labels
-    error = np.hypot(exact.mcse_i, scores.mcse_i)
-    assert (np.abs(exact.elpd_i - scores.elpd_i) < 5 * error + 0.005).all()
-    assert abs(exact.elpd - scores.elpd) < 0.5
+    design = linear_fit.design
+    assert design is not None
+    units, apart = find_units(design, "patient"), []
+    for one in range(0, 246, 6):
+        own = refit_without(linear_fit, leave_out(design, units, [one]), 500 + one)
+        density = score_unseen(own, design, units, [one], scores.outcomes)[:, 0]
+        exact = np.logaddexp.reduce(density) - np.log(len(density))
+        error = np.hypot(np.std(np.exp(density - exact)) / np.sqrt(len(density)), scores.mcse_i[one])
+        apart.append(scores.elpd_i[one] - exact)
+        assert abs(apart[-1]) < 5 * error + 0.005
+    assert abs(sum(apart)) < 0.2
 
 
 def test_log_time_predicts_better(linear_fit: ba.Fit, log_fit: ba.Fit) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 
 import numpy as np
@@ -135,6 +136,28 @@ def test_the_terminal_shows_estimands_with_their_units(small_fit: ba.Fit) -> Non
     at = next(line for line in lines if line.startswith("at[w = 1]"))
     assert f"{table.loc['at[w = 1]', 'mean']:.3f}" in at
     assert f"{table.loc['at[w = 1]', 'p_rope']:.3f}" in at
+
+
+def test_estimands_whose_chains_did_not_mix_are_marked(small_fit: ba.Fit) -> None:
+    """Chains that disagree on one of two estimands: it alone is marked, in the table and in the terminal."""
+    asked = ba.add_estimands(
+        small_fit,
+        {"rate": {"value": "slope", "unit": "points"}, "more": {"value": "slope + slope", "unit": "points"}},
+        labels={"slope": "outcome ~ session"},
+    )
+    values = asked.data["estimands"]["value"].copy(deep=True)
+    noise = xr.DataArray(np.random.default_rng(1).normal(size=(2, 500, 2)), dims=("chain", "draw", "estimand"))
+    chain = xr.DataArray([0.0, 1.0], dims="chain")
+    apart = xr.DataArray([1.0, 0.0], dims="estimand", coords={"estimand": values["estimand"]})
+    drawn = noise.assign_coords(estimand=values["estimand"]) + 5 * chain * apart
+    data = asked.data.copy()
+    data["estimands"] = xr.DataTree(asked.data["estimands"].to_dataset().drop_dims("draw").assign(value=drawn))
+    table = ba.summarize_estimands(replace(asked, data=data))
+    assert list(table["mixed"]) == [False, True]
+    console = Console(file=StringIO(), width=200)
+    console.print(estimands_table(table))
+    assert "rate (chains NOT MIXED)" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "more (chains" not in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_regions_of_equivalence_have_no_default(small_fit: ba.Fit) -> None:

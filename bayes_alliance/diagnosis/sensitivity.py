@@ -1,0 +1,209 @@
+"""What the priors decide: power scaling block by block, and parameters the data say nothing about."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+import arviz_stats as azs
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy import stats
+
+from bayes_alliance.design.design import Design
+from bayes_alliance.diagnosis.predictive import draws_with_effects
+from bayes_alliance.fit.checks import entry_name
+from bayes_alliance.fit.result import Fit
+from bayes_alliance.names import INTERCEPT, RESIDUAL, SIGMA_COEF, cor_name, effect_dim, sd_name
+from bayes_alliance.posterior.linear import row_densities
+from bayes_alliance.posterior.summarize import public_draws
+from bayes_alliance.simulate.prior import draw_parameters
+from bayes_alliance.spec.priors import Distribution
+
+SENSITIVE = 0.05
+"""Distance per doubling of the prior's weight from which a posterior counts as sensitive (Kallioinen et al. 2024)."""
+
+DRAWS = 4000
+"""Draws that are weighted, at most."""
+
+BINS = 40
+"""Bins of pooled draws in which prior and posterior are compared."""
+
+
+def prior_sensitivity(fit: Fit) -> pd.DataFrame:
+    """Return how far estimands, coefficients and SDs move when a block of priors counts a little more or less.
+
+    Parameters
+    ----------
+    fit : Fit
+        With its design.
+
+    Returns
+    -------
+    DataFrame
+        A line per block and quantity: ``block`` (``intercepts``, ``coefficients``, ``sd <factor>``, ``cor <factor>``,
+        ``sigma``), ``quantity``, ``prior`` and ``likelihood`` (sensitivities; 0.05 and more counts) and ``reading``.
+
+    References
+    ----------
+    kallioinen2024
+    """
+    design, flat = draws_with_effects(fit, DRAWS)
+    blocks = log_prior(design, flat)
+    draws = _quantities(fit, flat)
+    likelihood = sum(density.sum(axis=1) for density in row_densities(design, flat).values())
+    whole = _sensitivity(draws, np.asarray(likelihood))
+    rows = []
+    for block, values in blocks.items():
+        own = _sensitivity(draws, values)
+        for name in draws:
+            reading = _reading(own[name], whole[name])
+            rows.append(
+                {"block": block, "quantity": name, "prior": own[name], "likelihood": whole[name], "reading": reading}
+            )
+    return pd.DataFrame(rows)
+
+
+def _sensitivity(draws: Mapping[str, np.ndarray], log_density: np.ndarray) -> dict[str, float]:
+    """Return how far draws move when a log-density of shape (draw,) is raised to a power near 1."""
+    tree = xr.DataTree.from_dict(
+        {
+            "posterior": xr.Dataset({name: (("chain", "draw"), own[None]) for name, own in draws.items()}),
+            "log_prior": xr.Dataset({"prior": (("chain", "draw"), log_density[None])}),
+        }
+    )
+    with warnings.catch_warnings():
+        # Pareto k of weights this near to 1 is of no concern
+        warnings.simplefilter("ignore")
+        found = azs.psense(tree, group="prior")
+    return {name: float(found[name]) for name in draws}
+
+
+def prior_overlap(fit: Fit, *, seed: int = 1) -> pd.DataFrame:
+    """Return how much of each parameter's prior its posterior still covers: 1 where the data say nothing.
+
+    Parameters
+    ----------
+    fit : Fit
+        With its design.
+    seed : int
+        For draws from the priors.
+
+    Returns
+    -------
+    DataFrame
+        ``quantity`` and ``overlap``, the shared area of the two densities, 0 to 1.
+
+    Raises
+    ------
+    DesignError
+        If a prior is improper.
+    """
+    design, _ = draws_with_effects(fit, DRAWS)
+    drawn = draw_parameters(design, draws=2000, seed=seed)
+    rows = []
+    for name, values in _entries(public_draws(fit)).items():
+        prior = _entries(drawn).get(name)
+        if prior is not None:
+            edges = np.unique(np.quantile(np.concatenate([prior, values]), np.linspace(0, 1, BINS + 1)))
+            shares = [np.histogram(own, edges)[0] / len(own) for own in (prior, values)]
+            rows.append({"quantity": name, "overlap": float(np.minimum(*shares).sum())})
+    return pd.DataFrame(rows, columns=["quantity", "overlap"])
+
+
+def log_prior(design: Design, flat: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return the log prior density of every block of parameters, shape (draw,); flat ones are left out."""
+    blocks: dict[str, np.ndarray] = {}
+
+    def add(block: str, values: np.ndarray) -> None:
+        blocks[block] = blocks.get(block, np.zeros(flat.sizes["sample"])) + values
+
+    labels = [label for e in design.equations for label in e.coef_labels]
+    centred = flat["b_centred"].transpose("sample", ...).values if labels else np.zeros((flat.sizes["sample"], 0))
+    for i, (label, prior) in enumerate(zip(labels, design.priors.coef, strict=True)):
+        block = "intercepts" if label.endswith(f", {INTERCEPT}") else "coefficients"
+        add(block, log_density(prior.distribution, centred[:, i]))
+    for factor in design.factors:
+        sd = flat[sd_name(factor.factor)].transpose("sample", ..., effect_dim(factor.factor)).values
+        for i, prior in enumerate(design.priors.sd[factor.factor]):
+            each = log_density(prior.distribution, sd[..., i])
+            add(f"sd {factor.factor}", each.reshape(len(each), -1).sum(axis=1))
+        blocks_of = [block.members for block in factor.blocks if len(block.members) > 1]
+        for members, prior in zip(blocks_of, design.priors.cor.get(factor.factor, ()), strict=True):
+            cor = (
+                flat[cor_name(factor.factor)].transpose("sample", ...).values[..., np.array(members)[:, None], members]
+            )
+            add(f"cor {factor.factor}", _log_lkj(prior.distribution, cor))
+    if design.residual is not None and design.residual.fixed is None:
+        cor = flat[cor_name(RESIDUAL)].transpose("sample", ...).values
+        add("cor residual", _log_lkj(design.priors.cor[RESIDUAL][0].distribution, cor))
+    if design.priors.sigma:
+        sigma = flat["sigma"].transpose("sample", SIGMA_COEF).values
+        for i, prior in enumerate(design.priors.sigma):
+            add("sigma", log_density(prior.distribution, sigma[:, i]))
+    return {block: values for block, values in blocks.items() if np.ptp(values) > 0}
+
+
+def log_density(prior: Distribution, x: np.ndarray) -> np.ndarray:
+    """Return the log density of a prior, up to a constant for flat ones."""
+    value = prior.value
+    match prior.family:
+        case "normal":
+            return np.asarray(stats.norm.logpdf(x, value("mu"), value("sigma")))
+        case "student_t":
+            return np.asarray(stats.t.logpdf(x, value("nu"), value("mu"), value("sigma")))
+        case "half_normal":
+            return np.asarray(stats.halfnorm.logpdf(x, scale=value("sigma")))
+        case "half_student_t":
+            return np.asarray(np.log(2) + stats.t.logpdf(x, value("nu"), scale=value("sigma")))
+        case "exponential":
+            return np.asarray(stats.expon.logpdf(x, scale=value("mean")))
+        case "flat_positive":
+            return np.zeros_like(x)
+    raise ValueError(f"{prior} has no density of a number")
+
+
+def _log_lkj(prior: Distribution, cor: np.ndarray) -> np.ndarray:
+    """Return (eta - 1) log |R|, summed over strata; the constant does not matter to weights."""
+    log_det = np.linalg.slogdet(cor)[1]
+    return np.asarray((prior.value("eta") - 1) * log_det.reshape(len(cor), -1).sum(axis=1))
+
+
+def _reading(prior: float, likelihood: float) -> str:
+    if not prior >= SENSITIVE:
+        return ""
+    return "prior and data disagree" if likelihood >= SENSITIVE else "prior strong, data weak"
+
+
+def _quantities(fit: Fit, flat: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return estimands where there are any, coefficients without intercepts, and SDs, each of shape (draw,)."""
+    each = fit.data["posterior"].sizes["draw"]
+    count = flat.sizes["sample"] // fit.data["posterior"].sizes["chain"]
+    chosen = np.linspace(0, each - 1, count).astype(int)
+    draws = public_draws(fit).isel(draw=chosen)
+    found: dict[str, np.ndarray] = {}
+    if "estimands" in fit.data:
+        values = fit.data["estimands"].to_dataset()["value"].isel(draw=chosen)
+        found |= _entries(xr.Dataset({"estimand": values}))
+    for name, own in _entries(draws).items():
+        if not name.endswith(f", {INTERCEPT}]") or name.startswith("sd_"):
+            found[name] = own
+    return {name: own for name, own in found.items() if not name.startswith("cor_") and np.ptp(own) > 0}
+
+
+def _entries(draws: xr.Dataset) -> Mapping[str, np.ndarray]:
+    """Return every entry of every variable under its name, shape (draw,)."""
+    found = {}
+    for variable in draws.data_vars:
+        array = draws[variable].transpose("chain", "draw", ...)
+        values = array.values.reshape(-1, *array.shape[2:])
+        for index in np.ndindex(array.shape[2:]):
+            own = values[(slice(None), *index)]
+            if (
+                np.isfinite(own).all()
+                and np.ptp(own) > 0
+                and not (str(variable).startswith("cor_") and index[-2] >= index[-1])
+            ):
+                found[entry_name(str(variable), array[0, 0], index)] = own
+    return found
