@@ -146,7 +146,7 @@ def test_estimands_whose_chains_did_not_mix_are_marked(small_fit: ba.Fit) -> Non
         labels={"slope": "outcome ~ session"},
     )
     values = asked.data["estimands"]["value"].copy(deep=True)
-    noise = xr.DataArray(np.random.default_rng(1).normal(size=(2, 500, 2)), dims=("chain", "draw", "estimand"))
+    noise = xr.DataArray(np.random.default_rng(1).normal(size=(2, 4000, 2)), dims=("chain", "draw", "estimand"))
     chain = xr.DataArray([0.0, 1.0], dims="chain")
     apart = xr.DataArray([1.0, 0.0], dims="estimand", coords={"estimand": values["estimand"]})
     drawn = noise.assign_coords(estimand=values["estimand"]) + 5 * chain * apart
