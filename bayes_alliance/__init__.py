@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from bayes_alliance.plot.variance import plot_variance_shares
     from bayes_alliance.posterior.effects import draw_effects, integrated_log_likelihood
     from bayes_alliance.posterior.estimands import add_estimands, probability_in_rope, summarize_estimands
+    from bayes_alliance.posterior.marginal import marginal_effects
     from bayes_alliance.posterior.predict import predict_trajectories
     from bayes_alliance.posterior.prior import describe_prior
     from bayes_alliance.posterior.recovery import compare_with_truth
@@ -112,6 +113,7 @@ _WHERE: Final = {
     "load_model": "spec.registry",
     "load_twin": "simulate.twins",
     "loo": "comparison.loo",
+    "marginal_effects": "posterior.marginal",
     "make_design": "design.design",
     "parse_model": "spec.toml",
     "plot_calibration": "plot.calibration",
@@ -186,6 +188,7 @@ __all__ = [
     "load_twin",
     "loo",
     "make_design",
+    "marginal_effects",
     "parse_model",
     "plot_calibration",
     "plot_caterpillar",

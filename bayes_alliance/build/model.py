@@ -137,8 +137,8 @@ def build_coefficients(design: Design) -> dict[str, list[TensorVariable]]:
         rest = [centred[start + i] for i in range(1, size)]
         if size and equation.coef.labels[0] == INTERCEPT and rest:
             # a container, so that studies with other constants share the compiled model
-            constants = pm.Data(f"centre_{equation.outcome}", equation.centre[1:])
-            first = centred[start] - (own[1:] * constants).sum()
+            constants = pm.Data(f"centre_{equation.outcome}", equation.centre, dims=coef_dim(equation.outcome))
+            first = centred[start] - (own[1:] * constants[1:]).sum()
             pieces.append(pt.concatenate([first[None], own[1:]]))
             coefficients[equation.outcome] = [first, *rest]
         else:

@@ -17,7 +17,7 @@ import numpy as np
 from bayes_alliance._messages import first_few, quote
 from bayes_alliance.comparison.integrate import integrated_density
 from bayes_alliance.comparison.loo import check_outcomes
-from bayes_alliance.comparison.refit import design_of, leave_out, refit_job, score_unseen, unseen_draws
+from bayes_alliance.comparison.refit import leave_out, refit_job, score_unseen, unseen_draws
 from bayes_alliance.comparison.scores import Method, Scores
 from bayes_alliance.comparison.units import UnitName, Units, find_units, fingerprint
 from bayes_alliance.design.design import Design, make_design
@@ -25,7 +25,7 @@ from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.subset import keep_rows
 from bayes_alliance.errors import AllianceWarning, FitError
 from bayes_alliance.fit.many import FitJob, fit_many
-from bayes_alliance.fit.result import Fit
+from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.fit.settings import Progress
 from bayes_alliance.table.sessions import SessionTable

@@ -14,18 +14,18 @@ from bayes_alliance.collapse.deletion import LeftOut, leave_units_out
 from bayes_alliance.collapse.eligible import find_design_obstacles
 from bayes_alliance.collapse.rows import Stacked, add_units, stack_rows
 from bayes_alliance.comparison.integrate import integrated_density, integrated_factors
-from bayes_alliance.comparison.refit import design_of, leave_out, refit_without, score_unseen
+from bayes_alliance.comparison.refit import leave_out, refit_without, score_unseen
 from bayes_alliance.comparison.scores import Scores, smooth
 from bayes_alliance.comparison.units import UnitName, Units, find_units, fingerprint
 from bayes_alliance.design.design import Design
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.exact import read_points
 from bayes_alliance.fit.progress import counter
-from bayes_alliance.fit.result import Fit
+from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import spread_seed
 from bayes_alliance.fit.settings import Progress
-from bayes_alliance.names import effects_name, sd_name
-from bayes_alliance.posterior.effects import draw_effects
+from bayes_alliance.names import sd_name
+from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.linear import stack_draws
 from bayes_alliance.spec.order import predicting_outcomes
 
@@ -214,11 +214,7 @@ def _draws_of(fit: Fit, units: Units, draws: int | None) -> xr.Dataset:
     design, posterior = design_of(fit), fit.data["posterior"].to_dataset()
     exact = not find_design_obstacles(design) and _placed(design, units) is not None
     budget = (MOST if exact else MOST // 4) // max(len(units), 1)
-    flat = stack_draws(posterior, max(LEAST, budget) if draws is None else draws)
-    lacking = [f.factor for f in design.factors if effects_name(f.factor) not in posterior]
-    if exact or not lacking:
-        return flat
-    return stack_draws(posterior.merge(draw_effects(fit)), max(LEAST, budget) if draws is None else draws)
+    return stack_draws(posterior if exact else with_effects(fit), max(LEAST, budget) if draws is None else draws)
 
 
 def _efficiency(fit: Fit) -> float:

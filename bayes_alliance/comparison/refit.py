@@ -12,27 +12,13 @@ from bayes_alliance.comparison.integrate import integrated_density
 from bayes_alliance.comparison.units import Units
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.subset import keep_rows
-from bayes_alliance.errors import FitError
 from bayes_alliance.fit.fit import fit_design
 from bayes_alliance.fit.many import FitJob
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.fit.settings import SamplerSettings
 from bayes_alliance.names import effect_dim, effects_name, factor_key
-from bayes_alliance.posterior.effects import draw_effects
+from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.linear import effect_roots, stack_draws
-
-
-def design_of(fit: Fit) -> Design:
-    """Return a fit's design.
-
-    Raises
-    ------
-    FitError
-        If it has none.
-    """
-    if fit.design is None:
-        raise FitError("This fit has no rows; bring them back with fit.with_rows(sessions).")
-    return fit.design
 
 
 def leave_out(design: Design, units: Units, numbers: Sequence[int]) -> Design:
@@ -80,10 +66,7 @@ def score_unseen(
 
 def unseen_draws(own: Fit, design: Design) -> xr.Dataset:
     """Return a fit's draws with effects for every level of a design."""
-    posterior = own.data["posterior"].to_dataset()
-    if any(effects_name(f.factor) not in posterior for f in design_of(own).factors):
-        posterior = posterior.merge(draw_effects(own))
-    return with_levels(stack_draws(posterior), design)
+    return with_levels(stack_draws(with_effects(own)), design)
 
 
 def with_levels(flat: xr.Dataset, design: Design) -> xr.Dataset:

@@ -14,11 +14,10 @@ import pandas as pd
 from bayes_alliance._messages import count_of, first_few, quote
 from bayes_alliance.comparison.equivalent import same_distribution
 from bayes_alliance.comparison.loo import loo
-from bayes_alliance.comparison.refit import design_of
 from bayes_alliance.comparison.scores import Scores
 from bayes_alliance.comparison.units import UnitName
 from bayes_alliance.errors import FitError
-from bayes_alliance.fit.result import Fit
+from bayes_alliance.fit.result import Fit, design_of
 
 SMALL = 4.0
 """Difference of elpd below which its standard error is not dependable (Sivula, Magnusson and Vehtari 2023)."""

@@ -13,11 +13,9 @@ import xarray as xr
 
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.errors import FitError
-from bayes_alliance.fit.result import Fit
+from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import check_seed
-from bayes_alliance.names import effects_name
-from bayes_alliance.posterior.effects import draw_effects
+from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.linear import replicate, row_densities, stack_draws
 
 CELL = 5
@@ -139,12 +137,7 @@ def draws_with_effects(fit: Fit, draws: int) -> tuple[Design, xr.Dataset]:
     FitError
         If the fit has no design.
     """
-    if fit.design is None:
-        raise FitError("This fit has no rows; bring them back with fit.with_rows(sessions).")
-    posterior = fit.data["posterior"].to_dataset()
-    if any(effects_name(f.factor) not in posterior for f in fit.design.factors):
-        posterior = posterior.merge(draw_effects(fit))
-    return fit.design, stack_draws(posterior, draws)
+    return design_of(fit), stack_draws(with_effects(fit), draws)
 
 
 def figures(e: EquationDesign) -> Iterator[Figure]:

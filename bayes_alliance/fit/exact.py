@@ -218,6 +218,8 @@ def constant_data(design: Design) -> xr.Dataset:
         if e.coef.labels:
             coords[coef_dim(e.outcome)] = list(e.coef_labels)
             data[f"predictors_{e.outcome}"] = ((coef_dim(e.outcome), rows), np.ascontiguousarray(e.coef.values.T))
+            if e.coef.labels[0] == INTERCEPT and len(e.coef.labels) > 1:
+                data[f"centre_{e.outcome}"] = ((coef_dim(e.outcome),), e.centre)
         for group in e.groups:
             key, dim = factor_key(group.factor), f"{effect_dim(group.factor)}_{e.outcome}"
             data[f"{key}_code_{e.outcome}"] = ((rows,), group.code.astype(np.int32))

@@ -125,6 +125,19 @@ class Fit:
         return replace(self, design=design)
 
 
+def design_of(fit: Fit) -> Design:
+    """Return a fit's design.
+
+    Raises
+    ------
+    FitError
+        If it has none, as after loading.
+    """
+    if fit.design is None:
+        raise FitError("This fit has no rows; bring them back with fit.with_rows(sessions).")
+    return fit.design
+
+
 def load_fit(path: str | Path) -> Fit:
     """Read a fit from the folder ``Fit.save`` wrote.
 

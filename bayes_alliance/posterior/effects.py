@@ -10,10 +10,9 @@ from bayes_alliance.collapse.deletion import leave_units_out
 from bayes_alliance.collapse.eligible import find_design_obstacles, say_obstacles
 from bayes_alliance.collapse.engine import draw_again
 from bayes_alliance.collapse.rows import stack_rows
-from bayes_alliance.design.design import Design
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.exact import read_points
-from bayes_alliance.fit.result import Fit
+from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import spread_seed
 from bayes_alliance.names import effect_dim, effects_name, factor_key
 
@@ -39,7 +38,7 @@ def draw_effects(fit: Fit) -> xr.Dataset:
     FitError
         If the fit has no design, or is one of the nuts engine, which stores its effects.
     """
-    design = _design_of(fit)
+    design = design_of(fit)
     posterior = fit.data["posterior"].to_dataset()
     if fit.provenance["engine"] != "collapsed":
         raise FitError("This fit is by the nuts engine; its effects are in fit.data['posterior'].")
@@ -85,7 +84,7 @@ def integrated_log_likelihood(fit: Fit, *, by: str, draws: int | None = None) ->
     -----
     The sum over units is not the log-likelihood of all rows: units share effects.
     """
-    design = _design_of(fit)
+    design = design_of(fit)
     obstacles = find_design_obstacles(design)
     if obstacles:
         raise FitError(f"Effects cannot be integrated out. {say_obstacles(obstacles)}")
@@ -112,7 +111,8 @@ def integrated_log_likelihood(fit: Fit, *, by: str, draws: int | None = None) ->
     )
 
 
-def _design_of(fit: Fit) -> Design:
-    if fit.design is None:
-        raise FitError("This fit has no rows; bring them back with fit.with_rows(sessions).")
-    return fit.design
+def with_effects(fit: Fit) -> xr.Dataset:
+    """Return a fit's posterior with every factor's group effects, drawn where the fit left them out."""
+    posterior = fit.data["posterior"].to_dataset()
+    lacking = any(effects_name(factor.factor) not in posterior for factor in design_of(fit).factors)
+    return posterior.merge(draw_effects(fit)) if lacking else posterior

@@ -118,13 +118,13 @@ def _mean_row(equation: EquationDesign, session: float, arm: int) -> np.ndarray:
     if variable is not None:
         moved[variable.name] = Variable(variable.name, variable.label, np.full(size, float(arm)), variable.levels)
     formula = equation.spec.parsed
-    coded = code_terms(formula.intercept, formula.terms, _RowwiseEvaluator(equation, moved)).values
+    coded = code_terms(formula.intercept, formula.terms, RowwiseEvaluator(equation, moved)).values
     fixed = [i for i, term in enumerate(equation.coef.terms) if not _reads(equation, term, SESSION, variable)]
     coded[:, fixed] = equation.coef.values[:, fixed]
     return np.asarray(coded.mean(axis=0))
 
 
-class _RowwiseEvaluator(Evaluator):
+class RowwiseEvaluator(Evaluator):
     """Evaluates over the rows used; calls that look at other rows are left to the observed columns."""
 
     def __init__(self, equation: EquationDesign, variables: dict[str, Variable]) -> None:

@@ -31,14 +31,14 @@ def fit(table: ba.SessionTable) -> ba.Fit:
 
 
 def test_folds_are_near_leaving_one_out(fit: ba.Fit, tmp_path: Path) -> None:
-    """Six folds of four patients are near leaving one out; the same again comes from disk."""
-    scores = ba.kfold(fit, k=6, seed=3, folder=tmp_path, progress="off")
+    """Three folds of eight patients are near leaving one out; the same again comes from disk."""
+    scores = ba.kfold(fit, k=3, seed=3, folder=tmp_path, progress="off")
     one = ba.loo(fit)
     assert scores.labels == one.labels
-    assert scores.elpd == pytest.approx(one.elpd, abs=4.0)
-    assert np.corrcoef(scores.elpd_i, one.elpd_i)[0, 1] > 0.98
+    assert scores.elpd == pytest.approx(one.elpd, abs=6.0)
+    assert np.corrcoef(scores.elpd_i, one.elpd_i)[0, 1] > 0.95
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("fit.json*")}
-    again = ba.kfold(fit, k=6, seed=3, folder=tmp_path, progress="off")
+    again = ba.kfold(fit, k=3, seed=3, folder=tmp_path, progress="off")
     np.testing.assert_array_equal(again.elpd_i, scores.elpd_i)
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("fit.json*")}
     assert np.isnan(scores.p_loo)
