@@ -34,8 +34,8 @@ NODES = 21
 def marginal_effects(
     fit: Fit,
     variable: str,
-    values: Sequence[Setting],
     *,
+    values: Sequence[Setting],
     at: Mapping[str, Sequence[Setting]] | None = None,
     outcome: str | None = None,
     groups: Groups = "integrated",

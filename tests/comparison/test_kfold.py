@@ -13,7 +13,7 @@ from bayes_alliance.comparison.kfold import _split
 from tests.build.test_equations import HEAD, equation
 from tests.conftest import ROLES
 
-QUIET = ba.SamplerSettings(draws=300, progress="off")
+QUIET = ba.SamplerSettings(draws=150, progress="off")
 NESTED = {k: v for k, v in ROLES.items() if k != "group"}
 
 

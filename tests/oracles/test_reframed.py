@@ -160,14 +160,14 @@ formula = "wave + hamd.b + site + tx:wave + (1 | patient) + (0 + tx | therapist)
 
 
 def test_patients_left_out_agree_with_fits_without_them(linear_fit: ba.Fit) -> None:
-    """The five patients of largest Pareto k left out by fitting anew: within Monte Carlo error."""
+    """The three patients of largest Pareto k left out by fitting anew: within Monte Carlo error."""
     scores = ba.loo(linear_fit, refit=False)
     assert not scores.bad.any()
     assert 8 < scores.p_loo < 16
     design = linear_fit.design
     assert design is not None
     units = find_units(design, "patient")
-    for one in np.argsort(-scores.pareto_k)[:5].tolist():
+    for one in np.argsort(-scores.pareto_k)[:3].tolist():
         own = refit_without(linear_fit, leave_out(design, units, [one]), 100 + one)
         density = score_unseen(own, design, units, [one], scores.outcomes)[:, 0]
         exact = np.logaddexp.reduce(density) - np.log(len(density))

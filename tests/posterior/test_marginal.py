@@ -47,14 +47,14 @@ def test_differences_are_coefficients_where_the_model_is_linear(fit: ba.Fit) -> 
     """Draw by draw: condition at a week is its coefficient plus week times the product's; groups do not matter."""
     b = fit.data["posterior"]["b"]
     for groups in ("integrated", "zero"):
-        found = ba.marginal_effects(fit, "arm", ["TAU", "MBCT"], at={"week": [0, 4]}, groups=groups)  # type: ignore[arg-type]
+        found = ba.marginal_effects(fit, "arm", values=["TAU", "MBCT"], at={"week": [0, 4]}, groups=groups)  # type: ignore[arg-type]
         assert found["mean"].dims == ("chain", "draw", "arm", "week")
         expected = b.sel(coef="score, arm[MBCT]") + 4 * b.sel(coef="score, arm[MBCT]:week")
         got = found["difference"].sel(week=4, arm_less_TAU="MBCT")
         np.testing.assert_allclose(got, expected.values, rtol=1e-9, atol=1e-9)
     assert fit.design is not None
     pre = fit.design.equation.variables["pre"].values
-    moved = ba.marginal_effects(fit, "pre", [20.0, 25.0])["difference"].squeeze()
+    moved = ba.marginal_effects(fit, "pre", values=[20.0, 25.0])["difference"].squeeze()
     np.testing.assert_allclose(moved, 5 * b.sel(coef="score, pre").values, rtol=1e-9)
     assert np.ptp(pre) > 0
 
@@ -64,8 +64,8 @@ def test_probabilities_with_group_effects_integrated(fit: ba.Fit) -> None:
     binary = as_binary(fit)
     assert binary.design is not None
     e = binary.design.equation
-    found = ba.marginal_effects(binary, "condition", ["TAU", "MBCT"], at={"week": [2.0]})
-    typical = ba.marginal_effects(binary, "condition", ["TAU", "MBCT"], at={"week": [2.0]}, groups="zero")
+    found = ba.marginal_effects(binary, "condition", values=["TAU", "MBCT"], at={"week": [2.0]})
+    typical = ba.marginal_effects(binary, "condition", values=["TAU", "MBCT"], at={"week": [2.0]}, groups="zero")
     posterior = binary.data["posterior"].to_dataset()
     rng = np.random.default_rng(1)
     for draw in (0, 30):
@@ -89,20 +89,20 @@ def test_probabilities_with_group_effects_integrated(fit: ba.Fit) -> None:
 def test_what_cannot_be_set(fit: ba.Fit, trial: pd.DataFrame, tmp_path) -> None:  # type: ignore[no-untyped-def]
     """Unknown predictors and levels, words for numbers, one value, terms that read other rows, fits without rows."""
     with pytest.raises(ba.FitError, match="Unknown predictor 'wek'"):
-        ba.marginal_effects(fit, "wek", [0, 1])
+        ba.marginal_effects(fit, "wek", values=[0, 1])
     with pytest.raises(ba.FitError, match="'arm' has no level 'CBT'; it has 'TAU', 'MBCT'"):
-        ba.marginal_effects(fit, "arm", ["TAU", "CBT"])
+        ba.marginal_effects(fit, "arm", values=["TAU", "CBT"])
     with pytest.raises(ba.FitError, match="'week' is a number; 'late' cannot be set"):
-        ba.marginal_effects(fit, "arm", ["TAU", "MBCT"], at={"week": ["late"]})
+        ba.marginal_effects(fit, "arm", values=["TAU", "MBCT"], at={"week": ["late"]})
     with pytest.raises(ba.FitError, match="Differences need two values of 'week' or more"):
-        ba.marginal_effects(fit, "week", [1])
+        ba.marginal_effects(fit, "week", values=[1])
     with pytest.raises(ba.FitError, match="Unknown groups 'all'"):
-        ba.marginal_effects(fit, "week", [1, 2], groups="all")  # type: ignore[arg-type]
+        ba.marginal_effects(fit, "week", values=[1, 2], groups="all")  # type: ignore[arg-type]
     with pytest.raises(ba.FitError, match="This fit has no rows"):
-        ba.marginal_effects(ba.load_fit(fit.save(tmp_path / "fit")), "week", [1, 2])
+        ba.marginal_effects(ba.load_fit(fit.save(tmp_path / "fit")), "week", values=[1, 2])
     text = HEAD + equation("score", "within(alliance, patient) + (1 | patient)")
     within = ba.fit_model(
         ba.parse_model(text), ba.read_sessions(trial, ROLES), seed=1, settings=FEW, engine="collapsed"
     )
     with pytest.raises(ba.FitError, match=r"within\(alliance, patient\) reads other rows \(within\)"):
-        ba.marginal_effects(within, "alliance", [4, 5])
+        ba.marginal_effects(within, "alliance", values=[4, 5])

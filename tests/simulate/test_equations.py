@@ -114,7 +114,7 @@ def test_outcomes_that_follow_their_own_and_each_others_past() -> None:
         for a, b in (("y", "m"), ("m", "y"))
     )
     text = HEAD + equation("y", own) + equation("m", other)
-    layout = {"patients": 400, "sessions": [1, 2, 3, 4, 5], "missed": 0.2}
+    layout = {"patients": 200, "sessions": [1, 2, 3, 4, 5], "missed": 0.2}
     drawn = ba.simulate_sessions(ba.parse_model(text), layout, truth=VECTOR, seed=3)
     effects = drawn.effects["y"]["u_patient"]
     left: dict[str, list[float]] = {name: [] for name in ("y", "m", "y first", "m first")}
