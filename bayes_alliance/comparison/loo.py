@@ -32,6 +32,9 @@ from bayes_alliance.spec.order import predicting_outcomes
 MOST = 4_000_000
 """Draws times units (integrated exactly) up to which all draws are used; a fourth where rows are read draw by draw."""
 
+FEWEST = 100
+"""Draws below which weights have no tail to speak of."""
+
 LEAST = 200
 """Draws that are used whatever the number of units."""
 
@@ -96,6 +99,8 @@ def loo(
     vehtari2017, merkle2019
     """
     design = design_of(fit)
+    if draws is not None and (not isinstance(draws, int) or isinstance(draws, bool) or draws < FEWEST):
+        raise FitError(f"draws must be a whole number of {FEWEST} or more; it is {draws!r}.")
     wanted = check_outcomes(design, outcomes, given_others)
     units = find_units(design, unit, wanted)
     if len(units) < 2:

@@ -14,6 +14,9 @@ from arviz_stats.base import array_stats
 from bayes_alliance._messages import count_of
 from bayes_alliance.comparison.units import UnitName
 
+ALIKE = 1e-12
+"""Spread of log-densities over draws, relative to their size, up to which they are constant."""
+
 type Method = Literal["psis", "kfold", "lfo"]
 
 
@@ -136,9 +139,14 @@ def smooth(log_density: np.ndarray, scored: np.ndarray, efficiency: float) -> tu
     efficiency : float
         Effective draws per draw.
     """
-    weights, k = array_stats.psislw(log_density.T, r_eff=efficiency, axis=-1)
-    weights, k = np.asarray(weights), np.atleast_1d(np.asarray(k))
-    found = np.logaddexp.reduce(weights + scored.T, axis=1)
-    apart = np.exp(scored.T - found[:, None]) - 1
+    draws, units = log_density.shape
+    weights, k = np.full((units, draws), -np.log(draws)), np.full(units, np.nan)
+    # what no draw says anything of needs no weights, and has no tail to be smoothed
+    varied = np.ptp(log_density, axis=0) > ALIKE * (1 + np.abs(log_density).max(axis=0))
+    if varied.any():
+        found = array_stats.psislw(log_density.T[varied], r_eff=efficiency, axis=-1)
+        weights[varied], k[varied] = np.asarray(found[0]), np.asarray(found[1])
+    elpd = np.logaddexp.reduce(weights + scored.T, axis=1)
+    apart = np.exp(scored.T - elpd[:, None]) - 1
     error = np.sqrt((np.exp(2 * weights) * apart**2).sum(axis=1) / efficiency)
-    return found, error, k
+    return elpd, error, k

@@ -90,6 +90,18 @@ def test_smoothing_is_that_of_arviz() -> None:
     assert (np.abs(elpd - exact) < 5 * error + 0.01).all()
 
 
+def test_constant_log_likelihoods_need_no_weights() -> None:
+    """Units that no draw says anything of: their density as it is, no error, no Pareto k; others as ever."""
+    rng = np.random.default_rng(5)
+    varied = rng.normal(-1, 0.1, size=(500, 2))
+    values = np.column_stack([np.full(500, -2.0), varied])
+    elpd, error, k = smooth(values, values, 1.0)
+    assert elpd[0] == pytest.approx(-2.0)
+    assert error[0] == pytest.approx(0.0, abs=1e-12)
+    assert np.isnan(k[0])
+    np.testing.assert_array_equal(np.column_stack(smooth(varied, varied, 1.0)), np.column_stack([elpd, error, k])[1:])
+
+
 def test_effective_parameters_are_counted(trial: pd.DataFrame) -> None:
     """Patients without effects: p_loo is near the number of coefficients and residual SDs."""
     frame = pd.concat([trial.assign(pid=trial["pid"] + str(i)) for i in range(8)], ignore_index=True)
@@ -172,6 +184,8 @@ def test_what_is_refused(fit: ba.Fit, two: ba.Fit, trial: pd.DataFrame, tmp_path
         ba.loo(fit, unit="pateint")  # type: ignore[arg-type]
     with pytest.raises(ba.FitError, match="Unknown outcome 'scor'"):
         ba.loo(two, outcomes="scor")
+    with pytest.raises(ba.FitError, match="draws must be a whole number of 100 or more; it is 8"):
+        ba.loo(fit, draws=8)
     with pytest.raises(ba.FitError, match="given_others=True needs outcomes"):
         ba.loo(two, given_others=True)
     with pytest.raises(ba.FitError, match="This fit has no rows"):
