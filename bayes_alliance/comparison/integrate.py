@@ -69,6 +69,34 @@ def integrated_factors(design: Design, units: Units) -> tuple[str, ...]:
     return tuple(inside)
 
 
+def scored_density(
+    design: Design,
+    units: Units,
+    flat: xr.Dataset,
+    wanted: Sequence[str],
+    *,
+    given_others: bool = False,
+    chosen: Sequence[int] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return log-densities of all outcomes of units, and of those wanted, alone or given the others; (draw, unit).
+
+    Parameters
+    ----------
+    design, units, flat, chosen
+        As in ``integrated_density``.
+    wanted : sequence of str
+        Outcomes that are scored.
+    given_others : bool
+        Whether the units' other outcomes are known.
+    """
+    everything = integrated_density(design, units, flat, chosen=chosen)
+    rest = [e.outcome for e in design.equations if e.outcome not in wanted]
+    if not rest:
+        return everything, everything
+    part = integrated_density(design, units, flat, outcomes=rest if given_others else wanted, chosen=chosen)
+    return everything, everything - part if given_others else part
+
+
 def integrated_density(
     design: Design,
     units: Units,

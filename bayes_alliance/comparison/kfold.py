@@ -18,7 +18,7 @@ from bayes_alliance._messages import first_few, quote
 from bayes_alliance.comparison.integrate import integrated_density
 from bayes_alliance.comparison.loo import check_outcomes
 from bayes_alliance.comparison.refit import leave_out, refit_job, score_unseen, unseen_draws
-from bayes_alliance.comparison.scores import Method, Scores
+from bayes_alliance.comparison.scores import Method, Scores, average_density
 from bayes_alliance.comparison.units import UnitName, Units, find_units, fingerprint
 from bayes_alliance.design.design import Design, make_design
 from bayes_alliance.design.equation import EquationDesign
@@ -90,7 +90,7 @@ def kfold(
     density = np.zeros((2, len(units)))
     for fold, own in zip(folds, fits, strict=True):
         scored = score_unseen(own, design, units, fold.tolist(), wanted, given_others=given_others)
-        density[:, fold] = _averaged(scored)
+        density[:, fold] = average_density(scored)
     rest = [e.outcome for e in design.equations if e.outcome not in wanted]
     named = quote(wanted) if rest else "all outcomes"
     target = f"{named}, {unit}s held out in {k} folds"
@@ -155,7 +155,7 @@ def leave_future_out(
     digests: list[str] = []
     for (_, test), own in zip(parts, fits, strict=True):
         units = _test_units(test)
-        density.append(_averaged(integrated_density(test, units, unseen_draws(own, test), inside=())))
+        density.append(average_density(integrated_density(test, units, unseen_draws(own, test), inside=())))
         digests.append(fingerprint(test, units, list(codes)))
         for outcome, code in units.codes.items():
             codes[outcome].append(code + len(labels))
@@ -197,12 +197,6 @@ def fit_jobs(
         return [replace(found[job.name], design=job.design) for job in jobs]
 
 
-def _averaged(density: np.ndarray) -> np.ndarray:
-    """Return logs of mean densities over draws, and their Monte Carlo errors, shape (2, unit)."""
-    elpd = np.logaddexp.reduce(density, axis=0) - np.log(len(density))
-    return np.array([elpd, np.std(np.exp(density - elpd), axis=0) / np.sqrt(len(density))])
-
-
 def _scores(
     fit: Fit, units: Units, wanted: tuple[str, ...], density: np.ndarray, target: str, method: Method, digest: str
 ) -> Scores:
@@ -219,7 +213,7 @@ def _scores(
         fitted_i=nothing,
         pareto_k=nothing,
         mcse_i=density[1],
-        rows=np.asarray(sum(np.bincount(units.codes[o], minlength=len(units)) for o in wanted)),
+        rows=units.count_rows(wanted),
         refitted=np.ones(len(units), dtype=bool),
         draws=posterior.sizes["chain"] * posterior.sizes["draw"],
         fingerprint=digest,

@@ -10,12 +10,12 @@ import numpy as np
 import xarray as xr
 
 from bayes_alliance._messages import count_of, quote, unknown
-from bayes_alliance.collapse.deletion import LeftOut, leave_units_out
+from bayes_alliance.collapse.deletion import leave_units_out
 from bayes_alliance.collapse.eligible import find_design_obstacles
 from bayes_alliance.collapse.rows import Stacked, add_units, stack_rows
-from bayes_alliance.comparison.integrate import integrated_density, integrated_factors
+from bayes_alliance.comparison.integrate import integrated_factors, scored_density
 from bayes_alliance.comparison.refit import leave_out, refit_without, score_unseen
-from bayes_alliance.comparison.scores import Scores, smooth
+from bayes_alliance.comparison.scores import Scores, average_density, smooth
 from bayes_alliance.comparison.units import UnitName, Units, find_units, fingerprint
 from bayes_alliance.design.design import Design
 from bayes_alliance.errors import FitError
@@ -105,11 +105,12 @@ def loo(
     units = find_units(design, unit, wanted)
     if len(units) < 2:
         raise FitError(f"There is only one {unit}, {units.labels[0]!r}; nothing is left to predict it from.")
-    flat = _draws_of(fit, units, draws)
-    densities = unit_densities(design, units, flat, wanted, given_others=given_others)
+    exact = place_units(design, units)
+    flat = _draws_of(fit, units, draws, exact is not None)
+    densities = unit_densities(design, units, flat, wanted, exact=exact, given_others=given_others)
     efficiency = _efficiency(fit)
     elpd, error, k = smooth(densities.everything, densities.scored, efficiency)
-    fitted = np.logaddexp.reduce(densities.fitted, axis=0) - np.log(len(densities.fitted))
+    fitted = average_density(densities.fitted)[0]
     scores = Scores(
         title=fit.spec.title,
         unit=unit,
@@ -121,7 +122,7 @@ def loo(
         fitted_i=fitted,
         pareto_k=k,
         mcse_i=error,
-        rows=np.asarray(sum(np.bincount(units.codes[o], minlength=len(units)) for o in wanted)),
+        rows=units.count_rows(wanted),
         refitted=np.zeros(len(units), dtype=bool),
         draws=len(densities.scored),
         fingerprint=fingerprint(design, units, wanted),
@@ -166,26 +167,28 @@ def check_outcomes(design: Design, outcomes: Sequence[str] | str | None, given_o
 
 
 def unit_densities(
-    design: Design, units: Units, flat: xr.Dataset, wanted: tuple[str, ...], *, given_others: bool = False
+    design: Design,
+    units: Units,
+    flat: xr.Dataset,
+    wanted: tuple[str, ...],
+    *,
+    exact: tuple[Stacked, int] | None,
+    given_others: bool = False,
 ) -> Densities:
-    """Return log-densities of all units, draw by draw, by the best way there is for the model."""
+    """Return log-densities of all units, draw by draw, exactly where ``place_units`` found them a place."""
     rest = tuple(e.outcome for e in design.equations if e.outcome not in wanted)
     named = "all outcomes" if not rest else f"{quote(wanted)}{f' given {quote(rest)}' if given_others else ''}"
-    exact = None if find_design_obstacles(design) else _placed(design, units)
     if exact is not None:
         points = read_points(design, flat.expand_dims("chain").rename(sample="draw"))
         found = leave_units_out(*exact, points, wanted if rest else None)
         scored, fitted = found.without, found.within
         if given_others:
             other = leave_units_out(*exact, points, rest)
-            scored, fitted = found.all_outcomes - other.without, _all_within(exact, points, found, rest) - other.within
+            everything = leave_units_out(*exact, points).within
+            scored, fitted = found.all_outcomes - other.without, everything - other.within
         text = f"{named}, coefficients and all group effects integrated out"
         return Densities(found.all_outcomes, scored, fitted, text)
-    everything = integrated_density(design, units, flat)
-    scored = everything
-    if rest:
-        part = integrated_density(design, units, flat, outcomes=rest if given_others else wanted)
-        scored = everything - part if given_others else part
+    everything, scored = scored_density(design, units, flat, wanted, given_others=given_others)
     inside = integrated_factors(design, units)
     shared = [f.factor for f in design.factors if f.factor not in inside]
     text = f"{named}" + (f", effects of {quote(inside)} integrated out" if inside else "")
@@ -193,13 +196,13 @@ def unit_densities(
     return Densities(everything, scored, scored, text)
 
 
-def _all_within(exact: tuple[Stacked, int], points: np.ndarray, found: LeftOut, rest: Sequence[str]) -> np.ndarray:
-    """Return densities of all outcomes given all rows."""
-    return leave_units_out(*exact, points).within if rest else found.within
+def place_units(design: Design, units: Units) -> tuple[Stacked, int] | None:
+    """Return stacked rows with the place of the factor that the units are levels of.
 
-
-def _placed(design: Design, units: Units) -> tuple[Stacked, int] | None:
-    """Return stacked rows with the place of the factor that the units are levels of; None where they cut others."""
+    None where the collapsed engine does not fit the model, or units cut through levels of its factors.
+    """
+    if find_design_obstacles(design):
+        return None
     stacked = stack_rows(design)
     names = [factor.factor for factor in design.factors]
     if units.factor in names:
@@ -214,10 +217,9 @@ def _placed(design: Design, units: Units) -> tuple[Stacked, int] | None:
     return add_units(stacked, [units.codes[e.outcome] for e in design.equations])
 
 
-def _draws_of(fit: Fit, units: Units, draws: int | None) -> xr.Dataset:
+def _draws_of(fit: Fit, units: Units, draws: int | None, exact: bool) -> xr.Dataset:
     """Return the draws a score is averaged over, with the effects it needs."""
-    design, posterior = design_of(fit), fit.data["posterior"].to_dataset()
-    exact = not find_design_obstacles(design) and _placed(design, units) is not None
+    posterior = fit.data["posterior"].to_dataset()
     budget = (MOST if exact else MOST // 4) // max(len(units), 1)
     return stack_draws(posterior if exact else with_effects(fit), max(LEAST, budget) if draws is None else draws)
 
@@ -255,9 +257,8 @@ def _refit_bad(
         for number, one in enumerate(bad):
             left = leave_out(design, units, [int(one)])
             own = refit_without(fit, left, seeds[number])
-            density = score_unseen(own, design, units, [int(one)], scores.outcomes, given_others=given_others)[:, 0]
-            elpd[one] = np.logaddexp.reduce(density) - np.log(len(density))
-            error[one] = float(np.std(np.exp(density - elpd[one])) / np.sqrt(len(density)))
+            density = score_unseen(own, design, units, [int(one)], scores.outcomes, given_others=given_others)
+            elpd[one], error[one] = average_density(density)[:, 0]
             refitted[one] = True
             advance(number + 1)
     return replace(scores, elpd_i=elpd, mcse_i=error, refitted=refitted)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
-from bayes_alliance.comparison.integrate import integrated_density
+from bayes_alliance.comparison.integrate import scored_density
 from bayes_alliance.comparison.units import Units
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.subset import keep_rows
@@ -55,13 +55,7 @@ def score_unseen(
     drawn from their distribution where they belong to a wider unit that is left without rows.
     """
     flat = unseen_draws(own, design)
-    rest = tuple(e.outcome for e in design.equations if e.outcome not in wanted)
-    if not rest:
-        return integrated_density(design, units, flat, chosen=numbers)
-    if not given_others:
-        return integrated_density(design, units, flat, outcomes=wanted, chosen=numbers)
-    whole = integrated_density(design, units, flat, chosen=numbers)
-    return np.asarray(whole - integrated_density(design, units, flat, outcomes=rest, chosen=numbers))
+    return scored_density(design, units, flat, wanted, given_others=given_others, chosen=numbers)[1]
 
 
 def unseen_draws(own: Fit, design: Design) -> xr.Dataset:

@@ -150,3 +150,15 @@ def smooth(log_density: np.ndarray, scored: np.ndarray, efficiency: float) -> tu
     apart = np.exp(scored.T - elpd[:, None]) - 1
     error = np.sqrt((np.exp(2 * weights) * apart**2).sum(axis=1) / efficiency)
     return elpd, error, k
+
+
+def average_density(log_density: np.ndarray) -> np.ndarray:
+    """Return logs of mean densities over draws, and the Monte Carlo errors of these logs, shape (2, unit).
+
+    Parameters
+    ----------
+    log_density : ndarray, shape (draw, unit)
+        From draws that know nothing of the units.
+    """
+    elpd = np.logaddexp.reduce(log_density, axis=0) - np.log(len(log_density))
+    return np.array([elpd, np.std(np.exp(log_density - elpd), axis=0) / np.sqrt(len(log_density))])

@@ -42,10 +42,9 @@ class Units:
     def __len__(self) -> int:
         return len(self.labels)
 
-    @property
-    def rows(self) -> np.ndarray:
-        """Return the number of outcomes of each unit, shape (unit,)."""
-        return np.asarray(sum(np.bincount(code, minlength=len(self)) for code in self.codes.values()))
+    def count_rows(self, outcomes: Sequence[str]) -> np.ndarray:
+        """Return each unit's number of rows of some outcomes, shape (unit,)."""
+        return np.asarray(sum(np.bincount(self.codes[o], minlength=len(self)) for o in outcomes))
 
 
 def find_units(design: Design, unit: UnitName, outcomes: Sequence[str] | None = None) -> Units:

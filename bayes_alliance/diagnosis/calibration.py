@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy.special import log_expit
 
 from bayes_alliance._messages import count_of, first_few
 from bayes_alliance.collapse.eligible import find_design_obstacles
@@ -24,7 +23,8 @@ from bayes_alliance.fit.progress import counter
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.fit.settings import Progress, SamplerSettings
 from bayes_alliance.fit.workers import Lost, run_tasks
-from bayes_alliance.names import COEF, SIGMA_COEF, effect_dim, effects_name, factor_key
+from bayes_alliance.names import COEF, SIGMA_COEF
+from bayes_alliance.posterior.linear import row_densities, stack_draws
 from bayes_alliance.simulate.layout import Layout
 from bayes_alliance.simulate.simulate import VariableSpecs
 from bayes_alliance.simulate.studies import Studies, Study, plan_studies
@@ -240,7 +240,7 @@ def _sample(design: Design, settings: SamplerSettings, seed: int) -> xr.Dataset:
 
 def rank_study(study: Study, posterior: xr.Dataset) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
     """Return quantities, the ranks of their truths among kept draws, and the share of all draws below them."""
-    flat = posterior.stack(sample=("chain", "draw"), create_index=False).transpose("sample", ...)
+    flat = stack_draws(posterior)
     size = flat.sizes["sample"]
     kept = np.linspace(0, size - 1, KEPT).astype(int)
     names, ranks, levels = [], [], []
@@ -267,23 +267,10 @@ def rank_study(study: Study, posterior: xr.Dataset) -> tuple[tuple[str, ...], np
 def log_likelihood(design: Design, draws: xr.Dataset) -> np.ndarray:
     """Return the log-likelihood of all rows given coefficients, effects and residual SDs, shape (sample,).
 
-    Residuals that correlate are taken one by one: the quantity serves for ranks whatever it leaves out.
+    Residuals that correlate are taken one by one, and observed means in place of latent ones: the quantity serves for
+    ranks whatever it leaves out.
     """
-    total = np.zeros(draws.sizes["sample"])
-    for e in design.equations:
-        coefficients = draws["b"].sel({COEF: list(e.coef_labels)}).transpose("sample", COEF).values
-        linear = coefficients @ e.coef.values.T
-        for group in e.groups:
-            key, dim = factor_key(group.factor), effect_dim(group.factor)
-            own = draws[effects_name(group.factor)].sel({dim: list(e.effect_labels(group)), key: list(group.levels)})
-            linear = linear + (own.transpose("sample", key, dim).values[:, group.code] * group.values).sum(axis=2)
-        if e.family == "bernoulli":
-            total += log_expit(np.where(e.y > 0, linear, -linear)).sum(axis=1)
-            continue
-        sigma = draws["sigma"].sel({SIGMA_COEF: list(e.sigma_coef)}).transpose("sample", SIGMA_COEF).values
-        spread = sigma[:, e.sigma_code]
-        total += (-np.log(spread) - 0.5 * ((e.y - linear) / spread) ** 2 - 0.5 * np.log(2 * np.pi)).sum(axis=1)
-    return total
+    return np.asarray(sum(rows.sum(axis=1) for rows in row_densities(design, draws, latent=False).values()))
 
 
 def _as_draw(study: Study) -> xr.Dataset:

@@ -65,7 +65,7 @@ def stack_draws(posterior: xr.Dataset, draws: int | None = None) -> xr.Dataset:
     return stacked.drop_vars(["chain", "draw"], errors="ignore").transpose("sample", ...)
 
 
-def linear_parts(design: Design, equation: EquationDesign, flat: xr.Dataset) -> Linear:
+def linear_parts(design: Design, equation: EquationDesign, flat: xr.Dataset, *, latent: bool = True) -> Linear:
     """Return the linear predictor of an equation's rows in parts.
 
     Rows that follow latent means get the drawn ones: means of outcomes through coefficients and effects, means of other
@@ -77,6 +77,8 @@ def linear_parts(design: Design, equation: EquationDesign, flat: xr.Dataset) -> 
         The rows.
     flat : Dataset over (sample, …)
         From ``stack_draws``.
+    latent : bool
+        False leaves observed means where latent ones stand.
     """
     b = _coefficients(equation, flat)
     population = b @ equation.coef.values.T
@@ -84,6 +86,8 @@ def linear_parts(design: Design, equation: EquationDesign, flat: xr.Dataset) -> 
         Entry(g.factor, g.code, find_factor(design.factors, g.factor).places[equation.outcome], g.values)
         for g in equation.groups
     ]
+    if not latent:
+        return Linear(population, tuple(entries))
     weights = {mean: _weight_of(equation, mean, b) for mean in equation.follows}
     for mean, follow in equation.follows.items():
         weight = weights[mean]
@@ -170,14 +174,14 @@ def _weight_of(equation: EquationDesign, mean: MeanOf, b: np.ndarray) -> np.ndar
     return total
 
 
-def row_densities(design: Design, flat: xr.Dataset) -> dict[str, np.ndarray]:
+def row_densities(design: Design, flat: xr.Dataset, *, latent: bool = True) -> dict[str, np.ndarray]:
     """Return each row's log-density given coefficients and effects, shape (draw, obs), by outcome.
 
-    Outcomes of a row whose residuals correlate are taken one by one.
+    Outcomes of a row whose residuals correlate are taken one by one; ``latent`` as in ``linear_parts``.
     """
     found = {}
     for e in design.equations:
-        mean = add_effects(linear_parts(design, e, flat), flat, [f.factor for f in design.factors])
+        mean = add_effects(linear_parts(design, e, flat, latent=latent), flat, [f.factor for f in design.factors])
         if e.family == "bernoulli":
             found[e.outcome] = np.asarray(log_expit(np.where(e.y > 0, mean, -mean)))
         else:

@@ -16,16 +16,22 @@ def predicting_outcomes(spec: ModelSpec, equation: EquationSpec) -> tuple[str, .
     return tuple(outcome for outcome in spec.outcomes if outcome in read and outcome != equation.outcome)
 
 
-def sort_outcomes(spec: ModelSpec, *, lags: bool = False) -> tuple[str, ...]:
+def sort_outcomes(spec: ModelSpec) -> tuple[str, ...]:
     """Return the outcomes, each after those that predict it, otherwise in the order of the file.
-
-    With ``lags`` what is read at earlier sessions, and the mean that an outcome is taken less, counts too: tables are
-    drawn outcome by outcome.
 
     Raises
     ------
     CycleError
         If outcomes predict each other in a circle; ``find_cycle`` names it.
+    """
+    read = {e.outcome: predicting_outcomes(spec, e) for e in spec.equation}
+    return tuple(TopologicalSorter(read).static_order())
+
+
+def find_cycle(spec: ModelSpec, *, lags: bool = False) -> tuple[str, ...]:
+    """Return outcomes that predict each other in a circle, the first one again at the end; nothing without one.
+
+    With ``lags`` what is read at earlier sessions, and the mean that an outcome is taken less, counts too.
     """
     read = {
         e.outcome: [o for o in spec.outcomes if o in e.variables and o != e.outcome]
@@ -33,13 +39,8 @@ def sort_outcomes(spec: ModelSpec, *, lags: bool = False) -> tuple[str, ...]:
         else predicting_outcomes(spec, e)
         for e in spec.equation
     }
-    return tuple(TopologicalSorter(read).static_order())
-
-
-def find_cycle(spec: ModelSpec, *, lags: bool = False) -> tuple[str, ...]:
-    """Return outcomes that predict each other in a circle, the first one again at the end; nothing without one."""
     try:
-        sort_outcomes(spec, lags=lags)
+        TopologicalSorter(read).prepare()
     except CycleError as error:
         return tuple(error.args[1])
     return ()

@@ -10,7 +10,7 @@ import xarray as xr
 
 import bayes_alliance as ba
 from bayes_alliance.comparison.integrate import integrated_density
-from bayes_alliance.comparison.loo import unit_densities
+from bayes_alliance.comparison.loo import place_units, unit_densities
 from bayes_alliance.comparison.refit import leave_out, refit_without, score_unseen
 from bayes_alliance.comparison.scores import smooth
 from bayes_alliance.comparison.units import find_units
@@ -115,9 +115,10 @@ def test_outcomes_can_be_scored_apart(two: ba.Fit) -> None:
     """Of two outcomes, the one given the other is the whole less the other alone; draw by draw."""
     assert two.design is not None
     units = find_units(two.design, "patient")
+    exact = place_units(two.design, units)
     flat = stack_draws(two.data["posterior"].to_dataset(), 40)
     every, alone, given = (
-        unit_densities(two.design, units, flat, wanted, given_others=others)
+        unit_densities(two.design, units, flat, wanted, exact=exact, given_others=others)
         for wanted, others in ((("score", "alliance"), False), (("alliance",), False), (("score",), True))
     )
     np.testing.assert_allclose(given.scored, every.scored - alone.scored, rtol=1e-9)
