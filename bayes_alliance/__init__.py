@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from bayes_alliance.build.model import build_model
+    from bayes_alliance.comparison.forks import Option
     from bayes_alliance.comparison.kfold import kfold, leave_future_out
     from bayes_alliance.comparison.loo import loo
     from bayes_alliance.comparison.models import ModelComparison, compare_models
+    from bayes_alliance.comparison.multiverse import Multiverse, fit_multiverse
     from bayes_alliance.comparison.scores import Scores
     from bayes_alliance.comparison.table import Comparison, compare
     from bayes_alliance.design.design import Design, make_design
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from bayes_alliance.plot.calibration import plot_calibration
     from bayes_alliance.plot.caterpillar import plot_caterpillar
     from bayes_alliance.plot.effects import plot_effects
+    from bayes_alliance.plot.multiverse import plot_multiverse
     from bayes_alliance.plot.prior import plot_prior_prediction
     from bayes_alliance.plot.trajectories import plot_trajectories
     from bayes_alliance.plot.variance import plot_variance_shares
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
     from bayes_alliance.simulate.prior import predict_prior
     from bayes_alliance.simulate.simulate import SimulatedTable, simulate_sessions
     from bayes_alliance.simulate.twins import Twin, list_twins, load_twin, simulate_twin
+    from bayes_alliance.spec.alter import alter_model
     from bayes_alliance.spec.model import ModelSpec, PriorSpec
     from bayes_alliance.spec.registry import list_models, load_model
     from bayes_alliance.spec.toml import parse_model, write_model
@@ -82,6 +86,8 @@ _WHERE: Final = {
     "ManyFits": "fit.many",
     "ModelComparison": "comparison.models",
     "ModelSpec": "spec.model",
+    "Multiverse": "comparison.multiverse",
+    "Option": "comparison.forks",
     "PriorSpec": "spec.model",
     "SamplerSettings": "fit.settings",
     "Scores": "comparison.scores",
@@ -92,6 +98,7 @@ _WHERE: Final = {
     "TableError": "errors",
     "Twin": "simulate.twins",
     "add_estimands": "posterior.estimands",
+    "alter_model": "spec.alter",
     "build_model": "build.model",
     "calibrate": "diagnosis.calibration",
     "compare": "comparison.table",
@@ -103,6 +110,7 @@ _WHERE: Final = {
     "draw_effects": "posterior.effects",
     "fit_many": "fit.many",
     "fit_model": "fit.fit",
+    "fit_multiverse": "comparison.multiverse",
     "fit_stream": "fit.stream",
     "integrated_log_likelihood": "posterior.effects",
     "kfold": "comparison.kfold",
@@ -113,12 +121,13 @@ _WHERE: Final = {
     "load_model": "spec.registry",
     "load_twin": "simulate.twins",
     "loo": "comparison.loo",
-    "marginal_effects": "posterior.marginal",
     "make_design": "design.design",
+    "marginal_effects": "posterior.marginal",
     "parse_model": "spec.toml",
     "plot_calibration": "plot.calibration",
     "plot_caterpillar": "plot.caterpillar",
     "plot_effects": "plot.effects",
+    "plot_multiverse": "plot.multiverse",
     "plot_prior_prediction": "plot.prior",
     "plot_trajectories": "plot.trajectories",
     "plot_variance_shares": "plot.variance",
@@ -156,6 +165,8 @@ __all__ = [
     "ManyFits",
     "ModelComparison",
     "ModelSpec",
+    "Multiverse",
+    "Option",
     "PriorSpec",
     "SamplerSettings",
     "Scores",
@@ -166,6 +177,7 @@ __all__ = [
     "TableError",
     "Twin",
     "add_estimands",
+    "alter_model",
     "build_model",
     "calibrate",
     "compare",
@@ -177,6 +189,7 @@ __all__ = [
     "draw_effects",
     "fit_many",
     "fit_model",
+    "fit_multiverse",
     "fit_stream",
     "integrated_log_likelihood",
     "kfold",
@@ -193,6 +206,7 @@ __all__ = [
     "plot_calibration",
     "plot_caterpillar",
     "plot_effects",
+    "plot_multiverse",
     "plot_prior_prediction",
     "plot_trajectories",
     "plot_variance_shares",

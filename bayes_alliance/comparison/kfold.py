@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import nullcontext
+from concurrent.futures import Executor
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -17,14 +15,13 @@ import numpy as np
 from bayes_alliance._messages import first_few, quote
 from bayes_alliance.comparison.integrate import integrated_density
 from bayes_alliance.comparison.loo import check_outcomes
-from bayes_alliance.comparison.refit import leave_out, refit_job, score_unseen, unseen_draws
+from bayes_alliance.comparison.refit import fit_jobs, leave_out, refit_job, score_unseen, unseen_draws
 from bayes_alliance.comparison.scores import Method, Scores, average_density
 from bayes_alliance.comparison.units import UnitName, Units, find_units, fingerprint
 from bayes_alliance.design.design import Design, make_design
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.subset import keep_rows
 from bayes_alliance.errors import AllianceWarning, FitError
-from bayes_alliance.fit.many import FitJob, fit_many
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.fit.settings import Progress
@@ -177,24 +174,6 @@ def _fit_all(
     """Fit designs as a fit was fitted, on disk; return them with their designs."""
     jobs = [refit_job(fit, name, design) for name, design in zip(names, designs, strict=True)]
     return fit_jobs(jobs, seed, folder, executor, progress)
-
-
-def fit_jobs(
-    jobs: Sequence[FitJob], seed: int, folder: str | Path | None, executor: Executor | Any | None, progress: Progress
-) -> list[Fit]:
-    """Fit jobs, in this process unless an executor is stated, and return the fits with their designs.
-
-    Raises
-    ------
-    FitError
-        If a job could not be fitted, with every reason.
-    """
-    kept = tempfile.TemporaryDirectory() if folder is None else nullcontext(str(folder))
-    with kept as place, ThreadPoolExecutor(1) as here:
-        found = fit_many(jobs, folder=place, seed=seed, executor=executor or here, progress=progress)
-        if found.failed:
-            raise FitError([f"{answer.name}: {answer.error}" for answer in found.failed])
-        return [replace(found[job.name], design=job.design) for job in jobs]
 
 
 def _scores(

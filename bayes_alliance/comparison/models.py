@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance._messages import count_of, quote, unknown
-from bayes_alliance.comparison.kfold import fit_jobs
+from bayes_alliance.comparison.refit import fit_jobs
 from bayes_alliance.comparison.table import Comparison, compare
 from bayes_alliance.comparison.units import UnitName
 from bayes_alliance.design.design import Design, PriorStatements, make_design
@@ -174,14 +174,26 @@ def _designs(
     """Make every design, each with the columns and references it reads, so that all problems are told at once."""
     designs, problems = {}, []
     for name, spec in specs.items():
-        read = {v for e in spec.equation for v in (*spec.variables_of(e), *e.factors, *e.centring_factors)}
-        read |= set(spec.variables) | {v for call in spec.declared.values() for v in values_in(call)}
-        own = {variable: column for variable, column in columns.items() if variable in read}
-        levels = {variable: level for variable, level in reference.items() if variable in read}
         try:
-            designs[name] = make_design(spec, sessions, columns=own, reference=levels, priors=priors)
+            designs[name] = make_own_design(spec, sessions, columns=columns, reference=reference, priors=priors)
         except AllianceError as error:
             problems += [f"{name}: {problem}" for problem in error.problems]
     if problems:
         raise DesignError(problems)
     return designs
+
+
+def make_own_design(
+    spec: ModelSpec,
+    sessions: SessionTable,
+    *,
+    columns: Mapping[str, str],
+    reference: Mapping[str, str],
+    priors: PriorStatements,
+) -> Design:
+    """Make a design with those of the columns and references that its model reads."""
+    read = {v for e in spec.equation for v in (*spec.variables_of(e), *e.factors, *e.centring_factors)}
+    read |= set(spec.variables) | {v for call in spec.declared.values() for v in values_in(call)}
+    own = {variable: column for variable, column in columns.items() if variable in read}
+    levels = {variable: level for variable, level in reference.items() if variable in read}
+    return make_design(spec, sessions, columns=own, reference=levels, priors=priors)

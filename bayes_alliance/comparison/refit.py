@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -12,10 +17,11 @@ from bayes_alliance.comparison.integrate import scored_density
 from bayes_alliance.comparison.units import Units
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.subset import keep_rows
+from bayes_alliance.errors import FitError
 from bayes_alliance.fit.fit import fit_design
-from bayes_alliance.fit.many import FitJob
+from bayes_alliance.fit.many import FitJob, ManyFits, fit_many
 from bayes_alliance.fit.result import Fit
-from bayes_alliance.fit.settings import SamplerSettings
+from bayes_alliance.fit.settings import Progress, SamplerSettings
 from bayes_alliance.names import effect_dim, effects_name, factor_key
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.linear import effect_roots, stack_draws
@@ -38,6 +44,40 @@ def refit_without(fit: Fit, left: Design, seed: int) -> Fit:
     """Fit what is left, as the fit was fitted."""
     job = refit_job(fit, "", left)
     return fit_design(left, seed=seed, settings=job.settings, engine=job.engine)
+
+
+@contextmanager
+def kept_fits(
+    jobs: Sequence[FitJob],
+    *,
+    folder: str | Path | None,
+    seed: int,
+    executor: Executor | Any | None,
+    progress: Progress,
+) -> Iterator[ManyFits]:
+    """Fit jobs on disk, one after the other in this process unless an executor is stated.
+
+    Without a folder the fits stay for as long as the context.
+    """
+    kept = tempfile.TemporaryDirectory() if folder is None else nullcontext(str(folder))
+    with kept as place, ThreadPoolExecutor(1) as here:
+        yield fit_many(jobs, folder=place, seed=seed, executor=executor or here, progress=progress)
+
+
+def fit_jobs(
+    jobs: Sequence[FitJob], seed: int, folder: str | Path | None, executor: Executor | Any | None, progress: Progress
+) -> list[Fit]:
+    """Fit jobs as ``kept_fits`` does and return the fits with their designs.
+
+    Raises
+    ------
+    FitError
+        If a job could not be fitted, with every reason.
+    """
+    with kept_fits(jobs, folder=folder, seed=seed, executor=executor, progress=progress) as found:
+        if found.failed:
+            raise FitError([f"{answer.name}: {answer.error}" for answer in found.failed])
+        return [replace(found[job.name], design=job.design) for job in jobs]
 
 
 def score_unseen(

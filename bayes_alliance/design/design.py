@@ -237,14 +237,17 @@ def _still_named(columns: Mapping[str, str], spec: ModelSpec, resolved: ModelSpe
     return {name: column for name, column in columns.items() if name not in before - after}
 
 
+def prior_records(priors: PriorStatements) -> tuple[PriorSpec, ...]:
+    """Return a call's statements of priors as records, not yet parsed."""
+    if isinstance(priors, Mapping):
+        return tuple(PriorSpec(on=str(on), dist=str(dist), reason="Stated in the call.") for on, dist in priors.items())
+    return tuple(priors)
+
+
 def _statements(spec: ModelSpec, priors: PriorStatements, problems: list[str]) -> list[tuple[PriorSpec, PriorSource]]:
     """Return the model's and the call's statements, parsed once so that a misspelt one is reported here."""
-    if isinstance(priors, Mapping):
-        stated = [PriorSpec(on=str(on), dist=str(dist), reason="Stated in the call.") for on, dist in priors.items()]
-    else:
-        stated = list(priors)
     kept: list[tuple[PriorSpec, PriorSource]] = [(prior, "model") for prior in spec.prior]
-    for prior in stated:
+    for prior in prior_records(priors):
         try:
             _ = prior.target, prior.distribution
         except ValueError as error:

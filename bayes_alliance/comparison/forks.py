@@ -1,0 +1,162 @@
+"""Decisions an analysis could have made otherwise, and every combination of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+from bayes_alliance._messages import count_of, quote, unknown
+from bayes_alliance.design.design import PriorStatements, prior_records
+from bayes_alliance.errors import AllianceError, FitError
+from bayes_alliance.spec.alter import Terms, alter_model
+from bayes_alliance.spec.model import ModelSpec, PriorSpec
+from bayes_alliance.table.select import select_rows
+from bayes_alliance.table.sessions import SessionTable
+
+
+@dataclass(frozen=True, eq=False)
+class Option:
+    """One way a decision can go: what it changes. ``Option()`` changes nothing.
+
+    ``add``, ``drop``, ``swap``, ``formula``, ``variables`` and ``labels`` are those of ``alter_model``; ``model``
+    replaces the whole specification before them. ``columns``, ``reference`` and ``priors`` go on top of the call's
+    (``{"alliance": "wai_therapist"}`` is another rater), ``sessions`` takes another table (rows with values filled in,
+    say), and ``minimum``, ``maximum`` and ``only`` are those of ``select_rows``.
+    """
+
+    add: Terms | None = None
+    drop: Terms | None = None
+    swap: Mapping[str, str] = field(default_factory=dict)
+    formula: Terms | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    model: ModelSpec | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    reference: Mapping[str, str] = field(default_factory=dict)
+    priors: PriorStatements = ()
+    sessions: SessionTable | None = None
+    minimum: Mapping[str, float] = field(default_factory=dict)
+    maximum: Mapping[str, float] = field(default_factory=dict)
+    only: Mapping[str, str] = field(default_factory=dict)
+
+
+type Forks = Mapping[str, Mapping[str, Option]]
+"""Decisions by name, each with its options by name; the first option is the one a reader compares the others with."""
+
+ONE_OF = ("columns", "reference", "variables", "labels", "minimum", "maximum", "only")
+"""Entries of options that may be stated once per combination, name by name."""
+
+WHOLE = ("model", "sessions", "formula")
+"""Those that replace something whole."""
+
+
+@dataclass(frozen=True, eq=False)
+class Universe:
+    """One combination of options, and the analysis it makes."""
+
+    choices: Mapping[str, str]
+    spec: ModelSpec
+    sessions: SessionTable
+    columns: Mapping[str, str]
+    reference: Mapping[str, str]
+    priors: tuple[PriorSpec, ...]
+
+    @property
+    def name(self) -> str:
+        """Return its options, fork by fork."""
+        return ", ".join(f"{fork}: {option}" for fork, option in self.choices.items())
+
+
+def expand_forks(
+    base: Universe, forks: Forks, exclude: Sequence[Mapping[str, str]]
+) -> tuple[list[Universe], tuple[str, ...]]:
+    """Return every combination that is not excluded, in the order the options are stated, and what was left out.
+
+    Options are applied in the order of the forks, so that a later one sees the model as the earlier ones leave it.
+
+    Raises
+    ------
+    FitError
+        If there is no fork, a fork has fewer than two options, what is excluded is unknown, two options of one
+        combination set the same thing, or an option does not suit the model; all of this is told at once.
+    """
+    problems = list(_check_forks(forks, exclude))
+    if problems:
+        raise FitError(problems)
+    made, gone = [], 0
+    told: dict[str, list[str]] = {}
+    for names in product(*forks.values()):
+        choices = dict(zip(forks, names, strict=True))
+        if any(all(choices[fork] == option for fork, option in one.items()) for one in exclude):
+            gone += 1
+            continue
+        options = {fork: forks[fork][option] for fork, option in choices.items()}
+        found = list(_clashes(options))
+        try:
+            universe = None if found else _apply(base, choices, options)
+        except AllianceError as error:
+            found += error.problems
+        for problem in found:
+            told.setdefault(problem, []).append(", ".join(f"{fork}: {option}" for fork, option in choices.items()))
+        if not found and universe is not None:
+            made.append(universe)
+    if told:
+        raise FitError([f"{where[0]}{_others(where)}: {problem}" for problem, where in told.items()])
+    if not made:
+        raise FitError("Every combination is excluded.")
+    return made, (f"{count_of(gone, 'combination')} left out on request.",) if gone else ()
+
+
+def _others(where: Sequence[str]) -> str:
+    return f" and {count_of(len(where) - 1, 'other combination')}" if len(where) > 1 else ""
+
+
+def _check_forks(forks: Forks, exclude: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    if not forks:
+        yield 'forks names no decision; state one, such as {"rater": {"patient": Option(), "therapist": Option(...)}}.'
+    for fork, options in forks.items():
+        if len(options) < 2:
+            yield f"Fork {fork!r} has {count_of(len(options), 'option')}; a decision has two or more."
+        wrong = [name for name, option in options.items() if not isinstance(option, Option)]
+        if wrong:
+            yield f"Fork {fork!r}: {quote(wrong)} is no Option."
+    for one in exclude:
+        if not one:
+            yield "exclude holds an empty combination, which every analysis answers to."
+        for fork, option in one.items():
+            if fork not in forks:
+                yield f"exclude: {unknown('fork', fork, forks)}"
+            elif option not in forks[fork]:
+                yield f"exclude: {unknown(f'option of {fork!r}:', option, forks[fork])}"
+
+
+def _clashes(options: Mapping[str, Option]) -> Iterator[str]:
+    """Yield what two options of a combination both set."""
+    seen: dict[str, str] = {}
+    for fork, option in options.items():
+        keys = [key for key in WHOLE if getattr(option, key) is not None]
+        keys += [f"{key}[{name!r}]" for key in ONE_OF for name in getattr(option, key)]
+        keys += [f"priors[{prior.on!r}]" for prior in prior_records(option.priors)]
+        for key in keys:
+            if key in seen:
+                yield f"Forks {seen[key]!r} and {fork!r} both set {key}."
+            seen[key] = fork
+
+
+def _apply(base: Universe, choices: Mapping[str, str], options: Mapping[str, Option]) -> Universe:
+    spec = next((option.model for option in options.values() if option.model is not None), base.spec)
+    sessions = next((option.sessions for option in options.values() if option.sessions is not None), base.sessions)
+    columns, reference = dict(base.columns), dict(base.reference)
+    priors = {prior.on: prior for prior in base.priors}
+    for option in options.values():
+        keys = ("add", "drop", "swap", "formula", "variables", "labels")
+        changes: dict[str, Any] = {key: getattr(option, key) for key in keys if getattr(option, key)}
+        spec = alter_model(spec, **changes) if changes else spec
+        columns |= option.columns
+        reference |= option.reference
+        priors |= {prior.on: prior for prior in prior_records(option.priors)}
+        if option.minimum or option.maximum or option.only:
+            sessions = select_rows(sessions, minimum=option.minimum, maximum=option.maximum, only=option.only)
+    return Universe(choices, spec, sessions, columns, reference, tuple(priors.values()))
