@@ -48,6 +48,12 @@ type Forks = Mapping[str, Mapping[str, Option]]
 ONE_OF = ("columns", "reference", "variables", "labels", "minimum", "maximum", "only")
 """Entries of options that may be stated once per combination, name by name."""
 
+RESULTS = (
+    *("median", "sd", "eti95_lb", "eti95_ub", "p_positive", "unit", "rows", "passed", "block", "elpd", "weight"),
+    *("meaning", "error"),
+)
+"""What a table has for each combination, beside the option of each fork."""
+
 WHOLE = ("model", "sessions", "formula")
 """Those that replace something whole."""
 
@@ -119,6 +125,8 @@ def _check_forks(forks: Forks, exclude: Sequence[Mapping[str, str]]) -> Iterator
     for fork, options in forks.items():
         if len(options) < 2:
             yield f"Fork {fork!r} has {count_of(len(options), 'option')}; a decision has two or more."
+        if fork in RESULTS:
+            yield f"Fork {fork!r} has the name of a column of the result; choose another."
         wrong = [name for name, option in options.items() if not isinstance(option, Option)]
         if wrong:
             yield f"Fork {fork!r}: {quote(wrong)} is no Option."
@@ -159,4 +167,6 @@ def _apply(base: Universe, choices: Mapping[str, str], options: Mapping[str, Opt
         priors |= {prior.on: prior for prior in prior_records(option.priors)}
         if option.minimum or option.maximum or option.only:
             sessions = select_rows(sessions, minimum=option.minimum, maximum=option.maximum, only=option.only)
+    # a variable mapped to a column of its own name is not mapped
+    columns = {variable: column for variable, column in columns.items() if variable != column}
     return Universe(choices, spec, sessions, columns, reference, tuple(priors.values()))

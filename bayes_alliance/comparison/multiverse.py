@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance._messages import count_of, first_few, unknown
-from bayes_alliance.comparison.forks import Forks, Universe, expand_forks
+from bayes_alliance.comparison.forks import RESULTS, Forks, Universe, expand_forks
 from bayes_alliance.comparison.loo import loo
 from bayes_alliance.comparison.models import make_own_design, share_rows
 from bayes_alliance.comparison.moves import find_moves
@@ -75,6 +75,7 @@ class Multiverse:
             f"{self.estimand} of {self.title!r}: {count_of(len(self), 'combination')} of "
             f"{count_of(len(self.forks), 'fork')}; medians from {done['median'].min():.3g} to "
             f"{done['median'].max():.3g} {done['unit'].iloc[0]}; {clear} of {len(done)} 95% intervals exclude 0."
+            f"{f' Sampling passed in all {len(done)}.' if done['passed'].all() else ''}"
         )
 
     def __repr__(self) -> str:
@@ -305,7 +306,7 @@ def _gather(
     table = pd.DataFrame(rows, index=pd.Index([one.name for one in universes], name="combination"))
     table["passed"] = table["passed"].eq(True)
     table["weight"], notes = _weights(table, same, found)
-    table = table[[*forks, *COLUMNS]]
+    table = table[[*forks, *RESULTS]]
     draws = {name: found[at].draws for name, at in same.items() if at in found}
     options = {fork: tuple(named) for fork, named in forks.items()}
     moves = find_moves(table, options)
@@ -331,12 +332,6 @@ def _weights(table: pd.DataFrame, same: Mapping[str, str], found: Mapping[str, _
                 weights[name] = float(own[same[name]]) / int(shared[same[name]])
     return weights, notes
 
-
-COLUMNS = (
-    *("median", "sd", "eti95_lb", "eti95_ub", "p_positive", "unit", "rows", "passed", "block", "elpd", "weight"),
-    *("meaning", "error"),
-)
-"""Columns of ``Multiverse.table`` behind those of the forks."""
 
 AVERAGE = ("block", "combinations", "rows", "median", "eti95_lb", "eti95_ub", "p_positive", "meaning")
 """Columns of ``Multiverse.blocks``."""
