@@ -45,6 +45,7 @@ def against_refits() -> None:
 def large() -> None:
     """Time 40,000 patients of 2,000 therapists."""
     _, _, fit = fit_ours(read_study(make_study(40_000, 2_000)), draws=500)
+    ba.loo(fit, draws=100, refit=False)  # compiled, or read from disk
     start = time.perf_counter()
     scores = ba.loo(fit)
     print(f"40,000 patients: {time.perf_counter() - start:.1f} s, {scores.draws} draws. {scores!r}", flush=True)

@@ -7,9 +7,10 @@ known without it (the cavity of message passing). All arrays have the draws of t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -130,8 +131,10 @@ class _Tree:
         children: dict[tuple[int, int], list[_Unit]] = {}
         root = (len(chain), 0)
         grouped = self._group_leaves(outer)
+        said = _all(partial(self._hear, leaves) for leaves in grouped.values())
+        heard = dict(zip(grouped, said, strict=True))
         for key in sorted({*holders, *outer, *grouped, root}):
-            unit = self._unit(key, holders.get(key, []), children.pop(key, []), grouped.get(key))
+            unit = self._unit(key, holders.get(key, []), children.pop(key, []), grouped.get(key), heard.pop(key, None))
             if key == root:
                 return unit
             children.setdefault(outer[key], []).append(unit)
@@ -152,14 +155,25 @@ class _Tree:
             grouped.setdefault(keys[0], []).append(chosen)
         return {key: self.leaves.chosen(np.concatenate(units)) for key, units in grouped.items()}
 
-    def _unit(self, key: tuple[int, int], rows: Sequence[int], children: list[_Unit], leaves: Leaves | None) -> _Unit:
+    def _hear(self, leaves: Leaves) -> _Heard:
+        """Return what innermost units say, with its columns."""
+        shared = leaves.columns(self.y)
+        return shared, *leaves.messages(shared)
+
+    def _unit(
+        self,
+        key: tuple[int, int],
+        rows: Sequence[int],
+        children: list[_Unit],
+        leaves: Leaves | None,
+        heard: _Heard | None,
+    ) -> _Unit:
         level, number = key
         draws, shape = len(self.points), self.shape
         tables = [self._sum(rows)] + [(child.columns, child.message) for child in children]
         said = np.zeros(draws)
-        if leaves is not None:
-            shared = leaves.columns(self.y)
-            message, said = leaves.messages(shared)
+        if heard is not None:
+            shared, message, said = heard
             tables.append((shared, message))
         columns = np.unique(np.concatenate([np.array([self.y]), *(part for part, _ in tables)]))
         is_root = level == len(shape.chain)
@@ -223,6 +237,9 @@ class _Tree:
             total -= 0.5 * (log_det + weight.shape[1] * np.log(2 * np.pi))
         return total
 
+
+type _Heard = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Columns, what is said about them draw by draw, and constants."""
 
 type _Row = tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray, int]], int]
 
@@ -316,10 +333,14 @@ def _descend(
 def _run(tasks: list[Callable[[], None]], least: int) -> None:
     """Run what has been collected on all cores, if it is worth it."""
     if len(tasks) >= least:
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            for done in [pool.submit(task) for task in tasks]:
-                done.result()
+        _all(tasks)
         tasks.clear()
+
+
+def _all[T](tasks: Iterable[Callable[[], T]]) -> list[T]:
+    """Return what tasks give that release Python's lock, run on all cores."""
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return [done.result() for done in [pool.submit(task) for task in tasks]]
 
 
 def _silent(unit: _Unit) -> _Unit:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import arviz_stats as azs
 import numpy as np
@@ -14,7 +15,7 @@ from bayes_alliance.collapse.deletion import leave_units_out
 from bayes_alliance.collapse.eligible import find_design_obstacles
 from bayes_alliance.collapse.rows import Stacked, add_units, stack_rows
 from bayes_alliance.comparison.integrate import integrated_factors, scored_density
-from bayes_alliance.comparison.refit import leave_out, refit_without, score_unseen
+from bayes_alliance.comparison.refit import leave_out, refit_without, score_exactly, score_unseen
 from bayes_alliance.comparison.scores import Scores, average_density, smooth
 from bayes_alliance.comparison.units import UnitName, Units, find_units, fingerprint
 from bayes_alliance.design.design import Design
@@ -35,8 +36,8 @@ MOST = 4_000_000
 FEWEST = 100
 """Draws below which weights have no tail to speak of."""
 
-LEAST = 200
-"""Draws that are used whatever the number of units."""
+LEAST = 300
+"""Draws that are used whatever the number of units: with fewer, k is high in some of many units by chance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,7 +258,12 @@ def _refit_bad(
         for number, one in enumerate(bad):
             left = leave_out(design, units, [int(one)])
             own = refit_without(fit, left, seeds[number])
-            density = score_unseen(own, design, units, [int(one)], scores.outcomes, given_others=given_others)
+            asked: dict[str, Any] = {"wanted": scores.outcomes, "given_others": given_others}
+            density = (
+                score_exactly(own, design, units, int(one), **asked)[:, None]
+                if collapsed
+                else score_unseen(own, design, units, [int(one)], **asked)
+            )
             elpd[one], error[one] = average_density(density)[:, 0]
             refitted[one] = True
             advance(number + 1)

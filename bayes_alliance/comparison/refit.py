@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -13,14 +14,19 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayes_alliance.collapse.density import Density
+from bayes_alliance.collapse.engine import sum_design
+from bayes_alliance.collapse.shape import find_places
+from bayes_alliance.collapse.tables import pack_statistics
 from bayes_alliance.comparison.integrate import scored_density
 from bayes_alliance.comparison.units import Units
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.subset import keep_rows
 from bayes_alliance.errors import FitError
+from bayes_alliance.fit.exact import read_points
 from bayes_alliance.fit.fit import fit_design
 from bayes_alliance.fit.many import FitJob, ManyFits, fit_many
-from bayes_alliance.fit.result import Fit
+from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.settings import Progress, SamplerSettings
 from bayes_alliance.names import effect_dim, effects_name, factor_key
 from bayes_alliance.posterior.effects import with_effects
@@ -96,6 +102,30 @@ def score_unseen(
     """
     flat = unseen_draws(own, design)
     return scored_density(design, units, flat, wanted, given_others=given_others, chosen=numbers)[1]
+
+
+def score_exactly(
+    own: Fit, design: Design, units: Units, one: int, wanted: Sequence[str], *, given_others: bool = False
+) -> np.ndarray:
+    """Return a unit's log-density by a fit without it, coefficients and all effects integrated out, shape (draw,).
+
+    For models that the collapsed engine fits: the log-likelihood of all rows less that of those that are known.
+    """
+    points = read_points(design_of(own), own.data["posterior"].to_dataset())
+
+    def log_density(left: Sequence[str]) -> np.ndarray:
+        kept = {o: (code != one) | (o not in left) for o, code in units.codes.items()}
+        statistics = sum_design(keep_rows(design, kept))
+        density = Density(pack_statistics(statistics), statistics.shape)
+        # of the priors, which are the same, only the difference remains
+        if find_places(statistics.shape).size != points.shape[1]:
+            raise FitError(f"Without {units.name} {units.labels[one]!r} the model has fewer parameters; refit=False.")
+        return np.asarray(density.values(points, np.zeros(density.sds, dtype=bool), os.cpu_count() or 1))
+
+    rest = [outcome for outcome in units.codes if outcome not in wanted]
+    if given_others:
+        return np.asarray(log_density([]) - log_density(wanted))
+    return np.asarray(log_density(rest) - log_density([*rest, *wanted]))
 
 
 def unseen_draws(own: Fit, design: Design) -> xr.Dataset:

@@ -9,9 +9,9 @@ import arviz_stats.utils as azu
 import numpy as np
 import pandas as pd
 import xarray as xr
-from arviz_stats.base import array_stats
 
 from bayes_alliance._messages import count_of
+from bayes_alliance.comparison.pareto import smooth_weights
 from bayes_alliance.comparison.units import UnitName
 
 ALIKE = 1e-12
@@ -144,8 +144,7 @@ def smooth(log_density: np.ndarray, scored: np.ndarray, efficiency: float) -> tu
     # what no draw says anything of needs no weights, and has no tail to be smoothed
     varied = np.ptp(log_density, axis=0) > ALIKE * (1 + np.abs(log_density).max(axis=0))
     if varied.any():
-        found = array_stats.psislw(log_density.T[varied], r_eff=efficiency, axis=-1)
-        weights[varied], k[varied] = np.asarray(found[0]), np.asarray(found[1])
+        weights[varied], k[varied] = smooth_weights(-log_density.T[varied], efficiency)
     elpd = np.logaddexp.reduce(weights + scored.T, axis=1)
     apart = np.exp(scored.T - elpd[:, None]) - 1
     error = np.sqrt((np.exp(2 * weights) * apart**2).sum(axis=1) / efficiency)

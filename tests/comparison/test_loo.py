@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import arviz_stats as azs
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ import xarray as xr
 import bayes_alliance as ba
 from bayes_alliance.comparison.integrate import integrated_density
 from bayes_alliance.comparison.loo import place_units, unit_densities
-from bayes_alliance.comparison.refit import leave_out, refit_without, score_unseen
+from bayes_alliance.comparison.refit import leave_out, refit_without, score_exactly, score_unseen
 from bayes_alliance.comparison.scores import smooth
 from bayes_alliance.comparison.units import find_units
 from bayes_alliance.posterior.linear import stack_draws
@@ -128,6 +130,22 @@ def test_outcomes_can_be_scored_apart(two: ba.Fit) -> None:
     assert scores.outcomes == ("score",)
     assert ba.loo(two, outcomes="score").fingerprint == scores.fingerprint
     assert ba.loo(two).fingerprint != scores.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("wanted", "others"), [(("score", "alliance"), False), (("alliance",), False), (("score",), True)]
+)
+def test_a_refit_is_scored_by_two_likelihoods(two: ba.Fit, wanted: tuple[str, ...], others: bool) -> None:
+    """The log-likelihood of all rows less that of the known ones is what block deletion gives, draw by draw."""
+    assert two.design is not None
+    units = find_units(two.design, "patient")
+    flat = two.data["posterior"].to_dataset().isel(draw=slice(0, 10))
+    some = replace(two, data=xr.DataTree.from_dict({"posterior": flat}))
+    exact = place_units(two.design, units)
+    found = unit_densities(two.design, units, stack_draws(flat), wanted, exact=exact, given_others=others).scored
+    for one in (0, 3, 7):
+        scored = score_exactly(some, two.design, units, one, wanted, given_others=others)
+        np.testing.assert_allclose(scored, found[:, one], rtol=1e-7)
 
 
 def test_sessions_units_and_tables(fit: ba.Fit) -> None:

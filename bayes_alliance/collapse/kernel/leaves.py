@@ -14,7 +14,7 @@ fast = numba.njit(nogil=True, cache=True, error_model="numpy")
 @fast
 def cholesky(m, n, out):
     """Write the lower root of a positive semidefinite matrix; return log |m| over its positive pivots."""
-    log_det = 0.0
+    log_det, product = 0.0, 1.0
     for j in range(n):
         pivot = m[j, j]
         for k in range(j):
@@ -24,44 +24,52 @@ def cholesky(m, n, out):
                 out[i, j] = 0.0
             continue
         root = np.sqrt(pivot)
-        log_det += np.log(pivot)
+        # one logarithm of a product of pivots in place of many, before it leaves the range of numbers
+        if not 1e-100 < product < 1e100 or not 1e-100 < pivot < 1e100:
+            log_det += np.log(product)
+            product = 1.0
+        product *= pivot
         out[j, j] = root
+        inverse = 1.0 / root
         for i in range(j + 1, n):
             rest = m[i, j]
             for k in range(j):
                 rest -= out[i, k] * out[j, k]
-            out[i, j] = rest / root
-    return log_det
+            out[i, j] = rest * inverse
+    return log_det + np.log(product)
 
 
 @fast
-def say(products, weights, lam, own, table, work, root):
+def say(products, unit, weights, draw, lam, stratum, own, table, work, root):
     """Write a unit's table with its own effects eliminated to ``table[own:, own:]``; return minus half of log |B|.
 
-    ``products`` has shape (weight, column, column): own effects first, then what is shared, the outcomes last;
-    ``lam`` is a root of the covariance of own effects. ``work`` has the shape of ``table``, ``root`` (own, own).
+    ``products`` has shape (unit, weight, column, column): own effects first, then what is shared, the outcomes last;
+    ``lam`` holds roots of the covariance of own effects, shape (draw, stratum, own, own). ``work`` has the shape of
+    ``table``, ``root`` (own, own). Whole arrays and indices are handed over here and below, because every slice counts
+    its references, and threads that count beside each other in memory are no faster than one.
     """
     size = table.shape[0]
     for a in range(size):
         for b in range(a + 1):
             total = 0.0
-            for w in range(len(weights)):
-                total += weights[w] * products[w, a, b]
+            for w in range(weights.shape[1]):
+                total += weights[draw, w] * products[unit, w, a, b]
             table[a, b] = total
             table[b, a] = total
     if own == 0:
         return 0.0
+    s = stratum[unit]
     for i in range(own):
         for b in range(size):
             total = 0.0
             for k in range(own):
-                total += lam[k, i] * table[k, b]
+                total += lam[draw, s, k, i] * table[k, b]
             work[i, b] = total
     for i in range(own):
         for j in range(i + 1):
             total = 1.0 if i == j else 0.0
             for k in range(own):
-                total += work[i, k] * lam[k, j]
+                total += work[i, k] * lam[draw, s, k, j]
             table[i, j] = total
     log_det = cholesky(table, own, root)
     for i in range(own):
@@ -149,7 +157,7 @@ def sum_messages(products, base, stratum, place, weights, lam, message, constant
     table, work, root = np.empty((size, size)), np.empty((size, size)), np.empty((own, own))
     for draw in range(len(weights)):
         for unit in range(units):
-            log_b = say(products[unit], weights[draw], lam[draw, stratum[unit]], own, table, work, root)
+            log_b = say(products, unit, weights, draw, lam, stratum, own, table, work, root)
             constant[draw] += base[unit, draw] + log_b
             for i in range(shared + 1):
                 a = last if i == shared else place[unit, i]
@@ -176,21 +184,24 @@ def leave_out(left_out, scored, stratum, place, lam, mean, covariance, found, fi
     n = size - own - 1
     table, other = np.empty((size, size)), np.empty((size, size))
     work, root = np.empty((size, size)), np.empty((own, own))
-    mu, cavity, left = np.empty(n), np.empty(n), np.empty(n)
+    mu, cavity, left, g = np.empty(n), np.empty(n), np.empty(n), np.empty(n)
     spread, half, narrow, away = np.empty((n, n)), np.zeros((n, n)), np.zeros((n, n)), np.zeros((n, n))
     m, inner, scratch = np.empty((n, n)), np.zeros((n, n)), np.zeros((n, n))
     for draw in range(len(weights)):
         for unit in range(units):
-            log_b = say(products[unit], weights[draw], lam[draw, stratum[unit]], own, table, work, root)
-            says = table
-            if len(wanted) > 0:
-                log_b = say(wanted[unit], wanted_weights[draw], lam[draw, stratum[unit]], own, other, work, root)
-                says = other
-            constant = base[unit, draw] + log_b
-            if unit == 0 or not alike(place[unit], place[unit - 1]):
-                gather(place[unit], mean[draw], covariance[draw], mu, spread)
+            log_b = say(products, unit, weights, draw, lam, stratum, own, table, work, root)
+            if unit == 0 or not alike(place, unit):
+                gather(place, unit, mean, covariance, draw, mu, spread)
                 cholesky(spread, n, half)
-            fitted[draw, unit] = expect(says, own, constant, mu, half, m, scratch, left)
+            if len(wanted) == 0:
+                constant = base[unit, draw] + log_b
+                fitted[draw, unit], found[draw, unit] = with_and_without(
+                    table, own, constant, mu, half, m, inner, scratch, left, g
+                )
+                continue
+            log_b = say(wanted, unit, wanted_weights, draw, lam, stratum, own, other, work, root)
+            constant = base[unit, draw] + log_b
+            fitted[draw, unit] = expect(other, own, constant, mu, half, m, scratch, left)
             times(table, own, half, m, scratch, -1.0)
             cholesky(m, n, inner)
             # a root of the covariance without the unit: half inner^-T
@@ -210,27 +221,75 @@ def leave_out(left_out, scored, stratum, place, lam, mean, covariance, found, fi
                     scratch[i, j] = total
                     scratch[j, i] = total
             cholesky(scratch, n, narrow)
-            found[draw, unit] = expect(says, own, constant, cavity, narrow, m, scratch, left)
+            found[draw, unit] = expect(other, own, constant, cavity, narrow, m, scratch, left)
 
 
 @fast
-def alike(one, other):
-    """Return whether two units share the same columns."""
+def with_and_without(table, own, constant, mean, half, m, root, scratch, left, g):
+    """Return a unit's log-density given all rows, and given all other units.
+
+    With c ~ N(mean, half half') given all rows, S = half' A half and g = half' (a - A mean), the unit's own say
+    exp(constant - c'A c / 2 + a'c - q / 2) averages to f exp(g' (I + S)^-1 g / 2) / |I + S|^(1/2), where f is its value
+    at the mean. Divided out of what is known of c first, and then averaged, it is
+    f exp(-g' (I - S)^-1 g / 2) |I - S|^(1/2): adding the unit back must give all rows.
+    """
+    n = len(mean)
+    at_mean = constant - 0.5 * table[own + n, own + n]
+    for i in range(n):
+        total = 0.0
+        for j in range(n):
+            total += table[own + i, own + j] * mean[j]
+        at_mean += (table[own + i, own + n] - 0.5 * total) * mean[i]
+        left[i] = table[own + i, own + n] - total
+    for i in range(n):
+        total = 0.0
+        for k in range(i, n):
+            total += half[k, i] * left[k]
+        g[i] = total
+    times(table, own, half, m, scratch, 1.0)
+    log_det = cholesky(m, n, root)
+    given_all = at_mean + 0.5 * (squared(root, n, g, left) - log_det)
+    for i in range(n):
+        for j in range(n):
+            m[i, j] = -m[i, j]
+        m[i, i] += 2.0
+    log_det = cholesky(m, n, root)
+    given_others = at_mean - 0.5 * (squared(root, n, g, left) - log_det)
+    return given_all, given_others
+
+
+@fast
+def squared(root, n, g, scratch):
+    """Return g' m^-1 g, where ``root`` is the lower root of m."""
+    total = 0.0
+    for i in range(n):
+        rest = g[i]
+        for k in range(i):
+            rest -= root[i, k] * scratch[k]
+        scratch[i] = rest / root[i, i]
+        total += scratch[i] * scratch[i]
+    return total
+
+
+@fast
+def alike(place, unit):
+    """Return whether a unit and the one before it share the same columns."""
     apart = 0
-    for i in range(len(one)):
-        apart += one[i] != other[i]
+    for i in range(place.shape[1]):
+        apart += place[unit, i] != place[unit - 1, i]
     return apart == 0
 
 
 @fast
-def gather(place, mean, covariance, mu, spread):
+def gather(place, unit, mean, covariance, draw, mu, spread):
     """Write mean and covariance of the columns a unit shares; those it does not have are 0."""
-    for i in range(len(place)):
-        a = place[i]
-        mu[i] = mean[a] if a >= 0 else 0.0
-        for j in range(len(place)):
-            b = place[j]
-            spread[i, j] = covariance[a, b] if a >= 0 and b >= 0 else 0.0
+    n = place.shape[1]
+    for i in range(n):
+        a = place[unit, i]
+        mu[i] = mean[draw, a] if a >= 0 else 0.0
+        for j in range(n):
+            b = place[unit, j]
+            spread[i, j] = covariance[draw, a, b] if a >= 0 and b >= 0 else 0.0
 
 
 @fast
