@@ -39,7 +39,7 @@ def run_tasks[T, R](
         What to run on what.
     executor : Executor or dask.distributed.Client, optional
         Where; spawned processes of this machine unless stated. There a process that dies takes one task with it, which
-        is tried once more; an executor minds its own workers.
+        is tried once more; an executor minds its own workers, and one that breaks loses what was not done.
     workers : int, optional
         Processes of this machine; as many as it has cores unless stated.
     advance : callable
@@ -51,6 +51,8 @@ def run_tasks[T, R](
     else:
         given = executor.get_executor() if hasattr(executor, "get_executor") else executor
         _run(function, tasks, range(len(tasks)), given, 64, found, advance)
+        for i in set(range(len(tasks))) - set(found):
+            found[i] = Lost("a worker of the executor died, and it takes no more work; out of memory, or killed.")
     return [found[i] for i in range(len(tasks))]
 
 
