@@ -59,6 +59,8 @@ def _build_family(name: str, priors: Sequence[Distribution], **shape: object) ->
             return pm.HalfStudentT(name, nu=value["nu"], sigma=value["sigma"], **shape)
         case "exponential":
             return pm.Exponential(name, scale=value["mean"], **shape)
+        case "lognormal":
+            return pm.LogNormal(name, np.log(value["median"]), value["spread"], **shape)
         case "flat_positive":
             return pm.HalfFlat(name, **shape)
     raise ValueError(f"{family.name} describes no vector")

@@ -42,6 +42,8 @@ def find_obstacles(spec: ModelSpec) -> list[str]:
     for prior in spec.prior:
         if prior.target.kind in ("b", "intercept") and prior.distribution.family != "normal":
             obstacles.append(f"the prior {prior.dist} on {prior.on!r} is not normal")
+        if prior.target.kind == "sd" and prior.distribution.family == "lognormal":
+            obstacles.append(f"the prior {prior.dist} on {prior.on!r} leaves no density at an SD of 0")
     return obstacles
 
 
@@ -75,6 +77,12 @@ def find_design_obstacles(design: Design) -> list[str]:
     for prior in design.priors.coef:
         if prior.distribution.family != "normal":
             obstacles.append(f"the prior of {prior.parameter}, {prior.distribution}, is not normal")
+    obstacles += [
+        f"the prior of {prior.parameter}, {prior.distribution}, leaves no density at an SD of 0"
+        for priors in design.priors.sd.values()
+        for prior in priors
+        if prior.distribution.family == "lognormal"
+    ]
     crossed = _crossed_effects(design)
     if crossed > MOST_CROSSED:
         obstacles.append(f"crossed factors have {crossed:,} effects, more than the {MOST_CROSSED:,} it takes at once")

@@ -12,7 +12,7 @@ from bayes_alliance.collapse.shape import Shape, find_places, pairs_of
 from bayes_alliance.collapse.statistics import Level, Statistics
 from bayes_alliance.spec.priors import Distribution
 
-PRIOR_CODES = {"half_normal": 0, "half_student_t": 1, "exponential": 2, "flat_positive": 3}
+PRIOR_CODES = {"half_normal": 0, "half_student_t": 1, "exponential": 2, "flat_positive": 3, "lognormal": 4}
 """Priors of SDs as the kernel knows them."""
 
 type Parts = dict[int, np.ndarray]
@@ -291,7 +291,7 @@ def _parameter_parts(shape: Shape) -> Parts:
 
 
 def _prior_numbers(prior: Distribution) -> tuple[int, float, float]:
-    """Return a prior's code, its scale and its degrees of freedom."""
+    """Return a prior's code, its scale, and its degrees of freedom or spread."""
     match prior.family:
         case "half_normal":
             return PRIOR_CODES["half_normal"], prior.value("sigma"), 0.0
@@ -299,6 +299,8 @@ def _prior_numbers(prior: Distribution) -> tuple[int, float, float]:
             return PRIOR_CODES["half_student_t"], prior.value("sigma"), prior.value("nu")
         case "exponential":
             return PRIOR_CODES["exponential"], prior.value("mean"), 0.0
+        case "lognormal":
+            return PRIOR_CODES["lognormal"], prior.value("median"), prior.value("spread")
         case "flat_positive":
             return PRIOR_CODES["flat_positive"], 1.0, 0.0
     raise ValueError(f"{prior.family} describes no SD")

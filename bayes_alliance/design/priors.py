@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from bayes_alliance._messages import nearest, quote
-from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.equation import FIRST, EquationDesign
 from bayes_alliance.design.factors import FactorDesign
 from bayes_alliance.design.groups import GroupDesign
 from bayes_alliance.design.latent import Measured
@@ -192,8 +192,10 @@ def _cor_slot(factor: str, block: int) -> _Slot:
 
 
 def _sigma_slot(equation: EquationDesign, label: str, scales: Scales) -> _Slot:
-    targets = _targets(equation, PriorTarget("sigma"))
-    return _Slot(f"sigma[{label}]", targets, "positive", DEFAULT_PRIORS["sigma"], scales)
+    level = label.removeprefix(equation.outcome).removeprefix(", ")
+    named = (*((PriorTarget("sigma", effect=level),) if level else ()), PriorTarget("sigma"))
+    default = DEFAULT_PRIORS["sigma_first" if level == FIRST else "sigma"]
+    return _Slot(f"sigma[{label}]", _targets(equation, *named), "positive", default, scales)
 
 
 _DESCRIBED: dict[Support, str] = {

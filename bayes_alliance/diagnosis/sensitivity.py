@@ -159,6 +159,10 @@ def log_density(prior: Distribution, x: np.ndarray) -> np.ndarray:
             return np.asarray(np.log(2) + stats.t.logpdf(x, value("nu"), scale=value("sigma")))
         case "exponential":
             return np.asarray(stats.expon.logpdf(x, scale=value("mean")))
+        case "lognormal":
+            # x at 0 has no density, and no logarithm
+            with np.errstate(divide="ignore"):
+                return np.asarray(stats.lognorm.logpdf(x, value("spread"), scale=value("median")))
         case "flat_positive":
             return np.zeros_like(x)
     raise ValueError(f"{prior} has no density of a number")

@@ -196,6 +196,8 @@ def _draw(prior: Distribution, rng: np.random.Generator) -> float:
             return float(abs(value("sigma") * rng.standard_t(value("nu"))))
         case "exponential":
             return float(rng.exponential(value("mean")))
+        case "lognormal":
+            return float(value("median") * np.exp(rng.normal(0.0, value("spread"))))
     raise ValueError(f"nothing can be drawn from {prior}")
 
 

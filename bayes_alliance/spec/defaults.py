@@ -6,10 +6,13 @@ from typing import Final, Literal
 
 from bayes_alliance.spec.model import ModelSpec, PriorSpec
 
-type DefaultKind = Literal["intercept", "b", "sd", "sd_few", "cor", "sigma"]
+type DefaultKind = Literal["intercept", "b", "sd", "sd_few", "cor", "sigma", "sigma_first"]
 
 FEW_UNITS: Final = ("therapist", "group", "site")
 """Grouping factors of which studies have few levels that explain little: their SDs get the tighter default."""
+
+LATENT: Final = 'means="latent"'
+"""What a formula says where an outcome's past may be a deviation from what its own equation implies."""
 
 DEFAULT_PRIORS: Final[dict[DefaultKind, PriorSpec]] = {
     "intercept": PriorSpec(
@@ -47,6 +50,12 @@ DEFAULT_PRIORS: Final[dict[DefaultKind, PriorSpec]] = {
         scale="outcome_sd",
         reason="The residual SD is about the outcome's SD or smaller.",
     ),
+    "sigma_first": PriorSpec(
+        on="sigma first",
+        dist="lognormal(0.6, 0.6)",
+        scale="outcome_sd",
+        reason="The first session of a series deviates from its mean by .2 to 2 SDs of the outcome, never by nothing.",
+    ),
 }
 
 
@@ -55,5 +64,7 @@ def kinds_for(spec: ModelSpec) -> list[tuple[DefaultKind, str]]:
     kinds: list[tuple[DefaultKind, str]] = [("intercept", "intercept"), ("b", "every coefficient")]
     kinds += [("sd_few" if factor in FEW_UNITS else "sd", f"sd {factor}") for factor in spec.factors]
     kinds += [("cor", "every correlation")]
+    first = any(LATENT in equation.formula for equation in spec.equation)
     gaussian = any(equation.family == "gaussian" for equation in spec.equation)
-    return [*kinds, ("sigma", "sigma")] if gaussian else kinds
+    kinds += [("sigma", "sigma")] if gaussian else []
+    return [*kinds, ("sigma_first", "sigma first")] if gaussian and first else kinds

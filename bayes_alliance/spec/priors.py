@@ -34,6 +34,7 @@ FAMILIES: Final = {
         DistributionFamily("half_normal", ("sigma",), (True,), "positive"),
         DistributionFamily("half_student_t", ("nu", "sigma"), (False, True), "positive"),
         DistributionFamily("exponential", ("mean",), (True,), "positive"),
+        DistributionFamily("lognormal", ("median", "spread"), (True, False), "positive"),
         DistributionFamily("flat_positive", (), (), "positive"),
         DistributionFamily("lkj", ("eta",), (False,), "correlation"),
     )
@@ -106,7 +107,8 @@ def parse_distribution(text: str) -> Distribution:
 
 
 TARGET_FORMS: Final = (
-    "intercept, b, b TERM, sd FACTOR, sd FACTOR EFFECT, cor FACTOR, cor residual, sigma, and any of them after an "
+    "intercept, b, b TERM, sd FACTOR, sd FACTOR EFFECT, cor FACTOR, cor residual, sigma, sigma LEVEL, and any of them "
+    "after an "
     "outcome and a colon, such as 'alliance: b TERM'"
 )
 
@@ -116,8 +118,8 @@ class PriorTarget:
     """What a prior is on: a class of parameters and, where given, one member.
 
     ``kind`` is intercept, b, sd, cor or sigma; ``factor`` names the grouping factor of an sd or cor; ``effect`` is
-    the term of a coefficient or the group effect of an sd, as written in the formula; ``outcome`` the equation it
-    holds for, all where it is None.
+    the term of a coefficient or the group effect of an sd, as written in the formula, or the level of a sigma;
+    ``outcome`` the equation it holds for, all where it is None.
     """
 
     kind: Literal["intercept", "b", "sd", "cor", "sigma"]
@@ -154,6 +156,8 @@ def parse_target(text: str) -> PriorTarget:
             found = PriorTarget("intercept")
         case "sigma", 0:
             found = PriorTarget("sigma")
+        case "sigma", _:
+            found = PriorTarget("sigma", effect=rest.strip())
         case "b", 0:
             found = PriorTarget("b")
         case "b", _:

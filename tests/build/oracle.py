@@ -27,6 +27,8 @@ def density(prior: Distribution, x: float) -> float:
             return float(np.log(2) + stats.t.logpdf(x, v[0], 0, v[1]))
         case "exponential":
             return float(stats.expon.logpdf(x, scale=v[0]))
+        case "lognormal":
+            return float(stats.lognorm.logpdf(x, v[1], scale=v[0]))
     raise AssertionError(prior)
 
 

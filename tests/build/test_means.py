@@ -73,7 +73,9 @@ def differences(made: ba.Design, log_density) -> tuple[list[float], list[float]]
     rng = np.random.default_rng(6)
     points = [start(model, rng) for _ in range(3)]
     got = [evaluate(model, point) for point in points]
-    expected = [prior_density(made, point) + log_density(model, point) for point in points]
+    # residual SDs with priors of two families are put together from two vectors
+    whole = [point | {"sigma": variables(model, point, "sigma")[0]} for point in points]
+    expected = [prior_density(made, point) + log_density(model, point) for point in whole]
     return [g - got[0] for g in got[1:]], [e - expected[0] for e in expected[1:]]
 
 

@@ -24,7 +24,8 @@ SHAPES = {name: text for name, text in MODELS.items() if "bernoulli" not in text
     + '[residual]\ncorrelate = ["score", "alliance"]\n',
     "joint residuals and therapists": TWO.replace("| patient)", "| patient) + (1 | therapist)")
     + '[residual]\ncorrelate = ["score", "alliance"]\n',
-    "residual SDs by arm": equation("score", "week + (1 | patient) + (1 | therapist)", extra='sigma = "condition"'),
+    "residual SDs by arm": equation("score", "week + (1 | patient) + (1 | therapist)", extra='sigma = "condition"')
+    + '[[prior]]\non = "sigma arm[MBCT]"\ndist = "lognormal(2, 0.5)"\nreason = "r"\n',
     "residual SDs that vary within patients": equation("score", "week + (1 | patient)", extra='sigma = "room"'),
     "partial nesting": equation("score", "week + (1 | patient) + (0 + in_mbct | group)"),
     "partial nesting of slopes": equation("score", "week + (1 + week | patient) + (0 + in_mbct:week | group)"),

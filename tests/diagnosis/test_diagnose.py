@@ -158,7 +158,15 @@ def test_log_priors_are_those_of_the_collapsed_density() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["normal(1, 2)", "student_t(3, 1, 2)", "half_normal(2)", "half_student_t(3, 2)", "exponential(2)"]
+    "text",
+    [
+        "normal(1, 2)",
+        "student_t(3, 1, 2)",
+        "half_normal(2)",
+        "half_student_t(3, 2)",
+        "exponential(2)",
+        "lognormal(2, 0.5)",
+    ],
 )
 def test_log_densities_integrate_to_one(text: str) -> None:
     """Every distribution of a single number is a density."""
