@@ -9,6 +9,7 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
+from bayes_alliance.names import BLOCK
 from bayes_alliance.spec.priors import FAMILIES, Distribution
 
 
@@ -39,8 +40,9 @@ def build_vector(
     for family in families:
         places.append([i for i, prior in enumerate(priors) if prior.family == family])
         chosen = [priors[i] for i in places[-1]]
-        shape = (len(chosen),) if strata is None else (strata[1], len(chosen))
-        parts.append(_build_family(f"{name}_{family}", chosen, shape=shape))
+        own = f"{name}{BLOCK}{family}"
+        pm.modelcontext(None).add_coord(own, length=len(chosen))
+        parts.append(_build_family(f"{name}_{family}", chosen, dims=(*dims[:-1], own)))
     order = np.argsort(np.concatenate(places))
     return pm.Deterministic(name, pt.concatenate(parts, axis=-1)[..., order], dims=dims)
 

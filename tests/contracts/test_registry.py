@@ -13,7 +13,6 @@ import bayes_alliance as ba
 from bayes_alliance.build.model import check_log_density
 from bayes_alliance.names import ROLES as ROLE_NAMES
 from bayes_alliance.spec.equations import equation_latex, equation_text
-from bayes_alliance.spec.priors import FAMILIES
 from bayes_alliance.spec.reading import needed_variables
 from bayes_alliance.spec.registry import model_names, models_folder
 from tests.conftest import COLUMNS, ROLES
@@ -89,11 +88,10 @@ def test_log_density_is_finite(case: tuple[str, ba.Design, pm.Model]) -> None:
 
 
 def test_dims_are_present(case: tuple[str, ba.Design, pm.Model]) -> None:
-    """Every free variable but helpers and parts of vectors has dims, and rows are named by the outcome."""
+    """Every free variable but helpers of correlations has dims, and rows are named by the outcome."""
     _, made, model = case
-    helpers = ("_unit", *(f"_{family}" for family in FAMILIES))
     for variable in model.free_RVs:
-        if not variable.name.endswith(helpers):
+        if not variable.name.endswith("_unit"):
             assert model.named_vars_to_dims[variable.name], variable.name
     for equation in made.equations:
         assert model.named_vars_to_dims[equation.outcome] == (f"obs_{equation.outcome}",)
