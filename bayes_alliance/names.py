@@ -28,6 +28,11 @@ def factor_key(factor: str) -> str:
     return factor.replace(":", "_")
 
 
+def shape_dim(shape: str) -> str:
+    """Return the dim of the outcomes that have a further parameter of their family."""
+    return f"{shape}_coef"
+
+
 def coef_dim(outcome: str) -> str:
     """Return the dim of the population columns of one equation."""
     return f"coef_{outcome}"

@@ -25,6 +25,7 @@ from bayes_alliance.names import (
     effect_dim,
     obs_dim,
     second_dim,
+    shape_dim,
 )
 from bayes_alliance.spec.model import ModelSpec
 
@@ -90,9 +91,11 @@ def model_coords(design: Design) -> dict[str, list[str] | list[int]]:
             coords[f"{effect_dim(group.factor)}_{equation.outcome}"] = list(equation.effect_labels(group))
     for factor in design.factors:
         coords |= group_coords(factor)
-    sigma = [label for e in design.equations if e.family == "gaussian" for label in e.sigma_coef]
+    sigma = [label for e in design.equations if e.kind.spread for label in e.sigma_coef]
     if sigma:
         coords[SIGMA_COEF] = sigma
+    for shape in design.priors.shapes:
+        coords[shape_dim(shape)] = [e.outcome for e in design.equations if shape in e.kind.shapes]
     if design.residual is not None:
         outcomes = list(design.residual.outcomes)
         coords |= {RESIDUAL: outcomes, second_dim(RESIDUAL): outcomes}

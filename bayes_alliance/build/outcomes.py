@@ -13,7 +13,7 @@ from bayes_alliance.build.priors import build_correlation, build_vector
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.residual import Beside, ResidualDesign
-from bayes_alliance.names import RESIDUAL, SIGMA_COEF, by_dim, cor_name, obs_dim, second_dim
+from bayes_alliance.names import RESIDUAL, SIGMA_COEF, by_dim, cor_name, obs_dim, second_dim, shape_dim
 
 type Matrix = Sequence[Sequence[TensorVariable]]
 
@@ -31,15 +31,21 @@ def build_outcomes(design: Design, means: Mapping[str, TensorVariable]) -> None:
     means : mapping of str to TensorVariable
         Linear predictor per outcome, shape (obs,).
     """
-    spreads = _spreads(design)
+    spreads, shapes = _spreads(design), _shapes(design)
     joint = design.residual.outcomes if design.residual is not None else ()
     for equation in design.equations:
         if equation.outcome in joint:
             continue
-        if equation.family == "bernoulli":
-            _observe_binary(equation, means[equation.outcome])
-        else:
-            _observe(equation, means[equation.outcome], spreads[equation.outcome])
+        mean = means[equation.outcome]
+        match equation.family:
+            case "gaussian":
+                _observe(equation, mean, spreads[equation.outcome])
+            case "student_t":
+                _observe_tailed(equation, mean, spreads[equation.outcome], shapes["nu", equation.outcome])
+            case "bernoulli":
+                _observe_binary(equation, mean)
+            case "negative_binomial":
+                _observe_counts(equation, mean, shapes["shape", equation.outcome])
     if design.residual is not None:
         _build_joint(design, design.residual, means, spreads)
 
@@ -51,7 +57,7 @@ def _spreads(design: Design) -> dict[str, TensorVariable]:
     sigma = build_vector("sigma", [prior.distribution for prior in design.priors.sigma], SIGMA_COEF)
     spreads, start = {}, 0
     for equation in design.equations:
-        if equation.family != "gaussian":
+        if not equation.kind.spread:
             continue
         size = len(equation.sigma_coef)
         spreads[equation.outcome] = sigma[start]
@@ -60,6 +66,16 @@ def _spreads(design: Design) -> dict[str, TensorVariable]:
             spreads[equation.outcome] = sigma[start : start + size][code]
         start += size
     return spreads
+
+
+def _shapes(design: Design) -> dict[tuple[str, str], TensorVariable]:
+    """Build further parameters of families and return them by name and outcome, each a scalar."""
+    found: dict[tuple[str, str], TensorVariable] = {}
+    for shape, priors in design.priors.shapes.items():
+        vector = build_vector(shape, [prior.distribution for prior in priors], shape_dim(shape))
+        having = [equation.outcome for equation in design.equations if shape in equation.kind.shapes]
+        found |= {(shape, outcome): vector[i] for i, outcome in enumerate(having)}
+    return found
 
 
 def _observe(equation: EquationDesign, mean: TensorVariable, spread: TensorVariable) -> TensorVariable:
@@ -72,6 +88,18 @@ def _observe_binary(equation: EquationDesign, mean: TensorVariable) -> None:
     dim = obs_dim(equation.outcome)
     observed = pm.Data(f"observed_{equation.outcome}", equation.y.astype(np.int64), dims=dim)
     pm.Bernoulli(equation.outcome, logit_p=mean, observed=observed, dims=dim)
+
+
+def _observe_tailed(equation: EquationDesign, mean: TensorVariable, spread: TensorVariable, nu: TensorVariable) -> None:
+    dim = obs_dim(equation.outcome)
+    observed = pm.Data(f"observed_{equation.outcome}", equation.y, dims=dim)
+    pm.StudentT(equation.outcome, nu=nu, mu=mean, sigma=spread, observed=observed, dims=dim)
+
+
+def _observe_counts(equation: EquationDesign, mean: TensorVariable, shape: TensorVariable) -> None:
+    dim = obs_dim(equation.outcome)
+    observed = pm.Data(f"observed_{equation.outcome}", equation.y.astype(np.int64), dims=dim)
+    pm.NegativeBinomial(equation.outcome, mu=pt.exp(mean), alpha=shape, observed=observed, dims=dim)
 
 
 def _build_joint(

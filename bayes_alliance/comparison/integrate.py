@@ -8,7 +8,6 @@ from typing import Final
 
 import numpy as np
 import xarray as xr
-from scipy.special import log_expit
 from scipy.stats import qmc, t
 
 from bayes_alliance.comparison.units import Units
@@ -16,13 +15,13 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.follow import FollowMeasured
 from bayes_alliance.errors import FitError
+from bayes_alliance.posterior.families import Rows, log_density, rows_of, slopes
 from bayes_alliance.posterior.linear import (
     Linear,
     add_effects,
     effect_roots,
     linear_parts,
     residual_cor,
-    residual_spread,
 )
 
 NODES: Final = {1: 21, 2: 15, 3: 9}
@@ -45,7 +44,12 @@ class _Rows:
     equation: EquationDesign
     linear: Linear
     given: np.ndarray
-    spread: np.ndarray | None
+    outcomes: Rows
+
+    @property
+    def smooth(self) -> bool:
+        """Return whether effects are integrated out exactly."""
+        return self.equation.family == "gaussian"
 
 
 def integrated_factors(design: Design, units: Units) -> tuple[str, ...]:
@@ -144,8 +148,7 @@ def integrated_density(
     for e in design.equations:
         if e.outcome in wanted:
             linear = linear_parts(design, e, flat)
-            spread = residual_spread(e, flat) if e.family == "gaussian" else None
-            rows.append(_Rows(e, linear, add_effects(linear, flat, shared), spread))
+            rows.append(_Rows(e, linear, add_effects(linear, flat, shared), rows_of(e, flat)))
     roots = {factor: effect_roots(design, factor, flat) for factor in inside}
     cor = residual_cor(design, flat) if design.residual is not None else None
     numbers = range(len(units)) if chosen is None else chosen
@@ -174,19 +177,18 @@ def _density(
     size = sum(stop - start for start, stop in columns.values())
     loads = [_loads(r, at, columns, roots, size) for r, at in zip(rows, places, strict=True)]
     total, mean, half = np.zeros(draws), np.zeros((draws, size)), np.broadcast_to(np.eye(size), (draws, size, size))
-    smooth = [i for i, r in enumerate(rows) if r.spread is not None and len(places[i])]
+    smooth = [i for i, r in enumerate(rows) if r.smooth and len(places[i])]
     if smooth:
         left = np.concatenate([rows[i].equation.y[places[i]] - rows[i].given[:, places[i]] for i in smooth], axis=1)
         noise = _noise(design, [rows[i] for i in smooth], [places[i] for i in smooth], cor)
         load = np.concatenate([loads[i] for i in smooth], axis=1)
         total, mean, half = _gaussian(left, noise, load)
-    binary = [i for i, r in enumerate(rows) if r.spread is None and len(places[i])]
-    if binary:
-        eta = np.concatenate([rows[i].given[:, places[i]] for i in binary], axis=1)
-        load = np.concatenate([loads[i] for i in binary], axis=1)
-        y = np.concatenate([rows[i].equation.y[places[i]] for i in binary])
+    curved = [i for i, r in enumerate(rows) if not r.smooth and len(places[i])]
+    if curved:
+        eta = np.concatenate([rows[i].given[:, places[i]] for i in curved], axis=1)
+        load = np.concatenate([loads[i] for i in curved], axis=1)
         eta = eta + (load @ mean[..., None])[..., 0]
-        total = total + _binary(eta, load @ half, y)
+        total = total + average_density(eta, load @ half, [rows[i].outcomes.chosen(places[i]) for i in curved])
     return total
 
 
@@ -234,9 +236,7 @@ def _noise(
     design: Design, rows: Sequence[_Rows], places: Sequence[np.ndarray], cor: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Return residual SDs, shape (draw, row), and the root of residuals' correlations where rows correlate."""
-    spread = np.concatenate(
-        [r.spread[:, at] for r, at in zip(rows, places, strict=True) if r.spread is not None], axis=1
-    )
+    spread = np.concatenate([r.outcomes.given["sigma"][:, at] for r, at in zip(rows, places, strict=True)], axis=1)
     residual = design.residual
     if residual is None or cor is None:
         return spread, None
@@ -278,26 +278,36 @@ def _gaussian(
     return -0.5 * (square + log_det + left.shape[1] * np.log(2 * np.pi)), mean, root
 
 
-def _binary(eta: np.ndarray, load: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return log E[p(y | eta + load z)] for standard normal z, shape (draw,)."""
-    sign = np.where(y > 0, 1.0, -1.0)
+def average_density(eta: np.ndarray, load: np.ndarray, outcomes: Sequence[Rows]) -> np.ndarray:
+    """Return log E[p(y | eta + load z)] for standard normal z, shape (draw,); rows of families one after the other."""
     if load.shape[2] == 0 or not load.any():
-        return np.asarray(log_expit(sign * eta).sum(axis=1))
+        return _log_density(eta, outcomes).sum(axis=1)
     draws = max(1, AT_ONCE // (_nodes(load.shape[2])[1].size * (eta.shape[1] + load.shape[2])))
     parts = [slice(start, start + draws) for start in range(0, len(eta), draws)]
-    return np.concatenate([_around_mode(eta[part], load[part], sign) for part in parts])
+    return np.concatenate([_around_mode(eta[p], load[p], [rows.drawn(p) for rows in outcomes]) for p in parts])
 
 
-def _around_mode(eta: np.ndarray, load: np.ndarray, sign: np.ndarray) -> np.ndarray:
+def _split(values: np.ndarray, outcomes: Sequence[Rows]) -> list[np.ndarray]:
+    """Return values of rows, the last axis, family by family."""
+    return np.split(values, np.cumsum([len(rows.y) for rows in outcomes])[:-1], axis=-1)
+
+
+def _log_density(eta: np.ndarray, outcomes: Sequence[Rows]) -> np.ndarray:
+    parts = [log_density(rows, own) for rows, own in zip(outcomes, _split(eta, outcomes), strict=True)]
+    return np.concatenate(parts, axis=-1)
+
+
+def _around_mode(eta: np.ndarray, load: np.ndarray, outcomes: Sequence[Rows]) -> np.ndarray:
     size = load.shape[2]
     mode = np.zeros((len(eta), size))
     turned = load.transpose(0, 2, 1)
     for _ in range(STEPS):
         value = eta + (load @ mode[..., None])[..., 0]
-        p = 1 / (1 + np.exp(-value))
-        hessian = np.eye(size) + turned @ (load * (p * (1 - p))[..., None])
-        slope = (turned @ ((sign > 0) - p)[..., None])[..., 0] - mode
-        step = np.linalg.solve(hessian, slope[..., None])[..., 0]
+        found = [slopes(rows, own) for rows, own in zip(outcomes, _split(value, outcomes), strict=True)]
+        slope, information = (np.concatenate(part, axis=1) for part in zip(*found, strict=True))
+        hessian = np.eye(size) + turned @ (load * information[..., None])
+        climb = (turned @ slope[..., None])[..., 0] - mode
+        step = np.linalg.solve(hessian, climb[..., None])[..., 0]
         mode = mode + step / np.maximum(1.0, np.abs(step).max(axis=1, keepdims=True) / 2)
         if np.abs(step).max() < 1e-8:
             break
@@ -305,7 +315,8 @@ def _around_mode(eta: np.ndarray, load: np.ndarray, sign: np.ndarray) -> np.ndar
     nodes, log_weights = _nodes(size)
     z = mode[:, None] + nodes @ root.transpose(0, 2, 1)
     value = eta[:, None] + z @ turned
-    inside = log_expit(sign * value).sum(axis=2) - 0.5 * (z**2).sum(axis=2) - 0.5 * size * np.log(2 * np.pi)
+    inside = _log_density(value, [rows.at_points() for rows in outcomes]).sum(axis=2)
+    inside = inside - 0.5 * (z**2).sum(axis=2) - 0.5 * size * np.log(2 * np.pi)
     log_det = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
     return np.asarray(log_det + np.logaddexp.reduce(inside + log_weights, axis=1))
 

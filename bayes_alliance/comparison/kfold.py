@@ -208,7 +208,7 @@ def _split(fit: Fit, design: Design, sessions: SessionTable, t: float, after: fl
     stated = {e.outcome: e for e in design.equations}
     for outcome, equation in stated.items():
         means = frame[outcome].where(training).groupby(frame[patient]).transform("mean")
-        stand_in = means if equation.family == "gaussian" else means * 0
+        stand_in = means if equation.kind.link == "identity" else means * 0
         frame[outcome] = frame[outcome].where(training | frame[outcome].isna(), stand_in)
     table = SessionTable(frame.reset_index(drop=True), sessions.roles, sessions.units, sessions.messages)
     with warnings.catch_warnings():

@@ -13,7 +13,8 @@ from bayes_alliance.design.terms import Columns
 from bayes_alliance.design.variables import Variable
 from bayes_alliance.names import INTERCEPT
 from bayes_alliance.spec.expressions import Call, render
-from bayes_alliance.spec.model import FamilyName, ModelSpec
+from bayes_alliance.spec.families import FAMILY, FamilyName
+from bayes_alliance.spec.model import ModelSpec
 
 
 def check_outcome(label: str, values: np.ndarray, family: FamilyName, ledger: Mapping[str, int]) -> list[str]:
@@ -26,10 +27,18 @@ def check_outcome(label: str, values: np.ndarray, family: FamilyName, ledger: Ma
         if odd:
             shown = first_few([f"{v:g}" for v in odd])
             return [f"Outcome {label!r} of a bernoulli equation has values other than 0 and 1: {shown}. Recode it."]
+    if family == "negative_binomial":
+        odd = sorted({float(v) for v in values if v < 0 or not float(v).is_integer()})
+        if odd:
+            shown = first_few([f"{v:g}" for v in odd])
+            return [
+                f"Outcome {label!r} of a negative_binomial equation has values that are no counts: {shown}. Counts are "
+                f"0, 1, 2, …; take another family for scores."
+            ]
     if np.ptp(values) == 0:
         return [f"Outcome {label!r} is constant ({values[0]:g}) in the {count_of(len(values), 'row')} used."]
-    if family == "gaussian" and set(np.unique(values)) == {0.0, 1.0}:
-        return [f'Outcome {label!r} has only 0 and 1 and the equation is gaussian. State family = "bernoulli".']
+    if FAMILY[family].link == "identity" and set(np.unique(values)) == {0.0, 1.0}:
+        return [f'Outcome {label!r} has only 0 and 1 and the equation is {family}. State family = "bernoulli".']
     return []
 
 
@@ -87,7 +96,7 @@ def _same_partition(one: GroupDesign, two: GroupDesign) -> bool:
 
 def say_one_row_each(factor: str, family: FamilyName) -> str:
     """Return that a factor's levels have one row each."""
-    rest = "the residual" if family == "gaussian" else "chance"
+    rest = "the residual" if FAMILY[family].spread else "chance"
     return f"Every level of {factor!r} has one row, so its effects cannot be told from {rest}. Leave the term out."
 
 

@@ -22,7 +22,8 @@ from bayes_alliance.design.variables import Variable, column_for, make_variable,
 from bayes_alliance.errors import DesignError
 from bayes_alliance.names import INTERCEPT, coef_label, level_label
 from bayes_alliance.spec.expressions import Name
-from bayes_alliance.spec.model import EquationSpec, FamilyName, ModelSpec, Unit
+from bayes_alliance.spec.families import Family, FamilyName
+from bayes_alliance.spec.model import EquationSpec, ModelSpec, Unit
 from bayes_alliance.spec.reading import averaged_in, values_in
 from bayes_alliance.table.sessions import SessionTable
 
@@ -76,6 +77,11 @@ class EquationDesign:
     def family(self) -> FamilyName:
         """Return the family of the outcome."""
         return self.spec.family
+
+    @property
+    def kind(self) -> Family:
+        """Return what the family is: its link, and the parameters it has."""
+        return self.spec.kind
 
 
 @dataclass(frozen=True, eq=False)

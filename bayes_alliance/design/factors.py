@@ -12,7 +12,7 @@ from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.groups import Block, GroupDesign, choose_parametrization
 from bayes_alliance.design.variables import not_a_factor
 from bayes_alliance.names import level_label
-from bayes_alliance.spec.model import FamilyName, ModelSpec
+from bayes_alliance.spec.model import ModelSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,12 +150,13 @@ def _strata(
 
 
 def _residual(equation: EquationDesign) -> tuple[np.ndarray, float]:
-    """Return least-squares residuals and their variance; for 0/1 outcomes on the logit scale (over p(1 - p))."""
+    """Return least-squares residuals, over the slope of a link that is none, and their variance."""
     x, y = equation.coef.values, equation.y
     fitted = x @ np.linalg.lstsq(x, y, rcond=None)[0] if x.shape[1] else np.zeros_like(y)
     residual = y - fitted
-    family: FamilyName = equation.family
-    if family == "bernoulli":
+    if equation.kind.link == "logit":
         p = float(np.clip(y.mean(), 0.01, 0.99))
         residual = residual / (p * (1 - p))
+    elif equation.kind.link == "log":
+        residual = residual / max(float(y.mean()), 0.01)
     return residual, float(residual.var()) or 1.0

@@ -211,7 +211,7 @@ def _modelled(
     """Line up the static part of an outcome's equation with the rows that follow its mean."""
     equation = by_outcome[mean.variable]
     group = next((g for g in equation.groups if g.factor == mean.factor), None)
-    if equation.family != "gaussian" or group is None or INTERCEPT not in group.effects:
+    if equation.kind.link != "identity" or group is None or INTERCEPT not in group.effects:
         problems.append(
             f"Latent means of {equation.outcome!r} by {mean.factor} come from its own equation, which needs a gaussian "
             f"outcome and a group term such as (1 | {mean.factor})."

@@ -87,9 +87,11 @@ def name_moments(
             square = (by_dim(group.factor), *square)
         data[f"zz_{factor_key(group.factor)}"] = (("stratum", *square), product)
         data[f"above_{factor_key(group.factor)}"] = (("factor",), np.array(outer, dtype=float))
-    if equation.family == "gaussian":
+    if equation.kind.spread:
         coords[SIGMA_COEF] = list(equation.sigma_coef)
         data["sigma_share"] = (("stratum", SIGMA_COEF), shares)
+    if equation.kind.link == "log":
+        data["mean_count"] = ((), np.array(equation.y.mean()))
     return xr.Dataset(
         data, coords=coords, attrs={"family": equation.family, "outcome": equation.outcome, "scale": _scale(equation)}
     )
@@ -102,7 +104,11 @@ def _product(values: np.ndarray, chosen: np.ndarray, rows: np.ndarray) -> np.nda
 
 def _scale(equation: EquationDesign) -> str:
     """Return the scale variances are stated on."""
-    return "scale of the outcome" if equation.family == "gaussian" else "latent logit scale, residual variance pi^2 / 3"
+    return {
+        "identity": "scale of the outcome",
+        "logit": "latent logit scale, residual variance pi^2 / 3",
+        "log": "latent log scale, residual variance log(1 + 1 / mean + 1 / shape)",
+    }[equation.kind.link]
 
 
 def _strata(equation: EquationDesign, session: float | None) -> dict[str, np.ndarray]:

@@ -16,7 +16,8 @@ from bayes_alliance.design.latent import Measured
 from bayes_alliance.design.residual import ResidualDesign
 from bayes_alliance.names import INTERCEPT, RESIDUAL, cor_name, mean_name, sd_name, spread_name
 from bayes_alliance.spec.defaults import DEFAULT_PRIORS, FEW_UNITS
-from bayes_alliance.spec.model import FamilyName, PriorScale, PriorSpec
+from bayes_alliance.spec.families import FAMILY, SHAPES, FamilyName, ShapeName
+from bayes_alliance.spec.model import PriorScale, PriorSpec
 from bayes_alliance.spec.priors import Distribution, PriorTarget
 
 type Support = Literal["real", "positive", "correlation"]
@@ -51,7 +52,8 @@ class Priors:
 
     ``sd`` and ``cor`` are keyed by grouping factor; ``cor`` has one entry per correlated block, and where residuals
     correlate one under ``residual``. ``measured`` is keyed by the variable whose means are latent: the prior of its
-    mean, then those of its SDs. ``scales`` is keyed by outcome.
+    mean, then those of its SDs. ``shapes`` is keyed by further parameters of families, in the order of the outcomes
+    that have one. ``scales`` is keyed by outcome.
     """
 
     coef: tuple[ResolvedPrior, ...]
@@ -59,12 +61,14 @@ class Priors:
     cor: dict[str, tuple[ResolvedPrior, ...]]
     sigma: tuple[ResolvedPrior, ...]
     measured: dict[str, tuple[ResolvedPrior, ...]]
+    shapes: dict[str, tuple[ResolvedPrior, ...]]
     scales: dict[str, Scales]
 
     def table(self) -> tuple[ResolvedPrior, ...]:
         """Return all priors, coefficients first."""
         rest = [prior for part in (self.sd, self.cor) for group in part.values() for prior in group]
-        return (*self.coef, *rest, *self.sigma, *(prior for group in self.measured.values() for prior in group))
+        last = [prior for part in (self.shapes, self.measured) for group in part.values() for prior in group]
+        return (*self.coef, *rest, *self.sigma, *last)
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,11 @@ class _Slot:
 
 
 def outcome_scales(values: np.ndarray, family: FamilyName) -> Scales:
-    """Return mean and SD of a Gaussian outcome; for a Bernoulli one the logit of its mean, and 1."""
-    if family == "gaussian":
+    """Return mean and SD of an outcome as it is; of others the link of the mean, and 1."""
+    if FAMILY[family].link == "identity":
         return Scales(float(values.mean()), float(values.std(ddof=1)))
+    if FAMILY[family].link == "log":
+        return Scales(float(np.log(max(values.mean(), 0.5 / len(values)))), 1.0)
     share = float(np.clip(values.mean(), 0.5 / len(values), 1 - 0.5 / len(values)))
     return Scales(float(np.log(share / (1 - share))), 1.0)
 
@@ -110,8 +116,9 @@ def resolve_priors(
     scales = {equation.outcome: outcome_scales(equation.y, equation.family) for equation in equations}
     coef_slots = [_coef_slot(e, i, scales[e.outcome]) for e in equations for i in range(len(e.coef.labels))]
     sigma_slots = [
-        _sigma_slot(e, label, scales[e.outcome]) for e in equations if e.family == "gaussian" for label in e.sigma_coef
+        _sigma_slot(e, label, scales[e.outcome]) for e in equations if e.kind.spread for label in e.sigma_coef
     ]
+    shape_slots = {shape: [_shape_slot(e, shape) for e in equations if shape in e.kind.shapes] for shape in SHAPES}
     sd_slots = {factor.factor: _sd_slots(factor, equations, scales) for factor in factors}
     cor_slots = {
         factor.factor: [_cor_slot(factor.factor, b) for b in range(sum(len(x.members) > 1 for x in factor.blocks))]
@@ -120,7 +127,7 @@ def resolve_priors(
     if residual is not None and residual.fixed is None:
         cor_slots[RESIDUAL] = [_cor_slot(RESIDUAL, 0)]
     everything = [*coef_slots, *sigma_slots]
-    everything += [slot for part in (sd_slots, cor_slots) for group in part.values() for slot in group]
+    everything += [slot for part in (sd_slots, cor_slots, shape_slots) for group in part.values() for slot in group]
     _check_targets(stated, everything, dropped_factors, problems, messages)
 
     def resolve(slot: _Slot) -> ResolvedPrior:
@@ -132,6 +139,7 @@ def resolve_priors(
         {factor: tuple(map(resolve, group)) for factor, group in cor_slots.items() if group},
         tuple(map(resolve, sigma_slots)),
         {m.name: _measured_priors(m) for m in measured},
+        {shape: tuple(map(resolve, group)) for shape, group in shape_slots.items() if group},
         scales,
     )
 
@@ -196,6 +204,11 @@ def _sigma_slot(equation: EquationDesign, label: str, scales: Scales) -> _Slot:
     named = (*((PriorTarget("sigma", effect=level),) if level else ()), PriorTarget("sigma"))
     default = DEFAULT_PRIORS["sigma_first" if level == FIRST else "sigma"]
     return _Slot(f"sigma[{label}]", _targets(equation, *named), "positive", default, scales)
+
+
+def _shape_slot(equation: EquationDesign, shape: ShapeName) -> _Slot:
+    targets = _targets(equation, PriorTarget(shape))
+    return _Slot(f"{shape}[{equation.outcome}]", targets, "positive", DEFAULT_PRIORS[shape], NO_SCALE)
 
 
 _DESCRIBED: dict[Support, str] = {

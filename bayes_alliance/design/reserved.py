@@ -18,9 +18,10 @@ from bayes_alliance.names import (
     standard_name,
     total_name,
 )
+from bayes_alliance.spec.families import SHAPES
 
 DIMS: Final = {COEF, SIGMA_COEF, RESIDUAL, "chain", "draw", "equation", "effect", "stratum", "factor", "estimand"}
-VARIABLES: Final = {"b", "b_centred", "sigma", "sigma_share", "centre", "value", cor_name(RESIDUAL)}
+VARIABLES: Final = {"b", "b_centred", "sigma", "sigma_share", "centre", "value", cor_name(RESIDUAL), *SHAPES}
 
 
 def check_reserved(outcomes: Sequence[str], factors: Sequence[str]) -> list[str]:

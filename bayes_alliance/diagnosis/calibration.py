@@ -23,7 +23,7 @@ from bayes_alliance.fit.progress import counter
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.fit.settings import Progress, SamplerSettings
 from bayes_alliance.fit.workers import Lost, run_tasks
-from bayes_alliance.names import COEF, SIGMA_COEF
+from bayes_alliance.names import COEF, SIGMA_COEF, shape_dim
 from bayes_alliance.posterior.linear import row_densities, stack_draws
 from bayes_alliance.simulate.layout import Layout
 from bayes_alliance.simulate.simulate import VariableSpecs
@@ -276,11 +276,16 @@ def log_likelihood(design: Design, draws: xr.Dataset) -> np.ndarray:
 def _as_draw(study: Study) -> xr.Dataset:
     """Return a truth as the one draw of a posterior."""
     labels = [label for e in study.design.equations for label in e.coef_labels]
-    sigma = [label for e in study.design.equations if e.family == "gaussian" for label in e.sigma_coef]
+    sigma = [label for e in study.design.equations if e.kind.spread for label in e.sigma_coef]
     data = {"b": ((COEF,), np.array([study.truth[f"b[{label}]"] for label in labels]))}
     if sigma:
         data["sigma"] = ((SIGMA_COEF,), np.array([study.truth[f"sigma[{label}]"] for label in sigma]))
-    whole = xr.Dataset(data, coords={COEF: labels} | ({SIGMA_COEF: sigma} if sigma else {}))
+    coords = {COEF: labels} | ({SIGMA_COEF: sigma} if sigma else {})
+    for shape in study.design.priors.shapes:
+        dim = shape_dim(shape)
+        coords[dim] = [e.outcome for e in study.design.equations if shape in e.kind.shapes]
+        data[shape] = ((dim,), np.array([study.truth[f"{shape}[{outcome}]"] for outcome in coords[dim]]))
+    whole = xr.Dataset(data, coords=coords)
     return whole.merge(study.effects).expand_dims("sample")
 
 

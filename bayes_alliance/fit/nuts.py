@@ -19,6 +19,7 @@ from bayes_alliance.fit.progress import is_watched, step
 from bayes_alliance.fit.sampled import Sampled, keep_statistics
 from bayes_alliance.fit.settings import SamplerSettings
 from bayes_alliance.names import BLOCK
+from bayes_alliance.spec.families import SHAPES
 
 
 def sample_nuts(model: pm.Model, settings: SamplerSettings, seed: int) -> Sampled:
@@ -95,7 +96,7 @@ def _tidy(draws: xr.Dataset) -> xr.Dataset:
     parts = [name for name in draws.data_vars if any(BLOCK in str(dim) for dim in draws[name].dims)]
     helpers = [name for name in draws.data_vars if str(name).startswith(("z_", "total_"))]
     draws = draws.drop_vars({*parts, *helpers})
-    order = ("b", "sd_", "cor_", "sigma", "u_")
+    order = ("b", "sd_", "cor_", "sigma", *SHAPES, "u_")
     first = [name for start in order for name in draws.data_vars if _belongs(str(name), start)]
     rest = [name for name in draws.data_vars if name not in first]
     used = {dim for name in [*first, *rest] for dim in draws[name].dims}

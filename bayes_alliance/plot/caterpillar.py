@@ -11,6 +11,7 @@ from bayes_alliance.fit.result import Fit
 from bayes_alliance.names import INTERCEPT, coef_label, effect_dim, effects_name, factor_key
 from bayes_alliance.plot.style import COLOURS, make_figure
 from bayes_alliance.posterior.variance import fitted_factors, fitted_moments
+from bayes_alliance.spec.families import FAMILY
 
 NAMED = 40
 """Levels up to which each is named on the axis."""
@@ -71,7 +72,7 @@ def plot_caterpillar(fit: Fit, factor: str, *, effect: str | None = None, ci_pro
     axes.set_ylim(-0.8, count - 0.2)
     axes.grid(axis="y", visible=False)
     axes.set_ylabel(f"{factor}" if named else f"{count} levels of {factor}, by size")
-    unit = "log-odds" if moments[outcome].attrs["family"] == "bernoulli" else "points"
+    unit = FAMILY[moments[outcome].attrs["family"]].unit
     gate = len(labels) == 1 and labels[0].endswith("]")
     of = "" if labels[place] == INTERCEPT else f", in {labels[0]}" if gate else f" per unit of {labels[place]}"
     axes.set_xlabel(f"deviation from the population, {unit} of {outcome}{of}")

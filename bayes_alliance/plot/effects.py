@@ -56,6 +56,5 @@ def plot_effects(fit: Fit, *, outcome: str | None = None, ci_prob: float = 0.95)
     axes.set_yticks(range(len(shown)), [equation.coef.labels[i] for i in reversed(shown)])
     axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.grid(axis="y", visible=False)
-    unit = "log-odds" if equation.family == "bernoulli" else "points"
-    axes.set_xlabel(f"{unit} of {equation.outcome} per SD of the predictor")
+    axes.set_xlabel(f"{equation.kind.unit} of {equation.outcome} per SD of the predictor")
     return figure

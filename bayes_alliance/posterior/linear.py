@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from scipy.special import log_expit
 
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
@@ -18,7 +17,6 @@ from bayes_alliance.errors import FitError
 from bayes_alliance.names import (
     COEF,
     RESIDUAL,
-    SIGMA_COEF,
     cor_name,
     effect_dim,
     effects_name,
@@ -26,6 +24,7 @@ from bayes_alliance.names import (
     sd_name,
     unit_means_name,
 )
+from bayes_alliance.posterior.families import draw, log_density, residual_spread, rows_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,12 +137,6 @@ def effect_roots(design: Design, factor: str, flat: xr.Dataset) -> np.ndarray:
     return np.asarray(root[:, made.by.code])
 
 
-def residual_spread(equation: EquationDesign, flat: xr.Dataset) -> np.ndarray:
-    """Return every row's residual SD, shape (draw, obs)."""
-    sigma = flat["sigma"].sel({SIGMA_COEF: list(equation.sigma_coef)}).transpose("sample", SIGMA_COEF).values
-    return np.asarray(sigma[:, equation.sigma_code])
-
-
 def residual_cor(design: Design, flat: xr.Dataset) -> np.ndarray:
     """Return correlations of residuals, shape (draw, stratum, outcome, outcome), outcomes as the residual has them."""
     residual = design.residual
@@ -182,11 +175,7 @@ def row_densities(design: Design, flat: xr.Dataset, *, latent: bool = True) -> d
     found = {}
     for e in design.equations:
         mean = add_effects(linear_parts(design, e, flat, latent=latent), flat, [f.factor for f in design.factors])
-        if e.family == "bernoulli":
-            found[e.outcome] = np.asarray(log_expit(np.where(e.y > 0, mean, -mean)))
-        else:
-            spread = residual_spread(e, flat)
-            found[e.outcome] = -0.5 * ((e.y - mean) / spread) ** 2 - np.log(spread) - 0.5 * np.log(2 * np.pi)
+        found[e.outcome] = log_density(rows_of(e, flat), mean)
     return found
 
 
@@ -198,10 +187,10 @@ def replicate(design: Design, flat: xr.Dataset, rng: np.random.Generator) -> dic
     found, standard = {}, _standard_residuals(design, flat, rng)
     for e in design.equations:
         mean = add_effects(linear_parts(design, e, flat), flat, [f.factor for f in design.factors])
-        if e.family == "bernoulli":
-            found[e.outcome] = (rng.random(mean.shape) < 1 / (1 + np.exp(-mean))).astype(float)
-        else:
+        if e.outcome in standard:
             found[e.outcome] = mean + residual_spread(e, flat) * standard[e.outcome]
+        else:
+            found[e.outcome] = draw(rows_of(e, flat), mean, rng)
     return found
 
 

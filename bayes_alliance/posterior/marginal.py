@@ -19,6 +19,7 @@ from bayes_alliance.design.variables import Variable
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.names import COEF
+from bayes_alliance.posterior.families import expected
 from bayes_alliance.posterior.linear import effect_roots, stack_draws
 from bayes_alliance.posterior.predict import RowwiseEvaluator
 from bayes_alliance.spec.expressions import Term, calls_in, names_in, render_term
@@ -125,16 +126,16 @@ def _mean(
     columns = _moved_columns(
         equation, moved, formula.intercept, formula.terms, equation.coef.values, equation.coef.terms
     )
-    if equation.family == "gaussian":
+    if equation.kind.link == "identity":
         return np.asarray(b @ columns.mean(axis=0) + equation.offset)
     linear = b @ columns.T
     if groups == "zero":
-        return np.asarray((1 / (1 + np.exp(-linear))).mean(axis=1))
+        return np.asarray(expected(equation.family, linear).mean(axis=1))
     variance = _variance(design, equation, moved, flat)
     x, w = np.polynomial.hermite_e.hermegauss(NODES)
     total = np.zeros(len(linear))
     for node, weight in zip(x, w / w.sum(), strict=True):
-        total += weight * (1 / (1 + np.exp(-linear - node * np.sqrt(variance)))).mean(axis=1)
+        total += weight * expected(equation.family, linear + node * np.sqrt(variance)).mean(axis=1)
     return total
 
 

@@ -37,7 +37,7 @@ def has_trajectories(fit: Fit, outcome: str | None = None) -> bool:
         return False
     equation = fit.design.find(outcome)
     moving = equation.variables.get(SESSION)
-    return equation.family == "gaussian" and moving is not None and moving.levels is None and _movable(equation)
+    return equation.kind.link == "identity" and moving is not None and moving.levels is None and _movable(equation)
 
 
 def predict_trajectories(fit: Fit, *, outcome: str | None = None, points: int = 50) -> xr.DataArray:

@@ -46,7 +46,7 @@ def describe_prior(design: Design, *, draws: int = 1000, seed: int) -> pd.DataFr
             if equation.coef.labels[i] == INTERCEPT:
                 continue
             step = bool(np.isin(column, (0.0, 1.0)).all())
-            unit = "log-odds" if equation.family == "bernoulli" else "outcome SDs"
+            unit = "outcome SDs" if equation.kind.link == "identity" else equation.kind.unit
             scale = f"{unit} per {'step' if step else 'predictor SD'}"
             size = 1.0 if step else float(column.std(ddof=1))
             rows.append((f"b[{label}]", scale, drawn["b"].sel({COEF: label}).values * size / spread))

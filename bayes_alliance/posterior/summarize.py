@@ -14,6 +14,7 @@ from bayes_alliance.fit.checks import diagnose_draws, entry_name
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.names import RESIDUAL, cor_name, effects_name, mean_name, sd_name, spread_name
 from bayes_alliance.posterior.variance import fitted_factors, variance_shares
+from bayes_alliance.spec.families import SHAPES
 
 type IntervalKind = Literal["eti", "hdi"]
 
@@ -66,7 +67,7 @@ def public_draws(fit: Fit, *, group_effects: bool = False) -> xr.Dataset:
     factors = fitted_factors(fit)
     makers = (sd_name, cor_name, *((effects_name,) if group_effects else ()))
     names = ["b", *(make(factor) for make in makers for factor in factors)]
-    names[1 + 2 * len(factors) : 1 + 2 * len(factors)] = ["sigma", cor_name(RESIDUAL), *_of_means(posterior)]
+    names[1 + 2 * len(factors) : 1 + 2 * len(factors)] = ["sigma", *SHAPES, cor_name(RESIDUAL), *_of_means(posterior)]
     return posterior[[name for name in names if name in posterior]]
 
 

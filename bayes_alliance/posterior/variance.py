@@ -17,6 +17,7 @@ from bayes_alliance.names import (
     factor_key,
     sd_name,
     second_dim,
+    shape_dim,
 )
 
 LATENT_LOGISTIC = np.pi**2 / 3
@@ -131,7 +132,16 @@ def _factor_variance(draws: xr.Dataset, moments: xr.Dataset, factor: str) -> xr.
 
 
 def _residual_variance(draws: xr.Dataset, moments: xr.Dataset) -> xr.DataArray:
-    if "sigma_share" not in moments:
+    family, outcome = moments.attrs["family"], moments.attrs["outcome"]
+    if family == "bernoulli":
         return xr.full_like(moments["stratum"], LATENT_LOGISTIC, dtype=float)
+    if family == "negative_binomial":
+        shape = draws["shape"].sel({shape_dim("shape"): outcome}, drop=True)
+        latent: xr.DataArray = xr.ones_like(moments["stratum"], dtype=float) * (1 / moments["mean_count"] + 1 / shape)
+        return latent.copy(data=np.log1p(latent.values))
     own = moments["sigma_share"][SIGMA_COEF].values
-    return (draws["sigma"].sel({SIGMA_COEF: own}) ** 2 * moments["sigma_share"]).sum(SIGMA_COEF)
+    variance = (draws["sigma"].sel({SIGMA_COEF: own}) ** 2 * moments["sigma_share"]).sum(SIGMA_COEF)
+    if family == "student_t":
+        nu = draws["nu"].sel({shape_dim("nu"): outcome}, drop=True)
+        variance = variance * (nu / (nu - 2)).where(nu > 2, np.inf)
+    return variance

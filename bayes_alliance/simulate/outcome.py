@@ -7,6 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import xarray as xr
+from scipy import stats
 
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
@@ -36,7 +37,7 @@ def draw_outcomes(
     Returns
     -------
     outcomes : dict of str to ndarray, shape (obs,)
-        In outcome units, or 0 and 1.
+        In outcome units: points, 0 and 1, counts.
     effects : Dataset
         ``u_<factor>[<factor>, <factor>_effect]``, as in posteriors.
     """
@@ -57,7 +58,7 @@ def draw_effects(design: Design, truth: Mapping[str, float], rng: np.random.Gene
 
 
 def draw_noise(design: Design, truth: Mapping[str, float], rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Draw what is left to chance in every row: standard normal residuals, or uniform numbers for 0/1 outcomes."""
+    """Draw what is left to chance in every row: standard normal residuals, or uniform numbers where not normal."""
     noise = {}
     joint = _draw_joint(design, design.residual, truth, rng) if design.residual is not None else {}
     for equation in design.equations:
@@ -65,7 +66,7 @@ def draw_noise(design: Design, truth: Mapping[str, float], rng: np.random.Genera
         if equation.outcome in joint:
             noise[equation.outcome] = joint[equation.outcome]
         else:
-            noise[equation.outcome] = rng.random(size) if equation.family == "bernoulli" else rng.normal(size=size)
+            noise[equation.outcome] = rng.normal(size=size) if equation.family == "gaussian" else rng.random(size)
     return noise
 
 
@@ -121,6 +122,11 @@ def realise(equation: EquationDesign, linear: np.ndarray, truth: Mapping[str, fl
     """Return the outcome of every row from its linear predictor and noise, shape (obs,)."""
     if equation.family == "bernoulli":
         return np.asarray(noise < 1 / (1 + np.exp(-linear)), dtype=float)
+    if equation.family == "negative_binomial":
+        size, mean = truth[f"shape[{equation.outcome}]"], np.exp(linear)
+        return np.asarray(stats.nbinom.ppf(noise, size, size / (size + mean)), dtype=float)
+    if equation.family == "student_t":
+        noise = stats.t.ppf(noise, truth[f"nu[{equation.outcome}]"])
     sigma = np.array([truth[f"sigma[{label}]"] for label in equation.sigma_coef])
     return np.asarray(linear + sigma[equation.sigma_code] * noise)
 

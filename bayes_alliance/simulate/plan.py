@@ -82,10 +82,10 @@ def _stand_in(rows: pd.DataFrame, spec: ModelSpec, layout: Layout, names: Mappin
         rng = np.random.default_rng(number)
         people = sorted(set(rows[patient]))
         drawn = dict(zip(people, rng.normal(size=len(people)), strict=True))
-        if equation.family == "bernoulli":
+        if equation.kind.link != "identity":
             drawn = {person: float(i % 2) for i, person in enumerate(people)}
         values = rows[patient].map(drawn).to_numpy(float)
-        if equation.unit == "session" and equation.family == "gaussian":
+        if equation.unit == "session" and equation.kind.link == "identity":
             values = values + rng.normal(size=len(rows))
         rows = rows.assign(**{names[equation.outcome]: values})
     return rows

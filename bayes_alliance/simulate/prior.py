@@ -22,6 +22,7 @@ from bayes_alliance.names import (
     obs_dim,
     sd_name,
     second_dim,
+    shape_dim,
 )
 from bayes_alliance.simulate.outcome import draw_outcomes
 from bayes_alliance.simulate.truth import correlation_name, entry_of
@@ -96,9 +97,17 @@ def draw_parameters(design: Design, *, draws: int, seed: int) -> xr.Dataset:
         blocks = [block.members for block in factor.blocks]
         by = None if factor.by is None else factor.by.labels
         _put_covariance(put, column, factor.factor, list(factor.effects), blocks, by, effect_dim(factor.factor))
-    sigma = [label for e in design.equations if e.family == "gaussian" for label in e.sigma_coef]
+    sigma = [label for e in design.equations if e.kind.spread for label in e.sigma_coef]
     if sigma:
         put("sigma", (SIGMA_COEF,), {SIGMA_COEF: sigma}, np.column_stack([column(f"sigma[{s}]") for s in sigma]))
+    for shape in design.priors.shapes:
+        having = [e.outcome for e in design.equations if shape in e.kind.shapes]
+        put(
+            shape,
+            (shape_dim(shape),),
+            {shape_dim(shape): having},
+            np.column_stack([column(f"{shape}[{o}]") for o in having]),
+        )
     return xr.Dataset(data)
 
 
@@ -163,9 +172,11 @@ def draw_truth(design: Design, rng: np.random.Generator) -> dict[str, float]:
             for block, prior in zip(correlated, priors.cor.get(factor.factor, ()), strict=True):
                 effects = [factor.effects[member] for member in block.members]
                 truth |= _correlations(factor.factor, stratum, effects, prior.distribution, rng)
-    labels = tuple(label for e in design.equations if e.family == "gaussian" for label in e.sigma_coef)
+    labels = tuple(label for e in design.equations if e.kind.spread for label in e.sigma_coef)
     for label, prior in zip(labels, priors.sigma, strict=True):
         truth[f"sigma[{label}]"] = _draw(prior.distribution, rng)
+    for shapes in priors.shapes.values():
+        truth |= {prior.parameter: _draw(prior.distribution, rng) for prior in shapes}
     if design.residual is not None and design.residual.fixed is None:
         outcomes, prior = design.residual.outcomes, priors.cor[RESIDUAL][0]
         for stratum in design.residual.by or ("",):

@@ -142,7 +142,7 @@ def _check_order(
     patient, session = plan.layout.name("patient"), plan.layout.name("session")
     last = frame[session].eq(frame.groupby(patient)[session].transform("max"))
     moved = frame.copy()
-    serial = [e for e in made.equations if e.spec.unit == "session" and e.family == "gaussian"]
+    serial = [e for e in made.equations if e.spec.unit == "session" and e.kind.link == "identity"]
     for equation in serial:
         name = plan.names[equation.spec.outcome]
         moved[name] = frame[name] + last * float(np.nanstd(frame[name].to_numpy()))

@@ -10,6 +10,7 @@ from bayes_alliance._messages import quote, unknown
 from bayes_alliance.design.design import Design
 from bayes_alliance.errors import SpecError
 from bayes_alliance.names import RESIDUAL, cor_name, sd_name
+from bayes_alliance.spec.families import SHAPES
 
 
 def truth_names(design: Design) -> tuple[str, ...]:
@@ -23,7 +24,8 @@ def truth_names(design: Design) -> tuple[str, ...]:
             pairs = [pair for block in factor.blocks for pair in combinations(block.members, 2)]
             effects = factor.effects
             names += [correlation_name(factor.factor, stratum, effects[i], effects[j]) for i, j in pairs]
-    names += [f"sigma[{label}]" for e in design.equations if e.family == "gaussian" for label in e.sigma_coef]
+    names += [f"sigma[{label}]" for e in design.equations if e.kind.spread for label in e.sigma_coef]
+    names += [f"{shape}[{e.outcome}]" for shape in SHAPES for e in design.equations if shape in e.kind.shapes]
     residual = design.residual
     if residual is not None and residual.fixed is None:
         for stratum in residual.by or ("",):
@@ -58,6 +60,8 @@ def check_truth(truth: Mapping[str, float], names: tuple[str, ...]) -> None:
             problems.append(f"truth: {name} must be a finite number; it is {value!r}.")
         elif name.startswith(("sd_", "sigma[")) and value < 0:
             problems.append(f"truth: {name} is an SD and cannot be below 0; it is {value:g}.")
+        elif name.startswith(tuple(f"{shape}[" for shape in SHAPES)) and value <= 0:
+            problems.append(f"truth: {name} must be above 0; it is {value:g}.")
         elif name.startswith("cor_") and not -1 <= value <= 1:
             problems.append(f"truth: {name} is a correlation, from -1 to 1; it is {value:g}.")
     if problems:

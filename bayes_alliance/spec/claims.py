@@ -54,10 +54,13 @@ def _equations(spec: ModelSpec) -> list[str]:
         read = [name for t in equation.parsed.terms for part in t.parts for name in current_values_in(part)]
         if equation.outcome in read:
             problems.append(f"Outcome {equation.outcome!r} predicts itself in {equation.formula!r}.")
-        if equation.family == "bernoulli" and equation.sigma:
-            problems.append(f"sigma = {equation.sigma!r}: a bernoulli outcome has no residual SD.")
-        if equation.family == "bernoulli" and equation.centre:
-            problems.append(f"centre = {equation.centre!r}: a bernoulli outcome is 0 or 1 and cannot be centred.")
+        if equation.sigma and not equation.kind.spread:
+            problems.append(f"sigma = {equation.sigma!r}: a {equation.family} outcome has no residual SD.")
+        if equation.centre and equation.kind.link != "identity":
+            problems.append(
+                f"centre = {equation.centre!r}: a {equation.family} outcome is {equation.kind.values} and cannot be "
+                f"centred."
+            )
     return problems
 
 
@@ -99,7 +102,7 @@ def _residual(spec: ModelSpec) -> list[str]:
         problems.append("[residual] correlate: name the outcomes whose residuals correlate.")
     chosen = [equation for equation in spec.equation if equation.outcome in residual.correlate]
     problems += [
-        f"[residual] correlate: {e.outcome!r} is {e.family} and has no residual."
+        f"[residual] correlate: {e.outcome!r} is {e.family} and has no normal residual."
         for e in chosen
         if e.family != "gaussian"
     ]
@@ -194,9 +197,9 @@ def _call(spec: ModelSpec, call: Call) -> Iterator[str]:
     if call.function in ("sd", "cov", "cor") and named not in spec.factors:
         yield unknown(f"grouping factor in {render(call)}:", named, spec.factors)
     if call.function == "sigma":
-        gaussian = [equation.outcome for equation in spec.equation if equation.family == "gaussian"]
-        if named not in gaussian:
-            yield unknown(f"outcome in {render(call)}:", named, gaussian)
+        having = [equation.outcome for equation in spec.equation if equation.kind.spread]
+        if named not in having:
+            yield unknown(f"outcome in {render(call)}:", named, having)
     takes_labels = call.function in ("sd", "cov", "cor", "indirect")
     for argument in value_arguments(call) if takes_labels else ():
         if not (isinstance(argument, Name) and argument.name in spec.labels):
@@ -279,7 +282,7 @@ def check_products(spec: ModelSpec, name: str) -> Iterator[str]:
         if one not in spec.labels or two not in spec.labels:
             continue
         outcomes = {spec.label_targets[label].outcome for label in (one, two)}
-        curved = [e for e in spec.equation if e.outcome in outcomes and e.family != "gaussian"]
+        curved = [e for e in spec.equation if e.outcome in outcomes and e.kind.link != "identity"]
         if len(outcomes) < 2:
             continue
         if curved:

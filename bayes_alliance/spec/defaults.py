@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from bayes_alliance.spec.model import ModelSpec, PriorSpec
 
-type DefaultKind = Literal["intercept", "b", "sd", "sd_few", "cor", "sigma", "sigma_first"]
+type DefaultKind = Literal["intercept", "b", "sd", "sd_few", "cor", "sigma", "sigma_first", "nu", "shape"]
 
 FEW_UNITS: Final = ("therapist", "group", "site")
 """Grouping factors of which studies have few levels that explain little: their SDs get the tighter default."""
@@ -56,6 +56,16 @@ DEFAULT_PRIORS: Final[dict[DefaultKind, PriorSpec]] = {
         scale="outcome_sd",
         reason="The first session of a series deviates from its mean by .2 to 2 SDs of the outcome, never by nothing.",
     ),
+    "nu": PriorSpec(
+        on="nu",
+        dist="lognormal(10, 0.8)",
+        reason="Tails from heavy (2 degrees of freedom, below which there is no variance) to normal (50).",
+    ),
+    "shape": PriorSpec(
+        on="shape",
+        dist="lognormal(2, 1)",
+        reason="Counts vary from seven times as much as their mean of 2 (shape 0.3) to little more than it (14).",
+    ),
 }
 
 
@@ -65,6 +75,8 @@ def kinds_for(spec: ModelSpec) -> list[tuple[DefaultKind, str]]:
     kinds += [("sd_few" if factor in FEW_UNITS else "sd", f"sd {factor}") for factor in spec.factors]
     kinds += [("cor", "every correlation")]
     first = any(LATENT in equation.formula for equation in spec.equation)
-    gaussian = any(equation.family == "gaussian" for equation in spec.equation)
-    kinds += [("sigma", "sigma")] if gaussian else []
-    return [*kinds, ("sigma_first", "sigma first")] if gaussian and first else kinds
+    spread = any(equation.kind.spread for equation in spec.equation)
+    kinds += [("sigma", "sigma")] if spread else []
+    kinds += [("sigma_first", "sigma first")] if spread and first else []
+    shapes = dict.fromkeys(shape for equation in spec.equation for shape in equation.kind.shapes)
+    return [*kinds, *((shape, shape) for shape in shapes)]

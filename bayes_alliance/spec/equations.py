@@ -36,10 +36,12 @@ def equation_latex(equation: EquationSpec) -> str:
     outcome = rf"{_word(equation.outcome)}_n"
     if equation.centre:
         outcome += rf" - \overline{{{_word(equation.centre)}}}"
-    predictor = r"\eta_n" if equation.family == "bernoulli" else r"\mu_n"
+    predictor = r"\mu_n" if equation.kind.link == "identity" else r"\eta_n"
     spread = rf"\sigma_{{{_word(equation.sigma)}[n]}}" if equation.sigma else r"\sigma"
     likelihood = {
         "gaussian": rf"{outcome} &\sim \mathrm{{N}}(\mu_n, {spread}^2)",
+        "student_t": rf"{outcome} &\sim \mathrm{{t}}_{{\nu}}(\mu_n, {spread}^2)",
+        "negative_binomial": rf"{outcome} &\sim \mathrm{{NegBin}}(\exp(\eta_n), \phi)",
         "bernoulli": rf"{outcome} &\sim \mathrm{{Bernoulli}}(\mathrm{{logit}}^{{-1}}(\eta_n))",
     }[equation.family]
     lines = [likelihood, rf"{predictor} &= {' + '.join(terms)}", *covariances]

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from bayes_alliance.spec.expressions import Call, Expression, Formula
+from bayes_alliance.spec.families import FAMILY, Family, FamilyName
 from bayes_alliance.spec.formula import parse_call, parse_formula
 from bayes_alliance.spec.functions import VARIABLE_FUNCTIONS
 from bayes_alliance.spec.labels import LabelTarget, parse_estimand, parse_label
@@ -15,7 +16,6 @@ from bayes_alliance.spec.priors import Distribution, PriorTarget, parse_distribu
 from bayes_alliance.spec.reading import factors_in, values_in
 
 type Unit = Literal["session", "patient"]
-type FamilyName = Literal["gaussian", "bernoulli"]
 type PriorScale = Literal["none", "outcome_sd", "outcome_sd/predictor_sd"]
 type Level = Literal[
     "population", "within_patient", "between_patient", "between_therapist", "between_group", "contextual"
@@ -51,6 +51,11 @@ class EquationSpec(Record):
     def parsed(self) -> Formula:
         """Return the formula as records."""
         return _parsed(self.formula)
+
+    @property
+    def kind(self) -> Family:
+        """Return what the family is: its link, and the parameters it has."""
+        return FAMILY[self.family]
 
     @property
     def variables(self) -> tuple[str, ...]:

@@ -49,6 +49,11 @@ MODELS = {
     + equation("post", "pre + (1 | therapist)", "patient")
     + equation("dropout", "pre + (1 | therapist)", "patient", 'family = "bernoulli"')
     + '[groups.therapist]\ncorrelate = ["score", "post"]\n',
+    "tails, counts and 0/1": equation("score", "week + (1 + week | patient)", extra='family = "student_t"')
+    + equation("visits", "week + (1 | patient)", extra='family = "negative_binomial"')
+    + equation("alliance", "week + (1 | patient)", extra='family = "student_t"\nsigma = "condition"')
+    + equation("dropout", "pre", "patient", 'family = "bernoulli"')
+    + '[groups.patient]\ncorrelate = ["score", "visits"]\n',
     "one patient-level outcome on another": equation("iip_change", "pre + (1 | therapist)", "patient")
     + equation("post", "iip_change + pre + (1 | therapist)", "patient", 'sigma = "condition"'),
 }
@@ -58,7 +63,8 @@ def holes(trial: pd.DataFrame) -> pd.DataFrame:
     """Return the trial with outcomes missing here and there, so that rows differ between equations."""
     rng = np.random.default_rng(8)
     frame = trial.copy()
-    for name in ("score", "alliance", "stress"):
+    frame["visits"] = np.floor(frame["stress"].abs() + frame["week"] / 2)
+    for name in ("score", "alliance", "stress", "visits"):
         frame.loc[rng.random(len(frame)) < 0.15, name] = np.nan
     return frame
 
@@ -135,6 +141,9 @@ class Point:
         sigma = self.made.priors.sigma
         self.values["sigma"] = self.sigma = rng.uniform(0.5, 3, len(sigma))
         self.total += sum(density(p.distribution, v) for p, v in zip(sigma, self.sigma, strict=True))
+        for shape, priors in self.made.priors.shapes.items():
+            self.values[shape] = rng.uniform(1.5, 6, len(priors))
+            self.total += sum(density(p.distribution, v) for p, v in zip(priors, self.values[shape], strict=True))
         if residual is None:
             return
         for s in range(max(len(residual.by), 1)):
@@ -163,8 +172,18 @@ class Point:
             if e.family == "bernoulli":
                 self.total += stats.bernoulli.logpmf(e.y.astype(int), 1 / (1 + np.exp(-mu))).sum()
                 continue
+            if e.family == "negative_binomial":
+                counted = [x.outcome for x in self.made.equations if x.family == "negative_binomial"]
+                phi = self.values["shape"][counted.index(e.outcome)]
+                self.total += stats.nbinom.logpmf(e.y.astype(int), phi, phi / (phi + np.exp(mu))).sum()
+                continue
             spread = self.sigma[sigma_start : sigma_start + len(e.sigma_coef)][e.sigma_code]
             sigma_start += len(e.sigma_coef)
+            if e.family == "student_t":
+                tailed = [x.outcome for x in self.made.equations if x.family == "student_t"]
+                nu = self.values["nu"][tailed.index(e.outcome)]
+                self.total += stats.t.logpdf(e.y, nu, mu, spread).sum()
+                continue
             if e.outcome not in joint:
                 self.total += stats.norm.logpdf(e.y, mu, spread).sum()
                 continue
