@@ -48,7 +48,9 @@ def question_key(design: Design, *, seed: int, settings: SamplerSettings, engine
     return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
 
 
-def fit_cached(design: Design, *, seed: int, settings: SamplerSettings, engine: Engine, folder: Path) -> Fit:
+def fit_cached(
+    design: Design, *, seed: int, settings: SamplerSettings, engine: Engine, folder: Path, key: str | None = None
+) -> Fit:
     """Fit a design, or return what was stored for the same question; of several processes that ask, one fits.
 
     Parameters
@@ -57,8 +59,10 @@ def fit_cached(design: Design, *, seed: int, settings: SamplerSettings, engine: 
         As in ``fit_design``.
     folder : Path
         Holds a folder per question, without rows.
+    key : str, optional
+        The question's ``question_key``, where it is known.
     """
-    key = question_key(design, seed=seed, settings=settings, engine=engine)
+    key = key or question_key(design, seed=seed, settings=settings, engine=engine)
     place = folder / key
     fit, _ = _stored(place, design)
     if fit is not None:

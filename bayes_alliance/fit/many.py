@@ -141,9 +141,10 @@ type Task = tuple[FitJob, int, str]
 def answer_job(task: Task) -> Answer:
     """Fit one job, or find it fitted; what a worker runs."""
     job, seed, folder = task
+    question: dict[str, Any] = {"seed": seed, "settings": job.settings, "engine": job.engine}
+    key = question_key(job.design, **question)
     try:
-        fit = fit_cached(job.design, seed=seed, settings=job.settings, engine=job.engine, folder=Path(folder))
+        fit = fit_cached(job.design, folder=Path(folder), key=key, **question)
     except AllianceError as error:
         return Answer(job.name, "", False, "", str(error))
-    key = question_key(job.design, seed=seed, settings=job.settings, engine=job.engine)
     return Answer(job.name, str(Path(folder) / key), fit.passed, fit.verdict)
