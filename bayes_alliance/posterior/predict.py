@@ -32,7 +32,7 @@ class ObservedMeans:
 
 
 def has_trajectories(fit: Fit, outcome: str | None = None) -> bool:
-    """Return whether an outcome is a Gaussian one of sessions whose predictors can be moved along session."""
+    """Return whether an outcome has an identity link and sessions whose predictors can be moved along session."""
     if fit.design is None:
         return False
     equation = fit.design.find(outcome)
@@ -68,7 +68,10 @@ def predict_trajectories(fit: Fit, *, outcome: str | None = None, points: int = 
     if fit.design is None:
         raise FitError("Trajectories need the rows; use fit.with_rows(sessions).")
     if not has_trajectories(fit, outcome):
-        raise FitError("This model has no trajectory: it needs a gaussian outcome and session as a plain predictor.")
+        raise FitError(
+            "This model has no trajectory: it needs an outcome with an identity link (gaussian, student_t) and "
+            "session as a plain predictor."
+        )
     equation = fit.design.find(outcome)
     grid = np.linspace(np.nanmin(equation.session), np.nanmax(equation.session), points)
     levels = _arm_levels(equation)
