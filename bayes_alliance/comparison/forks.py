@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -48,6 +49,9 @@ type Forks = Mapping[str, Mapping[str, Option]]
 ONE_OF = ("columns", "reference", "variables", "labels", "minimum", "maximum", "only")
 """Entries of options that may be stated once per combination, name by name."""
 
+MOST, LOOKED_AT = 2_000, 1_000_000
+"""Combinations up to which all are fitted (more are a mistake more often than a plan), and looked at for exclusion."""
+
 RESULTS = (
     *("median", "sd", "eti95_lb", "eti95_ub", "p_positive", "unit", "rows", "passed", "block", "elpd", "weight"),
     *("meaning", "error"),
@@ -91,13 +95,10 @@ def expand_forks(
     problems = list(_check_forks(forks, exclude))
     if problems:
         raise FitError(problems)
-    made, gone = [], 0
+    kept, gone = _kept(forks, exclude)
+    made = []
     told: dict[str, list[str]] = {}
-    for names in product(*forks.values()):
-        choices = dict(zip(forks, names, strict=True))
-        if any(all(choices[fork] == option for fork, option in one.items()) for one in exclude):
-            gone += 1
-            continue
+    for choices in kept:
         options = {fork: forks[fork][option] for fork, option in choices.items()}
         found = list(_clashes(options))
         try:
@@ -110,9 +111,22 @@ def expand_forks(
             made.append(universe)
     if told:
         raise FitError([f"{where[0]}{_others(where)}: {problem}" for problem, where in told.items()])
-    if not made:
-        raise FitError("Every combination is excluded.")
     return made, (f"{count_of(gone, 'combination')} left out on request.",) if gone else ()
+
+
+def _kept(forks: Forks, exclude: Sequence[Mapping[str, str]]) -> tuple[list[dict[str, str]], int]:
+    """Return the combinations that are not excluded, and how many are."""
+    count = math.prod(len(options) for options in forks.values())
+    every = (dict(zip(forks, names, strict=True)) for names in product(*forks.values()))
+    kept: list[dict[str, str]] = []
+    if count <= LOOKED_AT:
+        kept = [one for one in every if not any(one.items() >= gone.items() for gone in exclude)]
+    if count > LOOKED_AT or len(kept) > MOST:
+        left = f", {len(kept):,} of them not excluded" if kept else ""
+        raise FitError(f"{count:,} combinations{left}; up to {MOST:,} are fitted. Leave out forks, or exclude some.")
+    if not kept:
+        raise FitError("Every combination is excluded.")
+    return kept, count - len(kept)
 
 
 def _others(where: Sequence[str]) -> str:
@@ -123,9 +137,12 @@ def _check_forks(forks: Forks, exclude: Sequence[Mapping[str, str]]) -> Iterator
     if not forks:
         yield 'forks names no decision; state one, such as {"rater": {"patient": Option(), "therapist": Option(...)}}.'
     for fork, options in forks.items():
+        if not isinstance(options, Mapping):
+            yield f"Fork {fork!r} holds {type(options).__name__}; name its options: {{'adjusted': Option(...), ...}}."
+            continue
         if len(options) < 2:
             yield f"Fork {fork!r} has {count_of(len(options), 'option')}; a decision has two or more."
-        if fork in RESULTS:
+        if fork in (*RESULTS, "combination"):
             yield f"Fork {fork!r} has the name of a column of the result; choose another."
         wrong = [name for name, option in options.items() if not isinstance(option, Option)]
         if wrong:

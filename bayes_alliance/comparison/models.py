@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from html import escape
@@ -172,7 +172,7 @@ def _designs(
     priors: PriorStatements,
 ) -> dict[str, Design]:
     """Make every design, each with the columns and references it reads, so that all problems are told at once."""
-    designs, problems = {}, []
+    designs, problems = {}, check_read(specs.values(), [*columns, *reference])
     for name, spec in specs.items():
         try:
             designs[name] = make_own_design(spec, sessions, columns=columns, reference=reference, priors=priors)
@@ -181,6 +181,18 @@ def _designs(
     if problems:
         raise DesignError(problems)
     return designs
+
+
+def read_by(spec: ModelSpec) -> set[str]:
+    """Return the variables and factors that a model reads, those that it declares among them."""
+    read = {v for e in spec.equation for v in (*spec.variables_of(e), *e.factors, *e.centring_factors)}
+    return read | set(spec.variables) | {v for call in spec.declared.values() for v in values_in(call)}
+
+
+def check_read(specs: Iterable[ModelSpec], names: Iterable[str]) -> list[str]:
+    """Report names of columns and references that no model reads: they would be left aside everywhere."""
+    read = {name for spec in specs for name in read_by(spec)}
+    return [unknown("variable", name, sorted(read)) for name in dict.fromkeys(names) if name not in read]
 
 
 def make_own_design(
@@ -192,8 +204,7 @@ def make_own_design(
     priors: PriorStatements,
 ) -> Design:
     """Make a design with those of the columns and references that its model reads."""
-    read = {v for e in spec.equation for v in (*spec.variables_of(e), *e.factors, *e.centring_factors)}
-    read |= set(spec.variables) | {v for call in spec.declared.values() for v in values_in(call)}
+    read = read_by(spec)
     own = {variable: column for variable, column in columns.items() if variable in read}
     levels = {variable: level for variable, level in reference.items() if variable in read}
     return make_design(spec, sessions, columns=own, reference=levels, priors=priors)

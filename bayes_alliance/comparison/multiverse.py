@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -16,12 +15,13 @@ import pandas as pd
 from bayes_alliance._messages import count_of, first_few, unknown
 from bayes_alliance.comparison.forks import RESULTS, Forks, Universe, expand_forks
 from bayes_alliance.comparison.loo import loo
-from bayes_alliance.comparison.models import make_own_design, share_rows
+from bayes_alliance.comparison.meaning import describe_meaning
+from bayes_alliance.comparison.models import check_read, make_own_design, share_rows
 from bayes_alliance.comparison.moves import find_moves
 from bayes_alliance.comparison.refit import kept_fits
 from bayes_alliance.comparison.scores import Scores
 from bayes_alliance.comparison.table import compare
-from bayes_alliance.comparison.units import UnitName, find_units, fingerprint
+from bayes_alliance.comparison.units import UNITS, UnitName, find_units, fingerprint
 from bayes_alliance.design.design import Design, PriorStatements, prior_records
 from bayes_alliance.errors import AllianceError, DesignError, FitError
 from bayes_alliance.fit.cache import question_key
@@ -31,17 +31,11 @@ from bayes_alliance.fit.result import Fit
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.fit.settings import Engine, Progress, SamplerSettings
 from bayes_alliance.posterior.estimands import summarize_estimands
-from bayes_alliance.spec.expressions import render
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.table.sessions import SessionTable
 
-MOST = 2_000
-"""Combinations up to which all are fitted; more are a mistake more often than a plan."""
-
 DRAWS = 1_000
 """Draws that scores are averaged over: weights need no more, and every combination is scored."""
-
-_WORD = re.compile(r"[^\W\d][\w.]*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,9 +153,8 @@ def fit_multiverse(
     steegen2016, simonsohn2020, yao2018
     """
     check_seed(seed)
-    count = int(np.prod([len(options) for options in forks.values()]))
-    if count > MOST:
-        raise FitError(f"{count:,} combinations; up to {MOST:,} are fitted. Leave out forks, or exclude some.")
+    if unit not in UNITS:
+        raise FitError(unknown("unit", str(unit), UNITS))
     base = Universe({}, spec, sessions, columns or {}, reference or {}, prior_records(priors))
     universes, messages = expand_forks(base, forks, exclude)
     designs = _designs(universes, estimand)
@@ -202,6 +195,10 @@ class _Found:
 
 def _designs(universes: Sequence[Universe], estimand: str) -> dict[str, Design]:
     """Make every design, and ask each for the estimand; all problems are told at once."""
+    named = [name for one in universes for name in (*one.columns, *one.reference)]
+    problems = check_read([one.spec for one in universes], named)
+    if problems:
+        raise DesignError(problems)
     designs: dict[str, Design] = {}
     told: dict[str, list[str]] = {}
     lacking: dict[str, list[str]] = {}
@@ -248,23 +245,6 @@ def _blocks(designs: Mapping[str, Design], unit: UnitName, estimand: str) -> dic
         units = find_units(design, "patient")
         found[name] = (fingerprint(design, units, wanted), *wanted, describe_meaning(design, estimand))
     return found
-
-
-def describe_meaning(design: Design, estimand: str) -> str:
-    """Return an estimand as arithmetic over coefficients in a study's columns, with what is declared of these.
-
-    Two analyses in which this text is the same answer one question: covariates and priors do not change it, another
-    rater, window, lag or centring does.
-    """
-    one = next(made for made in design.estimands if made.name == estimand)
-    text = render(one.value, lambda name: f"b[{one.labels[name]}]" if name in one.labels else name)
-    definitions: dict[str, str] = {}
-    known = set(_WORD.findall(text))
-    for variable, call in design.spec.declared.items():
-        if {variable, design.columns.get(variable, variable)} & known:
-            definitions[variable] = render(call, lambda name: design.columns.get(name, name))
-    parts = [f"{variable} = {definition}" for variable, definition in definitions.items()]
-    return "; ".join([f"{text} ({one.unit}, {one.level})", *parts])
 
 
 def _read(fit: Fit, estimand: str, unit: UnitName | None) -> _Found:
@@ -325,7 +305,16 @@ def _weights(table: pd.DataFrame, same: Mapping[str, str], found: Mapping[str, _
         scores = {name: found[name].scores for name in names}
         if refused or len(names) < 2 or None in scores.values():
             continue
-        own = compare({name: one for name, one in scores.items() if one is not None}).table["weight"]
+        failed = int((~block["passed"]).sum())
+        if failed:
+            notes.append(f"Block {number} weighs {count_of(failed, 'combination')} whose sampling checks FAILED.")
+        try:
+            compared = compare({name: one for name, one in scores.items() if one is not None})
+        except AllianceError as error:
+            notes.append(f"Block {number} has no weights: {error.problems[0]}")
+            continue
+        notes += [f"Block {number}: {message}" for message in compared.messages]
+        own = compared.table["weight"]
         shared = block.index.map(lambda name: same[name]).value_counts()
         for name in block.index:
             if same[name] in own.index:

@@ -88,7 +88,7 @@ def fingerprint(design: Design, units: Units, outcomes: Sequence[str]) -> str:
     for outcome in sorted(outcomes):
         equation = design.find(outcome)
         order = np.lexsort([np.nan_to_num(equation.session, nan=-np.inf), equation.patient.astype(str)])
-        digest.update("\x1f".join([outcome, equation.family, *equation.patient[order].astype(str)]).encode())
+        digest.update("\x1f".join([outcome, equation.kind.measure, *equation.patient[order].astype(str)]).encode())
         digest.update(np.ascontiguousarray(equation.session[order], dtype=float).tobytes())
         digest.update(np.ascontiguousarray(equation.y[order] + equation.offset, dtype=float).tobytes())
         labels = np.array(units.labels, dtype=object)[units.codes[outcome][order]]

@@ -201,7 +201,9 @@ def _cor_slot(factor: str, block: int) -> _Slot:
 
 def _sigma_slot(equation: EquationDesign, label: str, scales: Scales) -> _Slot:
     level = label.removeprefix(equation.outcome).removeprefix(", ")
-    named = (*((PriorTarget("sigma", effect=level),) if level else ()), PriorTarget("sigma"))
+    # a condition's level under the study's name of it, and under the model's
+    levels = dict.fromkeys([level, f"{equation.spec.sigma}[{level.partition('[')[2]}"] if "[" in level else [level])
+    named = (*(PriorTarget("sigma", effect=each) for each in levels if each), PriorTarget("sigma"))
     default = DEFAULT_PRIORS["sigma_first" if level == FIRST else "sigma"]
     return _Slot(f"sigma[{label}]", _targets(equation, *named), "positive", default, scales)
 

@@ -111,7 +111,10 @@ def shares_of(draws: xr.Dataset, moments: xr.Dataset) -> xr.Dataset:
         above = moments[f"above_{factor_key(factor)}"].values
         nesting = [variance[other] for other, is_above in zip(factors, above, strict=True) if is_above]
         shares[f"icc_{factor_key(factor)}"] = sum(nesting, start=variance[factor]) / total
-    shares["share_residual"] = residual / total
+    # not residual / total: a t with two degrees of freedom or fewer has no variance, and takes all of it
+    shares["share_residual"] = 1.0 - sum(
+        (variance[factor] / total for factor in factors), start=xr.zeros_like(residual)
+    )
     return xr.Dataset(shares, attrs={"scale": moments.attrs["scale"]})
 
 

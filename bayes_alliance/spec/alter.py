@@ -15,13 +15,14 @@ from bayes_alliance.spec.expressions import (
     Name,
     Operation,
     Term,
+    quote_name,
     render,
     render_group,
     render_term,
     write_formula,
 )
 from bayes_alliance.spec.formula import parse_formula
-from bayes_alliance.spec.labels import LabelTarget
+from bayes_alliance.spec.labels import parse_label, without_brackets
 from bayes_alliance.spec.make import make_model
 from bayes_alliance.spec.model import ModelSpec
 
@@ -79,8 +80,9 @@ def alter_model(
         formulas[outcome] = parse_formula(text)
     swaps = _swaps(swap or {}, problems)
     found: set[Expression] = set()
-    formulas = {outcome: _exchange(stated, swaps, found) for outcome, stated in formulas.items()}
-    targets = {name: _relabel(target, swaps) for name, target in spec.label_targets.items()}
+    formulas = {outcome: _exchange(stated, swaps, found, problems) for outcome, stated in formulas.items()}
+    targets = {name: _relabel(text, swaps) for name, text in spec.labels.items()}
+    problems += _left_behind(spec, swaps)
     for lacking in [one.old for one in swaps if one.old not in found]:
         every = dict.fromkeys(render(part) for stated in formulas.values() for part in _parts(stated))
         problems.append(f"swap: {unknown('variable or call', render(lacking), every)}")
@@ -98,7 +100,7 @@ def alter_model(
         if formulas[equation["outcome"]] != spec.equation[spec.outcomes.index(equation["outcome"])].parsed:
             equation["formula"] = write_formula(formulas[equation["outcome"]])
     content["variables"] = {**spec.variables, **(variables or {})}
-    content["labels"] = {**{name: str(target) for name, target in targets.items()}, **(labels or {})}
+    content["labels"] = {**targets, **(labels or {})}
     return make_model(content, f"a variant of {spec.title!r}")
 
 
@@ -128,9 +130,12 @@ def _swaps(given: Mapping[str, str], problems: list[str]) -> tuple[_Swap, ...]:
     return tuple(made)
 
 
-def _exchange(formula: Formula, swaps: tuple[_Swap, ...], found: set[Expression]) -> Formula:
+def _exchange(formula: Formula, swaps: tuple[_Swap, ...], found: set[Expression], problems: list[str]) -> Formula:
     def term(one: Term) -> Term:
-        return Term(tuple(dict.fromkeys(_part(part, swaps, found) for part in one.parts)))
+        parts = tuple(dict.fromkeys(_part(part, swaps, found) for part in one.parts))
+        if len(parts) < len(one.parts):
+            problems.append(f"swap makes {render_term(one)!r} a product of {render(parts[0])!r} with itself.")
+        return Term(parts)
 
     groups = tuple(replace(group, terms=tuple(map(term, group.terms))) for group in formula.groups)
     return replace(formula, terms=tuple(dict.fromkeys(map(term, formula.terms))), groups=groups)
@@ -151,21 +156,46 @@ def _expression(expression: Expression, swaps: tuple[_Swap, ...], found: set[Exp
         case Operation(operator, left, right):
             return Operation(operator, _expression(left, swaps, found), _expression(right, swaps, found))
         case Call(function, arguments, keywords):
-            return Call(function, tuple(_expression(argument, swaps, found) for argument in arguments), keywords)
+            named = tuple((key, _expression(value, swaps, found)) for key, value in keywords)
+            return Call(function, tuple(_expression(argument, swaps, found) for argument in arguments), named)
     return expression
 
 
-def _relabel(target: LabelTarget, swaps: tuple[_Swap, ...]) -> LabelTarget:
-    """Return a label that follows its term."""
-    parts = set()
-    for text, piece in target.parts:
-        (one,) = parse_formula(text).terms
-        parts.add((render(_part(one.parts[0], swaps, set())), piece))
-    return replace(target, parts=frozenset(parts))
+def _relabel(text: str, swaps: tuple[_Swap, ...]) -> str:
+    """Return a label that follows its term; as it was written where nothing of it is exchanged."""
+    target = parse_label(text)
+    if not target.parts:
+        return text
+    (term,) = parse_formula(without_brackets(text.partition("~")[2])).terms
+    moved = [_part(part, swaps, set()) for part in term.parts]
+    if tuple(moved) == term.parts:
+        return text
+    pieces = dict(target.parts)
+    parts = []
+    for old, new in zip(term.parts, moved, strict=True):
+        piece = pieces[render(old)]
+        parts.append(f"{render(new, quote_name)}[{piece}]" if piece else render(new, quote_name))
+    return f"{target.outcome} ~ {':'.join(parts)}"
+
+
+def _left_behind(spec: ModelSpec, swaps: tuple[_Swap, ...]) -> list[str]:
+    """Report exchanges of variables that also stand where no exchange reaches."""
+    places = {f"sigma of {e.outcome}": e.sigma for e in spec.equation}
+    places |= {f"centre of {e.outcome}": e.centre for e in spec.equation}
+    places |= {f"[groups.{factor}] by": group.by for factor, group in spec.groups.items()}
+    places |= {"[residual] by": spec.residual.by if spec.residual is not None else None}
+    return [
+        f"swap: {swap.old.name!r} is also the {place}, which an exchange leaves; map its column instead."
+        for swap in swaps
+        for place, name in places.items()
+        if isinstance(swap.old, Name) and name == swap.old.name
+    ]
 
 
 def _without(formula: Formula, gone: Formula, outcome: str, problems: list[str]) -> Formula:
     """Return a formula without some terms and group terms, each of which it must have."""
+    if not (gone.terms or gone.groups):
+        problems.append(f"drop from {outcome}: names no term; an intercept is left out by formula = '0 + ...'.")
     terms, groups = {term.key(): term for term in formula.terms}, {_key(group): group for group in formula.groups}
     for term in gone.terms:
         if terms.pop(term.key(), None) is None:

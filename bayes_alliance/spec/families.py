@@ -26,6 +26,11 @@ class Family:
     values: str
     unit: str
 
+    @property
+    def measure(self) -> str:
+        """Return what its rows have: a density, or a probability. These do not compare."""
+        return "density" if self.spread else "probability"
+
 
 FAMILY: Final[Mapping[FamilyName, Family]] = {
     family.name: family

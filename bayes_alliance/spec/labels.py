@@ -38,6 +38,11 @@ class LabelTarget:
 _BRACKET = re.compile(r"\[([^\[\]]*)\]")
 
 
+def without_brackets(text: str) -> str:
+    """Return a term without the levels and pieces in its brackets."""
+    return _BRACKET.sub("", text)
+
+
 def parse_label(text: str) -> LabelTarget:
     """Parse ``outcome ~ term``, such as ``inhibition ~ session:condition[MBCT]``; ``outcome ~ 1`` is the intercept.
 
@@ -51,7 +56,7 @@ def parse_label(text: str) -> LabelTarget:
         raise SpecError(f"Label {text!r} is not written outcome ~ term, such as 'depression ~ alliance'.")
     if right in ("1", INTERCEPT):
         return LabelTarget(outcome, frozenset())
-    terms = parse_formula(_BRACKET.sub("", right)).terms
+    terms = parse_formula(without_brackets(right)).terms
     if len(terms) != 1 or len(terms[0].parts) != len(_split_product(right)):
         raise SpecError(f"Label {text!r} names no single term. Write one, such as 'depression ~ session:alliance'.")
     return LabelTarget(outcome, frozenset(_with_pieces(right, terms[0])))

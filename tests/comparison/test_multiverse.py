@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import bayes_alliance as ba
+from bayes_alliance.comparison.meaning import describe_meaning
 from bayes_alliance.comparison.moves import find_moves
 from tests.build.test_equations import HEAD, equation
 from tests.conftest import ROLES
@@ -175,8 +176,16 @@ def test_what_is_refused(table: ba.SessionTable) -> None:
         run(two, exclude=[{"rater": "patient"}, {"rater": "therapist"}])
     with pytest.raises(ba.FitError, match=r"Forks 'rater' and 'other' both set columns\['alliance'\]"):
         run(two | {"other": {"a": ba.Option(), "b": ba.Option(columns={"alliance": "week"})}})
-    with pytest.raises(ba.FitError, match=r"age: a, rater: patient and 1 other combination: add: .*|Unknown"):
+    with pytest.raises(ba.FitError, match=r"age: a, rater: patient and 1 other combination: drop from score: Unknown"):
         run({"age": {"a": ba.Option(drop="age"), "b": ba.Option()}} | two)
+    with pytest.raises(ba.DesignError, match=r"Unknown variable 'allianc'.*Did you mean 'alliance'"):
+        run({"rater": {"a": ba.Option(), "b": ba.Option(columns={"allianc": "wai_t"})}})
+    with pytest.raises(ba.FitError, match="Fork 'combination' has the name of a column"):
+        run({"combination": FORKS["rater"]} | two)
+    with pytest.raises(ba.FitError, match="Fork 'a' holds Option; name its options"):
+        run({"a": ba.Option()})
+    with pytest.raises(ba.FitError, match="Unknown unit 'patients'"):
+        run(two, unit="patients")
     with pytest.raises(ba.DesignError, match=r"age: a, rater: patient and 1 other combination: .*'age'"):
         run({"age": {"a": ba.Option(add="age"), "b": ba.Option()}} | two)
     with pytest.raises(ba.FitError, match=r"Unknown estimand 'efect'.*Did you mean 'effect'.*State it under"):
@@ -184,8 +193,30 @@ def test_what_is_refused(table: ba.SessionTable) -> None:
     with pytest.raises(ba.FitError, match="Fork 'rows' has the name of a column of the result"):
         run({"rows": FORKS["rater"]})
     many = {str(i): {"a": ba.Option(), "b": ba.Option()} for i in range(12)}
-    with pytest.raises(ba.FitError, match=r"4,096 combinations; up to 2,000 are fitted"):
+    with pytest.raises(ba.FitError, match=r"4,096 combinations, 4,096 of them not excluded; up to 2,000 are fitted"):
         run(many)
+    endless = {str(i): {"a": ba.Option(), "b": ba.Option()} for i in range(64)}
+    with pytest.raises(ba.FitError, match=r"18,446,744,073,709,551,616 combinations; up to 2,000"):
+        run(endless)
+
+
+def test_references_and_interactions_change_the_meaning() -> None:
+    """What a level is compared with, and a term that makes an effect one at 0 of another variable."""
+    frame = make_confounded(patients=30)
+    frame["arm"] = frame["pid"].map(lambda p: "ABC"[int(p[1:]) % 3])
+    labels = '[labels]\na = "score ~ arm[C]"\n[estimands.effect]\nvalue = "a"\nunit = "points"\n'
+    spec = ba.parse_model(HEAD + equation("score", "arm + week + (1 | patient)") + labels)
+    rows = ba.read_sessions(frame, NESTED)
+
+    def meaning(changed: ba.ModelSpec, reference: str) -> str:
+        return describe_meaning(ba.make_design(changed, rows, reference={"arm": reference}), "effect")
+
+    one = meaning(spec, "A")
+    assert one == "b[score, arm[C]] (points, population); arm against A"
+    assert meaning(spec, "B") == one.replace("against A", "against B")
+    assert meaning(ba.alter_model(spec, add="severity"), "A") == one
+    more = meaning(ba.alter_model(spec, add="week:arm"), "A")
+    assert more == f"{one}; beside week:arm[B]; beside week:arm[C]"
 
 
 def test_moves_are_differences_of_pairs() -> None:

@@ -337,6 +337,18 @@ def test_residual_sds_have_priors_by_level(trial: pd.DataFrame) -> None:
         )
 
 
+def test_a_residual_sd_is_named_as_the_model_or_the_study_has_it(trial: pd.DataFrame) -> None:
+    """``sigma condition[MBCT]`` and ``sigma arm[MBCT]`` are one target where condition is the column arm."""
+    text = 'title = "t"\nquestion = "q"\n[[equation]]\noutcome = "score"\nunit = "session"\n'
+    spec = ba.parse_model(text + 'formula = "week + (1 | patient)"\nsigma = "condition"\n')
+    table = ba.read_sessions(trial, {"patient": "pid", "session": "week"})
+    for on in ("sigma condition[MBCT]", "sigma arm[MBCT]"):
+        made = ba.make_design(spec, table, columns={"condition": "arm"}, reference=TAU, priors={on: "half_normal(3)"})
+        found = {p.parameter: str(p.distribution) for p in made.priors.table()}
+        assert found["sigma[score, arm[MBCT]]"] == "half_normal(3)"
+        assert found["sigma[score, arm[TAU]]"] != "half_normal(3)"
+
+
 def test_prior_on_a_factor_the_study_lacks_is_set_aside(trial: pd.DataFrame) -> None:
     """A prior on an optional factor that is not there is a message, not an error."""
     table = ba.read_sessions(trial, {"patient": "pid", "session": "week"})

@@ -7,11 +7,15 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from scipy import stats
 
 import bayes_alliance as ba
 from bayes_alliance.comparison.integrate import average_density
+from bayes_alliance.comparison.units import find_units, fingerprint
+from bayes_alliance.design.moments import variance_moments
 from bayes_alliance.posterior.families import Rows, draw, expected, log_density, slopes
+from bayes_alliance.posterior.variance import shares_of
 from bayes_alliance.spec.families import FAMILY, SHAPES, FamilyName
 from tests.build.test_equations import HEAD, equation
 from tests.conftest import ROLES
@@ -91,6 +95,35 @@ def test_effects_are_integrated(name: FamilyName) -> None:
     inside = log_density(rows.at_points(), linear[:, None] + z[:, None] * load[0, :, 0]).sum(axis=2)
     whole = np.log(np.trapezoid(np.exp(inside + stats.norm.logpdf(z)), z, axis=1))
     np.testing.assert_allclose(got, whole, atol=2e-3)
+
+
+def test_a_t_without_variance_takes_all_of_it() -> None:
+    """With two degrees of freedom or fewer the residual's share is 1, not missing."""
+    label = ["y, Intercept"]
+    draws = xr.Dataset(
+        {
+            "sd_patient": (("chain", "draw", "patient_effect"), np.ones((1, 3, 1))),
+            "sigma": (("chain", "draw", "sigma_coef"), np.ones((1, 3, 1))),
+            "nu": (("chain", "draw", "nu_coef"), np.array([[[4.0], [1.9], [8.0]]])),
+        },
+        coords={"patient_effect": label, "sigma_coef": ["y"], "nu_coef": ["y"]},
+    )
+    frame = pd.DataFrame({"pid": list("aabbcc"), "week": [1.0, 2.0] * 3, "y": [1.0, 2.5, 3.0, 2.0, 5.0, 1.0]})
+    text = HEAD + equation("y", "1 + (1 | patient)", extra='family = "student_t"')
+    made = ba.make_design(ba.parse_model(text), ba.read_sessions(frame, {"patient": "pid", "session": "week"}))
+    shares = shares_of(draws, variance_moments(made, made.equation))
+    np.testing.assert_allclose(shares["share_residual"].values.ravel(), [2 / 3, 1.0, 4 / 7])
+
+
+def test_tails_compare_with_normal_residuals(trial: pd.DataFrame) -> None:
+    """Both have densities, so their predictions are of one kind; those of counts are probabilities."""
+    trial = trial.assign(count=trial["week"])
+    found = {}
+    for outcome, family in (("count", "gaussian"), ("count", "student_t"), ("count", "negative_binomial")):
+        text = HEAD + equation(outcome, "alliance + (1 | patient)", extra=f'family = "{family}"')
+        made = ba.make_design(ba.parse_model(text), ba.read_sessions(trial, ROLES))
+        found[family] = fingerprint(made, find_units(made, "patient"), (outcome,))
+    assert found["gaussian"] == found["student_t"] != found["negative_binomial"]
 
 
 def study(family: str, rng: np.random.Generator, patients: int = 150) -> tuple[ba.SimulatedTable, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bayes_alliance as ba
@@ -63,7 +63,7 @@ def test_labels_follow_what_is_exchanged() -> None:
 def test_levels_of_a_label_stay() -> None:
     """The bracket behind a part is kept when the part is exchanged."""
     spec = ba.parse_model(MODEL.replace('a = "y ~ session:x"', 'a = "y ~ session:x[B]"'))
-    assert ba.alter_model(spec, swap={"x": "arm"}).labels["a"] == "y ~ arm[B]:session"
+    assert ba.alter_model(spec, swap={"x": "arm"}).labels["a"] == "y ~ session:arm[B]"
 
 
 def test_equations_are_told_apart_by_their_outcomes() -> None:
@@ -98,6 +98,28 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         ba.alter_model(spec, labels={"w": "q ~ 1"})
 
 
+def test_names_in_backticks_and_keywords() -> None:
+    """A label of a quoted column stays as it was; what a call names by keyword is exchanged, too."""
+    text = MODEL.replace(
+        "session * x + within(x, patient)", "`BDI II` + session * x + within(x, patient, detrend=session)"
+    )
+    text = text.replace('w = "y ~ within(x, patient)"', 'w = "y ~ `BDI II`"')
+    spec = ba.parse_model(text)
+    assert ba.alter_model(spec, add="age").labels["w"] == "y ~ `BDI II`"
+    assert "detrend=week" in formula_of(ba.alter_model(spec, swap={"session": "week"}))
+    assert ba.alter_model(spec, swap={"`BDI II`": "`BDI I`"}).labels["w"] == "y ~ `BDI I`"
+
+
+def test_what_an_exchange_cannot_do() -> None:
+    """Collapse a product, reach a residual SD's factor, or drop an intercept."""
+    spec = ba.parse_model(MODEL.replace('patient)"\n[labels]', 'patient)"\nsigma = "x"\n[labels]'))
+    with pytest.raises(ba.SpecError, match=r"(?s)swap makes 'session:x'.*'x' is also the sigma of y"):
+        ba.alter_model(spec, swap={"x": "session"})
+    with pytest.raises(ba.SpecError, match="drop from y: names no term"):
+        ba.alter_model(spec, drop="1")
+
+
+@settings(deadline=None)
 @given(st.permutations(["a", "b", "c(d)", "e:f"]), st.integers(0, 4))
 def test_what_is_added_can_be_taken_away(terms: list[str], size: int) -> None:
     """Adding new terms and dropping them again gives the same model."""
