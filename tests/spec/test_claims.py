@@ -109,7 +109,7 @@ def test_prior_targets_may_name_an_outcome(text: str, outcome: str | None, kind:
         (CHAIN + '[residual]\ncorrelate = ["m", "y"]\n', r"'m' predicts 'y', and the data cannot tell that path from"),
         (
             equation("m", "x") + equation("y", "x", family="bernoulli") + '[residual]\ncorrelate = ["m", "y"]\n',
-            r"'y' is bernoulli and has no residual",
+            r"'y' is bernoulli and has no normal residual",
         ),
         (
             equation("m", "x") + equation("y", "x", unit="patient") + '[residual]\ncorrelate = ["m", "y"]\n',
