@@ -76,7 +76,7 @@ class Universe:
     @property
     def name(self) -> str:
         """Return its options, fork by fork."""
-        return ", ".join(f"{fork}: {option}" for fork, option in self.choices.items())
+        return name_of(self.choices)
 
 
 def expand_forks(
@@ -106,11 +106,11 @@ def expand_forks(
         except AllianceError as error:
             found += error.problems
         for problem in found:
-            told.setdefault(problem, []).append(", ".join(f"{fork}: {option}" for fork, option in choices.items()))
+            told.setdefault(problem, []).append(name_of(choices))
         if not found and universe is not None:
             made.append(universe)
     if told:
-        raise FitError([f"{where[0]}{_others(where)}: {problem}" for problem, where in told.items()])
+        raise FitError([f"{say_where(where)}: {problem}" for problem, where in told.items()])
     return made, (f"{count_of(gone, 'combination')} left out on request.",) if gone else ()
 
 
@@ -129,8 +129,15 @@ def _kept(forks: Forks, exclude: Sequence[Mapping[str, str]]) -> tuple[list[dict
     return kept, count - len(kept)
 
 
-def _others(where: Sequence[str]) -> str:
-    return f" and {count_of(len(where) - 1, 'other combination')}" if len(where) > 1 else ""
+def name_of(choices: Mapping[str, str]) -> str:
+    """Return a combination's options, fork by fork."""
+    return ", ".join(f"{fork}: {option}" for fork, option in choices.items())
+
+
+def say_where(names: Sequence[str]) -> str:
+    """Return the first of the combinations that have a problem, and how many others do."""
+    more = f" and {count_of(len(names) - 1, 'other combination')}" if len(names) > 1 else ""
+    return f"{names[0]}{more}"
 
 
 def _check_forks(forks: Forks, exclude: Sequence[Mapping[str, str]]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance._messages import count_of, first_few, unknown
-from bayes_alliance.comparison.forks import RESULTS, Forks, Universe, expand_forks
+from bayes_alliance.comparison.forks import RESULTS, Forks, Universe, expand_forks, say_where
 from bayes_alliance.comparison.loo import loo
 from bayes_alliance.comparison.meaning import describe_meaning
 from bayes_alliance.comparison.models import check_read, make_own_design, share_rows
@@ -166,9 +167,10 @@ def fit_multiverse(
     if len(same) > len(set(same.values())):
         twins = len(same) - len(set(same.values()))
         messages += (f"{count_of(twins, 'combination')} came to the same analysis as another; fitted once.",)
-    blocks = _blocks(designs, unit, estimand)
+    blocks = _blocks(designs, estimand)
     jobs = [FitJob(name, designs[name], engine, settings) for name in dict.fromkeys(same.values())]
-    weighed = {name for name in designs if weigh and sum(b == blocks[name] for b in blocks.values()) > 1}
+    sizes = Counter(blocks.values())
+    weighed = {name for name, block in blocks.items() if weigh and sizes[block] > 1}
     found: dict[str, _Found] = {}
     with kept_fits(jobs, folder=folder, seed=seed, executor=executor, progress=progress) as fits:
         errors = {answer.name: answer.error for answer in fits.failed}
@@ -216,16 +218,11 @@ def _designs(universes: Sequence[Universe], estimand: str) -> dict[str, Design]:
             lacking.setdefault(unknown("estimand", estimand, names), []).append(one.name)
         designs[one.name] = design
     if told:
-        raise DesignError([f"{_where(where)}: {problem}" for problem, where in told.items()])
+        raise DesignError([f"{say_where(where)}: {problem}" for problem, where in told.items()])
     if lacking:
         advice = "State it under [estimands], with its unit, and let labels follow what options change."
-        raise FitError([f"{_where(where)}: {problem} {advice}" for problem, where in lacking.items()])
+        raise FitError([f"{say_where(where)}: {problem} {advice}" for problem, where in lacking.items()])
     return designs
-
-
-def _where(names: Sequence[str]) -> str:
-    more = f" and {count_of(len(names) - 1, 'other combination')}" if len(names) > 1 else ""
-    return f"{names[0]}{more}"
 
 
 def _same_analyses(designs: Mapping[str, Design], engine: Engine, settings: SamplerSettings) -> dict[str, str]:
@@ -237,8 +234,8 @@ def _same_analyses(designs: Mapping[str, Design], engine: Engine, settings: Samp
     }
 
 
-def _blocks(designs: Mapping[str, Design], unit: UnitName, estimand: str) -> dict[str, tuple[str, ...]]:
-    """Return what combinations must share to be weighed against each other: rows, outcomes, the estimand's meaning."""
+def _blocks(designs: Mapping[str, Design], estimand: str) -> dict[str, tuple[str, ...]]:
+    """Return what combinations must share to be weighed together: rows, outcomes and, last, the estimand's meaning."""
     found = {}
     for name, design in designs.items():
         wanted = tuple(sorted(e.outcome for e in design.equations))
@@ -281,7 +278,7 @@ def _gather(
         row: dict[str, Any] = dict(one.choices) | (found[at].row if at in found else {})
         scores = found[at].scores if at in found else None
         row |= {"rows": sum(len(e.y) for e in design.equations), "block": number}
-        row |= {"elpd": np.nan if scores is None else scores.elpd, "meaning": describe_meaning(design, estimand)}
+        row |= {"elpd": np.nan if scores is None else scores.elpd, "meaning": blocks[one.name][-1]}
         rows.append(row | {"error": errors.get(at, "")})
     table = pd.DataFrame(rows, index=pd.Index([one.name for one in universes], name="combination"))
     table["passed"] = table["passed"].eq(True)

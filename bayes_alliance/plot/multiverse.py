@@ -72,11 +72,11 @@ def _draw_curve(axes: Axes, multiverse: Multiverse, table: pd.DataFrame) -> None
 
 def _draw_options(axes: Axes, multiverse: Multiverse, table: pd.DataFrame, forks: list[str]) -> None:
     moved = multiverse.moves.set_index("fork")["mean_move"]
-    row, ticks, labels = 0, [], []
+    row, ticks, labels, headings = 0, [], [], []
     for fork in forks:
-        heading = f"{fork} (moves {moved[fork]:.2g})" if np.isfinite(moved[fork]) else fork
+        headings.append(f"{fork} (moves {moved[fork]:.2g})" if np.isfinite(moved[fork]) else fork)
         ticks.append(row)
-        labels.append(heading)
+        labels.append(headings[-1])
         for option in multiverse.forks[fork]:
             row += 1
             ticks.append(row)
@@ -87,7 +87,6 @@ def _draw_options(axes: Axes, multiverse: Multiverse, table: pd.DataFrame, forks
             )
         row += 1
     axes.set_yticks(ticks, labels, fontsize=7)
-    headings = {f"{fork} (moves {moved[fork]:.2g})" if np.isfinite(moved[fork]) else fork for fork in forks}
     for text in axes.get_yticklabels():
         if text.get_text() in headings:
             text.set_fontweight("bold")

@@ -64,10 +64,9 @@ def log_density(rows: Rows, linear: np.ndarray) -> np.ndarray:
             return np.asarray(special.log_expit(np.where(y > 0, linear, -linear)))
         case "negative_binomial":
             size = given["shape"]
-            log_mean = linear - np.logaddexp(np.log(size), linear)
-            log_rest = np.log(size) - np.logaddexp(np.log(size), linear)
+            total = np.logaddexp(np.log(size), linear)
             counted = special.gammaln(y + size) - special.gammaln(size) - special.gammaln(y + 1)
-            return np.asarray(counted + size * log_rest + y * log_mean)
+            return np.asarray(counted + size * (np.log(size) - total) + y * (linear - total))
         case "student_t":
             nu, z = given["nu"], (y - linear) / given["sigma"]
             constant = special.gammaln((nu + 1) / 2) - special.gammaln(nu / 2) - 0.5 * np.log(nu * np.pi)

@@ -32,7 +32,7 @@ type Terms = str | Mapping[str, str]
 
 @dataclass(frozen=True)
 class _Swap:
-    """What is exchanged for what, and whether it was found anywhere."""
+    """What is exchanged for what."""
 
     old: Name | Call
     new: Name | Call

@@ -89,31 +89,37 @@ def say(products, unit, weights, draw, lam, stratum, own, table, work, root):
 
 
 @fast
-def expect(table, own, constant, mean, half, m, root, left):
+def expect(table, own, constant, mean, half, m, root, scratch, left, g):
     """Return log E[exp(constant - c'A c / 2 + a'c - q / 2)] for c ~ N(mean, half half').
 
-    A, a and q stand in ``table`` behind ``own``; ``m``, ``root`` of shape (shared, shared) and ``left`` are scratch.
+    A, a and q stand in ``table`` behind ``own``; ``m``, ``root`` and ``scratch`` of shape (shared, shared), ``left``
+    and ``g`` (shared,) are for use in between. With f the integrand at the mean, S = half' A half and
+    g = half' (a - A mean), it is log f + g' (I + S)^-1 g / 2 - log |I + S| / 2.
     """
     n = len(mean)
-    exponent = constant - 0.5 * table[own + n, own + n]
+    at_mean = lift(table, own, constant, mean, half, left, g)
+    times(table, own, half, m, scratch, 1.0)
+    log_det = cholesky(m, n, root)
+    return at_mean + 0.5 * (squared(root, n, g, left) - log_det)
+
+
+@fast
+def lift(table, own, constant, mean, half, left, g):
+    """Return the logarithm of what ``expect`` averages at the mean, and write g = half' (a - A mean)."""
+    n = len(mean)
+    at_mean = constant - 0.5 * table[own + n, own + n]
     for i in range(n):
         total = 0.0
         for j in range(n):
             total += table[own + i, own + j] * mean[j]
-        exponent += (table[own + i, own + n] - 0.5 * total) * mean[i]
+        at_mean += (table[own + i, own + n] - 0.5 * total) * mean[i]
         left[i] = table[own + i, own + n] - total
-    times(table, own, half, m, root, 1.0)
-    log_det = cholesky(m, n, root)
     for i in range(n):
         total = 0.0
         for k in range(i, n):
             total += half[k, i] * left[k]
-        mean_i = total
-        for k in range(i):
-            mean_i -= root[i, k] * m[0, k]
-        m[0, i] = mean_i / root[i, i]
-        exponent += 0.5 * m[0, i] * m[0, i]
-    return exponent - 0.5 * log_det
+        g[i] = total
+    return at_mean
 
 
 @fast
@@ -201,7 +207,7 @@ def leave_out(left_out, scored, stratum, place, lam, mean, covariance, found, fi
                 continue
             log_b = say(wanted, unit, wanted_weights, draw, lam, stratum, own, other, work, root)
             constant = base[unit, draw] + log_b
-            fitted[draw, unit] = expect(other, own, constant, mu, half, m, scratch, left)
+            fitted[draw, unit] = expect(other, own, constant, mu, half, m, inner, scratch, left, g)
             times(table, own, half, m, scratch, -1.0)
             cholesky(m, n, inner)
             # a root of the covariance without the unit: half inner^-T
@@ -221,7 +227,7 @@ def leave_out(left_out, scored, stratum, place, lam, mean, covariance, found, fi
                     scratch[i, j] = total
                     scratch[j, i] = total
             cholesky(scratch, n, narrow)
-            found[draw, unit] = expect(other, own, constant, cavity, narrow, m, scratch, left)
+            found[draw, unit] = expect(other, own, constant, cavity, narrow, m, inner, scratch, left, g)
 
 
 @fast
@@ -234,18 +240,7 @@ def with_and_without(table, own, constant, mean, half, m, root, scratch, left, g
     f exp(-g' (I - S)^-1 g / 2) |I - S|^(1/2): adding the unit back must give all rows.
     """
     n = len(mean)
-    at_mean = constant - 0.5 * table[own + n, own + n]
-    for i in range(n):
-        total = 0.0
-        for j in range(n):
-            total += table[own + i, own + j] * mean[j]
-        at_mean += (table[own + i, own + n] - 0.5 * total) * mean[i]
-        left[i] = table[own + i, own + n] - total
-    for i in range(n):
-        total = 0.0
-        for k in range(i, n):
-            total += half[k, i] * left[k]
-        g[i] = total
+    at_mean = lift(table, own, constant, mean, half, left, g)
     times(table, own, half, m, scratch, 1.0)
     log_det = cholesky(m, n, root)
     given_all = at_mean + 0.5 * (squared(root, n, g, left) - log_det)
