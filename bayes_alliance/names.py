@@ -15,6 +15,7 @@ INTERCEPT: Final = "Intercept"
 
 COEF: Final = "coef"
 SIGMA_COEF: Final = "sigma_coef"
+THRESHOLD_COEF: Final = "threshold_coef"
 
 BLOCK: Final = "_block_"
 """Marks dims of parts that a factor's effects are put together from; variables over them are not stored."""
@@ -31,6 +32,16 @@ def factor_key(factor: str) -> str:
 def shape_dim(shape: str) -> str:
     """Return the dim of the outcomes that have a further parameter of their family."""
     return f"{shape}_coef"
+
+
+def category_dim(outcome: str) -> str:
+    """Return the dim of the categories of an outcome that has thresholds."""
+    return f"category_{outcome}"
+
+
+def share_name(outcome: str) -> str:
+    """Return the posterior variable holding the shares of an outcome's categories at average predictors."""
+    return f"share_{outcome}"
 
 
 def coef_dim(outcome: str) -> str:

@@ -61,11 +61,11 @@ def worked_examples() -> list[str]:
     return re.findall(r"```toml\n(.*?)```", (ROOT / "models" / "README.md").read_text(), flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("number", range(6))
 def test_worked_examples_fit_a_table(number: int, trial: pd.DataFrame) -> None:
     """Every model file shown in models/README.md parses, meets a table and has a finite log-density."""
     examples = worked_examples()
-    assert len(examples) == 5
+    assert len(examples) == 6
     spec = ba.parse_model(examples[number])
     columns = {
         "outcome": "score",
@@ -81,6 +81,7 @@ def test_worked_examples_fit_a_table(number: int, trial: pd.DataFrame) -> None:
     needed = needed_variables(spec)
     if number == 2:
         trial = trial.assign(alliance=trial.groupby("pid")["alliance"].transform("mean"))
+    trial = trial.assign(last_session=trial.groupby("pid")["week"].transform("max"))
     made = ba.make_design(
         spec,
         ba.read_sessions(trial, ROLES),

@@ -12,6 +12,7 @@ from bayes_alliance.build.groups import Parametrization, build_groups, group_coo
 from bayes_alliance.build.means import add_latent, build_measured, measured_coords
 from bayes_alliance.build.outcomes import build_outcomes
 from bayes_alliance.build.priors import build_vector
+from bayes_alliance.build.thresholds import threshold_coords
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.errors import FitError
@@ -77,7 +78,7 @@ def build_model(spec: ModelSpec, design: Design, *, parametrization: Parametriza
             mu = sum(parts[equation.outcome], start=mu)
             latent = add_latent(equation, design, coefficients, levels)
             means[equation.outcome] = mu if latent is None else mu + latent
-        build_outcomes(design, means)
+        build_outcomes(design, means, coefficients)
     return model
 
 
@@ -96,6 +97,7 @@ def model_coords(design: Design) -> dict[str, list[str] | list[int]]:
         coords[SIGMA_COEF] = sigma
     for shape in design.priors.shapes:
         coords[shape_dim(shape)] = [e.outcome for e in design.equations if shape in e.kind.shapes]
+    coords |= threshold_coords(design)
     if design.residual is not None:
         outcomes = list(design.residual.outcomes)
         coords |= {RESIDUAL: outcomes, second_dim(RESIDUAL): outcomes}

@@ -9,7 +9,9 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
+from bayes_alliance.build.bounded import observe_bounded, observe_categories, observe_censored, observe_hazard
 from bayes_alliance.build.priors import build_correlation, build_vector
+from bayes_alliance.build.thresholds import build_thresholds
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.residual import Beside, ResidualDesign
@@ -18,7 +20,9 @@ from bayes_alliance.names import RESIDUAL, SIGMA_COEF, by_dim, cor_name, obs_dim
 type Matrix = Sequence[Sequence[TensorVariable]]
 
 
-def build_outcomes(design: Design, means: Mapping[str, TensorVariable]) -> None:
+def build_outcomes(
+    design: Design, means: Mapping[str, TensorVariable], coefficients: Mapping[str, Sequence[TensorVariable]]
+) -> None:
     """Observe every outcome around its linear predictor.
 
     Outcomes whose residuals correlate are written one after the other, each given those of its row before it: the
@@ -30,22 +34,35 @@ def build_outcomes(design: Design, means: Mapping[str, TensorVariable]) -> None:
         Says families, residual SDs and which residuals correlate.
     means : mapping of str to TensorVariable
         Linear predictor per outcome, shape (obs,).
+    coefficients : mapping of str to sequence of TensorVariable
+        Per outcome, the intercept at predictors of zero; thresholds are stated beside them.
     """
     spreads, shapes = _spreads(design), _shapes(design)
+    cuts = build_thresholds(design, coefficients)
     joint = design.residual.outcomes if design.residual is not None else ()
     for equation in design.equations:
-        if equation.outcome in joint:
+        outcome, mean = equation.outcome, means[equation.outcome]
+        if outcome in joint:
             continue
-        mean = means[equation.outcome]
         match equation.family:
             case "gaussian":
-                _observe(equation, mean, spreads[equation.outcome])
+                _observe(equation, mean, spreads[outcome])
             case "student_t":
-                _observe_tailed(equation, mean, spreads[equation.outcome], shapes["nu", equation.outcome])
+                _observe_tailed(equation, mean, spreads[outcome], shapes["nu", outcome])
             case "bernoulli":
                 _observe_binary(equation, mean)
+            case "binomial":
+                _observe_successes(equation, mean)
             case "negative_binomial":
-                _observe_counts(equation, mean, shapes["shape", equation.outcome])
+                _observe_counts(equation, mean, shapes["shape", outcome])
+            case "censored":
+                observe_censored(equation, mean, spreads[outcome])
+            case "hazard":
+                observe_hazard(equation, mean)
+            case "cumulative":
+                observe_categories(equation, mean, cuts[outcome])
+            case "ordered_beta":
+                observe_bounded(equation, mean, cuts[outcome], shapes["phi", outcome])
     if design.residual is not None:
         _build_joint(design, design.residual, means, spreads)
 
@@ -88,6 +105,14 @@ def _observe_binary(equation: EquationDesign, mean: TensorVariable) -> None:
     dim = obs_dim(equation.outcome)
     observed = pm.Data(f"observed_{equation.outcome}", equation.y.astype(np.int64), dims=dim)
     pm.Bernoulli(equation.outcome, logit_p=mean, observed=observed, dims=dim)
+
+
+def _observe_successes(equation: EquationDesign, mean: TensorVariable) -> None:
+    dim = obs_dim(equation.outcome)
+    observed = pm.Data(f"observed_{equation.outcome}", equation.y.astype(np.int64), dims=dim)
+    assert equation.scale.trials is not None
+    trials = pm.Data(f"trials_{equation.outcome}", equation.scale.trials.astype(np.int64), dims=dim)
+    pm.Binomial(equation.outcome, n=trials, logit_p=mean, observed=observed, dims=dim)
 
 
 def _observe_tailed(equation: EquationDesign, mean: TensorVariable, spread: TensorVariable, nu: TensorVariable) -> None:

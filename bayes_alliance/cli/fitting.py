@@ -12,6 +12,7 @@ import typer
 
 from bayes_alliance.cli.console import err, heading, line, out
 from bayes_alliance.cli.options import (
+    BoundsOption,
     Columns,
     DataPath,
     EngineName,
@@ -28,6 +29,7 @@ from bayes_alliance.cli.options import (
     TransfersName,
     numbers,
     pairs,
+    ranges,
 )
 from bayes_alliance.errors import DesignError
 from bayes_alliance.names import ROLES
@@ -51,6 +53,7 @@ def check(
     only: Only = None,
     prior: PriorOption = None,
     missing: Missing = None,
+    bounds: BoundsOption = None,
     transfers: Transfers = TransfersName.ask,
     ignore: Ignore = None,
     patients: Side = None,
@@ -63,7 +66,7 @@ def check(
     from bayes_alliance.table.describe import describe
 
     sessions, variables = _read(
-        data, columns, minimum, maximum, only, missing, transfers, ignore, patients, therapists, groups
+        data, columns, minimum, maximum, only, missing, bounds, transfers, ignore, patients, therapists, groups
     )
     condition = variables.get("condition", "condition")
     known = condition if condition in sessions.frame.columns else None
@@ -99,6 +102,7 @@ def fit(
         EngineName, typer.Option(help="auto takes the exact engine where there is one.")
     ] = EngineName.auto,
     missing: Missing = None,
+    bounds: BoundsOption = None,
     transfers: Transfers = TransfersName.ask,
     ignore: Ignore = None,
     patients: Side = None,
@@ -116,7 +120,7 @@ def fit(
     prepare(out_folder)
     settings = SamplerSettings(draws=draws, tune=tune, chains=chains)
     sessions, variables = _read(
-        data, columns, minimum, maximum, only, missing, transfers, ignore, patients, therapists, groups
+        data, columns, minimum, maximum, only, missing, bounds, transfers, ignore, patients, therapists, groups
     )
     fitted = fit_model(
         spec,
@@ -150,6 +154,7 @@ def _read(
     maximum: Sequence[str] | None,
     only: Sequence[str] | None,
     missing: Sequence[str] | None,
+    bounds: Sequence[str] | None,
     transfers: TransfersName,
     ignore: Sequence[str] | None,
     patients: Path | None,
@@ -172,6 +177,7 @@ def _read(
         therapists=therapists,
         groups=groups,
         missing=codes,
+        bounds=ranges(pairs(bounds, "--bounds"), "--bounds"),
         transfers=transfers.value,
         ignore=ignore or (),
     )

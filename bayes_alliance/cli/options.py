@@ -58,6 +58,12 @@ PriorOption = Annotated[
 Missing = Annotated[
     list[str] | None, typer.Option(metavar="COLUMN=CODE", help="A further code that means missing, such as phq9=-9.")
 ]
+BoundsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--bounds", metavar="COLUMN=LOW:HIGH", help="Ends of a column's scale, such as wai=12:84. Repeatable."
+    ),
+]
 Transfers = Annotated[TransfersName, typer.Option(help="What a patient id under two therapists means.")]
 Ignore = Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A column to leave unread. Repeatable.")]
 Side = Annotated[
@@ -81,6 +87,18 @@ def pairs(texts: Iterable[str] | None, option: str, *, split: bool = True) -> di
                 found[name] = value
     if problems:
         raise SpecError(problems)
+    return found
+
+
+def ranges(texts: dict[str, str], option: str) -> dict[str, tuple[float, float]]:
+    """Read the values of pairs as two numbers with a colon between."""
+    found = {}
+    for name, value in texts.items():
+        low, colon, high = value.partition(":")
+        ends = numbers({"low": low, "high": high}, f"{option} {name}:") if colon else {}
+        if not ends:
+            raise SpecError(f"{option} {name}={value!r} is not written as {name}=LOW:HIGH.")
+        found[name] = (ends["low"], ends["high"])
     return found
 
 

@@ -208,13 +208,17 @@ def _split(fit: Fit, design: Design, sessions: SessionTable, t: float, after: fl
     stated = {e.outcome: e for e in design.equations}
     for outcome, equation in stated.items():
         means = frame[outcome].where(training).groupby(frame[patient]).transform("mean")
-        stand_in = means if equation.kind.link == "identity" else means * 0
+        scores = equation.kind.link == "identity" or equation.kind.bounds != "none"
+        stand_in = means * 0 if not scores else means.round() if equation.family == "cumulative" else means
         frame[outcome] = frame[outcome].where(training | frame[outcome].isna(), stand_in)
-    table = SessionTable(frame.reset_index(drop=True), sessions.roles, sessions.units, sessions.messages)
+    table = replace(sessions, _frame=frame.reset_index(drop=True))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AllianceWarning)
         made = make_design(fit.spec, table, columns=dict(design.columns), reference=dict(design.reference))
-    if [e.coef_labels for e in made.equations] != [e.coef_labels for e in design.equations]:
+    if any(
+        (e.coef_labels, e.threshold_labels) != (stated[e.outcome].coef_labels, stated[e.outcome].threshold_labels)
+        for e in made.equations
+    ):
         raise FitError(f"Up to session {t:g} the model has other coefficients; state a later start.")
     made = replace(made, priors=design.priors)
     train = keep_rows(made, {e.outcome: e.session <= t for e in made.equations})

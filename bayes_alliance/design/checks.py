@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import linalg
 
-from bayes_alliance._messages import are, count_of, first_few, quote
+from bayes_alliance._messages import are, count_of, quote
 from bayes_alliance.design.groups import GroupDesign, nests_in
 from bayes_alliance.design.terms import Columns
 from bayes_alliance.design.variables import Variable
@@ -15,31 +15,6 @@ from bayes_alliance.names import INTERCEPT
 from bayes_alliance.spec.expressions import Call, render
 from bayes_alliance.spec.families import FAMILY, FamilyName
 from bayes_alliance.spec.model import ModelSpec
-
-
-def check_outcome(label: str, values: np.ndarray, family: FamilyName, ledger: Mapping[str, int]) -> list[str]:
-    """Report an outcome with no rows, without spread, or not 0/1 where it must be."""
-    if len(values) == 0:
-        why = "; ".join(f"{count_of(count, 'row')}: {reason}" for reason, count in ledger.items())
-        return [f"No row has outcome {label!r} and every predictor; nothing can be fitted. Left out: {why}."]
-    if family == "bernoulli":
-        odd = sorted({float(v) for v in values} - {0.0, 1.0})
-        if odd:
-            shown = first_few([f"{v:g}" for v in odd])
-            return [f"Outcome {label!r} of a bernoulli equation has values other than 0 and 1: {shown}. Recode it."]
-    if family == "negative_binomial":
-        odd = sorted({float(v) for v in values if v < 0 or not float(v).is_integer()})
-        if odd:
-            shown = first_few([f"{v:g}" for v in odd])
-            return [
-                f"Outcome {label!r} of a negative_binomial equation has values that are no counts: {shown}. Counts are "
-                f"0, 1, 2, …; take another family for scores."
-            ]
-    if np.ptp(values) == 0:
-        return [f"Outcome {label!r} is constant ({values[0]:g}) in the {count_of(len(values), 'row')} used."]
-    if FAMILY[family].link == "identity" and set(np.unique(values)) == {0.0, 1.0}:
-        return [f'Outcome {label!r} has only 0 and 1 and the equation is {family}. State family = "bernoulli".']
-    return []
 
 
 def check_predictors(coef: Columns) -> list[str]:

@@ -20,6 +20,8 @@ from bayes_alliance.design.priors import Priors, resolve_priors
 from bayes_alliance.design.priors import Source as PriorSource
 from bayes_alliance.design.reserved import check_reserved
 from bayes_alliance.design.residual import ResidualDesign, join_residuals
+from bayes_alliance.design.scale import state_bounds
+from bayes_alliance.design.survive import open_periods
 from bayes_alliance.design.variables import check_names, column_for
 from bayes_alliance.errors import DesignError
 from bayes_alliance.spec.model import ModelSpec, PriorSpec
@@ -110,8 +112,10 @@ def make_design(
         With every problem at once: names, factors without a reference, ids, values, spread, rank, priors.
     """
     reference = dict(reference or {})
+    sessions = open_periods(spec, sessions, columns or {})
     messages = list(sessions.messages)
     resolved, columns, dropped, problems = match_names(spec, sessions, columns, reference, messages)
+    resolved = state_bounds(resolved, sessions, columns, problems)
     source = Source(resolved, sessions, columns, reference, messages)
     made = _make_equations(source, problems)
     resolved, stated = state_priors(resolved, priors, dropped, problems)
@@ -275,6 +279,10 @@ def _fingerprint(
         for group in equation.groups:
             digest.update("\x1f".join(group.levels).encode() + group.code.tobytes() + group.inside.tobytes())
         digest.update(np.asarray(equation.sigma_code, dtype=np.int64).tobytes())
+        if equation.kind.bounds != "none":
+            digest.update(np.array(equation.scale.bounds).tobytes())
+        if equation.scale.trials is not None:
+            digest.update(np.ascontiguousarray(equation.scale.trials, dtype=np.float64).tobytes())
         labels = [*equation.coef_labels, *equation.sigma_coef, *(x for g in equation.groups for x in g.effects)]
         digest.update("\x1f".join([*labels, sessions.roles["patient"]]).encode())
         for follow in equation.follows.values():

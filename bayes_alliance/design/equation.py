@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from bayes_alliance._messages import are, count_of, quote
+from bayes_alliance._messages import count_of, quote
 from bayes_alliance.design import checks
 from bayes_alliance.design.arms import Arms, find_arms
 from bayes_alliance.design.follow import FollowMeasured, FollowModelled
@@ -15,20 +15,19 @@ from bayes_alliance.design.groups import Block, GroupDesign, check_ids, code_gro
 from bayes_alliance.design.means import pooled_mean
 from bayes_alliance.design.missing import count_gone, keep_rows, missing_reasons, say_left_out
 from bayes_alliance.design.rows import Rows, make_rows
+from bayes_alliance.design.scale import OutcomeScale, check_outcome, find_trials, make_scale
+from bayes_alliance.design.spread import find_spread, label_spread
 from bayes_alliance.design.terms import Columns, code_terms, study_names
 from bayes_alliance.design.transforms import Evaluator
 from bayes_alliance.design.values import MeanOf, Plugged
-from bayes_alliance.design.variables import Variable, column_for, make_variable, not_a_factor, prune_levels
+from bayes_alliance.design.variables import Variable, column_for, make_variable, prune_levels
 from bayes_alliance.errors import DesignError
-from bayes_alliance.names import INTERCEPT, coef_label, level_label
+from bayes_alliance.names import INTERCEPT, coef_label
 from bayes_alliance.spec.expressions import Name
-from bayes_alliance.spec.families import Family, FamilyName
+from bayes_alliance.spec.families import BINARY, Family, FamilyName
 from bayes_alliance.spec.model import EquationSpec, ModelSpec, Unit
 from bayes_alliance.spec.reading import averaged_in, values_in
 from bayes_alliance.table.sessions import SessionTable
-
-FIRST = "first"
-"""Labels the residual SD of rows that start a series."""
 
 type Groups = dict[str, tuple[Columns, tuple[Block, ...]]]
 
@@ -42,7 +41,8 @@ class EquationDesign:
     ``sigma_code`` points into ``sigma_coef``. ``row`` is each row's position in the session table, ``session`` its
     session number (NaN at the patient unit). ``names`` says how the study calls each variable. ``ledger`` counts rows
     left out by reason and, with the rows used, adds up to ``rows_read``. ``offset`` is the constant that was taken from
-    the outcome. ``follows`` says where the latent means come from that columns follow.
+    the outcome, ``scale`` says what values it can have. ``follows`` says where the latent means come from that columns
+    follow.
     """
 
     spec: EquationSpec
@@ -62,12 +62,18 @@ class EquationDesign:
     rows_read: int
     ledger: Mapping[str, int]
     offset: float = 0.0
+    scale: OutcomeScale = field(default_factory=OutcomeScale)
     follows: Mapping[MeanOf, FollowMeasured | FollowModelled] = field(default_factory=dict)
 
     @property
     def coef_labels(self) -> tuple[str, ...]:
         """Return the equation's part of the coord of ``b``: outcome and term in the study's names."""
         return tuple(coef_label(self.outcome, label) for label in self.coef.labels)
+
+    @property
+    def threshold_labels(self) -> tuple[str, ...]:
+        """Return the equation's part of the coord of ``threshold``."""
+        return tuple(coef_label(self.outcome, label) for label in self.scale.thresholds)
 
     def effect_labels(self, group: GroupDesign) -> tuple[str, ...]:
         """Return the equation's part of the coord of a factor's group effects."""
@@ -165,11 +171,12 @@ def find_usable(equation: EquationSpec, source: Source, problems: list[str], mes
 
     coef, coded, starts = _code(equation, evaluate(variables, []))
     ids = {factor: factor_ids(factor) for factor in coded}
-    sigma = _sigma(equation, variables, problems)
+    sigma = find_spread(equation, variables, problems)
     _stop(problems, rows)
 
     strata = [variables[name] for name in source.spec.variables_of(equation) if name not in equation.variables]
-    reasons = missing_reasons(outcome, coef, coded, [*([sigma] if sigma else []), *strata])
+    trials = [variables[equation.trials]] if isinstance(equation.trials, str) else []
+    reasons = missing_reasons(outcome, coef, coded, [*([sigma] if sigma else []), *trials, *strata])
     if equation.unit in source.common:
         reasons.append(("not usable in every equation", ~source.common[equation.unit]))
     keep, ledger = keep_rows(reasons, len(rows))
@@ -191,7 +198,9 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
     outcome = everything[equation.outcome]
     several = len(source.spec.equation) > 1
     messages += say_left_out(outcome.label, several, ledger, len(rows), count_gone(rows.patient, keep))
-    problems += checks.check_outcome(outcome.label, outcome.values[keep], equation.family, ledger)
+    trials = find_trials(equation, everything, len(rows))
+    trials = None if trials is None else trials[keep]
+    problems += check_outcome(outcome.label, outcome.values[keep], equation, trials, ledger)
     _stop(problems, rows)
 
     variables = {name: prune_levels(v, keep, problems, messages) for name, v in everything.items()}
@@ -199,7 +208,7 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
     evaluator = usable.evaluate(variables, messages)
     whole, coded, starts = _code(equation, evaluator)
     coef = whole.rows(keep)
-    sigma = _sigma(equation, variables, problems)
+    sigma = find_spread(equation, variables, problems)
     arms = find_arms(equation, variables, keep)
     groups = _make_groups(equation, coded, ids, keep, arms, source.spec, problems, messages)
     problems += checks.check_predictors(coef) + checks.check_groups(groups, equation.family)
@@ -207,9 +216,10 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
     offset = _outcome_centre(equation, outcome, evaluator, messages)
     y = outcome.values[keep] - offset
     messages += checks.notes_on_groups(groups) + checks.notes_on_time(outcome, list(variables.values()))
-    if equation.family == "bernoulli":
+    if equation.family in BINARY:
         messages += checks.notes_on_separation(outcome.label, y, coef)
-    sigma_coef, sigma_code = _sigma_labels(outcome, sigma, keep, starts, messages)
+    scale = make_scale(outcome.label, y, equation, trials, messages)
+    sigma_coef, sigma_code = label_spread(outcome, sigma, keep, starts, messages)
     centre = np.where([label == INTERCEPT for label in coef.labels], 0.0, coef.values.mean(axis=0))
     source.note(messages)
     design = EquationDesign(
@@ -217,7 +227,7 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
         outcome=outcome.label,
         y=y,
         coef=coef,
-        centre=centre if INTERCEPT in coef.labels else np.zeros(len(coef.labels)),
+        centre=centre if equation.parsed.intercept else np.zeros(len(coef.labels)),
         groups=tuple(groups),
         sigma_coef=sigma_coef,
         sigma_code=sigma_code,
@@ -230,6 +240,7 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
         rows_read=len(rows),
         ledger=ledger,
         offset=offset,
+        scale=scale,
     )
     plugged = {mean: evaluator.means[mean] for mean in _followed(coef, coded)}
     covariates = {factor: (ids[factor], columns) for factor, (columns, _) in coded.items()}
@@ -239,7 +250,7 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
 def _code(equation: EquationSpec, evaluator: Evaluator) -> tuple[Columns, Groups, np.ndarray]:
     """Return population columns, those of the groups, and which rows start a series (what is dynamic is 0 there)."""
     formula = equation.parsed
-    coef = code_terms(formula.intercept, formula.terms, evaluator)
+    coef = code_terms(formula.intercept, formula.terms, evaluator, column=equation.kind.intercept)
     coded = code_groups(formula.groups, evaluator)
     starts = _starts(equation, evaluator)
     coded = {factor: (columns.opened(starts), blocks) for factor, (columns, blocks) in coded.items()}
@@ -359,35 +370,3 @@ def _outcome_centre(equation: EquationSpec, outcome: Variable, evaluator: Evalua
 def subset_variable(variable: Variable, keep: np.ndarray) -> Variable:
     """Return a variable over some of its rows."""
     return replace(variable, values=variable.values[keep])
-
-
-def _sigma(equation: EquationSpec, variables: Mapping[str, Variable], problems: list[str]) -> Variable | None:
-    if equation.sigma is None:
-        return None
-    variable = variables[equation.sigma]
-    if variable.levels is None:
-        problems.append(not_a_factor("sigma", variable, "residual SDs"))
-    return variable
-
-
-def _sigma_labels(
-    outcome: Variable, sigma: Variable | None, keep: np.ndarray, starts: np.ndarray, messages: list[str]
-) -> tuple[tuple[str, ...], np.ndarray]:
-    """Return the labels of residual SDs and each row's place in them; rows that start a series have their own."""
-    if sigma is None or sigma.levels is None:
-        labels: tuple[str, ...] = (outcome.label,)
-        code = np.zeros(int(keep.sum()), dtype=np.int64)
-    else:
-        present, found = np.unique(sigma.values[keep].astype(np.int64), return_inverse=True)
-        code = found.astype(np.int64)
-        labels = tuple(coef_label(outcome.label, level_label(sigma.label, sigma.levels[i])) for i in present)
-    first = starts[keep]
-    number = int(first.sum())
-    if not number:
-        return labels, code
-    messages.append(
-        f"{outcome.label}: {count_of(number, 'row')} {are(number, 'starts', 'start')} a series (a first session, or "
-        f"one after a gap) and {are(number, 'varies', 'vary')} around the model-implied mean with an SD of their own, "
-        f"sigma[{coef_label(outcome.label, FIRST)}]."
-    )
-    return (*labels, coef_label(outcome.label, FIRST)), np.where(first, len(labels), code)

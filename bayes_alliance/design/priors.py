@@ -9,18 +9,20 @@ from typing import Literal
 import numpy as np
 
 from bayes_alliance._messages import nearest, quote
-from bayes_alliance.design.equation import FIRST, EquationDesign
+from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.factors import FactorDesign
 from bayes_alliance.design.groups import GroupDesign
 from bayes_alliance.design.latent import Measured
 from bayes_alliance.design.residual import ResidualDesign
-from bayes_alliance.names import INTERCEPT, RESIDUAL, cor_name, mean_name, sd_name, spread_name
+from bayes_alliance.design.scale import OutcomeScale
+from bayes_alliance.design.spread import FIRST
+from bayes_alliance.names import INTERCEPT, RESIDUAL, cor_name, mean_name, sd_name, share_name, spread_name
 from bayes_alliance.spec.defaults import DEFAULT_PRIORS, FEW_UNITS
 from bayes_alliance.spec.families import FAMILY, SHAPES, FamilyName, ShapeName
 from bayes_alliance.spec.model import PriorScale, PriorSpec
 from bayes_alliance.spec.priors import Distribution, PriorTarget
 
-type Support = Literal["real", "positive", "correlation"]
+type Support = Literal["real", "positive", "correlation", "shares"]
 type Source = Literal["default", "model", "call"]
 
 
@@ -53,7 +55,8 @@ class Priors:
     ``sd`` and ``cor`` are keyed by grouping factor; ``cor`` has one entry per correlated block, and where residuals
     correlate one under ``residual``. ``measured`` is keyed by the variable whose means are latent: the prior of its
     mean, then those of its SDs. ``shapes`` is keyed by further parameters of families, in the order of the outcomes
-    that have one. ``scales`` is keyed by outcome.
+    that have one. ``shares`` is keyed by outcomes with thresholds: the prior of the shares of their categories at
+    average predictors, which the thresholds follow from. ``scales`` is keyed by outcome.
     """
 
     coef: tuple[ResolvedPrior, ...]
@@ -62,13 +65,14 @@ class Priors:
     sigma: tuple[ResolvedPrior, ...]
     measured: dict[str, tuple[ResolvedPrior, ...]]
     shapes: dict[str, tuple[ResolvedPrior, ...]]
+    shares: dict[str, ResolvedPrior]
     scales: dict[str, Scales]
 
     def table(self) -> tuple[ResolvedPrior, ...]:
         """Return all priors, coefficients first."""
         rest = [prior for part in (self.sd, self.cor) for group in part.values() for prior in group]
         last = [prior for part in (self.shapes, self.measured) for group in part.values() for prior in group]
-        return (*self.coef, *rest, *self.sigma, *last)
+        return (*self.coef, *rest, *self.sigma, *last, *self.shares.values())
 
 
 @dataclass(frozen=True)
@@ -84,13 +88,25 @@ class _Slot:
     shift: float = 0.0
 
 
-def outcome_scales(values: np.ndarray, family: FamilyName) -> Scales:
-    """Return mean and SD of an outcome as it is; of others the link of the mean, and 1."""
-    if FAMILY[family].link == "identity":
+def outcome_scales(values: np.ndarray, family: FamilyName, scale: OutcomeScale | None = None) -> Scales:
+    """Return mean and SD of an outcome as it is; of others the link of the mean, and 1.
+
+    ``values`` has shape (obs,), as has what ``scale`` says successes are out of.
+    """
+    link = FAMILY[family].link
+    if link == "identity":
         return Scales(float(values.mean()), float(values.std(ddof=1)))
-    if FAMILY[family].link == "log":
+    if link == "log":
         return Scales(float(np.log(max(values.mean(), 0.5 / len(values)))), 1.0)
-    share = float(np.clip(values.mean(), 0.5 / len(values), 1 - 0.5 / len(values)))
+    if scale is not None and scale.trials is not None:
+        share = values.sum() / scale.trials.sum()
+    elif scale is not None and np.isfinite(scale.width):
+        share = scale.share(values).mean()
+    else:
+        share = values.mean()
+    share = float(np.clip(share, 0.5 / len(values), 1 - 0.5 / len(values)))
+    if link == "cloglog":
+        return Scales(float(np.log(-np.log1p(-share))), 1.0)
     return Scales(float(np.log(share / (1 - share))), 1.0)
 
 
@@ -113,12 +129,13 @@ def resolve_priors(
     The narrowest matching statement wins, the call's before the model's, the later before the earlier. A statement
     that matches no parameter, or whose distribution cannot describe it, is a problem.
     """
-    scales = {equation.outcome: outcome_scales(equation.y, equation.family) for equation in equations}
+    scales = {equation.outcome: outcome_scales(equation.y, equation.family, equation.scale) for equation in equations}
     coef_slots = [_coef_slot(e, i, scales[e.outcome]) for e in equations for i in range(len(e.coef.labels))]
     sigma_slots = [
         _sigma_slot(e, label, scales[e.outcome]) for e in equations if e.kind.spread for label in e.sigma_coef
     ]
     shape_slots = {shape: [_shape_slot(e, shape) for e in equations if shape in e.kind.shapes] for shape in SHAPES}
+    share_slots = {e.outcome: _share_slot(e) for e in equations if e.kind.thresholds}
     sd_slots = {factor.factor: _sd_slots(factor, equations, scales) for factor in factors}
     cor_slots = {
         factor.factor: [_cor_slot(factor.factor, b) for b in range(sum(len(x.members) > 1 for x in factor.blocks))]
@@ -126,7 +143,7 @@ def resolve_priors(
     }
     if residual is not None and residual.fixed is None:
         cor_slots[RESIDUAL] = [_cor_slot(RESIDUAL, 0)]
-    everything = [*coef_slots, *sigma_slots]
+    everything = [*coef_slots, *sigma_slots, *share_slots.values()]
     everything += [slot for part in (sd_slots, cor_slots, shape_slots) for group in part.values() for slot in group]
     _check_targets(stated, everything, dropped_factors, problems, messages)
 
@@ -140,6 +157,7 @@ def resolve_priors(
         tuple(map(resolve, sigma_slots)),
         {m.name: _measured_priors(m) for m in measured},
         {shape: tuple(map(resolve, group)) for shape, group in shape_slots.items() if group},
+        {outcome: resolve(slot) for outcome, slot in share_slots.items()},
         scales,
     )
 
@@ -213,10 +231,16 @@ def _shape_slot(equation: EquationDesign, shape: ShapeName) -> _Slot:
     return _Slot(f"{shape}[{equation.outcome}]", targets, "positive", DEFAULT_PRIORS[shape], NO_SCALE)
 
 
+def _share_slot(equation: EquationDesign) -> _Slot:
+    targets = _targets(equation, PriorTarget("threshold"))
+    return _Slot(share_name(equation.outcome), targets, "shares", DEFAULT_PRIORS["threshold"], NO_SCALE)
+
+
 _DESCRIBED: dict[Support, str] = {
     "real": "any number",
     "positive": "a positive number",
     "correlation": "a correlation matrix",
+    "shares": "shares that add up to 1",
 }
 
 

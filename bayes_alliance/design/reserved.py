@@ -9,6 +9,7 @@ from bayes_alliance.names import (
     COEF,
     RESIDUAL,
     SIGMA_COEF,
+    THRESHOLD_COEF,
     by_dim,
     cor_name,
     effect_dim,
@@ -20,8 +21,26 @@ from bayes_alliance.names import (
 )
 from bayes_alliance.spec.families import SHAPES
 
-DIMS: Final = {COEF, SIGMA_COEF, RESIDUAL, "chain", "draw", "equation", "effect", "stratum", "factor", "estimand"}
-VARIABLES: Final = {"b", "b_centred", "sigma", "sigma_share", "centre", "value", cor_name(RESIDUAL), *SHAPES}
+DIMS: Final = {COEF, SIGMA_COEF, THRESHOLD_COEF, RESIDUAL} | {
+    "chain",
+    "draw",
+    "equation",
+    "effect",
+    "stratum",
+    "factor",
+    "estimand",
+}
+VARIABLES: Final = {
+    "b",
+    "b_centred",
+    "sigma",
+    "sigma_share",
+    "threshold",
+    "centre",
+    "value",
+    cor_name(RESIDUAL),
+    *SHAPES,
+}
 
 
 def check_reserved(outcomes: Sequence[str], factors: Sequence[str]) -> list[str]:

@@ -19,6 +19,7 @@ from bayes_alliance.design.groups import Block, GroupDesign, find_nesting
 from bayes_alliance.design.missing import count_gone, say_left_out
 from bayes_alliance.design.priors import resolve_priors
 from bayes_alliance.design.running import RunningColumns, RunningLevels, join_links, with_values
+from bayes_alliance.design.scale import check_outcome
 from bayes_alliance.design.streamable import check_streamable
 from bayes_alliance.design.terms import Columns, study_names
 from bayes_alliance.design.variables import column_of, order_levels, read_words
@@ -256,7 +257,7 @@ class StreamReader:
         assert usable is not None
         outcome = usable.variables[seen.spec.outcome].label
         sample = np.unique(seen.y.three_steps()) if seen.y.count else np.empty(0)
-        problems += checks.check_outcome(outcome, sample, seen.spec.family, seen.ledger)
+        problems += check_outcome(outcome, sample, seen.spec, None, seen.ledger)
         if not seen.y.count:
             return
         problems += checks.check_columns(with_values(usable.coef, seen.coef.dependence), seen.coef.low, seen.coef.high)

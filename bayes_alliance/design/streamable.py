@@ -18,6 +18,11 @@ def check_streamable(spec: ModelSpec) -> list[str]:
         for factor, group in spec.groups.items()
         if group.by is not None
     ]
+    problems += [
+        f"[variables] {name} = {spec.variables[name]} adds rows."
+        for name, call in spec.declared.items()
+        if call.function == "survive"
+    ]
     advice = "Read the table whole (read_sessions), or store the value as a column."
     return [f"{problem} {advice}" for problem in problems]
 

@@ -89,6 +89,7 @@ def _equation(e: EquationDesign, keep: np.ndarray, levels: Mapping[str, np.ndarr
     return replace(
         e,
         y=e.y[keep],
+        scale=e.scale.rows(keep),
         coef=e.coef.rows(keep),
         groups=tuple(_group(group, keep, levels) for group in e.groups),
         sigma_code=e.sigma_code[keep],

@@ -75,7 +75,7 @@ class _Coded:
     parts: list[tuple[str, str]] = field(default_factory=list)
 
 
-def code_terms(intercept: bool, terms: Sequence[Term], evaluator: Evaluator) -> Columns:
+def code_terms(intercept: bool, terms: Sequence[Term], evaluator: Evaluator, *, column: bool = True) -> Columns:
     """Code an intercept and terms over the rows of the evaluator.
 
     A factor inside a term has one column per level but the reference where the term without that factor is in the
@@ -90,21 +90,23 @@ def code_terms(intercept: bool, terms: Sequence[Term], evaluator: Evaluator) -> 
         Population terms, or those inside a group term.
     evaluator : Evaluator
         Gives the parts' values and collects problems.
+    column : bool
+        Whether an intercept has its column; without one terms are coded as beside it, and thresholds stand for it.
     """
     rows = len(evaluator.rows)
-    one = Value(np.ones(rows))
+    ones = Value(np.ones(rows))
     stated = {term.key() for term in terms} | ({frozenset[Name | Call]()} if intercept else set())
-    done = [(INTERCEPT, _Coded(one, [INTERCEPT]), False)] if intercept else []
+    done = [(INTERCEPT, _Coded(ones, [INTERCEPT]), False)] if intercept and column else []
     open_slot = not intercept
     for term in terms:
-        coded = [_Coded(one)]
+        coded = [_Coded(ones)]
         for part in term.parts:
             has_margin = (term.key() - {part}) in stated
             if open_slot and len(term.parts) == 1 and _levels(part, evaluator.variables):
                 has_margin, open_slot = False, False
             pieces = _code_part(part, has_margin, evaluator)
-            coded = [_multiply(column, piece, term, evaluator) for column in coded for piece in pieces]
-        done += [(render_term(term), column, is_dynamic(term)) for column in coded]
+            coded = [_multiply(one, piece, term, evaluator) for one in coded for piece in pieces]
+        done += [(render_term(term), one, is_dynamic(term)) for one in coded]
     values = np.column_stack([c.value.numbers for _, c, _ in done]) if done else np.empty((rows, 0))
     return Columns(
         tuple(":".join(column.words) for _, column, _ in done),

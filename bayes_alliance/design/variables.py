@@ -11,6 +11,7 @@ import pandas as pd
 
 from bayes_alliance._messages import are, count_of, first_few, nearest, number_text, quote, unknown
 from bayes_alliance.design.rows import Rows
+from bayes_alliance.design.survive import SURVIVE, survive_values
 from bayes_alliance.names import ROLES
 from bayes_alliance.spec.expressions import Call, Name, Number, render
 from bayes_alliance.spec.model import ModelSpec
@@ -149,6 +150,8 @@ def make_variable(
     ``columns`` may map it to one level of a column, such as ``grp[RO-DBT]``: 1 where the level holds, 0 elsewhere.
     ``levels`` are those of its column, in order, where the rows are a part of a table and may lack some.
     """
+    if name in spec.variables and spec.declared[name].function == SURVIVE:
+        return Variable(name, name, survive_values(name, spec, rows, columns, problems, messages))
     if name in spec.variables:
         values, sessions = _declared(name, spec, rows, columns, problems, messages)
         return Variable(name, name, values, None, sessions)

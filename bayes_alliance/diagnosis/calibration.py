@@ -23,7 +23,7 @@ from bayes_alliance.fit.progress import counter
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.fit.settings import Progress, SamplerSettings
 from bayes_alliance.fit.workers import Lost, run_tasks
-from bayes_alliance.names import COEF, SIGMA_COEF, shape_dim
+from bayes_alliance.names import COEF, SIGMA_COEF, THRESHOLD_COEF, shape_dim
 from bayes_alliance.posterior.linear import row_densities, stack_draws
 from bayes_alliance.simulate.layout import Layout
 from bayes_alliance.simulate.simulate import VariableSpecs
@@ -281,6 +281,10 @@ def _as_draw(study: Study) -> xr.Dataset:
     if sigma:
         data["sigma"] = ((SIGMA_COEF,), np.array([study.truth[f"sigma[{label}]"] for label in sigma]))
     coords = {COEF: labels} | ({SIGMA_COEF: sigma} if sigma else {})
+    thresholds = [label for e in study.design.equations for label in e.threshold_labels]
+    if thresholds:
+        coords[THRESHOLD_COEF] = thresholds
+        data["threshold"] = ((THRESHOLD_COEF,), np.array([study.truth[f"threshold[{label}]"] for label in thresholds]))
     for shape in study.design.priors.shapes:
         dim = shape_dim(shape)
         coords[dim] = [e.outcome for e in study.design.equations if shape in e.kind.shapes]

@@ -17,6 +17,7 @@ from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.linear import replicate, row_densities, stack_draws
+from bayes_alliance.spec.families import BINARY
 
 CELL = 5
 """Rows that an arm needs at a session for its mean to be looked at."""
@@ -154,14 +155,16 @@ def figures(e: EquationDesign) -> Iterator[Figure]:
                 partial(_between, level=level),
                 f"Look at the SD of {group.factor}s and its prior; a few {group.factor}s may lie far out.",
             )
-    if e.family == "bernoulli":
+    if e.family in BINARY:
         return
     code, order = _patients(e)
     if np.bincount(code).max() > 1:
         yield Figure(
             "SD within patients",
             partial(_within, code=code),
-            "Let the residual SD differ by condition (sigma), or look for outlying sessions.",
+            "Let the residual SD differ by condition (sigma), or look for outlying sessions."
+            if e.kind.spread
+            else "Let more than the mean differ by patient: add slopes, or look for outlying sessions.",
         )
         yield Figure(
             "lag-1 correlation within patients",
@@ -173,7 +176,7 @@ def figures(e: EquationDesign) -> Iterator[Figure]:
         ("lowest", (e.y <= low).mean(), low),
         ("highest", (e.y >= high).mean(), high),
     ):
-        if share >= PILED:
+        if share >= PILED and e.kind.linear:
             sign = 1 if name == "lowest" else -1
             yield Figure(
                 f"share at or beyond the {name} value",

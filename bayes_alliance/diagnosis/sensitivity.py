@@ -15,7 +15,17 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.diagnosis.predictive import draws_with_effects
 from bayes_alliance.fit.checks import entry_name
 from bayes_alliance.fit.result import Fit
-from bayes_alliance.names import INTERCEPT, RESIDUAL, SIGMA_COEF, cor_name, effect_dim, sd_name, shape_dim
+from bayes_alliance.names import (
+    INTERCEPT,
+    RESIDUAL,
+    SIGMA_COEF,
+    category_dim,
+    cor_name,
+    effect_dim,
+    sd_name,
+    shape_dim,
+    share_name,
+)
 from bayes_alliance.posterior.linear import row_densities
 from bayes_alliance.posterior.summarize import public_draws
 from bayes_alliance.simulate.prior import draw_parameters
@@ -142,6 +152,10 @@ def log_prior(design: Design, flat: xr.Dataset) -> dict[str, np.ndarray]:
         sigma = flat["sigma"].transpose("sample", SIGMA_COEF).values
         for i, prior in enumerate(design.priors.sigma):
             add("sigma", log_density(prior.distribution, sigma[:, i]))
+    for outcome, prior in design.priors.shares.items():
+        shares = flat[share_name(outcome)].transpose("sample", category_dim(outcome)).values
+        alpha = prior.distribution.value("alpha")
+        add("thresholds", ((alpha - 1) * np.log(shares)).sum(axis=1))
     for shape, priors in design.priors.shapes.items():
         values = flat[shape].transpose("sample", shape_dim(shape)).values
         for i, prior in enumerate(priors):

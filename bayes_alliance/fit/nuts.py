@@ -96,7 +96,7 @@ def _tidy(draws: xr.Dataset) -> xr.Dataset:
     parts = [name for name in draws.data_vars if any(BLOCK in str(dim) for dim in draws[name].dims)]
     helpers = [name for name in draws.data_vars if str(name).startswith(("z_", "total_"))]
     draws = draws.drop_vars({*parts, *helpers})
-    order = ("b", "sd_", "cor_", "sigma", *SHAPES, "u_")
+    order = ("b", "sd_", "cor_", "sigma", "threshold", *SHAPES, "u_")
     first = [name for start in order for name in draws.data_vars if _belongs(str(name), start)]
     rest = [name for name in draws.data_vars if name not in first]
     used = {dim for name in [*first, *rest] for dim in draws[name].dims}

@@ -19,7 +19,7 @@ from bayes_alliance.design.variables import Variable
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.names import COEF
-from bayes_alliance.posterior.families import expected
+from bayes_alliance.posterior.families import expected, rows_of
 from bayes_alliance.posterior.linear import effect_roots, stack_draws
 from bayes_alliance.posterior.predict import RowwiseEvaluator
 from bayes_alliance.spec.expressions import Term, calls_in, names_in, render_term
@@ -124,18 +124,24 @@ def _mean(
     formula = equation.spec.parsed
     b = flat["b"].sel({COEF: list(equation.coef_labels)}).transpose("sample", COEF).values
     columns = _moved_columns(
-        equation, moved, formula.intercept, formula.terms, equation.coef.values, equation.coef.terms
+        equation,
+        moved,
+        formula.intercept,
+        formula.terms,
+        equation.coef.values,
+        equation.coef.terms,
+        column=equation.kind.intercept,
     )
-    if equation.kind.link == "identity":
+    if equation.kind.linear:
         return np.asarray(b @ columns.mean(axis=0) + equation.offset)
-    linear = b @ columns.T
+    linear, rows = b @ columns.T, rows_of(equation, flat)
     if groups == "zero":
-        return np.asarray(expected(equation.family, linear).mean(axis=1))
+        return np.asarray(expected(rows, linear).mean(axis=1))
     variance = _variance(design, equation, moved, flat)
     x, w = np.polynomial.hermite_e.hermegauss(NODES)
     total = np.zeros(len(linear))
     for node, weight in zip(x, w / w.sum(), strict=True):
-        total += weight * expected(equation.family, linear + node * np.sqrt(variance)).mean(axis=1)
+        total += weight * expected(rows, linear + node * np.sqrt(variance)).mean(axis=1)
     return total
 
 
@@ -152,6 +158,8 @@ def _moved_columns(
     terms: Sequence[Term],
     observed: np.ndarray,
     column_terms: Sequence[str],
+    *,
+    column: bool = True,
 ) -> np.ndarray:
     """Return coded columns with predictors set; those that do not read them stay as observed."""
     reading = {render_term(term): term for term in terms if _reads(term, moved)}
@@ -161,7 +169,8 @@ def _moved_columns(
             raise FitError(
                 f"{text} reads other rows ({', '.join(around)}), so {quote(list(moved))} cannot be set in it."
             )
-    coded = code_terms(intercept, terms, RowwiseEvaluator(equation, {**equation.variables, **moved})).values
+    evaluator = RowwiseEvaluator(equation, {**equation.variables, **moved})
+    coded = code_terms(intercept, terms, evaluator, column=column).values
     keep = [i for i, text in enumerate(column_terms) if text not in reading]
     coded[:, keep] = observed[:, keep]
     return coded

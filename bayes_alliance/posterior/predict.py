@@ -32,12 +32,12 @@ class ObservedMeans:
 
 
 def has_trajectories(fit: Fit, outcome: str | None = None) -> bool:
-    """Return whether an outcome has an identity link and sessions whose predictors can be moved along session."""
+    """Return whether an outcome's expected value is its linear predictor, and its predictors can be moved in time."""
     if fit.design is None:
         return False
     equation = fit.design.find(outcome)
     moving = equation.variables.get(SESSION)
-    return equation.kind.link == "identity" and moving is not None and moving.levels is None and _movable(equation)
+    return equation.kind.linear and moving is not None and moving.levels is None and _movable(equation)
 
 
 def predict_trajectories(fit: Fit, *, outcome: str | None = None, points: int = 50) -> xr.DataArray:

@@ -67,7 +67,8 @@ def public_draws(fit: Fit, *, group_effects: bool = False) -> xr.Dataset:
     factors = fitted_factors(fit)
     makers = (sd_name, cor_name, *((effects_name,) if group_effects else ()))
     names = ["b", *(make(factor) for make in makers for factor in factors)]
-    names[1 + 2 * len(factors) : 1 + 2 * len(factors)] = ["sigma", *SHAPES, cor_name(RESIDUAL), *_of_means(posterior)]
+    rest = ["sigma", "threshold", *SHAPES, cor_name(RESIDUAL), *_of_means(posterior)]
+    names[1 + 2 * len(factors) : 1 + 2 * len(factors)] = rest
     return posterior[[name for name in names if name in posterior]]
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import xarray as xr
+from scipy.special import polygamma
 
 from bayes_alliance.design.moments import variance_moments
 from bayes_alliance.errors import FitError
@@ -20,8 +23,9 @@ from bayes_alliance.names import (
     shape_dim,
 )
 
-LATENT_LOGISTIC = np.pi**2 / 3
-"""Residual variance of a logit model on the latent scale (Snijders and Bosker 2012)."""
+LOGISTIC, GUMBEL = np.pi**2 / 3, np.pi**2 / 6
+LATENT: Final = {"bernoulli": LOGISTIC, "binomial": LOGISTIC, "cumulative": LOGISTIC, "hazard": GUMBEL}
+"""Residual variance of a model with thresholds on its latent scale, by family (Snijders and Bosker 2012)."""
 
 
 def fitted_factors(fit: Fit) -> list[str]:
@@ -136,8 +140,13 @@ def _factor_variance(draws: xr.Dataset, moments: xr.Dataset, factor: str) -> xr.
 
 def _residual_variance(draws: xr.Dataset, moments: xr.Dataset) -> xr.DataArray:
     family, outcome = moments.attrs["family"], moments.attrs["outcome"]
-    if family == "bernoulli":
-        return xr.full_like(moments["stratum"], LATENT_LOGISTIC, dtype=float)
+    if family in LATENT:
+        return xr.full_like(moments["stratum"], LATENT[family], dtype=float)
+    if family == "ordered_beta":
+        phi = draws["phi"].sel({shape_dim("phi"): outcome}, drop=True)
+        mean = float(moments["mean_share"])
+        apart = polygamma(1, phi.values * mean) + polygamma(1, phi.values * (1 - mean))
+        return phi.copy(data=apart) * xr.ones_like(moments["stratum"], dtype=float)
     if family == "negative_binomial":
         shape = draws["shape"].sel({shape_dim("shape"): outcome}, drop=True)
         latent: xr.DataArray = xr.ones_like(moments["stratum"], dtype=float) * (1 / moments["mean_count"] + 1 / shape)

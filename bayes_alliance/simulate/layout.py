@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from bayes_alliance._messages import count_of, unknown
 from bayes_alliance.errors import SpecError
-from bayes_alliance.spec.model import Record
+from bayes_alliance.spec.model import Bound, Record
 
 type Allocation = Literal["patient", "therapist"]
 type Caseload = Literal["equal", "unequal"]
@@ -76,6 +76,8 @@ class Layout(Record):
         as random.
     names : dict of str to str
         What the study calls patient, therapist, group, site, session and condition.
+    bounds : dict of str to (float, float)
+        Lowest and highest value of outcomes whose scale has ends, by column.
     """
 
     patients: Whole
@@ -89,6 +91,7 @@ class Layout(Record):
     missed: Share = 0.0
     dropout: Share | dict[str, Share] = 0.0
     names: dict[str, str] = Field(default_factory=dict)
+    bounds: dict[str, Annotated[tuple[Bound, Bound], Field(strict=False)]] = Field(default_factory=dict)
 
     def name(self, what: str) -> str:
         """Return what the study calls a role or the condition."""

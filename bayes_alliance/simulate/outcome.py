@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import xarray as xr
-from scipy import stats
+from scipy import special, stats
 
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
@@ -37,7 +37,7 @@ def draw_outcomes(
     Returns
     -------
     outcomes : dict of str to ndarray, shape (obs,)
-        In outcome units: points, 0 and 1, counts.
+        In outcome units: points, 0 and 1, counts, categories.
     effects : Dataset
         ``u_<factor>[<factor>, <factor>_effect]``, as in posteriors.
     """
@@ -120,15 +120,44 @@ def _implied(design: Design, follow: FollowModelled, truth: Mapping[str, float],
 
 def realise(equation: EquationDesign, linear: np.ndarray, truth: Mapping[str, float], noise: np.ndarray) -> np.ndarray:
     """Return the outcome of every row from its linear predictor and noise, shape (obs,)."""
-    if equation.family == "bernoulli":
-        return np.asarray(noise < 1 / (1 + np.exp(-linear)), dtype=float)
-    if equation.family == "negative_binomial":
-        size, mean = truth[f"shape[{equation.outcome}]"], np.exp(linear)
-        return np.asarray(stats.nbinom.ppf(noise, size, size / (size + mean)), dtype=float)
-    if equation.family == "student_t":
-        noise = stats.t.ppf(noise, truth[f"nu[{equation.outcome}]"])
+    scale = equation.scale
+    match equation.family:
+        case "bernoulli":
+            return np.asarray(noise < special.expit(linear), dtype=float)
+        case "hazard":
+            return np.asarray(-np.log1p(-noise) < np.exp(linear), dtype=float)
+        case "binomial":
+            return np.asarray(stats.binom.ppf(noise, scale.trials, special.expit(linear)), dtype=float)
+        case "negative_binomial":
+            size, mean = truth[f"shape[{equation.outcome}]"], np.exp(linear)
+            return np.asarray(stats.nbinom.ppf(noise, size, size / (size + mean)), dtype=float)
+        case "cumulative" | "ordered_beta":
+            return _realise_ordered(equation, linear, truth, noise)
+        case "student_t":
+            noise = stats.t.ppf(noise, truth[f"nu[{equation.outcome}]"])
+        case "censored":
+            noise = special.ndtri(noise)
     sigma = np.array([truth[f"sigma[{label}]"] for label in equation.sigma_coef])
-    return np.asarray(linear + sigma[equation.sigma_code] * noise)
+    drawn = linear + sigma[equation.sigma_code] * noise
+    return np.asarray(np.clip(drawn, *scale.bounds) if equation.family == "censored" else drawn)
+
+
+def _realise_ordered(
+    equation: EquationDesign, linear: np.ndarray, truth: Mapping[str, float], noise: np.ndarray
+) -> np.ndarray:
+    """Return ordered categories, or scores at and between their bounds, by the inverse of their distribution."""
+    scale = equation.scale
+    cuts = np.array([truth[f"threshold[{label}]"] for label in equation.threshold_labels])
+    below = special.expit(cuts - linear[:, None])
+    category = (noise[:, None] > below).sum(axis=1)
+    if equation.family == "cumulative":
+        return np.asarray(scale.bounds[0] + category, dtype=float)
+    share, phi = special.expit(linear), truth[f"phi[{equation.outcome}]"]
+    left = (noise - below[:, 0]) / np.maximum(below[:, 1] - below[:, 0], np.finfo(float).tiny)
+    inside = stats.beta.ppf(np.clip(left, 0.0, 1.0), share * phi, (1 - share) * phi)
+    # strictly inside after scaling: nearer to a bound than this it would be read as lying at it
+    inside = np.clip(np.nan_to_num(inside, nan=0.5), 1e-14, 1 - 1e-14)
+    return np.asarray(scale.bounds[0] + scale.width * np.where(category == 1, inside, category / 2))
 
 
 def _draw(factor: FactorDesign, truth: Mapping[str, float], rng: np.random.Generator) -> np.ndarray:

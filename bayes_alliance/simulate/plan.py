@@ -11,21 +11,26 @@ import pandas as pd
 
 from bayes_alliance.design.design import Design, make_design
 from bayes_alliance.design.follow import FollowMeasured
+from bayes_alliance.design.survive import SURVIVE
 from bayes_alliance.errors import AllianceWarning, SpecError
 from bayes_alliance.simulate.layout import Layout
-from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.spec.model import EquationSpec, ModelSpec
 from bayes_alliance.table.sessions import SessionTable, read_sessions
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Rows with numbers in place of outcomes, the design made from them, and how its variables are called."""
+    """Rows with numbers in place of outcomes, the design made from them, and how its variables are called.
+
+    ``leaving`` are outcomes that are 1 at most once: a patient's rows after that are not at risk.
+    """
 
     frame: pd.DataFrame
     design: Design
     layout: Layout
     columns: Mapping[str, str]
     reference: Mapping[str, str]
+    leaving: tuple[str, ...] = ()
 
     @property
     def names(self) -> dict[str, str]:
@@ -43,7 +48,10 @@ def plan_outcomes(
     frame = _stand_in(rows, spec, layout, names)
     design = design_of(spec, table_of(frame, layout), layout, columns, reference)
     _refuse_measured(design)
-    return Plan(frame, design, layout, columns, reference)
+    leaving = tuple(
+        name for name in spec.outcomes if name in spec.variables and spec.declared[name].function == SURVIVE
+    )
+    return Plan(frame, design, layout, columns, reference, leaving)
 
 
 def design_of(
@@ -72,7 +80,8 @@ def reference_arm(layout: Layout) -> dict[str, str]:
 
 def table_of(rows: pd.DataFrame, layout: Layout) -> SessionTable:
     """Return rows as a table, without messages."""
-    return replace(read_sessions(rows, layout.roles), messages=())
+    bounds = {name: ends for name, ends in layout.bounds.items() if name in rows.columns}
+    return replace(read_sessions(rows, layout.roles, bounds=bounds), messages=())
 
 
 def _stand_in(rows: pd.DataFrame, spec: ModelSpec, layout: Layout, names: Mapping[str, str]) -> pd.DataFrame:
@@ -82,13 +91,38 @@ def _stand_in(rows: pd.DataFrame, spec: ModelSpec, layout: Layout, names: Mappin
         rng = np.random.default_rng(number)
         people = sorted(set(rows[patient]))
         drawn = dict(zip(people, rng.normal(size=len(people)), strict=True))
-        if equation.kind.link != "identity":
+        if equation.kind.link != "identity" and equation.kind.bounds == "none":
             drawn = {person: float(i % 2) for i, person in enumerate(people)}
         values = rows[patient].map(drawn).to_numpy(float)
         if equation.unit == "session" and equation.kind.link == "identity":
             values = values + rng.normal(size=len(rows))
-        rows = rows.assign(**{names[equation.outcome]: values})
+        rows = rows.assign(
+            **{names[equation.outcome]: _between_bounds(equation, values, layout.bounds.get(names[equation.outcome]))}
+        )
     return rows
+
+
+def _between_bounds(equation: EquationSpec, values: np.ndarray, stated: tuple[float, float] | None) -> np.ndarray:
+    """Return standard normal stand-ins on the scale of an outcome that has bounds: six SDs wide, where both are known.
+
+    Raises
+    ------
+    SpecError
+        If neither the equation nor the layout states them.
+    """
+    if equation.kind.bounds == "none":
+        return values
+    bounds = equation.bounds or stated
+    if bounds is None:
+        raise SpecError(
+            f"Outcome {equation.outcome!r} has bounds (family {equation.family}): state them in the layout, such as "
+            f"bounds = {{ {equation.outcome} = [1, 7] }}."
+        )
+    low, high = bounds
+    ends = [bound for bound in bounds if np.isfinite(bound)]
+    middle, spread = (ends[0], 1.0) if len(ends) == 1 else ((low + high) / 2, (high - low) / 6)
+    placed = np.clip(middle + spread * values, low, high)
+    return np.rint(placed) if equation.family == "cumulative" else placed
 
 
 def _check_waves(spec: ModelSpec, layout: Layout, columns: Mapping[str, str]) -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
 import xarray as xr
+from scipy import special
 
 from bayes_alliance._messages import quote
 from bayes_alliance.design.design import Design
+from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.errors import DesignError
 from bayes_alliance.names import (
     COEF,
     INTERCEPT,
     RESIDUAL,
     SIGMA_COEF,
+    THRESHOLD_COEF,
     by_dim,
     cor_name,
     effect_dim,
@@ -100,6 +103,10 @@ def draw_parameters(design: Design, *, draws: int, seed: int) -> xr.Dataset:
     sigma = [label for e in design.equations if e.kind.spread for label in e.sigma_coef]
     if sigma:
         put("sigma", (SIGMA_COEF,), {SIGMA_COEF: sigma}, np.column_stack([column(f"sigma[{s}]") for s in sigma]))
+    thresholds = [label for e in design.equations for label in e.threshold_labels]
+    if thresholds:
+        values = np.column_stack([column(f"threshold[{label}]") for label in thresholds])
+        put("threshold", (THRESHOLD_COEF,), {THRESHOLD_COEF: thresholds}, values)
     for shape in design.priors.shapes:
         having = [e.outcome for e in design.equations if shape in e.kind.shapes]
         put(
@@ -175,6 +182,9 @@ def draw_truth(design: Design, rng: np.random.Generator) -> dict[str, float]:
     labels = tuple(label for e in design.equations if e.kind.spread for label in e.sigma_coef)
     for label, prior in zip(labels, priors.sigma, strict=True):
         truth[f"sigma[{label}]"] = _draw(prior.distribution, rng)
+    for equation in design.equations:
+        if equation.kind.thresholds:
+            truth |= _thresholds(equation, priors.shares[equation.outcome].distribution, truth, rng)
     for shapes in priors.shapes.values():
         truth |= {prior.parameter: _draw(prior.distribution, rng) for prior in shapes}
     if design.residual is not None and design.residual.fixed is None:
@@ -182,6 +192,23 @@ def draw_truth(design: Design, rng: np.random.Generator) -> dict[str, float]:
         for stratum in design.residual.by or ("",):
             truth |= _correlations(RESIDUAL, stratum, outcomes, prior.distribution, rng)
     return truth
+
+
+def _thresholds(
+    equation: EquationDesign, prior: Distribution, truth: Mapping[str, float], rng: np.random.Generator
+) -> dict[str, float]:
+    """Draw the shares of the categories at average predictors, and return the thresholds that give them."""
+    shares = rng.dirichlet(np.full(len(equation.scale.categories), prior.value("alpha")))
+    below = np.clip(np.cumsum(shares)[:-1], 1e-12, 1 - 1e-12)
+    found = special.logit(below) + at_centre(equation, truth)
+    return {f"threshold[{label}]": float(value) for label, value in zip(equation.threshold_labels, found, strict=True)}
+
+
+def at_centre(equation: EquationDesign, truth: Mapping[str, float]) -> float:
+    """Return the linear predictor of an average patient at the centring constants."""
+    coefficients = np.array([truth[f"b[{label}]"] for label in equation.coef_labels])
+    constants = np.where([label == INTERCEPT for label in equation.coef.labels], 1.0, equation.centre)
+    return float(coefficients @ constants)
 
 
 def _correlations(

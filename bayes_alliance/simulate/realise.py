@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import xarray as xr
 
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.subset import keep_rows
 from bayes_alliance.errors import SpecError
 from bayes_alliance.simulate.outcome import predict, predict_latent, realise
 from bayes_alliance.simulate.plan import Plan, design_of, table_of
@@ -63,8 +65,25 @@ def realise_outcomes(
         frame = drawn
         if settled and fresh:
             _check_order(plan, made, frame, truth, effects)
-            return frame, made
+            return (frame, made) if not plan.leaving else _leave(plan, frame, made)
     raise SpecError(_circular(plan))
+
+
+def _leave(plan: Plan, frame: pd.DataFrame, made: Design) -> tuple[pd.DataFrame, Design]:
+    """Return the rows without the outcomes of patients after they left, and the design without these rows.
+
+    It is a part of the design that outcomes were drawn with, whose constants truths and priors refer to.
+    """
+    patient = plan.layout.name("patient")
+    keep = {e.outcome: np.ones(len(e.y), dtype=bool) for e in made.equations}
+    for outcome in plan.leaving:
+        name = plan.names[outcome]
+        before = frame.groupby(patient)[name].transform(lambda own: own.fillna(0.0).cumsum().shift(fill_value=0.0))
+        frame = frame.assign(**{name: frame[name].where(before == 0)})
+        equation = made.find(outcome)
+        keep[equation.outcome] = frame[name].notna().to_numpy()[equation.row]
+    own = (replace(e, y=frame[plan.names[e.spec.outcome]].to_numpy()[e.row] - e.offset) for e in made.equations)
+    return frame, keep_rows(replace(made, equations=tuple(own)), keep)
 
 
 def _serial(design: Design) -> set[str]:

@@ -146,6 +146,7 @@ def finish(
         table.roles,
         table.units,
         messages,
+        table.bounds,
         truth=MappingProxyType(dict(truth)),
         effects=MappingProxyType(dict(effects)),
         seed=seed,

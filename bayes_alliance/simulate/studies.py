@@ -9,14 +9,13 @@ import numpy as np
 import xarray as xr
 
 from bayes_alliance.design.design import Design, PriorStatements, make_design
-from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.names import INTERCEPT
+from bayes_alliance.names import INTERCEPT, factor_key
 from bayes_alliance.simulate.covariates import draw_variables
 from bayes_alliance.simulate.layout import Layout, make_layout
 from bayes_alliance.simulate.outcome import draw_effects, draw_noise, predict, realise
 from bayes_alliance.simulate.people import lay_out
 from bayes_alliance.simulate.plan import Plan, plan_outcomes, table_of
-from bayes_alliance.simulate.prior import check_proper, draw_truth
+from bayes_alliance.simulate.prior import at_centre, check_proper, draw_truth
 from bayes_alliance.simulate.realise import realise_outcomes
 from bayes_alliance.simulate.simulate import VariableSpecs, check_specs
 from bayes_alliance.simulate.truth import check_truth, truth_names
@@ -60,17 +59,22 @@ class Studies:
             linear = {e.outcome: predict(e, drawn, effects) for e in design.equations}
             own = (replace(e, y=realise(e, linear[e.outcome], drawn, noise[e.outcome])) for e in design.equations)
             return Study(drawn, effects, replace(design, equations=tuple(own)))
-        centred = {e.outcome: _at_centre(e, drawn) for e in design.equations}
+        centred = {e.outcome: at_centre(e, drawn) for e in design.equations}
+        first = dict(drawn)
 
         def truth_of(made: Design) -> Mapping[str, float]:
             for equation in made.equations if truth is None else ():
+                moved = at_centre(equation, drawn) - centred[equation.outcome]
                 if INTERCEPT in equation.coef.labels:
-                    name = f"b[{equation.coef_labels[0]}]"
-                    drawn[name] = centred[equation.outcome] - (_at_centre(equation, drawn) - drawn[name])
+                    drawn[f"b[{equation.coef_labels[0]}]"] -= moved
+                    continue
+                for label in equation.threshold_labels:
+                    drawn[f"threshold[{label}]"] = first[f"threshold[{label}]"] + moved
             return dict(drawn)
 
         _, made = realise_outcomes(self.plan, truth_of, effects, noise)
-        return Study(drawn, effects, replace(made, priors=design.priors))
+        left = {factor_key(factor.factor): list(factor.levels) for factor in made.factors}
+        return Study(drawn, effects.sel(left), replace(made, priors=design.priors))
 
 
 def plan_studies(
@@ -119,13 +123,5 @@ def plan_studies(
     if truth is not None:
         check_truth(truth, truth_names(plan.design))
     outcomes = set(spec.outcomes)
-    chained = any(outcomes & set(e.spec.predictors) for e in plan.design.equations)
+    chained = bool(plan.leaving) or any(outcomes & set(e.spec.predictors) for e in plan.design.equations)
     return Studies(plan, chained)
-
-
-def _at_centre(equation: EquationDesign, truth: Mapping[str, float]) -> float:
-    """Return the linear predictor of an average patient at the centring constants."""
-    coefficients = np.array([truth[f"b[{label}]"] for label in equation.coef_labels])
-    if INTERCEPT not in equation.coef.labels:
-        return 0.0
-    return float(coefficients[0] + coefficients[1:] @ equation.centre[1:])

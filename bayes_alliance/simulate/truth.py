@@ -26,6 +26,7 @@ def truth_names(design: Design) -> tuple[str, ...]:
             names += [correlation_name(factor.factor, stratum, effects[i], effects[j]) for i, j in pairs]
     names += [f"sigma[{label}]" for e in design.equations if e.kind.spread for label in e.sigma_coef]
     names += [f"{shape}[{e.outcome}]" for shape in SHAPES for e in design.equations if shape in e.kind.shapes]
+    names += [f"threshold[{label}]" for e in design.equations for label in e.threshold_labels]
     residual = design.residual
     if residual is not None and residual.fixed is None:
         for stratum in residual.by or ("",):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from itertools import combinations
@@ -9,6 +10,7 @@ from itertools import combinations
 from bayes_alliance._messages import quote, unknown
 from bayes_alliance.names import RESIDUAL, ROLES
 from bayes_alliance.spec.expressions import Call, Expression, Name, calls_in, render
+from bayes_alliance.spec.families import BINARY, FAMILY
 from bayes_alliance.spec.labels import LabelTarget, names_of_value, products_in, rewrite, value_arguments
 from bayes_alliance.spec.model import EquationSpec, EstimandSpec, ModelSpec
 from bayes_alliance.spec.order import find_ancestors, find_cycle
@@ -42,6 +44,24 @@ def _variables(spec: ModelSpec) -> list[str]:
             problems.append(f"[variables] {name!r} is the name of a role; choose another.")
         if name not in used:
             problems.append(f"[variables] {name!r} is declared and used in no equation.")
+    return problems + _survival(spec)
+
+
+def _survival(spec: ModelSpec) -> list[str]:
+    """Report survive() where it is no 0/1 outcome of sessions."""
+    problems = []
+    for name, call in spec.declared.items():
+        if call.function != "survive":
+            continue
+        where = f"[variables] {name} = {spec.variables[name]}"
+        if any(name in equation.predictors for equation in spec.equation):
+            problems.append(f"{where} is an outcome; it predicts nothing.")
+        for equation in spec.equation:
+            if equation.outcome == name and (equation.unit != "session" or equation.family not in BINARY):
+                problems.append(
+                    f'{where} is 0 or 1 in every session; state unit = "session" and family = "hazard" (or '
+                    f'"bernoulli"), not {equation.unit!r} and {equation.family!r}.'
+                )
     return problems
 
 
@@ -56,11 +76,45 @@ def _equations(spec: ModelSpec) -> list[str]:
             problems.append(f"Outcome {equation.outcome!r} predicts itself in {equation.formula!r}.")
         if equation.sigma and not equation.kind.spread:
             problems.append(f"sigma = {equation.sigma!r}: a {equation.family} outcome has no residual SD.")
-        if equation.centre and equation.kind.link != "identity":
+        problems += _scale(equation)
+        if equation.centre and not equation.kind.linear:
             problems.append(
                 f"centre = {equation.centre!r}: a {equation.family} outcome is {equation.kind.values} and cannot be "
                 f"centred."
             )
+    return problems
+
+
+def _scale(equation: EquationSpec) -> list[str]:
+    """Report bounds and trials that are lacking, of no use to the family, or none."""
+    kind, bounds, trials = equation.kind, equation.bounds, equation.trials
+    where = f"Equation of {equation.outcome!r}"
+    problems = []
+    if kind.bounds == "none" and bounds is not None:
+        having = [name for name, other in FAMILY.items() if other.bounds != "none"]
+        problems.append(f"{where}: family {kind.name} has no bounds; families that do: {quote(having)}.")
+    if kind.trials and trials is None:
+        problems.append(f"{where}: family {kind.name} needs trials, a number or the variable that holds it.")
+    if not kind.trials and trials is not None:
+        problems.append(f"{where}: family {kind.name} has no trials; family binomial does.")
+    problems += bounds_problems(equation)
+    if not kind.intercept and not equation.parsed.intercept:
+        problems.append(f"{where}: thresholds stand for the intercept of family {kind.name}; leave out '0 +'.")
+    return problems
+
+
+def bounds_problems(equation: EquationSpec) -> list[str]:
+    """Report bounds that are none, or that the family of an equation cannot have."""
+    kind, bounds, where = equation.kind, equation.bounds, f"Equation of {equation.outcome!r}"
+    problems = []
+    if bounds is not None and not bounds[0] < bounds[1]:
+        problems.append(f"{where}: bounds = [{bounds[0]:g}, {bounds[1]:g}]; the lower one comes first.")
+    elif bounds is not None and kind.bounds != "none":
+        open_ends = [value for value in bounds if math.isinf(value)]
+        if len(open_ends) == 2 or (open_ends and kind.name != "censored"):
+            problems.append(f"{where}: bounds = [{bounds[0]:g}, {bounds[1]:g}]; family {kind.name} needs an end there.")
+        if kind.name == "cumulative" and not open_ends and not all(float(value).is_integer() for value in bounds):
+            problems.append(f"{where}: bounds = [{bounds[0]:g}, {bounds[1]:g}]; categories are whole numbers.")
     return problems
 
 
@@ -282,7 +336,7 @@ def check_products(spec: ModelSpec, name: str) -> Iterator[str]:
         if one not in spec.labels or two not in spec.labels:
             continue
         outcomes = {spec.label_targets[label].outcome for label in (one, two)}
-        curved = [e for e in spec.equation if e.outcome in outcomes and e.kind.link != "identity"]
+        curved = [e for e in spec.equation if e.outcome in outcomes and not e.kind.linear]
         if len(outcomes) < 2:
             continue
         if curved:

@@ -6,7 +6,9 @@ from typing import Final, Literal
 
 from bayes_alliance.spec.model import ModelSpec, PriorSpec
 
-type DefaultKind = Literal["intercept", "b", "sd", "sd_few", "cor", "sigma", "sigma_first", "nu", "shape"]
+type DefaultKind = Literal[
+    "intercept", "b", "sd", "sd_few", "cor", "sigma", "sigma_first", "threshold", "nu", "shape", "phi"
+]
 
 FEW_UNITS: Final = ("therapist", "group", "site")
 """Grouping factors of which studies have few levels that explain little: their SDs get the tighter default."""
@@ -56,6 +58,11 @@ DEFAULT_PRIORS: Final[dict[DefaultKind, PriorSpec]] = {
         scale="outcome_sd",
         reason="The first session of a series deviates from its mean by .2 to 2 SDs of the outcome, never by nothing.",
     ),
+    "threshold": PriorSpec(
+        on="threshold",
+        dist="dirichlet(1)",
+        reason="At average predictors every way to share rows out among the categories is equally likely.",
+    ),
     "nu": PriorSpec(
         on="nu",
         dist="lognormal(10, 0.8)",
@@ -65,6 +72,11 @@ DEFAULT_PRIORS: Final[dict[DefaultKind, PriorSpec]] = {
         on="shape",
         dist="lognormal(2, 1)",
         reason="Counts vary from seven times as much as their mean of 2 (shape 0.3) to little more than it (14).",
+    ),
+    "phi": PriorSpec(
+        on="phi",
+        dist="lognormal(5, 1)",
+        reason="Scores in the middle have an SD of a tenth (phi 26) to a third (phi 1) of the width of the scale.",
     ),
 }
 
@@ -78,5 +90,6 @@ def kinds_for(spec: ModelSpec) -> list[tuple[DefaultKind, str]]:
     spread = any(equation.kind.spread for equation in spec.equation)
     kinds += [("sigma", "sigma")] if spread else []
     kinds += [("sigma_first", "sigma first")] if spread and first else []
+    kinds += [("threshold", "thresholds")] if any(equation.kind.thresholds for equation in spec.equation) else []
     shapes = dict.fromkeys(shape for equation in spec.equation for shape in equation.kind.shapes)
     return [*kinds, *((shape, shape) for shape in shapes)]

@@ -17,7 +17,7 @@ def equation_text(equation: EquationSpec) -> str:
 def equation_latex(equation: EquationSpec) -> str:
     """Return the equation as LaTeX; row n lies in level j[n] of each grouping factor."""
     formula = equation.parsed
-    terms = [r"\beta_0"] if formula.intercept else []
+    terms = [r"\beta_0"] if formula.intercept and equation.kind.intercept else []
     terms += [rf"\beta_{{{i}}}\,{_term(term)}" for i, term in enumerate(formula.terms, start=1)]
     covariances = []
     for group in formula.groups:
@@ -41,6 +41,11 @@ def equation_latex(equation: EquationSpec) -> str:
     likelihood = {
         "gaussian": rf"{outcome} &\sim \mathrm{{N}}(\mu_n, {spread}^2)",
         "student_t": rf"{outcome} &\sim \mathrm{{t}}_{{\nu}}(\mu_n, {spread}^2)",
+        "censored": rf"{outcome} &= \min(\max(y^*_n, L), U), \quad y^*_n \sim \mathrm{{N}}(\mu_n, {spread}^2)",
+        "ordered_beta": rf"{outcome} &\sim \mathrm{{OrderedBeta}}(\eta_n, \tau, \phi)",
+        "cumulative": rf"P({outcome} \le k) &= \mathrm{{logit}}^{{-1}}(\tau_k - \eta_n)",
+        "hazard": rf"{outcome} &\sim \mathrm{{Bernoulli}}(1 - \exp(-\exp(\eta_n)))",
+        "binomial": rf"{outcome} &\sim \mathrm{{Binomial}}(m_n, \mathrm{{logit}}^{{-1}}(\eta_n))",
         "negative_binomial": rf"{outcome} &\sim \mathrm{{NegBin}}(\exp(\eta_n), \phi)",
         "bernoulli": rf"{outcome} &\sim \mathrm{{Bernoulli}}(\mathrm{{logit}}^{{-1}}(\eta_n))",
     }[equation.family]

@@ -96,8 +96,16 @@ VARIABLE_FUNCTIONS: Final = _table(
         "change(alliance, first, last)",
         "later minus earlier; each end is first, last or a session number",
     ),
+    Function(
+        "survive",
+        (2, 2),
+        ("start",),
+        "survive(last_session, dropout)",
+        "per session at risk, from start=1 to the patient's last: 1 if the patient left then, else 0; rows are added "
+        "for sessions without one",
+    ),
 )
-"""Callable in ``[variables]``: one value per patient, made from that patient's sessions."""
+"""Callable in ``[variables]``: one value per patient (of survive one per session), made from that patient's rows."""
 
 ESTIMAND_FUNCTIONS: Final = _table(
     Function("sd", (2, 2), (), "sd(patient, a)", "SD over patients of the slope a varies by", (0,)),

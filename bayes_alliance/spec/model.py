@@ -21,6 +21,7 @@ type Level = Literal[
     "population", "within_patient", "between_patient", "between_therapist", "between_group", "contextual"
 ]
 
+Bound = Annotated[float, Field(allow_inf_nan=True)]
 Words = Annotated[tuple[str, ...], Field(strict=False)]
 
 
@@ -36,7 +37,9 @@ class EquationSpec(Record):
     ``unit`` says what a row of the equation is: ``session`` (every session of the table) or ``patient`` (one row per
     patient; a variable that varies within a patient is then an error). ``centre`` names a variable whose mean is taken
     from the outcome, so that the intercept is a directional bias. ``sigma`` names the factor whose levels have
-    residual SDs of their own. ``missing = "drop"`` leaves out rows with a missing value and counts them by reason.
+    residual SDs of their own. ``bounds`` are the lowest and highest value the outcome can have (``inf`` where open),
+    ``trials`` the number, or the variable that holds it, successes are out of. ``missing = "drop"`` leaves out rows
+    with a missing value and counts them by reason.
     """
 
     outcome: str = Field(min_length=1)
@@ -45,6 +48,8 @@ class EquationSpec(Record):
     family: FamilyName = "gaussian"
     centre: str | None = None
     sigma: str | None = None
+    bounds: Annotated[tuple[Bound, Bound], Field(strict=False)] | None = None
+    trials: Annotated[int, Field(gt=0)] | str | None = None
     missing: Literal["drop"] = "drop"
 
     @property
@@ -60,7 +65,7 @@ class EquationSpec(Record):
     @property
     def variables(self) -> tuple[str, ...]:
         """Return the model variables the equation reads, outcome first, grouping factors left out."""
-        extra = [name for name in (self.sigma, self.centre) if name]
+        extra = [name for name in (self.sigma, self.centre, self.trials) if isinstance(name, str)]
         return tuple(dict.fromkeys([self.outcome, *self.predictors, *extra]))
 
     @property

@@ -10,7 +10,7 @@ from typing import Final, Literal
 from bayes_alliance._messages import unknown
 from bayes_alliance.errors import SpecError
 
-type Support = Literal["real", "positive", "correlation"]
+type Support = Literal["real", "positive", "correlation", "shares"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ FAMILIES: Final = {
         DistributionFamily("lognormal", ("median", "spread"), (True, False), "positive"),
         DistributionFamily("flat_positive", (), (), "positive"),
         DistributionFamily("lkj", ("eta",), (False,), "correlation"),
+        DistributionFamily("dirichlet", ("alpha",), (False,), "shares"),
     )
 }
 
@@ -107,8 +108,8 @@ def parse_distribution(text: str) -> Distribution:
 
 
 TARGET_FORMS: Final = (
-    "intercept, b, b TERM, sd FACTOR, sd FACTOR EFFECT, cor FACTOR, cor residual, sigma, sigma LEVEL, nu, shape, and "
-    "any of them after an outcome and a colon, such as 'alliance: b TERM'"
+    "intercept, b, b TERM, sd FACTOR, sd FACTOR EFFECT, cor FACTOR, cor residual, sigma, sigma LEVEL, threshold, nu, "
+    "shape, phi, and any of them after an outcome and a colon, such as 'alliance: b TERM'"
 )
 
 
@@ -116,12 +117,12 @@ TARGET_FORMS: Final = (
 class PriorTarget:
     """What a prior is on: a class of parameters and, where given, one member.
 
-    ``kind`` is intercept, b, sd, cor, sigma, or a further parameter of a family; ``factor`` names the grouping factor
-    of an sd or cor; ``effect`` is the term of a coefficient or the group effect of an sd, as written in the formula, or
-    the level of a sigma; ``outcome`` the equation it holds for, all where it is None.
+    ``kind`` is intercept, b, sd, cor, sigma, threshold, or a further parameter of a family; ``factor`` names the
+    grouping factor of an sd or cor; ``effect`` is the term of a coefficient or the group effect of an sd, as written in
+    the formula, or the level of a sigma; ``outcome`` the equation it holds for, all where it is None.
     """
 
-    kind: Literal["intercept", "b", "sd", "cor", "sigma", "nu", "shape"]
+    kind: Literal["intercept", "b", "sd", "cor", "sigma", "threshold", "nu", "shape", "phi"]
     factor: str | None = None
     effect: str | None = None
     outcome: str | None = None
@@ -155,8 +156,8 @@ def parse_target(text: str) -> PriorTarget:
             found = PriorTarget("intercept")
         case "sigma", 0:
             found = PriorTarget("sigma")
-        case ("nu" | "shape") as shape, 0:
-            found = PriorTarget(shape)
+        case ("nu" | "shape" | "phi" | "threshold") as single, 0:
+            found = PriorTarget(single)
         case "sigma", _:
             found = PriorTarget("sigma", effect=rest.strip())
         case "b", 0:

@@ -76,7 +76,8 @@ def needed_variables(spec: ModelSpec) -> tuple[str, ...]:
     for equation in spec.equation:
         for name in spec.variables_of(equation):
             call = spec.declared.get(name)
-            names += [name] if call is None else list(values_in(call.arguments[0]))
+            read = [] if call is None else call.arguments if call.function == "survive" else call.arguments[:1]
+            names += [name] if call is None else [part for argument in read for part in values_in(argument)]
     return tuple(dict.fromkeys(names))
 
 

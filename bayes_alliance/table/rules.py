@@ -39,6 +39,37 @@ def check_roles(roles: Mapping[str, str], columns: list[str]) -> list[str]:
     return problems
 
 
+def check_bounds(
+    frame: pd.DataFrame, bounds: Mapping[str, tuple[float, float]], problems: list[str]
+) -> dict[str, tuple[float, float]]:
+    """Return bounds of columns as numbers, reporting ends that are none and values outside."""
+    found = {}
+    for name, ends in bounds.items():
+        if name not in frame.columns:
+            problems.append(f"bounds: {unknown('column', name, list(frame.columns))}")
+            continue
+        try:
+            low, high = (float(end) for end in ends)
+        except (TypeError, ValueError):
+            low = high = float("nan")
+        if not low < high:
+            problems.append(f"bounds of {name!r} are its lowest and highest value, the lower first; they are {ends!r}.")
+            continue
+        if frame[name].dtype != "float64":
+            problems.append(f"bounds: column {name!r} holds words, which have none.")
+            continue
+        outside = frame[name][(frame[name] < low) | (frame[name] > high)]
+        if len(outside):
+            shown = [f"row {row + 1} ({value:g})" for row, value in outside.items() if isinstance(row, int)]
+            problems.append(
+                f"Column {name!r} is outside its bounds [{low:g}, {high:g}] in {count_of(len(outside), 'row')}: "
+                f"{first_few(shown)}. Correct the values, declare codes in missing={{{name!r}: [...]}}, or state the "
+                f"bounds as the scale was scored."
+            )
+        found[name] = (low, high)
+    return found
+
+
 def session_schema(roles: Mapping[str, str]) -> pa.DataFrameSchema:
     """Return the column checks of the role columns: patients named, session numbers whole and not negative."""
     import pandera.pandas as pa

@@ -24,13 +24,15 @@ class SessionTable:
 
     ``roles`` maps a role to its column; ``units`` maps every other column to the widest unit within which it is
     constant (``session``, ``patient``, ``therapist``, ``group`` or ``site``); ``messages`` says what was joined,
-    sorted or left out. Identifiers are text, empty where missing; measured columns are float64 or words.
+    sorted or left out; ``bounds`` maps columns to the lowest and highest value their scale has. Identifiers are text,
+    empty where missing; measured columns are float64 or words.
     """
 
     _frame: pd.DataFrame
     roles: Mapping[str, str]
     units: Mapping[str, str]
     messages: tuple[str, ...] = field(default=())
+    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -53,6 +55,8 @@ class SessionTable:
         digest = hashlib.sha256(repr(sorted(self.roles.items())).encode())
         for name in sorted(self._frame.columns):
             digest.update(name.encode())
+            if name in self.bounds:
+                digest.update(repr(self.bounds[name]).encode())
             column = self._frame[name]
             values = column.to_numpy() if column.dtype == np.float64 else column.astype("str").fillna("").to_numpy()
             digest.update(values.tobytes() if values.dtype == np.float64 else "\x1f".join(map(str, values)).encode())
@@ -67,6 +71,7 @@ def read_sessions(
     therapists: Source | None = None,
     groups: Source | None = None,
     missing: Mapping[str, Sequence[str | float]] | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
     transfers: rules.Transfers = "ask",
     ignore: Sequence[str] = (),
 ) -> SessionTable:
@@ -82,6 +87,9 @@ def read_sessions(
         What is measured once per unit, with that unit's id under the same column name; joined many-to-one.
     missing : mapping, optional
         Further codes that mean missing, by column, such as ``{"phq9": [-9, 99]}``.
+    bounds : mapping, optional
+        Lowest and highest value of a column's scale, such as ``{"wai": (12, 84)}``, infinite where it is open. Values
+        outside are an error; families of bounded scores and categories read them.
     transfers : {"ask", "transferred", "reused"}
         What a patient id under two therapists means: an error that asks (default), one person who changed
         therapist, or an id used again by each therapist.
@@ -116,6 +124,7 @@ def read_sessions(
         frame = join_side(frame, typed, role, roles, problems, messages)
     if all(column in frame.columns for column in roles.values()):
         problems += rules.check_columns(frame, roles)
+    ends = rules.check_bounds(frame, bounds or {}, problems)
     if transfers == "reused" and not problems:
         frame = _name_persons(frame, roles, messages, problems)
     if not problems:
@@ -125,19 +134,26 @@ def read_sessions(
     for note in (*rules.find_lookalikes(frame, roles), *rules.find_missing_words(frame, roles)):
         warnings.warn(note, AllianceWarning, stacklevel=2)
         messages.append(note)
-    return make_table(_sort(frame, roles, messages), roles, tuple(messages))
+    return make_table(_sort(frame, roles, messages), roles, tuple(messages), ends)
 
 
-def make_table(frame: pd.DataFrame, roles: Mapping[str, str], messages: tuple[str, ...]) -> SessionTable:
+def make_table(
+    frame: pd.DataFrame,
+    roles: Mapping[str, str],
+    messages: tuple[str, ...],
+    bounds: Mapping[str, tuple[float, float]],
+) -> SessionTable:
     """Make a table from rows that were checked; works out every column's unit."""
     units = {name: _unit_of(frame, name, roles) for name in frame.columns if name not in roles.values()}
-    return SessionTable(frame, MappingProxyType(dict(roles)), MappingProxyType(units), messages)
+    return SessionTable(
+        frame, MappingProxyType(dict(roles)), MappingProxyType(units), messages, MappingProxyType(dict(bounds))
+    )
 
 
 def with_rows(table: SessionTable, keep: np.ndarray, message: str) -> SessionTable:
     """Return the table with only the rows where ``keep`` is true, and a message that says so."""
     frame = table.frame.loc[keep].reset_index(drop=True)
-    return make_table(frame, table.roles, (*table.messages, message))
+    return make_table(frame, table.roles, (*table.messages, message), table.bounds)
 
 
 def _name_persons(

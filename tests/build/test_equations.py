@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pymc as pm
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 import bayes_alliance as ba
 from bayes_alliance.build.model import CHECKED, check_log_density
 from bayes_alliance.design import factors
+from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.groups import GroupDesign
 from tests.build.oracle import density, evaluate, lkj, log_jacobian, to_unit
 from tests.conftest import ROLES, make_trial
@@ -54,6 +55,14 @@ MODELS = {
     + equation("alliance", "week + (1 | patient)", extra='family = "student_t"\nsigma = "condition"')
     + equation("dropout", "pre", "patient", 'family = "bernoulli"')
     + '[groups.patient]\ncorrelate = ["score", "visits"]\n',
+    "edges, categories, hazards, successes": equation(
+        "percent", "week + (1 | patient)", extra='family = "ordered_beta"\nbounds = [0, 100]'
+    )
+    + equation("rating", "week + stress + (1 + week | patient)", extra='family = "cumulative"\nbounds = [1, 6]')
+    + equation("half", "week + (1 | patient)", extra='family = "censored"\nbounds = [0, inf]\nsigma = "condition"')
+    + equation("left", "week + (1 | therapist)", extra='family = "hazard"')
+    + equation("kept", "week + (1 | patient)", extra='family = "binomial"\ntrials = "tasks"')
+    + '[groups.patient]\ncorrelate = ["percent", "kept"]\n',
     "one patient-level outcome on another": equation("iip_change", "pre + (1 | therapist)", "patient")
     + equation("post", "iip_change + pre + (1 | therapist)", "patient", 'sigma = "condition"'),
 }
@@ -64,6 +73,13 @@ def holes(trial: pd.DataFrame) -> pd.DataFrame:
     rng = np.random.default_rng(8)
     frame = trial.copy()
     frame["visits"] = np.floor(frame["stress"].abs() + frame["week"] / 2)
+    z = (frame["score"] - frame["score"].mean()) / frame["score"].std() + 0.3 * frame["stress"]
+    frame["percent"] = np.clip(50 + 40 * z, 0, 100)
+    frame["rating"] = np.clip(np.rint(3 + z), 1, 5)
+    frame["half"] = np.maximum(z, 0)
+    frame["left"] = (z > 1.2).astype(float)
+    frame["tasks"] = 3 + frame["week"] % 3
+    frame["kept"] = np.clip(np.rint(frame["tasks"] / 2 + z), 0, frame["tasks"])
     for name in ("score", "alliance", "stress", "visits"):
         frame.loc[rng.random(len(frame)) < 0.15, name] = np.nan
     return frame
@@ -144,6 +160,13 @@ class Point:
         for shape, priors in self.made.priors.shapes.items():
             self.values[shape] = rng.uniform(1.5, 6, len(priors))
             self.total += sum(density(p.distribution, v) for p, v in zip(priors, self.values[shape], strict=True))
+        self.thresholds: dict[str, np.ndarray] = {}
+        for outcome, prior in self.made.priors.shares.items():
+            categories = self.made.find(outcome).scale.categories
+            self.values[f"share_{outcome}"] = shares = rng.dirichlet(np.full(len(categories), 3.0))
+            alpha = np.full(len(categories), prior.distribution.values[0])
+            self.total += float(stats.dirichlet.logpdf(shares, alpha))
+            self.thresholds[outcome] = special.logit(np.cumsum(shares)[:-1])
         if residual is None:
             return
         for s in range(max(len(residual.by), 1)):
@@ -177,12 +200,28 @@ class Point:
                 phi = self.values["shape"][counted.index(e.outcome)]
                 self.total += stats.nbinom.logpmf(e.y.astype(int), phi, phi / (phi + np.exp(mu))).sum()
                 continue
+            if e.family in ("cumulative", "ordered_beta"):
+                self.total += self._ordered(e, mu)
+                continue
+            if e.family == "hazard":
+                # an exponential time that ends within the session, or outlasts it
+                each = np.where(e.y == 1, stats.expon.logcdf(np.exp(mu)), stats.expon.logsf(np.exp(mu)))
+                self.total += each.sum()
+                continue
+            if e.family == "binomial":
+                self.total += stats.binom.logpmf(e.y, e.scale.trials, special.expit(mu)).sum()
+                continue
             spread = self.sigma[sigma_start : sigma_start + len(e.sigma_coef)][e.sigma_code]
             sigma_start += len(e.sigma_coef)
             if e.family == "student_t":
                 tailed = [x.outcome for x in self.made.equations if x.family == "student_t"]
                 nu = self.values["nu"][tailed.index(e.outcome)]
                 self.total += stats.t.logpdf(e.y, nu, mu, spread).sum()
+                continue
+            if e.family == "censored":
+                at = e.y == 0
+                self.total += stats.norm.logcdf(0, mu, spread)[at].sum()
+                self.total += stats.norm.logpdf(e.y, mu, spread)[~at].sum()
                 continue
             if e.outcome not in joint:
                 self.total += stats.norm.logpdf(e.y, mu, spread).sum()
@@ -197,6 +236,25 @@ class Point:
             covariance = self.cors[entries[0][3]][np.ix_(places, places)] * np.outer(sds, sds)
             left = [residual for _, residual, _, _ in entries]
             self.total += stats.multivariate_normal(np.zeros(len(left)), covariance).logpdf(left)
+
+    def _ordered(self, e: EquationDesign, mu: np.ndarray) -> float:
+        """Return the density of categories, and of scores between bounds of 0 and 100, at centred predictors.
+
+        ``mu`` counts the intercept as it is at the centring constants, where thresholds are logits of shares.
+        """
+        own = self.thresholds[e.outcome]
+        if e.family == "cumulative":
+            edges = np.concatenate([[-np.inf], own, [np.inf]])
+            code = (e.y - 1).astype(int)
+            low, high, curve = edges[code] - mu, edges[code + 1] - mu, stats.logistic
+            chance = np.where(low > 0, curve.sf(low) - curve.sf(high), curve.cdf(high) - curve.cdf(low))
+            return float(np.log(chance).sum())
+        intercept = self.b[[label for x in self.made.equations for label in x.coef_labels].index(e.coef_labels[0])]
+        floor, ceiling = stats.logistic.cdf(own + intercept - mu[:, None]).T
+        phi, share = self.values["phi"][0], special.expit(mu)
+        inside = stats.beta.pdf(e.y / 100, share * phi, (1 - share) * phi) / 100
+        chance = np.where(e.y == 0, floor, np.where(e.y == 100, 1 - ceiling, (ceiling - floor) * inside))
+        return float(np.log(chance).sum())
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -13,6 +13,7 @@ import bayes_alliance as ba
 from bayes_alliance.build.model import check_log_density
 from bayes_alliance.names import ROLES as ROLE_NAMES
 from bayes_alliance.spec.equations import equation_latex, equation_text
+from bayes_alliance.spec.families import BINARY
 from bayes_alliance.spec.reading import needed_variables
 from bayes_alliance.spec.registry import model_names, models_folder
 from tests.conftest import COLUMNS, ROLES
@@ -28,13 +29,26 @@ def table_for(name: str, trial: pd.DataFrame) -> tuple[ba.SessionTable, dict[str
     if name == "outcome/group-process":
         frame = frame.assign(alliance=frame.groupby("pid")["alliance"].transform("mean"))
     given = COLUMNS | MORE
+    frame = frame.assign(
+        steps=frame["rating"].clip(3, 6).round(),
+        events=np.floor(frame["stress"].abs()),
+        offered=20.0,
+        attended=np.rint(frame["pre"] / 2).clip(0, 20),
+        last=frame.groupby("pid")["week"].transform("max"),
+        alliance=frame["alliance"].clip(4, 6) if "bounded" in spec.tags else frame["alliance"],
+    )
     columns = {variable: column for variable, column in given.items() if variable in needed}
     reference = {"condition": "TAU"} if "condition" in needed else {}
-    return ba.read_sessions(frame, ROLES), columns, reference
+    bounds = {"alliance": (4.0, 6.0), "steps": (3.0, 6.0)} if {"bounded", "ordinal"} & set(spec.tags) else {}
+    if "bounded" not in spec.tags:
+        bounds.pop("alliance", None)
+    return ba.read_sessions(frame, ROLES, bounds=bounds), columns, reference
 
 
 MORE = {
     "predictor": "stress",
+    "rating": "steps",
+    "last_session": "last",
     "mediator": "alliance",
     "alliance_patient": "alliance",
     "alliance_therapist": "rating",
@@ -102,9 +116,16 @@ def test_prior_predictive_is_of_the_outcomes_order(case: tuple[str, ba.Design, p
     _, made, model = case
     for equation in made.equations:
         drawn = pm.draw(model[equation.outcome], draws=200, random_seed=1, mode="FAST_COMPILE")
-        if equation.family == "bernoulli":
+        if equation.family in BINARY:
             assert set(np.unique(drawn)) == {0, 1}
             assert 0.2 < drawn.mean() < 0.8
+            continue
+        if equation.kind.bounds != "none" or equation.kind.trials:
+            # of scores with ends: all of the scale, and its middle no rarer than its ends
+            low, high = equation.scale.bounds if equation.kind.bounds != "none" else (0.0, equation.scale.trials.max())
+            assert low == drawn.min()
+            assert drawn.max() == high
+            assert (high - low) / 4 < drawn.mean() - low < (high - low) * 3 / 4
             continue
         spread = equation.y.std()
         low, high = np.quantile(drawn, [0.25, 0.75])

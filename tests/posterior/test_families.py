@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from scipy import stats
+from scipy import special, stats
 
 import bayes_alliance as ba
 from bayes_alliance.comparison.integrate import average_density
 from bayes_alliance.comparison.units import find_units, fingerprint
 from bayes_alliance.design.moments import variance_moments
+from bayes_alliance.design.scale import OutcomeScale
 from bayes_alliance.posterior.families import Rows, draw, expected, log_density, slopes
 from bayes_alliance.posterior.variance import shares_of
 from bayes_alliance.spec.families import FAMILY, SHAPES, FamilyName
@@ -21,14 +23,25 @@ from tests.build.test_equations import HEAD, equation
 from tests.conftest import ROLES
 
 DRAWS, OBS = 3, 5
-SPREAD, NU, SHAPE = (
+SPREAD, NU, SHAPE, PHI, CUTS = (
     np.array([[0.5], [1.0], [2.0]]) * np.ones(OBS),
     np.array([[3.0], [8.0], [40.0]]),
     np.full((3, 1), 1.5),
+    np.array([[2.0], [8.0], [30.0]]),
+    np.array([[-2.0, 1.5], [-1.0, 2.0], [-0.5, 0.1]]),
 )
+SCORES = np.array([0.0, 3.0, 11.5, 20.0, 20.0])
+TRIALS = np.array([4.0, 4.0, 10.0, 1.0, 7.0])
+BOUNDED = OutcomeScale((0.0, 20.0), None, ("floor", "between", "ceiling"), ("floor", "ceiling"))
+RATED = OutcomeScale((1.0, 3.0), None, ("1", "2", "3"), ("1|2", "2|3"))
 ROWS = {
     "gaussian": Rows("gaussian", np.array([-1.0, 0.0, 0.4, 2.0, 5.0]), {"sigma": SPREAD}),
     "student_t": Rows("student_t", np.array([-1.0, 0.0, 0.4, 2.0, 5.0]), {"sigma": SPREAD, "nu": NU}),
+    "censored": Rows("censored", SCORES / 4 - 2, {"sigma": SPREAD}, OutcomeScale((-2.0, 3.0))),
+    "ordered_beta": Rows("ordered_beta", SCORES, {"threshold": CUTS, "phi": PHI}, BOUNDED),
+    "cumulative": Rows("cumulative", np.array([1.0, 2.0, 2.0, 3.0, 1.0]), {"threshold": CUTS}, RATED),
+    "hazard": Rows("hazard", np.array([0.0, 1.0, 1.0, 0.0, 1.0]), {}),
+    "binomial": Rows("binomial", np.array([0.0, 4.0, 3.0, 1.0, 5.0]), {}, OutcomeScale(trials=TRIALS)),
     "bernoulli": Rows("bernoulli", np.array([0.0, 1.0, 1.0, 0.0, 1.0]), {}),
     "negative_binomial": Rows("negative_binomial", np.array([0.0, 1.0, 2.0, 5.0, 30.0]), {"shape": SHAPE}),
 }
@@ -43,6 +56,24 @@ def oracle(rows: Rows, linear: np.ndarray) -> np.ndarray:
             return np.asarray(stats.t.logpdf(rows.y, NU, linear, SPREAD))
         case "bernoulli":
             return np.asarray(stats.bernoulli.logpmf(rows.y, 1 / (1 + np.exp(-linear))))
+        case "binomial":
+            return np.asarray(stats.binom.logpmf(rows.y, TRIALS, special.expit(linear)))
+        case "hazard":
+            return np.asarray(stats.bernoulli.logpmf(rows.y, 1 - np.exp(-np.exp(linear))))
+        case "censored":
+            whole = stats.norm(linear, SPREAD)
+            tails = np.where(rows.y == -2, whole.logcdf(-2), whole.logsf(3))
+            return np.asarray(np.where(np.isin(rows.y, (-2.0, 3.0)), tails, whole.logpdf(rows.y)))
+        case "cumulative" | "ordered_beta":
+            below = stats.logistic.cdf(CUTS[:, None] - linear[..., None])
+            chances = np.diff(below, axis=-1, prepend=0.0, append=1.0)
+            code = rows.y - 1 if rows.family == "cumulative" else np.array([0, 1, 1, 2, 2])
+            chance = np.take_along_axis(chances, np.tile(code.astype(int), (DRAWS, 1))[..., None], axis=-1)[..., 0]
+            if rows.family == "cumulative":
+                return np.asarray(np.log(chance))
+            mean = special.expit(linear)
+            inside = stats.beta.logpdf(rows.y, mean * PHI, (1 - mean) * PHI, scale=20.0)
+            return np.asarray(np.log(chance) + np.where(code == 1, inside, 0.0))
     return np.asarray(stats.nbinom.logpmf(rows.y, SHAPE, SHAPE / (SHAPE + np.exp(linear))))
 
 
@@ -75,7 +106,16 @@ def test_draws_have_the_expected_mean(name: FamilyName) -> None:
     rng = np.random.default_rng(3)
     many = np.stack([draw(rows, linear, rng) for _ in range(4000)])
     error = many.std(axis=0) / np.sqrt(len(many))
-    assert (np.abs(many.mean(axis=0) - expected(name, linear)) < 5 * error).all()
+    shares = many / TRIALS if name == "binomial" else many
+    error = error / TRIALS if name == "binomial" else error
+    assert (np.abs(shares.mean(axis=0) - expected(rows, linear)) < 5 * error).all()
+    low, high = rows.scale.bounds
+    assert low <= many.min()
+    assert many.max() <= high
+    if name in ("ordered_beta", "censored"):
+        chances = [np.exp(log_density(replace(rows, y=np.full(OBS, bound)), linear)) for bound in (low, high)]
+        for bound, chance in zip((low, high), chances, strict=True):
+            assert (np.abs((many == bound).mean(axis=0) - chance) < 5 * np.sqrt(chance / len(many)) + 1e-3).all()
     if name == "bernoulli":
         assert set(np.unique(many)) == {0.0, 1.0}
     if name == "negative_binomial":
@@ -85,7 +125,7 @@ def test_draws_have_the_expected_mean(name: FamilyName) -> None:
         np.testing.assert_allclose(many.var(axis=0), mean + mean**2 / 1.5, rtol=0.3)
 
 
-@pytest.mark.parametrize("name", ["student_t", "bernoulli", "negative_binomial"])
+@pytest.mark.parametrize("name", [name for name in ROWS if name != "gaussian"])
 def test_effects_are_integrated(name: FamilyName) -> None:
     """One effect of five rows: adaptive quadrature against a fine grid."""
     rows, linear = ROWS[name], np.random.default_rng(4).normal(0, 0.7, (DRAWS, OBS))
@@ -126,20 +166,38 @@ def test_tails_compare_with_normal_residuals(trial: pd.DataFrame) -> None:
     assert found["gaussian"] == found["student_t"] != found["negative_binomial"]
 
 
-def study(family: str, rng: np.random.Generator, patients: int = 150) -> tuple[ba.SimulatedTable, str]:
-    """Simulate a SYNTHETIC study of six sessions with a stated truth."""
-    text = HEAD + equation("y", "session + (1 | patient)", extra=f'family = "{family}"')
-    truth = {"b[y, Intercept]": 1.0, "b[y, session]": -0.2, "sd_patient[y, Intercept]": 0.6}
-    truth |= {"student_t": {"sigma[y]": 0.8, "nu[y]": 3.5}, "negative_binomial": {"shape[y]": 1.5}}[family]
-    layout = ba.Layout(patients=patients, sessions=(0, 1, 2, 3, 4, 5))
-    return ba.simulate_sessions(ba.parse_model(text), layout, truth=truth, seed=int(rng.integers(1000))), text
+STUDIED = {
+    "student_t": {"sigma[y]": 0.8, "nu[y]": 3.5},
+    "censored": {"sigma[y]": 0.8},
+    "ordered_beta": {"phi[y]": 8.0, "threshold[y, floor]": -2.0, "threshold[y, ceiling]": 2.5},
+    "cumulative": {"threshold[y, 1|2]": -1.5, "threshold[y, 2|3]": 0.2, "threshold[y, 3|4]": 1.4},
+    "bernoulli": {},
+    "hazard": {},
+    "binomial": {},
+    "negative_binomial": {"shape[y]": 1.5},
+}
+"""Families beside the Gaussian one, with what a stated truth has beside coefficients and SDs."""
+
+
+def formulated(family: str) -> tuple[str, ba.Layout]:
+    """Return a model of a family and what its outcome is like in a study."""
+    extra = "trials = 8\n" if family == "binomial" else ""
+    text = HEAD + equation("y", "session + (1 | patient)", extra=f'family = "{family}"\n{extra}')
+    bounds = {"censored": (-1.0, 2.0), "ordered_beta": (0.0, 50.0), "cumulative": (1.0, 4.0)}
+    own = {"y": bounds[family]} if family in bounds else {}
+    return text, ba.Layout(patients=150, sessions=(0, 1, 2, 3, 4, 5), bounds=own)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["student_t", "negative_binomial"])
+@pytest.mark.parametrize("family", STUDIED)
 def test_a_truth_is_recovered(family: str) -> None:
     """Fitted by NUTS, every parameter lies within four posterior SDs of its truth; checks pass; shares add to one."""
-    table, text = study(family, np.random.default_rng(5))
+    text, layout = formulated(family)
+    truth = {"b[y, Intercept]": 1.0 if family != "hazard" else -1.0, "b[y, session]": -0.2}
+    truth |= {"sd_patient[y, Intercept]": 0.6, **STUDIED[family]}
+    if family == "cumulative":
+        del truth["b[y, Intercept]"]
+    table = ba.simulate_sessions(ba.parse_model(text), layout, truth=truth, seed=4)
     fit = ba.fit_model(ba.parse_model(text), table, seed=1, settings=ba.SamplerSettings(progress="off"))
     assert fit.passed
     found = ba.compare_with_truth(fit, table.truth)
@@ -150,15 +208,18 @@ def test_a_truth_is_recovered(family: str) -> None:
     scores = ba.loo(fit, draws=400)
     assert np.isfinite(scores.elpd)
     assert all(check.passed for check in ba.diagnose(fit).checks)
+    moved = ba.marginal_effects(fit, "session", values=[0, 5])["difference"]
+    assert float(moved.mean()) < 0
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["student_t", "negative_binomial"])
+@pytest.mark.parametrize("family", [name for name in STUDIED if name != "bernoulli"])
 def test_calibration_at_small_n(family: str) -> None:
     """Truths drawn from the priors rank evenly among the draws of forty studies each."""
-    text = HEAD + equation("y", "session + (1 | patient)", extra=f'family = "{family}"')
-    layout = ba.Layout(patients=30, sessions=(0, 1, 2, 3))
-    priors = {"intercept": "normal(0.5, 0.7)", "b session": "normal(0, 0.2)", "sd patient": "half_normal(0.5)"}
+    text, layout = formulated(family)
+    layout = layout.model_copy(update={"patients": 30, "sessions": (0, 1, 2, 3)})
+    priors = {"b session": "normal(0, 0.2)", "sd patient": "half_normal(0.5)"}
+    priors |= {} if family == "cumulative" else {"intercept": "normal(0.5, 0.7)"}
     found = ba.calibrate(ba.parse_model(text), layout, n=40, seed=3, priors=priors, progress="off")
     assert found.passed, found
 
@@ -179,6 +240,65 @@ def test_what_families_refuse(trial: pd.DataFrame) -> None:
         make("score", "negative_binomial", 'sigma = "week"')
     with pytest.raises(ba.SpecError, match="centre = 'week': a negative_binomial outcome is a count, 0 or more"):
         make("score", "negative_binomial", 'centre = "week"')
+    with pytest.raises(ba.DesignError, match="'score' of a cumulative equation has values that are no categories"):
+        make("score", "cumulative")
+    with pytest.raises(ba.SpecError, match="family binomial needs trials"):
+        make("score", "binomial")
+    with pytest.raises(ba.DesignError, match="no number of successes from 0 to its trials"):
+        make("score", "binomial", "trials = 3")
+    with pytest.raises(ba.DesignError, match=r"trials = 'alliance' of outcome 'dropout'.*They are 1, 2"):
+        make("dropout", "binomial", 'trials = "alliance"')
+    with pytest.raises(ba.SpecError, match="family gaussian has no trials"):
+        make("score", "gaussian", "trials = 3")
+    with pytest.raises(ba.SpecError, match="family gaussian has no bounds; families that do"):
+        make("score", "gaussian", "bounds = [0, 60]")
+    with pytest.raises(ba.SpecError, match=r"bounds = \[60, 0\]; the lower one comes first"):
+        make("score", "censored", "bounds = [60, 0]")
+    with pytest.raises(ba.SpecError, match="family ordered_beta needs an end there"):
+        make("score", "ordered_beta", "bounds = [0, inf]")
+    with pytest.raises(ba.SpecError, match="categories are whole numbers"):
+        make("score", "cumulative", "bounds = [0.5, 3]")
+    rated = ba.parse_model(HEAD + equation("week", "alliance + (1 | patient)", extra='family = "cumulative"'))
+    with pytest.raises(ba.DesignError, match="cannot describe share_week, which is shares that add up to 1"):
+        ba.make_design(rated, table, priors={"threshold": "normal(0, 1)"})
+    text = HEAD + equation("week", "0 + alliance + (1 | patient)", extra='family = "cumulative"')
+    with pytest.raises(ba.SpecError, match=r"thresholds stand for the intercept of family cumulative"):
+        ba.parse_model(text)
     plain = ba.parse_model(HEAD + equation("score", "week + (1 | patient)"))
     with pytest.raises(ba.DesignError, match="The prior on 'nu' matches no parameter"):
         ba.make_design(plain, table, priors={"nu": "lognormal(10, 1)"})
+
+
+def test_categories_and_ends_that_are_not_seen_are_said(trial: pd.DataFrame) -> None:
+    """A category that no row is in keeps its thresholds and is named; rows at the ends of a scale are counted."""
+    frame = trial.assign(steps=trial["rating"].clip(3, 6).round().replace(4.0, 5.0), half=trial["alliance"].clip(4, 6))
+    table = ba.read_sessions(frame, ROLES, bounds={"steps": (3, 6), "half": (4, 6)})
+
+    def make(outcome: str, family: str) -> ba.Design:
+        text = HEAD + equation(outcome, "week + (1 | patient)", extra=f'family = "{family}"')
+        return ba.make_design(ba.parse_model(text), table)
+
+    made = make("steps", "cumulative")
+    assert made.equation.scale.thresholds == ("3|4", "4|5", "5|6")
+    assert any("no row is in category '4' of 3 to 6; thresholds around it" in message for message in made.messages)
+    assert "Intercept" not in made.equation.coef.labels
+    at = [int((frame["half"] == end).sum()) for end in (4, 6)]
+    assert any(
+        f"{at[0]} at 4" in message and f"{at[1]} at 6" in message for message in make("half", "censored").messages
+    )
+
+
+def test_no_session_has_the_hazard_of_two(trial: pd.DataFrame) -> None:
+    """Two sessions in a row have the hazard of one twice as long: survival multiplies, hazards add on the log scale."""
+    linear = np.linspace(-3, 1, 9)[None]
+    rows = Rows("hazard", np.zeros(9), {})
+    np.testing.assert_allclose(2 * log_density(rows, linear), log_density(rows, linear + np.log(2)))
+
+
+def test_separation_is_said(trial: pd.DataFrame) -> None:
+    """A predictor that settles a 0/1 outcome is named, for hazards too."""
+    frame = trial.assign(left=(trial["alliance"] > 5).astype(float))
+    for family in ("bernoulli", "hazard"):
+        text = HEAD + equation("left", "alliance + (1 | patient)", extra=f'family = "{family}"')
+        made = ba.make_design(ba.parse_model(text), ba.read_sessions(frame, ROLES))
+        assert any(message.startswith("Separation: 'alliance'") for message in made.messages)

@@ -1,0 +1,92 @@
+"""Person-period form: a row for every session a patient was at risk in, whether or not it was measured."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+
+from bayes_alliance._messages import count_of, first_few
+from bayes_alliance.errors import TableError
+from bayes_alliance.table.sessions import SessionTable, make_table
+
+SESSION = "session"
+
+
+def expand_periods(table: SessionTable, *, last: str | None, start: int) -> SessionTable:
+    """Return the table with a row for every session number from ``start`` to each patient's last.
+
+    Parameters
+    ----------
+    table : SessionTable
+        Not changed.
+    last : str, optional
+        Column with the number of each patient's last session; None takes the last session that has a row.
+    start : int
+        First session number at risk.
+
+    Returns
+    -------
+    SessionTable
+        What is constant within patients is filled in; what is measured in sessions is missing in rows that were added.
+        A table without session numbers gets them in a column ``session``, which plays that role.
+
+    Raises
+    ------
+    TableError
+        If last sessions are no whole numbers, or differ within a patient.
+    """
+    patient, number = table.roles["patient"], table.roles.get("session")
+    frame = table.frame
+    ends = _ends(frame, patient, last or number or "")
+    wanted = pd.DataFrame(
+        [(person, float(session)) for person, end in ends.items() for session in range(start, int(end) + 1)],
+        columns=pd.Index([patient, number or SESSION]),
+    )
+    constant = [name for name in frame.columns if name not in (patient, number) and _is_constant(table, name)]
+    people = frame.groupby(patient, sort=False)[constant].first()
+    if number is None:
+        whole = wanted.merge(people, left_on=patient, right_index=True, how="left")
+        roles = {**table.roles, "session": SESSION}
+        added = len(whole)
+    else:
+        known = set(zip(frame[patient], frame[number], strict=True))
+        new = wanted[[pair not in known for pair in zip(wanted[patient], wanted[number], strict=True)]]
+        new = new.merge(people, left_on=patient, right_index=True, how="left")
+        added = len(new)
+        whole = pd.concat([frame, new[[name for name in frame.columns if name in new]]], ignore_index=True)
+        roles = dict(table.roles)
+    if not added:
+        return table
+    for name in table.roles.values():
+        if name != number:
+            whole[name] = whole[name].fillna("").astype("str")
+    ordered = whole.sort_values([patient, roles["session"]], kind="stable").reset_index(drop=True)
+    message = (
+        f"The table is opened from {count_of(len(frame), 'row')} to {len(ordered):,}: one for every session from "
+        f"{start} to each patient's last."
+    )
+    return make_table(ordered, MappingProxyType(roles), (*table.messages, message), table.bounds)
+
+
+def _is_constant(table: SessionTable, name: str) -> bool:
+    """Return whether a column is the same in all rows of each patient."""
+    if name in table.units:
+        return table.units[name] != "session"
+    patient = table.roles["patient"]
+    return bool((table.frame.groupby(patient, sort=False)[name].nunique() <= 1).all())
+
+
+def _ends(frame: pd.DataFrame, patient: str, column: str) -> pd.Series:
+    """Return each patient's last session; patients without one are left out."""
+    values = frame[column]
+    if values.dtype != np.float64:
+        raise TableError(f"survive: column {column!r} holds words; the number of the last session is needed.")
+    by_patient = values.groupby(frame[patient], sort=False)
+    ends = by_patient.max().dropna()
+    odd = ends[(ends % 1 != 0) | (ends < 0)]
+    if len(odd):
+        shown = first_few([f"patient {person!r} ({value:g})" for person, value in odd.items()])
+        raise TableError(f"survive: last sessions in column {column!r} are no session numbers: {shown}.")
+    return ends
