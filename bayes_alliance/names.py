@@ -54,6 +54,11 @@ def by_dim(factor: str) -> str:
     return f"{factor_key(factor)}_by"
 
 
+def spread_label(outcome: str) -> str:
+    """Return what the log residual SD of an outcome is called where an outcome could stand: ``sigma(score)``."""
+    return f"sigma({outcome})"
+
+
 def obs_dim(outcome: str) -> str:
     """Return the dim of the rows that the equation of ``outcome`` uses."""
     return f"obs_{outcome}"

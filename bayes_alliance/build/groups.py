@@ -52,7 +52,7 @@ def build_groups(
     """
     chosen = parametrization == "chosen"
     built: Totals = {}
-    parts: dict[str, list[TensorVariable]] = {equation.outcome: [] for equation in design.equations}
+    parts: dict[str, list[TensorVariable]] = {equation.outcome: [] for equation in design.parts}
     for factor in sorted(design.factors, key=lambda f: len(f.levels)):
         built[factor.factor] = _build_factor(factor, design, coefficients, parametrization, built)
         for equation, group in having(design, factor.factor):
@@ -71,7 +71,7 @@ def build_groups(
 
 def having(design: Design, factor: str) -> list[tuple[EquationDesign, GroupDesign]]:
     """Return the equations that have a factor, each with its rows' codes and covariates."""
-    return [(equation, group) for equation in design.equations for group in equation.groups if group.factor == factor]
+    return [(equation, group) for equation in design.parts for group in equation.groups if group.factor == factor]
 
 
 def _build_factor(

@@ -72,7 +72,7 @@ def build_model(spec: ModelSpec, design: Design, *, parametrization: Parametriza
         parts = build_groups(design, coefficients, parametrization)
         levels = build_measured(design)
         means = {}
-        for equation in design.equations:
+        for equation in design.parts:
             held = {c.coef for g in equation.groups for c in g.carried} if parametrization == "chosen" else set()
             mu = _population(equation, coefficients[equation.outcome], held)
             mu = sum(parts[equation.outcome], start=mu)
@@ -84,8 +84,8 @@ def build_model(spec: ModelSpec, design: Design, *, parametrization: Parametriza
 
 def model_coords(design: Design) -> dict[str, list[str] | list[int]]:
     """Return the coords of a design: plain strings, and row positions for the observations."""
-    coords: dict[str, list[str] | list[int]] = {COEF: [label for e in design.equations for label in e.coef_labels]}
-    for equation in design.equations:
+    coords: dict[str, list[str] | list[int]] = {COEF: [label for e in design.parts for label in e.coef_labels]}
+    for equation in design.parts:
         coords[obs_dim(equation.outcome)] = [int(row) for row in equation.row]
         coords[coef_dim(equation.outcome)] = list(equation.coef_labels)
         for group in equation.groups:
@@ -133,10 +133,10 @@ def build_coefficients(design: Design) -> dict[str, list[TensorVariable]]:
     """Build ``b`` and return each outcome's coefficients as scalars, the intercept at predictors of zero."""
     priors = [prior.distribution for prior in design.priors.coef]
     if not priors:
-        return {equation.outcome: [] for equation in design.equations}
+        return {equation.outcome: [] for equation in design.parts}
     centred = build_vector("b_centred", priors, COEF)
     coefficients, pieces, start = {}, [], 0
-    for equation in design.equations:
+    for equation in design.parts:
         size = len(equation.coef.labels)
         own = centred[start : start + size]
         rest = [centred[start + i] for i in range(1, size)]

@@ -37,7 +37,7 @@ def build_outcomes(
     coefficients : mapping of str to sequence of TensorVariable
         Per outcome, the intercept at predictors of zero; thresholds are stated beside them.
     """
-    spreads, shapes = _spreads(design), _shapes(design)
+    spreads, shapes = _spreads(design, means), _shapes(design)
     cuts = build_thresholds(design, coefficients)
     joint = design.residual.outcomes if design.residual is not None else ()
     for equation in design.equations:
@@ -67,14 +67,15 @@ def build_outcomes(
         _build_joint(design, design.residual, means, spreads)
 
 
-def _spreads(design: Design) -> dict[str, TensorVariable]:
+def _spreads(design: Design, means: Mapping[str, TensorVariable]) -> dict[str, TensorVariable]:
     """Build ``sigma`` and return every outcome's residual SD, a scalar or of shape (obs,)."""
+    spreads = {e.outcome: pt.exp(means[e.spread.outcome]) for e in design.equations if e.spread is not None}
     if not design.priors.sigma:
-        return {}
+        return spreads
     sigma = build_vector("sigma", [prior.distribution for prior in design.priors.sigma], SIGMA_COEF)
-    spreads, start = {}, 0
+    start = 0
     for equation in design.equations:
-        if not equation.kind.spread:
+        if not equation.sigma_coef or not equation.kind.spread:
             continue
         size = len(equation.sigma_coef)
         spreads[equation.outcome] = sigma[start]

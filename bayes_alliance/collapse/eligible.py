@@ -35,6 +35,8 @@ def find_obstacles(spec: ModelSpec) -> list[str]:
     for equation in spec.equation:
         if equation.family != "gaussian":
             obstacles.append(_not_gaussian(equation.outcome, equation.family))
+        if equation.spread is not None:
+            obstacles.append(_formula_of_spread(equation.outcome))
         terms = [*equation.parsed.terms, *(term for group in equation.parsed.groups for term in group.terms)]
         latent = [render_term(term) for term in terms if _is_latent(term)]
         if latent:
@@ -52,6 +54,10 @@ def _is_latent(term: Term) -> bool:
     return any(Text(kind) in dict(call.keywords).values() for call in calls for kind in ("latent", "finite"))
 
 
+def _formula_of_spread(outcome: str) -> str:
+    return f"the residual SD of {outcome} follows a formula"
+
+
 def _not_gaussian(outcome: str, family: str) -> str:
     return f"{outcome} is {family}, not Gaussian"
 
@@ -66,6 +72,8 @@ def find_design_obstacles(design: Design) -> list[str]:
     for equation in design.equations:
         if equation.family != "gaussian":
             obstacles.append(_not_gaussian(equation.outcome, equation.family))
+        if equation.spread is not None:
+            obstacles.append(_formula_of_spread(equation.outcome))
         if equation.follows:
             labels = {
                 label

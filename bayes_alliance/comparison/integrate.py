@@ -15,10 +15,11 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.follow import FollowMeasured
 from bayes_alliance.errors import FitError
-from bayes_alliance.posterior.families import Rows, log_density, rows_of, slopes
+from bayes_alliance.posterior.families import Rows, log_density, slopes
 from bayes_alliance.posterior.linear import (
     Linear,
     add_effects,
+    drawn_rows,
     effect_roots,
     linear_parts,
     residual_cor,
@@ -142,13 +143,19 @@ def integrated_density(
             f"without them is not worked out. Compare by kfold, or take observed means."
         )
     inside = integrated_factors(design, units) if inside is None else inside
+    varied = {g.factor for e in design.equations if e.spread is not None for g in e.spread.groups} & set(inside)
+    if varied:
+        raise FitError(
+            f"Residual SDs vary by {', '.join(sorted(varied))}, and the SDs of who is left out are not known; their "
+            f"density is not worked out. Compare models whose residual SDs follow predictors only, or by estimands."
+        )
     shared = [factor.factor for factor in design.factors if factor.factor not in inside]
     wanted = set(outcomes or [e.outcome for e in design.equations])
     rows = []
     for e in design.equations:
         if e.outcome in wanted:
             linear = linear_parts(design, e, flat)
-            rows.append(_Rows(e, linear, add_effects(linear, flat, shared), rows_of(e, flat)))
+            rows.append(_Rows(e, linear, add_effects(linear, flat, shared), drawn_rows(design, e, flat)))
     roots = {factor: effect_roots(design, factor, flat) for factor in inside}
     cor = residual_cor(design, flat) if design.residual is not None else None
     numbers = range(len(units)) if chosen is None else chosen

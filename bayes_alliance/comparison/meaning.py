@@ -32,7 +32,7 @@ def describe_meaning(design: Design, estimand: str) -> str:
 
 def _context(design: Design, label: str) -> Iterator[str]:
     """Yield what a coefficient is against and beside: reference levels, and other terms of the same variables."""
-    equation = next(e for e in design.equations if label in e.coef_labels)
+    equation = next(e for e in design.parts if label in e.coef_labels)
     place = equation.coef_labels.index(label)
     known = {variable.label: variable for variable in equation.variables.values()}
 

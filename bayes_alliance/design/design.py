@@ -11,10 +11,11 @@ import pandas as pd
 
 from bayes_alliance.design.centring import centre_on_outer, centre_on_population
 from bayes_alliance.design.checks import notes_on_means
-from bayes_alliance.design.equation import EquationDesign, Made, Source, make_equation
+from bayes_alliance.design.equation import EquationDesign, join_spreads, with_spreads
 from bayes_alliance.design.estimands import EstimandDesign, resolve_estimands
 from bayes_alliance.design.factors import FactorDesign, join_factors
 from bayes_alliance.design.latent import Measured, join_latent
+from bayes_alliance.design.make import Made, Source, make_equation
 from bayes_alliance.design.optional import resolve_optional
 from bayes_alliance.design.priors import Priors, resolve_priors
 from bayes_alliance.design.priors import Source as PriorSource
@@ -50,6 +51,11 @@ class Design:
     reference: Mapping[str, str]
     messages: tuple[str, ...]
     fingerprint: str
+
+    @property
+    def parts(self) -> tuple[EquationDesign, ...]:
+        """Return every equation, each followed by that of its log residual SD where it has one."""
+        return with_spreads(self.equations)
 
     @property
     def equation(self) -> EquationDesign:
@@ -119,12 +125,13 @@ def make_design(
     source = Source(resolved, sessions, columns, reference, messages)
     made = _make_equations(source, problems)
     resolved, stated = state_priors(resolved, priors, dropped, problems)
-    equations, factors = join_factors(resolved, [m.equation for m in made], problems)
+    parts, factors = join_factors(resolved, with_spreads([m.equation for m in made]), problems)
+    equations = join_spreads(parts)
     equations, measured = join_latent(source, made, equations, factors, problems)
     messages += notes_on_means(resolved)
     residual = join_residuals(resolved, equations, problems, messages)
-    estimands = resolve_estimands(resolved, equations, factors, problems, messages)
-    numbers = resolve_priors(equations, factors, residual, measured, stated, dropped, problems, messages)
+    estimands = resolve_estimands(resolved, with_spreads(equations), factors, problems, messages)
+    numbers = resolve_priors(with_spreads(equations), factors, residual, measured, stated, dropped, problems, messages)
     if problems:
         raise DesignError(problems)
     equations = tuple(replace(e, groups=centre_on_population(centre_on_outer(e.groups), e.coef)) for e in equations)
@@ -270,7 +277,7 @@ def _fingerprint(
 ) -> str:
     """Hash who is in each row and every number the likelihood reads."""
     digest = hashlib.sha256()
-    for equation in equations:
+    for equation in with_spreads(equations):
         code, patients = pd.factorize(equation.patient)
         digest.update("\x1f".join(map(str, patients)).encode() + code.astype(np.int64).tobytes())
         digest.update(np.ascontiguousarray(equation.session, dtype=np.float64).tobytes())

@@ -1,35 +1,22 @@
-"""One equation over its rows: variables, coded columns, rows kept, groups, checks."""
+"""The record of one equation over its rows, and of the equation of its log residual SD."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from bayes_alliance._messages import count_of, quote
-from bayes_alliance.design import checks
-from bayes_alliance.design.arms import Arms, find_arms
+from bayes_alliance.design.arms import Arms
 from bayes_alliance.design.follow import FollowMeasured, FollowModelled
-from bayes_alliance.design.groups import Block, GroupDesign, check_ids, code_groups, make_group
-from bayes_alliance.design.means import pooled_mean
-from bayes_alliance.design.missing import count_gone, keep_rows, missing_reasons, say_left_out
-from bayes_alliance.design.rows import Rows, make_rows
-from bayes_alliance.design.scale import OutcomeScale, check_outcome, find_trials, make_scale
-from bayes_alliance.design.spread import find_spread, label_spread
-from bayes_alliance.design.terms import Columns, code_terms, study_names
-from bayes_alliance.design.transforms import Evaluator
-from bayes_alliance.design.values import MeanOf, Plugged
-from bayes_alliance.design.variables import Variable, column_for, make_variable, prune_levels
-from bayes_alliance.errors import DesignError
-from bayes_alliance.names import INTERCEPT, coef_label
-from bayes_alliance.spec.expressions import Name
-from bayes_alliance.spec.families import BINARY, Family, FamilyName
-from bayes_alliance.spec.model import EquationSpec, ModelSpec, Unit
-from bayes_alliance.spec.reading import averaged_in, values_in
-from bayes_alliance.table.sessions import SessionTable
-
-type Groups = dict[str, tuple[Columns, tuple[Block, ...]]]
+from bayes_alliance.design.groups import GroupDesign
+from bayes_alliance.design.scale import OutcomeScale
+from bayes_alliance.design.terms import Columns
+from bayes_alliance.design.values import MeanOf
+from bayes_alliance.design.variables import Variable
+from bayes_alliance.names import coef_label
+from bayes_alliance.spec.families import Family, FamilyName
+from bayes_alliance.spec.model import EquationSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +29,8 @@ class EquationDesign:
     session number (NaN at the patient unit). ``names`` says how the study calls each variable. ``ledger`` counts rows
     left out by reason and, with the rows used, adds up to ``rows_read``. ``offset`` is the constant that was taken from
     the outcome, ``scale`` says what values it can have. ``follows`` says where the latent means come from that columns
-    follow.
+    follow. ``spread`` is the equation of the log residual SD over the same rows, where that is a formula: its outcome
+    is called ``sigma(<outcome>)`` and its ``y`` is 0.
     """
 
     spec: EquationSpec
@@ -64,6 +52,7 @@ class EquationDesign:
     offset: float = 0.0
     scale: OutcomeScale = field(default_factory=OutcomeScale)
     follows: Mapping[MeanOf, FollowMeasured | FollowModelled] = field(default_factory=dict)
+    spread: EquationDesign | None = None
 
     @property
     def coef_labels(self) -> tuple[str, ...]:
@@ -90,281 +79,20 @@ class EquationDesign:
         return self.spec.kind
 
 
-@dataclass(frozen=True, eq=False)
-class Made:
-    """An equation with what was coded before rows were left out: ``place`` says which rows were kept.
-
-    ``coef`` and ``groups`` (ids and covariates per factor) cover all ``rows``; ``plugged`` what stands in for latent
-    means in them.
-    """
-
-    equation: EquationDesign
-    rows: Rows
-    place: np.ndarray
-    coef: Columns
-    groups: Mapping[str, tuple[np.ndarray, Columns]]
-    plugged: Mapping[MeanOf, Plugged]
+def with_spreads(equations: Sequence[EquationDesign]) -> tuple[EquationDesign, ...]:
+    """Return every equation, each followed by that of its log residual SD where it has one."""
+    return tuple(part for equation in equations for part in (equation, equation.spread) if part is not None)
 
 
-@dataclass(eq=False)
-class Source:
-    """What all equations of a design are made from; messages are collected here.
-
-    ``common`` holds per unit the rows that every equation can use, where all are to use the same. ``levels`` are those
-    of factors, by variable, where ``sessions`` is a part of a table.
-    """
-
-    spec: ModelSpec
-    sessions: SessionTable
-    columns: Mapping[str, str]
-    reference: Mapping[str, str]
-    messages: list[str]
-    common: dict[Unit, np.ndarray] = field(default_factory=dict)
-    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    def note(self, messages: Sequence[str]) -> None:
-        """Collect messages once each."""
-        self.messages += [message for message in messages if message not in self.messages]
-
-
-@dataclass(frozen=True, eq=False)
-class Usable:
-    """An equation over all its rows, as coded, and which of them can be used: ``keep``, and ``ledger`` why not.
-
-    ``coef`` and ``coded`` hold the columns, ``ids`` the levels of grouping factors, ``starts`` the rows that start a
-    series. ``evaluate`` evaluates formulas with variables of choice.
-    """
-
-    rows: Rows
-    variables: Mapping[str, Variable]
-    coef: Columns
-    coded: Groups
-    ids: Mapping[str, np.ndarray]
-    starts: np.ndarray
-    sigma: Variable | None
-    keep: np.ndarray
-    ledger: Mapping[str, int]
-    evaluate: Callable[[Mapping[str, Variable], list[str]], Evaluator]
-
-
-def find_usable(equation: EquationSpec, source: Source, problems: list[str], messages: list[str]) -> Usable:
-    """Code an equation over all its rows and find those that lack nothing.
-
-    Raises
-    ------
-    DesignError
-        With every problem of its variables.
-    """
-    rows = make_rows(equation.unit, source.sessions)
-    variables = _variables(equation, rows, source, problems, messages)
-    outcome = variables[equation.outcome]
-    if outcome.levels is not None:
-        problems[:] = [p for p in problems if not p.startswith(f"Factor {outcome.name!r}")]
-        problems.append(f"Outcome {outcome.label!r} holds words ({quote(outcome.levels[:5])}); a number is needed.")
-    _stop(problems, rows)
-    factor_ids = _factor_ids(rows, source, problems)
-    finer = _finer(equation, rows, variables, source, problems)
-
-    def evaluate(chosen: Mapping[str, Variable], notes: list[str]) -> Evaluator:
-        arm = next((v for v in chosen.values() if v.name == "condition" and v.levels), None)
-        return Evaluator(rows, chosen, factor_ids, problems, notes, finer, arm)
-
-    coef, coded, starts = _code(equation, evaluate(variables, []))
-    ids = {factor: factor_ids(factor) for factor in coded}
-    sigma = find_spread(equation, variables, problems)
-    _stop(problems, rows)
-
-    strata = [variables[name] for name in source.spec.variables_of(equation) if name not in equation.variables]
-    trials = [variables[equation.trials]] if isinstance(equation.trials, str) else []
-    reasons = missing_reasons(outcome, coef, coded, [*([sigma] if sigma else []), *trials, *strata])
-    if equation.unit in source.common:
-        reasons.append(("not usable in every equation", ~source.common[equation.unit]))
-    keep, ledger = keep_rows(reasons, len(rows))
-    return Usable(rows, variables, coef, coded, ids, starts, sigma, keep, ledger, evaluate)
-
-
-def make_equation(equation: EquationSpec, source: Source) -> Made:
-    """Bring one equation and the table together.
-
-    Raises
-    ------
-    DesignError
-        With every problem of its variables, values, spread, rank and ids.
-    """
-    problems: list[str] = []
-    messages: list[str] = []
-    usable = find_usable(equation, source, problems, messages)
-    rows, everything, ids, keep, ledger = usable.rows, usable.variables, usable.ids, usable.keep, usable.ledger
-    outcome = everything[equation.outcome]
-    several = len(source.spec.equation) > 1
-    messages += say_left_out(outcome.label, several, ledger, len(rows), count_gone(rows.patient, keep))
-    trials = find_trials(equation, everything, len(rows))
-    trials = None if trials is None else trials[keep]
-    problems += check_outcome(outcome.label, outcome.values[keep], equation, trials, ledger)
-    _stop(problems, rows)
-
-    variables = {name: prune_levels(v, keep, problems, messages) for name, v in everything.items()}
-    _stop(problems, rows)
-    evaluator = usable.evaluate(variables, messages)
-    whole, coded, starts = _code(equation, evaluator)
-    coef = whole.rows(keep)
-    sigma = find_spread(equation, variables, problems)
-    arms = find_arms(equation, variables, keep)
-    groups = _make_groups(equation, coded, ids, keep, arms, source.spec, problems, messages)
-    problems += checks.check_predictors(coef) + checks.check_groups(groups, equation.family)
-    _stop(problems, rows)
-    offset = _outcome_centre(equation, outcome, evaluator, messages)
-    y = outcome.values[keep] - offset
-    messages += checks.notes_on_groups(groups) + checks.notes_on_time(outcome, list(variables.values()))
-    if equation.family in BINARY:
-        messages += checks.notes_on_separation(outcome.label, y, coef)
-    scale = make_scale(outcome.label, y, equation, trials, messages)
-    sigma_coef, sigma_code = label_spread(outcome, sigma, keep, starts, messages)
-    centre = np.where([label == INTERCEPT for label in coef.labels], 0.0, coef.values.mean(axis=0))
-    source.note(messages)
-    design = EquationDesign(
-        spec=equation,
-        outcome=outcome.label,
-        y=y,
-        coef=coef,
-        centre=centre if equation.parsed.intercept else np.zeros(len(coef.labels)),
-        groups=tuple(groups),
-        sigma_coef=sigma_coef,
-        sigma_code=sigma_code,
-        arms=arms,
-        row=rows.position[keep],
-        patient=rows.patient[keep],
-        session=rows.session[keep],
-        variables={name: subset_variable(variable, keep) for name, variable in variables.items()},
-        names=study_names(evaluator),
-        rows_read=len(rows),
-        ledger=ledger,
-        offset=offset,
-        scale=scale,
+def join_spreads(parts: Sequence[EquationDesign]) -> tuple[EquationDesign, ...]:
+    """Return equations that hold those of their log residual SDs, which follow them in ``parts``."""
+    own = {part.outcome: part for part in parts}
+    inside = {equation.spread.outcome for equation in parts if equation.spread is not None}
+    return tuple(
+        equation if equation.spread is None else replace(equation, spread=own[equation.spread.outcome])
+        for equation in parts
+        if equation.outcome not in inside
     )
-    plugged = {mean: evaluator.means[mean] for mean in _followed(coef, coded)}
-    covariates = {factor: (ids[factor], columns) for factor, (columns, _) in coded.items()}
-    return Made(design, rows, np.flatnonzero(keep), whole, covariates, plugged)
-
-
-def _code(equation: EquationSpec, evaluator: Evaluator) -> tuple[Columns, Groups, np.ndarray]:
-    """Return population columns, those of the groups, and which rows start a series (what is dynamic is 0 there)."""
-    formula = equation.parsed
-    coef = code_terms(formula.intercept, formula.terms, evaluator, column=equation.kind.intercept)
-    coded = code_groups(formula.groups, evaluator)
-    starts = _starts(equation, evaluator)
-    coded = {factor: (columns.opened(starts), blocks) for factor, (columns, blocks) in coded.items()}
-    return coef.opened(starts), coded, starts
-
-
-def _make_groups(
-    equation: EquationSpec,
-    coded: Groups,
-    ids: Mapping[str, np.ndarray],
-    keep: np.ndarray,
-    arms: Arms | None,
-    spec: ModelSpec,
-    problems: list[str],
-    messages: list[str],
-) -> list[GroupDesign]:
-    """Give every factor its codes over the rows used, with ids checked."""
-    groups = []
-    for factor, (effects, blocks) in coded.items():
-        term = next(group for group in equation.parsed.groups if group.factor == factor)
-        kept, own = effects.rows(keep), ids[factor][keep]
-        values = check_ids(factor, term, own, kept.values, arms, spec.group(factor), problems, messages)
-        groups.append(make_group(factor, own, replace(kept, values=values), blocks, problems))
-    return groups
-
-
-def _followed(coef: Columns, coded: Groups) -> tuple[MeanOf, ...]:
-    """Return the latent means that some column follows."""
-    return tuple(dict.fromkeys([*coef.means, *(mean for columns, _ in coded.values() for mean in columns.means)]))
-
-
-def _starts(equation: EquationSpec, evaluator: Evaluator) -> np.ndarray:
-    """Return the rows that start a series: where the outcome follows its own earlier deviation and there is none."""
-    own = [m for m in evaluator.means if m.variable == equation.outcome and m.lag is not None]
-    nothing = np.zeros(len(evaluator.rows), dtype=bool)
-    if not own:
-        return nothing
-    return np.all([np.isnan(evaluator.means[mean].numbers) for mean in own], axis=0)
-
-
-def _stop(problems: list[str], rows: Rows) -> None:
-    if problems:
-        raise DesignError(problems, count_of(len(rows), "row"))
-
-
-def _variables(
-    equation: EquationSpec, rows: Rows, source: Source, problems: list[str], messages: list[str]
-) -> dict[str, Variable]:
-    """Make the variables an equation reads, those it only averages over a patient's sessions left out."""
-    averaged = _averaged(equation, rows, source)
-    return {
-        name: make_variable(
-            name,
-            source.spec,
-            rows,
-            source.columns,
-            source.reference,
-            problems,
-            messages,
-            source.levels.get(name),
-        )
-        for name in source.spec.variables_of(equation)
-        if name not in averaged
-    }
-
-
-def _averaged(equation: EquationSpec, rows: Rows, source: Source) -> set[str]:
-    """Return the variables of an equation of patients that vary within them and occur as means only."""
-    if equation.unit == "session":
-        return set()
-    terms = [*equation.parsed.terms, *(term for group in equation.parsed.groups for term in group.terms)]
-    parts = [part for term in terms for part in term.parts]
-    names = {name for part in parts for name in averaged_in(part)}
-    names -= {name for part in parts for name in values_in(part) if name not in set(averaged_in(part))}
-    names -= {equation.outcome, equation.sigma, *source.spec.variables}
-    columns = {name: column_for(name, rows.source, source.columns) for name in names}
-    return {name for name, column in columns.items() if rows.varies(column)}
-
-
-def _finer(
-    equation: EquationSpec, rows: Rows, variables: Mapping[str, Variable], source: Source, problems: list[str]
-) -> Evaluator | None:
-    """Return the evaluator over sessions for what an equation of patients averages."""
-    averaged = [name for name in source.spec.variables_of(equation) if name not in variables]
-    if not averaged:
-        return None
-    sessions = make_rows("session", source.sessions)
-    made = {
-        name: make_variable(name, source.spec, sessions, source.columns, source.reference, problems, [])
-        for name in averaged
-    }
-    source.note([f"{name} varies within patients; its means are taken over sessions." for name in averaged])
-    return Evaluator(sessions, made, _factor_ids(sessions, source, problems), problems)
-
-
-def _factor_ids(rows: Rows, source: Source, problems: list[str]) -> Callable[[str], np.ndarray]:
-    cache: dict[str, np.ndarray] = {}
-
-    def factor_ids(factor: str) -> np.ndarray:
-        if factor not in cache:
-            cache[factor] = rows.ids(factor, source.columns, problems)
-        return cache[factor]
-
-    return factor_ids
-
-
-def _outcome_centre(equation: EquationSpec, outcome: Variable, evaluator: Evaluator, messages: list[str]) -> float:
-    """Return the constant taken from the outcome, and say so."""
-    if equation.centre is None:
-        return 0.0
-    constant = pooled_mean(evaluator, [Name(equation.centre)])
-    label = evaluator.variables[equation.centre].label
-    messages.append(f"{outcome.label} is taken less {constant:.4g}, the mean of {label}.")
-    return constant
 
 
 def subset_variable(variable: Variable, keep: np.ndarray) -> Variable:

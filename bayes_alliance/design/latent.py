@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance._messages import are, count_of, first_few, quote
-from bayes_alliance.design.equation import EquationDesign, Made, Source
+from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.factors import FactorDesign, find_factor
 from bayes_alliance.design.follow import FollowMeasured, FollowModelled
+from bayes_alliance.design.make import Made, Source
 from bayes_alliance.design.rows import Rows, make_rows
 from bayes_alliance.design.values import MeanOf, Plugged
 from bayes_alliance.design.variables import column_for, make_variable

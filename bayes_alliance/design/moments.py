@@ -48,7 +48,31 @@ def variance_moments(design: Design, equation: EquationDesign, session: float | 
     above = [[other is not group and nests_in(group, other) for other in equation.groups] for group in equation.groups]
     codes = range(len(equation.sigma_coef))
     shares = [[(equation.sigma_code[rows] == code).mean() for code in codes] for rows in strata.values()]
-    return name_moments(design, equation, list(strata), products, above, np.array(shares, dtype=float))
+    made = name_moments(design, equation, list(strata), products, above, np.array(shares, dtype=float))
+    return made if equation.spread is None else made.merge(_spread_moments(equation.spread, list(strata.values())))
+
+
+def _spread_moments(part: EquationDesign, strata: Sequence[np.ndarray]) -> xr.Dataset:
+    """Return the different rows of the formula of a log residual SD, and their shares of every stratum's rows.
+
+    ``spread_rows[spread_row, spread_coef]`` are population columns, ``spread_z_<factor>[spread_row,
+    spread_effect_<factor>]`` covariates of group effects, 0 where a row is outside the factor.
+    """
+    size = len(part.coef.labels)
+    whole = np.column_stack([part.coef.values, *(group.values for group in part.groups)])
+    rows, code = np.unique(whole, axis=0, return_inverse=True)
+    shares = np.array([np.bincount(code.ravel()[chosen], minlength=len(rows)) / chosen.sum() for chosen in strata])
+    coords: dict[str, list[str]] = {"spread_coef": list(part.coef_labels)}
+    data = {
+        "spread_rows": (("spread_row", "spread_coef"), rows[:, :size]),
+        "spread_share": (("stratum", "spread_row"), shares),
+    }
+    for group in part.groups:
+        dim = f"spread_effect_{factor_key(group.factor)}"
+        coords[dim] = list(part.effect_labels(group))
+        data[f"spread_z_{factor_key(group.factor)}"] = (("spread_row", dim), rows[:, size : size + len(group.effects)])
+        size += len(group.effects)
+    return xr.Dataset(data, coords=coords)
 
 
 def name_moments(
@@ -87,7 +111,7 @@ def name_moments(
             square = (by_dim(group.factor), *square)
         data[f"zz_{factor_key(group.factor)}"] = (("stratum", *square), product)
         data[f"above_{factor_key(group.factor)}"] = (("factor",), np.array(outer, dtype=float))
-    if equation.kind.spread:
+    if equation.kind.spread and equation.spread is None:
         coords[SIGMA_COEF] = list(equation.sigma_coef)
         data["sigma_share"] = (("stratum", SIGMA_COEF), shares)
     if equation.kind.link == "log":
@@ -129,7 +153,8 @@ def _strata(equation: EquationDesign, session: float | None) -> dict[str, np.nda
             raise DesignError(f"No row used is of session {at:g}. Sessions with rows: {seen}.")
         wholes[f"session = {at:g}"] = equation.session == at
     partial = any(not group.inside.all() for group in equation.groups)
-    if equation.arms is None or not (partial or len(equation.sigma_coef) > 1):
+    spreads = len(equation.sigma_coef) > 1 or equation.spread is not None
+    if equation.arms is None or not (partial or spreads):
         return wholes
     arms = equation.arms
     by_arm = {}

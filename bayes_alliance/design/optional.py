@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from bayes_alliance.names import ROLES
 from bayes_alliance.spec.expressions import Formula, render_group, write_formula
@@ -24,11 +24,13 @@ def resolve_optional(
             if spec.group(factor).optional and not _available(factor, sessions, columns)
         ]
         if lacking:
-            kept = Formula(
-                formula.intercept, formula.terms, tuple(g for g in formula.groups if g.factor not in lacking)
-            )
             gone = [render_group(group) for group in formula.groups if group.factor in lacking]
-            equations.append(equation.model_copy(update={"formula": write_formula(kept)}))
+            update = {"formula": _without(formula, lacking)}
+            if equation.spread is not None:
+                update["sigma"] = _without(equation.spread.parsed, lacking)
+                parted = [render_group(group) for group in equation.spread.parsed.groups if group.factor in lacking]
+                gone += [f"{group} of sigma" for group in parted]
+            equations.append(equation.model_copy(update=update))
             start = f"{equation.outcome}: the" if len(spec.equation) > 1 else "The"
             messages.append(f"{start} study has no {', '.join(lacking)}; left out of the model: {', '.join(gone)}.")
             dropped += lacking
@@ -39,6 +41,11 @@ def resolve_optional(
     read = {name for equation in equations for name in made.variables_of(equation)}
     variables = {name: call for name, call in spec.variables.items() if name in read}
     return made.model_copy(update={"variables": variables}), tuple(dropped)
+
+
+def _without(formula: Formula, lacking: Sequence[str]) -> str:
+    kept = tuple(group for group in formula.groups if group.factor not in lacking)
+    return write_formula(Formula(formula.intercept, formula.terms, kept))
 
 
 def _available(factor: str, sessions: SessionTable, columns: Mapping[str, str]) -> bool:

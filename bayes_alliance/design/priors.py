@@ -129,7 +129,12 @@ def resolve_priors(
     The narrowest matching statement wins, the call's before the model's, the later before the earlier. A statement
     that matches no parameter, or whose distribution cannot describe it, is a problem.
     """
-    scales = {equation.outcome: outcome_scales(equation.y, equation.family, equation.scale) for equation in equations}
+    scales: dict[str, Scales] = {}
+    for e in equations:
+        scales.setdefault(e.outcome, outcome_scales(e.y, e.family, e.scale))
+        if e.spread is not None:
+            # of the log residual SD: log SDs of the outcome, in units of 1
+            scales[e.spread.outcome] = Scales(float(np.log(scales[e.outcome].outcome_sd)), 1.0)
     coef_slots = [_coef_slot(e, i, scales[e.outcome]) for e in equations for i in range(len(e.coef.labels))]
     sigma_slots = [
         _sigma_slot(e, label, scales[e.outcome]) for e in equations if e.kind.spread for label in e.sigma_coef
@@ -175,9 +180,17 @@ def _measured_priors(measured: Measured) -> tuple[ResolvedPrior, ...]:
 
 
 def _targets(equation: EquationDesign, *targets: PriorTarget) -> tuple[PriorTarget, ...]:
-    """Return the targets for every equation, and for this one under the model's and the study's name of it."""
-    names = dict.fromkeys((None, equation.spec.outcome, equation.outcome))
+    """Return the targets for every equation, and for this one under the model's and the study's name of it.
+
+    Those of a log residual SD are for it alone: what holds for every coefficient is in another unit.
+    """
+    every = () if _of_spread(equation) else (None,)
+    names = dict.fromkeys((*every, equation.spec.outcome, equation.outcome))
     return tuple(replace(target, outcome=name) for name in names for target in dict.fromkeys(targets))
+
+
+def _of_spread(equation: EquationDesign) -> bool:
+    return equation.outcome.startswith("sigma(")
 
 
 def _coef_slot(equation: EquationDesign, i: int, scales: Scales) -> _Slot:
@@ -185,10 +198,12 @@ def _coef_slot(equation: EquationDesign, i: int, scales: Scales) -> _Slot:
     parameter = f"b[{equation.coef_labels[i]}]"
     if label == INTERCEPT:
         targets = _targets(equation, PriorTarget("intercept"))
-        return _Slot(parameter, targets, "real", DEFAULT_PRIORS["intercept"], scales, 1.0, scales.outcome_mean)
+        default = DEFAULT_PRIORS["spread_intercept" if _of_spread(equation) else "intercept"]
+        return _Slot(parameter, targets, "real", default, scales, 1.0, scales.outcome_mean)
     targets = _targets(equation, PriorTarget("b", effect=label), PriorTarget("b", effect=term), PriorTarget("b"))
     spread = float(np.std(equation.coef.values[:, i], ddof=1)) or 1.0
-    return _Slot(parameter, targets, "real", DEFAULT_PRIORS["b"], scales, spread)
+    default = DEFAULT_PRIORS["spread_b" if _of_spread(equation) else "b"]
+    return _Slot(parameter, targets, "real", default, scales, spread)
 
 
 def _sd_slots(factor: FactorDesign, equations: Sequence[EquationDesign], scales: dict[str, Scales]) -> list[_Slot]:
@@ -207,7 +222,7 @@ def _sd_slot(equation: EquationDesign, group: GroupDesign, i: int, scales: Scale
     steps = bool(np.isin(values, (0.0, 1.0)).all())
     spread = 1.0 if steps else float(np.std(values, ddof=1)) or 1.0
     named = (PriorTarget("sd", factor, label), PriorTarget("sd", factor, term), PriorTarget("sd", factor))
-    default = DEFAULT_PRIORS["sd_few" if factor in FEW_UNITS else "sd"]
+    default = DEFAULT_PRIORS["spread_sd" if _of_spread(equation) else "sd_few" if factor in FEW_UNITS else "sd"]
     parameter = f"{sd_name(factor)}[{equation.effect_labels(group)[i]}]"
     return _Slot(parameter, _targets(equation, *named), "positive", default, scales, spread)
 

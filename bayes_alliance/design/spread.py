@@ -17,11 +17,12 @@ FIRST = "first"
 
 def find_spread(equation: EquationSpec, variables: Mapping[str, Variable], problems: list[str]) -> Variable | None:
     """Return the factor whose levels have residual SDs of their own, or None where there is none."""
-    if equation.sigma is None:
+    if equation.sigma_factor is None:
         return None
-    variable = variables[equation.sigma]
+    variable = variables[equation.sigma_factor]
     if variable.levels is None:
-        problems.append(not_a_factor("sigma", variable, "residual SDs"))
+        formula = f'Or let the log SD change with the number: sigma = "1 + {variable.name}".'
+        problems.append(f"{not_a_factor('sigma', variable, 'residual SDs')} {formula}")
     return variable
 
 

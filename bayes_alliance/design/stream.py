@@ -12,10 +12,11 @@ import pandas as pd
 from bayes_alliance._messages import are, count_of
 from bayes_alliance.design import checks
 from bayes_alliance.design.design import Design, PriorStatements, match_names, state_priors
-from bayes_alliance.design.equation import EquationDesign, Source, Usable, find_usable
+from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.estimands import resolve_estimands
 from bayes_alliance.design.factors import place_effects
 from bayes_alliance.design.groups import Block, GroupDesign, find_nesting
+from bayes_alliance.design.make import Source, Usable, find_usable
 from bayes_alliance.design.missing import count_gone, say_left_out
 from bayes_alliance.design.priors import resolve_priors
 from bayes_alliance.design.running import RunningColumns, RunningLevels, join_links, with_values

@@ -63,7 +63,7 @@ def _levels_left(design: Design, factor: FactorDesign, keep: Mapping[str, np.nda
     found = [
         group.code[group.inside & keep[e.outcome]]
         for e in design.equations
-        for group in e.groups
+        for group in (*e.groups, *(e.spread.groups if e.spread is not None else ()))
         if group.factor == factor.factor
     ]
     return np.unique(np.concatenate(found))
@@ -100,6 +100,7 @@ def _equation(e: EquationDesign, keep: np.ndarray, levels: Mapping[str, np.ndarr
         variables={name: subset_variable(variable, keep) for name, variable in e.variables.items()},
         ledger={**e.ledger, HELD_OUT: gone + e.ledger.get(HELD_OUT, 0)} if gone else e.ledger,
         follows=follows,
+        spread=None if e.spread is None else _equation(e.spread, keep, levels),
     )
 
 

@@ -129,7 +129,7 @@ def log_prior(design: Design, flat: xr.Dataset) -> dict[str, np.ndarray]:
     def add(block: str, values: np.ndarray) -> None:
         blocks[block] = blocks.get(block, np.zeros(flat.sizes["sample"])) + values
 
-    labels = [label for e in design.equations for label in e.coef_labels]
+    labels = [label for e in design.parts for label in e.coef_labels]
     centred = flat["b_centred"].transpose("sample", ...).values if labels else np.zeros((flat.sizes["sample"], 0))
     for i, (label, prior) in enumerate(zip(labels, design.priors.coef, strict=True)):
         block = "intercepts" if label.endswith(f", {INTERCEPT}") else "coefficients"

@@ -84,8 +84,8 @@ def _with_plain_coords(posterior: xr.Dataset, design: Design) -> xr.Dataset:
     """Say beside each coefficient which equation and which effect it is."""
     if COEF not in posterior.dims:
         return posterior
-    outcomes = [equation.outcome for equation in design.equations for _ in equation.coef.labels]
-    effects = [label for equation in design.equations for label in equation.coef.labels]
+    outcomes = [equation.outcome for equation in design.parts for _ in equation.coef.labels]
+    effects = [label for equation in design.parts for label in equation.coef.labels]
     return posterior.assign_coords(equation=(COEF, outcomes), effect=(COEF, effects))
 
 

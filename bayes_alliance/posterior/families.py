@@ -12,7 +12,7 @@ from scipy import special
 
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.scale import OutcomeScale
-from bayes_alliance.names import SIGMA_COEF, THRESHOLD_COEF, shape_dim
+from bayes_alliance.names import THRESHOLD_COEF, shape_dim
 from bayes_alliance.spec.families import FamilyName
 
 FAR: Final = 500.0
@@ -46,11 +46,9 @@ class Rows:
         return replace(self, given={name: values[:, None] for name, values in self.given.items()})
 
 
-def rows_of(equation: EquationDesign, flat: xr.Dataset) -> Rows:
-    """Return an equation's rows with its family's parameters from ``stack_draws``."""
-    given: dict[str, np.ndarray] = {}
-    if equation.kind.spread:
-        given["sigma"] = residual_spread(equation, flat)
+def rows_of(equation: EquationDesign, flat: xr.Dataset, spread: np.ndarray | None) -> Rows:
+    """Return an equation's rows with its family's parameters from ``stack_draws``; ``spread`` has shape (draw, obs)."""
+    given: dict[str, np.ndarray] = {} if spread is None else {"sigma": spread}
     for shape in equation.kind.shapes:
         given[shape] = np.asarray(
             flat[shape].sel({shape_dim(shape): [equation.outcome]}).transpose("sample", ...).values
@@ -59,12 +57,6 @@ def rows_of(equation: EquationDesign, flat: xr.Dataset) -> Rows:
         own = flat["threshold"].sel({THRESHOLD_COEF: list(equation.threshold_labels)})
         given["threshold"] = np.asarray(own.transpose("sample", ...).values)
     return Rows(equation.family, equation.y, given, equation.scale)
-
-
-def residual_spread(equation: EquationDesign, flat: xr.Dataset) -> np.ndarray:
-    """Return every row's residual SD (the scale, where residuals are t), shape (draw, obs)."""
-    sigma = flat["sigma"].sel({SIGMA_COEF: list(equation.sigma_coef)}).transpose("sample", SIGMA_COEF).values
-    return np.asarray(sigma[:, equation.sigma_code])
 
 
 def log_density(rows: Rows, linear: np.ndarray) -> np.ndarray:

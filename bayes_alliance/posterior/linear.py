@@ -17,6 +17,7 @@ from bayes_alliance.errors import FitError
 from bayes_alliance.names import (
     COEF,
     RESIDUAL,
+    SIGMA_COEF,
     cor_name,
     effect_dim,
     effects_name,
@@ -24,7 +25,7 @@ from bayes_alliance.names import (
     sd_name,
     unit_means_name,
 )
-from bayes_alliance.posterior.families import draw, log_density, residual_spread, rows_of
+from bayes_alliance.posterior.families import Rows, draw, log_density, rows_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +168,20 @@ def _weight_of(equation: EquationDesign, mean: MeanOf, b: np.ndarray) -> np.ndar
     return total
 
 
+def drawn_rows(design: Design, equation: EquationDesign, flat: xr.Dataset) -> Rows:
+    """Return an equation's rows with what its family needs beside the linear predictor, as drawn."""
+    return rows_of(equation, flat, residual_spread(design, equation, flat) if equation.kind.spread else None)
+
+
+def residual_spread(design: Design, equation: EquationDesign, flat: xr.Dataset) -> np.ndarray:
+    """Return every row's residual SD (the scale, where residuals are t), shape (draw, obs)."""
+    if equation.spread is not None:
+        part = equation.spread
+        return np.exp(add_effects(linear_parts(design, part, flat), flat, [group.factor for group in part.groups]))
+    sigma = flat["sigma"].sel({SIGMA_COEF: list(equation.sigma_coef)}).transpose("sample", SIGMA_COEF).values
+    return np.asarray(sigma[:, equation.sigma_code])
+
+
 def row_densities(design: Design, flat: xr.Dataset, *, latent: bool = True) -> dict[str, np.ndarray]:
     """Return each row's log-density given coefficients and effects, shape (draw, obs), by outcome.
 
@@ -175,7 +190,7 @@ def row_densities(design: Design, flat: xr.Dataset, *, latent: bool = True) -> d
     found = {}
     for e in design.equations:
         mean = add_effects(linear_parts(design, e, flat, latent=latent), flat, [f.factor for f in design.factors])
-        found[e.outcome] = log_density(rows_of(e, flat), mean)
+        found[e.outcome] = log_density(drawn_rows(design, e, flat), mean)
     return found
 
 
@@ -188,9 +203,9 @@ def replicate(design: Design, flat: xr.Dataset, rng: np.random.Generator) -> dic
     for e in design.equations:
         mean = add_effects(linear_parts(design, e, flat), flat, [f.factor for f in design.factors])
         if e.outcome in standard:
-            found[e.outcome] = mean + residual_spread(e, flat) * standard[e.outcome]
+            found[e.outcome] = mean + drawn_rows(design, e, flat).given["sigma"] * standard[e.outcome]
         else:
-            found[e.outcome] = draw(rows_of(e, flat), mean, rng)
+            found[e.outcome] = draw(drawn_rows(design, e, flat), mean, rng)
     return found
 
 

@@ -19,8 +19,8 @@ from bayes_alliance.design.variables import Variable
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.names import COEF
-from bayes_alliance.posterior.families import expected, rows_of
-from bayes_alliance.posterior.linear import effect_roots, stack_draws
+from bayes_alliance.posterior.families import expected
+from bayes_alliance.posterior.linear import drawn_rows, effect_roots, stack_draws
 from bayes_alliance.posterior.predict import RowwiseEvaluator
 from bayes_alliance.spec.expressions import Term, calls_in, names_in, render_term
 
@@ -134,7 +134,7 @@ def _mean(
     )
     if equation.kind.linear:
         return np.asarray(b @ columns.mean(axis=0) + equation.offset)
-    linear, rows = b @ columns.T, rows_of(equation, flat)
+    linear, rows = b @ columns.T, drawn_rows(design, equation, flat)
     if groups == "zero":
         return np.asarray(expected(rows, linear).mean(axis=1))
     variance = _variance(design, equation, moved, flat)

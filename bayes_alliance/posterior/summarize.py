@@ -65,9 +65,12 @@ def public_draws(fit: Fit, *, group_effects: bool = False) -> xr.Dataset:
     """Return the variables a reader asks for: b, SDs, correlations, sigma and, on request, group effects."""
     posterior = fit.data["posterior"].to_dataset()
     factors = fitted_factors(fit)
+    # a factor by which residual SDs vary and means do not
+    known = [sd_name(factor) for factor in factors]
+    further = [str(name) for name in posterior if str(name)[:3] == "sd_" and name not in known]
     makers = (sd_name, cor_name, *((effects_name,) if group_effects else ()))
     names = ["b", *(make(factor) for make in makers for factor in factors)]
-    rest = ["sigma", "threshold", *SHAPES, cor_name(RESIDUAL), *_of_means(posterior)]
+    rest = [*further, "sigma", "threshold", *SHAPES, cor_name(RESIDUAL), *_of_means(posterior)]
     names[1 + 2 * len(factors) : 1 + 2 * len(factors)] = rest
     return posterior[[name for name in names if name in posterior]]
 

@@ -12,6 +12,7 @@ from bayes_alliance.design.moments import variance_moments
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.names import (
+    COEF,
     SIGMA_COEF,
     by_dim,
     coef_label,
@@ -151,9 +152,35 @@ def _residual_variance(draws: xr.Dataset, moments: xr.Dataset) -> xr.DataArray:
         shape = draws["shape"].sel({shape_dim("shape"): outcome}, drop=True)
         latent: xr.DataArray = xr.ones_like(moments["stratum"], dtype=float) * (1 / moments["mean_count"] + 1 / shape)
         return latent.copy(data=np.log1p(latent.values))
-    own = moments["sigma_share"][SIGMA_COEF].values
-    variance = (draws["sigma"].sel({SIGMA_COEF: own}) ** 2 * moments["sigma_share"]).sum(SIGMA_COEF)
+    if "spread_rows" in moments:
+        variance = _spread_variance(draws, moments)
+    else:
+        own = moments["sigma_share"][SIGMA_COEF].values
+        variance = (draws["sigma"].sel({SIGMA_COEF: own}) ** 2 * moments["sigma_share"]).sum(SIGMA_COEF)
     if family == "student_t":
         nu = draws["nu"].sel({shape_dim("nu"): outcome}, drop=True)
         variance = variance * (nu / (nu - 2)).where(nu > 2, np.inf)
     return variance
+
+
+def _spread_variance(draws: xr.Dataset, moments: xr.Dataset) -> xr.DataArray:
+    """Return the mean of squared residual SDs whose log follows predictors and units, over (chain, draw, stratum).
+
+    A unit's effect on the log SD is normal, so its square has the mean of a lognormal variable: exp of twice the
+    variance.
+    """
+    b = draws["b"].sel({COEF: moments["spread_coef"].values}).rename({COEF: "spread_coef"})
+    log_square = 2 * (b * moments["spread_rows"]).sum("spread_coef").transpose("chain", "draw", "spread_row")
+    for factor in (str(name).removeprefix("spread_z_") for name in moments.data_vars if str(name)[:9] == "spread_z_"):
+        dim, own = f"{factor}_effect", moments[f"spread_effect_{factor}"].values
+        sd = draws[f"sd_{factor}"].sel({dim: own}).transpose("chain", "draw", dim).values
+        covariance = sd[..., :, None] * sd[..., None, :] * np.eye(len(own))
+        if f"cor_{factor}" in draws:
+            cor = draws[f"cor_{factor}"].sel({dim: own, second_dim(dim): own})
+            covariance = sd[..., :, None] * sd[..., None, :] * cor.transpose("chain", "draw", dim, ...).values
+        z = moments[f"spread_z_{factor}"].values
+        log_square = log_square + 2 * xr.DataArray(
+            np.einsum("re,cdef,rf->cdr", z, covariance, z), dims=("chain", "draw", "spread_row")
+        )
+    square: xr.DataArray = log_square.copy(data=np.exp(log_square.values))
+    return (square * moments["spread_share"]).sum("spread_row")

@@ -43,7 +43,8 @@ def draw_outcomes(
     """
     effects = draw_effects(design, truth, rng)
     noise = draw_noise(design, truth, rng)
-    drawn = {e.outcome: realise(e, predict(e, truth, effects), truth, noise[e.outcome]) for e in design.equations}
+    linear = {e.outcome: predict(e, truth, effects) for e in design.equations}
+    drawn = {e.outcome: realise(e, linear[e.outcome], truth, effects, noise[e.outcome]) for e in design.equations}
     return drawn, effects
 
 
@@ -118,7 +119,13 @@ def _implied(design: Design, follow: FollowModelled, truth: Mapping[str, float],
     return np.asarray(mean)
 
 
-def realise(equation: EquationDesign, linear: np.ndarray, truth: Mapping[str, float], noise: np.ndarray) -> np.ndarray:
+def realise(
+    equation: EquationDesign,
+    linear: np.ndarray,
+    truth: Mapping[str, float],
+    effects: xr.Dataset,
+    noise: np.ndarray,
+) -> np.ndarray:
     """Return the outcome of every row from its linear predictor and noise, shape (obs,)."""
     scale = equation.scale
     match equation.family:
@@ -137,8 +144,11 @@ def realise(equation: EquationDesign, linear: np.ndarray, truth: Mapping[str, fl
             noise = stats.t.ppf(noise, truth[f"nu[{equation.outcome}]"])
         case "censored":
             noise = special.ndtri(noise)
-    sigma = np.array([truth[f"sigma[{label}]"] for label in equation.sigma_coef])
-    drawn = linear + sigma[equation.sigma_code] * noise
+    if equation.spread is not None:
+        sigma = np.exp(predict(equation.spread, truth, effects))
+    else:
+        sigma = np.array([truth[f"sigma[{label}]"] for label in equation.sigma_coef])[equation.sigma_code]
+    drawn = linear + sigma * noise
     return np.asarray(np.clip(drawn, *scale.bounds) if equation.family == "censored" else drawn)
 
 

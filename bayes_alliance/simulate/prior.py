@@ -57,7 +57,7 @@ def predict_prior(design: Design, *, draws: int = 200, seed: int) -> xr.Dataset:
     """
     check_proper(design)
     rng = np.random.default_rng(np.random.SeedSequence(seed))
-    labels = [label for equation in design.equations for label in equation.coef_labels]
+    labels = [label for equation in design.parts for label in equation.coef_labels]
     outcomes: dict[str, list[np.ndarray]] = {equation.outcome: [] for equation in design.equations}
     coefficients = []
     for _ in range(draws):
@@ -93,7 +93,7 @@ def draw_parameters(design: Design, *, draws: int, seed: int) -> xr.Dataset:
         whole = {dim: coords[dim] for dim in dims}
         data[variable] = xr.DataArray(values[None], dims=("chain", "draw", *dims), coords=whole)
 
-    labels = [label for equation in design.equations for label in equation.coef_labels]
+    labels = [label for equation in design.parts for label in equation.coef_labels]
     if labels:
         put("b", (COEF,), {COEF: labels}, np.column_stack([column(f"b[{label}]") for label in labels]))
     for factor in design.factors:
@@ -163,7 +163,7 @@ def draw_truth(design: Design, rng: np.random.Generator) -> dict[str, float]:
     priors = design.priors
     truth: dict[str, float] = {}
     start = 0
-    for equation in design.equations:
+    for equation in design.parts:
         labels = equation.coef_labels
         own = priors.coef[start : start + len(labels)]
         start += len(labels)

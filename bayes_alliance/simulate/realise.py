@@ -105,7 +105,12 @@ def _check_starts(plan: Plan) -> None:
 
 
 def _design(plan: Plan, frame: pd.DataFrame) -> Design:
+    """Return the design of rows; of outcomes that nothing follows, such as leaving, with the stand-ins they had.
+
+    A design refuses an outcome that is the same in every row, which those drawn from a prior may well be.
+    """
     layout = plan.layout
+    frame = frame.assign(**{plan.names[name]: plan.frame[plan.names[name]] for name in plan.leaving})
     return design_of(plan.design.spec, table_of(frame, layout), layout, plan.columns, plan.reference)
 
 
@@ -123,7 +128,7 @@ def _pass(
         place = np.searchsorted(plan.design.find(equation.outcome).row, equation.row)
         linear = _predict(made, equation, truth, effects)
         values = np.full(len(frame), np.nan)
-        own = realise(equation, linear, truth, noise[equation.outcome][place])
+        own = realise(equation, linear, truth, effects, noise[equation.outcome][place])
         values[equation.row] = own + equation.offset
         columns[plan.names[equation.spec.outcome]] = values
     drawn = frame.assign(**columns)

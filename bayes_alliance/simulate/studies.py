@@ -57,7 +57,9 @@ class Studies:
         effects, noise = draw_effects(design, drawn, rng), draw_noise(design, drawn, rng)
         if not self.chained:
             linear = {e.outcome: predict(e, drawn, effects) for e in design.equations}
-            own = (replace(e, y=realise(e, linear[e.outcome], drawn, noise[e.outcome])) for e in design.equations)
+            own = (
+                replace(e, y=realise(e, linear[e.outcome], drawn, effects, noise[e.outcome])) for e in design.equations
+            )
             return Study(drawn, effects, replace(design, equations=tuple(own)))
         centred = {e.outcome: at_centre(e, drawn) for e in design.equations}
         first = dict(drawn)

@@ -15,7 +15,7 @@ from bayes_alliance.spec.families import SHAPES
 
 def truth_names(design: Design) -> tuple[str, ...]:
     """Return the names of every parameter of a model, as ``summarize`` names them."""
-    names = [f"b[{label}]" for equation in design.equations for label in equation.coef_labels]
+    names = [f"b[{label}]" for equation in design.parts for label in equation.coef_labels]
     for factor in design.factors:
         strata = ("",) if factor.by is None else factor.by.labels
         names += [entry_of(sd_name(factor.factor), stratum, label) for stratum in strata for label in factor.effects]

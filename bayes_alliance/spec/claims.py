@@ -9,7 +9,7 @@ from itertools import combinations
 
 from bayes_alliance._messages import quote, unknown
 from bayes_alliance.names import RESIDUAL, ROLES
-from bayes_alliance.spec.expressions import Call, Expression, Name, calls_in, render
+from bayes_alliance.spec.expressions import Call, Expression, Name, Term, calls_in, render
 from bayes_alliance.spec.families import BINARY, FAMILY
 from bayes_alliance.spec.labels import LabelTarget, names_of_value, products_in, rewrite, value_arguments
 from bayes_alliance.spec.model import EquationSpec, EstimandSpec, ModelSpec
@@ -76,13 +76,36 @@ def _equations(spec: ModelSpec) -> list[str]:
             problems.append(f"Outcome {equation.outcome!r} predicts itself in {equation.formula!r}.")
         if equation.sigma and not equation.kind.spread:
             problems.append(f"sigma = {equation.sigma!r}: a {equation.family} outcome has no residual SD.")
-        problems += _scale(equation)
+        problems += _scale(equation) + _spread(spec, equation)
         if equation.centre and not equation.kind.linear:
             problems.append(
                 f"centre = {equation.centre!r}: a {equation.family} outcome is {equation.kind.values} and cannot be "
                 f"centred."
             )
     return problems
+
+
+def _spread(spec: ModelSpec, equation: EquationSpec) -> list[str]:
+    """Report a formula of the log residual SD that reads what it cannot."""
+    if equation.spread is None or not equation.kind.spread:
+        return []
+    part, where = equation.spread, f"sigma = {equation.sigma!r}"
+    problems = [
+        f"{where} reads the outcome {name!r}; read predictors." for name in spec.outcomes if name in part.predictors
+    ]
+    calls = {call.function for term in _all_terms(part) for piece in term.parts for call in calls_in(piece)}
+    if not part.parsed.intercept:
+        problems.append(f"{where} has no intercept: the SD at predictors of 0 would be 1. Leave out '0 +'.")
+    if "latent" in part.formula:
+        problems.append(f"{where} reads latent means; take observed ones.")
+    if "surface" in calls:
+        problems.append(f"{where}: surface() belongs into the formula of the mean.")
+    return problems
+
+
+def _all_terms(equation: EquationSpec) -> list[Term]:
+    formula = equation.parsed
+    return [*formula.terms, *(term for group in formula.groups for term in group.terms)]
 
 
 def _scale(equation: EquationSpec) -> list[str]:
@@ -185,8 +208,9 @@ def _labels(spec: ModelSpec) -> list[str]:
     for name, target in spec.label_targets.items():
         if not _WORD.match(name):
             problems.append(f"[labels] {name!r} is not a word; use letters, digits and underscores.")
-        if target.outcome not in spec.outcomes:
-            problems.append(f"[labels] {name}: {unknown('outcome', target.outcome, spec.outcomes)}")
+        known = [part.outcome for part in spec.parts]
+        if target.outcome not in known:
+            problems.append(f"[labels] {name}: {unknown('outcome', target.outcome, known)}")
             continue
         terms = _terms(_equation(spec, target.outcome))
         if target.parts and target.term not in terms.values():
@@ -200,7 +224,7 @@ def _labels(spec: ModelSpec) -> list[str]:
 
 
 def _equation(spec: ModelSpec, outcome: str) -> EquationSpec:
-    return next(equation for equation in spec.equation if equation.outcome == outcome)
+    return next(equation for equation in spec.parts if equation.outcome == outcome)
 
 
 def _terms(equation: EquationSpec) -> dict[str, frozenset[str]]:

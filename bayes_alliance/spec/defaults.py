@@ -7,7 +7,20 @@ from typing import Final, Literal
 from bayes_alliance.spec.model import ModelSpec, PriorSpec
 
 type DefaultKind = Literal[
-    "intercept", "b", "sd", "sd_few", "cor", "sigma", "sigma_first", "threshold", "nu", "shape", "phi"
+    "intercept",
+    "b",
+    "sd",
+    "sd_few",
+    "cor",
+    "sigma",
+    "sigma_first",
+    "spread_intercept",
+    "spread_b",
+    "spread_sd",
+    "threshold",
+    "nu",
+    "shape",
+    "phi",
 ]
 
 FEW_UNITS: Final = ("therapist", "group", "site")
@@ -58,6 +71,24 @@ DEFAULT_PRIORS: Final[dict[DefaultKind, PriorSpec]] = {
         scale="outcome_sd",
         reason="The first session of a series deviates from its mean by .2 to 2 SDs of the outcome, never by nothing.",
     ),
+    "spread_intercept": PriorSpec(
+        on="sigma(OUTCOME): intercept",
+        dist="normal(-0.5, 0.7)",
+        scale="outcome_sd",
+        reason="At average predictors the residual SD is .15 to 2.5 SDs of the outcome, most likely near .6.",
+    ),
+    "spread_b": PriorSpec(
+        on="sigma(OUTCOME): b",
+        dist="normal(0, 0.5)",
+        scale="outcome_sd/predictor_sd",
+        reason="One SD of a predictor changes the residual SD by more than a factor of 2.7 in 1 of 20 cases only.",
+    ),
+    "spread_sd": PriorSpec(
+        on="sigma(OUTCOME): sd FACTOR",
+        dist="half_normal(0.5)",
+        scale="outcome_sd/predictor_sd",
+        reason="Most units have a residual SD within a factor of 2.7 of the others'.",
+    ),
     "threshold": PriorSpec(
         on="threshold",
         dist="dirichlet(1)",
@@ -88,7 +119,11 @@ def kinds_for(spec: ModelSpec) -> list[tuple[DefaultKind, str]]:
     kinds += [("cor", "every correlation")]
     first = any(LATENT in equation.formula for equation in spec.equation)
     spread = any(equation.kind.spread for equation in spec.equation)
-    kinds += [("sigma", "sigma")] if spread else []
+    formulas = [equation.spread for equation in spec.equation if equation.spread is not None]
+    kinds += [("sigma", "sigma")] if spread and len(formulas) < len(spec.equation) else []
+    for part in formulas:
+        kinds += [("spread_intercept", f"{part.outcome}: intercept"), ("spread_b", f"{part.outcome}: b")]
+        kinds += [("spread_sd", f"{part.outcome}: sd {factor}") for factor in part.factors]
     kinds += [("sigma_first", "sigma first")] if spread and first else []
     kinds += [("threshold", "thresholds")] if any(equation.kind.thresholds for equation in spec.equation) else []
     shapes = dict.fromkeys(shape for equation in spec.equation for shape in equation.kind.shapes)

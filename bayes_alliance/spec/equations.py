@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Operation, Term, Text
+from bayes_alliance.spec.expressions import Call, Expression, Formula, Name, Number, Operation, Term, Text
 from bayes_alliance.spec.model import EquationSpec
 
 
 def equation_text(equation: EquationSpec) -> str:
     """Return the equation as statisticians write it: ``outcome ~ formula``."""
-    sigma = f", sigma ~ {equation.sigma}" if equation.sigma else ""
+    sigma = f", sigma ~ {equation.sigma}" if equation.sigma_factor else ""
+    sigma = f", log sigma ~ {equation.sigma}" if equation.spread else sigma
     centre = f", outcome less the mean of {equation.centre}" if equation.centre else ""
     formula = " ".join(equation.formula.split())
     return f"{equation.outcome} ~ {formula}{sigma}{centre}   ({equation.family}, one row per {equation.unit})"
@@ -16,28 +17,13 @@ def equation_text(equation: EquationSpec) -> str:
 
 def equation_latex(equation: EquationSpec) -> str:
     """Return the equation as LaTeX; row n lies in level j[n] of each grouping factor."""
-    formula = equation.parsed
-    terms = [r"\beta_0"] if formula.intercept and equation.kind.intercept else []
-    terms += [rf"\beta_{{{i}}}\,{_term(term)}" for i, term in enumerate(formula.terms, start=1)]
-    covariances = []
-    for group in formula.groups:
-        factor = _word(group.factor)
-        level = rf"{factor}[n]"
-        effects = [("0", "")] if group.intercept else []
-        effects += [(str(i), rf"\,{_term(term)}") for i, term in enumerate(group.terms, start=1)]
-        terms += [rf"u^{{{factor}}}_{{{i},{level}}}{value}" for i, value in effects]
-        kind = (
-            rf"\Sigma_{{{factor}}}"
-            if group.correlated and len(effects) > 1
-            else rf"\mathrm{{diag}}(\tau^2_{{{factor}}})"
-        )
-        vector = ", ".join(rf"u^{{{factor}}}_{{{i}}}" for i, _ in effects)
-        covariances.append(rf"({vector})^\top &\sim \mathrm{{N}}(0, {kind})")
+    terms, covariances = _sum(equation.parsed, r"\beta", "u", equation.kind.intercept)
     outcome = rf"{_word(equation.outcome)}_n"
     if equation.centre:
         outcome += rf" - \overline{{{_word(equation.centre)}}}"
     predictor = r"\mu_n" if equation.kind.link == "identity" else r"\eta_n"
-    spread = rf"\sigma_{{{_word(equation.sigma)}[n]}}" if equation.sigma else r"\sigma"
+    spread = rf"\sigma_{{{_word(equation.sigma_factor)}[n]}}" if equation.sigma_factor else r"\sigma"
+    spread = r"\sigma_n" if equation.spread else spread
     likelihood = {
         "gaussian": rf"{outcome} &\sim \mathrm{{N}}(\mu_n, {spread}^2)",
         "student_t": rf"{outcome} &\sim \mathrm{{t}}_{{\nu}}(\mu_n, {spread}^2)",
@@ -50,8 +36,32 @@ def equation_latex(equation: EquationSpec) -> str:
         "bernoulli": rf"{outcome} &\sim \mathrm{{Bernoulli}}(\mathrm{{logit}}^{{-1}}(\eta_n))",
     }[equation.family]
     lines = [likelihood, rf"{predictor} &= {' + '.join(terms)}", *covariances]
+    if equation.spread is not None:
+        terms, covariances = _sum(equation.spread.parsed, r"\gamma", "v")
+        lines += [rf"\log \sigma_n &= {' + '.join(terms)}", *covariances]
     body = " \\\\\n  ".join(lines)
     return f"\\begin{{aligned}}\n  {body}\n\\end{{aligned}}"
+
+
+def _sum(formula: Formula, coefficient: str, effect: str, intercept: bool = True) -> tuple[list[str], list[str]]:
+    """Return the terms of a linear predictor, and the distributions of its group effects."""
+    terms = [rf"{coefficient}_0"] if formula.intercept and intercept else []
+    terms += [rf"{coefficient}_{{{i}}}\,{_term(term)}" for i, term in enumerate(formula.terms, start=1)]
+    covariances = []
+    for group in formula.groups:
+        factor = _word(group.factor)
+        level = rf"{factor}[n]"
+        effects = [("0", "")] if group.intercept else []
+        effects += [(str(i), rf"\,{_term(term)}") for i, term in enumerate(group.terms, start=1)]
+        terms += [rf"{effect}^{{{factor}}}_{{{i},{level}}}{value}" for i, value in effects]
+        kind = (
+            rf"\Sigma_{{{factor}}}"
+            if group.correlated and len(effects) > 1
+            else rf"\mathrm{{diag}}(\tau^2_{{{factor}}})"
+        )
+        vector = ", ".join(rf"{effect}^{{{factor}}}_{{{i}}}" for i, _ in effects)
+        covariances.append(rf"({vector})^\top &\sim \mathrm{{N}}(0, {kind})")
+    return terms, covariances
 
 
 def _term(term: Term) -> str:

@@ -63,6 +63,8 @@ def _language_problems(spec: ModelSpec) -> list[str]:
 
     for equation in spec.equation:
         collect(parse_formula, equation.formula)
+        if equation.sigma is not None and equation.sigma_factor is None:
+            collect(parse_formula, equation.sigma)
     for text in spec.variables.values():
         collect(lambda t: parse_call(t, VARIABLE_FUNCTIONS), text)
     for text in spec.labels.values():

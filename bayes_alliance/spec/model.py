@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from bayes_alliance.names import spread_label
 from bayes_alliance.spec.expressions import Call, Expression, Formula
 from bayes_alliance.spec.families import FAMILY, Family, FamilyName
 from bayes_alliance.spec.formula import parse_call, parse_formula
@@ -37,9 +38,9 @@ class EquationSpec(Record):
     ``unit`` says what a row of the equation is: ``session`` (every session of the table) or ``patient`` (one row per
     patient; a variable that varies within a patient is then an error). ``centre`` names a variable whose mean is taken
     from the outcome, so that the intercept is a directional bias. ``sigma`` names the factor whose levels have
-    residual SDs of their own. ``bounds`` are the lowest and highest value the outcome can have (``inf`` where open),
-    ``trials`` the number, or the variable that holds it, successes are out of. ``missing = "drop"`` leaves out rows
-    with a missing value and counts them by reason.
+    residual SDs of their own, or is a formula of the log residual SD. ``bounds`` are the lowest and highest value the
+    outcome can have (``inf`` where open), ``trials`` the number, or the variable that holds it, successes are out of.
+    ``missing = "drop"`` leaves out rows with a missing value and counts them by reason.
     """
 
     outcome: str = Field(min_length=1)
@@ -65,8 +66,21 @@ class EquationSpec(Record):
     @property
     def variables(self) -> tuple[str, ...]:
         """Return the model variables the equation reads, outcome first, grouping factors left out."""
-        extra = [name for name in (self.sigma, self.centre, self.trials) if isinstance(name, str)]
+        extra = [name for name in (self.sigma_factor, self.centre, self.trials) if isinstance(name, str)]
+        extra += self.spread.predictors if self.spread is not None else ()
         return tuple(dict.fromkeys([self.outcome, *self.predictors, *extra]))
+
+    @property
+    def sigma_factor(self) -> str | None:
+        """Return the factor whose levels have residual SDs of their own, where ``sigma`` is a name."""
+        return self.sigma if self.sigma is not None and self.sigma.strip().isidentifier() else None
+
+    @property
+    def spread(self) -> EquationSpec | None:
+        """Return the equation of the log residual SD, where ``sigma`` is a formula."""
+        if self.sigma is None or self.sigma_factor is not None:
+            return None
+        return EquationSpec(outcome=spread_label(self.outcome), unit=self.unit, formula=self.sigma)
 
     @property
     def predictors(self) -> tuple[str, ...]:
@@ -76,7 +90,8 @@ class EquationSpec(Record):
     @property
     def centring_factors(self) -> tuple[str, ...]:
         """Return the grouping factors that within(), between() and surface() take means over."""
-        return tuple(dict.fromkeys(name for part in self._parts for name in factors_in(part)))
+        further = self.spread.centring_factors if self.spread is not None else ()
+        return tuple(dict.fromkeys([*(name for part in self._parts for name in factors_in(part)), *further]))
 
     @property
     def _parts(self) -> list[Expression]:
@@ -87,7 +102,8 @@ class EquationSpec(Record):
     @property
     def factors(self) -> tuple[str, ...]:
         """Return the grouping factors of the equation, ``therapist:patient`` kept whole."""
-        return tuple(dict.fromkeys(group.factor for group in self.parsed.groups))
+        further = self.spread.factors if self.spread is not None else ()
+        return tuple(dict.fromkeys([*(group.factor for group in self.parsed.groups), *further]))
 
 
 class GroupSpec(Record):
@@ -191,6 +207,11 @@ class ModelSpec(Record):
     def outcomes(self) -> tuple[str, ...]:
         """Return the outcomes in the order of their equations."""
         return tuple(equation.outcome for equation in self.equation)
+
+    @property
+    def parts(self) -> tuple[EquationSpec, ...]:
+        """Return every equation, each followed by that of its log residual SD where it has one."""
+        return tuple(part for equation in self.equation for part in (equation, equation.spread) if part is not None)
 
     @property
     def factors(self) -> tuple[str, ...]:

@@ -63,6 +63,15 @@ MODELS = {
     + equation("left", "week + (1 | therapist)", extra='family = "hazard"')
     + equation("kept", "week + (1 | patient)", extra='family = "binomial"\ntrials = "tasks"')
     + '[groups.patient]\ncorrelate = ["percent", "kept"]\n',
+    "residual SDs that follow": equation(
+        "score", "week + (1 | patient)", extra='sigma = "1 + week + condition + (1 + week | patient) + (1 | therapist)"'
+    )
+    + equation("alliance", "week + (1 | patient)", extra='family = "student_t"\nsigma = "1 + pre"')
+    + equation("stress", "week + (1 | therapist)")
+    + '[groups.patient]\ncorrelate = ["score", "alliance"]\n',
+    "residual SDs that follow, joint": equation("score", "week", extra='sigma = "1 + week + (1 | patient)"')
+    + equation("alliance", "week + (1 | patient)")
+    + JOINT,
     "one patient-level outcome on another": equation("iip_change", "pre + (1 | therapist)", "patient")
     + equation("post", "iip_change + pre + (1 | therapist)", "patient", 'sigma = "condition"'),
 }
@@ -128,8 +137,13 @@ class Point:
             strata = 1 if factor.by is None else len(factor.by.labels)
             stratum = np.zeros(len(factor.levels), dtype=int) if factor.by is None else factor.by.code
             sds = rng.uniform(0.3, 2, (strata, size))
-            self.values[f"sd_{key}"] = sds if factor.by else sds[0]
             priors = self.made.priors.sd[key]
+            families = [p.distribution.family for p in priors]
+            for family in dict.fromkeys(families):
+                # one free variable per family of priors, where there are several
+                own = [i for i, name in enumerate(families) if name == family]
+                name = f"sd_{key}" if len(set(families)) == 1 else f"sd_{key}_{family}"
+                self.values[name] = sds[:, own] if factor.by else sds[0, own]
             self.total += sum(density(p.distribution, v) for row in sds for p, v in zip(priors, row, strict=True))
             u = rng.normal(0, 1, (len(factor.levels), size))
             self.u[key] = u
@@ -180,18 +194,21 @@ class Point:
 
     def _rows(self) -> None:
         """Add the likelihood, one table row at a time: a normal over whichever joint outcomes the row has."""
+        linear: dict[str, np.ndarray] = {}
         start, sigma_start = 0, 0
-        joint = self.made.residual.outcomes if self.made.residual is not None else ()
-        together: dict[int, list[tuple[int, float, float, int]]] = {}
-        for e in self.made.equations:
+        for e in self.made.parts:
             size = len(e.coef.labels)
-            mu = (e.coef.values - e.centre) @ self.b[start : start + size]
+            linear[e.outcome] = mu = (e.coef.values - e.centre) @ self.b[start : start + size]
             start += size
             for group in e.groups:
                 factor = next(f for f in self.made.factors if f.factor == group.factor)
                 u = self.u[group.factor][:, list(factor.places[e.outcome])]
                 for row in np.flatnonzero(group.inside):
                     mu[row] += group.values[row] @ u[group.code[row]]
+        joint = self.made.residual.outcomes if self.made.residual is not None else ()
+        together: dict[int, list[tuple[int, float, float, int]]] = {}
+        for e in self.made.equations:
+            mu = linear[e.outcome]
             if e.family == "bernoulli":
                 self.total += stats.bernoulli.logpmf(e.y.astype(int), 1 / (1 + np.exp(-mu))).sum()
                 continue
@@ -211,7 +228,10 @@ class Point:
             if e.family == "binomial":
                 self.total += stats.binom.logpmf(e.y, e.scale.trials, special.expit(mu)).sum()
                 continue
-            spread = self.sigma[sigma_start : sigma_start + len(e.sigma_coef)][e.sigma_code]
+            if e.spread is not None:
+                spread = np.exp(linear[e.spread.outcome])
+            else:
+                spread = self.sigma[sigma_start : sigma_start + len(e.sigma_coef)][e.sigma_code]
             sigma_start += len(e.sigma_coef)
             if e.family == "student_t":
                 tailed = [x.outcome for x in self.made.equations if x.family == "student_t"]
@@ -274,7 +294,7 @@ def test_every_shape_is_finite_as_chosen(name: str, trial: pd.DataFrame) -> None
     made = make(name, trial)
     model = ba.build_model(made.spec, made)
     assert np.isfinite(check_log_density(model))
-    assert tuple(model.coords["coef"]) == tuple(label for e in made.equations for label in e.coef_labels)
+    assert tuple(model.coords["coef"]) == tuple(label for e in made.parts for label in e.coef_labels)
     for factor in made.factors:
         assert model.named_vars_to_dims[f"u_{factor.factor}"] == (factor.factor, f"{factor.factor}_effect")
         assert tuple(model.coords[f"{factor.factor}_effect"]) == factor.effects
