@@ -18,21 +18,44 @@ FAR = 1e4
 
 
 def observe_censored(equation: EquationDesign, mean: TensorVariable, spread: TensorVariable) -> None:
-    """Observe normal scores of which those at a bound are known to lie there or beyond (Tobin 1958)."""
-    low, high = equation.scale.bounds
+    """Observe normal scores of which those at a bound are known to lie there or beyond (Tobin 1958).
+
+    Rows are taken apart: a tail costs five times as much as a density, and most rows lie inside.
+    """
+    y, (low, high) = equation.y, equation.scale.bounds
+    inside, below, above = (
+        _some_rows(name, equation, np.flatnonzero(rows))
+        for name, rows in (("inside", (y > low) & (y < high)), ("below", y <= low), ("above", y >= high))
+    )
 
     def logp(value: TensorVariable, mean: TensorVariable, spread: TensorVariable) -> TensorVariable:
         z = (value - mean) / spread
-        inside = -0.5 * z**2 - pt.log(spread) - 0.5 * np.log(2 * np.pi)
-        beyond = pt.switch(pt.le(value, low), _log_normal(z), _log_normal(-z))
-        return pt.switch(pt.le(value, low) | pt.ge(value, high), beyond, inside)
+        scale = pt.log(spread)[inside].sum() if spread.ndim else pt.log(spread) * inside.shape[0]
+        density = (-0.5 * z[inside] ** 2 - 0.5 * np.log(2 * np.pi)).sum() - scale
+        return density + _log_normal(z[below]).sum() + _log_normal(-z[above]).sum()
 
     def random(
         mean: np.ndarray, spread: np.ndarray, rng: np.random.Generator, size: tuple[int, ...] | None = None
     ) -> np.ndarray:
-        return np.asarray(np.clip(rng.normal(mean, spread, size), low, high))
+        wide = spread if np.ndim(spread) == np.ndim(mean) else np.asarray(spread)[..., None]
+        return np.asarray(np.clip(rng.normal(mean, wide, None if size is None else (*size, len(y))), low, high))
 
-    _observe(equation, logp, random, mean, spread)
+    pm.CustomDist(
+        equation.outcome,
+        mean + pt.zeros(len(y)),
+        spread,
+        logp=logp,
+        random=random,
+        observed=_data(equation, "observed", y),
+        dims=obs_dim(equation.outcome),
+        signature="(n),(n)->(n)" if spread.ndim else "(n),()->(n)",
+    )
+
+
+def _some_rows(name: str, equation: EquationDesign, rows: np.ndarray) -> TensorVariable:
+    dim = f"{name}_{equation.outcome}_row"
+    pm.modelcontext(None).add_coord(dim, rows)
+    return pm.Data(f"{name}_{equation.outcome}", rows, dims=dim)
 
 
 def _log_normal(z: TensorVariable) -> TensorVariable:
