@@ -28,6 +28,7 @@ from bayes_alliance.fit.settings import Progress
 from bayes_alliance.names import sd_name
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.linear import stack_draws
+from bayes_alliance.spec.families import SHAPES
 from bayes_alliance.spec.order import predicting_outcomes
 
 MOST = 4_000_000
@@ -226,10 +227,10 @@ def _draws_of(fit: Fit, units: Units, draws: int | None, exact: bool) -> xr.Data
 
 
 def _efficiency(fit: Fit) -> float:
-    """Return effective draws per draw of what is weighted: SDs, correlations and residual SDs."""
+    """Return effective draws per draw of what is weighted: coefficients, SDs and what families have beside them."""
     posterior = fit.data["posterior"].to_dataset()
     assert fit.design is not None
-    names = [sd_name(f.factor) for f in fit.design.factors] + ["sigma", "b"]
+    names = [sd_name(f.factor) for f in fit.design.factors] + ["sigma", "b", "threshold", *SHAPES]
     chosen = posterior[[name for name in names if name in posterior]]
     ess = azs.ess(chosen, method="mean")
     values = np.concatenate([np.ravel(ess[name].values) for name in ess.data_vars])

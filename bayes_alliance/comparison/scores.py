@@ -77,7 +77,7 @@ class Scores:
     @property
     def bad(self) -> np.ndarray:
         """Return which units' weights are not dependable, refitted ones left out, shape (unit,)."""
-        return np.asarray((self.pareto_k > self.good_k) & ~self.refitted)
+        return np.asarray(((self.pareto_k > self.good_k) | ~np.isfinite(self.elpd_i)) & ~self.refitted)
 
     def table(self) -> pd.DataFrame:
         """Return one line per unit: its label, rows, elpd, Monte Carlo error, Pareto k, whether it was refitted."""

@@ -137,6 +137,19 @@ def test_effects_are_integrated(name: FamilyName) -> None:
     np.testing.assert_allclose(got, whole, atol=2e-3)
 
 
+@pytest.mark.parametrize("apart", [0.0, 4.0, 12.0])
+def test_rows_that_disagree_have_a_peak_each(apart: float) -> None:
+    """Sessions far apart under t residuals: the integral over the effect has several peaks, and all of them count."""
+    y = np.array([0.0, apart, -apart, apart, 0.1])
+    rows = Rows("student_t", y, {"sigma": np.full((DRAWS, OBS), 0.3), "nu": NU})
+    linear, load = np.zeros((DRAWS, OBS)), np.full((DRAWS, OBS, 1), 3.0)
+    z = np.linspace(-12, 12, 200_001)
+    inside = log_density(rows.at_points(), linear[:, None] + z[:, None] * 3.0).sum(axis=2) + stats.norm.logpdf(z)
+    top = inside.max(axis=1)
+    whole = np.log(np.trapezoid(np.exp(inside - top[:, None]), z, axis=1)) + top
+    np.testing.assert_allclose(average_density(linear, load, [rows]), whole, atol=1e-6)
+
+
 def test_a_t_without_variance_takes_all_of_it() -> None:
     """With two degrees of freedom or fewer the residual's share is 1, not missing."""
     label = ["y, Intercept"]
