@@ -134,7 +134,7 @@ def make_design(
     numbers = resolve_priors(with_spreads(equations), factors, residual, measured, stated, dropped, problems, messages)
     if problems:
         raise DesignError(problems)
-    equations = tuple(replace(e, groups=centre_on_population(centre_on_outer(e.groups), e.coef)) for e in equations)
+    equations = _centred(equations)
     read = {name for equation in equations for name in equation.variables}
     return Design(
         resolved,
@@ -149,6 +149,26 @@ def make_design(
         tuple(messages),
         _fingerprint(equations, factors, residual, measured, sessions),
     )
+
+
+def with_outcomes(design: Design, outcomes: Mapping[str, np.ndarray]) -> Design:
+    """Return a design with other outcomes in the same rows, and group effects written as these ask for.
+
+    Parameters
+    ----------
+    design : Design
+        Not changed; its columns, constants and priors stay.
+    outcomes : mapping of str to ndarray, shape (obs,)
+        By outcome, all of them.
+    """
+    own = tuple(replace(e, y=outcomes[e.outcome]) for e in design.equations)
+    parts, factors = join_factors(design.spec, with_spreads(own), [])
+    return replace(design, equations=_centred(join_spreads(parts)), factors=factors)
+
+
+def _centred(equations: Sequence[EquationDesign]) -> tuple[EquationDesign, ...]:
+    """Return equations whose centred group effects vary around what they carry."""
+    return tuple(replace(e, groups=centre_on_population(centre_on_outer(e.groups), e.coef)) for e in equations)
 
 
 def match_names(

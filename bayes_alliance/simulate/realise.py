@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_alliance.design.design import Design
+from bayes_alliance.design.design import Design, with_outcomes
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.subset import keep_rows
 from bayes_alliance.errors import SpecError
@@ -82,8 +82,9 @@ def _leave(plan: Plan, frame: pd.DataFrame, made: Design) -> tuple[pd.DataFrame,
         frame = frame.assign(**{name: frame[name].where(before == 0)})
         equation = made.find(outcome)
         keep[equation.outcome] = frame[name].notna().to_numpy()[equation.row]
-    own = (replace(e, y=frame[plan.names[e.spec.outcome]].to_numpy()[e.row] - e.offset) for e in made.equations)
-    return frame, keep_rows(replace(made, equations=tuple(own)), keep)
+    values = {e.outcome: frame[plan.names[e.spec.outcome]].to_numpy()[e.row] - e.offset for e in made.equations}
+    left = keep_rows(replace(made, equations=tuple(replace(e, y=values[e.outcome]) for e in made.equations)), keep)
+    return frame, with_outcomes(left, {e.outcome: e.y for e in left.equations})
 
 
 def _serial(design: Design) -> set[str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
-from bayes_alliance.design.design import Design, PriorStatements, make_design
+from bayes_alliance.design.design import Design, PriorStatements, make_design, with_outcomes
 from bayes_alliance.names import INTERCEPT, factor_key
 from bayes_alliance.simulate.covariates import draw_variables
 from bayes_alliance.simulate.layout import Layout, make_layout
@@ -56,11 +56,10 @@ class Studies:
         drawn = dict(draw_truth(design, rng) if truth is None else truth)
         effects, noise = draw_effects(design, drawn, rng), draw_noise(design, drawn, rng)
         if not self.chained:
-            linear = {e.outcome: predict(e, drawn, effects) for e in design.equations}
-            own = (
-                replace(e, y=realise(e, linear[e.outcome], drawn, effects, noise[e.outcome])) for e in design.equations
-            )
-            return Study(drawn, effects, replace(design, equations=tuple(own)))
+            own = design.equations
+            linear = {e.outcome: predict(e, drawn, effects) for e in own}
+            outcomes = {e.outcome: realise(e, linear[e.outcome], drawn, effects, noise[e.outcome]) for e in own}
+            return Study(drawn, effects, with_outcomes(design, outcomes))
         centred = {e.outcome: at_centre(e, drawn) for e in design.equations}
         first = dict(drawn)
 
