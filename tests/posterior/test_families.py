@@ -225,8 +225,15 @@ def test_a_truth_is_recovered(family: str) -> None:
     assert float(moved.mean()) < 0
 
 
+IN_CI = ("student_t", "cumulative")
+"""Calibrated whenever tests are run at length; the others before a release."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("family", [name for name in STUDIED if name != "bernoulli"])
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(name, marks=[] if name in IN_CI else pytest.mark.long) for name in STUDIED if name != "bernoulli"],
+)
 def test_calibration_at_small_n(family: str) -> None:
     """Truths drawn from the priors rank evenly among the draws of forty studies each."""
     text, layout = formulated(family)
