@@ -7,12 +7,14 @@ import pandas as pd
 import pytest
 
 import bayes_alliance as ba
+from bayes_alliance.collapse.eligible import find_obstacles
 from tests.build.test_equations import ACROSS, HEAD, MODELS, TWO, equation, holes
 from tests.collapse.dense import Dense, Natural, engine_of, to_natural
 from tests.conftest import ROLES
 
 SITE = "(1 + week | patient) + (1 + week | therapist) + (1 | site)"
-SHAPES = {name: text for name, text in MODELS.items() if "bernoulli" not in text} | {
+GAUSSIAN = {name: text for name, text in MODELS.items() if not find_obstacles(ba.parse_model(HEAD + text))}
+SHAPES = GAUSSIAN | {
     "one level": equation("score", "week"),
     "no coefficients": equation("score", "0 + (1 | patient)"),
     "three levels and site": equation("score", f"week * pre + {SITE}"),
