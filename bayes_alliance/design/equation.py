@@ -30,7 +30,7 @@ class EquationDesign:
     left out by reason and, with the rows used, adds up to ``rows_read``. ``offset`` is the constant that was taken from
     the outcome, ``scale`` says what values it can have. ``follows`` says where the latent means come from that columns
     follow. ``spread`` is the equation of the log residual SD over the same rows, where that is a formula: its outcome
-    is called ``sigma(<outcome>)`` and its ``y`` is 0.
+    is called ``sigma(<outcome>)``, its ``y`` is 0, and ``log_spread`` says that it is one.
     """
 
     spec: EquationSpec
@@ -53,6 +53,7 @@ class EquationDesign:
     scale: OutcomeScale = field(default_factory=OutcomeScale)
     follows: Mapping[MeanOf, FollowMeasured | FollowModelled] = field(default_factory=dict)
     spread: EquationDesign | None = None
+    log_spread: bool = False
 
     @property
     def coef_labels(self) -> tuple[str, ...]:
@@ -87,11 +88,10 @@ def with_spreads(equations: Sequence[EquationDesign]) -> tuple[EquationDesign, .
 def join_spreads(parts: Sequence[EquationDesign]) -> tuple[EquationDesign, ...]:
     """Return equations that hold those of their log residual SDs, which follow them in ``parts``."""
     own = {part.outcome: part for part in parts}
-    inside = {equation.spread.outcome for equation in parts if equation.spread is not None}
     return tuple(
         equation if equation.spread is None else replace(equation, spread=own[equation.spread.outcome])
         for equation in parts
-        if equation.outcome not in inside
+        if not equation.log_spread
     )
 
 

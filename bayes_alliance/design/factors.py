@@ -59,10 +59,8 @@ def join_factors(
     factors : tuple of FactorDesign
         In the order in which formulas name them.
     """
-    of_spread = {e.spread.outcome for e in equations if e.spread is not None}
     chosen = [
-        e if e.outcome in of_spread else replace(e, groups=choose_parametrization(e.groups, *_residual(e)))
-        for e in equations
+        e if e.log_spread else replace(e, groups=choose_parametrization(e.groups, *_residual(e))) for e in equations
     ]
     factors = []
     for factor in spec.factors:

@@ -73,8 +73,8 @@ class Source:
 class Usable:
     """An equation over all its rows, as coded, and which of them can be used: ``keep``, and ``ledger`` why not.
 
-    ``coef`` and ``coded`` hold the columns, ``spread`` those of the log residual SD, ``ids`` the levels of grouping
-    factors, ``starts`` the rows that start a series. ``evaluate`` evaluates formulas with variables of choice.
+    ``coef`` and ``coded`` hold the columns, ``ids`` the levels of grouping factors (those of the log residual SD too),
+    ``starts`` the rows that start a series. ``evaluate`` evaluates formulas with variables of choice.
     """
 
     rows: Rows
@@ -84,7 +84,6 @@ class Usable:
     ids: Mapping[str, np.ndarray]
     starts: np.ndarray
     sigma: Variable | None
-    spread: tuple[Columns, Groups] | None
     keep: np.ndarray
     ledger: Mapping[str, int]
     evaluate: Callable[[Mapping[str, Variable], list[str]], Evaluator]
@@ -127,7 +126,7 @@ def find_usable(equation: EquationSpec, source: Source, problems: list[str], mes
     if equation.unit in source.common:
         reasons.append(("not usable in every equation", ~source.common[equation.unit]))
     keep, ledger = keep_rows(reasons, len(rows))
-    return Usable(rows, variables, coef, coded, ids, starts, sigma, spread, keep, ledger, evaluate)
+    return Usable(rows, variables, coef, coded, ids, starts, sigma, keep, ledger, evaluate)
 
 
 def make_equation(equation: EquationSpec, source: Source) -> Made:
@@ -236,6 +235,7 @@ def _spread_of(
         groups=tuple(groups),
         offset=0.0,
         scale=OutcomeScale(),
+        log_spread=True,
     )
 
 

@@ -184,13 +184,9 @@ def _targets(equation: EquationDesign, *targets: PriorTarget) -> tuple[PriorTarg
 
     Those of a log residual SD are for it alone: what holds for every coefficient is in another unit.
     """
-    every = () if _of_spread(equation) else (None,)
+    every = () if equation.log_spread else (None,)
     names = dict.fromkeys((*every, equation.spec.outcome, equation.outcome))
     return tuple(replace(target, outcome=name) for name in names for target in dict.fromkeys(targets))
-
-
-def _of_spread(equation: EquationDesign) -> bool:
-    return equation.outcome.startswith("sigma(")
 
 
 def _coef_slot(equation: EquationDesign, i: int, scales: Scales) -> _Slot:
@@ -198,11 +194,11 @@ def _coef_slot(equation: EquationDesign, i: int, scales: Scales) -> _Slot:
     parameter = f"b[{equation.coef_labels[i]}]"
     if label == INTERCEPT:
         targets = _targets(equation, PriorTarget("intercept"))
-        default = DEFAULT_PRIORS["spread_intercept" if _of_spread(equation) else "intercept"]
+        default = DEFAULT_PRIORS["spread_intercept" if equation.log_spread else "intercept"]
         return _Slot(parameter, targets, "real", default, scales, 1.0, scales.outcome_mean)
     targets = _targets(equation, PriorTarget("b", effect=label), PriorTarget("b", effect=term), PriorTarget("b"))
     spread = float(np.std(equation.coef.values[:, i], ddof=1)) or 1.0
-    default = DEFAULT_PRIORS["spread_b" if _of_spread(equation) else "b"]
+    default = DEFAULT_PRIORS["spread_b" if equation.log_spread else "b"]
     return _Slot(parameter, targets, "real", default, scales, spread)
 
 
@@ -222,7 +218,7 @@ def _sd_slot(equation: EquationDesign, group: GroupDesign, i: int, scales: Scale
     steps = bool(np.isin(values, (0.0, 1.0)).all())
     spread = 1.0 if steps else float(np.std(values, ddof=1)) or 1.0
     named = (PriorTarget("sd", factor, label), PriorTarget("sd", factor, term), PriorTarget("sd", factor))
-    default = DEFAULT_PRIORS["spread_sd" if _of_spread(equation) else "sd_few" if factor in FEW_UNITS else "sd"]
+    default = DEFAULT_PRIORS["spread_sd" if equation.log_spread else "sd_few" if factor in FEW_UNITS else "sd"]
     parameter = f"{sd_name(factor)}[{equation.effect_labels(group)[i]}]"
     return _Slot(parameter, _targets(equation, *named), "positive", default, scales, spread)
 

@@ -49,7 +49,7 @@ class OutcomeScale:
 
     def category(self, y: np.ndarray) -> np.ndarray:
         """Return the category of every outcome, counted from 0 for the lowest."""
-        if len(self.categories) == 3 and self.categories[1] == BETWEEN:
+        if self.thresholds == (FLOOR, CEILING):
             return np.where(y <= self.bounds[0], 0, np.where(y >= self.bounds[1], 2, 1))
         return np.rint(y - self.bounds[0]).astype(np.int64)
 

@@ -39,7 +39,6 @@ def describe_prior(design: Design, *, draws: int = 1000, seed: int) -> pd.DataFr
     """
     drawn = draw_parameters(design, draws=draws, seed=seed)
     rows: list[tuple[str, str, np.ndarray]] = []
-    of_spread = {equation.spread.outcome for equation in design.equations if equation.spread is not None}
     for equation in design.parts:
         spread = design.priors.scales[equation.outcome].outcome_sd
         for i, label in enumerate(equation.coef_labels):
@@ -48,7 +47,7 @@ def describe_prior(design: Design, *, draws: int = 1000, seed: int) -> pd.DataFr
                 continue
             step = bool(np.isin(column, (0.0, 1.0)).all())
             unit = "outcome SDs" if equation.kind.link == "identity" else equation.kind.unit
-            unit = "log residual SD" if equation.outcome in of_spread else unit
+            unit = "log residual SD" if equation.log_spread else unit
             scale = f"{unit} per {'step' if step else 'predictor SD'}"
             size = 1.0 if step else float(column.std(ddof=1))
             rows.append((f"b[{label}]", scale, drawn["b"].sel({COEF: label}).values * size / spread))

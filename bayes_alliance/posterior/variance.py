@@ -174,10 +174,11 @@ def _spread_variance(draws: xr.Dataset, moments: xr.Dataset) -> xr.DataArray:
     for factor in (str(name).removeprefix("spread_z_") for name in moments.data_vars if str(name)[:9] == "spread_z_"):
         dim, own = f"{factor}_effect", moments[f"spread_effect_{factor}"].values
         sd = draws[f"sd_{factor}"].sel({dim: own}).transpose("chain", "draw", dim).values
-        covariance = sd[..., :, None] * sd[..., None, :] * np.eye(len(own))
+        cor = np.eye(len(own))
         if f"cor_{factor}" in draws:
-            cor = draws[f"cor_{factor}"].sel({dim: own, second_dim(dim): own})
-            covariance = sd[..., :, None] * sd[..., None, :] * cor.transpose("chain", "draw", dim, ...).values
+            chosen = draws[f"cor_{factor}"].sel({dim: own, second_dim(dim): own})
+            cor = chosen.transpose("chain", "draw", dim, second_dim(dim)).values
+        covariance = sd[..., :, None] * sd[..., None, :] * cor
         z = moments[f"spread_z_{factor}"].values
         log_square = log_square + 2 * xr.DataArray(
             np.einsum("re,cdef,rf->cdr", z, covariance, z), dims=("chain", "draw", "spread_row")

@@ -54,25 +54,18 @@ def drawn(design: ba.Design, draws: int = 200) -> xr.Dataset:
     return found
 
 
-def test_every_parameter_is_named_and_has_its_prior(made: ba.Design) -> None:
+def test_every_parameter_is_named_and_has_its_prior(made: ba.Design, trial: pd.DataFrame) -> None:
     """Coefficients, SDs and correlations of the log SD stand beside the mean's; priors count from log SDs."""
     priors = {p.parameter: str(p.distribution) for p in made.priors.table()}
     assert made.parts[1].outcome == "sigma(score)"
     assert priors["b[sigma(score), Intercept]"] == f"normal({np.log(made.equation.y.std(ddof=1)) - 0.5:.4g}, 0.7)"
     assert priors["sd_patient[sigma(score), Intercept]"] == "half_normal(0.5)"
     assert not any(name.startswith("sigma[") for name in priors)
-    own = design_of(STEADIER, _frame(made), priors={"sigma(score): b week": "normal(0, 0.1)", "b": "normal(0, 9)"})
+    own = design_of(STEADIER, trial, priors={"sigma(score): b week": "normal(0, 0.1)", "b": "normal(0, 9)"})
     stated = {p.parameter: str(p.distribution) for p in own.priors.table()}
     assert stated["b[sigma(score), week]"] == "normal(0, 0.1)"
     assert stated["b[sigma(score), arm[MBCT]]"] == priors["b[sigma(score), arm[MBCT]]"]
     assert stated["b[score, week]"] == "normal(0, 9)"
-
-
-def _frame(made: ba.Design) -> pd.DataFrame:
-    from tests.conftest import make_trial
-
-    assert made
-    return make_trial()
 
 
 def test_rows_have_the_spread_that_is_written_out(made: ba.Design) -> None:
@@ -81,11 +74,11 @@ def test_rows_have_the_spread_that_is_written_out(made: ba.Design) -> None:
     flat = stack_draws(posterior)
     got = residual_spread(made, made.equation, flat)
     part = made.parts[1]
-    b = flat["b"].sel(coef=list(part.coef_labels)).values
+    b = flat["b"].sel(coef=list(part.coef_labels)).transpose("sample", "coef").values
     (group,) = part.groups
     u = flat["u_patient"].sel(patient_effect=list(part.effect_labels(group))).transpose("sample", "patient", ...).values
     for row in (0, 7, len(got[0]) - 1):
-        z = part.coef.values[row] @ b.T if b.shape[0] == 5 else part.coef.values[row] @ b
+        z = b @ part.coef.values[row]
         own = (u[:, group.code[row]] * group.values[row]).sum(axis=1)
         np.testing.assert_allclose(got[:, row], np.exp(z + own))
 
@@ -110,13 +103,13 @@ def test_shares_of_variance_by_simulation(made: ba.Design) -> None:
         )
 
 
-def test_fewer_rows_keep_the_formula(made: ba.Design) -> None:
+def test_fewer_rows_keep_the_formula(made: ba.Design, trial: pd.DataFrame) -> None:
     """Columns, groups and centring constants of the log SD go with the rows; the fingerprint tells formulas apart."""
     keep = made.equation.session < 6
     less = keep_rows(made, {"score": keep})
     assert less.parts[1].coef.values.shape == (int(keep.sum()), 3)
     np.testing.assert_array_equal(less.parts[1].centre, made.parts[1].centre)
-    other = design_of(STEADIER.replace(SIGMA, 'sigma = "1 + week"\n'), _frame(made))
+    other = design_of(STEADIER.replace(SIGMA, 'sigma = "1 + week"\n'), trial)
     assert other.fingerprint != made.fingerprint
 
 
