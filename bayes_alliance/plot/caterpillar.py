@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from bayes_alliance._messages import unknown
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit
-from bayes_alliance.names import INTERCEPT, coef_label, effect_dim, effects_name, factor_key
+from bayes_alliance.names import INTERCEPT, coef_label, effect_dim, effects_name, factor_key, spread_label
 from bayes_alliance.plot.style import COLOURS, make_figure
 from bayes_alliance.posterior.variance import fitted_factors, fitted_moments
 from bayes_alliance.spec.families import FAMILY
@@ -49,7 +49,9 @@ def plot_caterpillar(fit: Fit, factor: str, *, effect: str | None = None, ci_pro
     dim = effect_dim(factor)
     moments = fitted_moments(fit)
     full = [str(label) for label in draws[dim].values]
-    owners = [next(name for name in moments if label.startswith(coef_label(name, ""))) for label in full]
+    spreads = {spread_label(name): name for name in moments}
+    known = [*moments, *spreads]
+    owners = [next(name for name in known if label.startswith(coef_label(name, ""))) for label in full]
     labels = [label.removeprefix(coef_label(owner, "")) for label, owner in zip(full, owners, strict=True)]
     if effect is not None and effect not in (*labels, *full):
         raise FitError(unknown(f"effect of {factor}", effect, full if len(moments) > 1 else labels))
@@ -72,9 +74,9 @@ def plot_caterpillar(fit: Fit, factor: str, *, effect: str | None = None, ci_pro
     axes.set_ylim(-0.8, count - 0.2)
     axes.grid(axis="y", visible=False)
     axes.set_ylabel(f"{factor}" if named else f"{count} levels of {factor}, by size")
-    unit = FAMILY[moments[outcome].attrs["family"]].unit
+    unit = FAMILY[moments[outcome].attrs["family"]].unit if outcome in moments else "log residual SD"
     gate = len(labels) == 1 and labels[0].endswith("]")
     of = "" if labels[place] == INTERCEPT else f", in {labels[0]}" if gate else f" per unit of {labels[place]}"
-    axes.set_xlabel(f"deviation from the population, {unit} of {outcome}{of}")
+    axes.set_xlabel(f"deviation from the population, {unit} of {spreads.get(outcome, outcome)}{of}")
     axes.set_title(f"Posterior mean and {ci_prob:.0%} equal-tailed interval of each {factor}", fontsize=9, loc="left")
     return figure

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import xarray as xr
 from matplotlib.figure import Figure
 
 import bayes_alliance as ba
@@ -69,6 +72,16 @@ def test_caterpillar_of_a_slope(small_fit: ba.Fit) -> None:
     """A slope is named by its label and its unit says per what."""
     (axes,) = ba.plot_caterpillar(small_fit, "patient", effect="week").axes
     assert axes.get_xlabel().endswith("per unit of week")
+
+
+def test_caterpillar_of_residual_sds(small_fit: ba.Fit) -> None:
+    """Effects on the log of a residual SD are drawn under their own name and unit."""
+    tree = small_fit.data.copy()
+    moved = [str(label).replace("score, ", "sigma(score), ") for label in tree["posterior"]["therapist_effect"].values]
+    posterior = tree["posterior"].to_dataset().assign_coords(therapist_effect=moved)
+    tree["posterior"] = xr.DataTree(posterior)
+    (axes,) = ba.plot_caterpillar(replace(small_fit, data=tree), "therapist").axes
+    assert axes.get_xlabel() == "deviation from the population, log residual SD of score"
 
 
 @pytest.mark.parametrize(
