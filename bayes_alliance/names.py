@@ -74,6 +74,31 @@ def block_dim(factor: str, number: int) -> str:
     return f"{effect_dim(factor)}{BLOCK}{number + 1}"
 
 
+def steps_name(outcome: str, variable: str) -> str:
+    """Return the posterior variable holding the steps between the categories of an ordered predictor, as shares."""
+    return f"step_{outcome}_{variable}"
+
+
+def steps_dim(outcome: str, variable: str) -> str:
+    """Return the dim of these steps."""
+    return f"steps_{outcome}_{variable}"
+
+
+def value_name(outcome: str) -> str:
+    """Return the posterior variable holding the modelled values of an outcome: missing ones, or true scores."""
+    return f"value_{outcome}"
+
+
+def modelled_dim(outcome: str) -> str:
+    """Return the dim of the rows whose outcome is modelled."""
+    return f"modelled_{outcome}"
+
+
+def seen_dim(outcome: str) -> str:
+    """Return the dim of the rows that have an observed outcome, where some have none."""
+    return f"seen_{outcome}"
+
+
 type MixedPart = Literal["centred", "scaled"]
 
 

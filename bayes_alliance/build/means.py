@@ -1,6 +1,8 @@
-"""Latent means: their measurement model, and what rows that follow them add to a linear predictor."""
+"""Latent means: their measurement model; and what rows that follow anything estimated add to a linear predictor."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import pymc as pm
@@ -9,10 +11,11 @@ from pytensor.tensor.variable import TensorVariable
 
 from bayes_alliance.build.groups import Coefficients
 from bayes_alliance.build.priors import build_vector
+from bayes_alliance.build.steps import build_steps
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.factors import find_factor
-from bayes_alliance.design.follow import FollowMeasured, FollowModelled
+from bayes_alliance.design.follow import Follow, FollowMeasured, FollowModelled, FollowSteps, FollowValue
 from bayes_alliance.design.latent import Measured
 from bayes_alliance.names import (
     effects_name,
@@ -24,6 +27,7 @@ from bayes_alliance.names import (
 )
 
 type Levels = dict[tuple[str, str], TensorVariable]
+type Values = Mapping[str, TensorVariable]
 
 
 def build_measured(design: Design) -> Levels:
@@ -74,18 +78,18 @@ def _build_measured(measured: Measured, design: Design) -> Levels:
 
 
 def add_latent(
-    equation: EquationDesign, design: Design, coefficients: Coefficients, levels: Levels
+    equation: EquationDesign, design: Design, coefficients: Coefficients, levels: Levels, values: Values
 ) -> TensorVariable | None:
-    """Return what latent means add to an outcome's linear predictor beyond the observed ones in its columns.
+    """Return what is estimated (means, modelled values, steps) adds beyond what is plugged into an outcome's columns.
 
-    Every column that follows a mean adds its coefficient, and its group effects, times weight times the difference
-    between latent and observed mean; shape (obs,), or None where nothing follows one.
+    Every column that follows something adds its coefficient, and its group effects, times weight times the difference
+    between what is estimated and what is plugged in; shape (obs,), or None where nothing is followed.
     """
     if not equation.follows:
         return None
     dim = obs_dim(equation.outcome)
     differences = {
-        mean: _difference(number, follow, equation, design, coefficients, levels)
+        mean: _difference(number, follow, equation, design, coefficients, levels, values)
         for number, (mean, follow) in enumerate(equation.follows.items())
     }
     total: TensorVariable = pt.zeros(())
@@ -117,18 +121,25 @@ def _weighted(name: str, weight: np.ndarray, difference: TensorVariable, dim: st
 
 def _difference(
     number: int,
-    follow: FollowMeasured | FollowModelled,
+    follow: Follow,
     equation: EquationDesign,
     design: Design,
     coefficients: Coefficients,
     levels: Levels,
+    values: Values,
 ) -> TensorVariable:
-    """Return the latent mean less the observed one in every row, shape (obs,)."""
+    """Return what is estimated less what is plugged in, in every row, shape (obs,)."""
     name, dim = f"mean_{number + 1}_{equation.outcome}", obs_dim(equation.outcome)
     plugged = pm.Data(f"{name}_observed", follow.plugged, dims=dim)
     if isinstance(follow, FollowMeasured):
         code = pm.Data(f"{name}_code", follow.code, dims=dim)
         return levels[follow.measured, follow.factor][code] - plugged
+    if isinstance(follow, FollowValue):
+        if follow.outcome not in values:
+            return pt.zeros(())
+        return values[follow.outcome][pm.Data(f"{name}_code", follow.code, dims=dim)] - plugged
+    if isinstance(follow, FollowSteps):
+        return build_steps(follow, design)[pm.Data(f"{name}_code", follow.code, dims=dim)] - plugged
     return _static(name, follow, dim, design, coefficients) - plugged
 
 

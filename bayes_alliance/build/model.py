@@ -10,9 +10,11 @@ from pytensor.tensor.variable import TensorVariable
 
 from bayes_alliance.build.groups import Parametrization, build_groups, group_coords
 from bayes_alliance.build.means import add_latent, build_measured, measured_coords
-from bayes_alliance.build.outcomes import build_outcomes
+from bayes_alliance.build.modelled import build_values, modelled_coords
+from bayes_alliance.build.outcomes import build_outcomes, build_shapes, build_spreads
 from bayes_alliance.build.priors import build_vector
-from bayes_alliance.build.thresholds import threshold_coords
+from bayes_alliance.build.steps import step_coords
+from bayes_alliance.build.thresholds import build_thresholds, threshold_coords
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.errors import FitError
@@ -29,6 +31,7 @@ from bayes_alliance.names import (
     shape_dim,
 )
 from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.spec.order import sort_modelled
 
 CHECKED = Mode(linker="py", optimizer="fast_compile")
 """PyTensor's plain Python mode: NumPy checks every index, and no compiler is needed."""
@@ -71,14 +74,24 @@ def build_model(spec: ModelSpec, design: Design, *, parametrization: Parametriza
         coefficients = build_coefficients(design)
         parts = build_groups(design, coefficients, parametrization)
         levels = build_measured(design)
-        means = {}
-        for equation in design.parts:
+        values: dict[str, TensorVariable] = {}
+
+        def predict(equation: EquationDesign) -> TensorVariable:
             held = {c.coef for g in equation.groups for c in g.carried} if parametrization == "chosen" else set()
             mu = _population(equation, coefficients[equation.outcome], held)
             mu = sum(parts[equation.outcome], start=mu)
-            latent = add_latent(equation, design, coefficients, levels)
-            means[equation.outcome] = mu if latent is None else mu + latent
-        build_outcomes(design, means, coefficients)
+            latent = add_latent(equation, design, coefficients, levels, values)
+            return mu if latent is None else mu + latent
+
+        means = {e.spread.outcome: predict(e.spread) for e in design.equations if e.spread is not None}
+        spreads, shapes = build_spreads(design, means), build_shapes(design)
+        for outcome in sort_modelled(design.spec):
+            equation = next(e for e in design.equations if e.spec.outcome == outcome)
+            means[equation.outcome] = predict(equation)
+            if equation.modelled is not None:
+                mean, spread = means[equation.outcome], spreads[equation.outcome]
+                values[equation.outcome] = build_values(equation, mean, spread, shapes)
+        build_outcomes(design, means, spreads, shapes, build_thresholds(design, coefficients))
     return model
 
 
@@ -96,14 +109,14 @@ def model_coords(design: Design) -> dict[str, list[str] | list[int]]:
     if sigma:
         coords[SIGMA_COEF] = sigma
     for shape in design.priors.shapes:
-        coords[shape_dim(shape)] = [e.outcome for e in design.equations if shape in e.kind.shapes]
+        coords[shape_dim(shape)] = [e.outcome for e in design.equations if shape in e.shapes]
     coords |= threshold_coords(design)
     if design.residual is not None:
         outcomes = list(design.residual.outcomes)
         coords |= {RESIDUAL: outcomes, second_dim(RESIDUAL): outcomes}
         if design.residual.by:
             coords[by_dim(RESIDUAL)] = list(design.residual.by)
-    return coords | measured_coords(design)
+    return coords | measured_coords(design) | step_coords(design) | modelled_coords(design)
 
 
 def check_log_density(model: pm.Model) -> float:

@@ -10,8 +10,7 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from bayes_alliance.build.bounded import observe_bounded, observe_categories, observe_censored, observe_hazard
-from bayes_alliance.build.priors import build_correlation, build_vector
-from bayes_alliance.build.thresholds import build_thresholds
+from bayes_alliance.build.priors import build_correlation, build_partial, build_vector
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.residual import Beside, ResidualDesign
@@ -21,9 +20,13 @@ type Matrix = Sequence[Sequence[TensorVariable]]
 
 
 def build_outcomes(
-    design: Design, means: Mapping[str, TensorVariable], coefficients: Mapping[str, Sequence[TensorVariable]]
+    design: Design,
+    means: Mapping[str, TensorVariable],
+    spreads: Mapping[str, TensorVariable],
+    shapes: Mapping[tuple[str, str], TensorVariable],
+    cuts: Mapping[str, Sequence[TensorVariable]],
 ) -> None:
-    """Observe every outcome around its linear predictor.
+    """Observe every outcome around its linear predictor; those with modelled values are observed with these.
 
     Outcomes whose residuals correlate are written one after the other, each given those of its row before it: the
     product is the multivariate normal density of what a row has, whatever it lacks.
@@ -32,21 +35,21 @@ def build_outcomes(
     ----------
     design : Design
         Says families, residual SDs and which residuals correlate.
-    means : mapping of str to TensorVariable
-        Linear predictor per outcome, shape (obs,).
-    coefficients : mapping of str to sequence of TensorVariable
-        Per outcome, the intercept at predictors of zero; thresholds are stated beside them.
+    means, spreads : mapping of str to TensorVariable
+        Linear predictor and residual SD per outcome, shape (obs,) or scalars.
+    shapes : mapping
+        Further parameters by name and outcome, each a scalar.
+    cuts : mapping of str to sequence of TensorVariable
+        Thresholds per outcome.
     """
-    spreads, shapes = _spreads(design, means), _shapes(design)
-    cuts = build_thresholds(design, coefficients)
     joint = design.residual.outcomes if design.residual is not None else ()
     for equation in design.equations:
         outcome, mean = equation.outcome, means[equation.outcome]
-        if outcome in joint:
+        if outcome in joint or equation.modelled is not None:
             continue
         match equation.family:
             case "gaussian":
-                _observe(equation, mean, spreads[outcome])
+                _observe_in_series(equation, mean, spreads[outcome], shapes)
             case "student_t":
                 _observe_tailed(equation, mean, spreads[outcome], shapes["nu", outcome])
             case "bernoulli":
@@ -67,7 +70,7 @@ def build_outcomes(
         _build_joint(design, design.residual, means, spreads)
 
 
-def _spreads(design: Design, means: Mapping[str, TensorVariable]) -> dict[str, TensorVariable]:
+def build_spreads(design: Design, means: Mapping[str, TensorVariable]) -> dict[str, TensorVariable]:
     """Build ``sigma`` and return every outcome's residual SD, a scalar or of shape (obs,)."""
     spreads = {e.outcome: pt.exp(means[e.spread.outcome]) for e in design.equations if e.spread is not None}
     if not design.priors.sigma:
@@ -86,12 +89,16 @@ def _spreads(design: Design, means: Mapping[str, TensorVariable]) -> dict[str, T
     return spreads
 
 
-def _shapes(design: Design) -> dict[tuple[str, str], TensorVariable]:
+def build_shapes(design: Design) -> dict[tuple[str, str], TensorVariable]:
     """Build further parameters of families and return them by name and outcome, each a scalar."""
     found: dict[tuple[str, str], TensorVariable] = {}
     for shape, priors in design.priors.shapes.items():
-        vector = build_vector(shape, [prior.distribution for prior in priors], shape_dim(shape))
-        having = [equation.outcome for equation in design.equations if shape in equation.kind.shapes]
+        distributions = [prior.distribution for prior in priors]
+        if shape == "ar":
+            vector = build_partial(shape, distributions, shape_dim(shape))
+        else:
+            vector = build_vector(shape, distributions, shape_dim(shape))
+        having = [equation.outcome for equation in design.equations if shape in equation.shapes]
         found |= {(shape, outcome): vector[i] for i, outcome in enumerate(having)}
     return found
 
@@ -100,6 +107,30 @@ def _observe(equation: EquationDesign, mean: TensorVariable, spread: TensorVaria
     dim = obs_dim(equation.outcome)
     observed = pm.Data(f"observed_{equation.outcome}", equation.y, dims=dim)
     return pm.Normal(equation.outcome, mean, spread, observed=observed, dims=dim)
+
+
+def _observe_in_series(
+    equation: EquationDesign,
+    mean: TensorVariable,
+    spread: TensorVariable,
+    shapes: Mapping[tuple[str, str], TensorVariable],
+) -> None:
+    """Observe a normal outcome, each row given the residual of the same patient's session before.
+
+    Over a gap of g session numbers residuals correlate by the g-th power, so that the marginal SD is the residual SD
+    whatever the gaps: a stationary first-order autoregression.
+    """
+    series = equation.series
+    if series is None:
+        _observe(equation, mean, spread)
+        return
+    outcome, dim = equation.outcome, obs_dim(equation.outcome)
+    ar = shapes["ar", outcome]
+    powers = pt.stack([pt.zeros(()), *(ar**gap for gap in series.gaps)])
+    own = powers[pm.Data(f"gap_{outcome}", series.gap, dims=dim)]
+    before = pm.Data(f"before_{outcome}", series.before, dims=dim)
+    apart = (pm.Data(f"series_{outcome}", equation.y, dims=dim) - mean) / spread
+    _observe(equation, mean + spread * own * (apart + pt.zeros(len(equation.y)))[before], spread * pt.sqrt(1 - own**2))
 
 
 def _observe_binary(equation: EquationDesign, mean: TensorVariable) -> None:

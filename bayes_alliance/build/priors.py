@@ -68,6 +68,14 @@ def _build_family(name: str, priors: Sequence[Distribution], **shape: object) ->
     raise ValueError(f"{family.name} describes no vector")
 
 
+def build_partial(name: str, priors: Sequence[Distribution], dim: str) -> TensorVariable:
+    """Build a vector of single correlations, each with the LKJ prior of a 2 x 2 matrix: a beta stretched to -1 to 1."""
+    eta = np.array([prior.value("eta") for prior in priors])
+    pm.modelcontext(None).add_coord(f"{name}{BLOCK}unit", length=len(eta))
+    unit = pm.Beta(f"{name}_unit", eta, eta, dims=f"{name}{BLOCK}unit")
+    return pm.Deterministic(name, 2 * unit - 1, dims=dim)
+
+
 def build_correlation(name: str, prior: Distribution, size: int) -> tuple[TensorVariable, TensorVariable]:
     """Build a correlation matrix and its Cholesky factor under an LKJ prior.
 

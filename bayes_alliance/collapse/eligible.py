@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bayes_alliance.spec.expressions import Term, Text, calls_in, render_term
-from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.design.values import MeanOf
+from bayes_alliance.spec.expressions import Term, Text, calls_in, render, render_term
+from bayes_alliance.spec.model import EquationSpec, ModelSpec
 
 if TYPE_CHECKING:
     from bayes_alliance.design.design import Design
@@ -37,10 +38,12 @@ def find_obstacles(spec: ModelSpec) -> list[str]:
             obstacles.append(_not_gaussian(equation.outcome, equation.family))
         if equation.spread is not None:
             obstacles.append(_formula_of_spread(equation.outcome))
+        obstacles += _of_rows(equation)
         terms = [*equation.parsed.terms, *(term for group in equation.parsed.groups for term in group.terms)]
         latent = [render_term(term) for term in terms if _is_latent(term)]
         if latent:
             obstacles.append(_follow(equation.outcome, latent))
+        obstacles += _of_steps(equation)
     for prior in spec.prior:
         if prior.target.kind in ("b", "intercept") and prior.distribution.family != "normal":
             obstacles.append(f"the prior {prior.dist} on {prior.on!r} is not normal")
@@ -52,6 +55,23 @@ def find_obstacles(spec: ModelSpec) -> list[str]:
 def _is_latent(term: Term) -> bool:
     calls = [call for part in term.parts for call in calls_in(part)]
     return any(Text(kind) in dict(call.keywords).values() for call in calls for kind in ("latent", "finite"))
+
+
+def _of_rows(equation: EquationSpec) -> list[str]:
+    """Return what an equation says of its rows that integrals over effects cannot take in."""
+    found = []
+    if equation.modelled:
+        what = "true scores" if equation.measured else "missing values"
+        found.append(f"{what} of {equation.outcome} are modelled")
+    if equation.residuals != "independent":
+        found.append(f"residuals of {equation.outcome} correlate over sessions")
+    return found
+
+
+def _of_steps(equation: EquationSpec) -> list[str]:
+    terms = [*equation.parsed.terms, *(term for group in equation.parsed.groups for term in group.terms)]
+    calls = [render(c) for term in terms for part in term.parts for c in calls_in(part) if c.function == "mo"]
+    return [f"the steps of {call} are estimated" for call in dict.fromkeys(calls)]
 
 
 def _formula_of_spread(outcome: str) -> str:
@@ -74,13 +94,14 @@ def find_design_obstacles(design: Design) -> list[str]:
             obstacles.append(_not_gaussian(equation.outcome, equation.family))
         if equation.spread is not None:
             obstacles.append(_formula_of_spread(equation.outcome))
-        if equation.follows:
-            labels = {
-                label
-                for columns in (equation.coef, *(group.columns for group in equation.groups))
-                for label, latent in zip(columns.labels, columns.latent, strict=True)
-                if latent
-            }
+        obstacles += _of_rows(equation.spec) + _of_steps(equation.spec)
+        labels = {
+            label
+            for columns in (equation.coef, *(group.columns for group in equation.groups))
+            for label, latent in zip(columns.labels, columns.latent, strict=True)
+            if any(isinstance(key, MeanOf) for key in latent)
+        }
+        if labels:
             obstacles.append(_follow(equation.outcome, sorted(labels)))
     for prior in design.priors.coef:
         if prior.distribution.family != "normal":

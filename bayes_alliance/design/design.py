@@ -14,6 +14,7 @@ from bayes_alliance.design.checks import notes_on_means
 from bayes_alliance.design.equation import EquationDesign, join_spreads, with_spreads
 from bayes_alliance.design.estimands import EstimandDesign, resolve_estimands
 from bayes_alliance.design.factors import FactorDesign, join_factors
+from bayes_alliance.design.follow import FollowSteps, FollowValue
 from bayes_alliance.design.latent import Measured, join_latent
 from bayes_alliance.design.make import Made, Source, make_equation
 from bayes_alliance.design.optional import resolve_optional
@@ -26,6 +27,7 @@ from bayes_alliance.design.survive import open_periods
 from bayes_alliance.design.variables import check_names, column_for
 from bayes_alliance.errors import DesignError
 from bayes_alliance.spec.model import ModelSpec, PriorSpec
+from bayes_alliance.spec.order import modelled_by, sort_modelled
 from bayes_alliance.table.sessions import SessionTable
 
 type PriorStatements = Mapping[str, str] | Sequence[PriorSpec]
@@ -235,17 +237,24 @@ def _make_equations(source: Source, problems: list[str]) -> tuple[Made, ...]:
 
 
 def _make_each(source: Source, problems: list[str]) -> tuple[Made, ...]:
-    """Make every equation, so that the problems of all of them are reported at once."""
-    made, where = [], ""
-    for equation in source.spec.equation:
+    """Make every equation, so that the problems of all of them are reported at once.
+
+    An equation comes after those whose modelled values it reads; the order of the file is kept in what is returned.
+    """
+    made, where, spec = {}, "", source.spec
+    source.modelled.clear()
+    for outcome in sort_modelled(spec):
+        equation = next(e for e in spec.equation if e.outcome == outcome)
+        if any(name not in source.modelled for name in modelled_by(equation)):
+            continue  # what it reads could not be made, which is reported
         try:
-            made.append(make_equation(equation, source))
+            made[outcome] = make_equation(equation, source)
         except DesignError as error:
             problems += [problem for problem in error.problems if problem not in problems]
             where = error.where
     if problems:
         raise DesignError(problems, where)
-    return tuple(made)
+    return tuple(made[outcome] for outcome in spec.outcomes)
 
 
 def _read_declared(spec: ModelSpec, columns: Mapping[str, str], messages: list[str]) -> ModelSpec:
@@ -308,12 +317,21 @@ def _fingerprint(
         digest.update(np.asarray(equation.sigma_code, dtype=np.int64).tobytes())
         if equation.kind.bounds != "none":
             digest.update(np.array(equation.scale.bounds).tobytes())
+        if equation.modelled is not None:
+            own = equation.modelled
+            digest.update("\x1f".join(own.labels).encode() + np.packbits(own.seen).tobytes())
+            ratings = (own.ratings.squares, own.ratings.degrees) if own.ratings is not None else (0.0, 0)
+            digest.update(np.ascontiguousarray(own.error, dtype=np.float64).tobytes() + np.array(ratings).tobytes())
+        if equation.spec.residuals != "independent":
+            digest.update(equation.spec.residuals.encode())
         if equation.scale.trials is not None:
             digest.update(np.ascontiguousarray(equation.scale.trials, dtype=np.float64).tobytes())
         labels = [*equation.coef_labels, *equation.sigma_coef, *(x for g in equation.groups for x in g.effects)]
         digest.update("\x1f".join([*labels, sessions.roles["patient"]]).encode())
         for follow in equation.follows.values():
             digest.update(np.ascontiguousarray(follow.plugged).tobytes())
+            if isinstance(follow, FollowValue | FollowSteps):
+                digest.update(follow.code.tobytes())
     for factor in factors:
         if factor.by is not None:
             digest.update("\x1f".join(factor.by.labels).encode() + factor.by.code.tobytes())

@@ -8,14 +8,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from bayes_alliance.design.arms import Arms
-from bayes_alliance.design.follow import FollowMeasured, FollowModelled
+from bayes_alliance.design.follow import Follow
 from bayes_alliance.design.groups import GroupDesign
+from bayes_alliance.design.modelled import ModelledRows
 from bayes_alliance.design.scale import OutcomeScale
+from bayes_alliance.design.series import Series
 from bayes_alliance.design.terms import Columns
-from bayes_alliance.design.values import MeanOf
+from bayes_alliance.design.values import Hidden
 from bayes_alliance.design.variables import Variable
 from bayes_alliance.names import coef_label
-from bayes_alliance.spec.families import Family, FamilyName
+from bayes_alliance.spec.families import Family, FamilyName, ShapeName
 from bayes_alliance.spec.model import EquationSpec
 
 
@@ -29,8 +31,10 @@ class EquationDesign:
     session number (NaN at the patient unit). ``names`` says how the study calls each variable. ``ledger`` counts rows
     left out by reason and, with the rows used, adds up to ``rows_read``. ``offset`` is the constant that was taken from
     the outcome, ``scale`` says what values it can have. ``follows`` says where the latent means come from that columns
-    follow. ``spread`` is the equation of the log residual SD over the same rows, where that is a formula: its outcome
-    is called ``sigma(<outcome>)``, its ``y`` is 0, and ``log_spread`` says that it is one.
+    follow. ``modelled`` are the rows whose outcome is a parameter; ``y`` has something plugged in where it is missing.
+    ``series`` says which row each one's residual follows, where these correlate over sessions. ``spread`` is the
+    equation of the log residual SD over the same rows, where that is a formula: its outcome is called
+    ``sigma(<outcome>)``, its ``y`` is 0, and ``log_spread`` says that it is one.
     """
 
     spec: EquationSpec
@@ -51,7 +55,9 @@ class EquationDesign:
     ledger: Mapping[str, int]
     offset: float = 0.0
     scale: OutcomeScale = field(default_factory=OutcomeScale)
-    follows: Mapping[MeanOf, FollowMeasured | FollowModelled] = field(default_factory=dict)
+    follows: Mapping[Hidden, Follow] = field(default_factory=dict)
+    modelled: ModelledRows | None = None
+    series: Series | None = None
     spread: EquationDesign | None = None
     log_spread: bool = False
 
@@ -68,6 +74,16 @@ class EquationDesign:
     def effect_labels(self, group: GroupDesign) -> tuple[str, ...]:
         """Return the equation's part of the coord of a factor's group effects."""
         return tuple(coef_label(self.outcome, effect) for effect in group.effects)
+
+    @property
+    def seen(self) -> np.ndarray:
+        """Return which rows have an observed outcome, shape (obs,)."""
+        return np.ones(len(self.y), dtype=bool) if self.modelled is None else self.modelled.seen
+
+    @property
+    def shapes(self) -> tuple[ShapeName, ...]:
+        """Return the further parameters the outcome has one of."""
+        return () if self.log_spread else self.spec.shapes
 
     @property
     def family(self) -> FamilyName:

@@ -1,4 +1,4 @@
-"""How rows follow a latent mean: by a code into measured levels, or by the static part of an outcome's equation."""
+"""How rows follow what is estimated: means, measured or implied by an outcome's equation; modelled values; steps."""
 
 from __future__ import annotations
 
@@ -18,6 +18,32 @@ class FollowMeasured:
 
 
 @dataclass(frozen=True, eq=False)
+class FollowValue:
+    """Rows that follow modelled values of an outcome: ``code`` points into them; ``plugged`` stands in for them.
+
+    ``filled`` says of rows that follow one whether nothing was measured, so that what is plugged in is a mean.
+    """
+
+    outcome: str
+    code: np.ndarray
+    plugged: np.ndarray
+    filled: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class FollowSteps:
+    """Rows of ordered categories: ``code`` counts from the lowest; ``plugged`` is the way come in equal steps.
+
+    ``name`` is that of the estimated steps, ``steps`` their labels.
+    """
+
+    name: str
+    steps: tuple[str, ...]
+    code: np.ndarray
+    plugged: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class FollowModelled:
     """Rows that follow the mean an outcome's equation implies: what is neither within() nor lag() in it.
 
@@ -29,3 +55,6 @@ class FollowModelled:
     coef: np.ndarray
     groups: tuple[tuple[str, np.ndarray, np.ndarray], ...]
     plugged: np.ndarray
+
+
+type Follow = FollowMeasured | FollowModelled | FollowValue | FollowSteps

@@ -37,18 +37,20 @@ def lag(evaluator: Evaluator, call: Call) -> Value:
     latent = {}
     for mean, weight in inner.latent.items():
         if mean.lag is not None:
-            evaluator.report(f"{render(call)}: a lag of a lag of latent means is not known; write lag(x, 2).")
+            evaluator.report(f"{render(call)}: a lag of a lag of what is estimated is not known; write lag(x, 2).")
         lagged = replace(mean, lag=(steps, longest))
         latent[lagged] = np.where(found, weight[source], 0.0)
         plugged = np.where(found, evaluator.means[mean].numbers[source], np.nan)
-        evaluator.means[lagged] = Plugged(plugged, np.where(found, source, 0))
+        code = evaluator.means[mean].code
+        moved = None if code is None else np.where(found, code[source], 0)
+        evaluator.means[lagged] = Plugged(plugged, np.where(found, source, 0), moved)
     return Value(numbers, latent)
 
 
 def find_earlier(evaluator: Evaluator, steps: int, longest: int, usable: np.ndarray) -> np.ndarray:
     """Return the position of each row's latest usable earlier row, -1 where there is none within reach."""
     rows = evaluator.rows
-    here = pd.DataFrame({"patient": rows.patient, "session": rows.session, "place": np.arange(len(rows))})
+    here = pd.DataFrame({"patient": rows.key, "session": rows.session, "place": np.arange(len(rows))})
     source = np.full(len(rows), -1, dtype=np.int64)
     for gap in range(longest, steps - 1, -1):
         earlier = here[usable].assign(session=here.session[usable] + gap).rename(columns={"place": "source"})
@@ -62,7 +64,7 @@ def _audit(evaluator: Evaluator, call: Call, found: np.ndarray, longest: int) ->
     """Say how many rows have an earlier value and why others have none, by condition."""
     rows = evaluator.rows
     session = pd.Series(rows.session)
-    first = (session == session.groupby(pd.Series(rows.patient)).transform("min")).to_numpy()
+    first = (session == session.groupby(pd.Series(rows.key)).transform("min")).to_numpy()
     previous = find_earlier(evaluator, 1, longest, np.ones(len(rows), dtype=bool)) >= 0
     gap = ~found & ~first & ~previous
     empty = ~found & ~first & previous

@@ -1,4 +1,4 @@
-"""Latent means: measured from a variable's rows, or modelled by the equation of an outcome; and who follows them.
+"""Latent means: measured from a variable's rows, or modelled by the equation of an outcome; and who follows what.
 
 Rows follow a latent mean by a weight: what stands in the coded columns is the observed mean, and the model adds the
 weight times the difference between the two.
@@ -16,12 +16,12 @@ import pandas as pd
 from bayes_alliance._messages import are, count_of, first_few, quote
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.factors import FactorDesign, find_factor
-from bayes_alliance.design.follow import FollowMeasured, FollowModelled
+from bayes_alliance.design.follow import Follow, FollowMeasured, FollowModelled, FollowSteps, FollowValue
 from bayes_alliance.design.make import Made, Source
 from bayes_alliance.design.rows import Rows, make_rows
-from bayes_alliance.design.values import MeanOf, Plugged
+from bayes_alliance.design.values import Hidden, MeanOf, Plugged, StepsOf, ValueOf
 from bayes_alliance.design.variables import column_for, make_variable
-from bayes_alliance.names import INTERCEPT
+from bayes_alliance.names import INTERCEPT, steps_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ def join_latent(
     wanted: dict[tuple[str, bool], list[MeanOf]] = {}
     for m in made:
         for mean in m.plugged:
-            if mean.variable not in by_outcome:
+            if isinstance(mean, MeanOf) and mean.variable not in by_outcome:
                 key = (mean.variable, _at_patients(m, mean, source))
                 wanted.setdefault(key, []).append(mean)
     measured = {}
@@ -76,8 +76,11 @@ def join_latent(
             measured[name, patients] = found
     joined = []
     for equation, m in zip(equations, made, strict=True):
-        follows: dict[MeanOf, FollowMeasured | FollowModelled] = {}
+        follows: dict[Hidden, Follow] = {}
         for mean, plugged in m.plugged.items():
+            if not isinstance(mean, MeanOf):
+                follows[mean] = _coded_value(mean, plugged, m, by_outcome)
+                continue
             if mean.variable in by_outcome:
                 modelled = _modelled(mean, plugged, m, wholes[mean.variable], by_outcome, factors, problems)
                 follows |= {} if modelled is None else {mean: modelled}
@@ -87,6 +90,20 @@ def join_latent(
                 follows[mean] = _coded(mean, plugged, m, own, source, problems)
         joined.append(replace(equation, follows=follows))
     return tuple(joined), tuple(measured.values())
+
+
+def _coded_value(
+    key: ValueOf | StepsOf, plugged: Plugged, made: Made, by_outcome: Mapping[str, EquationDesign]
+) -> FollowValue | FollowSteps:
+    """Point the rows of an equation into the modelled values of an outcome, or into the steps between categories."""
+    assert plugged.code is not None
+    code, numbers = plugged.code[made.place], np.nan_to_num(plugged.numbers[made.place])
+    if isinstance(key, ValueOf):
+        modelled = by_outcome[key.variable].modelled
+        filled = np.zeros(len(code), dtype=bool) if modelled is None else ~modelled.measured[code]
+        return FollowValue(by_outcome[key.variable].outcome, code, numbers, filled)
+    label = made.equation.variables[key.variable].label
+    return FollowSteps(steps_name(made.equation.outcome, label), key.steps, code, numbers)
 
 
 def _at_patients(made: Made, mean: MeanOf, source: Source) -> bool:

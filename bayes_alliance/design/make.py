@@ -14,12 +14,14 @@ from bayes_alliance.design.equation import EquationDesign, subset_variable
 from bayes_alliance.design.groups import Block, GroupDesign, check_ids, code_groups, make_group
 from bayes_alliance.design.means import pooled_mean
 from bayes_alliance.design.missing import count_gone, keep_rows, missing_reasons, say_left_out
+from bayes_alliance.design.modelled import Modelled, find_modelled, read_modelled
 from bayes_alliance.design.rows import Rows, make_rows
 from bayes_alliance.design.scale import OutcomeScale, check_outcome, find_trials, make_scale
+from bayes_alliance.design.series import check_series, line_up_series, say_series
 from bayes_alliance.design.spread import find_spread, label_spread
 from bayes_alliance.design.terms import Columns, code_terms, study_names
 from bayes_alliance.design.transforms import Evaluator
-from bayes_alliance.design.values import MeanOf, Plugged
+from bayes_alliance.design.values import Hidden, MeanOf, Plugged
 from bayes_alliance.design.variables import Variable, column_for, make_variable, prune_levels
 from bayes_alliance.errors import DesignError
 from bayes_alliance.names import INTERCEPT, spread_label
@@ -45,14 +47,15 @@ class Made:
     place: np.ndarray
     coef: Columns
     groups: Mapping[str, tuple[np.ndarray, Columns]]
-    plugged: Mapping[MeanOf, Plugged]
+    plugged: Mapping[Hidden, Plugged]
 
 
 @dataclass(eq=False)
 class Source:
     """What all equations of a design are made from; messages are collected here.
 
-    ``common`` holds per unit the rows that every equation can use, where all are to use the same. ``levels`` are those
+    ``common`` holds per unit the rows that every equation can use, where all are to use the same. ``modelled`` holds,
+    of outcomes made so far, which of their values are modelled. ``levels`` are those
     of factors, by variable, where ``sessions`` is a part of a table.
     """
 
@@ -62,6 +65,7 @@ class Source:
     reference: Mapping[str, str]
     messages: list[str]
     common: dict[Unit, np.ndarray] = field(default_factory=dict)
+    modelled: dict[str, Modelled] = field(default_factory=dict)
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def note(self, messages: Sequence[str]) -> None:
@@ -109,7 +113,7 @@ def find_usable(equation: EquationSpec, source: Source, problems: list[str], mes
 
     def evaluate(chosen: Mapping[str, Variable], notes: list[str]) -> Evaluator:
         arm = next((v for v in chosen.values() if v.name == "condition" and v.levels), None)
-        return Evaluator(rows, chosen, factor_ids, problems, notes, finer, arm)
+        return Evaluator(rows, chosen, factor_ids, problems, notes, source.modelled, finer, arm)
 
     coef, coded, starts = _code(equation, evaluate(variables, []))
     spread = None if equation.spread is None else _code(equation.spread, evaluate(variables, []))[:2]
@@ -120,9 +124,10 @@ def find_usable(equation: EquationSpec, source: Source, problems: list[str], mes
 
     strata = [variables[name] for name in source.spec.variables_of(equation) if name not in equation.variables]
     trials = [variables[equation.trials]] if isinstance(equation.trials, str) else []
-    reasons = missing_reasons(outcome, coef, coded, [*([sigma] if sigma else []), *trials, *strata])
+    modelled = equation.missing == "model"
+    reasons = missing_reasons(outcome, coef, coded, [*([sigma] if sigma else []), *trials, *strata], modelled=modelled)
     if spread is not None:
-        reasons += missing_reasons(outcome, *spread, [])[1:]
+        reasons += missing_reasons(outcome, *spread, [], modelled=True)
     if equation.unit in source.common:
         reasons.append(("not usable in every equation", ~source.common[equation.unit]))
     keep, ledger = keep_rows(reasons, len(rows))
@@ -143,10 +148,14 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
     rows, everything, ids, keep, ledger = usable.rows, usable.variables, usable.ids, usable.keep, usable.ledger
     outcome = everything[equation.outcome]
     several = len(source.spec.equation) > 1
-    messages += say_left_out(outcome.label, several, ledger, len(rows), count_gone(rows.patient, keep))
+    messages += say_left_out(outcome.label, several, ledger, len(rows), count_gone(rows.key, keep), rows.role)
     trials = find_trials(equation, everything, len(rows))
     trials = None if trials is None else trials[keep]
-    problems += check_outcome(outcome.label, outcome.values[keep], equation, trials, ledger)
+    known = keep & ~np.isnan(outcome.values)
+    if equation.missing == "model" and keep.any() and not known.any():
+        problems.append(f"Outcome {outcome.label!r} has no value in any row; nothing says what its missing values are.")
+    else:
+        problems += check_outcome(outcome.label, outcome.values[known], equation, trials, ledger)
     _stop(problems, rows)
 
     variables = {name: prune_levels(v, keep, problems, messages) for name, v in everything.items()}
@@ -164,6 +173,16 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
     _stop(problems, rows)
     offset = _outcome_centre(equation, outcome, evaluator, messages)
     y = outcome.values[keep] - offset
+    modelled = find_modelled(equation, rows, keep, y, variables, groups, arms, problems, messages)
+    _stop(problems, rows)
+    source.modelled[equation.outcome] = read_modelled(equation, rows, keep, modelled, y)
+    y = np.where(np.isnan(y), np.nanmean(y), y)
+    series = None
+    if equation.residuals == "ar1":
+        series = line_up_series(rows.key[keep], rows.session[keep])
+        problems += check_series(outcome.label, series)
+        _stop(problems, rows)
+        messages.append(say_series(outcome.label, series))
     messages += checks.notes_on_groups(groups) + checks.notes_on_time(outcome, list(variables.values()))
     if equation.family in BINARY:
         messages += checks.notes_on_separation(outcome.label, y, coef)
@@ -181,7 +200,7 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
         sigma_code=sigma_code,
         arms=arms,
         row=rows.position[keep],
-        patient=rows.patient[keep],
+        patient=rows.key[keep],
         session=rows.session[keep],
         variables={name: subset_variable(variable, keep) for name, variable in variables.items()},
         names=study_names(evaluator),
@@ -189,6 +208,8 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
         ledger=ledger,
         offset=offset,
         scale=scale,
+        modelled=modelled,
+        series=series,
     )
     if spread is not None and equation.spread is not None:
         design = replace(design, spread=_spread_of(design, equation.spread, *spread))
@@ -235,6 +256,8 @@ def _spread_of(
         groups=tuple(groups),
         offset=0.0,
         scale=OutcomeScale(),
+        modelled=None,
+        series=None,
         log_spread=True,
     )
 
@@ -269,14 +292,15 @@ def _make_groups(
     return groups
 
 
-def _followed(coef: Columns, coded: Groups) -> tuple[MeanOf, ...]:
-    """Return the latent means that some column follows."""
+def _followed(coef: Columns, coded: Groups) -> tuple[Hidden, ...]:
+    """Return what is estimated that some column follows."""
     return tuple(dict.fromkeys([*coef.means, *(mean for columns, _ in coded.values() for mean in columns.means)]))
 
 
 def _starts(equation: EquationSpec, evaluator: Evaluator) -> np.ndarray:
     """Return the rows that start a series: where the outcome follows its own earlier deviation and there is none."""
-    own = [m for m in evaluator.means if m.variable == equation.outcome and m.lag is not None]
+    means = [m for m in evaluator.means if isinstance(m, MeanOf)]
+    own = [m for m in means if m.variable == equation.outcome and m.lag is not None]
     nothing = np.zeros(len(evaluator.rows), dtype=bool)
     if not own:
         return nothing
@@ -310,14 +334,14 @@ def _variables(
 
 
 def _averaged(equation: EquationSpec, rows: Rows, source: Source) -> set[str]:
-    """Return the variables of an equation of patients that vary within them and occur as means only."""
+    """Return the variables of an equation of patients (therapists, …) that vary within them and occur as means only."""
     if equation.unit == "session":
         return set()
     terms = [*equation.parsed.terms, *(term for group in equation.parsed.groups for term in group.terms)]
     parts = [part for term in terms for part in term.parts]
     names = {name for part in parts for name in averaged_in(part)}
     names -= {name for part in parts for name in values_in(part) if name not in set(averaged_in(part))}
-    names -= {equation.outcome, equation.sigma, *source.spec.variables}
+    names -= {equation.outcome, equation.sigma, *equation.raters, *source.spec.variables, *source.spec.raters}
     columns = {name: column_for(name, rows.source, source.columns) for name in names}
     return {name for name, column in columns.items() if rows.varies(column)}
 
@@ -334,7 +358,7 @@ def _finer(
         name: make_variable(name, source.spec, sessions, source.columns, source.reference, problems, [])
         for name in averaged
     }
-    source.note([f"{name} varies within patients; its means are taken over sessions." for name in averaged])
+    source.note([f"{name} varies within {rows.unit}s; its means are taken over sessions." for name in averaged])
     return Evaluator(sessions, made, _factor_ids(sessions, source, problems), problems)
 
 

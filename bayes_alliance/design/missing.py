@@ -16,9 +16,11 @@ def missing_reasons(
     coef: Columns,
     coded: Mapping[str, tuple[Columns, object]],
     others: Sequence[Variable],
+    *,
+    modelled: bool = False,
 ) -> list[tuple[str, np.ndarray]]:
-    """Return what can be missing, in the order in which it is counted."""
-    reasons = [(f"outcome {outcome.label} missing", np.isnan(outcome.values))]
+    """Return what can be missing, in the order in which it is counted; not the outcome, where that is modelled."""
+    reasons = [] if modelled else [(f"outcome {outcome.label} missing", np.isnan(outcome.values))]
     for columns in (coef, *(group for group, _ in coded.values())):
         for i, term in enumerate(columns.terms):
             absent = np.isnan(columns.values[:, i])
@@ -44,18 +46,20 @@ def keep_rows(reasons: Sequence[tuple[str, np.ndarray]], total: int) -> tuple[np
     return keep, ledger
 
 
-def count_gone(patient: np.ndarray, keep: np.ndarray) -> int:
-    """Return how many patients have no row left."""
-    return len(set(patient)) - len(set(patient[keep]))
+def count_gone(key: np.ndarray, keep: np.ndarray) -> int:
+    """Return how many patients (therapists, …) have no row left."""
+    return len(set(key)) - len(set(key[keep]))
 
 
-def say_left_out(outcome: str, several: bool, ledger: Mapping[str, int], total: int, gone: int) -> list[str]:
-    """Return how many rows were left out and why, and how many patients are gone.
+def say_left_out(
+    outcome: str, several: bool, ledger: Mapping[str, int], total: int, gone: int, role: str = "patient"
+) -> list[str]:
+    """Return how many rows were left out and why, and how many patients (therapists, …) are gone.
 
     Where a model has several equations the messages say which outcome they are about.
     """
     where = f"{outcome}: " if several else ""
     messages = [f"{where}{count_of(count, 'row')} of {total:,} left out: {reason}." for reason, count in ledger.items()]
     if gone:
-        messages.append(f"{where}{count_of(gone, 'patient')} {are(gone, 'has', 'have')} no row left.")
+        messages.append(f"{where}{count_of(gone, role)} {are(gone, 'has', 'have')} no row left.")
     return messages

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,11 +11,13 @@ import numpy as np
 from bayes_alliance._messages import nearest, quote
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.factors import FactorDesign
+from bayes_alliance.design.follow import FollowSteps, FollowValue
 from bayes_alliance.design.groups import GroupDesign
 from bayes_alliance.design.latent import Measured
 from bayes_alliance.design.residual import ResidualDesign
 from bayes_alliance.design.scale import OutcomeScale
 from bayes_alliance.design.spread import FIRST
+from bayes_alliance.design.values import StepsOf
 from bayes_alliance.names import INTERCEPT, RESIDUAL, cor_name, mean_name, sd_name, share_name, spread_name
 from bayes_alliance.spec.defaults import DEFAULT_PRIORS, FEW_UNITS
 from bayes_alliance.spec.families import FAMILY, SHAPES, FamilyName, ShapeName
@@ -56,7 +58,8 @@ class Priors:
     correlate one under ``residual``. ``measured`` is keyed by the variable whose means are latent: the prior of its
     mean, then those of its SDs. ``shapes`` is keyed by further parameters of families, in the order of the outcomes
     that have one. ``shares`` is keyed by outcomes with thresholds: the prior of the shares of their categories at
-    average predictors, which the thresholds follow from. ``scales`` is keyed by outcome.
+    average predictors, which the thresholds follow from. ``steps`` is keyed by the name of the steps of an ordered
+    predictor. ``scales`` is keyed by outcome.
     """
 
     coef: tuple[ResolvedPrior, ...]
@@ -66,13 +69,14 @@ class Priors:
     measured: dict[str, tuple[ResolvedPrior, ...]]
     shapes: dict[str, tuple[ResolvedPrior, ...]]
     shares: dict[str, ResolvedPrior]
+    steps: dict[str, ResolvedPrior]
     scales: dict[str, Scales]
 
     def table(self) -> tuple[ResolvedPrior, ...]:
         """Return all priors, coefficients first."""
         rest = [prior for part in (self.sd, self.cor) for group in part.values() for prior in group]
         last = [prior for part in (self.shapes, self.measured) for group in part.values() for prior in group]
-        return (*self.coef, *rest, *self.sigma, *last, *self.shares.values())
+        return (*self.coef, *rest, *self.sigma, *last, *self.shares.values(), *self.steps.values())
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,7 @@ def resolve_priors(
     """
     scales: dict[str, Scales] = {}
     for e in equations:
-        scales.setdefault(e.outcome, outcome_scales(e.y, e.family, e.scale))
+        scales.setdefault(e.outcome, outcome_scales(e.y[e.seen], e.family, e.scale.rows(e.seen)))
         if e.spread is not None:
             # of the log residual SD: log SDs of the outcome, in units of 1
             scales[e.spread.outcome] = Scales(float(np.log(scales[e.outcome].outcome_sd)), 1.0)
@@ -139,7 +143,9 @@ def resolve_priors(
     sigma_slots = [
         _sigma_slot(e, label, scales[e.outcome]) for e in equations if e.kind.spread for label in e.sigma_coef
     ]
-    shape_slots = {shape: [_shape_slot(e, shape) for e in equations if shape in e.kind.shapes] for shape in SHAPES}
+    shape_slots = {
+        shape: [_shape_slot(e, shape, scales[e.outcome]) for e in equations if shape in e.shapes] for shape in SHAPES
+    }
     share_slots = {e.outcome: _share_slot(e) for e in equations if e.kind.thresholds}
     sd_slots = {factor.factor: _sd_slots(factor, equations, scales) for factor in factors}
     cor_slots = {
@@ -148,7 +154,8 @@ def resolve_priors(
     }
     if residual is not None and residual.fixed is None:
         cor_slots[RESIDUAL] = [_cor_slot(RESIDUAL, 0)]
-    everything = [*coef_slots, *sigma_slots, *share_slots.values()]
+    step_slots = {name: slot for e in equations for name, slot in _step_slots(e)}
+    everything = [*coef_slots, *sigma_slots, *share_slots.values(), *step_slots.values()]
     everything += [slot for part in (sd_slots, cor_slots, shape_slots) for group in part.values() for slot in group]
     _check_targets(stated, everything, dropped_factors, problems, messages)
 
@@ -163,6 +170,7 @@ def resolve_priors(
         {m.name: _measured_priors(m) for m in measured},
         {shape: tuple(map(resolve, group)) for shape, group in shape_slots.items() if group},
         {outcome: resolve(slot) for outcome, slot in share_slots.items()},
+        {name: resolve(slot) for name, slot in step_slots.items()},
         scales,
     )
 
@@ -197,9 +205,20 @@ def _coef_slot(equation: EquationDesign, i: int, scales: Scales) -> _Slot:
         default = DEFAULT_PRIORS["spread_intercept" if equation.log_spread else "intercept"]
         return _Slot(parameter, targets, "real", default, scales, 1.0, scales.outcome_mean)
     targets = _targets(equation, PriorTarget("b", effect=label), PriorTarget("b", effect=term), PriorTarget("b"))
-    spread = float(np.std(equation.coef.values[:, i], ddof=1)) or 1.0
+    spread = _predictor_sd(equation, i)
     default = DEFAULT_PRIORS["spread_b" if equation.log_spread else "b"]
     return _Slot(parameter, targets, "real", default, scales, spread)
+
+
+def _predictor_sd(equation: EquationDesign, i: int) -> float:
+    """Return the SD of a column; where something is plugged in for missing values, that of the rows without."""
+    values = equation.coef.values[:, i]
+    for key, weight in (equation.coef.latent or ({},) * (i + 1))[i].items():
+        follow = equation.follows.get(key)
+        if isinstance(follow, FollowValue):
+            own = values[(weight == 0) | ~follow.filled]
+            values = own if len(own) > 1 else values
+    return float(np.std(values, ddof=1)) or 1.0
 
 
 def _sd_slots(factor: FactorDesign, equations: Sequence[EquationDesign], scales: dict[str, Scales]) -> list[_Slot]:
@@ -237,9 +256,19 @@ def _sigma_slot(equation: EquationDesign, label: str, scales: Scales) -> _Slot:
     return _Slot(f"sigma[{label}]", _targets(equation, *named), "positive", default, scales)
 
 
-def _shape_slot(equation: EquationDesign, shape: ShapeName) -> _Slot:
+def _shape_slot(equation: EquationDesign, shape: ShapeName, scales: Scales) -> _Slot:
     targets = _targets(equation, PriorTarget(shape))
-    return _Slot(f"{shape}[{equation.outcome}]", targets, "positive", DEFAULT_PRIORS[shape], NO_SCALE)
+    support: Support = "correlation" if shape == "ar" else "positive"
+    of_scores = scales if shape == "error" else NO_SCALE
+    return _Slot(f"{shape}[{equation.outcome}]", targets, support, DEFAULT_PRIORS[shape], of_scores)
+
+
+def _step_slots(equation: EquationDesign) -> Iterator[tuple[str, _Slot]]:
+    for key, follow in equation.follows.items():
+        if isinstance(key, StepsOf) and isinstance(follow, FollowSteps):
+            names = dict.fromkeys((key.variable, equation.variables[key.variable].label))
+            targets = _targets(equation, *(PriorTarget("mo", effect=name) for name in names))
+            yield follow.name, _Slot(follow.name, targets, "shares", DEFAULT_PRIORS["mo"], NO_SCALE)
 
 
 def _share_slot(equation: EquationDesign) -> _Slot:

@@ -1,4 +1,4 @@
-"""The rows of an equation before any is dropped: sessions as they are, or one row per patient."""
+"""The rows of an equation before any is dropped: sessions as they are, or one row per patient, therapist and so on."""
 
 from __future__ import annotations
 
@@ -17,44 +17,56 @@ from bayes_alliance.table.sessions import SessionTable
 class Rows:
     """Rows of one unit.
 
-    ``patient`` and ``session`` hold every row's patient id and session number (NaN where the table has none or the
-    unit is the patient); ``source`` is the table the rows came from and ``position`` each row's first place in it.
+    ``key`` holds every row's patient id (that of the therapist, group or site, where a row is one), ``session`` its
+    session number (NaN where the table has none or the unit is wider); ``source`` is the table the rows came from and
+    ``position`` each row's first place in it.
     """
 
     unit: Unit
     source: SessionTable
-    patient: np.ndarray
+    key: np.ndarray
     session: np.ndarray
     position: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.patient)
+        return len(self.key)
+
+    @property
+    def role(self) -> str:
+        """Return the role that ``key`` holds ids of."""
+        return "patient" if self.unit == "session" else self.unit
 
     def varies(self, name: str) -> bool:
-        """Return whether a column differs between sessions of some patient."""
-        frame = pd.DataFrame({"patient": self.source.ids("patient"), "value": self.source.frame[name]})
-        return bool((frame.groupby("patient", sort=False)["value"].nunique(dropna=True) > 1).any())
+        """Return whether a column differs between sessions of some patient (therapist, …, where a row is one)."""
+        frame = pd.DataFrame({"unit": self.source.ids(self.role), "value": self.source.frame[name]})
+        return bool((frame[frame.unit != ""].groupby("unit", sort=False)["value"].nunique(dropna=True) > 1).any())
 
     def column(self, name: str, problems: list[str]) -> pd.Series:
-        """Return a column at the unit of the rows, reporting a patient-level one that varies within a patient."""
+        """Return a column at the unit of the rows, reporting one that varies within a row's unit."""
         values = self.source.frame[name]
         if self.unit == "session":
             return values
-        frame = pd.DataFrame({"patient": self.source.ids("patient"), "value": values})
-        varying = frame.groupby("patient", sort=False)["value"].nunique(dropna=True)
+        frame = pd.DataFrame({"unit": self.source.ids(self.role), "value": values})
+        frame = frame[frame.unit != ""]
+        varying = frame.groupby("unit", sort=False)["value"].nunique(dropna=True)
         varying = varying[varying > 1]
         if len(varying):
             shown = [
-                f"patient {patient!r} ({', '.join(map(_show, frame.value[frame.patient == patient].dropna()[:3]))} …)"
-                for patient in varying.index[:5]
+                f"{self.unit} {one!r} ({', '.join(map(_show, frame.value[frame.unit == one].dropna()[:3]))} …)"
+                for one in varying.index[:5]
             ]
-            problems.append(
-                f"Column {name!r} varies within {count_of(len(varying), 'patient')}, and a row of this equation is a "
-                f"patient: {first_few(shown, len(varying))}. Declare which value is meant under [variables], such as "
-                f"first({name}), last({name}), at({name}, session=3) or window({name}, 1, 4)."
+            advice = (
+                f"Declare which value is meant under [variables], such as first({name}), last({name}), at({name}, "
+                f"session=3) or window({name}, 1, 4)."
+                if self.unit == "patient"
+                else f"Take its mean, between({name}, {self.unit}), or give it an equation of a narrower unit."
             )
-        first = frame.groupby("patient", sort=False)["value"].first()
-        return first.reindex(self.patient).reset_index(drop=True)
+            problems.append(
+                f"Column {name!r} varies within {count_of(len(varying), self.unit)}, and a row of this equation is a "
+                f"{self.unit}: {first_few(shown, len(varying))}. {advice}"
+            )
+        first = frame.groupby("unit", sort=False)["value"].first()
+        return first.reindex(self.key).reset_index(drop=True)
 
     def ids(self, factor: str, columns: Mapping[str, str], problems: list[str]) -> np.ndarray:
         """Return the level of a grouping factor in every row, empty text where it has none.
@@ -68,17 +80,17 @@ class Rows:
             if values.dtype == np.float64:
                 values = values.map(number_text, na_action="ignore")
             words = values.astype("str").fillna("")
-            if self.unit == "patient":
-                frame = pd.DataFrame({"patient": self.source.ids("patient"), "value": words.mask(words == "")})
-                several = frame.groupby("patient", sort=False)["value"].nunique()
-                changing = [repr(p) for p in several.index[several > 1]]
+            if self.unit != "session":
+                frame = pd.DataFrame({"unit": self.source.ids(self.role), "value": words.mask(words == "")})
+                several = frame[frame.unit != ""].groupby("unit", sort=False)["value"].nunique()
+                changing = [repr(one) for one in several.index[several > 1]]
                 if changing:
                     problems.append(
-                        f"{count_of(len(changing), 'patient')} {are(len(changing), 'changes', 'change')} {part}, and a "
-                        f"row of this equation is a patient: "
+                        f"{count_of(len(changing), self.unit)} {are(len(changing), 'changes', 'change')} {part}, and a "
+                        f"row of this equation is a {self.unit}: "
                         f"{first_few(changing)}. Choose the rows that count, or model sessions."
                     )
-                words = frame.groupby("patient", sort=False)["value"].first().reindex(self.patient).fillna("")
+                words = frame.groupby("unit", sort=False)["value"].first().reindex(self.key).fillna("")
             parts.append(words.to_numpy(dtype=object))
         if len(parts) == 1:
             return np.asarray(parts[0])
@@ -88,15 +100,15 @@ class Rows:
 
 
 def make_rows(unit: Unit, sessions: SessionTable) -> Rows:
-    """Make the rows of a unit; patients and sessions keep the order of the table, which is sorted."""
-    patient = sessions.ids("patient")
-    number = sessions.roles.get("session")
-    session = sessions.frame[number].to_numpy(float) if number else np.full(len(sessions), np.nan)
+    """Make the rows of a unit, in the order of the table, which is sorted; rows without a therapist make none."""
     if unit == "session":
-        return Rows(unit, sessions, patient, session, np.arange(len(sessions)))
-    _, first = np.unique(patient, return_index=True)
-    first = np.sort(first)
-    return Rows(unit, sessions, patient[first], np.full(len(first), np.nan), first)
+        number = sessions.roles.get("session")
+        session = sessions.frame[number].to_numpy(float) if number else np.full(len(sessions), np.nan)
+        return Rows(unit, sessions, sessions.ids("patient"), session, np.arange(len(sessions)))
+    ids = sessions.ids(unit)
+    levels, first = np.unique(ids, return_index=True)
+    first = np.sort(first[levels != ""])
+    return Rows(unit, sessions, ids[first], np.full(len(first), np.nan), first)
 
 
 def _show(value: object) -> str:

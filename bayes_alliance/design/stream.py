@@ -168,7 +168,7 @@ class StreamReader:
             seen.values = {factor: RunningColumns(len(columns.labels)) for factor, (columns, _) in usable.coded.items()}
         if seen.usable.coef.labels != usable.coef.labels:
             raise DesignError(f"Columns of {seen.spec.outcome} differ between blocks: a column changes its type.")
-        seen.total, seen.gone = seen.total + len(rows), seen.gone + count_gone(rows.patient, keep)
+        seen.total, seen.gone = seen.total + len(rows), seen.gone + count_gone(rows.key, keep)
         for reason, count in usable.ledger.items():
             seen.ledger[reason] = seen.ledger.get(reason, 0) + count
         seen.y.add(y[:, None])

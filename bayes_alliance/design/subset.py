@@ -12,10 +12,11 @@ from bayes_alliance._messages import quote
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign, subset_variable
 from bayes_alliance.design.factors import FactorDesign
-from bayes_alliance.design.follow import FollowMeasured, FollowModelled
+from bayes_alliance.design.follow import Follow, FollowModelled, FollowSteps
 from bayes_alliance.design.groups import GroupDesign
 from bayes_alliance.design.residual import ResidualDesign, line_up
-from bayes_alliance.design.values import MeanOf
+from bayes_alliance.design.series import line_up_series
+from bayes_alliance.design.values import Hidden
 from bayes_alliance.errors import DesignError
 
 HELD_OUT = "held out"
@@ -37,6 +38,9 @@ def keep_rows(design: Design, keep: Mapping[str, np.ndarray]) -> Design:
     DesignError
         If an outcome is left without rows, or means of a variable are estimated from the rows that go.
     """
+    modelled = [e.outcome for e in design.equations if e.modelled is not None]
+    if modelled:
+        raise DesignError(f"Values of {quote(modelled)} are modelled together; rows cannot be left out one by one.")
     if design.measured:
         names = quote(sorted({measured.label for measured in design.measured}))
         raise DesignError(f"Latent means of {names} are estimated from all rows, which cannot be left out one by one.")
@@ -81,8 +85,11 @@ def _moved(code: np.ndarray, left: np.ndarray) -> np.ndarray:
 
 def _equation(e: EquationDesign, keep: np.ndarray, levels: Mapping[str, np.ndarray]) -> EquationDesign:
     gone = int((~keep).sum())
-    follows: dict[MeanOf, FollowMeasured | FollowModelled] = {}
+    follows: dict[Hidden, Follow] = {}
     for mean, follow in e.follows.items():
+        if isinstance(follow, FollowSteps):
+            follows[mean] = replace(follow, code=follow.code[keep], plugged=follow.plugged[keep])
+            continue
         assert isinstance(follow, FollowModelled)
         groups = tuple((f, _moved(code[keep], levels[f]), values[keep]) for f, code, values in follow.groups)
         follows[mean] = replace(follow, coef=follow.coef[keep], groups=groups, plugged=follow.plugged[keep])
@@ -100,6 +107,7 @@ def _equation(e: EquationDesign, keep: np.ndarray, levels: Mapping[str, np.ndarr
         variables={name: subset_variable(variable, keep) for name, variable in e.variables.items()},
         ledger={**e.ledger, HELD_OUT: gone + e.ledger.get(HELD_OUT, 0)} if gone else e.ledger,
         follows=follows,
+        series=None if e.series is None else line_up_series(e.patient[keep], e.session[keep]),
         spread=None if e.spread is None else _equation(e.spread, keep, levels),
     )
 

@@ -68,8 +68,8 @@ def survive_values(
         problems.append(f'{where} has a value per session; state unit = "session".')
         return np.full(len(rows), np.nan)
     frame, start = table.frame, start_of(call)
-    patient = pd.Series(rows.patient)
-    last = frame[_column(call, 0, table, columns)].groupby(rows.patient).max().reindex(patient).to_numpy(float)
+    patient = pd.Series(rows.key)
+    last = frame[_column(call, 0, table, columns)].groupby(rows.key).max().reindex(patient).to_numpy(float)
     event_column = _column(call, 1, table, columns)
     event = frame[event_column]
     if event.dtype != np.float64 or not event.dropna().isin((0.0, 1.0)).all():
@@ -78,7 +78,7 @@ def survive_values(
             f"{where}: {event_column!r} is 1 for patients who left and 0 for others; it has {first_few(odd)}."
         )
         return np.full(len(rows), np.nan)
-    left = event.groupby(rows.patient).max().reindex(patient).to_numpy(float)
+    left = event.groupby(rows.key).max().reindex(patient).to_numpy(float)
     known = ~np.isnan(last) & ~np.isnan(left)
     at_risk = known & (rows.session >= start) & (rows.session <= last)
     values = np.where(at_risk, np.where(rows.session == last, left, 0.0), np.nan)

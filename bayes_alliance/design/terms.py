@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from bayes_alliance.design.transforms import Evaluator
-from bayes_alliance.design.values import MeanOf, Value
+from bayes_alliance.design.values import Hidden, Value
 from bayes_alliance.design.variables import Variable
 from bayes_alliance.names import INTERCEPT, level_label
 from bayes_alliance.spec.expressions import Call, Name, Term, render, render_term
@@ -29,7 +29,7 @@ class Columns:
     terms: tuple[str, ...]
     values: np.ndarray
     parts: tuple[frozenset[tuple[str, str]], ...] = ()
-    latent: tuple[Mapping[MeanOf, np.ndarray], ...] = ()
+    latent: tuple[Mapping[Hidden, np.ndarray], ...] = ()
     dynamic: tuple[bool, ...] = ()
 
     def rows(self, keep: np.ndarray) -> Columns:
@@ -61,7 +61,7 @@ class Columns:
         return replace(self, values=values, latent=latent)
 
     @property
-    def means(self) -> tuple[MeanOf, ...]:
+    def means(self) -> tuple[Hidden, ...]:
         """Return the latent means that columns follow, each once."""
         return tuple(dict.fromkeys(mean for column in self.latent for mean in column))
 

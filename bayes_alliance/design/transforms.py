@@ -10,8 +10,10 @@ import numpy as np
 from bayes_alliance._messages import count_of, first_few
 from bayes_alliance.design import lags, means
 from bayes_alliance.design.arms import count_by_arm
+from bayes_alliance.design.modelled import Modelled, modelled_value
 from bayes_alliance.design.rows import Rows
-from bayes_alliance.design.values import MeanOf, Plugged, Value
+from bayes_alliance.design.steps import monotone
+from bayes_alliance.design.values import Hidden, Plugged, Value
 from bayes_alliance.design.variables import Variable
 from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Operation, render
 
@@ -26,7 +28,8 @@ class Evaluator:
     Person means use every observed row, before any is lost to a lag: ``within(lag(x), patient)`` is therefore
     ``lag(within(x, patient))``, one variable under two spellings. ``finer`` evaluates over sessions what an equation
     of patients averages; ``messages`` collects what a reader should know of the columns; ``arm`` is the condition;
-    ``means`` collects the latent means that were asked for, with what stands in for them.
+    ``means`` collects the latent means and modelled values that were asked for, with what stands in for them;
+    ``modelled`` says of outcomes which of their values are modelled.
     """
 
     rows: Rows
@@ -34,9 +37,10 @@ class Evaluator:
     factor_ids: Callable[[str], np.ndarray]
     problems: list[str]
     messages: list[str] = field(default_factory=list)
+    modelled: Mapping[str, Modelled] = field(default_factory=dict)
     finer: Evaluator | None = None
     arm: Variable | None = None
-    means: dict[MeanOf, Plugged] = field(default_factory=dict)
+    means: dict[Hidden, Plugged] = field(default_factory=dict)
 
     def value(self, expression: Expression) -> Value:
         """Return the expression's value in every row, NaN where something it needs is missing."""
@@ -91,7 +95,7 @@ class Evaluator:
         for i in np.flatnonzero(bad):
             session = self.rows.session[i]
             at = "" if np.isnan(session) else f" session {session:g}"
-            shown.append(f"patient {self.rows.patient[i]!r}{at}" + ("" if values is None else f" ({values[i]:g})"))
+            shown.append(f"{self.rows.role} {self.rows.key[i]!r}{at}" + ("" if values is None else f" ({values[i]:g})"))
         return f"{count_of(len(shown), 'row')}: {first_few(shown)}"
 
     def _variable(self, name: str) -> np.ndarray:
@@ -105,7 +109,7 @@ class Evaluator:
             self.report(f"{render(shown)} divides by 0 in {self.places(right.numbers == 0)}.")
             return self.nothing()
         if (operator == "/" and right.latent) or (operator == "*" and left.latent and right.latent):
-            self.report(f"{render(shown)}: latent means can be added and scaled, not multiplied or divided by.")
+            self.report(f"{render(shown)}: latent means and modelled values can be added and scaled, not multiplied or divided by.")
             return self.nothing()
         match operator:
             case "+":
@@ -146,7 +150,7 @@ def _plain(evaluator: Evaluator, inner: Expression, call: Call) -> np.ndarray:
     """Return numbers for a function that latent means cannot go through."""
     value = evaluator.value(inner)
     if value.latent:
-        evaluator.report(f"{render(call)}: latent means can be added and scaled only; take observed ones here.")
+        evaluator.report(f"{render(call)}: latent means and modelled values can be added and scaled only; take observed ones here.")
     return value.numbers
 
 
@@ -183,6 +187,8 @@ _ONE: Mapping[str, Callable[[Evaluator, Call], Value]] = {
     "within": means.within,
     "between": means.between,
     "centred": means.centred,
+    "mi": modelled_value,
+    "mo": monotone,
 }
 SEVERAL = {"surface": means.surface, "quadratic": _quadratic, "piecewise": _piecewise}
 ROWWISE = ("log", "sqrt", "quadratic", "piecewise")

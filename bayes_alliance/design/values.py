@@ -23,24 +23,50 @@ class MeanOf:
     size: str | None = None
 
 
+@dataclass(frozen=True)
+class ValueOf:
+    """The modelled value of an outcome of the model, where it is missing or measured with error; ``lag`` as above."""
+
+    variable: str
+    lag: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class StepsOf:
+    """How far categories lie on the way from the lowest to the highest one, as the steps between them are estimated."""
+
+    variable: str
+    steps: tuple[str, ...]
+    lag: tuple[int, int] | None = None
+
+
+type Hidden = MeanOf | ValueOf | StepsOf
+"""What a column may follow that is estimated, not observed."""
+
+
 @dataclass(frozen=True, eq=False)
 class Plugged:
-    """What stands in for a latent mean: the observed mean per row, and each row's earlier row where there is a lag."""
+    """What stands in for something estimated, per row.
+
+    ``source`` is each row's earlier row where there is a lag; ``code`` says, for modelled values and steps, which of
+    them a row follows.
+    """
 
     numbers: np.ndarray
     source: np.ndarray | None = None
+    code: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Value:
-    """Numbers of shape (row,), NaN where missing, with observed means in place of latent ones.
+    """Numbers of shape (row,), NaN where missing, with something observed in place of what is estimated.
 
-    ``latent`` gives per mean the weight, shape (row,), by which the true value moves when the mean does: the true
-    value is ``numbers + sum of weight * (latent mean - observed mean)``.
+    ``latent`` gives per estimated thing (a latent mean, a modelled value) the weight, shape (row,), by which the true
+    value moves when it does: the true value is ``numbers + sum of weight * (estimated - plugged in)``.
     """
 
     numbers: np.ndarray
-    latent: Mapping[MeanOf, np.ndarray] = field(default_factory=dict)
+    latent: Mapping[Hidden, np.ndarray] = field(default_factory=dict)
 
     def plus(self, other: Value) -> Value:
         """Return the sum."""

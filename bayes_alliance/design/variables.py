@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +47,10 @@ def check_names(
     factors = {part for equation in spec.equation for factor in equation.factors for part in factor.split(":")}
     factors |= {name for equation in spec.equation for name in equation.centring_factors}
     problems = [f"columns: {column!r} is no column name." for column in columns.values() if not isinstance(column, str)]
+    units = [e.unit for e in spec.equation if e.unit not in ("session", "patient") and e.unit not in sessions.roles]
+    problems += [
+        f"A row of an equation is a {unit} and no column plays it. Name its column in roles." for unit in units
+    ]
     if problems:
         return problems
     for name, column in columns.items():
@@ -152,6 +156,18 @@ def make_variable(
     """
     if name in spec.variables and spec.declared[name].function == SURVIVE:
         return Variable(name, name, survive_values(name, spec, rows, columns, problems, messages))
+    if name in spec.raters:
+        own = [make_variable(r, spec, rows, columns, reference, problems, messages) for r in spec.raters[name]]
+        wordy = [variable.label for variable in own if variable.levels is not None]
+        if wordy:
+            problems.append(f"raters of {name!r}: {quote(wordy)} hold words; ratings are numbers.")
+        return rated_values(name, own)
+    if name in spec.variables and rows.unit not in ("session", "patient"):
+        problems.append(
+            f"[variables] {name} = {spec.variables[name]} has a value per patient, and a row of this equation is a "
+            f"{rows.unit}. Give it an equation of patients, or map a column of {rows.unit}s."
+        )
+        return Variable(name, name, np.full(len(rows), np.nan))
     if name in spec.variables:
         values, sessions = _declared(name, spec, rows, columns, problems, messages)
         return Variable(name, name, values, None, sessions)
@@ -182,13 +198,20 @@ def _check_condition(
             f"'condition' (column {column!r}) has the codes {first_few(codes)}, which would be a dose. State the arm "
             f"the others are compared with: reference={{'condition': {codes[0]!r}}}."
         )
-    arms = pd.DataFrame({"patient": rows.patient, "arm": series.to_numpy()}).groupby("patient").arm.nunique()
+    arms = pd.DataFrame({"patient": rows.key, "arm": series.to_numpy()}).groupby("patient").arm.nunique()
     changing = [repr(str(patient)) for patient in arms.index[arms > 1]]
     if changing:
         messages.append(
             f"{count_of(len(changing), 'patient')} {are(len(changing), 'changes', 'change')} condition: "
             f"{first_few(changing)}."
         )
+
+
+def rated_values(name: str, raters: Sequence[Variable]) -> Variable:
+    """Return the mean of the ratings there are, under the name of the true score."""
+    table = np.column_stack([rater.values for rater in raters])
+    count = (~np.isnan(table)).sum(axis=1)
+    return Variable(name, name, np.where(count > 0, np.nansum(table, axis=1) / np.maximum(count, 1), np.nan))
 
 
 def _read_by(call: Call) -> str:
@@ -292,7 +315,7 @@ def _declared(
         {"patient": table.ids("patient"), "session": table.frame[number].to_numpy(), "value": series.to_numpy()}
     ).dropna(subset=["value"])
     per_patient, used = _reduce(call, long, name, problems)
-    found = per_patient.reindex(np.unique(rows.patient))
+    found = per_patient.reindex(np.unique(rows.key))
     sessions = f"sessions {used.min():g} to {used.max():g}" if len(used) else "no session"
     written = render(call, lambda n: column if n == base else n)
     messages.append(
@@ -303,7 +326,7 @@ def _declared(
     if not found.notna().any():
         problems.append(f"[variables] {name} = {spec.variables[name]} has no value in any patient.")
     between = (float(used.min()), float(used.max())) if len(used) else None
-    return per_patient.reindex(rows.patient).to_numpy(float), between
+    return per_patient.reindex(rows.key).to_numpy(float), between
 
 
 def _reduce(call: Call, long: pd.DataFrame, name: str, problems: list[str]) -> tuple[pd.Series, np.ndarray]:

@@ -287,7 +287,7 @@ def _as_draw(study: Study) -> xr.Dataset:
         data["threshold"] = ((THRESHOLD_COEF,), np.array([study.truth[f"threshold[{label}]"] for label in thresholds]))
     for shape in study.design.priors.shapes:
         dim = shape_dim(shape)
-        coords[dim] = [e.outcome for e in study.design.equations if shape in e.kind.shapes]
+        coords[dim] = [e.outcome for e in study.design.equations if shape in e.shapes]
         data[shape] = ((dim,), np.array([study.truth[f"{shape}[{outcome}]"] for outcome in coords[dim]]))
     whole = xr.Dataset(data, coords=coords)
     return whole.merge(study.effects).expand_dims("sample")

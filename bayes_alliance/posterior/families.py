@@ -49,7 +49,7 @@ class Rows:
 def rows_of(equation: EquationDesign, flat: xr.Dataset, spread: np.ndarray | None) -> Rows:
     """Return an equation's rows with its family's parameters from ``stack_draws``; ``spread`` has shape (draw, obs)."""
     given: dict[str, np.ndarray] = {} if spread is None else {"sigma": spread}
-    for shape in equation.kind.shapes:
+    for shape in equation.shapes:
         given[shape] = np.asarray(
             flat[shape].sel({shape_dim(shape): [equation.outcome]}).transpose("sample", ...).values
         )

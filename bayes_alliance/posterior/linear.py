@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
@@ -11,8 +11,10 @@ import xarray as xr
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.factors import find_factor
-from bayes_alliance.design.follow import FollowMeasured
-from bayes_alliance.design.values import MeanOf
+from bayes_alliance.design.follow import Follow, FollowMeasured, FollowModelled, FollowSteps, FollowValue
+from bayes_alliance.design.groups import GroupDesign
+from bayes_alliance.design.series import Series
+from bayes_alliance.design.values import Hidden, MeanOf
 from bayes_alliance.errors import FitError
 from bayes_alliance.names import (
     COEF,
@@ -23,7 +25,9 @@ from bayes_alliance.names import (
     effects_name,
     factor_key,
     sd_name,
+    shape_dim,
     unit_means_name,
+    value_name,
 )
 from bayes_alliance.posterior.families import Rows, draw, log_density, rows_of
 
@@ -68,8 +72,8 @@ def stack_draws(posterior: xr.Dataset, draws: int | None = None) -> xr.Dataset:
 def linear_parts(design: Design, equation: EquationDesign, flat: xr.Dataset, *, latent: bool = True) -> Linear:
     """Return the linear predictor of an equation's rows in parts.
 
-    Rows that follow latent means get the drawn ones: means of outcomes through coefficients and effects, means of other
-    variables as drawn.
+    Rows that follow something estimated get what was drawn: means of outcomes through coefficients and effects, means
+    of other variables, modelled values and steps between categories as drawn.
 
     Parameters
     ----------
@@ -78,7 +82,7 @@ def linear_parts(design: Design, equation: EquationDesign, flat: xr.Dataset, *, 
     flat : Dataset over (sample, …)
         From ``stack_draws``.
     latent : bool
-        False leaves observed means where latent ones stand.
+        False leaves what is plugged in where something estimated stands.
     """
     b = _coefficients(equation, flat)
     population = b @ equation.coef.values.T
@@ -88,15 +92,21 @@ def linear_parts(design: Design, equation: EquationDesign, flat: xr.Dataset, *, 
     ]
     if not latent:
         return Linear(population, tuple(entries))
-    weights = {mean: _weight_of(equation, mean, b) for mean in equation.follows}
+    apart = {key: _apart(follow, flat) for key, follow in equation.follows.items()}
+    entries = [_moved(g, entry, apart) for g, entry in zip(equation.groups, entries, strict=True)]
+    weights = {key: _weight_of(equation, key, b) for key in equation.follows}
     for mean, follow in equation.follows.items():
         weight = weights[mean]
+        if isinstance(follow, FollowValue | FollowSteps):
+            population = population + weight * apart[mean]
+            continue
         if isinstance(follow, FollowMeasured):
             label = next(m.label for m in design.measured if m.name == follow.measured)
             population = population + weight * (
                 flat[unit_means_name(label, follow.factor)].values[:, follow.code] - follow.plugged
             )
             continue
+        assert isinstance(follow, FollowModelled)
         implied = _coefficients(design.find(follow.outcome), flat) @ follow.coef.T
         population = population + weight * (implied - follow.plugged)
         for factor, code, values in follow.groups:
@@ -154,9 +164,36 @@ def _coefficients(equation: EquationDesign, flat: xr.Dataset) -> np.ndarray:
     return np.asarray(flat["b"].sel({COEF: list(equation.coef_labels)}).transpose("sample", COEF).values)
 
 
-def _weight_of(equation: EquationDesign, mean: MeanOf, b: np.ndarray) -> np.ndarray:
-    """Return how far the predictor moves with a latent mean, shape (draw, obs)."""
-    if any(mean in weights for group in equation.groups for weights in group.columns.latent):
+def _apart(follow: Follow, flat: xr.Dataset) -> np.ndarray | None:
+    """Return modelled values, or ways along steps, less what is plugged in, shape (draw, obs); None of means."""
+    if isinstance(follow, FollowValue):
+        return np.asarray(flat[value_name(follow.outcome)].values[:, follow.code] - follow.plugged)
+    if isinstance(follow, FollowSteps):
+        way = np.cumsum(flat[follow.name].transpose("sample", ...).values, axis=1)
+        return np.asarray(np.pad(way, ((0, 0), (1, 0)))[:, follow.code] - follow.plugged)
+    return None
+
+
+def _moved(group: GroupDesign, entry: Entry, apart: Mapping[Hidden, np.ndarray | None]) -> Entry:
+    """Return a factor's effects with covariates that follow modelled values or steps as drawn."""
+    moves = [
+        (member, np.where(group.inside, weight, 0.0) * drawn)
+        for member, weights in enumerate(group.columns.latent)
+        for key, weight in weights.items()
+        if (drawn := apart.get(key)) is not None
+    ]
+    if not moves:
+        return entry
+    values = np.repeat(entry.values[None], len(moves[0][1]), axis=0)
+    for member, shift in moves:
+        values[:, :, member] += shift
+    return replace(entry, values=values)
+
+
+def _weight_of(equation: EquationDesign, mean: Hidden, b: np.ndarray) -> np.ndarray:
+    """Return how far the predictor moves with something estimated, shape (draw, obs)."""
+    followed = any(mean in weights for group in equation.groups for weights in group.columns.latent)
+    if followed and isinstance(mean, MeanOf):
         raise FitError(
             f"Effects of {equation.outcome} vary with latent means of {mean.variable!r}; its rows cannot be worked "
             f"out with effects integrated."
@@ -170,7 +207,7 @@ def _weight_of(equation: EquationDesign, mean: MeanOf, b: np.ndarray) -> np.ndar
 
 def drawn_rows(design: Design, equation: EquationDesign, flat: xr.Dataset) -> Rows:
     """Return an equation's rows with what its family needs beside the linear predictor, as drawn."""
-    return rows_of(equation, flat, residual_spread(design, equation, flat) if equation.kind.spread else None)
+    return rows_of(equation, flat, measured_spread(design, equation, flat) if equation.kind.spread else None)
 
 
 def residual_spread(design: Design, equation: EquationDesign, flat: xr.Dataset) -> np.ndarray:
@@ -182,16 +219,43 @@ def residual_spread(design: Design, equation: EquationDesign, flat: xr.Dataset) 
     return np.asarray(sigma[:, equation.sigma_code])
 
 
+def measured_spread(design: Design, equation: EquationDesign, flat: xr.Dataset) -> np.ndarray:
+    """Return every row's SD around its linear predictor, errors of measurement included, shape (draw, obs)."""
+    spread, own = residual_spread(design, equation, flat), equation.modelled
+    if own is None or not own.error.any():
+        return spread
+    error = np.broadcast_to(own.of_rows(), spread.shape)
+    if own.ratings is not None:
+        estimated = flat["error"].sel({shape_dim("error"): [equation.outcome]}).transpose("sample", ...).values
+        error = error * estimated
+    return np.asarray(np.sqrt(spread**2 + error**2))
+
+
 def row_densities(design: Design, flat: xr.Dataset, *, latent: bool = True) -> dict[str, np.ndarray]:
     """Return each row's log-density given coefficients and effects, shape (draw, obs), by outcome.
 
-    Outcomes of a row whose residuals correlate are taken one by one; ``latent`` as in ``linear_parts``.
+    Outcomes of a row whose residuals correlate are taken one by one, residuals that follow the session before given
+    that one; rows without an observed outcome have 0. ``latent`` as in ``linear_parts``.
     """
     found = {}
     for e in design.equations:
         mean = add_effects(linear_parts(design, e, flat, latent=latent), flat, [f.factor for f in design.factors])
-        found[e.outcome] = log_density(drawn_rows(design, e, flat), mean)
+        rows = drawn_rows(design, e, flat)
+        if e.series is not None:
+            own = _autocorrelation(e, flat)
+            spread = rows.given["sigma"]
+            mean = mean + spread * own * ((e.y - mean) / spread)[:, e.series.before]
+            rows = replace(rows, given={**rows.given, "sigma": spread * np.sqrt(1 - own**2)})
+        found[e.outcome] = np.where(e.seen, log_density(rows, mean), 0.0)
     return found
+
+
+def _autocorrelation(equation: EquationDesign, flat: xr.Dataset) -> np.ndarray:
+    """Return the correlation of every row's residual with that of the session before, shape (draw, obs)."""
+    assert equation.series is not None
+    ar = flat["ar"].sel({shape_dim("ar"): [equation.outcome]}).transpose("sample", ...).values
+    distance = equation.series.distance
+    return np.where(distance > 0, ar ** np.maximum(distance, 1), 0.0)
 
 
 def replicate(design: Design, flat: xr.Dataset, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -209,9 +273,24 @@ def replicate(design: Design, flat: xr.Dataset, rng: np.random.Generator) -> dic
     return found
 
 
+def follow_series(noise: np.ndarray, own: np.ndarray, series: Series, session: np.ndarray) -> np.ndarray:
+    """Return standard residuals each of which follows that of the session before.
+
+    ``noise`` is standard normal and ``own`` the correlation with the session before, both of shape (draw, obs).
+    """
+    drawn = noise * np.sqrt(1 - own**2)
+    for number in np.unique(session):
+        rows = np.flatnonzero((session == number) & (series.gap > 0))
+        drawn[:, rows] += own[:, rows] * drawn[:, series.before[rows]]
+    return drawn
+
+
 def _standard_residuals(design: Design, flat: xr.Dataset, rng: np.random.Generator) -> dict[str, np.ndarray]:
     draws = flat.sizes["sample"]
     standard = {e.outcome: rng.normal(size=(draws, len(e.y))) for e in design.equations if e.family == "gaussian"}
+    for e in design.equations:
+        if e.series is not None:
+            standard[e.outcome] = follow_series(standard[e.outcome], _autocorrelation(e, flat), e.series, e.session)
     if design.residual is None:
         return standard
     outcomes = design.residual.outcomes

@@ -78,6 +78,8 @@ class Layout(Record):
         What the study calls patient, therapist, group, site, session and condition.
     bounds : dict of str to (float, float)
         Lowest and highest value of outcomes whose scale has ends, by column.
+    missing : dict of str to float
+        Share of values that are missing by chance, by column, of outcomes whose missing values are modelled.
     """
 
     patients: Whole
@@ -92,6 +94,7 @@ class Layout(Record):
     dropout: Share | dict[str, Share] = 0.0
     names: dict[str, str] = Field(default_factory=dict)
     bounds: dict[str, Annotated[tuple[Bound, Bound], Field(strict=False)]] = Field(default_factory=dict)
+    missing: dict[str, Share] = Field(default_factory=dict)
 
     def name(self, what: str) -> str:
         """Return what the study calls a role or the condition."""

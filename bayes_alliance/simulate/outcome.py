@@ -12,9 +12,10 @@ from scipy import special, stats
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.factors import FactorDesign, find_factor
-from bayes_alliance.design.follow import FollowModelled
+from bayes_alliance.design.follow import FollowModelled, FollowSteps, FollowValue
 from bayes_alliance.design.groups import GroupDesign
 from bayes_alliance.design.residual import ResidualDesign
+from bayes_alliance.design.values import Hidden
 from bayes_alliance.errors import SpecError
 from bayes_alliance.names import RESIDUAL, effect_dim, effects_name, factor_key, sd_name
 from bayes_alliance.simulate.truth import correlation_name, entry_of
@@ -43,7 +44,7 @@ def draw_outcomes(
     """
     effects = draw_effects(design, truth, rng)
     noise = draw_noise(design, truth, rng)
-    linear = {e.outcome: predict(e, truth, effects) for e in design.equations}
+    linear = {e.outcome: predict(e, truth, effects) + predict_steps(e, truth, effects) for e in design.equations}
     drawn = {e.outcome: realise(e, linear[e.outcome], truth, effects, noise[e.outcome]) for e in design.equations}
     return drawn, effects
 
@@ -66,6 +67,8 @@ def draw_noise(design: Design, truth: Mapping[str, float], rng: np.random.Genera
         size = len(equation.y)
         if equation.outcome in joint:
             noise[equation.outcome] = joint[equation.outcome]
+        elif equation.series is not None:
+            noise[equation.outcome] = _in_series(equation, truth[f"ar[{equation.outcome}]"], rng.normal(size=size))
         else:
             noise[equation.outcome] = rng.normal(size=size) if equation.family == "gaussian" else rng.random(size)
     return noise
@@ -79,15 +82,55 @@ def predict(equation: EquationDesign, truth: Mapping[str, float], effects: xr.Da
     return np.asarray(linear)
 
 
+def _in_series(equation: EquationDesign, ar: float, noise: np.ndarray) -> np.ndarray:
+    """Return standard residuals of which each follows that of the session before, the less the longer ago that was."""
+    drawn, series = noise.copy(), equation.series
+    assert series is not None
+    for row in np.argsort(equation.session, kind="stable"):
+        if series.distance[row]:
+            own = ar ** series.distance[row]
+            drawn[row] = own * drawn[series.before[row]] + np.sqrt(1 - own**2) * noise[row]
+    return drawn
+
+
+def predict_steps(equation: EquationDesign, truth: Mapping[str, float], effects: xr.Dataset) -> np.ndarray:
+    """Return what true steps between categories, in place of equal ones, add to a linear predictor, shape (obs,)."""
+    return _add_apart(equation, truth, effects, _apart_steps(equation, truth))
+
+
+def _apart_steps(equation: EquationDesign, truth: Mapping[str, float]) -> dict[Hidden, np.ndarray]:
+    apart: dict[Hidden, np.ndarray] = {}
+    for key, follow in equation.follows.items():
+        if isinstance(follow, FollowSteps):
+            way = np.cumsum([0.0, *(truth[entry_of(follow.name, step)] for step in follow.steps)])
+            apart[key] = way[follow.code] - follow.plugged
+    return apart
+
+
 def predict_latent(
-    design: Design, equation: EquationDesign, truth: Mapping[str, float], effects: xr.Dataset
+    design: Design,
+    equation: EquationDesign,
+    truth: Mapping[str, float],
+    effects: xr.Dataset,
+    values: Mapping[str, np.ndarray],
 ) -> np.ndarray:
-    """Return what true means of outcomes, in place of the observed ones, add to a linear predictor, shape (obs,)."""
-    added = np.zeros(len(equation.y))
-    apart = {}
+    """Return what the truth, in place of what is plugged in for it, adds to a linear predictor, shape (obs,).
+
+    ``values`` holds, by outcome, those of its modelled rows as they are, shape (modelled,).
+    """
+    apart = _apart_steps(equation, truth)
     for mean, follow in equation.follows.items():
         if isinstance(follow, FollowModelled):
             apart[mean] = _implied(design, follow, truth, effects) - follow.plugged
+        elif isinstance(follow, FollowValue) and follow.outcome in values:
+            apart[mean] = values[follow.outcome][follow.code] - follow.plugged
+    return _add_apart(equation, truth, effects, apart)
+
+
+def _add_apart(
+    equation: EquationDesign, truth: Mapping[str, float], effects: xr.Dataset, apart: Mapping[Hidden, np.ndarray]
+) -> np.ndarray:
+    added = np.zeros(len(equation.y))
     for label, weights in zip(equation.coef_labels, equation.coef.latent, strict=True):
         for mean in weights.keys() & apart.keys():
             added += truth[f"b[{label}]"] * weights[mean] * apart[mean]

@@ -14,6 +14,7 @@ from bayes_alliance.design.follow import FollowMeasured
 from bayes_alliance.design.survive import SURVIVE
 from bayes_alliance.errors import AllianceWarning, SpecError
 from bayes_alliance.simulate.layout import Layout
+from bayes_alliance.simulate.measure import Chance, draw_chance, with_known_errors
 from bayes_alliance.spec.model import EquationSpec, ModelSpec
 from bayes_alliance.table.sessions import SessionTable, read_sessions
 
@@ -22,7 +23,8 @@ from bayes_alliance.table.sessions import SessionTable, read_sessions
 class Plan:
     """Rows with numbers in place of outcomes, the design made from them, and how its variables are called.
 
-    ``leaving`` are outcomes that are 1 at most once: a patient's rows after that are not at risk.
+    ``leaving`` are outcomes that are 1 at most once: a patient's rows after that are not at risk. ``chance`` is what
+    comes between true outcomes and observed ones, where values are modelled.
     """
 
     frame: pd.DataFrame
@@ -31,6 +33,7 @@ class Plan:
     columns: Mapping[str, str]
     reference: Mapping[str, str]
     leaving: tuple[str, ...] = ()
+    chance: Chance | None = None
 
     @property
     def names(self) -> dict[str, str]:
@@ -47,11 +50,20 @@ def plan_outcomes(
     names = {outcome: columns.get(outcome, outcome) for outcome in spec.outcomes}
     frame = _stand_in(rows, spec, layout, names)
     design = design_of(spec, table_of(frame, layout), layout, columns, reference)
+    if any(equation.reliability is not None for equation in spec.equation):
+        design = design_of(with_known_errors(spec, design), table_of(frame, layout), layout, columns, reference)
     _refuse_measured(design)
     leaving = tuple(
         name for name in spec.outcomes if name in spec.variables and spec.declared[name].function == SURVIVE
     )
     return Plan(frame, design, layout, columns, reference, leaving)
+
+
+def with_chance(plan: Plan, rng: np.random.Generator) -> Plan:
+    """Return the plan with what chance does to observed values drawn, where any are modelled."""
+    if not any(equation.modelled for equation in plan.design.spec.equation):
+        return plan
+    return replace(plan, chance=draw_chance(plan.frame, plan.design.spec, plan.layout, plan.names, rng))
 
 
 def design_of(
@@ -89,16 +101,20 @@ def _stand_in(rows: pd.DataFrame, spec: ModelSpec, layout: Layout, names: Mappin
     patient = layout.name("patient")
     for number, equation in enumerate(spec.equation):
         rng = np.random.default_rng(number)
-        people = sorted(set(rows[patient]))
+        unit = patient if equation.unit == "session" else layout.name(equation.unit)
+        people = sorted(set(rows[unit]))
         drawn = dict(zip(people, rng.normal(size=len(people)), strict=True))
         if equation.kind.link != "identity" and equation.kind.bounds == "none":
             drawn = {person: float(i % 2) for i, person in enumerate(people)}
-        values = rows[patient].map(drawn).to_numpy(float)
+        values = rows[unit].map(drawn).to_numpy(float)
         if equation.unit == "session" and equation.kind.link == "identity":
             values = values + rng.normal(size=len(rows))
         rows = rows.assign(
             **{names[equation.outcome]: _between_bounds(equation, values, layout.bounds.get(names[equation.outcome]))}
         )
+        for rater in equation.raters:
+            apart = dict(zip(people, rng.normal(0.0, 0.5, size=len(people)), strict=True))
+            rows = rows.assign(**{rater: values + rows[unit].map(apart).to_numpy(float)})
     return rows
 
 

@@ -12,6 +12,7 @@ from scipy import special
 from bayes_alliance._messages import quote
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.follow import FollowSteps
 from bayes_alliance.errors import DesignError
 from bayes_alliance.names import (
     COEF,
@@ -108,13 +109,19 @@ def draw_parameters(design: Design, *, draws: int, seed: int) -> xr.Dataset:
         values = np.column_stack([column(f"threshold[{label}]") for label in thresholds])
         put("threshold", (THRESHOLD_COEF,), {THRESHOLD_COEF: thresholds}, values)
     for shape in design.priors.shapes:
-        having = [e.outcome for e in design.equations if shape in e.kind.shapes]
+        having = [e.outcome for e in design.equations if shape in e.shapes]
         put(
             shape,
             (shape_dim(shape),),
             {shape_dim(shape): having},
             np.column_stack([column(f"{shape}[{o}]") for o in having]),
         )
+    for e in design.equations:
+        for follow in e.follows.values():
+            if isinstance(follow, FollowSteps):
+                dim, steps = f"{follow.name}_steps", list(follow.steps)
+                drawn = np.column_stack([column(entry_of(follow.name, step)) for step in steps])
+                put(follow.name, (dim,), {dim: steps}, drawn)
     return xr.Dataset(data)
 
 
@@ -187,6 +194,13 @@ def draw_truth(design: Design, rng: np.random.Generator) -> dict[str, float]:
             truth |= _thresholds(equation, priors.shares[equation.outcome].distribution, truth, rng)
     for shapes in priors.shapes.values():
         truth |= {prior.parameter: _draw(prior.distribution, rng) for prior in shapes}
+    for e in design.equations:
+        for follow in e.follows.values():
+            if isinstance(follow, FollowSteps):
+                shares = rng.dirichlet(
+                    np.full(len(follow.steps), priors.steps[follow.name].distribution.value("alpha"))
+                )
+                truth |= {entry_of(follow.name, step): float(s) for step, s in zip(follow.steps, shares, strict=True)}
     if design.residual is not None and design.residual.fixed is None:
         outcomes, prior = design.residual.outcomes, priors.cor[RESIDUAL][0]
         for stratum in design.residual.by or ("",):
@@ -236,6 +250,8 @@ def _draw(prior: Distribution, rng: np.random.Generator) -> float:
             return float(rng.exponential(value("mean")))
         case "lognormal":
             return float(value("median") * np.exp(rng.normal(0.0, value("spread"))))
+        case "lkj":
+            return float(2 * rng.beta(value("eta"), value("eta")) - 1)
     raise ValueError(f"nothing can be drawn from {prior}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from bayes_alliance.design.design import Design, with_outcomes
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.subset import keep_rows
 from bayes_alliance.errors import SpecError
+from bayes_alliance.simulate.measure import observe, true_values
 from bayes_alliance.simulate.outcome import predict, predict_latent, realise
 from bayes_alliance.simulate.plan import Plan, design_of, table_of
 from bayes_alliance.spec.order import find_cycle
@@ -55,7 +57,8 @@ def realise_outcomes(
     serial, settled = bool(_serial(plan.design)), True
     truth: Mapping[str, float] = {}
     for _ in range((sessions + 2) * (len(plan.design.equations) + 2)):
-        made = _design(plan, frame)
+        seen = _observed(plan, frame, truth)
+        made = _design(plan, seen)
         fresh = settled or not serial
         if fresh:
             # a truth may refer to means of outcomes: those of a series are known when all of it is
@@ -65,8 +68,15 @@ def realise_outcomes(
         frame = drawn
         if settled and fresh:
             _check_order(plan, made, frame, truth, effects)
-            return (frame, made) if not plan.leaving else _leave(plan, frame, made)
+            return (seen, made) if not plan.leaving else _leave(plan, frame, made)
     raise SpecError(_circular(plan))
+
+
+def _observed(plan: Plan, frame: pd.DataFrame, truth: Mapping[str, float]) -> pd.DataFrame:
+    """Return the rows as they are observed; before a truth is known, as they are."""
+    if plan.chance is None:
+        return frame
+    return observe(frame, plan.design, plan.names, plan.chance, truth or defaultdict(lambda: 1.0))
 
 
 def _leave(plan: Plan, frame: pd.DataFrame, made: Design) -> tuple[pd.DataFrame, Design]:
@@ -127,22 +137,29 @@ def _pass(
     columns = {}
     for equation in made.equations:
         place = np.searchsorted(plan.design.find(equation.outcome).row, equation.row)
-        linear = _predict(made, equation, truth, effects)
+        linear = _predict(plan, made, frame, equation, truth, effects)
         values = np.full(len(frame), np.nan)
         own = realise(equation, linear, truth, effects, noise[equation.outcome][place])
         values[equation.row] = own + equation.offset
         columns[plan.names[equation.spec.outcome]] = values
     drawn = frame.assign(**columns)
-    patient = plan.layout.name("patient")
     for equation in made.equations:
-        if equation.spec.unit == "patient":
-            name = plan.names[equation.spec.outcome]
-            drawn[name] = drawn.groupby(patient)[name].transform("first")
+        if equation.spec.unit != "session":
+            name, unit = plan.names[equation.spec.outcome], plan.layout.name(equation.spec.unit)
+            drawn[name] = drawn.groupby(unit)[name].transform("first")
     return drawn
 
 
-def _predict(design: Design, equation: EquationDesign, truth: Mapping[str, float], effects: xr.Dataset) -> np.ndarray:
-    return np.asarray(predict(equation, truth, effects) + predict_latent(design, equation, truth, effects))
+def _predict(
+    plan: Plan,
+    design: Design,
+    frame: pd.DataFrame,
+    equation: EquationDesign,
+    truth: Mapping[str, float],
+    effects: xr.Dataset,
+) -> np.ndarray:
+    values = true_values(design, frame, plan.names)
+    return np.asarray(predict(equation, truth, effects) + predict_latent(design, equation, truth, effects, values))
 
 
 def _agree(plan: Plan, one: pd.DataFrame, other: pd.DataFrame) -> bool:
@@ -175,8 +192,8 @@ def _check_order(
     for equation in serial:
         other = again.find(equation.outcome)
         earlier = ~last.to_numpy()[equation.row]
-        before = _predict(made, equation, truth, effects)[earlier]
-        after = _predict(again, other, truth, effects)[earlier]
+        before = _predict(plan, made, frame, equation, truth, effects)[earlier]
+        after = _predict(plan, again, moved, other, truth, effects)[earlier]
         if not np.allclose(before, after, rtol=0.0, atol=1e-6 * (float(np.std(equation.y)) or 1.0)):
             raise SpecError(_circular(plan))
 

@@ -16,7 +16,7 @@ from bayes_alliance.simulate.covariates import check_variables, draw_variables
 from bayes_alliance.simulate.layout import Layout, VariableSpec, impossible, make_layout, sentence
 from bayes_alliance.simulate.outcome import draw_effects, draw_noise
 from bayes_alliance.simulate.people import lay_out
-from bayes_alliance.simulate.plan import plan_outcomes, reference_arm, table_of
+from bayes_alliance.simulate.plan import plan_outcomes, reference_arm, table_of, with_chance
 from bayes_alliance.simulate.realise import realise_outcomes
 from bayes_alliance.simulate.truth import check_truth, truth_names
 from bayes_alliance.spec.model import ModelSpec
@@ -128,7 +128,7 @@ def add_outcomes(
     check_truth(truth, truth_names(plan.design))
     effects = draw_effects(plan.design, truth, rng)
     noise = draw_noise(plan.design, truth, rng)
-    return realise_outcomes(plan, lambda made: truth, effects, noise)[0], effects
+    return realise_outcomes(with_chance(plan, rng), lambda made: truth, effects, noise)[0], effects
 
 
 def finish(

@@ -12,9 +12,9 @@ from bayes_alliance.design.design import Design, PriorStatements, make_design, w
 from bayes_alliance.names import INTERCEPT, factor_key
 from bayes_alliance.simulate.covariates import draw_variables
 from bayes_alliance.simulate.layout import Layout, make_layout
-from bayes_alliance.simulate.outcome import draw_effects, draw_noise, predict, realise
+from bayes_alliance.simulate.outcome import draw_effects, draw_noise, predict, predict_steps, realise
 from bayes_alliance.simulate.people import lay_out
-from bayes_alliance.simulate.plan import Plan, plan_outcomes, table_of
+from bayes_alliance.simulate.plan import Plan, plan_outcomes, table_of, with_chance
 from bayes_alliance.simulate.prior import at_centre, check_proper, draw_truth
 from bayes_alliance.simulate.realise import realise_outcomes
 from bayes_alliance.simulate.simulate import VariableSpecs, check_specs
@@ -57,7 +57,7 @@ class Studies:
         effects, noise = draw_effects(design, drawn, rng), draw_noise(design, drawn, rng)
         if not self.chained:
             own = design.equations
-            linear = {e.outcome: predict(e, drawn, effects) for e in own}
+            linear = {e.outcome: predict(e, drawn, effects) + predict_steps(e, drawn, effects) for e in own}
             outcomes = {e.outcome: realise(e, linear[e.outcome], drawn, effects, noise[e.outcome]) for e in own}
             return Study(drawn, effects, with_outcomes(design, outcomes))
         centred = {e.outcome: at_centre(e, drawn) for e in design.equations}
@@ -73,7 +73,8 @@ class Studies:
                     drawn[f"threshold[{label}]"] = first[f"threshold[{label}]"] + moved
             return dict(drawn)
 
-        _, made = realise_outcomes(self.plan, truth_of, effects, noise)
+        plan = with_chance(self.plan, rng)
+        _, made = realise_outcomes(plan, truth_of, effects, noise)
         left = {factor_key(factor.factor): list(factor.levels) for factor in made.factors}
         return Study(drawn, effects.sel(left), replace(made, priors=design.priors))
 
@@ -124,5 +125,9 @@ def plan_studies(
     if truth is not None:
         check_truth(truth, truth_names(plan.design))
     outcomes = set(spec.outcomes)
-    chained = bool(plan.leaving) or any(outcomes & set(e.spec.predictors) for e in plan.design.equations)
+    chained = (
+        bool(plan.leaving)
+        or any(e.modelled for e in spec.equation)
+        or any(outcomes & set(e.spec.predictors) for e in plan.design.equations)
+    )
     return Studies(plan, chained)

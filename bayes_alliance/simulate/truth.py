@@ -8,6 +8,7 @@ from itertools import combinations
 
 from bayes_alliance._messages import quote, unknown
 from bayes_alliance.design.design import Design
+from bayes_alliance.design.follow import FollowSteps
 from bayes_alliance.errors import SpecError
 from bayes_alliance.names import RESIDUAL, cor_name, sd_name
 from bayes_alliance.spec.families import SHAPES
@@ -25,8 +26,12 @@ def truth_names(design: Design) -> tuple[str, ...]:
             effects = factor.effects
             names += [correlation_name(factor.factor, stratum, effects[i], effects[j]) for i, j in pairs]
     names += [f"sigma[{label}]" for e in design.equations if e.kind.spread for label in e.sigma_coef]
-    names += [f"{shape}[{e.outcome}]" for shape in SHAPES for e in design.equations if shape in e.kind.shapes]
+    names += [f"{shape}[{e.outcome}]" for shape in SHAPES for e in design.equations if shape in e.shapes]
     names += [f"threshold[{label}]" for e in design.equations for label in e.threshold_labels]
+    for e in design.equations:
+        for follow in e.follows.values():
+            if isinstance(follow, FollowSteps):
+                names += [entry_of(follow.name, step) for step in follow.steps]
     residual = design.residual
     if residual is not None and residual.fixed is None:
         for stratum in residual.by or ("",):
@@ -61,10 +66,17 @@ def check_truth(truth: Mapping[str, float], names: tuple[str, ...]) -> None:
             problems.append(f"truth: {name} must be a finite number; it is {value!r}.")
         elif name.startswith(("sd_", "sigma[")) and value < 0:
             problems.append(f"truth: {name} is an SD and cannot be below 0; it is {value:g}.")
-        elif name.startswith(tuple(f"{shape}[" for shape in SHAPES)) and value <= 0:
+        elif name.startswith("ar["):
+            if not -1 < value < 1:
+                problems.append(f"truth: {name} is a correlation, between -1 and 1; it is {value:g}.")
+        elif name.startswith(("step_", *(f"{shape}[" for shape in SHAPES))) and value <= 0:
             problems.append(f"truth: {name} must be above 0; it is {value:g}.")
         elif name.startswith("cor_") and not -1 <= value <= 1:
             problems.append(f"truth: {name} is a correlation, from -1 to 1; it is {value:g}.")
+    for steps in {name.partition("[")[0] for name in names if name.startswith("step_")}:
+        total = sum(float(truth.get(name, 0.0)) for name in names if name.partition("[")[0] == steps)
+        if not missing and abs(total - 1) > 1e-6:
+            problems.append(f"truth: {steps} are shares of the way and add up to 1; they add up to {total:g}.")
     if problems:
         lines = [f'"{name}" = {truth.get(name, "...")}' for name in names]
         raise SpecError([*problems, "Fill in this template:\n[truth]\n" + "\n".join(lines)])

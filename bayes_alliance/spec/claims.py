@@ -13,6 +13,7 @@ from bayes_alliance.spec.expressions import Call, Expression, Name, Term, calls_
 from bayes_alliance.spec.families import BINARY, FAMILY
 from bayes_alliance.spec.labels import LabelTarget, names_of_value, products_in, rewrite, value_arguments
 from bayes_alliance.spec.model import EquationSpec, EstimandSpec, ModelSpec
+from bayes_alliance.spec.modelled import check_modelled
 from bayes_alliance.spec.order import find_ancestors, find_cycle
 from bayes_alliance.spec.reading import current_values_in
 
@@ -30,7 +31,7 @@ def check_claims(spec: ModelSpec) -> list[str]:
             f"lag() reads an earlier session and makes no circle."
         )
         return problems
-    problems += _residual(spec)
+    problems += check_modelled(spec) + _residual(spec)
     labels = _labels(spec)
     return problems + (labels or _estimands(spec))
 
@@ -98,6 +99,8 @@ def _spread(spec: ModelSpec, equation: EquationSpec) -> list[str]:
         problems.append(f"{where} has no intercept: the SD at predictors of 0 would be 1. Leave out '0 +'.")
     if "latent" in part.formula:
         problems.append(f"{where} reads latent means; take observed ones.")
+    if calls & {"mi", "mo"}:
+        problems.append(f"{where} reads mi() or mo(); read observed predictors.")
     if "surface" in calls:
         problems.append(f"{where}: surface() belongs into the formula of the mean.")
     return problems

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+from bayes_alliance.spec.expressions import Call
 from bayes_alliance.spec.model import ModelSpec, PriorSpec
 
 type DefaultKind = Literal[
@@ -21,6 +22,9 @@ type DefaultKind = Literal[
     "nu",
     "shape",
     "phi",
+    "ar",
+    "error",
+    "mo",
 ]
 
 FEW_UNITS: Final = ("therapist", "group", "site")
@@ -109,6 +113,22 @@ DEFAULT_PRIORS: Final[dict[DefaultKind, PriorSpec]] = {
         dist="lognormal(5, 1)",
         reason="Scores in the middle have an SD of a tenth (phi 26) to a third (phi 1) of the width of the scale.",
     ),
+    "ar": PriorSpec(
+        on="ar",
+        dist="lkj(2)",
+        reason="Residuals of neighbouring sessions are as likely alike as opposed; a correlation near 1 is unlikely.",
+    ),
+    "error": PriorSpec(
+        on="error",
+        dist="half_student_t(3, 1)",
+        scale="outcome_sd",
+        reason="One rating lies from the truth by about the SD of the scores or less.",
+    ),
+    "mo": PriorSpec(
+        on="mo VARIABLE",
+        dist="dirichlet(1)",
+        reason="Every way to share the whole distance out among the steps is equally likely.",
+    ),
 }
 
 
@@ -126,5 +146,7 @@ def kinds_for(spec: ModelSpec) -> list[tuple[DefaultKind, str]]:
         kinds += [("spread_sd", f"{part.outcome}: sd {factor}") for factor in part.factors]
     kinds += [("sigma_first", "sigma first")] if spread and first else []
     kinds += [("threshold", "thresholds")] if any(equation.kind.thresholds for equation in spec.equation) else []
-    shapes = dict.fromkeys(shape for equation in spec.equation for shape in equation.kind.shapes)
+    parts = [part for e in spec.equation for t in e.parsed.terms for part in t.parts if isinstance(part, Call)]
+    kinds += [("mo", "steps of mo()")] if any(part.function == "mo" for part in parts) else []
+    shapes = dict.fromkeys(shape for equation in spec.equation for shape in equation.shapes)
     return [*kinds, *((shape, shape) for shape in shapes)]

@@ -18,7 +18,7 @@ type FamilyName = Literal[
     "negative_binomial",
 ]
 type Link = Literal["identity", "logit", "cloglog", "log"]
-type ShapeName = Literal["nu", "shape", "phi"]
+type ShapeName = Literal["nu", "shape", "phi", "ar", "error"]
 type Bounds = Literal["none", "allowed", "needed"]
 type Measure = Literal["density", "probability", "density and probability"]
 
@@ -94,8 +94,10 @@ SHAPES: Final[Mapping[ShapeName, str]] = {
     "nu": "degrees of freedom of residuals: near 3 tails are heavy, above 30 hardly told from normal ones",
     "shape": "how even counts are: their variance is mean + mean^2 / shape",
     "phi": "how close scores between the bounds lie together: their variance is mean * (1 - mean) / (1 + phi)",
+    "ar": "correlation of the residuals of a patient's successive session numbers",
+    "error": "SD of one rater's rating around the true score",
 }
-"""Further parameters, and what they say."""
+"""Further parameters an outcome may have one of, and what they say: those of families, and those an equation states."""
 
 FLOOR, BETWEEN, CEILING = "floor", "between", "ceiling"
 """Where a bounded score lies: at its lowest value, inside, or at its highest."""

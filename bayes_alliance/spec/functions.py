@@ -81,6 +81,28 @@ FORMULA_FUNCTIONS: Final = _table(
         "five columns x, y, x^2, x*y, y^2 of two ratings on one scale, both less one common constant",
         ("centre",),
     ),
+    Function(
+        "mi",
+        (1, 1),
+        (),
+        "mi(alliance)",
+        "value of an outcome of the model as it is modelled, where it is missing or measured with error",
+    ),
+    Function(
+        "me",
+        (1, 12),
+        ("reliability", "sd", "unit"),
+        "me(competence, reliability=0.6, unit=therapist)",
+        "true score of a variable measured with error of known size, or by several raters, me(rater_1, rater_2)",
+        ("unit",),
+    ),
+    Function(
+        "mo",
+        (1, 1),
+        (),
+        "mo(education)",
+        "ordered categories as steps of any size in one direction; the coefficient is the way from lowest to highest",
+    ),
 )
 """Callable inside the formula of an equation."""
 

@@ -13,6 +13,7 @@ from bayes_alliance.spec.claims import check_claims
 from bayes_alliance.spec.formula import parse_call, parse_formula
 from bayes_alliance.spec.functions import VARIABLE_FUNCTIONS
 from bayes_alliance.spec.labels import parse_estimand, parse_label
+from bayes_alliance.spec.measurement import write_out_errors
 from bayes_alliance.spec.model import (
     EquationSpec,
     EstimandSpec,
@@ -45,7 +46,10 @@ def make_model(content: Mapping[str, object], where: str = "") -> ModelSpec:
         spec = ModelSpec.model_validate(dict(content))
     except ValidationError as error:
         raise SpecError([_sentence(detail) for detail in error.errors()], where) from None
-    problems = _language_problems(spec) or check_claims(spec)
+    problems = _language_problems(spec)
+    if not problems:
+        spec = write_out_errors(spec, problems)
+    problems = problems or check_claims(spec)
     if problems:
         raise SpecError(problems, where)
     return spec

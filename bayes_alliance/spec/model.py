@@ -9,14 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bayes_alliance.names import spread_label
 from bayes_alliance.spec.expressions import Call, Expression, Formula
-from bayes_alliance.spec.families import FAMILY, Family, FamilyName
+from bayes_alliance.spec.families import FAMILY, Family, FamilyName, ShapeName
 from bayes_alliance.spec.formula import parse_call, parse_formula
 from bayes_alliance.spec.functions import VARIABLE_FUNCTIONS
 from bayes_alliance.spec.labels import LabelTarget, parse_estimand, parse_label
 from bayes_alliance.spec.priors import Distribution, PriorTarget, parse_distribution, parse_target
 from bayes_alliance.spec.reading import factors_in, values_in
 
-type Unit = Literal["session", "patient"]
+type Unit = Literal["session", "patient", "therapist", "group", "site"]
 type PriorScale = Literal["none", "outcome_sd", "outcome_sd/predictor_sd"]
 type Level = Literal[
     "population", "within_patient", "between_patient", "between_therapist", "between_group", "contextual"
@@ -35,12 +35,16 @@ class Record(BaseModel):
 class EquationSpec(Record):
     """One outcome and what it depends on.
 
-    ``unit`` says what a row of the equation is: ``session`` (every session of the table) or ``patient`` (one row per
-    patient; a variable that varies within a patient is then an error). ``centre`` names a variable whose mean is taken
-    from the outcome, so that the intercept is a directional bias. ``sigma`` names the factor whose levels have
-    residual SDs of their own, or is a formula of the log residual SD. ``bounds`` are the lowest and highest value the
-    outcome can have (``inf`` where open), ``trials`` the number, or the variable that holds it, successes are out of.
-    ``missing = "drop"`` leaves out rows with a missing value and counts them by reason.
+    ``unit`` says what a row of the equation is: ``session`` (every session of the table), or ``patient``,
+    ``therapist``, ``group`` or ``site`` (one row each; a variable that varies within one is then an error). ``centre``
+    names a variable whose mean is taken from the outcome, so that the intercept is a directional bias. ``sigma`` names
+    the factor whose levels have residual SDs of their own, or is a formula of the log residual SD. ``residuals =
+    "ar1"`` lets those of a patient's sessions correlate, less the more session numbers lie between. ``bounds`` are the
+    lowest and highest value the outcome can have (``inf`` where open), ``trials`` the number, or the variable that
+    holds it, successes are out of. ``missing = "drop"`` leaves out rows with a missing value and counts them by reason;
+    with ``"model"`` a missing outcome is a parameter. What was measured with error is stated by ``error``, its SD (a
+    number, or the variable that holds it), by ``reliability``, or by ``raters``, the variables that hold the ratings of
+    several raters, whose agreement tells the error.
     """
 
     outcome: str = Field(min_length=1)
@@ -51,7 +55,11 @@ class EquationSpec(Record):
     sigma: str | None = None
     bounds: Annotated[tuple[Bound, Bound], Field(strict=False)] | None = None
     trials: Annotated[int, Field(gt=0)] | str | None = None
-    missing: Literal["drop"] = "drop"
+    residuals: Literal["independent", "ar1"] = "independent"
+    missing: Literal["drop", "model"] = "drop"
+    reliability: Annotated[float, Field(gt=0, le=1)] | None = None
+    error: Annotated[float, Field(gt=0)] | str | None = None
+    raters: Words = ()
 
     @property
     def parsed(self) -> Formula:
@@ -66,9 +74,26 @@ class EquationSpec(Record):
     @property
     def variables(self) -> tuple[str, ...]:
         """Return the model variables the equation reads, outcome first, grouping factors left out."""
-        extra = [name for name in (self.sigma_factor, self.centre, self.trials) if isinstance(name, str)]
+        extra = [name for name in (self.sigma_factor, self.centre, self.trials, self.error) if isinstance(name, str)]
         extra += self.spread.predictors if self.spread is not None else ()
-        return tuple(dict.fromkeys([self.outcome, *self.predictors, *extra]))
+        return tuple(dict.fromkeys([self.outcome, *self.raters, *self.predictors, *extra]))
+
+    @property
+    def measured(self) -> bool:
+        """Return whether what is observed of the outcome is its true value and an error of measurement."""
+        return self.reliability is not None or self.error is not None or bool(self.raters)
+
+    @property
+    def modelled(self) -> bool:
+        """Return whether some values of the outcome are parameters: missing ones, or true ones behind errors."""
+        return self.measured or self.missing == "model"
+
+    @property
+    def shapes(self) -> tuple[ShapeName, ...]:
+        """Return the further parameters the outcome has one of: those of its family, and what the equation adds."""
+        correlated: tuple[ShapeName, ...] = ("ar",) if self.residuals == "ar1" else ()
+        rated: tuple[ShapeName, ...] = ("error",) if self.raters else ()
+        return (*self.kind.shapes, *correlated, *rated)
 
     @property
     def sigma_factor(self) -> str | None:
@@ -207,6 +232,11 @@ class ModelSpec(Record):
     def outcomes(self) -> tuple[str, ...]:
         """Return the outcomes in the order of their equations."""
         return tuple(equation.outcome for equation in self.equation)
+
+    @property
+    def raters(self) -> dict[str, tuple[str, ...]]:
+        """Return the variables that hold the ratings of outcomes that are no columns themselves."""
+        return {equation.outcome: equation.raters for equation in self.equation if equation.raters}
 
     @property
     def parts(self) -> tuple[EquationSpec, ...]:

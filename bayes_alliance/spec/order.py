@@ -5,7 +5,7 @@ from __future__ import annotations
 from graphlib import CycleError, TopologicalSorter
 
 from bayes_alliance.spec.model import EquationSpec, ModelSpec
-from bayes_alliance.spec.reading import current_values_in
+from bayes_alliance.spec.reading import current_values_in, modelled_in
 
 
 def predicting_outcomes(spec: ModelSpec, equation: EquationSpec) -> tuple[str, ...]:
@@ -44,6 +44,25 @@ def find_cycle(spec: ModelSpec, *, lags: bool = False) -> tuple[str, ...]:
     except CycleError as error:
         return tuple(error.args[1])
     return ()
+
+
+def modelled_by(equation: EquationSpec) -> tuple[str, ...]:
+    """Return the outcomes an equation reads as they are modelled, at any session."""
+    formula = equation.parsed
+    terms = [*formula.terms, *(term for group in formula.groups for term in group.terms)]
+    return tuple(dict.fromkeys(name for term in terms for part in term.parts for name in modelled_in(part)))
+
+
+def sort_modelled(spec: ModelSpec) -> tuple[str, ...]:
+    """Return the outcomes, each after those it reads as they are modelled, otherwise in the order of the file.
+
+    Raises
+    ------
+    CycleError
+        If they read each other in a circle.
+    """
+    read = {e.outcome: [name for name in modelled_by(e) if name in spec.outcomes] for e in spec.equation}
+    return tuple(TopologicalSorter(read).static_order())
 
 
 def find_ancestors(spec: ModelSpec) -> dict[str, frozenset[str]]:

@@ -109,7 +109,7 @@ def parse_distribution(text: str) -> Distribution:
 
 TARGET_FORMS: Final = (
     "intercept, b, b TERM, sd FACTOR, sd FACTOR EFFECT, cor FACTOR, cor residual, sigma, sigma LEVEL, threshold, nu, "
-    "shape, phi, and any of them after an outcome and a colon, such as 'alliance: b TERM'"
+    "shape, phi, ar, error, mo VARIABLE, and any of them after an outcome and a colon, such as 'alliance: b TERM'"
 )
 
 
@@ -117,12 +117,13 @@ TARGET_FORMS: Final = (
 class PriorTarget:
     """What a prior is on: a class of parameters and, where given, one member.
 
-    ``kind`` is intercept, b, sd, cor, sigma, threshold, or a further parameter of a family; ``factor`` names the
-    grouping factor of an sd or cor; ``effect`` is the term of a coefficient or the group effect of an sd, as written in
-    the formula, or the level of a sigma; ``outcome`` the equation it holds for, all where it is None.
+    ``kind`` is intercept, b, sd, cor, sigma, threshold, a further parameter of an outcome, or mo, the steps of an
+    ordered predictor; ``factor`` names the grouping factor of an sd or cor; ``effect`` is the term of a coefficient or
+    the group effect of an sd, as written in the formula, the level of a sigma, or the variable of mo; ``outcome`` the
+    equation it holds for, all where it is None.
     """
 
-    kind: Literal["intercept", "b", "sd", "cor", "sigma", "threshold", "nu", "shape", "phi"]
+    kind: Literal["intercept", "b", "sd", "cor", "sigma", "threshold", "nu", "shape", "phi", "ar", "error", "mo"]
     factor: str | None = None
     effect: str | None = None
     outcome: str | None = None
@@ -156,10 +157,12 @@ def parse_target(text: str) -> PriorTarget:
             found = PriorTarget("intercept")
         case "sigma", 0:
             found = PriorTarget("sigma")
-        case ("nu" | "shape" | "phi" | "threshold") as single, 0:
+        case ("nu" | "shape" | "phi" | "ar" | "error" | "threshold") as single, 0:
             found = PriorTarget(single)
         case "sigma", _:
             found = PriorTarget("sigma", effect=rest.strip())
+        case "mo", 1:
+            found = PriorTarget("mo", effect=words[0])
         case "b", 0:
             found = PriorTarget("b")
         case "b", _:

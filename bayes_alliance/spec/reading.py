@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from bayes_alliance.spec.expressions import Call, Expression, Name, Operation, Term, calls_in
+from bayes_alliance.spec.expressions import Call, Expression, Name, Operation, Term, Text, calls_in
 from bayes_alliance.spec.functions import FORMULA_FUNCTIONS
 
 if TYPE_CHECKING:
@@ -70,6 +70,29 @@ def _outside_between(expression: Expression) -> Iterator[str]:
             yield from values_in(expression)
 
 
+def modelled_in(expression: Expression) -> Iterator[str]:
+    """Yield the outcomes that an expression reads as they are modelled: mi(x), at the row's session or earlier."""
+    for call in calls_in(expression):
+        if call.function == "mi":
+            yield from values_in(call.arguments[0])
+
+
+def as_observed_in(expression: Expression) -> Iterator[str]:
+    """Yield the variables whose observed values an expression reads: not those in mi(), nor those of latent means."""
+    match expression:
+        case Name(name):
+            yield name
+        case Operation(_, left, right):
+            yield from as_observed_in(left)
+            yield from as_observed_in(right)
+        case Call(function, _, keywords):
+            if function == "mi" or dict(keywords).get("means") == Text("latent"):
+                return
+            for place, argument in _arguments(expression):
+                if place not in _factor_places(expression):
+                    yield from as_observed_in(argument)
+
+
 def needed_variables(spec: ModelSpec) -> tuple[str, ...]:
     """Return the variables a study must have a column for: declared ones replaced by what they read."""
     names: list[str] = []
@@ -77,6 +100,9 @@ def needed_variables(spec: ModelSpec) -> tuple[str, ...]:
         for name in spec.variables_of(equation):
             call = spec.declared.get(name)
             read = [] if call is None else call.arguments if call.function == "survive" else call.arguments[:1]
+            if name in spec.raters:
+                names += spec.raters[name]
+                continue
             names += [name] if call is None else [part for argument in read for part in values_in(argument)]
     return tuple(dict.fromkeys(names))
 

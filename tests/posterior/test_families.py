@@ -80,7 +80,7 @@ def oracle(rows: Rows, linear: np.ndarray) -> np.ndarray:
 def test_every_family_is_tried() -> None:
     """The families of the language are those of the table, here and in every branch below."""
     assert set(get_args(FamilyName.__value__)) == set(FAMILY) == set(ROWS)
-    assert {shape for family in FAMILY.values() for shape in family.shapes} == set(SHAPES)
+    assert {shape for family in FAMILY.values() for shape in family.shapes} == set(SHAPES) - {"ar", "error"}
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -1,0 +1,266 @@
+"""Modelled values: missing outcomes, and true scores behind errors of measurement; and mi(), which reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from bayes_alliance._messages import are, count_of, first_few, number_text
+from bayes_alliance.design.arms import Arms, count_by_arm
+from bayes_alliance.design.rows import Rows
+from bayes_alliance.design.values import Plugged, Value, ValueOf
+from bayes_alliance.design.variables import Variable
+from bayes_alliance.spec.expressions import Call, Name, render
+from bayes_alliance.spec.model import EquationSpec, Unit
+
+if TYPE_CHECKING:
+    from bayes_alliance.design.groups import GroupDesign
+    from bayes_alliance.design.transforms import Evaluator
+
+
+@dataclass(frozen=True, eq=False)
+class Ratings:
+    """What the ratings of several raters say of their error: squared deviations from the means they agree on."""
+
+    squares: float
+    degrees: int
+
+
+@dataclass(frozen=True, eq=False)
+class ModelledRows:
+    """Rows of an equation whose true outcome is a parameter.
+
+    ``rows`` are their places among the equation's rows, with ``labels``; ``seen`` of shape (obs,) says which rows have
+    a measured value. ``error`` of shape (modelled,) is the SD of its error, 0 where nothing was measured; where there
+    are ``ratings`` it counts in SDs of one rating, which are estimated.
+    """
+
+    rows: np.ndarray
+    labels: tuple[str, ...]
+    seen: np.ndarray
+    error: np.ndarray
+    ratings: Ratings | None = None
+
+    @property
+    def measured(self) -> np.ndarray:
+        """Return which of the modelled rows have a measured value, shape (modelled,)."""
+        return np.asarray(self.seen[self.rows])
+
+    def of_rows(self) -> np.ndarray:
+        """Return the SD of the error of every row of the equation, 0 where it has none, shape (obs,)."""
+        whole = np.zeros(len(self.seen))
+        whole[self.rows] = self.error
+        return whole
+
+
+@dataclass(frozen=True, eq=False)
+class Modelled:
+    """An outcome as others read it: by key of its unit, which of its modelled values is meant, -1 where it was seen.
+
+    ``middle`` stands in a column where a value is missing.
+    """
+
+    unit: Unit
+    place: Mapping[str, int]
+    middle: float
+
+
+def find_modelled(
+    equation: EquationSpec,
+    rows: Rows,
+    keep: np.ndarray,
+    values: np.ndarray,
+    variables: Mapping[str, Variable],
+    groups: Sequence[GroupDesign],
+    arms: Arms | None,
+    problems: list[str],
+    messages: list[str],
+) -> ModelledRows | None:
+    """Find the rows of an equation whose outcome is a parameter, and say how many there are.
+
+    Parameters
+    ----------
+    values : ndarray, shape (obs,)
+        Outcomes of the rows kept, NaN where missing.
+
+    Returns
+    -------
+    ModelledRows or None
+        None where every outcome counts as it was observed.
+    """
+    if not equation.modelled:
+        return None
+    seen = ~np.isnan(values)
+    label = variables[equation.outcome].label
+    if not seen.any():
+        problems.append(f"Outcome {label!r} has no value in any row used; nothing says what its missing values are.")
+        return None
+    missing = int((~seen).sum())
+    if equation.missing == "model":
+        by_arm = "" if arms is None else count_by_arm(~seen, arms.levels, arms.code)
+        messages.append(
+            f"{label}: {count_of(missing, 'value')} of {len(values):,} {are(missing, 'is', 'are')} missing and modelled"
+            f"{by_arm}."
+        )
+    error, ratings = _error(equation, rows, keep, values, variables, groups, problems, messages)
+    chosen = np.ones(len(values), dtype=bool) if equation.measured else ~seen
+    if not chosen.any():
+        return None
+    places = np.flatnonzero(chosen)
+    keys = unit_keys(rows, rows.unit)[keep]
+    labels = tuple(str(key) for key in keys[places])
+    if rows.unit == "session":
+        labels = tuple(f"{p}, {s:g}" for p, s in zip(rows.key[keep][places], rows.session[keep][places], strict=True))
+    return ModelledRows(places, labels, seen, np.where(seen, error, 0.0)[places], ratings)
+
+
+def _error(
+    equation: EquationSpec,
+    rows: Rows,
+    keep: np.ndarray,
+    values: np.ndarray,
+    variables: Mapping[str, Variable],
+    groups: Sequence[GroupDesign],
+    problems: list[str],
+    messages: list[str],
+) -> tuple[np.ndarray, Ratings | None]:
+    """Return the SD of every row's error, shape (obs,), and what ratings say where it is to be estimated."""
+    label = variables[equation.outcome].label
+    if equation.raters:
+        return _ratings(equation, keep, variables, label, problems, messages)
+    if isinstance(equation.error, str):
+        stated = variables[equation.error]
+        bad = ~np.isnan(values) & ~(stated.values[keep] > 0)
+        if bad.any():
+            shown = first_few([repr(str(key)) for key in rows.key[keep][bad]])
+            problems.append(
+                f"error = {equation.error!r}: column {stated.label!r} is the SD of the error of {label!r} and is "
+                f"missing or not above 0 in {count_of(int(bad.sum()), 'row')} ({rows.unit} {shown})."
+            )
+        return np.nan_to_num(stated.values[keep]), None
+    if equation.error is not None:
+        return np.full(len(values), equation.error), None
+    if equation.reliability is None:
+        return np.zeros(len(values)), None
+    spread, where = _spread(values, groups)
+    sd = float(np.sqrt(1 - equation.reliability) * spread)
+    messages.append(
+        f"{label}: a reliability of {equation.reliability:g} is an error of measurement with SD {sd:.4g} ({where} "
+        f"{spread:.4g})."
+    )
+    return np.full(len(values), sd), None
+
+
+def _spread(values: np.ndarray, groups: Sequence[GroupDesign]) -> tuple[float, str]:
+    """Return the SD that a reliability is about: within the levels of the finest factor, else of all values."""
+    finest = max(groups, key=lambda group: len(group.levels), default=None)
+    if finest is not None:
+        frame = pd.DataFrame({"level": np.where(finest.inside, finest.code, -1), "y": values}).dropna()
+        own = frame.groupby("level").y
+        degrees = len(frame) - own.ngroups
+        if degrees > 0:
+            squares = float(((frame.y - own.transform("mean")) ** 2).sum())
+            return float(np.sqrt(squares / degrees)), f"scores vary within a {finest.factor} by"
+    return float(np.nanstd(values, ddof=1)), "the SD of the scores is"
+
+
+def _ratings(
+    equation: EquationSpec,
+    keep: np.ndarray,
+    variables: Mapping[str, Variable],
+    label: str,
+    problems: list[str],
+    messages: list[str],
+) -> tuple[np.ndarray, Ratings | None]:
+    table = np.column_stack([variables[name].values[keep] for name in equation.raters])
+    count = (~np.isnan(table)).sum(axis=1)
+    mean = np.nansum(table, axis=1) / np.maximum(count, 1)
+    squares = float(np.nansum((table - mean[:, None]) ** 2))
+    degrees = int(np.maximum(count - 1, 0).sum())
+    if degrees < 1:
+        problems.append(
+            f"raters of {label!r}: no {equation.unit} has two ratings, so that their agreement tells no error. State "
+            f"reliability or error."
+        )
+        return np.zeros(len(table)), None
+    if squares <= 0:
+        problems.append(f"raters of {label!r}: all ratings of one {equation.unit} are the same; leave all but one out.")
+    each = ", ".join(
+        f"{variables[name].label} {int((~np.isnan(table[:, i])).sum()):,}" for i, name in enumerate(equation.raters)
+    )
+    messages.append(
+        f"{label}: {count_of(int(count.sum()), 'rating')} of {count_of(int((count > 0).sum()), equation.unit)} "
+        f"({each}); one rating lies {np.sqrt(squares / degrees):.4g} from the mean of all raters' ratings (SD)."
+    )
+    return np.where(count > 0, 1 / np.sqrt(np.maximum(count, 1)), 0.0), Ratings(squares, degrees)
+
+
+def unit_keys(rows: Rows, unit: Unit) -> np.ndarray:
+    """Return what tells the levels of a unit apart in every row, empty text where a row has none."""
+    if unit == "session":
+        return rows.position.astype(str).astype(object)
+    if unit == rows.unit:
+        return rows.key
+    ignored: list[str] = []
+    return rows.ids(unit, {}, ignored)
+
+
+def read_modelled(
+    equation: EquationSpec, rows: Rows, keep: np.ndarray, modelled: ModelledRows | None, y: np.ndarray
+) -> Modelled:
+    """Return an outcome as other equations read it."""
+    keys = unit_keys(rows, rows.unit)[keep]
+    place = np.full(len(keys), -1)
+    if modelled is not None:
+        place[modelled.rows] = np.arange(len(modelled.rows))
+    return Modelled(equation.unit, dict(zip(map(str, keys), map(int, place), strict=True)), float(np.nanmean(y)))
+
+
+WIDTH: Mapping[Unit, int] = {"session": 0, "patient": 1, "therapist": 2, "group": 2, "site": 3}
+"""How wide a unit is; a value of a narrower one differs within a row of a wider one."""
+
+
+def modelled_value(evaluator: Evaluator, call: Call) -> Value:
+    """Return the value of mi(x): as observed where it counts as that, else following the value that is modelled."""
+    argument = call.arguments[0]
+    if not isinstance(argument, Name) or argument.name not in evaluator.modelled:
+        evaluator.report(f"{render(call)}: no equation of the model says what it is.")
+        return evaluator.nothing()
+    found, rows = evaluator.modelled[argument.name], evaluator.rows
+    if WIDTH[found.unit] > 0 and found.unit != rows.unit and WIDTH[found.unit] <= WIDTH[rows.unit]:
+        evaluator.report(f"{render(call)} has a value per {found.unit}, and a row of this equation is a {rows.unit}.")
+        return evaluator.nothing()
+    if found.unit == "session" and rows.unit != "session":
+        evaluator.report(f"{render(call)} has a value per session, and a row of this equation is a {rows.unit}.")
+        return evaluator.nothing()
+    observed = evaluator.variables[argument.name].values
+    keys = unit_keys(rows, found.unit)
+    place = np.array([found.place.get(str(key), -1) for key in keys], dtype=np.int64)
+    follows = place >= 0
+    numbers = np.where(follows & np.isnan(observed), found.middle, observed)
+    key = ValueOf(argument.name)
+    evaluator.means[key] = Plugged(numbers, None, np.maximum(place, 0))
+    return Value(numbers, {key: follows.astype(float)} if follows.any() else {})
+
+
+def missing_by_arm(
+    variables: Sequence[tuple[str, np.ndarray]], arms: tuple[str, Sequence[str], np.ndarray] | None
+) -> pd.DataFrame:
+    """Return how many values of each variable are missing, in all and by arm."""
+    lines = []
+    for label, values in variables:
+        absent = np.isnan(values)
+        line: dict[str, object] = {"variable": label, "rows": len(values), "missing": int(absent.sum())}
+        if arms is not None:
+            _, levels, code = arms
+            for i, level in enumerate(levels):
+                here = code == i
+                line[f"{number_text(level) if isinstance(level, float) else level}"] = (
+                    f"{int((absent & here).sum())} of {int(here.sum())}"
+                )
+        lines.append(line)
+    return pd.DataFrame(lines)

@@ -1,0 +1,83 @@
+"""mo(x): ordered categories as far apart as the outcome says, in one direction (Bürkner and Charpentier 2020)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import pandas as pd
+
+from bayes_alliance._messages import count_of, first_few, quote
+from bayes_alliance.design.values import Plugged, StepsOf, Value
+from bayes_alliance.design.variables import Variable
+from bayes_alliance.spec.expressions import Call, Name, render
+
+if TYPE_CHECKING:
+    from bayes_alliance.design.transforms import Evaluator
+
+MOST: Final = 30
+"""Categories above which steps are too many to be told apart."""
+
+
+def monotone(evaluator: Evaluator, call: Call) -> Value:
+    """Return how far every row's category has come from the lowest in equal steps, and that it follows real ones.
+
+    Categories are all whole numbers from the lowest to the highest, or the levels of an ordered column. The column runs
+    from 0 to 1, so that its coefficient is the difference between the highest and the lowest category.
+    """
+    argument = call.arguments[0]
+    if not isinstance(argument, Name):
+        evaluator.report(f"{render(call)}: mo() takes a variable, not an expression.")
+        return evaluator.nothing()
+    variable = evaluator.variables[argument.name]
+    found = _categories(evaluator, call, variable)
+    if found is None:
+        return evaluator.nothing()
+    names, code = found
+    missing = np.isnan(code)
+    unused = [name for i, name in enumerate(names) if not (code == i).any()]
+    if unused:
+        evaluator.note(
+            f"{render(call)}: no row is in category {quote(unused)}; the steps around it rest on their prior."
+        )
+    key = StepsOf(argument.name, tuple(f"{a} to {b}" for a, b in pairwise(names)))
+    share = code / (len(names) - 1)
+    evaluator.means[key] = Plugged(share, None, np.where(missing, 0, code).astype(np.int64))
+    return Value(share, {key: np.where(missing, 0.0, 1.0)})
+
+
+def _categories(evaluator: Evaluator, call: Call, variable: Variable) -> tuple[list[str], np.ndarray] | None:
+    """Return the names of the categories, lowest first, and each row's place among them, NaN where missing."""
+    values, label = variable.values, variable.label
+    if variable.levels is not None:
+        column = evaluator.rows.source.frame.get(label)
+        if column is None or not (isinstance(column.dtype, pd.CategoricalDtype) and column.cat.ordered):
+            evaluator.report(
+                f"{render(call)}: the levels of {label!r} have no order. Store them as whole numbers, or as an ordered "
+                f"categorical column, lowest first."
+            )
+            return None
+        ordered = [str(c) for c in column.cat.categories if str(c) in variable.levels]
+        place = np.array([ordered.index(level) for level in variable.levels], dtype=float)
+        known = ~np.isnan(values)
+        return ordered, np.where(known, place[np.where(known, values, 0).astype(int)], np.nan)
+    present = values[~np.isnan(values)]
+    odd = present[present != np.floor(present)]
+    if len(odd):
+        shown = first_few([f"{v:g}" for v in np.unique(odd)])
+        evaluator.report(
+            f"{render(call)}: {label!r} has values that are no categories: {shown}. Categories are whole numbers in "
+            f"order; take the number itself for scores."
+        )
+        return None
+    stated = evaluator.rows.source.bounds.get(label)
+    low, high = stated or ((float(present.min()), float(present.max())) if len(present) else (0.0, 0.0))
+    if high - low < 2 or high - low >= MOST:
+        number = count_of(int(high - low) + 1, "category", "categories")
+        evaluator.report(
+            f"{render(call)}: {label!r} runs from {low:g} to {high:g}, {number}; 3 to {MOST} have steps to be told "
+            f"apart. Leave mo() out."
+        )
+        return None
+    return [f"{value:g}" for value in np.arange(low, high + 1)], values - low

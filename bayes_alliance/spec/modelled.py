@@ -1,0 +1,110 @@
+"""Claims about values that are modelled: missing outcomes, errors of measurement, and who reads them as what."""
+
+from __future__ import annotations
+
+from graphlib import CycleError
+
+from bayes_alliance._messages import quote
+from bayes_alliance.spec.expressions import Call, Name, Term, calls_in, render
+from bayes_alliance.spec.model import EquationSpec, ModelSpec
+from bayes_alliance.spec.order import modelled_by, sort_modelled
+from bayes_alliance.spec.reading import as_observed_in
+
+
+def check_modelled(spec: ModelSpec) -> list[str]:
+    """Report modelled values that no family or formula here can have, and reads of them that are not what they say."""
+    modelled = {equation.outcome for equation in spec.equation if equation.modelled}
+    problems = [problem for equation in spec.equation for problem in _equation(spec, equation)]
+    for equation in spec.equation:
+        for part in _parts(equation):
+            problems += _reads(equation, part, modelled, spec)
+        if equation.outcome in modelled_by(equation):
+            problems.append(
+                f"The equation of {equation.outcome!r} reads mi({equation.outcome}), its own modelled values. Follow "
+                f'deviations from a latent mean instead: lag(within({equation.outcome}, patient, means="latent")).'
+            )
+    if not problems:
+        try:
+            sort_modelled(spec)
+        except CycleError as error:
+            problems.append(
+                f"mi() makes a circle: {' -> '.join(error.args[1])}. Modelled values of one outcome may depend on "
+                f"those of another, at this session or earlier ones, and not on each other."
+            )
+    return problems
+
+
+def _equation(spec: ModelSpec, equation: EquationSpec) -> list[str]:
+    where, problems = f"Equation of {equation.outcome!r}", []
+    stated = [
+        name
+        for name, value in (
+            ("reliability", equation.reliability),
+            ("error", equation.error),
+            ("raters", equation.raters or None),
+        )
+        if value is not None
+    ]
+    if len(stated) > 1:
+        problems.append(f"{where}: {' and '.join(stated)} all say how far scores lie from the truth; state one.")
+    if len(equation.raters) == 1 or len(set(equation.raters)) < len(equation.raters):
+        problems.append(
+            f"{where}: raters = {list(equation.raters)}; two different variables or more are needed to tell the error."
+        )
+    if equation.outcome in equation.raters:
+        problems.append(f"{where}: the true score is not a rater; give it a name of its own.")
+    if equation.modelled and equation.family != "gaussian":
+        what = 'missing = "model"' if not equation.measured else stated[0]
+        problems.append(
+            f"{where}: {what} needs a gaussian outcome, not {equation.family}: other values cannot be parameters of a "
+            f"sampler that moves continuously."
+        )
+    if equation.modelled and equation.centre:
+        problems.append(f"{where}: centre and modelled values do not go together; use centred() in what reads it.")
+    if equation.modelled and spec.residual is not None and equation.outcome in spec.residual.correlate:
+        problems.append(f"{where}: residuals of modelled values cannot correlate with others; leave one of them out.")
+    if equation.residuals == "ar1":
+        problems += _autoregression(spec, equation, where)
+    return problems
+
+
+def _autoregression(spec: ModelSpec, equation: EquationSpec, where: str) -> list[str]:
+    problems = []
+    if equation.unit != "session":
+        problems.append(f'{where}: residuals = "ar1" follow session numbers, and a row is a {equation.unit}.')
+    if equation.family != "gaussian":
+        problems.append(f'{where}: residuals = "ar1" needs a gaussian outcome, not {equation.family}.')
+    if equation.modelled:
+        problems.append(f'{where}: residuals = "ar1" and modelled values do not go together.')
+    if spec.residual is not None and equation.outcome in spec.residual.correlate:
+        problems.append(f'{where}: residuals = "ar1" and [residual] correlate do not go together.')
+    return problems
+
+
+def _reads(equation: EquationSpec, part: Name | Call, modelled: set[str], spec: ModelSpec) -> list[str]:
+    problems = []
+    plain = [name for name in dict.fromkeys(as_observed_in(part)) if name in modelled and name != equation.outcome]
+    if plain:
+        problems.append(
+            f"{render(part)} in the equation of {equation.outcome!r} reads {quote(plain)} as observed, and the model "
+            f"has missing or true values of it: write mi({plain[0]})."
+        )
+    for call in calls_in(part):
+        argument = call.arguments[0] if call.arguments else None
+        if call.function in ("mi", "mo") and not isinstance(argument, Name):
+            problems.append(f"{render(call)}: {call.function}() takes a variable, not an expression.")
+        elif call.function == "mi" and isinstance(argument, Name) and argument.name not in modelled:
+            problems.append(
+                f"{render(call)}: no equation says what {argument.name!r} is where it is missing or measured with "
+                f'error. Add one with outcome = "{argument.name}" and missing = "model" (or reliability, error, '
+                f"raters)."
+            )
+        elif call.function == "mo" and isinstance(argument, Name) and argument.name in spec.outcomes:
+            problems.append(f"{render(call)}: {argument.name!r} is an outcome of the model; take it as a number.")
+    return problems
+
+
+def _parts(equation: EquationSpec) -> list[Name | Call]:
+    formula = equation.parsed
+    terms: list[Term] = [*formula.terms, *(term for group in formula.groups for term in group.terms)]
+    return [part for term in terms for part in term.parts]
