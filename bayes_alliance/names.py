@@ -84,6 +84,26 @@ def steps_dim(outcome: str, variable: str) -> str:
     return f"steps_{outcome}_{variable}"
 
 
+def global_name(shrink: str) -> str:
+    """Return the posterior variable of what a shrinkage prior has for all: the global scale, or the share explained."""
+    return f"global_{shrink}"
+
+
+def local_name(shrink: str) -> str:
+    """Return the variable of what a shrinkage prior has per coefficient."""
+    return f"local_{shrink}"
+
+
+def slab_name(shrink: str) -> str:
+    """Return the posterior variable of the scale of coefficients that a horseshoe does not shrink."""
+    return f"slab_{shrink}"
+
+
+def shrunk_dim(shrink: str) -> str:
+    """Return the dim of the standardised coefficients under a shrinkage prior."""
+    return f"shrunk_{shrink}"
+
+
 def value_name(outcome: str) -> str:
     """Return the posterior variable holding the modelled values of an outcome: missing ones, or true scores."""
     return f"value_{outcome}"

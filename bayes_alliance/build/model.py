@@ -13,6 +13,7 @@ from bayes_alliance.build.means import add_latent, build_measured, measured_coor
 from bayes_alliance.build.modelled import build_values, modelled_coords
 from bayes_alliance.build.outcomes import build_outcomes, build_shapes, build_spreads
 from bayes_alliance.build.priors import build_vector
+from bayes_alliance.build.shrink import build_shrunk, shrunk_coords
 from bayes_alliance.build.steps import step_coords
 from bayes_alliance.build.thresholds import build_thresholds, threshold_coords
 from bayes_alliance.design.design import Design
@@ -116,7 +117,7 @@ def model_coords(design: Design) -> dict[str, list[str] | list[int]]:
         coords |= {RESIDUAL: outcomes, second_dim(RESIDUAL): outcomes}
         if design.residual.by:
             coords[by_dim(RESIDUAL)] = list(design.residual.by)
-    return coords | measured_coords(design) | step_coords(design) | modelled_coords(design)
+    return coords | measured_coords(design) | step_coords(design) | modelled_coords(design) | shrunk_coords(design)
 
 
 def check_log_density(model: pm.Model) -> float:
@@ -147,7 +148,7 @@ def build_coefficients(design: Design) -> dict[str, list[TensorVariable]]:
     priors = [prior.distribution for prior in design.priors.coef]
     if not priors:
         return {equation.outcome: [] for equation in design.parts}
-    centred = build_vector("b_centred", priors, COEF)
+    centred = build_vector("b_centred", priors, COEF, given=build_shrunk(design))
     coefficients, pieces, start = {}, [], 0
     for equation in design.parts:
         size = len(equation.coef.labels)

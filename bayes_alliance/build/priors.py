@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pymc as pm
@@ -14,7 +14,12 @@ from bayes_alliance.spec.priors import FAMILIES, Distribution
 
 
 def build_vector(
-    name: str, priors: Sequence[Distribution], dim: str, *, strata: tuple[str, int] | None = None
+    name: str,
+    priors: Sequence[Distribution],
+    dim: str,
+    *,
+    strata: tuple[str, int] | None = None,
+    given: Mapping[int, TensorVariable] | None = None,
 ) -> TensorVariable:
     """Build one vector over ``dim`` from the priors of its entries.
 
@@ -31,14 +36,19 @@ def build_vector(
         Dim of the vector.
     strata : tuple of str and int, optional
         Dim and number of strata that have a vector each, under the same priors; it comes first.
+    given : mapping of int to TensorVariable, optional
+        Entries that are there already, by their place.
     """
     dims = (dim,) if strata is None else (strata[0], dim)
-    families = tuple(dict.fromkeys(prior.family for prior in priors))
-    if len(families) == 1:
+    given = given or {}
+    families = tuple(dict.fromkeys(prior.family for i, prior in enumerate(priors) if i not in given))
+    if len(families) == 1 and not given:
         return _build_family(name, priors, dims=dims)
     parts, places = [], []
+    if given:
+        parts, places = [pt.stack(list(given.values()))], [list(given)]
     for family in families:
-        places.append([i for i, prior in enumerate(priors) if prior.family == family])
+        places.append([i for i, prior in enumerate(priors) if prior.family == family and i not in given])
         chosen = [priors[i] for i in places[-1]]
         own = f"{name}{BLOCK}{family}"
         pm.modelcontext(None).add_coord(own, length=len(chosen))

@@ -64,6 +64,11 @@ def show(name: ModelName) -> None:
     table = Table("On", "Distribution", "Times", "Reason", box=None, pad_edge=False, header_style="bold")
     for prior in spec.prior:
         table.add_row(prior.on, prior.dist, scale_text(prior.scale), f"{prior.reason} (this model's own)")
+    for shrink in spec.shrink.values():
+        what = "mean and difference of " if shrink.contrast else ""
+        table.add_row(
+            f"{what}b {', '.join(shrink.terms)}", shrink.dist, "standardised", f"{shrink.reason} (this model's own)"
+        )
     for kind, on in kinds_for(spec):
         default = DEFAULT_PRIORS[kind]
         if on not in {prior.on for prior in spec.prior}:

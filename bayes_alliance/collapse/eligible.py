@@ -44,6 +44,8 @@ def find_obstacles(spec: ModelSpec) -> list[str]:
         if latent:
             obstacles.append(_follow(equation.outcome, latent))
         obstacles += _of_steps(equation)
+    for name, shrink in spec.shrink.items():
+        obstacles.append(f"the prior {shrink.dist} of {name} is not normal")
     for prior in spec.prior:
         if prior.target.kind in ("b", "intercept") and prior.distribution.family != "normal":
             obstacles.append(f"the prior {prior.dist} on {prior.on!r} is not normal")

@@ -133,7 +133,8 @@ def make_design(
     messages += notes_on_means(resolved)
     residual = join_residuals(resolved, equations, problems, messages)
     estimands = resolve_estimands(resolved, with_spreads(equations), factors, problems, messages)
-    numbers = resolve_priors(with_spreads(equations), factors, residual, measured, stated, dropped, problems, messages)
+    parts = with_spreads(equations)
+    numbers = resolve_priors(resolved, parts, factors, residual, measured, stated, dropped, problems, messages)
     if problems:
         raise DesignError(problems)
     equations = _centred(equations)

@@ -16,15 +16,15 @@ from bayes_alliance.design.groups import GroupDesign
 from bayes_alliance.design.latent import Measured
 from bayes_alliance.design.residual import ResidualDesign
 from bayes_alliance.design.scale import OutcomeScale
+from bayes_alliance.design.shrink import Shrunk, resolve_shrinkage
 from bayes_alliance.design.spread import FIRST
 from bayes_alliance.design.values import StepsOf
 from bayes_alliance.names import INTERCEPT, RESIDUAL, cor_name, mean_name, sd_name, share_name, spread_name
 from bayes_alliance.spec.defaults import DEFAULT_PRIORS, FEW_UNITS
 from bayes_alliance.spec.families import FAMILY, SHAPES, FamilyName, ShapeName
-from bayes_alliance.spec.model import PriorScale, PriorSpec
-from bayes_alliance.spec.priors import Distribution, PriorTarget
+from bayes_alliance.spec.model import ModelSpec, PriorScale, PriorSpec
+from bayes_alliance.spec.priors import Distribution, PriorTarget, Support
 
-type Support = Literal["real", "positive", "correlation", "shares"]
 type Source = Literal["default", "model", "call"]
 
 
@@ -59,7 +59,8 @@ class Priors:
     mean, then those of its SDs. ``shapes`` is keyed by further parameters of families, in the order of the outcomes
     that have one. ``shares`` is keyed by outcomes with thresholds: the prior of the shares of their categories at
     average predictors, which the thresholds follow from. ``steps`` is keyed by the name of the steps of an ordered
-    predictor. ``scales`` is keyed by outcome.
+    predictor. ``shrunk`` holds the priors that coefficients share, which stand in ``coef`` by their name. ``scales`` is
+    keyed by outcome.
     """
 
     coef: tuple[ResolvedPrior, ...]
@@ -70,6 +71,7 @@ class Priors:
     shapes: dict[str, tuple[ResolvedPrior, ...]]
     shares: dict[str, ResolvedPrior]
     steps: dict[str, ResolvedPrior]
+    shrunk: tuple[Shrunk, ...]
     scales: dict[str, Scales]
 
     def table(self) -> tuple[ResolvedPrior, ...]:
@@ -119,6 +121,7 @@ NO_SCALE = Scales(0.0, 1.0)
 
 
 def resolve_priors(
+    spec: ModelSpec,
     equations: Sequence[EquationDesign],
     factors: Sequence[FactorDesign],
     residual: ResidualDesign | None,
@@ -162,8 +165,13 @@ def resolve_priors(
     def resolve(slot: _Slot) -> ResolvedPrior:
         return _resolve(slot, stated, problems)
 
+    shrunk = resolve_shrinkage(spec, equations, scales, problems, messages)
+    for prior, source in stated:
+        shared = [name for name, shrink in spec.shrink.items() if prior.target.effect in shrink.terms]
+        if source == "call" and prior.target.kind == "b" and shared:
+            problems.append(f"The prior on {prior.on!r}: {prior.target.effect!r} shares that of [shrink.{shared[0]}].")
     return Priors(
-        tuple(map(resolve, coef_slots)),
+        _share_priors([resolve(slot) for slot in coef_slots], shrunk),
         {factor: tuple(map(resolve, group)) for factor, group in sd_slots.items()},
         {factor: tuple(map(resolve, group)) for factor, group in cor_slots.items() if group},
         tuple(map(resolve, sigma_slots)),
@@ -171,8 +179,17 @@ def resolve_priors(
         {shape: tuple(map(resolve, group)) for shape, group in shape_slots.items() if group},
         {outcome: resolve(slot) for outcome, slot in share_slots.items()},
         {name: resolve(slot) for name, slot in step_slots.items()},
+        shrunk,
         scales,
     )
+
+
+def _share_priors(own: list[ResolvedPrior], shrunk: Sequence[Shrunk]) -> tuple[ResolvedPrior, ...]:
+    """Return the priors of coefficients with those they share in place of what they would have by themselves."""
+    for group in shrunk:
+        for place in group.places.ravel():
+            own[place] = ResolvedPrior(own[place].parameter, group.distribution, group.reason, "model")
+    return tuple(own)
 
 
 def _measured_priors(measured: Measured) -> tuple[ResolvedPrior, ...]:
@@ -281,6 +298,7 @@ _DESCRIBED: dict[Support, str] = {
     "positive": "a positive number",
     "correlation": "a correlation matrix",
     "shares": "shares that add up to 1",
+    "shrunk": "one of many coefficients",
 }
 
 

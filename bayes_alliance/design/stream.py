@@ -226,7 +226,7 @@ class StreamReader:
         )
         messages = [*self.messages, *self._notes()]
         estimands = resolve_estimands(resolved, equations, factors, problems, messages)
-        priors = resolve_priors(equations, factors, None, (), stated, self._dropped, problems, messages)
+        priors = resolve_priors(resolved, equations, factors, None, (), stated, self._dropped, problems, messages)
         if problems:
             raise DesignError(problems, repr(self._stream))
         links = join_links(self._links) if self._links else np.empty((0, 0), dtype=np.int64)

@@ -109,7 +109,10 @@ class Evaluator:
             self.report(f"{render(shown)} divides by 0 in {self.places(right.numbers == 0)}.")
             return self.nothing()
         if (operator == "/" and right.latent) or (operator == "*" and left.latent and right.latent):
-            self.report(f"{render(shown)}: latent means and modelled values can be added and scaled, not multiplied or divided by.")
+            self.report(
+                f"{render(shown)}: latent means and modelled values can be added and scaled, not multiplied or divided "
+                f"by."
+            )
             return self.nothing()
         match operator:
             case "+":
@@ -150,7 +153,9 @@ def _plain(evaluator: Evaluator, inner: Expression, call: Call) -> np.ndarray:
     """Return numbers for a function that latent means cannot go through."""
     value = evaluator.value(inner)
     if value.latent:
-        evaluator.report(f"{render(call)}: latent means and modelled values can be added and scaled only; take observed ones here.")
+        evaluator.report(
+            f"{render(call)}: latent means and modelled values can be added and scaled only; take observed ones here."
+        )
     return value.numbers
 
 

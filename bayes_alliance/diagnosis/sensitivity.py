@@ -123,7 +123,10 @@ def prior_overlap(fit: Fit, *, seed: int = 1) -> pd.DataFrame:
 
 
 def log_prior(design: Design, flat: xr.Dataset) -> dict[str, np.ndarray]:
-    """Return the log prior density of every block of parameters, shape (draw,); flat ones are left out."""
+    """Return the log prior density of every block of parameters, shape (draw,).
+
+    Flat priors, and those that coefficients share to be shrunk, are left out.
+    """
     blocks: dict[str, np.ndarray] = {}
 
     def add(block: str, values: np.ndarray) -> None:
@@ -132,6 +135,8 @@ def log_prior(design: Design, flat: xr.Dataset) -> dict[str, np.ndarray]:
     labels = [label for e in design.parts for label in e.coef_labels]
     centred = flat["b_centred"].transpose("sample", ...).values if labels else np.zeros((flat.sizes["sample"], 0))
     for i, (label, prior) in enumerate(zip(labels, design.priors.coef, strict=True)):
+        if prior.distribution.support == "shrunk":
+            continue
         block = "intercepts" if label.endswith(f", {INTERCEPT}") else "coefficients"
         add(block, log_density(prior.distribution, centred[:, i]))
     for factor in design.factors:
@@ -156,6 +161,9 @@ def log_prior(design: Design, flat: xr.Dataset) -> dict[str, np.ndarray]:
         shares = flat[share_name(outcome)].transpose("sample", category_dim(outcome)).values
         alpha = prior.distribution.value("alpha")
         add("thresholds", ((alpha - 1) * np.log(shares)).sum(axis=1))
+    for steps, prior in design.priors.steps.items():
+        shares = flat[steps].transpose("sample", ...).values
+        add("steps", ((prior.distribution.value("alpha") - 1) * np.log(shares)).sum(axis=1))
     for shape, priors in design.priors.shapes.items():
         values = flat[shape].transpose("sample", shape_dim(shape)).values
         for i, prior in enumerate(priors):
@@ -181,6 +189,8 @@ def log_density(prior: Distribution, x: np.ndarray) -> np.ndarray:
             # x at 0 has no density, and no logarithm
             with np.errstate(divide="ignore"):
                 return np.asarray(stats.lognorm.logpdf(x, value("spread"), scale=value("median")))
+        case "lkj":
+            return np.asarray(stats.beta.logpdf((x + 1) / 2, value("eta"), value("eta")))
         case "flat_positive":
             return np.zeros_like(x)
     raise ValueError(f"{prior} has no density of a number")

@@ -93,7 +93,7 @@ class Refitter:
         outcomes = set(design.spec.outcomes)
         for equation in design.equations:
             read = outcomes & (set(equation.spec.variables) - {equation.spec.outcome})
-            if read or equation.follows:
+            if read or equation.follows or equation.modelled or equation.series:
                 raise FitError(f"{equation.outcome} follows outcomes; a new design is needed for each study.")
         self._design, self._settings = design, settings
         self.engine = "nuts" if find_design_obstacles(design) else "collapsed"

@@ -70,7 +70,8 @@ def public_draws(fit: Fit, *, group_effects: bool = False) -> xr.Dataset:
     further = [str(name) for name in posterior if str(name)[:3] == "sd_" and name not in known]
     makers = (sd_name, cor_name, *((effects_name,) if group_effects else ()))
     names = ["b", *(make(factor) for make in makers for factor in factors)]
-    rest = [*further, "sigma", "threshold", *SHAPES, cor_name(RESIDUAL), *_of_means(posterior)]
+    few = [str(name) for name in posterior if str(name).startswith(("step_", "global_", "slab_"))]
+    rest = [*further, "sigma", "threshold", *SHAPES, *few, cor_name(RESIDUAL), *_of_means(posterior)]
     names[1 + 2 * len(factors) : 1 + 2 * len(factors)] = rest
     return posterior[[name for name in names if name in posterior]]
 

@@ -26,9 +26,14 @@ class Chance:
 
 
 def draw_chance(
-    frame: pd.DataFrame, spec: ModelSpec, layout: Layout, names: Mapping[str, str], rng: np.random.Generator
+    frame: pd.DataFrame,
+    spec: ModelSpec,
+    layout: Layout,
+    names: Mapping[str, str],
+    rng: np.random.Generator,
+    missing: Mapping[str, np.ndarray] | None = None,
 ) -> Chance:
-    """Draw errors, and which values are missing, for the outcomes of a model that have either.
+    """Draw errors, and unless stated which values are missing, for the outcomes of a model that have either.
 
     Raises
     ------
@@ -36,7 +41,7 @@ def draw_chance(
         If values of something that is no modelled outcome are to be missing.
     """
     noise: dict[str, np.ndarray] = {}
-    missing: dict[str, np.ndarray] = {}
+    gone: dict[str, np.ndarray] = dict(missing or {})
     modelled = {names[e.outcome]: e for e in spec.equation if e.missing == "model"}
     unknown = [column for column in layout.missing if column not in modelled]
     if unknown:
@@ -48,10 +53,9 @@ def draw_chance(
         for column in _observed(equation, names) if equation.measured else ():
             noise[column] = _per_unit(frame, equation, layout, rng.normal)
         share = layout.missing.get(names[equation.outcome], 0.0)
-        if share:
-            gone = _per_unit(frame, equation, layout, rng.random) < share
-            missing |= dict.fromkeys(_observed(equation, names), gone)
-    return Chance(noise, missing)
+        if share and missing is None:
+            gone |= dict.fromkeys(_observed(equation, names), _per_unit(frame, equation, layout, rng.random) < share)
+    return Chance(noise, gone)
 
 
 def observe(

@@ -60,10 +60,14 @@ def plan_outcomes(
 
 
 def with_chance(plan: Plan, rng: np.random.Generator) -> Plan:
-    """Return the plan with what chance does to observed values drawn, where any are modelled."""
+    """Return the plan with what chance does to observed values drawn, where any are modelled.
+
+    Which values are missing is drawn once: studies of one plan have it in common.
+    """
     if not any(equation.modelled for equation in plan.design.spec.equation):
         return plan
-    return replace(plan, chance=draw_chance(plan.frame, plan.design.spec, plan.layout, plan.names, rng))
+    missing = None if plan.chance is None else plan.chance.missing
+    return replace(plan, chance=draw_chance(plan.frame, plan.design.spec, plan.layout, plan.names, rng, missing))
 
 
 def design_of(

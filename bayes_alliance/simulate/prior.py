@@ -13,6 +13,7 @@ from bayes_alliance._messages import quote
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.follow import FollowSteps
+from bayes_alliance.design.shrink import Shrunk
 from bayes_alliance.errors import DesignError
 from bayes_alliance.names import (
     COEF,
@@ -23,10 +24,12 @@ from bayes_alliance.names import (
     by_dim,
     cor_name,
     effect_dim,
+    global_name,
     obs_dim,
     sd_name,
     second_dim,
     shape_dim,
+    slab_name,
 )
 from bayes_alliance.simulate.outcome import draw_outcomes
 from bayes_alliance.simulate.truth import correlation_name, entry_of
@@ -169,12 +172,15 @@ def draw_truth(design: Design, rng: np.random.Generator) -> dict[str, float]:
     """Draw every parameter from its prior, named as in summaries; intercepts are at predictors of zero."""
     priors = design.priors
     truth: dict[str, float] = {}
+    shared = _draw_shrunk(priors.shrunk, truth, rng)
     start = 0
     for equation in design.parts:
         labels = equation.coef_labels
         own = priors.coef[start : start + len(labels)]
+        coefficients = np.array(
+            [shared[start + i] if start + i in shared else _draw(p.distribution, rng) for i, p in enumerate(own)]
+        )
         start += len(labels)
-        coefficients = np.array([_draw(prior.distribution, rng) for prior in own])
         if labels and equation.coef.labels[0] == INTERCEPT:
             coefficients[0] -= coefficients[1:] @ equation.centre[1:]
         truth |= {f"b[{label}]": float(value) for label, value in zip(labels, coefficients, strict=True)}
@@ -206,6 +212,28 @@ def draw_truth(design: Design, rng: np.random.Generator) -> dict[str, float]:
         for stratum in design.residual.by or ("",):
             truth |= _correlations(RESIDUAL, stratum, outcomes, prior.distribution, rng)
     return truth
+
+
+def _draw_shrunk(groups: Sequence[Shrunk], truth: dict[str, float], rng: np.random.Generator) -> dict[int, float]:
+    """Draw coefficients that share a prior, by place; what they have in common is noted in the truth."""
+    found: dict[int, float] = {}
+    for group in groups:
+        value, size = group.distribution.value, len(group.labels)
+        if group.distribution.family == "horseshoe":
+            whole = group.tau * abs(rng.standard_cauchy())
+            own = np.abs(rng.standard_cauchy(size))
+            slab = np.sqrt(value("slab_df") * value("slab") ** 2 / rng.chisquare(value("slab_df")))
+            truth[slab_name(group.name)] = float(slab)
+            spread = whole * own * slab / np.sqrt(slab**2 + whole**2 * own**2)
+        else:
+            whole = rng.beta(value("mean") * value("precision"), (1 - value("mean")) * value("precision"))
+            spread = np.sqrt(whole * rng.dirichlet(np.full(size, value("concentration"))))
+        truth[global_name(group.name)] = float(whole)
+        standard = rng.normal(0.0, spread)
+        for line, weights in zip(group.places, group.weights, strict=True):
+            for place, part in zip(line, weights * standard, strict=True):
+                found[int(place)] = found.get(int(place), 0.0) + float(part)
+    return found
 
 
 def _thresholds(

@@ -125,6 +125,7 @@ def plan_studies(
     if truth is not None:
         check_truth(truth, truth_names(plan.design))
     outcomes = set(spec.outcomes)
+    plan = with_chance(plan, rng)
     chained = (
         bool(plan.leaving)
         or any(e.modelled for e in spec.equation)

@@ -16,6 +16,7 @@ from bayes_alliance.spec.model import EquationSpec, EstimandSpec, ModelSpec
 from bayes_alliance.spec.modelled import check_modelled
 from bayes_alliance.spec.order import find_ancestors, find_cycle
 from bayes_alliance.spec.reading import current_values_in
+from bayes_alliance.spec.shrink import check_shrinkage
 
 _WORD = re.compile(r"[^\W\d]\w*\Z")
 
@@ -31,7 +32,7 @@ def check_claims(spec: ModelSpec) -> list[str]:
             f"lag() reads an earlier session and makes no circle."
         )
         return problems
-    problems += check_modelled(spec) + _residual(spec)
+    problems += check_modelled(spec) + check_shrinkage(spec) + _residual(spec)
     labels = _labels(spec)
     return problems + (labels or _estimands(spec))
 

@@ -21,6 +21,7 @@ from bayes_alliance.spec.model import (
     ModelSpec,
     PriorSpec,
     ResidualSpec,
+    ShrinkSpec,
 )
 from bayes_alliance.spec.priors import parse_distribution, parse_target
 
@@ -87,6 +88,7 @@ _VALID_KEYS: Mapping[str, Sequence[str]] = {
     "groups": tuple(GroupSpec.model_fields),
     "estimands": tuple(EstimandSpec.model_fields),
     "residual": tuple(ResidualSpec.model_fields),
+    "shrink": tuple(ShrinkSpec.model_fields),
     "prior": tuple(PriorSpec.model_fields),
 }
 

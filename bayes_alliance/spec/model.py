@@ -197,12 +197,34 @@ class PriorSpec(Record):
         return parse_distribution(self.dist)
 
 
+class ShrinkSpec(Record):
+    """A prior that many coefficients share: most of them near 0, a few as large as the data say.
+
+    ``terms`` are those of the ``outcomes`` named, or of every outcome that has all of them. ``dist`` is
+    ``horseshoe(relevant, slab_df, slab)``, of which about ``relevant`` are expected to matter (Piironen and Vehtari
+    2017), or ``r2d2(mean, precision, concentration)`` of the share of the outcome's variance they explain together
+    (Zhang et al. 2022). With ``contrast`` the mean and the difference of two outcomes' coefficients are shrunk, each by
+    itself, in place of the coefficients.
+    """
+
+    terms: Words
+    outcomes: Words = ()
+    dist: str = "horseshoe(1, 4, 2)"
+    contrast: bool = False
+    reason: str = Field(min_length=1)
+
+    @property
+    def distribution(self) -> Distribution:
+        """Return the distribution as a record."""
+        return parse_distribution(self.dist)
+
+
 class ModelSpec(Record):
     """A model: its question, its declared variables, its equations, its estimands, its priors. Knows no data.
 
     ``variables`` maps a name to a call such as ``window(alliance, 1, 4)``; ``labels`` a name to ``outcome ~ term``;
-    ``groups`` is keyed by grouping factor. With ``rows = "common"`` the equations of a unit use the rows that all of
-    them can use, with ``"own"`` each uses all it can.
+    ``groups`` is keyed by grouping factor, ``shrink`` by the name of a prior that many coefficients share. With
+    ``rows = "common"`` the equations of a unit use the rows that all of them can use, with ``"own"`` each uses all it can.
     """
 
     title: str = Field(min_length=1)
@@ -216,6 +238,7 @@ class ModelSpec(Record):
     estimands: dict[str, EstimandSpec] = Field(default_factory=dict)
     groups: dict[str, GroupSpec] = Field(default_factory=dict)
     residual: ResidualSpec | None = None
+    shrink: dict[str, ShrinkSpec] = Field(default_factory=dict)
     prior: Annotated[tuple[PriorSpec, ...], Field(strict=False)] = ()
 
     @property

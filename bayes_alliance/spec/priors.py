@@ -10,7 +10,7 @@ from typing import Final, Literal
 from bayes_alliance._messages import unknown
 from bayes_alliance.errors import SpecError
 
-type Support = Literal["real", "positive", "correlation", "shares"]
+type Support = Literal["real", "positive", "correlation", "shares", "shrunk"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ FAMILIES: Final = {
         DistributionFamily("flat_positive", (), (), "positive"),
         DistributionFamily("lkj", ("eta",), (False,), "correlation"),
         DistributionFamily("dirichlet", ("alpha",), (False,), "shares"),
+        DistributionFamily("horseshoe", ("relevant", "slab_df", "slab"), (False, False, False), "shrunk"),
+        DistributionFamily("r2d2", ("mean", "precision", "concentration"), (False, False, False), "shrunk"),
     )
 }
 

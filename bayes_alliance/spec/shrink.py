@@ -1,0 +1,78 @@
+"""Claims about shrinkage priors: which coefficients share one, and whether the study could have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bayes_alliance._messages import quote, unknown
+from bayes_alliance.errors import SpecError
+from bayes_alliance.spec.expressions import render
+from bayes_alliance.spec.model import EquationSpec, ModelSpec, ShrinkSpec
+
+
+def shrunk_outcomes(spec: ModelSpec, shrink: ShrinkSpec) -> tuple[str, ...]:
+    """Return the outcomes whose coefficients share a shrinkage prior: those named, else all that have the terms."""
+    having = [e.outcome for e in spec.equation if set(shrink.terms) <= set(terms_of(e))]
+    return tuple(shrink.outcomes) or tuple(having)
+
+
+def terms_of(equation: EquationSpec) -> tuple[str, ...]:
+    """Return the terms of an equation as text."""
+    return tuple(":".join(render(part) for part in term.parts) for term in equation.parsed.terms)
+
+
+def check_shrinkage(spec: ModelSpec) -> list[str]:
+    """Report shrinkage priors of terms no equation has, of terms that have another prior, and numbers that are none."""
+    problems = [f"[shrink.{name}] {problem}" for name, s in spec.shrink.items() for problem in _one(spec, name, s)]
+    taken: dict[tuple[str, str], str] = {}
+    for name, shrink in spec.shrink.items():
+        for outcome in shrunk_outcomes(spec, shrink):
+            for term in shrink.terms:
+                if taken.setdefault((outcome, term), name) != name:
+                    problems.append(
+                        f"[shrink.{name}] {term!r} of {outcome!r} is in [shrink.{taken[outcome, term]}], too."
+                    )
+    stated = {prior.target.effect for prior in spec.prior if prior.target.kind == "b"}
+    both = [term for shrink in spec.shrink.values() for term in shrink.terms if term in stated]
+    if both:
+        problems.append(f"[[prior]] on b {both[0]}: {quote(both)} has a shrinkage prior; state one of them.")
+    return problems
+
+
+def _one(spec: ModelSpec, name: str, shrink: ShrinkSpec) -> Iterator[str]:
+    if not name.isidentifier():
+        yield "has a name that is not a word; use letters, digits and underscores."
+    if len(set(shrink.terms)) < 2:
+        yield f"needs two different terms or more; it names {quote(shrink.terms)}."
+    for outcome in shrink.outcomes:
+        if outcome not in spec.outcomes:
+            yield unknown("outcome", outcome, spec.outcomes)
+    equations = [e for e in spec.equation if e.outcome in shrunk_outcomes(spec, shrink)]
+    if not equations:
+        known = dict.fromkeys(term for e in spec.equation for term in terms_of(e))
+        yield from (unknown("term", term, known) for term in shrink.terms if term not in known)
+        if set(shrink.terms) <= set(known):
+            yield f"no equation has all of the terms {quote(shrink.terms)}."
+    for equation in equations:
+        own = terms_of(equation)
+        yield from (
+            f"{unknown('term', term, own)} (outcome {equation.outcome!r})" for term in shrink.terms if term not in own
+        )
+    if shrink.contrast and len(shrunk_outcomes(spec, shrink)) != 2:
+        yield f"contrast = true is about two outcomes; these are {quote(shrunk_outcomes(spec, shrink)) or 'none'}."
+    yield from _numbers(shrink.dist, shrink, shrink.terms)
+
+
+def _numbers(dist: str, shrink: ShrinkSpec, terms: Sequence[str]) -> Iterator[str]:
+    try:
+        prior = shrink.distribution
+    except SpecError as error:
+        yield from error.problems
+        return
+    if prior.support != "shrunk":
+        known = "horseshoe(relevant, slab_df, slab) or r2d2(mean, precision, concentration)"
+        yield f"dist = {dist!r} shrinks nothing; write {known}."
+    elif prior.family == "horseshoe" and prior.value("relevant") >= len(terms):
+        yield f"dist = {dist!r}: of {len(terms)} terms fewer than that are expected to matter, not {prior.values[0]:g}."
+    elif prior.family == "r2d2" and prior.value("mean") >= 1:
+        yield f"dist = {dist!r}: the mean share of variance lies between 0 and 1, not at {prior.values[0]:g}."
