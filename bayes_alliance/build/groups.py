@@ -135,13 +135,14 @@ def _shifts(
 def sum_effects(group: GroupDesign, pieces: dict[int, TensorVariable], outcome: str) -> TensorVariable:
     """Return the factor's part of an outcome's linear predictor, shape (obs,); codes and covariates are data."""
     key, rows = factor_key(group.factor), obs_dim(outcome)
-    code = pm.Data(f"{key}_code_{outcome}", group.code, dims=rows)
+    membership = f"_{group.slot + 1}" if group.slot else ""
+    code = pm.Data(f"{key}_code_{outcome}{membership}", group.code, dims=rows)
     varying = [member for member in pieces if not (group.values[:, member] == 1).all()]
     covariates = None
     if varying:
         values = np.ascontiguousarray(group.values.T)
         covariates = pm.Data(
-            f"{key}_covariates_{outcome}", values, dims=(f"{effect_dim(group.factor)}_{outcome}", rows)
+            f"{key}_covariates_{outcome}{membership}", values, dims=(f"{effect_dim(group.factor)}_{outcome}", rows)
         )
     total: TensorVariable = pt.zeros(())
     for member, effect in sorted(pieces.items()):

@@ -44,6 +44,7 @@ def find_obstacles(spec: ModelSpec) -> list[str]:
         if latent:
             obstacles.append(_follow(equation.outcome, latent))
         obstacles += _of_steps(equation)
+    obstacles += [f"rows belong to several levels of {name}" for name, group in spec.groups.items() if group.members]
     for name, shrink in spec.shrink.items():
         obstacles.append(f"the prior {shrink.dist} of {name} is not normal")
     for prior in spec.prior:
@@ -105,6 +106,9 @@ def find_design_obstacles(design: Design) -> list[str]:
         }
         if labels:
             obstacles.append(_follow(equation.outcome, sorted(labels)))
+    obstacles += [
+        f"rows belong to several levels of {name}" for name, group in design.spec.groups.items() if group.members
+    ]
     for prior in design.priors.coef:
         if prior.distribution.family != "normal":
             obstacles.append(f"the prior of {prior.parameter}, {prior.distribution}, is not normal")

@@ -69,6 +69,7 @@ def find_units(design: Design, unit: UnitName, outcomes: Sequence[str] | None = 
     """
     if unit not in UNITS:
         raise FitError(unknown("unit", str(unit), UNITS))
+    _refuse_unsupported(design, unit)
     if unit == "session":
         return _sessions(design, outcomes)
     if unit == "patient":
@@ -77,6 +78,26 @@ def find_units(design: Design, unit: UnitName, outcomes: Sequence[str] | None = 
         codes = {e.outcome: np.array([index[str(p)] for p in e.patient]) for e in design.equations}
         return Units(unit, tuple(labels), codes, _factor(design, "patient"))
     return _levels(design, unit)
+
+
+def _refuse_unsupported(design: Design, unit: UnitName) -> None:
+    """Refuse units whose rows cannot be told from those of others, or be integrated over by themselves."""
+    wide = [e.outcome for e in design.equations if e.spec.unit not in ("session", "patient")]
+    modelled = [e.outcome for e in design.equations if e.modelled is not None]
+    series = [e.outcome for e in design.equations if e.series is not None]
+    shared = [name for name, group in design.spec.groups.items() if group.members]
+    why = ""
+    if modelled or wide:
+        why = f"values of {quote(modelled or wide)} are modelled and shared with other rows"
+    elif series:
+        why = f"residuals of {quote(series)} follow each other over sessions"
+    elif unit in shared:
+        why = f"rows belong to several levels of {unit} at once"
+    if why:
+        raise FitError(
+            f"Leaving out by {unit} is not worked out for this model: {why}. Compare such models by predictions for "
+            f"patients held out of both fits."
+        )
 
 
 def fingerprint(design: Design, units: Units, outcomes: Sequence[str]) -> str:

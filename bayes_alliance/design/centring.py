@@ -23,7 +23,7 @@ def centre_on_population(groups: Sequence[GroupDesign], coef: Columns) -> tuple[
     and what is measured once per patient by patients' intercepts, session and its product with the condition by
     their slopes.
     """
-    whole = [group for group in groups if group.inside.all()]
+    whole = [group for group in groups if group.inside.all() and group.weight is None]
     if not whole:
         return tuple(groups)
     finest = max(whole, key=lambda group: len(group.levels))

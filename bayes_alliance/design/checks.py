@@ -51,6 +51,8 @@ def check_groups(groups: Sequence[GroupDesign], family: FamilyName) -> list[str]
         if len(group.levels) < 2:
             continue
         per_level = np.bincount(group.code[group.inside], minlength=len(group.levels))
+        if group.weight is not None:
+            continue
         if (per_level == 1).all():
             problems.append(say_one_row_each(group.factor, family))
         for other in groups[:number]:
@@ -116,6 +118,8 @@ def notes_on_groups(groups: Sequence[GroupDesign]) -> list[str]:
     """Describe what the data cannot tell about a factor: levels with one row, few levels, one factor in another."""
     notes = []
     for group in groups:
+        if group.weight is not None:
+            continue
         per_level = np.bincount(group.code[group.inside], minlength=len(group.levels))
         single = int((per_level == 1).sum())
         if single:

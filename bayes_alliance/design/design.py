@@ -315,6 +315,8 @@ def _fingerprint(
             digest.update(np.ascontiguousarray(array, dtype=np.float64).tobytes())
         for group in equation.groups:
             digest.update("\x1f".join(group.levels).encode() + group.code.tobytes() + group.inside.tobytes())
+            if group.slot:
+                digest.update(b"membership")
         digest.update(np.asarray(equation.sigma_code, dtype=np.int64).tobytes())
         if equation.kind.bounds != "none":
             digest.update(np.array(equation.scale.bounds).tobytes())

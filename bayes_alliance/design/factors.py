@@ -65,8 +65,7 @@ def join_factors(
     factors = []
     for factor in spec.factors:
         having = [equation for equation in chosen if any(g.factor == factor for g in equation.groups)]
-        groups = {equation.outcome: _group_of(equation, factor) for equation in having}
-        levels = tuple(sorted({level for group in groups.values() for level in group.levels}))
+        levels = tuple(sorted({level for e in having for g in e.groups if g.factor == factor for level in g.levels}))
         joined = place_effects(spec, factor, having, levels)
         factors.append(replace(joined, by=_strata(spec, factor, having, levels, problems)))
     joint = {factor.factor: factor for factor in factors}

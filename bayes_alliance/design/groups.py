@@ -74,7 +74,9 @@ class GroupDesign:
 
     ``code`` has shape (obs,) and points into ``levels``; ``columns`` are the covariates of the effects. A row outside
     the factor (its indicator is 0) carries code 0 and values 0; ``inside`` tells these rows apart. ``above`` lists
-    outer effects, and ``carried`` population columns, that the nuts engine centres this factor's effects on.
+    outer effects, and ``carried`` population columns, that the nuts engine centres this factor's effects on. Where
+    rows belong to several levels there is a group per membership, counted by ``slot``, all over the same levels;
+    ``weight`` of shape (obs,) is in their covariates already.
     """
 
     factor: str
@@ -85,6 +87,8 @@ class GroupDesign:
     blocks: tuple[Block, ...]
     above: tuple[Above, ...] = ()
     carried: tuple[Carried, ...] = ()
+    slot: int = 0
+    weight: np.ndarray | None = None
 
     @property
     def effects(self) -> tuple[str, ...]:
@@ -218,6 +222,9 @@ def choose_parametrization(
     """
     chosen = []
     for group in groups:
+        if group.weight is not None:
+            chosen.append(group)
+            continue
         finer = _finest_nested(group, groups)
         found = _reliabilities(group, finer, residual, residual_variance)
         blocks = []
@@ -230,7 +237,12 @@ def choose_parametrization(
 
 
 def nests_in(inner: GroupDesign, outer: GroupDesign) -> bool:
-    """Return whether every level of ``inner`` lies in one level of ``outer`` (rows outside ``outer`` left out)."""
+    """Return whether every level of ``inner`` lies in one level of ``outer`` (rows outside ``outer`` left out).
+
+    Levels that rows belong to by weights lie in none, and nothing lies in them.
+    """
+    if inner.weight is not None or outer.weight is not None:
+        return False
     both = inner.inside & outer.inside
     one_each = lie_in_one(inner.code[both], outer.code[both])
     return bool(both.any()) and one_each and len(outer.levels) < len(inner.levels)

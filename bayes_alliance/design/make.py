@@ -13,6 +13,7 @@ from bayes_alliance.design.arms import Arms, find_arms
 from bayes_alliance.design.equation import EquationDesign, subset_variable
 from bayes_alliance.design.groups import Block, GroupDesign, check_ids, code_groups, make_group
 from bayes_alliance.design.means import pooled_mean
+from bayes_alliance.design.membership import find_weights, make_memberships, say_memberships, weight_variables
 from bayes_alliance.design.missing import count_gone, keep_rows, missing_reasons, say_left_out
 from bayes_alliance.design.modelled import Modelled, find_modelled, read_modelled
 from bayes_alliance.design.rows import Rows, make_rows
@@ -25,7 +26,7 @@ from bayes_alliance.design.values import Hidden, MeanOf, Plugged
 from bayes_alliance.design.variables import Variable, column_for, make_variable, prune_levels
 from bayes_alliance.errors import DesignError
 from bayes_alliance.names import INTERCEPT, spread_label
-from bayes_alliance.spec.expressions import Name
+from bayes_alliance.spec.expressions import GroupTerm, Name
 from bayes_alliance.spec.families import BINARY
 from bayes_alliance.spec.model import EquationSpec, ModelSpec, Unit
 from bayes_alliance.spec.reading import averaged_in, values_in
@@ -118,11 +119,14 @@ def find_usable(equation: EquationSpec, source: Source, problems: list[str], mes
     coef, coded, starts = _code(equation, evaluate(variables, []))
     spread = None if equation.spread is None else _code(equation.spread, evaluate(variables, []))[:2]
     spread_groups = {} if spread is None else spread[1]
-    ids = {factor: factor_ids(factor) for factor in {**coded, **spread_groups}}
+    members = [name for factor in {**coded, **spread_groups} for name in source.spec.group(factor).members]
+    ids = {factor: factor_ids(factor) for factor in {**coded, **spread_groups, **dict.fromkeys(members)}}
     sigma = find_spread(equation, variables, problems)
     _stop(problems, rows)
 
-    strata = [variables[name] for name in source.spec.variables_of(equation) if name not in equation.variables]
+    weights = {name for factor in equation.factors for name in source.spec.group(factor).weights}
+    known = {*equation.variables, *weights}
+    strata = [variables[name] for name in source.spec.variables_of(equation) if name not in known]
     trials = [variables[equation.trials]] if isinstance(equation.trials, str) else []
     modelled = equation.missing == "model"
     reasons = missing_reasons(outcome, coef, coded, [*([sigma] if sigma else []), *trials, *strata], modelled=modelled)
@@ -165,7 +169,9 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
     coef = whole.rows(keep)
     sigma = find_spread(equation, variables, problems)
     arms = find_arms(equation, variables, keep)
-    groups = _make_groups(equation, coded, ids, keep, arms, source.spec, problems, messages)
+    weights = {name: subset_variable(variable, keep) for name, variable in variables.items()}
+    further = (weights, rows.key[keep])
+    groups = _make_groups(equation, coded, ids, keep, arms, source.spec, problems, messages, *further)
     problems += checks.check_predictors(coef) + checks.check_groups(groups, equation.family)
     spread = _code_spread(equation, usable, evaluator, arms, source.spec, problems, messages)
     if spread is not None and starts[keep].any():
@@ -236,7 +242,9 @@ def _code_spread(
         return None
     whole, coded, _ = _code(equation.spread, evaluator)
     coef = whole.rows(usable.keep)
-    groups = _make_groups(equation.spread, coded, usable.ids, usable.keep, arms, spec, problems, messages)
+    weights = {name: subset_variable(v, usable.keep) for name, v in evaluator.variables.items()}
+    further = (weights, usable.rows.key[usable.keep])
+    groups = _make_groups(equation.spread, coded, usable.ids, usable.keep, arms, spec, problems, messages, *further)
     found = checks.check_predictors(coef) + checks.check_groups(groups, equation.family)
     problems += [f"sigma = {equation.sigma!r}: {problem}" for problem in found]
     return coef, groups
@@ -281,15 +289,48 @@ def _make_groups(
     spec: ModelSpec,
     problems: list[str],
     messages: list[str],
+    weights: Mapping[str, Variable],
+    keys: np.ndarray,
 ) -> list[GroupDesign]:
     """Give every factor its codes over the rows used, with ids checked."""
-    groups = []
+    groups: list[GroupDesign] = []
+    others = (arms, spec, problems, messages, weights, keys)
     for factor, (effects, blocks) in coded.items():
         term = next(group for group in equation.parsed.groups if group.factor == factor)
         kept, own = effects.rows(keep), ids[factor][keep]
+        memberships = spec.group(factor).members
+        if memberships:
+            groups += _memberships(factor, term, [ids[name][keep] for name in memberships], kept, blocks, *others)
+            continue
         values = check_ids(factor, term, own, kept.values, arms, spec.group(factor), problems, messages)
         groups.append(make_group(factor, own, replace(kept, values=values), blocks, problems))
     return groups
+
+
+def _memberships(
+    factor: str,
+    term: GroupTerm,
+    ids: list[np.ndarray],
+    kept: Columns,
+    blocks: tuple[Block, ...],
+    arms: Arms | None,
+    spec: ModelSpec,
+    problems: list[str],
+    messages: list[str],
+    weights: Mapping[str, Variable],
+    keys: np.ndarray,
+) -> list[GroupDesign]:
+    """Give a factor to whose levels rows belong by weights its codes, one group per membership."""
+    group = spec.group(factor)
+    some = np.where(ids[0] != "", ids[0], np.select([own != "" for own in ids], ids, default=""))
+    values = check_ids(factor, term, some, kept.values, arms, group, problems, messages)
+    needed = (values != 0).any(axis=1)
+    shares = find_weights(factor, group, ids, weight_variables(group, weights), needed, keys, problems)
+    if problems:
+        return []
+    made = make_memberships(factor, ids, shares, replace(kept, values=values), blocks, problems)
+    messages.append(say_memberships(factor, made))
+    return made
 
 
 def _followed(coef: Columns, coded: Groups) -> tuple[Hidden, ...]:

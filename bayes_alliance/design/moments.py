@@ -37,15 +37,17 @@ def variance_moments(design: Design, equation: EquationDesign, session: float | 
     """
     strata = _strata(equation, session)
     products = []
-    for group in equation.groups:
+    groups = [group for group in equation.groups if group.slot == 0]
+    for group in groups:
         by = find_factor(design.factors, group.factor).by
         if by is None:
-            products.append(np.array([_product(group.values, rows, rows) for rows in strata.values()]))
+            own_values = [g.values for g in equation.groups if g.factor == group.factor]
+            products.append(np.array([sum(_product(v, rows, rows) for v in own_values) for rows in strata.values()]))
         else:
             own = [group.inside & (by.code[group.code] == i) for i in range(len(by.labels))]
             each = [[_product(group.values, rows & o, rows) for o in own] for rows in strata.values()]
             products.append(np.array(each))
-    above = [[other is not group and nests_in(group, other) for other in equation.groups] for group in equation.groups]
+    above = [[other is not group and nests_in(group, other) for other in groups] for group in groups]
     codes = range(len(equation.sigma_coef))
     shares = [[(equation.sigma_code[rows] == code).mean() for code in codes] for rows in strata.values()]
     made = name_moments(design, equation, list(strata), products, above, np.array(shares, dtype=float))
@@ -98,9 +100,10 @@ def name_moments(
     shares : ndarray, shape (stratum, sigma)
         Shares of the residual SDs.
     """
-    coords: dict[str, list[str]] = {"stratum": list(strata), "factor": [group.factor for group in equation.groups]}
+    groups = [group for group in equation.groups if group.slot == 0]
+    coords: dict[str, list[str]] = {"stratum": list(strata), "factor": [group.factor for group in groups]}
     data: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
-    for group, product, outer in zip(equation.groups, products, above, strict=True):
+    for group, product, outer in zip(groups, products, above, strict=True):
         dim = effect_dim(group.factor)
         labels = list(equation.effect_labels(group))
         coords |= {dim: labels, second_dim(dim): labels}

@@ -242,7 +242,7 @@ def _sd_slots(factor: FactorDesign, equations: Sequence[EquationDesign], scales:
     slots = []
     for equation in equations:
         for group in equation.groups:
-            if group.factor == factor.factor:
+            if group.factor == factor.factor and group.slot == 0:
                 slots += [_sd_slot(equation, group, i, scales[equation.outcome]) for i in range(len(group.effects))]
     return slots
 
@@ -251,6 +251,8 @@ def _sd_slot(equation: EquationDesign, group: GroupDesign, i: int, scales: Scale
     """Make the slot of an SD; an intercept or 0/1 variable is a step of one, a slope is scaled by its SD."""
     label, term, factor = group.effects[i], group.columns.terms[i], group.factor
     values = group.values[group.inside, i]
+    if group.weight is not None:
+        values = values / group.weight[group.inside]
     steps = bool(np.isin(values, (0.0, 1.0)).all())
     spread = 1.0 if steps else float(np.std(values, ddof=1)) or 1.0
     named = (PriorTarget("sd", factor, label), PriorTarget("sd", factor, term), PriorTarget("sd", factor))

@@ -120,6 +120,7 @@ def _group(group: GroupDesign, keep: np.ndarray, levels: Mapping[str, np.ndarray
         code=np.where(group.inside[keep], _moved(group.code[keep], left), 0),
         columns=group.columns.rows(keep),
         inside=group.inside[keep],
+        weight=None if group.weight is None else group.weight[keep],
         above=tuple(
             replace(a, code=_moved(a.code[left], levels[a.factor]), weight=a.weight[left]) for a in group.above
         ),

@@ -46,6 +46,7 @@ def check_names(
     needed = needed_variables(spec)
     factors = {part for equation in spec.equation for factor in equation.factors for part in factor.split(":")}
     factors |= {name for equation in spec.equation for name in equation.centring_factors}
+    factors |= {member for group in spec.groups.values() for member in group.members}
     problems = [f"columns: {column!r} is no column name." for column in columns.values() if not isinstance(column, str)]
     units = [e.unit for e in spec.equation if e.unit not in ("session", "patient") and e.unit not in sessions.roles]
     problems += [

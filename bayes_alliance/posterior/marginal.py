@@ -191,7 +191,8 @@ def _variance(design: Design, equation: EquationDesign, moved: Mapping[str, Vari
             own = code_terms(term.intercept, term.terms, RowwiseEvaluator(equation, dict(equation.variables)))
             stop = start + len(own.labels)
             part = _moved_columns(equation, moved, term.intercept, term.terms, values[:, start:stop], own.terms)
-            values[:, start:stop] = np.where(group.inside[:, None], part, 0.0)
+            weight = group.inside if group.weight is None else group.weight
+            values[:, start:stop] = np.where(group.inside[:, None], part * np.asarray(weight, float)[:, None], 0.0)
             start = stop
         places = list(find_factor(design.factors, group.factor).places[equation.outcome])
         roots = effect_roots(design, group.factor, flat)[:, :, places]

@@ -12,7 +12,7 @@ from bayes_alliance.names import RESIDUAL, ROLES
 from bayes_alliance.spec.expressions import Call, Expression, Name, Term, calls_in, render
 from bayes_alliance.spec.families import BINARY, FAMILY
 from bayes_alliance.spec.labels import LabelTarget, names_of_value, products_in, rewrite, value_arguments
-from bayes_alliance.spec.model import EquationSpec, EstimandSpec, ModelSpec
+from bayes_alliance.spec.model import EquationSpec, EstimandSpec, GroupSpec, ModelSpec
 from bayes_alliance.spec.modelled import check_modelled
 from bayes_alliance.spec.order import find_ancestors, find_cycle
 from bayes_alliance.spec.reading import current_values_in
@@ -153,7 +153,7 @@ def _groups(spec: ModelSpec) -> list[str]:
                 f"[groups.{factor}] belongs to no group term. {unknown('grouping factor', factor, spec.factors)}"
             )
             continue
-        problems += _correlated(spec, f"[groups.{factor}] correlate", group.correlate)
+        problems += _correlated(spec, f"[groups.{factor}] correlate", group.correlate) + _members(factor, group)
         for equation in spec.equation:
             terms = [term for term in equation.parsed.groups if term.factor == factor]
             effects = sum(term.intercept + len(term.terms) for term in terms)
@@ -164,6 +164,17 @@ def _groups(spec: ModelSpec) -> list[str]:
                     f"[groups.{factor}] correlate: the effects of {equation.outcome!r} do not correlate among "
                     f"themselves. Write them as one term with a single bar, such as (1 + session | {factor})."
                 )
+    return problems
+
+
+def _members(factor: str, group: GroupSpec) -> list[str]:
+    where, problems = f"[groups.{factor}]", []
+    if group.members and (group.members[0] != factor or len(set(group.members)) < 2):
+        problems.append(f"{where} members = {list(group.members)}: {factor!r} first, then other columns of its ids.")
+    if group.weights and len(group.weights) != len(group.members):
+        problems.append(f"{where} weights: {len(group.weights)} for {len(group.members)} members; name one for each.")
+    if group.members and (group.by or ":" in factor):
+        problems.append(f"{where} members: rows of several levels have no single stratum; leave by and ':' out.")
     return problems
 
 

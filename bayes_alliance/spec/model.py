@@ -136,12 +136,16 @@ class GroupSpec(Record):
 
     May the study lack it, may rows lack an id, the outcomes whose effects ``correlate`` with each other, and the
     variable ``by`` whose levels have SDs and correlations of their own (each level of the factor in one of them).
+    ``members`` names the factor and further columns of its ids where a row belongs to several levels; ``weights`` the
+    variables that say by how much, alike where there are none.
     """
 
     optional: bool = False
     missing: Literal["error", "none"] = "error"
     correlate: Words = ()
     by: str | None = None
+    members: Words = ()
+    weights: Words = ()
 
 
 class ResidualSpec(Record):
@@ -224,7 +228,8 @@ class ModelSpec(Record):
 
     ``variables`` maps a name to a call such as ``window(alliance, 1, 4)``; ``labels`` a name to ``outcome ~ term``;
     ``groups`` is keyed by grouping factor, ``shrink`` by the name of a prior that many coefficients share. With
-    ``rows = "common"`` the equations of a unit use the rows that all of them can use, with ``"own"`` each uses all it can.
+    ``rows = "common"`` the equations of a unit use the rows that all of them can use, with ``"own"`` each uses all it
+    can.
     """
 
     title: str = Field(min_length=1)
@@ -276,7 +281,8 @@ class ModelSpec(Record):
         by = [self.group(factor).by for factor in equation.factors]
         if self.residual is not None and equation.outcome in self.residual.correlate:
             by.append(self.residual.by)
-        return tuple(dict.fromkeys([*equation.variables, *(name for name in by if name)]))
+        weights = [name for factor in equation.factors for name in self.group(factor).weights]
+        return tuple(dict.fromkeys([*equation.variables, *weights, *(name for name in by if name)]))
 
     def group(self, factor: str) -> GroupSpec:
         """Return what the model states for a grouping factor, or the defaults."""

@@ -72,6 +72,10 @@ MODELS = {
     "residual SDs that follow, joint": equation("score", "week", extra='sigma = "1 + week + (1 | patient)"')
     + equation("alliance", "week + (1 | patient)")
     + JOINT,
+    "rows of two therapists": equation("score", "week + (1 + week | therapist) + (1 | patient)")
+    + equation("alliance", "week + (1 | therapist)")
+    + '[groups.therapist]\nmembers = ["therapist", "tid_2"]\nweights = ["share_1", "share_2"]\n'
+    + 'correlate = ["score", "alliance"]\n',
     "one patient-level outcome on another": equation("iip_change", "pre + (1 | therapist)", "patient")
     + equation("post", "iip_change + pre + (1 | therapist)", "patient", 'sigma = "condition"'),
 }
@@ -89,6 +93,10 @@ def holes(trial: pd.DataFrame) -> pd.DataFrame:
     frame["left"] = (z > 1.2).astype(float)
     frame["tasks"] = 3 + frame["week"] % 3
     frame["kept"] = np.clip(np.rint(frame["tasks"] / 2 + z), 0, frame["tasks"])
+    people = pd.factorize(frame["pid"], sort=True)[0]
+    frame["tid_2"] = np.where(people % 3 == 0, [f"T{i % 7}" for i in people], "")
+    frame["share_2"] = np.where(frame["tid_2"] != "", 0.25, 0.0)
+    frame["share_1"] = 1 - frame["share_2"]
     for name in ("score", "alliance", "stress", "visits"):
         frame.loc[rng.random(len(frame)) < 0.15, name] = np.nan
     return frame

@@ -60,7 +60,9 @@ def table(trial: pd.DataFrame) -> ba.SessionTable:
     frame.loc[frame["pid"].isin(people[::5]), "pre"] = np.nan
     frame["grade"] = frame["pid"].map({p: float(1 + i % 4) for i, p in enumerate(people)})
     for k in range(3):
-        rated = {t: float(i) + rng.normal(0, 0.4) if (i + k) % 4 else np.nan for i, t in enumerate(sorted(set(frame["tid"])))}
+        rated = {
+            t: float(i) + rng.normal(0, 0.4) if (i + k) % 4 else np.nan for i, t in enumerate(sorted(set(frame["tid"])))
+        }
         frame[f"rater_{k + 1}"] = frame["tid"].map(rated)
     frame.loc[frame["tid"] == "T5", ["rater_1", "rater_2", "rater_3"]] = np.nan
     return ba.read_sessions(frame, ROLES)

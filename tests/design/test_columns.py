@@ -193,7 +193,10 @@ def test_what_has_no_spread_within_is_counted(trial: pd.DataFrame) -> None:
         ("between(alliance, therapist, within=patient)", r"6 therapists lie in more than one patient"),
         ("between(alliance, patient, within=3)", r"within= names a grouping factor"),
         ("lag(alliance, 2, max_gap=1)", r"a max_gap that is no smaller"),
-        ('log(between(alliance, patient, means="latent"))', r"latent means and modelled values can be added and scaled only"),
+        (
+            'log(between(alliance, patient, means="latent"))',
+            r"latent means and modelled values can be added and scaled only",
+        ),
         (
             'within(alliance, patient, means="latent"):between(alliance, patient, means="latent")',
             r"a product of two latent parts is not known",
