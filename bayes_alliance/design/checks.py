@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from scipy import linalg
@@ -17,12 +17,22 @@ from bayes_alliance.spec.families import FAMILY, FamilyName
 from bayes_alliance.spec.model import ModelSpec
 
 
-def check_predictors(coef: Columns) -> list[str]:
-    """Report constant columns, empty cells of products, and columns that others determine."""
-    return check_columns(coef, coef.values.min(axis=0, initial=np.inf), coef.values.max(axis=0, initial=-np.inf))
+def check_predictors(coef: Columns, shrunk: Collection[str] = (), messages: list[str] | None = None) -> list[str]:
+    """Report constant columns, empty cells of products, and columns that others determine.
+
+    Columns of ``shrunk`` terms may be determined by others, which is said in ``messages``: their prior tells them apart.
+    """
+    low, high = coef.values.min(axis=0, initial=np.inf), coef.values.max(axis=0, initial=-np.inf)
+    return check_columns(coef, low, high, shrunk, messages)
 
 
-def check_columns(coef: Columns, low: np.ndarray, high: np.ndarray) -> list[str]:
+def check_columns(
+    coef: Columns,
+    low: np.ndarray,
+    high: np.ndarray,
+    shrunk: Collection[str] = (),
+    messages: list[str] | None = None,
+) -> list[str]:
     """Report the same of columns with given extremes, and values that depend on each other as those of all rows do."""
     problems = []
     usable = []
@@ -37,6 +47,12 @@ def check_columns(coef: Columns, low: np.ndarray, high: np.ndarray) -> list[str]
     dependent = _dependent(coef.values[:, usable])
     for position, others in dependent:
         names = quote(coef.labels[usable[i]] for i in others)
+        if messages is not None and all(coef.terms[usable[i]] in shrunk for i in (position, *others)):
+            messages.append(
+                f"Predictor {coef.labels[usable[position]]!r} is determined by {names} in the rows used; only their "
+                f"shrinkage prior tells them apart."
+            )
+            continue
         problems.append(
             f"Predictor {coef.labels[usable[position]]!r} is determined by {names} (perfect "
             f"collinearity). Leave one out."

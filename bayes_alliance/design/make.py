@@ -172,7 +172,8 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
     weights = {name: subset_variable(variable, keep) for name, variable in variables.items()}
     further = (weights, rows.key[keep])
     groups = _make_groups(equation, coded, ids, keep, arms, source.spec, problems, messages, *further)
-    problems += checks.check_predictors(coef) + checks.check_groups(groups, equation.family)
+    shrunk = {term for shrink in source.spec.shrink.values() for term in shrink.terms}
+    problems += checks.check_predictors(coef, shrunk, messages) + checks.check_groups(groups, equation.family)
     spread = _code_spread(equation, usable, evaluator, arms, source.spec, problems, messages)
     if spread is not None and starts[keep].any():
         problems.append(f"sigma = {equation.sigma!r}: rows that start a series have an SD of their own; name a factor.")

@@ -80,6 +80,9 @@ class Layout(Record):
         Lowest and highest value of outcomes whose scale has ends, by column.
     missing : dict of str to float
         Share of values that are missing by chance, by column, of outcomes whose missing values are modelled.
+    shared : float
+        Share of patients with a second therapist: columns ``second_therapist``, and ``share_first`` and
+        ``share_second`` of the treatment.
     """
 
     patients: Whole
@@ -95,6 +98,7 @@ class Layout(Record):
     names: dict[str, str] = Field(default_factory=dict)
     bounds: dict[str, Annotated[tuple[Bound, Bound], Field(strict=False)]] = Field(default_factory=dict)
     missing: dict[str, Share] = Field(default_factory=dict)
+    shared: Share = 0.0
 
     def name(self, what: str) -> str:
         """Return what the study calls a role or the condition."""
@@ -200,6 +204,8 @@ def _arms(layout: Layout) -> list[str]:
 
 
 def _therapists(layout: Layout) -> list[str]:
+    if layout.shared and (not isinstance(layout.therapists, int) or layout.therapists < 2):
+        return ["layout.shared: patients with a second therapist need two therapists or more who treat in any arm."]
     if isinstance(layout.therapists, int):
         if layout.therapists > layout.patients:
             return [

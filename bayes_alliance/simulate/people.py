@@ -20,6 +20,8 @@ def lay_out(layout: Layout, rng: np.random.Generator) -> pd.DataFrame:
         people[layout.name("condition")] = [list(layout.arms)[code] for code in arm]
     if layout.therapists:
         people[layout.name("therapist")] = _ids("T", therapist, int(therapist.max()) + 1)
+    if layout.shared:
+        people = people.assign(**_second(therapist, layout, rng))
     if layout.groups is not None:
         people[layout.name("group")] = _ids("G", group, int(group.max()) + 1)
     if layout.sites:
@@ -33,6 +35,19 @@ def _ids(letter: str, numbers: np.ndarray, count: int) -> list[str]:
     """Name numbers from 0 with leading zeros; -1 is no id."""
     width = len(str(count))
     return ["" if number < 0 else f"{letter}{number + 1:0{width}d}" for number in numbers]
+
+
+def _second(therapist: np.ndarray, layout: Layout, rng: np.random.Generator) -> dict[str, object]:
+    """Return every patient's second therapist, where there is one, and the shares of both."""
+    count = int(therapist.max()) + 1
+    other = (therapist + rng.integers(1, count, len(therapist))) % count
+    having = rng.random(len(therapist)) < layout.shared
+    share = np.where(having, np.round(rng.uniform(0.2, 0.5, len(therapist)), 2), 0.0)
+    return {
+        "second_therapist": _ids("T", np.where(having, other, -1), count),
+        "share_first": 1 - share,
+        "share_second": share,
+    }
 
 
 def _arms_and_therapists(layout: Layout, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

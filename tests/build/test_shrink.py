@@ -93,7 +93,7 @@ def test_log_density(trial: pd.DataFrame, dist: str, contrast: str) -> None:
 
 @pytest.mark.parametrize("dist", ["horseshoe(1, 4, 2)", "r2d2(0.3, 4, 0.5)"])
 def test_priors_of_both_sides_agree(trial: pd.DataFrame, dist: str) -> None:
-    """Quantiles of a coefficient and of the global scale drawn in NumPy are those of the PyMC model (4 Monte Carlo SDs)."""
+    """Quantiles of a coefficient and of the global scale drawn in NumPy are those of PyMC (4 Monte Carlo SDs)."""
     made = design(trial, dist, "true")
     rng = np.random.default_rng(1)
     ours = [draw_truth(made, rng) for _ in range(3000)]

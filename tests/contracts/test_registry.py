@@ -36,6 +36,12 @@ def table_for(name: str, trial: pd.DataFrame) -> tuple[ba.SessionTable, dict[str
         attended=np.rint(frame["pre"] / 2).clip(0, 20),
         last=frame.groupby("pid")["week"].transform("max"),
         alliance=frame["alliance"].clip(4, 6) if "bounded" in spec.tags else frame["alliance"],
+        stage=(frame["rating"] - 1).clip(1, 5).round(),
+        **{f"rater_{k}": frame["competence"] + 0.1 * k * (frame["competence"] > 4) for k in (1, 2, 3)},
+        **{name: np.sin((1 + number) * frame["tid"].str[1:].astype(float)) for number, name in enumerate(FEATURES)},
+        second_therapist=np.where(frame["pid"].str.endswith("3"), "T9", ""),
+        share_second=np.where(frame["pid"].str.endswith("3"), 0.5, 0.0),
+        share_first=np.where(frame["pid"].str.endswith("3"), 0.5, 1.0),
     )
     columns = {variable: column for variable, column in given.items() if variable in needed}
     reference = {"condition": "TAU"} if "condition" in needed else {}
@@ -44,6 +50,8 @@ def table_for(name: str, trial: pd.DataFrame) -> tuple[ba.SessionTable, dict[str
         bounds.pop("alliance", None)
     return ba.read_sessions(frame, ROLES, bounds=bounds), columns, reference
 
+
+FEATURES = ("negative_reactions", "anxiety", "flow", "self_doubt", "coping", "warmth", "challenge", "skill")
 
 MORE = {
     "predictor": "stress",
