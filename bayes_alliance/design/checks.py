@@ -20,7 +20,8 @@ from bayes_alliance.spec.model import ModelSpec
 def check_predictors(coef: Columns, shrunk: Collection[str] = (), messages: list[str] | None = None) -> list[str]:
     """Report constant columns, empty cells of products, and columns that others determine.
 
-    Columns of ``shrunk`` terms may be determined by others, which is said in ``messages``: their prior tells them apart.
+    Columns of ``shrunk`` terms may be determined by others of them, which is said in ``messages``: their prior tells
+    them apart.
     """
     low, high = coef.values.min(axis=0, initial=np.inf), coef.values.max(axis=0, initial=-np.inf)
     return check_columns(coef, low, high, shrunk, messages)

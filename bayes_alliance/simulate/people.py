@@ -21,7 +21,7 @@ def lay_out(layout: Layout, rng: np.random.Generator) -> pd.DataFrame:
     if layout.therapists:
         people[layout.name("therapist")] = _ids("T", therapist, int(therapist.max()) + 1)
     if layout.shared:
-        people = people.assign(**_second(therapist, layout, rng))
+        people = pd.concat([people, _second(therapist, layout, rng)], axis=1)
     if layout.groups is not None:
         people[layout.name("group")] = _ids("G", group, int(group.max()) + 1)
     if layout.sites:
@@ -37,17 +37,14 @@ def _ids(letter: str, numbers: np.ndarray, count: int) -> list[str]:
     return ["" if number < 0 else f"{letter}{number + 1:0{width}d}" for number in numbers]
 
 
-def _second(therapist: np.ndarray, layout: Layout, rng: np.random.Generator) -> dict[str, object]:
+def _second(therapist: np.ndarray, layout: Layout, rng: np.random.Generator) -> pd.DataFrame:
     """Return every patient's second therapist, where there is one, and the shares of both."""
     count = int(therapist.max()) + 1
     other = (therapist + rng.integers(1, count, len(therapist))) % count
     having = rng.random(len(therapist)) < layout.shared
     share = np.where(having, np.round(rng.uniform(0.2, 0.5, len(therapist)), 2), 0.0)
-    return {
-        "second_therapist": _ids("T", np.where(having, other, -1), count),
-        "share_first": 1 - share,
-        "share_second": share,
-    }
+    second = _ids("T", np.where(having, other, -1), count)
+    return pd.DataFrame({"second_therapist": second, "share_first": 1 - share, "share_second": share})
 
 
 def _arms_and_therapists(layout: Layout, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

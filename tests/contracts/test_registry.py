@@ -113,10 +113,11 @@ def test_dims_are_present(case: tuple[str, ba.Design, pm.Model]) -> None:
     """Every free variable but helpers of correlations has dims, and rows are named by the outcome."""
     _, made, model = case
     for variable in model.free_RVs:
-        if not variable.name.endswith("_unit"):
+        if not (variable.name.endswith("_unit") or variable.ndim == 0):
             assert model.named_vars_to_dims[variable.name], variable.name
     for equation in made.equations:
-        assert model.named_vars_to_dims[equation.outcome] == (f"obs_{equation.outcome}",)
+        rows = "obs" if equation.seen.all() else "seen"
+        assert model.named_vars_to_dims[equation.outcome] == (f"{rows}_{equation.outcome}",)
 
 
 def test_prior_predictive_is_of_the_outcomes_order(case: tuple[str, ba.Design, pm.Model]) -> None:
