@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bayes_alliance.comparison.scores import Scores
     from bayes_alliance.comparison.table import Comparison, compare
     from bayes_alliance.design.design import Design, make_design
+    from bayes_alliance.design.missing import missing_table
     from bayes_alliance.diagnosis.calibration import Calibration, calibrate
     from bayes_alliance.diagnosis.diagnose import Diagnosis, diagnose
     from bayes_alliance.diagnosis.predictive import predictive_checks
@@ -123,6 +124,7 @@ _WHERE: Final = {
     "loo": "comparison.loo",
     "make_design": "design.design",
     "marginal_effects": "posterior.marginal",
+    "missing_table": "design.missing",
     "parse_model": "spec.toml",
     "plot_calibration": "plot.calibration",
     "plot_caterpillar": "plot.caterpillar",
@@ -202,6 +204,7 @@ __all__ = [
     "loo",
     "make_design",
     "marginal_effects",
+    "missing_table",
     "parse_model",
     "plot_calibration",
     "plot_caterpillar",

@@ -33,7 +33,7 @@ from bayes_alliance.cli.options import (
 )
 from bayes_alliance.errors import DesignError
 from bayes_alliance.names import ROLES
-from bayes_alliance.report.terminal import claims_table, estimands_table, print_design, summary_table
+from bayes_alliance.report.terminal import claims_table, estimands_table, print_design, print_missing, summary_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,6 +122,8 @@ def fit(
     sessions, variables = _read(
         data, columns, minimum, maximum, only, missing, bounds, transfers, ignore, patients, therapists, groups
     )
+    if any(equation.modelled for equation in spec.equation):
+        print_missing(_design(name, sessions, variables, reference, prior), out)
     fitted = fit_model(
         spec,
         sessions,

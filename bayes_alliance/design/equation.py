@@ -10,6 +10,7 @@ import numpy as np
 from bayes_alliance.design.arms import Arms
 from bayes_alliance.design.follow import Follow
 from bayes_alliance.design.groups import GroupDesign
+from bayes_alliance.design.missing import Gap
 from bayes_alliance.design.modelled import ModelledRows
 from bayes_alliance.design.scale import OutcomeScale
 from bayes_alliance.design.series import Series
@@ -27,13 +28,14 @@ class EquationDesign:
 
     ``outcome`` is the study's name of the outcome; ``y`` has shape (obs,); ``coef`` holds the coded population
     columns, shape (obs, coef); ``centre`` their centring constants, shape (coef,), 0 for the intercept;
-    ``sigma_code`` points into ``sigma_coef``. ``row`` is each row's position in the session table, ``session`` its
-    session number (NaN at the patient unit). ``names`` says how the study calls each variable. ``ledger`` counts rows
-    left out by reason and, with the rows used, adds up to ``rows_read``. ``offset`` is the constant that was taken from
-    the outcome, ``scale`` says what values it can have. ``follows`` says where the latent means come from that columns
-    follow. ``modelled`` are the rows whose outcome is a parameter; ``y`` has something plugged in where it is missing.
-    ``series`` says which row each one's residual follows, where these correlate over sessions. ``spread`` is the
-    equation of the log residual SD over the same rows, where that is a formula: its outcome is called
+    ``sigma_code`` points into ``sigma_coef``. ``row`` is each row's position in the session table, ``patient`` its
+    patient (the therapist, group or site where a row is one), ``session`` its session number (NaN at wider units).
+    ``names`` says how the study calls each variable. ``ledger`` counts rows left out by reason and, with the rows used,
+    adds up to ``rows_read``; ``gaps`` counts missing values by variable. ``offset`` is the constant that was taken from
+    the outcome, ``scale`` says what values it can have. ``follows`` says where what is estimated comes from that
+    columns follow. ``modelled`` are the rows whose outcome is a parameter; ``y`` has something plugged in where it is
+    missing. ``series`` says which row each one's residual follows, where these correlate over sessions. ``spread`` is
+    the equation of the log residual SD over the same rows, where that is a formula: its outcome is called
     ``sigma(<outcome>)``, its ``y`` is 0, and ``log_spread`` says that it is one.
     """
 
@@ -58,6 +60,7 @@ class EquationDesign:
     follows: Mapping[Hidden, Follow] = field(default_factory=dict)
     modelled: ModelledRows | None = None
     series: Series | None = None
+    gaps: tuple[Gap, ...] = ()
     spread: EquationDesign | None = None
     log_spread: bool = False
 

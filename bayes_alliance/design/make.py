@@ -14,7 +14,7 @@ from bayes_alliance.design.equation import EquationDesign, subset_variable
 from bayes_alliance.design.groups import Block, GroupDesign, check_ids, code_groups, make_group
 from bayes_alliance.design.means import pooled_mean
 from bayes_alliance.design.membership import find_weights, make_memberships, say_memberships, weight_variables
-from bayes_alliance.design.missing import count_gone, keep_rows, missing_reasons, say_left_out
+from bayes_alliance.design.missing import count_gone, find_gaps, keep_rows, missing_reasons, say_left_out
 from bayes_alliance.design.modelled import Modelled, find_modelled, read_modelled
 from bayes_alliance.design.rows import Rows, make_rows
 from bayes_alliance.design.scale import OutcomeScale, check_outcome, find_trials, make_scale
@@ -29,6 +29,7 @@ from bayes_alliance.names import INTERCEPT, spread_label
 from bayes_alliance.spec.expressions import GroupTerm, Name
 from bayes_alliance.spec.families import BINARY
 from bayes_alliance.spec.model import EquationSpec, ModelSpec, Unit
+from bayes_alliance.spec.order import modelled_by
 from bayes_alliance.spec.reading import averaged_in, values_in
 from bayes_alliance.table.sessions import SessionTable
 
@@ -184,6 +185,7 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
     _stop(problems, rows)
     source.modelled[equation.outcome] = read_modelled(equation, rows, keep, modelled, y)
     y = np.where(np.isnan(y), np.nanmean(y), y)
+    every = find_arms(equation, everything, np.ones(len(rows), dtype=bool))
     series = None
     if equation.residuals == "ar1":
         series = line_up_series(rows.key[keep], rows.session[keep])
@@ -217,12 +219,18 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
         scale=scale,
         modelled=modelled,
         series=series,
+        gaps=find_gaps(outcome.label, everything, _read_as_modelled(equation), every, len(rows)),
     )
     if spread is not None and equation.spread is not None:
         design = replace(design, spread=_spread_of(design, equation.spread, *spread))
     plugged = {mean: evaluator.means[mean] for mean in _followed(coef, coded)}
     covariates = {factor: (ids[factor], columns) for factor, (columns, _) in coded.items()}
     return Made(design, rows, np.flatnonzero(keep), whole, covariates, plugged)
+
+
+def _read_as_modelled(equation: EquationSpec) -> set[str]:
+    """Return the variables whose missing values an equation models, or reads as modelled."""
+    return {*modelled_by(equation), *([equation.outcome] if equation.missing == "model" else [])}
 
 
 def _centre_of(coef: Columns) -> np.ndarray:

@@ -1,14 +1,78 @@
-"""Rows with something missing: found, counted under one reason each, and left out."""
+"""Values that are missing: counted by variable and arm; and rows that are left out, under one reason each."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from bayes_alliance._messages import are, count_of
+from bayes_alliance.design.arms import Arms
 from bayes_alliance.design.terms import Columns
 from bayes_alliance.design.variables import Variable
+
+if TYPE_CHECKING:
+    from bayes_alliance.design.design import Design
+
+
+@dataclass(frozen=True)
+class Gap:
+    """How many values of a variable an equation lacks, in all and by arm (missing, rows), and what becomes of them."""
+
+    outcome: str
+    variable: str
+    rows: int
+    missing: int
+    by_arm: tuple[tuple[str, int, int], ...]
+    treated: str
+
+
+def find_gaps(
+    outcome: str, variables: Mapping[str, Variable], modelled: Collection[str], arms: Arms | None, rows: int
+) -> tuple[Gap, ...]:
+    """Count the missing values of every variable of an equation, before rows are left out."""
+    gaps = []
+    for name, variable in variables.items():
+        absent = np.isnan(variable.values)
+        by_arm: tuple[tuple[str, int, int], ...] = ()
+        if arms is not None:
+            inside = [arms.code == i for i in range(len(arms.levels))]
+            by_arm = tuple(
+                (level, int((absent & here).sum()), int(here.sum()))
+                for level, here in zip(arms.levels, inside, strict=True)
+            )
+        treated = "nothing missing"
+        if absent.any():
+            treated = "modelled" if name in modelled else "rows left out"
+        gaps.append(Gap(outcome, variable.label, rows, int(absent.sum()), by_arm, treated))
+    return tuple(gaps)
+
+
+def missing_table(design: Design) -> pd.DataFrame:
+    """Return what every equation lacks, by variable and by arm.
+
+    Parameters
+    ----------
+    design : Design
+        Of a model and a table.
+
+    Returns
+    -------
+    DataFrame
+        One line per equation and variable: ``outcome, variable, rows`` of its unit, ``missing`` values, how many of how
+        many in each arm, and ``treated``: ``nothing missing``, ``rows left out`` or ``modelled``. Rows that lack
+        several things count in each line.
+    """
+    lines = []
+    for gap in (gap for equation in design.equations for gap in equation.gaps):
+        line: dict[str, object] = {"outcome": gap.outcome, "variable": gap.variable, "rows": gap.rows}
+        line |= {"missing": gap.missing} | {level: f"{n} of {rows}" for level, n, rows in gap.by_arm}
+        lines.append(line | {"treated": gap.treated})
+    table = pd.DataFrame(lines)
+    return table[[*(c for c in table.columns if c != "treated"), "treated"]].fillna("")
 
 
 def missing_reasons(

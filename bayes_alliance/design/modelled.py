@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import are, count_of, first_few, number_text
+from bayes_alliance._messages import are, count_of, first_few
 from bayes_alliance.design.arms import Arms, count_by_arm
 from bayes_alliance.design.rows import Rows
 from bayes_alliance.design.values import Plugged, Value, ValueOf
@@ -245,22 +245,3 @@ def modelled_value(evaluator: Evaluator, call: Call) -> Value:
     key = ValueOf(argument.name)
     evaluator.means[key] = Plugged(numbers, None, np.maximum(place, 0))
     return Value(numbers, {key: follows.astype(float)} if follows.any() else {})
-
-
-def missing_by_arm(
-    variables: Sequence[tuple[str, np.ndarray]], arms: tuple[str, Sequence[str], np.ndarray] | None
-) -> pd.DataFrame:
-    """Return how many values of each variable are missing, in all and by arm."""
-    lines = []
-    for label, values in variables:
-        absent = np.isnan(values)
-        line: dict[str, object] = {"variable": label, "rows": len(values), "missing": int(absent.sum())}
-        if arms is not None:
-            _, levels, code = arms
-            for i, level in enumerate(levels):
-                here = code == i
-                line[f"{number_text(level) if isinstance(level, float) else level}"] = (
-                    f"{int((absent & here).sum())} of {int(here.sum())}"
-                )
-        lines.append(line)
-    return pd.DataFrame(lines)

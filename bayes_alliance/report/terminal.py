@@ -28,10 +28,30 @@ def print_design(design: Design, out: Console) -> None:
         out.print(f"{len(equation.y):,} of {equation.rows_read:,} rows{levels}")
     for message in design.messages:
         out.print(f"- {message}", markup=False, highlight=False, soft_wrap=True)
+    print_missing(design, out)
     table = Table("Parameter", "Prior", "From", "Reason", box=None, pad_edge=False, header_style="bold")
     for prior in design.priors.table():
         table.add_row(plain(prior.parameter), str(prior.distribution), prior.source, plain(prior.reason))
     out.print("\nPriors", style="bold")
+    out.print(table)
+
+
+def print_missing(design: Design, out: Console) -> None:
+    """Print what is missing by variable and arm; nothing where nothing is."""
+    from bayes_alliance.design.missing import missing_table  # which needs pandas, and help texts do not
+
+    missing = missing_table(design)
+    missing = missing[missing["missing"] > 0]
+    if missing.empty:
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in missing.columns:
+        table.add_column(
+            plain(str(column)), justify="left" if column in ("outcome", "variable", "treated") else "right"
+        )
+    for row in missing.itertuples(index=False):
+        table.add_row(*(plain(str(cell)) for cell in row))
+    out.print("\nMissing values", style="bold")
     out.print(table)
 
 
