@@ -61,11 +61,11 @@ def worked_examples() -> list[str]:
     return re.findall(r"```toml\n(.*?)```", (ROOT / "models" / "README.md").read_text(), flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("number", range(7))
+@pytest.mark.parametrize("number", range(11))
 def test_worked_examples_fit_a_table(number: int, trial: pd.DataFrame) -> None:
     """Every model file shown in models/README.md parses, meets a table and has a finite log-density."""
     examples = worked_examples()
-    assert len(examples) == 7
+    assert len(examples) == 11
     spec = ba.parse_model(examples[number])
     columns = {
         "outcome": "score",
@@ -77,11 +77,25 @@ def test_worked_examples_fit_a_table(number: int, trial: pd.DataFrame) -> None:
         "judgment": "post",
         "truth": "pre",
         "bias": "iip_pre",
+        "alliance_mean": "cohesion",
+        "outcome_pre": "pre",
+        "outcome_post": "post",
     }
     needed = needed_variables(spec)
     if number == 2:
         trial = trial.assign(alliance=trial.groupby("pid")["alliance"].transform("mean"))
-    trial = trial.assign(last_session=trial.groupby("pid")["week"].transform("max"))
+    therapist = trial["tid"].str[1:].astype(float)
+    two = trial["pid"].str.endswith("3")
+    trial = trial.assign(
+        last_session=trial.groupby("pid")["week"].transform("max"),
+        rater_1=trial["competence"],
+        rater_2=trial["competence"] + np.sin(therapist),
+        stage=(trial["rating"] - 1).clip(1, 5).round(),
+        second_therapist=np.where(two, "T9", ""),
+        share_second=np.where(two, 0.5, 0.0),
+        share_first=np.where(two, 0.5, 1.0),
+        **{name: np.sin((number + 1) * therapist) for number, name in enumerate(("anxiety", "flow", "doubt"))},
+    )
     made = ba.make_design(
         spec,
         ba.read_sessions(trial, ROLES),

@@ -124,7 +124,7 @@ def pairs(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def table_of(**columns: np.ndarray) -> ba.SessionTable:
     """Return a table of patients."""
     size = len(next(iter(columns.values())))
-    return ba.read_sessions(pd.DataFrame({"patient": [f"p{i:03d}" for i in range(size)], **columns}), ["patient"])
+    return ba.read_sessions(pd.DataFrame({"patient": [f"p{i:03d}" for i in range(size)], **columns}), {"patient": "patient"})
 
 
 WIDE: dict[str, str] = {"b": "normal(0, 50)", "intercept": "normal(0, 100)", "sigma": "half_normal(50)"}
