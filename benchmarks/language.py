@@ -52,7 +52,8 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any], dict[str, float]]] =
     ),
     "two therapists": (
         one("session + (1 | patient) + (1 | therapist)")
-        + "[groups.therapist]\nmembers = ['therapist', 'second_therapist']\nweights = ['share_first', 'share_second']\n",
+        + "[groups.therapist]\nmembers = ['therapist', 'second_therapist']\n"
+        + "weights = ['share_first', 'share_second']\n",
         {"shared": 0.3},
         {},
         GROWTH | {"sigma[y]": 1.0, "sd_therapist[y, Intercept]": 0.4},

@@ -16,6 +16,9 @@ def build_steps(follow: FollowSteps, design: Design) -> TensorVariable:
 
     The shares of the steps have a Dirichlet prior (Bürkner and Charpentier 2020).
     """
+    built = pm.modelcontext(None).named_vars
+    if follow.name in built:
+        return pt.concatenate([pt.zeros(1), pt.cumsum(built[follow.name])])
     alpha = design.priors.steps[follow.name].distribution.value("alpha")
     shares = pm.Dirichlet(follow.name, np.full(len(follow.steps), alpha), dims=step_dim(follow))
     return pt.concatenate([pt.zeros(1), pt.cumsum(shares)])

@@ -51,6 +51,7 @@ def show(name: ModelName) -> None:
     for factor in spec.factors:
         group = spec.group(factor)
         joined = f"; effects correlate across {', '.join(group.correlate)}" if group.correlate else ""
+        joined += f"; rows belong to those of {', '.join(group.members)} by weights" if group.members else ""
         out.print(f"factor:    {factor}{' (optional)' if group.optional else ''}{joined}", markup=False)
     if spec.residual is not None:
         out.print(f"residuals: of {', '.join(spec.residual.correlate)} correlate within a row", markup=False)

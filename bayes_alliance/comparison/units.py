@@ -95,8 +95,8 @@ def _refuse_unsupported(design: Design, unit: UnitName) -> None:
         why = f"rows belong to several levels of {unit} at once"
     if why:
         raise FitError(
-            f"Leaving out by {unit} is not worked out for this model: {why}. Compare such models by predictions for "
-            f"patients held out of both fits."
+            f"Leaving out by {unit} is not worked out for this model: {why}. diagnose() compares its predictions with "
+            f"the rows it was fitted to."
         )
 
 

@@ -16,7 +16,8 @@ from bayes_alliance.design.estimands import EstimandDesign, resolve_estimands
 from bayes_alliance.design.factors import FactorDesign, join_factors
 from bayes_alliance.design.follow import FollowSteps, FollowValue
 from bayes_alliance.design.latent import Measured, join_latent
-from bayes_alliance.design.make import Made, Source, make_equation
+from bayes_alliance.design.make import Made, make_equation
+from bayes_alliance.design.membership import check_members
 from bayes_alliance.design.optional import resolve_optional
 from bayes_alliance.design.priors import Priors, resolve_priors
 from bayes_alliance.design.priors import Source as PriorSource
@@ -24,6 +25,7 @@ from bayes_alliance.design.reserved import check_reserved
 from bayes_alliance.design.residual import ResidualDesign, join_residuals
 from bayes_alliance.design.scale import state_bounds
 from bayes_alliance.design.survive import open_periods
+from bayes_alliance.design.usable import Source
 from bayes_alliance.design.variables import check_names, column_for
 from bayes_alliance.errors import DesignError
 from bayes_alliance.spec.model import ModelSpec, PriorSpec
@@ -198,11 +200,11 @@ def match_names(
     given = _read_declared(spec, given_columns, messages)
     resolved, dropped = resolve_optional(given, sessions, given_columns, messages)
     left = _still_named(given_columns, given, resolved)
-    problems = check_names(resolved, sessions, left, reference)
+    problems = check_names(resolved, sessions, left, reference) + check_members(resolved, sessions, left)
     if problems:
         raise DesignError(problems)
     outcomes = [_study_name(name, resolved, sessions, left) for name in resolved.outcomes]
-    return resolved, left, dropped, check_reserved(outcomes, resolved.factors)
+    return resolved, left, dropped, check_reserved(outcomes, resolved.factors, tuple(resolved.shrink))
 
 
 def state_priors(

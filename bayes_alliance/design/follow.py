@@ -21,12 +21,14 @@ class FollowMeasured:
 class FollowValue:
     """Rows that follow modelled values of an outcome: ``code`` points into them; ``plugged`` stands in for them.
 
-    ``filled`` says of rows that follow one whether nothing was measured, so that what is plugged in is a mean.
+    ``inside`` tells rows that follow one from those whose value counts as it was observed; ``filled`` says of the
+    former whether nothing was measured, so that what is plugged in is a mean.
     """
 
     outcome: str
     code: np.ndarray
     plugged: np.ndarray
+    inside: np.ndarray
     filled: np.ndarray
 
 

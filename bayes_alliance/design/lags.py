@@ -42,7 +42,7 @@ def lag(evaluator: Evaluator, call: Call) -> Value:
         latent[lagged] = np.where(found, weight[source], 0.0)
         plugged = np.where(found, evaluator.means[mean].numbers[source], np.nan)
         code = evaluator.means[mean].code
-        moved = None if code is None else np.where(found, code[source], 0)
+        moved = None if code is None else np.where(found, code[source], -1)
         evaluator.means[lagged] = Plugged(plugged, np.where(found, source, 0), moved)
     return Value(numbers, latent)
 

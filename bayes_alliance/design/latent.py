@@ -17,8 +17,10 @@ from bayes_alliance._messages import are, count_of, first_few, quote
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.factors import FactorDesign, find_factor
 from bayes_alliance.design.follow import Follow, FollowMeasured, FollowModelled, FollowSteps, FollowValue
-from bayes_alliance.design.make import Made, Source
+from bayes_alliance.design.make import Made
 from bayes_alliance.design.rows import Rows, make_rows
+from bayes_alliance.design.steps import say_unused
+from bayes_alliance.design.usable import Source
 from bayes_alliance.design.values import Hidden, MeanOf, Plugged, StepsOf, ValueOf
 from bayes_alliance.design.variables import column_for, make_variable
 from bayes_alliance.names import INTERCEPT, steps_name
@@ -80,6 +82,8 @@ def join_latent(
         for mean, plugged in m.plugged.items():
             if not isinstance(mean, MeanOf):
                 follows[mean] = _coded_value(mean, plugged, m, by_outcome)
+                if isinstance(mean, StepsOf):
+                    source.note(say_unused(f"mo({mean.variable})", mean.steps, follows[mean].code))  # type: ignore[union-attr]
                 continue
             if mean.variable in by_outcome:
                 modelled = _modelled(mean, plugged, m, wholes[mean.variable], by_outcome, factors, problems)
@@ -89,7 +93,23 @@ def join_latent(
             if own is not None:
                 follows[mean] = _coded(mean, plugged, m, own, source, problems)
         joined.append(replace(equation, follows=follows))
+    problems += _steps_of_one_name(joined)
     return tuple(joined), tuple(measured.values())
+
+
+def _steps_of_one_name(equations: Sequence[EquationDesign]) -> list[str]:
+    """Report steps of different predictors whose names come out the same."""
+    owners: dict[str, tuple[str, str]] = {}
+    problems = []
+    for e in equations:
+        for key, follow in e.follows.items():
+            if isinstance(key, StepsOf) and isinstance(follow, FollowSteps):
+                owner = (e.outcome, key.variable)
+                if owners.setdefault(follow.name, owner) != owner:
+                    problems.append(
+                        f"Steps of mo() of {owner} and {owners[follow.name]} have one name; rename a column."
+                    )
+    return problems
 
 
 def _coded_value(
@@ -100,8 +120,9 @@ def _coded_value(
     code, numbers = plugged.code[made.place], np.nan_to_num(plugged.numbers[made.place])
     if isinstance(key, ValueOf):
         modelled = by_outcome[key.variable].modelled
-        filled = np.zeros(len(code), dtype=bool) if modelled is None else ~modelled.measured[code]
-        return FollowValue(by_outcome[key.variable].outcome, code, numbers, filled)
+        inside, code = code >= 0, np.maximum(code, 0)
+        filled = inside if modelled is None else inside & ~modelled.measured[code]
+        return FollowValue(by_outcome[key.variable].outcome, code, numbers, inside, filled)
     label = made.equation.variables[key.variable].label
     return FollowSteps(steps_name(made.equation.outcome, label), key.steps, code, numbers)
 

@@ -122,7 +122,7 @@ def _kind(evaluator: Evaluator, call: Call) -> str | None:
         problem = 'means="finite" and size= go together: size names the column with the number of members of the unit.'
     elif kind != "observed" and "detrend" in keywords:
         problem = "latent means take their trend from the equation; leave detrend out."
-    elif kind != "observed" and not isinstance(_unlagged(call.arguments[0]), Name):
+    elif kind != "observed" and not isinstance(_bare(call.arguments[0]), Name):
         problem = f'means="{kind}" takes the mean of a variable as it is in the table, not of a call.'
     elif kind == "finite" and "within" in keywords:
         problem = 'means="finite" takes one unit at a time; leave within= out.'
@@ -134,14 +134,31 @@ def _kind(evaluator: Evaluator, call: Call) -> str | None:
 
 def _mean(evaluator: Evaluator, call: Call, inner: Expression, factor: str) -> Value:
     """Return each row's unit mean; where means are latent, with the weight 1 by which it follows them."""
-    kind = _kind(evaluator, call)
+    kind, variable = _kind(evaluator, call), _bare(inner)
     numbers = _unit_means(evaluator, inner, factor)
-    if kind == "observed" or not isinstance(inner, Name):
+    if kind == "observed" or not isinstance(variable, Name):
+        _refuse_estimated(evaluator, call, inner)
         return Value(numbers)
     size = dict(call.keywords).get("size")
-    mean = MeanOf(inner.name, factor, None, size.name if isinstance(size, Name) else None)
+    mean = MeanOf(variable.name, factor, None, size.name if isinstance(size, Name) else None)
     evaluator.means[mean] = Plugged(numbers)
     return Value(numbers, {mean: np.where(np.isnan(numbers), 0.0, 1.0)})
+
+
+def _refuse_estimated(evaluator: Evaluator, call: Call, inner: Expression) -> None:
+    """Report a mean of observed values of something whose values are estimated."""
+    source = evaluator.finer if _averaged_finely(evaluator, inner) else evaluator
+    if source is not None and source.value(inner).latent:
+        evaluator.report(
+            f"{render(call)}: {render(inner)} is estimated, and its means over observed rows are not its means. Write "
+            f'means="latent" (of mi()), or take the mean of a number.'
+        )
+
+
+def _bare(expression: Expression) -> Expression:
+    """Return a variable without the lag, and the mi(), around it."""
+    inner = _unlagged(expression)
+    return inner.arguments[0] if isinstance(inner, Call) and inner.function == "mi" else inner
 
 
 def _unit_means(evaluator: Evaluator, inner: Expression, factor: str) -> np.ndarray:
@@ -191,6 +208,8 @@ def _note_no_spread(evaluator: Evaluator, call: Call, values: np.ndarray, factor
 
 def _detrended(evaluator: Evaluator, call: Call, own: Value, factor: str, time: Expression) -> Value:
     """Return deviations from each unit's own straight line over time, by least squares."""
+    if own.latent:
+        evaluator.report(f"{render(call)}: lines are fitted to observed values; take mi() and mo() out, or detrend.")
     frame = pd.DataFrame({"unit": evaluator.factor_ids(factor), "y": own.numbers, "t": evaluator.numbers(time)})
     used = frame.dropna()
     used = used[used.unit != ""]

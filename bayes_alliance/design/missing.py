@@ -31,7 +31,11 @@ class Gap:
 
 
 def find_gaps(
-    outcome: str, variables: Mapping[str, Variable], modelled: Collection[str], arms: Arms | None, rows: int
+    outcome: str,
+    variables: Mapping[str, Variable],
+    modelled: Collection[str],
+    raters: Collection[str],
+    arms: Arms | None,
 ) -> tuple[Gap, ...]:
     """Count the missing values of every variable of an equation, before rows are left out."""
     gaps = []
@@ -46,8 +50,8 @@ def find_gaps(
             )
         treated = "nothing missing"
         if absent.any():
-            treated = "modelled" if name in modelled else "rows left out"
-        gaps.append(Gap(outcome, variable.label, rows, int(absent.sum()), by_arm, treated))
+            treated = "modelled" if name in modelled else "other ratings used" if name in raters else "rows left out"
+        gaps.append(Gap(outcome, variable.label, len(absent), int(absent.sum()), by_arm, treated))
     return tuple(gaps)
 
 
@@ -63,13 +67,13 @@ def missing_table(design: Design) -> pd.DataFrame:
     -------
     DataFrame
         One line per equation and variable: ``outcome, variable, rows`` of its unit, ``missing`` values, how many of how
-        many in each arm, and ``treated``: ``nothing missing``, ``rows left out`` or ``modelled``. Rows that lack
-        several things count in each line.
+        many in each arm (``missing in <arm>``), and ``treated``: ``nothing missing``, ``rows left out``, ``modelled``,
+        or ``other ratings used``. Rows that lack several things count in each line.
     """
     lines = []
     for gap in (gap for equation in design.equations for gap in equation.gaps):
         line: dict[str, object] = {"outcome": gap.outcome, "variable": gap.variable, "rows": gap.rows}
-        line |= {"missing": gap.missing} | {level: f"{n} of {rows}" for level, n, rows in gap.by_arm}
+        line |= {"missing": gap.missing} | {f"missing in {level}": f"{n} of {rows}" for level, n, rows in gap.by_arm}
         lines.append(line | {"treated": gap.treated})
     table = pd.DataFrame(lines)
     return table[[*(c for c in table.columns if c != "treated"), "treated"]].fillna("")

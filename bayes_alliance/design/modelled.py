@@ -59,14 +59,16 @@ class ModelledRows:
 
 @dataclass(frozen=True, eq=False)
 class Modelled:
-    """An outcome as others read it: by key of its unit, which of its modelled values is meant, -1 where it was seen.
+    """An outcome as others read it.
 
-    ``middle`` stands in a column where a value is missing.
+    ``place`` says by key of its unit which of its modelled values is meant, -1 where the value counts as it was seen;
+    ``middle`` stands in a column where a value is missing. ``measured`` says that no value counts as it was seen.
     """
 
     unit: Unit
     place: Mapping[str, int]
     middle: float
+    measured: bool
 
 
 def find_modelled(
@@ -106,6 +108,8 @@ def find_modelled(
             f"{label}: {count_of(missing, 'value')} of {len(values):,} {are(missing, 'is', 'are')} missing and modelled"
             f"{by_arm}."
         )
+    if equation.measured:
+        problems += _alike_in_wider_units(equation, rows, keep, values, label)
     error, ratings = _error(equation, rows, keep, values, variables, groups, problems, messages)
     chosen = np.ones(len(values), dtype=bool) if equation.measured else ~seen
     if not chosen.any():
@@ -116,6 +120,24 @@ def find_modelled(
     if rows.unit == "session":
         labels = tuple(f"{p}, {s:g}" for p, s in zip(rows.key[keep][places], rows.session[keep][places], strict=True))
     return ModelledRows(places, labels, seen, np.where(seen, error, 0.0)[places], ratings)
+
+
+def _alike_in_wider_units(
+    equation: EquationSpec, rows: Rows, keep: np.ndarray, values: np.ndarray, label: str
+) -> list[str]:
+    """Report a score that is one of a wider unit: its error would count anew in every row."""
+    for unit in ("site", "group", "therapist", "patient"):
+        if unit not in rows.source.roles or WIDTH[unit] <= WIDTH[rows.unit]:
+            continue
+        ignored: list[str] = []
+        frame = pd.DataFrame({"unit": rows.ids(unit, {}, ignored)[keep], "y": values}).dropna()
+        own = frame[frame.unit != ""].groupby("unit").y
+        if (own.size() > 1).any() and (own.nunique() == 1).all():
+            return [
+                f"{label!r} has one value per {unit}, and a row of its equation is a {rows.unit}, so that one error "
+                f'would count as many. State unit = "{unit}" in its equation (unit={unit} in me()).'
+            ]
+    return []
 
 
 def _error(
@@ -146,7 +168,7 @@ def _error(
         return np.full(len(values), equation.error), None
     if equation.reliability is None:
         return np.zeros(len(values)), None
-    spread, where = _spread(values, groups)
+    spread, where = reliability_spread(values, groups)
     sd = float(np.sqrt(1 - equation.reliability) * spread)
     messages.append(
         f"{label}: a reliability of {equation.reliability:g} is an error of measurement with SD {sd:.4g} ({where} "
@@ -155,7 +177,7 @@ def _error(
     return np.full(len(values), sd), None
 
 
-def _spread(values: np.ndarray, groups: Sequence[GroupDesign]) -> tuple[float, str]:
+def reliability_spread(values: np.ndarray, groups: Sequence[GroupDesign]) -> tuple[float, str]:
     """Return the SD that a reliability is about: within the levels of the finest factor, else of all values."""
     finest = max(groups, key=lambda group: len(group.levels), default=None)
     if finest is not None:
@@ -217,7 +239,16 @@ def read_modelled(
     place = np.full(len(keys), -1)
     if modelled is not None:
         place[modelled.rows] = np.arange(len(modelled.rows))
-    return Modelled(equation.unit, dict(zip(map(str, keys), map(int, place), strict=True)), float(np.nanmean(y)))
+    places = dict(zip(map(str, keys), map(int, place), strict=True))
+    return Modelled(equation.unit, places, float(np.nanmean(y)), equation.measured)
+
+
+def _of_unit(values: np.ndarray, keys: np.ndarray, same: bool) -> np.ndarray:
+    """Return every row's value of a wider unit, which the table may hold in one of its rows only."""
+    if same:
+        return values
+    series = pd.Series(values)
+    return series.groupby(pd.Series(keys)).transform("first").mask(pd.Series(keys) == "").to_numpy(float)
 
 
 WIDTH: Mapping[Unit, int] = {"session": 0, "patient": 1, "therapist": 2, "group": 2, "site": 3}
@@ -237,11 +268,14 @@ def modelled_value(evaluator: Evaluator, call: Call) -> Value:
     if found.unit == "session" and rows.unit != "session":
         evaluator.report(f"{render(call)} has a value per session, and a row of this equation is a {rows.unit}.")
         return evaluator.nothing()
-    observed = evaluator.variables[argument.name].values
     keys = unit_keys(rows, found.unit)
+    observed = _of_unit(evaluator.variables[argument.name].values, keys, found.unit == rows.unit)
     place = np.array([found.place.get(str(key), -1) for key in keys], dtype=np.int64)
     follows = place >= 0
+    if found.measured:
+        # no equation stands behind such scores, and they are not the truth
+        observed = np.where(follows, observed, np.nan)
     numbers = np.where(follows & np.isnan(observed), found.middle, observed)
     key = ValueOf(argument.name)
-    evaluator.means[key] = Plugged(numbers, None, np.maximum(place, 0))
+    evaluator.means[key] = Plugged(numbers, None, place)
     return Value(numbers, {key: follows.astype(float)} if follows.any() else {})

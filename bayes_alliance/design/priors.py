@@ -166,10 +166,11 @@ def resolve_priors(
         return _resolve(slot, stated, problems)
 
     shrunk = resolve_shrinkage(spec, equations, scales, problems, messages)
-    for prior, source in stated:
-        shared = [name for name, shrink in spec.shrink.items() if prior.target.effect in shrink.terms]
-        if source == "call" and prior.target.kind == "b" and shared:
-            problems.append(f"The prior on {prior.on!r}: {prior.target.effect!r} shares that of [shrink.{shared[0]}].")
+    for group in shrunk:
+        for slot in (coef_slots[place] for place in group.places.ravel()):
+            own = [prior.on for prior, _ in stated if prior.target.effect and prior.target in slot.targets]
+            if own:
+                problems.append(f"The prior on {own[0]!r}: {slot.parameter} shares that of shrink {group.name!r}.")
     return Priors(
         _share_priors([resolve(slot) for slot in coef_slots], shrunk),
         {factor: tuple(map(resolve, group)) for factor, group in sd_slots.items()},

@@ -43,21 +43,29 @@ VARIABLES: Final = {
 }
 
 
-def check_reserved(outcomes: Sequence[str], factors: Sequence[str]) -> list[str]:
+def check_reserved(outcomes: Sequence[str], factors: Sequence[str], shrink: Sequence[str] = ()) -> list[str]:
     """Report outcome columns and grouping factors whose names the model needs for itself, or that hold a slash."""
     taken = DIMS | VARIABLES
+    taken |= {f"{start}{outcome}" for outcome in outcomes for start in OF_OUTCOMES}
+    starts = tuple(f"step_{outcome}_" for outcome in outcomes)
+    starts += tuple(f"{start}{name}" for name in shrink for start in OF_SHRINKAGE)
     for factor in factors:
         key = factor_key(factor)
         taken |= {key, effect_dim(factor), by_dim(factor)}
         taken |= {name(factor) for name in (sd_name, cor_name, effects_name, total_name, standard_name)}
     problems = []
     for outcome in outcomes:
-        if outcome in taken or "/" in outcome:
+        if outcome in taken or "/" in outcome or outcome.startswith(starts):
             problems.append(_sentence("outcome column", outcome))
     for factor in factors:
         if factor_key(factor) in DIMS | VARIABLES or "/" in factor:
             problems.append(_sentence("grouping factor", factor))
     return problems
+
+
+OF_OUTCOMES: Final = ("value_", "seen_", "modelled_", "observed_", "predictors_", "centre_", "z_value_", "share_")
+OF_SHRINKAGE: Final = ("global_", "local_", "slab_", "shrunk_")
+"""What variables that belong to an outcome, or to a shrinkage prior, begin with."""
 
 
 def _sentence(what: str, name: str) -> str:

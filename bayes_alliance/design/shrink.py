@@ -62,11 +62,21 @@ def resolve_shrinkage(
         ]
         if not chosen or not all(columns for _, _, columns in chosen):
             continue
+        if shrink.contrast:
+            chosen = _aligned(chosen)
         if shrink.contrast and not _same_columns(chosen):
             problems.append(
                 f"[shrink.{name}] contrast: the terms have other columns in one outcome's equation than in the other's."
             )
             continue
+        if shrink.contrast:
+            sds = [scales[e.outcome].outcome_sd for e, _, _ in chosen]
+            if max(sds) > 2 * min(sds):
+                shown = " and ".join(f"{sd:.3g}" for sd in sds)
+                messages.append(
+                    f"shrink {name}: the outcomes have SDs of {shown}; mean and difference of their coefficients mean "
+                    f"little unless both are on one scale."
+                )
         parts = _contrasts(chosen, scales) if shrink.contrast else _each(chosen, scales)
         for suffix, labels, places, weights in parts:
             distribution = shrink.distribution
@@ -80,6 +90,11 @@ def resolve_shrinkage(
                     f"{count_of(rows, 'different value')} of the predictors: global scale {tau:.3g}."
                 )
             found.append(Shrunk(name + suffix, distribution, labels, places, weights, float(tau), shrink.reason))
+    names = [group.name for group in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    problems += [
+        f"[shrink] two priors are called {name!r}, with what is put behind names; rename one." for name in twice
+    ]
     return tuple(found)
 
 
@@ -123,6 +138,16 @@ def _contrasts(chosen: Chosen, scales: Mapping[str, Scales]) -> list[Part]:
         ("_mean", tuple(f"mean, {label}" for label in labels), places, np.array([weight, weight])),
         ("_difference", tuple(f"difference, {label}" for label in labels), places, np.array([weight, -weight]) / 2),
     ]
+
+
+def _aligned(chosen: Chosen) -> Chosen:
+    """Return the second equation's columns in the order of the first's, where both have the same."""
+    (one, first, ours), (two, second, theirs) = chosen
+    places = {two.coef.labels[i]: i for i in theirs}
+    labels = [one.coef.labels[i] for i in ours]
+    if set(labels) != set(places):
+        return chosen
+    return [(one, first, ours), (two, second, [places[label] for label in labels])]
 
 
 def _same_columns(chosen: Chosen) -> bool:

@@ -36,11 +36,6 @@ def monotone(evaluator: Evaluator, call: Call) -> Value:
         return evaluator.nothing()
     names, code = found
     missing = np.isnan(code)
-    unused = [name for i, name in enumerate(names) if not (code == i).any()]
-    if unused:
-        evaluator.note(
-            f"{render(call)}: no row is in category {quote(unused)}; the steps around it rest on their prior."
-        )
     key = StepsOf(argument.name, tuple(f"{a} to {b}" for a, b in pairwise(names)))
     share = code / (len(names) - 1)
     evaluator.means[key] = Plugged(share, None, np.where(missing, 0, code).astype(np.int64))
@@ -61,6 +56,8 @@ def _categories(evaluator: Evaluator, call: Call, variable: Variable) -> tuple[l
         ordered = [str(c) for c in column.cat.categories if str(c) in variable.levels]
         place = np.array([ordered.index(level) for level in variable.levels], dtype=float)
         known = ~np.isnan(values)
+        if not _right_number(evaluator, call, label, ordered, len(ordered)):
+            return None
         return ordered, np.where(known, place[np.where(known, values, 0).astype(int)], np.nan)
     present = values[~np.isnan(values)]
     odd = present[present != np.floor(present)]
@@ -73,11 +70,29 @@ def _categories(evaluator: Evaluator, call: Call, variable: Variable) -> tuple[l
         return None
     stated = evaluator.rows.source.bounds.get(label)
     low, high = stated or ((float(present.min()), float(present.max())) if len(present) else (0.0, 0.0))
-    if high - low < 2 or high - low >= MOST:
-        number = count_of(int(high - low) + 1, "category", "categories")
-        evaluator.report(
-            f"{render(call)}: {label!r} runs from {low:g} to {high:g}, {number}; 3 to {MOST} have steps to be told "
-            f"apart. Leave mo() out."
-        )
+    if not (float(low).is_integer() and float(high).is_integer()):
+        evaluator.report(f"{render(call)}: {label!r} has bounds {low:g} and {high:g}; categories end at whole numbers.")
         return None
-    return [f"{value:g}" for value in np.arange(low, high + 1)], values - low
+    names = [f"{value:g}" for value in np.arange(low, high + 1)] if high - low < MOST else [f"{low:g}", f"{high:g}"]
+    return (names, values - low) if _right_number(evaluator, call, label, names, int(high - low) + 1) else None
+
+
+def _right_number(evaluator: Evaluator, call: Call, label: str, names: list[str], number: int) -> bool:
+    """Return whether there are steps to be told apart, and not too many; report it otherwise."""
+    if 3 <= number <= MOST:
+        return True
+    counted = count_of(number, "category", "categories")
+    evaluator.report(
+        f"{render(call)}: {label!r} runs from {names[0]} to {names[-1]}, {counted}; 3 to {MOST} have steps to be told "
+        f"apart. Leave mo() out."
+    )
+    return False
+
+
+def say_unused(call: str, steps: tuple[str, ...], code: np.ndarray) -> list[str]:
+    """Name the categories that no row used is in."""
+    names = [steps[0].split(" to ")[0], *(step.split(" to ")[1] for step in steps)]
+    unused = [name for i, name in enumerate(names) if not (code == i).any()]
+    return [f"{call}: no row used is in category {quote(unused)}; the steps around it rest on their prior."] * bool(
+        unused
+    )

@@ -16,13 +16,13 @@ from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.estimands import resolve_estimands
 from bayes_alliance.design.factors import place_effects
 from bayes_alliance.design.groups import Block, GroupDesign, find_nesting
-from bayes_alliance.design.make import Source, Usable, find_usable
 from bayes_alliance.design.missing import count_gone, say_left_out
 from bayes_alliance.design.priors import resolve_priors
 from bayes_alliance.design.running import RunningColumns, RunningLevels, join_links, with_values
 from bayes_alliance.design.scale import check_outcome
 from bayes_alliance.design.streamable import check_streamable
 from bayes_alliance.design.terms import Columns, study_names
+from bayes_alliance.design.usable import Source, Usable, find_usable
 from bayes_alliance.design.variables import column_of, order_levels, read_words
 from bayes_alliance.errors import DesignError
 from bayes_alliance.names import INTERCEPT

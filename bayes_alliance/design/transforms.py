@@ -196,5 +196,5 @@ _ONE: Mapping[str, Callable[[Evaluator, Call], Value]] = {
     "mo": monotone,
 }
 SEVERAL = {"surface": means.surface, "quadratic": _quadratic, "piecewise": _piecewise}
-ROWWISE = ("log", "sqrt", "quadratic", "piecewise")
+ROWWISE = ("log", "sqrt", "quadratic", "piecewise", "mi", "mo")
 """Calls whose value in a row depends on that row alone."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import arviz_stats as azs
@@ -74,9 +74,10 @@ def predictive_checks(fit: Fit, *, draws: int = 400, seed: int = 1) -> pd.DataFr
     design, flat = draws_with_effects(fit, draws)
     made = replicate(design, flat, np.random.default_rng(np.random.SeedSequence(seed)))
     rows = []
-    for e in design.equations:
+    for e in map(seen_rows, design.equations):
+        drawn_rows = made[e.outcome][:, design.find(e.outcome).seen]
         for figure in figures(e):
-            observed, drawn = float(figure.of(e.y)), figure.of(made[e.outcome])
+            observed, drawn = float(figure.of(e.y)), figure.of(drawn_rows)
             low, high = np.quantile(drawn, [0.025, 0.975])
             tail = min((drawn >= observed).mean(), (drawn <= observed).mean())
             rows.append(
@@ -116,12 +117,13 @@ def loo_pit(fit: Fit, *, seed: int = 1) -> dict[str, tuple[np.ndarray, float]]:
     densities, found = row_densities(design, flat), {}
     for e in design.equations:
         dims = ("chain", "draw", "obs")
+        own, anew = densities[e.outcome][:, e.seen], made[e.outcome][:, e.seen]
         tree = xr.DataTree.from_dict(
             {
                 "posterior": xr.Dataset({"sigma": (("chain", "draw"), np.zeros((1, len(densities[e.outcome]))))}),
-                "log_likelihood": xr.Dataset({"y": (dims, densities[e.outcome][None])}),
-                "posterior_predictive": xr.Dataset({"y": (dims, made[e.outcome][None])}),
-                "observed_data": xr.Dataset({"y": (("obs",), e.y)}),
+                "log_likelihood": xr.Dataset({"y": (dims, own[None])}),
+                "posterior_predictive": xr.Dataset({"y": (dims, anew[None])}),
+                "observed_data": xr.Dataset({"y": (("obs",), e.y[e.seen])}),
             }
         )
         pit = azs.loo_pit(tree, random_state=seed)["y"]
@@ -131,6 +133,17 @@ def loo_pit(fit: Fit, *, seed: int = 1) -> dict[str, tuple[np.ndarray, float]]:
         p, *_ = pit.azstats.uniformity_test(dim="obs", method="pot_c")
         found[e.outcome] = (np.asarray(pit.values), float(p))
     return found
+
+
+def seen_rows(e: EquationDesign) -> EquationDesign:
+    """Return what figures read of an equation, over the rows with an observed outcome."""
+    if e.seen.all():
+        return e
+    groups = tuple(replace(g, code=g.code[e.seen], inside=g.inside[e.seen]) for g in e.groups)
+    arms = None if e.arms is None else replace(e.arms, code=e.arms.code[e.seen])
+    return replace(
+        e, y=e.y[e.seen], patient=e.patient[e.seen], session=e.session[e.seen], arms=arms, groups=groups, modelled=None
+    )
 
 
 def draws_with_effects(fit: Fit, draws: int) -> tuple[Design, xr.Dataset]:

@@ -26,7 +26,7 @@ from bayes_alliance.names import (
     shape_dim,
     share_name,
 )
-from bayes_alliance.posterior.linear import row_densities
+from bayes_alliance.posterior.linear import rating_densities, row_densities
 from bayes_alliance.posterior.summarize import public_draws
 from bayes_alliance.simulate.prior import draw_parameters
 from bayes_alliance.spec.priors import Distribution
@@ -63,6 +63,7 @@ def prior_sensitivity(fit: Fit) -> pd.DataFrame:
     blocks = log_prior(design, flat)
     draws = _quantities(fit, flat)
     likelihood = sum(density.sum(axis=1) for density in row_densities(design, flat).values())
+    likelihood = likelihood + rating_densities(design, flat)
     whole = _sensitivity(draws, np.asarray(likelihood))
     rows = []
     for block, values in blocks.items():

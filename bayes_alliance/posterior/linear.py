@@ -166,12 +166,17 @@ def _coefficients(equation: EquationDesign, flat: xr.Dataset) -> np.ndarray:
 
 def _apart(follow: Follow, flat: xr.Dataset) -> np.ndarray | None:
     """Return modelled values, or ways along steps, less what is plugged in, shape (draw, obs); None of means."""
-    if isinstance(follow, FollowValue):
-        return np.asarray(flat[value_name(follow.outcome)].values[:, follow.code] - follow.plugged)
-    if isinstance(follow, FollowSteps):
-        way = np.cumsum(flat[follow.name].transpose("sample", ...).values, axis=1)
-        return np.asarray(np.pad(way, ((0, 0), (1, 0)))[:, follow.code] - follow.plugged)
+    if isinstance(follow, FollowValue | FollowSteps):
+        return np.asarray(drawn_values(follow, flat)[:, follow.code] - follow.plugged)
     return None
+
+
+def drawn_values(follow: FollowValue | FollowSteps, flat: xr.Dataset) -> np.ndarray:
+    """Return modelled values, or how far each category has come along the steps, shape (draw, value)."""
+    if isinstance(follow, FollowValue):
+        return np.asarray(flat[value_name(follow.outcome)].transpose("sample", ...).values)
+    way = np.cumsum(flat[follow.name].transpose("sample", ...).values, axis=1)
+    return np.asarray(np.pad(way, ((0, 0), (1, 0))))
 
 
 def _moved(group: GroupDesign, entry: Entry, apart: Mapping[Hidden, np.ndarray | None]) -> Entry:
@@ -248,6 +253,17 @@ def row_densities(design: Design, flat: xr.Dataset, *, latent: bool = True) -> d
             rows = replace(rows, given={**rows.given, "sigma": spread * np.sqrt(1 - own**2)})
         found[e.outcome] = np.where(e.seen, log_density(rows, mean), 0.0)
     return found
+
+
+def rating_densities(design: Design, flat: xr.Dataset) -> np.ndarray:
+    """Return what the agreement of raters says of their error, up to a constant, shape (draw,)."""
+    total = np.zeros(flat.sizes["sample"])
+    for e in design.equations:
+        ratings = e.modelled.ratings if e.modelled is not None else None
+        if ratings is not None:
+            error = flat["error"].sel({shape_dim("error"): e.outcome}).values
+            total += -ratings.degrees * np.log(error) - ratings.squares / (2 * error**2)
+    return total
 
 
 def _autocorrelation(equation: EquationDesign, flat: xr.Dataset) -> np.ndarray:

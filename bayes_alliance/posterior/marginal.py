@@ -13,7 +13,7 @@ from bayes_alliance._messages import quote, unknown
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.factors import find_factor
-from bayes_alliance.design.terms import code_terms
+from bayes_alliance.design.terms import Columns, code_terms
 from bayes_alliance.design.transforms import ROWWISE
 from bayes_alliance.design.variables import Variable
 from bayes_alliance.errors import FitError
@@ -21,7 +21,7 @@ from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.names import COEF
 from bayes_alliance.posterior.families import expected
 from bayes_alliance.posterior.linear import drawn_rows, effect_roots, stack_draws
-from bayes_alliance.posterior.predict import RowwiseEvaluator
+from bayes_alliance.posterior.moved import Moved, RowwiseEvaluator
 from bayes_alliance.spec.expressions import Term, calls_in, names_in, render_term
 
 type Groups = Literal["integrated", "zero"]
@@ -123,18 +123,14 @@ def _mean(
     moved = {name: _set(equation, name, value) for name, value in chosen.items()}
     formula = equation.spec.parsed
     b = flat["b"].sel({COEF: list(equation.coef_labels)}).transpose("sample", COEF).values
-    columns = _moved_columns(
-        equation,
-        moved,
-        formula.intercept,
-        formula.terms,
-        equation.coef.values,
-        equation.coef.terms,
-        column=equation.kind.intercept,
+    evaluator = RowwiseEvaluator(equation, {**equation.variables, **moved})
+    coded, fixed = _code_moved(
+        evaluator, moved, formula.intercept, formula.terms, equation.coef.terms, column=equation.kind.intercept
     )
+    columns = Moved(equation, coded.values, coded.latent, fixed, evaluator.codes)
     if equation.kind.linear:
-        return np.asarray(b @ columns.mean(axis=0) + equation.offset)
-    linear, rows = b @ columns.T, drawn_rows(design, equation, flat)
+        return np.asarray(b @ columns.values.mean(axis=0) + columns.mean_shift(flat) + equation.offset)
+    linear, rows = b @ columns.values.T + columns.row_shift(flat), drawn_rows(design, equation, flat)
     if groups == "zero":
         return np.asarray(expected(rows, linear).mean(axis=1))
     variance = _variance(design, equation, moved, flat)
@@ -158,10 +154,25 @@ def _moved_columns(
     terms: Sequence[Term],
     observed: np.ndarray,
     column_terms: Sequence[str],
-    *,
-    column: bool = True,
 ) -> np.ndarray:
     """Return coded columns with predictors set; those that do not read them stay as observed."""
+    evaluator = RowwiseEvaluator(equation, {**equation.variables, **moved})
+    coded, keep = _code_moved(evaluator, moved, intercept, terms, column_terms)
+    values = coded.values
+    values[:, keep] = observed[:, keep]
+    return values
+
+
+def _code_moved(
+    evaluator: RowwiseEvaluator,
+    moved: Mapping[str, Variable],
+    intercept: bool,
+    terms: Sequence[Term],
+    column_terms: Sequence[str],
+    *,
+    column: bool = True,
+) -> tuple[Columns, list[int]]:
+    """Return columns coded with predictors set, and the places of those that do not read them."""
     reading = {render_term(term): term for term in terms if _reads(term, moved)}
     for text, term in reading.items():
         around = [call.function for part in term.parts for call in calls_in(part) if call.function not in ROWWISE]
@@ -169,11 +180,8 @@ def _moved_columns(
             raise FitError(
                 f"{text} reads other rows ({', '.join(around)}), so {quote(list(moved))} cannot be set in it."
             )
-    evaluator = RowwiseEvaluator(equation, {**equation.variables, **moved})
-    coded = code_terms(intercept, terms, evaluator, column=column).values
-    keep = [i for i, text in enumerate(column_terms) if text not in reading]
-    coded[:, keep] = observed[:, keep]
-    return coded
+    coded = code_terms(intercept, terms, evaluator, column=column)
+    return coded, [i for i, text in enumerate(column_terms) if text not in reading]
 
 
 def _reads(term: Term, moved: Mapping[str, Variable]) -> bool:
@@ -185,6 +193,8 @@ def _variance(design: Design, equation: EquationDesign, moved: Mapping[str, Vari
     total = np.zeros((flat.sizes["sample"], len(equation.y)))
     for group in equation.groups:
         values, start = group.values.copy(), 0
+        if group.weight is not None:
+            values = np.divide(values, group.weight[:, None], out=np.zeros_like(values), where=group.inside[:, None])
         for term in equation.spec.parsed.groups:
             if term.factor != group.factor:
                 continue

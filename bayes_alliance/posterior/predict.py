@@ -8,16 +8,16 @@ import numpy as np
 import xarray as xr
 
 from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.means import SURFACE
-from bayes_alliance.design.rows import Rows
+from bayes_alliance.design.follow import FollowSteps, FollowValue
 from bayes_alliance.design.terms import code_terms
-from bayes_alliance.design.transforms import ROWWISE, Evaluator
-from bayes_alliance.design.values import Value
+from bayes_alliance.design.transforms import ROWWISE
 from bayes_alliance.design.variables import Variable
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.names import COEF
-from bayes_alliance.spec.expressions import Call, Expression, Name, Term, calls_in, names_in, render_term
+from bayes_alliance.posterior.linear import stack_draws
+from bayes_alliance.posterior.moved import Moved, RowwiseEvaluator
+from bayes_alliance.spec.expressions import Term, calls_in, names_in, render_term
 
 SESSION = "session"
 
@@ -75,11 +75,17 @@ def predict_trajectories(fit: Fit, *, outcome: str | None = None, points: int = 
     equation = fit.design.find(outcome)
     grid = np.linspace(np.nanmin(equation.session), np.nanmax(equation.session), points)
     levels = _arm_levels(equation)
-    means = np.array([[_mean_row(equation, s, arm) for s in grid] for arm in range(len(levels))])
+    made = [[_mean_row(equation, s, arm) for s in grid] for arm in range(len(levels))]
+    means = np.array([[mean for mean, _ in row] for row in made])
     coords = {"arm": list(levels), SESSION: grid, COEF: list(equation.coef_labels)}
     x = xr.DataArray(means, dims=("arm", SESSION, COEF), coords=coords)
     b = fit.data["posterior"].to_dataset()["b"].sel({COEF: list(equation.coef_labels)})
     draws: xr.DataArray = xr.dot(b.drop_vars(["equation", "effect"], errors="ignore"), x, dim=COEF)
+    if any(isinstance(follow, FollowValue | FollowSteps) for follow in equation.follows.values()):
+        flat = stack_draws(fit.data["posterior"].to_dataset())
+        shifts = np.array([[moved.mean_shift(flat) for _, moved in row] for row in made])
+        shape = (len(levels), points, draws.sizes["chain"], draws.sizes["draw"])
+        draws = draws + xr.DataArray(shifts.reshape(shape), dims=("arm", SESSION, "chain", "draw"))
     return draws.transpose("chain", "draw", "arm", SESSION)
 
 
@@ -92,7 +98,7 @@ def observed_means(equation: EquationDesign) -> ObservedMeans:
     count = np.zeros((len(arms), len(sessions)), dtype=int)
     for a in range(len(arms)):
         for s, session in enumerate(sessions):
-            rows = (code == a) & (equation.session == session)
+            rows = (code == a) & (equation.session == session) & equation.seen
             count[a, s] = rows.sum()
             if rows.any():
                 mean[a, s] = equation.y[rows].mean()
@@ -112,8 +118,8 @@ def _arm_variable(equation: EquationDesign) -> Variable | None:
     return found[0] if found else None
 
 
-def _mean_row(equation: EquationDesign, session: float, arm: int) -> np.ndarray:
-    """Return the mean coded row with every row's session and condition set."""
+def _mean_row(equation: EquationDesign, session: float, arm: int) -> tuple[np.ndarray, Moved]:
+    """Return the mean coded row with every row's session and condition set, and the rows it is the mean of."""
     moved = dict(equation.variables)
     size = len(equation.y)
     moved[SESSION] = Variable(SESSION, moved[SESSION].label, np.full(size, session))
@@ -121,30 +127,11 @@ def _mean_row(equation: EquationDesign, session: float, arm: int) -> np.ndarray:
     if variable is not None:
         moved[variable.name] = Variable(variable.name, variable.label, np.full(size, float(arm)), variable.levels)
     formula = equation.spec.parsed
-    coded = code_terms(formula.intercept, formula.terms, RowwiseEvaluator(equation, moved)).values
+    evaluator = RowwiseEvaluator(equation, moved)
+    columns = code_terms(formula.intercept, formula.terms, evaluator)
     fixed = [i for i, term in enumerate(equation.coef.terms) if not _reads(equation, term, SESSION, variable)]
-    coded[:, fixed] = equation.coef.values[:, fixed]
-    return np.asarray(coded.mean(axis=0))
-
-
-class RowwiseEvaluator(Evaluator):
-    """Evaluates over the rows used; calls that look at other rows are left to the observed columns."""
-
-    def __init__(self, equation: EquationDesign, variables: dict[str, Variable]) -> None:
-        rows = Rows(equation.spec.unit, None, equation.patient, equation.session, equation.row)  # type: ignore[arg-type]
-        super().__init__(rows, variables, lambda _: equation.patient, [])
-
-    def value(self, expression: Expression) -> Value:
-        """Return 0 for calls that look at other rows."""
-        if isinstance(expression, Call) and expression.function not in ROWWISE:
-            return Value(np.zeros(len(self.rows)))
-        return super().value(expression)
-
-    def columns(self, part: Name | Call) -> list[tuple[str, Value]]:
-        """Return the columns of a part, all 0 for a surface."""
-        if isinstance(part, Call) and part.function == "surface":
-            return [(piece, Value(np.zeros(len(self.rows)))) for piece in SURFACE]
-        return super().columns(part)
+    whole = Moved(equation, columns.values, columns.latent, fixed, evaluator.codes)
+    return np.asarray(whole.values.mean(axis=0)), whole
 
 
 def _movable(equation: EquationDesign) -> bool:

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance.design.design import Design
+from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.modelled import reliability_spread
 from bayes_alliance.errors import SpecError
 from bayes_alliance.simulate.layout import Layout
 from bayes_alliance.spec.model import EquationSpec, ModelSpec
@@ -73,7 +75,7 @@ def observe(
             continue
         true = frame[names[spec.outcome]].to_numpy(float)
         for column in _observed(spec, names):
-            error = _error_sd(e.outcome, spec, frame, truth) * chance.noise[column] if spec.measured else 0.0
+            error = _error_sd(e, frame, names, truth) * chance.noise[column] if spec.measured else 0.0
             columns[column] = np.where(chance.missing.get(column, False), np.nan, true + error)
     return frame.assign(**columns)
 
@@ -106,12 +108,17 @@ def _observed(equation: EquationSpec, names: Mapping[str, str]) -> tuple[str, ..
 
 
 def _error_sd(
-    outcome: str, equation: EquationSpec, frame: pd.DataFrame, truth: Mapping[str, float]
+    e: EquationDesign, frame: pd.DataFrame, names: Mapping[str, str], truth: Mapping[str, float]
 ) -> float | np.ndarray:
+    """Return the SD of the error; of a reliability r, sqrt((1 - r) / r) times that of the true scores it is about."""
+    equation = e.spec
     if equation.raters:
-        return truth[f"error[{outcome}]"]
+        return truth[f"error[{e.outcome}]"]
     if isinstance(equation.error, str):
-        return frame[equation.error].to_numpy(float)
+        return frame[names[equation.error]].to_numpy(float)
+    if equation.reliability is not None:
+        true = frame[names[equation.outcome]].to_numpy(float)[e.row]
+        return float(np.sqrt((1 - equation.reliability) / equation.reliability) * reliability_spread(true, e.groups)[0])
     return equation.error or 0.0
 
 

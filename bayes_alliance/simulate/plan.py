@@ -40,17 +40,33 @@ class Plan:
         """Return the column of every outcome."""
         return {outcome: self.columns.get(outcome, outcome) for outcome in self.design.spec.outcomes}
 
+    @property
+    def all_names(self) -> dict[str, str]:
+        """Return the column of every outcome, rater and error."""
+        spec = self.design.spec
+        further = [name for e in spec.equation for name in (*e.raters, e.error) if isinstance(name, str)]
+        return {name: self.columns.get(name, name) for name in (*spec.outcomes, *further)}
+
 
 def plan_outcomes(
-    rows: pd.DataFrame, spec: ModelSpec, layout: Layout, columns: Mapping[str, str], reference: Mapping[str, str]
+    rows: pd.DataFrame,
+    spec: ModelSpec,
+    layout: Layout,
+    columns: Mapping[str, str],
+    reference: Mapping[str, str],
+    *,
+    fix_errors: bool = False,
 ) -> Plan:
-    """Make the design of rows whose outcomes are to be drawn."""
+    """Make the design of rows whose outcomes are to be drawn.
+
+    With ``fix_errors`` a reliability is the error it means for the numbers that stand in for outcomes, in all studies.
+    """
     columns = {**columns, **{name: columns.get(name, name) for name in spec.outcomes if name in spec.variables}}
     _check_waves(spec, layout, columns)
     names = {outcome: columns.get(outcome, outcome) for outcome in spec.outcomes}
-    frame = _stand_in(rows, spec, layout, names)
+    frame = _stand_in(rows, spec, layout, names, columns)
     design = design_of(spec, table_of(frame, layout), layout, columns, reference)
-    if any(equation.reliability is not None for equation in spec.equation):
+    if fix_errors and any(equation.reliability is not None for equation in spec.equation):
         design = design_of(with_known_errors(spec, design), table_of(frame, layout), layout, columns, reference)
     _refuse_measured(design)
     leaving = tuple(
@@ -67,7 +83,7 @@ def with_chance(plan: Plan, rng: np.random.Generator) -> Plan:
     if not any(equation.modelled for equation in plan.design.spec.equation):
         return plan
     missing = None if plan.chance is None else plan.chance.missing
-    return replace(plan, chance=draw_chance(plan.frame, plan.design.spec, plan.layout, plan.names, rng, missing))
+    return replace(plan, chance=draw_chance(plan.frame, plan.design.spec, plan.layout, plan.all_names, rng, missing))
 
 
 def design_of(
@@ -100,7 +116,9 @@ def table_of(rows: pd.DataFrame, layout: Layout) -> SessionTable:
     return replace(read_sessions(rows, layout.roles, bounds=bounds), messages=())
 
 
-def _stand_in(rows: pd.DataFrame, spec: ModelSpec, layout: Layout, names: Mapping[str, str]) -> pd.DataFrame:
+def _stand_in(
+    rows: pd.DataFrame, spec: ModelSpec, layout: Layout, names: Mapping[str, str], columns: Mapping[str, str]
+) -> pd.DataFrame:
     """Return the rows with numbers in place of outcomes, so that a design can be made before any is drawn."""
     patient = layout.name("patient")
     for number, equation in enumerate(spec.equation):
@@ -118,7 +136,7 @@ def _stand_in(rows: pd.DataFrame, spec: ModelSpec, layout: Layout, names: Mappin
         )
         for rater in equation.raters:
             apart = dict(zip(people, rng.normal(0.0, 0.5, size=len(people)), strict=True))
-            rows = rows.assign(**{rater: values + rows[unit].map(apart).to_numpy(float)})
+            rows = rows.assign(**{columns.get(rater, rater): values + rows[unit].map(apart).to_numpy(float)})
     return rows
 
 

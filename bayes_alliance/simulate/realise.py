@@ -76,7 +76,7 @@ def _observed(plan: Plan, frame: pd.DataFrame, truth: Mapping[str, float]) -> pd
     """Return the rows as they are observed; before a truth is known, as they are."""
     if plan.chance is None:
         return frame
-    return observe(frame, plan.design, plan.names, plan.chance, truth or defaultdict(lambda: 1.0))
+    return observe(frame, plan.design, plan.all_names, plan.chance, truth or defaultdict(lambda: 1.0))
 
 
 def _leave(plan: Plan, frame: pd.DataFrame, made: Design) -> tuple[pd.DataFrame, Design]:

@@ -114,7 +114,7 @@ def plan_studies(
     drawn = check_specs(variables or {}, made)
     rng = np.random.default_rng(seed)
     rows = draw_variables(lay_out(made, rng), drawn, made, rng)
-    plan = plan_outcomes(rows, spec, made, columns or {}, reference or {})
+    plan = plan_outcomes(rows, spec, made, columns or {}, reference or {}, fix_errors=True)
     if priors:
         resolved, given = plan.design, dict(plan.design.columns)
         table = table_of(plan.frame, made)

@@ -183,6 +183,14 @@ def _left_behind(spec: ModelSpec, swaps: tuple[_Swap, ...]) -> list[str]:
     places = {f"sigma of {e.outcome}": e.sigma for e in spec.equation}
     places |= {f"centre of {e.outcome}": e.centre for e in spec.equation}
     places |= {f"[groups.{factor}] by": group.by for factor, group in spec.groups.items()}
+    for e in spec.equation:
+        places |= {f"raters of {e.outcome} ({name})": name for name in e.raters}
+        places |= {
+            f"{what} of {e.outcome}": v for what, v in (("error", e.error), ("trials", e.trials)) if isinstance(v, str)
+        }
+    for factor, group in spec.groups.items():
+        places |= {f"[groups.{factor}] members ({name})": name for name in (*group.members, *group.weights)}
+    places |= {f"[shrink.{name}] terms ({t})": t for name, shrink in spec.shrink.items() for t in shrink.terms}
     places |= {"[residual] by": spec.residual.by if spec.residual is not None else None}
     return [
         f"swap: {swap.old.name!r} is also the {place}, which an exchange leaves; map its column instead."

@@ -100,8 +100,11 @@ def _spread(spec: ModelSpec, equation: EquationSpec) -> list[str]:
         problems.append(f"{where} has no intercept: the SD at predictors of 0 would be 1. Leave out '0 +'.")
     if "latent" in part.formula:
         problems.append(f"{where} reads latent means; take observed ones.")
-    if calls & {"mi", "mo"}:
-        problems.append(f"{where} reads mi() or mo(); read observed predictors.")
+    if calls & {"mi", "me", "mo"}:
+        problems.append(f"{where} reads mi(), me() or mo(); read observed predictors.")
+    shared = [factor for factor in part.factors if spec.group(factor).members]
+    if shared:
+        problems.append(f"{where}: rows belong to several levels of {quote(shared)}; let means alone vary by it.")
     if "surface" in calls:
         problems.append(f"{where}: surface() belongs into the formula of the mean.")
     return problems

@@ -12,7 +12,22 @@ def equation_text(equation: EquationSpec) -> str:
     sigma = f", log sigma ~ {equation.sigma}" if equation.spread else sigma
     centre = f", outcome less the mean of {equation.centre}" if equation.centre else ""
     formula = " ".join(equation.formula.split())
-    return f"{equation.outcome} ~ {formula}{sigma}{centre}   ({equation.family}, one row per {equation.unit})"
+    series = ", residuals ar1" if equation.residuals == "ar1" else ""
+    measured = f", {_measured(equation)}" if equation.modelled else ""
+    further = f"{sigma}{centre}{series}{measured}"
+    return f"{equation.outcome} ~ {formula}{further}   ({equation.family}, one row per {equation.unit})"
+
+
+def _measured(equation: EquationSpec) -> str:
+    """Return what is observed of an outcome with modelled values."""
+    parts = ["missing values modelled"] if equation.missing == "model" else []
+    if equation.reliability is not None:
+        parts.append(f"measured with reliability {equation.reliability:g}")
+    if equation.error is not None:
+        parts.append(f"measured with an error of SD {equation.error}")
+    if equation.raters:
+        parts.append(f"rated by {', '.join(equation.raters)}")
+    return ", ".join(parts)
 
 
 def equation_latex(equation: EquationSpec) -> str:
@@ -35,12 +50,29 @@ def equation_latex(equation: EquationSpec) -> str:
         "negative_binomial": rf"{outcome} &\sim \mathrm{{NegBin}}(\exp(\eta_n), \phi)",
         "bernoulli": rf"{outcome} &\sim \mathrm{{Bernoulli}}(\mathrm{{logit}}^{{-1}}(\eta_n))",
     }[equation.family]
-    lines = [likelihood, rf"{predictor} &= {' + '.join(terms)}", *covariances]
+    if equation.residuals == "ar1":
+        before = rf"\rho^{{d_n}} ({outcome.replace('_n', '_{n-}')} - \mu_{{n-}})"
+        likelihood = rf"{outcome} &\sim \mathrm{{N}}(\mu_n + {before}, {spread}^2 (1 - \rho^{{2 d_n}}))"
+    lines = [likelihood, *_observed(equation), rf"{predictor} &= {' + '.join(terms)}", *covariances]
     if equation.spread is not None:
         terms, covariances = _sum(equation.spread.parsed, r"\gamma", "v")
         lines += [rf"\log \sigma_n &= {' + '.join(terms)}", *covariances]
     body = " \\\\\n  ".join(lines)
     return f"\\begin{{aligned}}\n  {body}\n\\end{{aligned}}"
+
+
+def _observed(equation: EquationSpec) -> list[str]:
+    """Return how what is measured of an outcome lies around it."""
+    outcome = _word(equation.outcome)
+    if equation.raters:
+        return [rf"{_word(rater)}_n &\sim \mathrm{{N}}({outcome}_n, \epsilon^2)" for rater in equation.raters]
+    if not equation.measured:
+        return []
+    error = rf"{_word(equation.error)}_n" if isinstance(equation.error, str) else r"\epsilon"
+    note = (
+        "" if equation.reliability is None else rf" \quad (1 - \epsilon^2 / \mathrm{{Var}} = {equation.reliability:g})"
+    )
+    return [rf"{outcome}^{{\mathrm{{obs}}}}_n &\sim \mathrm{{N}}({outcome}_n, {error}^2){note}"]
 
 
 def _sum(formula: Formula, coefficient: str, effect: str, intercept: bool = True) -> tuple[list[str], list[str]]:

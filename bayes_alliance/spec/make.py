@@ -24,6 +24,7 @@ from bayes_alliance.spec.model import (
     ShrinkSpec,
 )
 from bayes_alliance.spec.priors import parse_distribution, parse_target
+from bayes_alliance.spec.shrink import spell_terms
 
 
 def make_model(content: Mapping[str, object], where: str = "") -> ModelSpec:
@@ -49,7 +50,7 @@ def make_model(content: Mapping[str, object], where: str = "") -> ModelSpec:
         raise SpecError([_sentence(detail) for detail in error.errors()], where) from None
     problems = _language_problems(spec)
     if not problems:
-        spec = write_out_errors(spec, problems)
+        spec = spell_terms(write_out_errors(spec, problems))
     problems = problems or check_claims(spec)
     if problems:
         raise SpecError(problems, where)

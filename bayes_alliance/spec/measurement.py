@@ -16,8 +16,10 @@ from bayes_alliance.spec.expressions import (
     Term,
     calls_in,
     render,
+    render_term,
     write_formula,
 )
+from bayes_alliance.spec.formula import parse_formula
 from bayes_alliance.spec.labels import LabelTarget, parse_label
 from bayes_alliance.spec.model import EquationSpec, ModelSpec
 
@@ -41,8 +43,11 @@ def write_out_errors(spec: ModelSpec, problems: list[str]) -> ModelSpec:
     for equation in spec.equation:
         for call in _calls(equation):
             made = _equation_of(call, equation, spec, problems)
-            if made is not None:
-                found.setdefault(call, made)
+            if made is not None and found.setdefault(call, made).unit != made.unit:
+                problems.append(
+                    f"{render(call)} stands in equations of different units, {found[call].unit} and {made.unit}. State "
+                    f"unit= of what was measured."
+                )
     if not found or problems:
         return spec
     by_name: dict[str, EquationSpec] = {}
@@ -55,6 +60,10 @@ def write_out_errors(spec: ModelSpec, problems: list[str]) -> ModelSpec:
         update={
             "equation": (*by_name.values(), *equations),
             "labels": {name: _label(text, written) for name, text in spec.labels.items()},
+            "shrink": {
+                name: s.model_copy(update={"terms": tuple(_term_text(term, written) for term in s.terms)})
+                for name, s in spec.shrink.items()
+            },
             "prior": tuple(
                 prior.model_copy(update={"on": _replaced(prior.on, written)}) if "me(" in prior.on else prior
                 for prior in spec.prior
@@ -71,7 +80,7 @@ def _calls(equation: EquationSpec) -> list[Call]:
 
 def _equation_of(call: Call, reader: EquationSpec, spec: ModelSpec, problems: list[str]) -> EquationSpec | None:
     """Return the equation of the true scores behind a call."""
-    names = [argument.name for argument in call.arguments if isinstance(argument, Name)]
+    names = sorted(argument.name for argument in call.arguments if isinstance(argument, Name))
     stated = dict(call.keywords)
     unit = stated.get("unit", Name(reader.unit))
     before = len(problems)
@@ -152,6 +161,14 @@ def _label(text: str, written: Mapping[Call, Call]) -> str:
     target = parse_label(text)
     parts = frozenset((_replaced(part, written), piece) for part, piece in target.parts)
     return str(LabelTarget(target.outcome, parts))
+
+
+def _term_text(text: str, written: Mapping[Call, Call]) -> str:
+    """Return a term as it is written once me() is an equation."""
+    if "me(" not in text:
+        return text
+    terms = parse_formula(text).terms
+    return render_term(_term(terms[0], written)) if len(terms) == 1 else text
 
 
 def _replaced(text: str, written: Mapping[Call, Call]) -> str:

@@ -51,6 +51,8 @@ def _equation(spec: ModelSpec, equation: EquationSpec) -> list[str]:
         problems.append(
             f"{where}: raters = {list(equation.raters)}; two different variables or more are needed to tell the error."
         )
+    if isinstance(equation.error, str) and equation.error in spec.outcomes:
+        problems.append(f"{where}: error = {equation.error!r} is an outcome, not the SD of an error.")
     if equation.outcome in equation.raters:
         problems.append(f"{where}: the true score is not a rater; give it a name of its own.")
     if equation.modelled and equation.family != "gaussian":

@@ -78,7 +78,10 @@ def modelled_in(expression: Expression) -> Iterator[str]:
 
 
 def as_observed_in(expression: Expression) -> Iterator[str]:
-    """Yield the variables whose observed values an expression reads: not those in mi(), nor those of latent means."""
+    """Yield the variables whose observed values an expression reads: not those in mi(), nor those of latent means.
+
+    The deviation from a latent mean is a value less a mean, and reads the value.
+    """
     match expression:
         case Name(name):
             yield name
@@ -86,7 +89,7 @@ def as_observed_in(expression: Expression) -> Iterator[str]:
             yield from as_observed_in(left)
             yield from as_observed_in(right)
         case Call(function, _, keywords):
-            if function == "mi" or dict(keywords).get("means") == Text("latent"):
+            if function == "mi" or (function == "between" and dict(keywords).get("means") == Text("latent")):
                 return
             for place, argument in _arguments(expression):
                 if place not in _factor_places(expression):
@@ -100,10 +103,8 @@ def needed_variables(spec: ModelSpec) -> tuple[str, ...]:
         for name in spec.variables_of(equation):
             call = spec.declared.get(name)
             read = [] if call is None else call.arguments if call.function == "survive" else call.arguments[:1]
-            if name in spec.raters:
-                names += spec.raters[name]
-                continue
-            names += [name] if call is None else [part for argument in read for part in values_in(argument)]
+            if name not in spec.raters:
+                names += [name] if call is None else [part for argument in read for part in values_in(argument)]
     return tuple(dict.fromkeys(names))
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from bayes_alliance._messages import quote, unknown
 from bayes_alliance.errors import SpecError
-from bayes_alliance.spec.expressions import render
+from bayes_alliance.spec.expressions import Call, Name, render_term
+from bayes_alliance.spec.formula import parse_formula
 from bayes_alliance.spec.model import EquationSpec, ModelSpec, ShrinkSpec
 
 
@@ -16,9 +17,27 @@ def shrunk_outcomes(spec: ModelSpec, shrink: ShrinkSpec) -> tuple[str, ...]:
     return tuple(shrink.outcomes) or tuple(having)
 
 
+def spell_terms(spec: ModelSpec) -> ModelSpec:
+    """Return a model whose shrinkage priors spell terms as formulas do: ``z:x`` for ``x:z``, spaces as they are put."""
+    known = {term.key(): render_term(term) for e in spec.equation for term in e.parsed.terms}
+    shrink = {}
+    for name, stated in spec.shrink.items():
+        terms = tuple(known.get(_key(term), term) for term in stated.terms)
+        shrink[name] = stated.model_copy(update={"terms": terms})
+    return spec.model_copy(update={"shrink": shrink}) if shrink else spec
+
+
+def _key(text: str) -> frozenset[Name | Call]:
+    try:
+        terms = parse_formula(text).terms
+    except SpecError:
+        return frozenset()
+    return terms[0].key() if len(terms) == 1 else frozenset()
+
+
 def terms_of(equation: EquationSpec) -> tuple[str, ...]:
     """Return the terms of an equation as text."""
-    return tuple(":".join(render(part) for part in term.parts) for term in equation.parsed.terms)
+    return tuple(render_term(term) for term in equation.parsed.terms)
 
 
 def check_shrinkage(spec: ModelSpec) -> list[str]:
@@ -32,10 +51,6 @@ def check_shrinkage(spec: ModelSpec) -> list[str]:
                     problems.append(
                         f"[shrink.{name}] {term!r} of {outcome!r} is in [shrink.{taken[outcome, term]}], too."
                     )
-    stated = {prior.target.effect for prior in spec.prior if prior.target.kind == "b"}
-    both = [term for shrink in spec.shrink.values() for term in shrink.terms if term in stated]
-    if both:
-        problems.append(f"[[prior]] on b {both[0]}: {quote(both)} has a shrinkage prior; state one of them.")
     return problems
 
 
@@ -60,6 +75,9 @@ def _one(spec: ModelSpec, name: str, shrink: ShrinkSpec) -> Iterator[str]:
         )
     if shrink.contrast and len(shrunk_outcomes(spec, shrink)) != 2:
         yield f"contrast = true is about two outcomes; these are {quote(shrunk_outcomes(spec, shrink)) or 'none'}."
+    if shrink.contrast and len({equation.kind.unit for equation in equations}) > 1:
+        units = ", ".join(f"{e.outcome!r} in {e.kind.unit}" for e in equations)
+        yield f"contrast = true needs coefficients in one unit; these are of {units}."
     yield from _numbers(shrink.dist, shrink, shrink.terms)
 
 

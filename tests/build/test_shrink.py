@@ -133,7 +133,32 @@ def test_bad_input(change: str, message: str) -> None:
 def test_a_second_prior_is_refused(trial: pd.DataFrame) -> None:
     """A coefficient that shares a prior has no other, neither in the model nor in a call."""
     text = HEAD + EQUATIONS + f'[shrink.traits]\nterms = {TERMS}\nreason = "r"\n'
-    with pytest.raises(ba.SpecError, match=r"'pre' has a shrinkage prior; state one of them"):
-        ba.parse_model(text + '[[prior]]\non = "b pre"\ndist = "normal(0, 1)"\nreason = "r"\n')
-    with pytest.raises(ba.DesignError, match=r"'pre' shares that of \[shrink.traits\]"):
-        ba.make_design(ba.parse_model(text), ba.read_sessions(trial, ROLES), priors={"b pre": "normal(0, 1)"})
+    own = ba.parse_model(text + '[[prior]]\non = "b pre"\ndist = "normal(0, 1)"\nreason = "r"\n')
+    for spec, priors in ((own, {}), (ba.parse_model(text), {"b pre": "normal(0, 1)"})):
+        with pytest.raises(ba.DesignError, match=r"'b pre': b\[post, pre\] shares that of shrink 'traits_post'"):
+            ba.make_design(spec, ba.read_sessions(trial, ROLES), priors=priors)
+
+
+def test_terms_are_found_however_they_are_spelled(trial: pd.DataFrame) -> None:
+    """Products in another order, spaces and calls name the same terms; equations without the prior have none of it."""
+    text = (
+        HEAD
+        + '[[equation]]\noutcome = "post"\nunit = "patient"\nformula = "log(pre + 1) * iip_pre + cohesion"\n'
+        + '[[equation]]\noutcome = "iip_change"\nunit = "patient"\nformula = "cohesion + iip_pre"\n'
+        + '[shrink.s]\nterms = ["log(pre+1)", "iip_pre:log(pre+1)"]\nreason = "r"\n'
+    )
+    made = ba.make_design(ba.parse_model(text), ba.read_sessions(trial, ROLES))
+    shrunk = [p.parameter for p in made.priors.coef if p.distribution.support == "shrunk"]
+    assert shrunk == ["b[post, log(pre + 1)]", "b[post, log(pre + 1):iip_pre]"]
+    alike = trial.assign(again=trial["cohesion"] + trial["iip_pre"])
+    other = text.replace('"cohesion + iip_pre"', '"cohesion + iip_pre + again"')
+    with pytest.raises(ba.DesignError, match=r"'again' is determined by 'cohesion', 'iip_pre'"):
+        ba.make_design(ba.parse_model(other), ba.read_sessions(alike, ROLES))
+
+
+def test_contrasts_need_one_unit(trial: pd.DataFrame) -> None:
+    """Points and log-odds have no common mean; names that come out the same are refused."""
+    text = EQUATIONS.replace('outcome = "iip_change"', 'outcome = "dropout"\nfamily = "bernoulli"')
+    shrink = f'[shrink.s]\nterms = {TERMS}\ncontrast = true\nreason = "r"\n'
+    with pytest.raises(ba.SpecError, match="needs coefficients in one unit; these are of 'post' in points"):
+        ba.parse_model(HEAD + text + shrink)

@@ -219,7 +219,7 @@ def test_rows_with_missing_values_stay_and_are_counted(trial: pd.DataFrame) -> N
     assert table.loc[("post", "iip_pre"), "missing"] == 2
     for arm in ("TAU", "MBCT"):
         own = people["arm"] == arm
-        assert table.loc[("pre", "pre"), arm] == f"{(absent & own).sum()} of {own.sum()}"
+        assert table.loc[("pre", "pre"), f"missing in {arm}"] == f"{(absent & own).sum()} of {own.sum()}"
 
 
 def test_me_is_an_equation_and_mi(trial: pd.DataFrame) -> None:
@@ -282,3 +282,115 @@ def test_changed_memberships_and_gaps_are_other_rows(trial: pd.DataFrame) -> Non
     assert ba.make_design(shared, table).fingerprint != ba.make_design(shared, other).fingerprint
     sure, unsure = (model(equation("pre", "1", error=e), equation("post", "mi(pre)")) for e in (0.5, 0.6))
     assert ba.make_design(sure, table).fingerprint != ba.make_design(unsure, table).fingerprint
+
+
+def test_means_of_what_is_estimated_are_latent_or_refused(trial: pd.DataFrame) -> None:
+    """Deviations of mi() from a latent mean follow value and mean; means over its observed rows are refused."""
+    table = ba.read_sessions(frame_of(trial).assign(stage=lambda f: (f["rating"] - 1).clip(1, 5).round()), ROLES)
+    score = equation("alliance", "week + (1 | patient)", "session", reliability=0.7)
+    parts = 'within(mi(alliance), patient, means="latent") + between(alliance, patient, means="latent")'
+    made = ba.make_design(model(score, equation("score", f"{parts} + (1 | patient)", "session")), table)
+    follows = made.find("score").follows
+    assert sorted(type(key).__name__ for key in follows) == ["MeanOf", "ValueOf"]
+    own = made.find("score").coef
+    kinds = [sorted(type(key).__name__ for key in column) for column in own.latent]
+    assert kinds == [[], ["MeanOf", "ValueOf"], ["MeanOf"]]
+    for call in ("between(mi(alliance), patient)", "within(mi(alliance), patient)", "within(mo(stage), patient)"):
+        with pytest.raises(ba.DesignError, match=r"is estimated, and its means over observed rows are not its means"):
+            ba.make_design(model(score, equation("score", f"{call} + (1 | patient)", "session")), table)
+    detrended = "within(mi(alliance), patient, detrend=week)"
+    with pytest.raises(ba.DesignError, match="lines are fitted to observed values"):
+        ba.make_design(model(score, equation("score", f"{detrended} + (1 | patient)", "session")), table)
+    with pytest.raises(ba.SpecError, match=r"reads 'alliance' as observed"):
+        model(score, equation("score", 'within(alliance, patient, means="latent")', "session"))
+
+
+def test_scores_without_an_equation_behind_them_are_not_the_truth(trial: pd.DataFrame) -> None:
+    """Where x's own equation lost a row, a measured score is missing elsewhere too; one that was seen counts."""
+    frame = frame_of(trial)
+    lost = frame["pid"].isin(["P01", "P02", "P03"])
+    frame.loc[lost, "iip_pre"] = np.nan
+    frame["x"] = frame.groupby("pid")["cohesion"].transform("first")
+    table = ba.read_sessions(frame, ROLES)
+    people = frame["pid"].nunique()
+    for extra, rows in (({"error": 0.4}, people - 3), ({"missing": "model"}, people)):
+        made = ba.make_design(model(equation("x", "iip_pre", **extra), equation("post", "mi(x)")), table)
+        assert len(made.find("post").y) == rows
+
+
+def test_a_value_stored_once_counts_in_every_session(trial: pd.DataFrame) -> None:
+    """A patient's value in the first session's row alone is that of all sessions; so is that it is missing."""
+    frame = frame_of(trial).sort_values(["pid", "week"])
+    first = frame.groupby("pid").cumcount() == 0
+    once = frame.assign(pre=frame["pre"].where(first))
+    spec = model(equation("pre", "1", missing="model"), equation("score", "mi(pre) + (1 | patient)", "session"))
+    one, other = (ba.make_design(spec, ba.read_sessions(table, ROLES)) for table in (frame, once))
+    np.testing.assert_array_equal(one.find("score").coef.values, other.find("score").coef.values)
+    assert len(other.find("score").y) == len(frame)
+
+
+@pytest.mark.parametrize(
+    ("equations", "message"),
+    [
+        (
+            [equation("score", "me(pre, reliability=0.8)", "session")],
+            r"'pre' has one value per patient, and a row .* session",
+        ),
+        (
+            [equation("post", "me(competence, sd=0.3)")],
+            r"'competence' has one value per therapist.*unit=therapist in me",
+        ),
+        ([equation("post", "me(rater_1, rater_2)")], r"'rater_1_rater_2' has one value per therapist"),
+        ([equation("score", "mo(grade) + week", "session", sigma="1 + mi(pre)")], r"reads mi\(\), me\(\) or mo\(\)"),
+        ([equation("post", "me(pre, sd=1)"), equation("score", "me(pre, sd=1)", "session")], r"State unit= of what"),
+        ([equation("pre", "1", error="post"), equation("post", "mi(pre)")], r"error = 'post' is an outcome"),
+        (
+            [equation("value_post", "pre"), equation("post", "pre")],
+            r"outcome column 'value_post' is a name the model uses",
+        ),
+    ],
+)
+def test_errors_that_would_count_twice_and_names_that_clash(
+    equations: list[dict[str, object]], message: str, trial: pd.DataFrame
+) -> None:
+    """What would be a wrong model, or a crash of another library, is a sentence."""
+    frame = frame_of(trial)
+    frame["pre"] = frame.groupby("pid")["iip_pre"].transform("first") + 1
+    table = ba.read_sessions(frame.assign(value_post=frame["post"]), ROLES)
+    with pytest.raises((ba.SpecError, ba.DesignError), match=message):
+        ba.make_design(model(*equations), table)
+
+
+def test_memberships_of_one_level_add_up(trial: pd.DataFrame) -> None:
+    """A therapist named twice in a row has both weights; NaN weights and ids that cannot be found again are refused."""
+    frame = frame_of(trial).assign(second=lambda f: f["tid"], w_1=0.3, w_2=0.7)
+    spec = model(equation("post", "1 + (1 | therapist)"), **MEMBERS)
+    made = ba.make_design(spec, ba.read_sessions(frame, ROLES))
+    first, second = made.equation.groups
+    assert (first.values[:, 0] == 1).all()
+    assert not second.inside.any()
+    with pytest.raises(ba.DesignError, match="weights 'w_1', 'w_2' are missing where there is a level"):
+        ba.make_design(spec, ba.read_sessions(frame.assign(w_2=np.nan, w_1=1.0), ROLES))
+    padded = frame.assign(tid="0" + frame["tid"].str[1:], second=2.0)
+    with pytest.raises(ba.DesignError, match=r"column 'tid' holds ids such as '00', and 'second' numbers"):
+        ba.make_design(spec, ba.read_sessions(padded, ROLES))
+
+
+def test_categories_lost_with_their_rows_are_named(trial: pd.DataFrame) -> None:
+    """Steps around a category whose rows are all left out rest on their prior, and that is said."""
+    frame = frame_of(trial)
+    frame.loc[frame["grade"] == 4, "iip_pre"] = np.nan
+    made = ba.make_design(model(equation("post", "mo(grade) + iip_pre")), ba.read_sessions(frame, ROLES))
+    assert any("mo(grade): no row used is in category '4'" in message for message in made.messages)
+    wide = ba.read_sessions(frame, ROLES, bounds={"grade": (0.5, 5.5)})
+    with pytest.raises(ba.DesignError, match="categories end at whole numbers"):
+        ba.make_design(model(equation("post", "mo(grade)")), wide)
+
+
+def test_variants_reach_what_they_exchange(trial: pd.DataFrame) -> None:
+    """An exchange that raters, errors, members or weights would not follow is refused."""
+    rated = model(
+        equation("skill", "1", "therapist", raters=["rater_1", "rater_2"]), equation("post", "mi(skill) + rater_1")
+    )
+    with pytest.raises(ba.SpecError, match=r"'rater_1' is also the raters of skill"):
+        ba.alter_model(rated, swap={"rater_1": "pre"})

@@ -111,6 +111,49 @@ def test_what_is_not_worked_out_is_refused(trial: pd.DataFrame) -> None:
         ba.loo(fit, unit="therapist")
 
 
+def test_setting_predictors_reads_modelled_values_and_steps(trial: pd.DataFrame) -> None:
+    """With condition and ordered predictor set, means are averages over rows at true values and estimated steps."""
+    spec = model(
+        equation("pre", "iip_pre", missing="model"),
+        equation("score", "mi(pre) * condition + mo(grade) * session + (1 | patient)", "session"),
+    )
+    table = ba.read_sessions(frame_of(trial), ROLES)
+    names: dict[str, Any] = {"columns": {"condition": "arm"}, "reference": {"condition": "TAU"}}
+    settings = ba.SamplerSettings(draws=15, tune=30, chains=2, progress="off")
+    fit = ba.fit_model(spec, table, seed=1, settings=settings, **names)
+    flat = stack_draws(fit.data["posterior"].to_dataset())
+    frame = table.frame
+    people = sorted(set(frame["pid"][frame["pre"].isna()]))
+    b = flat["b"].to_pandas().rename(columns=lambda label: label.removeprefix("score, "))
+    step = np.cumsum(np.pad(flat["step_score_grade"].values, ((0, 0), (1, 0))), axis=1)
+
+    def mean(draw: int, arm: float, grade: np.ndarray, week: np.ndarray) -> float:
+        true = frame["pre"].copy()
+        for number, pid in enumerate(people):
+            true[frame["pid"] == pid] = flat[value_name("pre")].values[draw, number]
+        c, way = b.loc[draw], step[draw, grade.astype(int) - 1]
+        y = c["Intercept"] + c["mi(pre)"] * true + c["arm[MBCT]"] * arm + c["mi(pre):arm[MBCT]"] * true * arm
+        y = y + c["mo(grade)"] * way + c["week"] * week + c["mo(grade):week"] * way * week
+        return float(y.mean())
+
+    found = ba.marginal_effects(fit, "condition", values=["TAU", "MBCT"], at={"grade": [1, 3]}, outcome="score")[
+        "mean"
+    ].stack(sample=("chain", "draw"))
+    week, grade = frame["week"].to_numpy(), frame["grade"].to_numpy()
+    for draw in (0, 17):
+        for i, arm in enumerate((0.0, 1.0)):
+            for j, one in enumerate((1, 3)):
+                expected = mean(draw, arm, np.full(len(frame), one), week)
+                assert float(found[i, j, draw]) == pytest.approx(expected, rel=1e-9)
+    course = ba.predict_trajectories(fit, outcome="score", points=3).stack(sample=("chain", "draw"))
+    for i, arm in enumerate((0.0, 1.0)):
+        for at, number in enumerate(course["session"].values):
+            expected = mean(17, arm, grade, np.full(len(frame), number))
+            assert float(course[i, at, 17]) == pytest.approx(expected, rel=1e-9)
+    with pytest.raises(ba.FitError, match="'grade' has no category '7'; it has '1', '2', '3', '4'"):
+        ba.marginal_effects(fit, "grade", values=[1, 7], outcome="score")
+
+
 # --- what follows samples -------------------------------------------------------------------------------------------
 
 
