@@ -55,7 +55,7 @@ def resolve_shrinkage(
     found: list[Shrunk] = []
     starts = np.cumsum([0, *(len(e.coef.labels) for e in equations)])
     for name, shrink in spec.shrink.items():
-        chosen = [
+        chosen: Chosen = [
             (e, int(start), _columns(e, shrink))
             for e, start in zip(equations, starts, strict=False)
             if not e.log_spread and e.spec.outcome in shrunk_outcomes(spec, shrink)

@@ -133,7 +133,7 @@ def _mean(
     linear, rows = b @ columns.values.T + columns.row_shift(flat), drawn_rows(design, equation, flat)
     if groups == "zero":
         return np.asarray(expected(rows, linear).mean(axis=1))
-    variance = _variance(design, equation, moved, flat)
+    variance = variance_of_effects(design, equation, moved, flat)
     x, w = np.polynomial.hermite_e.hermegauss(NODES)
     total = np.zeros(len(linear))
     for node, weight in zip(x, w / w.sum(), strict=True):
@@ -188,7 +188,9 @@ def _reads(term: Term, moved: Mapping[str, Variable]) -> bool:
     return bool({name for part in term.parts for name in names_in(part)} & set(moved))
 
 
-def _variance(design: Design, equation: EquationDesign, moved: Mapping[str, Variable], flat: xr.Dataset) -> np.ndarray:
+def variance_of_effects(
+    design: Design, equation: EquationDesign, moved: Mapping[str, Variable], flat: xr.Dataset
+) -> np.ndarray:
     """Return the variance of the sum of each row's group effects, shape (draw, obs)."""
     total = np.zeros((flat.sizes["sample"], len(equation.y)))
     for group in equation.groups:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ import xarray as xr
 from scipy import optimize, stats
 
 import bayes_alliance as ba
+from bayes_alliance.diagnosis.predictive import loo_pit
 from bayes_alliance.names import value_name
 from bayes_alliance.posterior.linear import replicate, row_densities, stack_draws
+from bayes_alliance.posterior.marginal import variance_of_effects
 from bayes_alliance.simulate.prior import draw_parameters
 from bayes_alliance.spec.make import make_model
 from tests.conftest import ROLES
@@ -111,16 +114,26 @@ def test_what_is_not_worked_out_is_refused(trial: pd.DataFrame) -> None:
         ba.loo(fit, unit="therapist")
 
 
-def test_setting_predictors_reads_modelled_values_and_steps(trial: pd.DataFrame) -> None:
-    """With condition and ordered predictor set, means are averages over rows at true values and estimated steps."""
+@pytest.fixture(scope="module")
+def fitted(trial: pd.DataFrame) -> ba.Fit:
+    """Return a short fit of a model with missing baselines, steps, and residuals in series."""
     spec = model(
         equation("pre", "iip_pre", missing="model"),
-        equation("score", "mi(pre) * condition + mo(grade) * session + (1 | patient)", "session"),
+        equation("score", "mi(pre) * condition + mo(grade) * session + (1 | patient)", "session", residuals="ar1"),
     )
-    table = ba.read_sessions(frame_of(trial), ROLES)
-    names: dict[str, Any] = {"columns": {"condition": "arm"}, "reference": {"condition": "TAU"}}
-    settings = ba.SamplerSettings(draws=15, tune=30, chains=2, progress="off")
-    fit = ba.fit_model(spec, table, seed=1, settings=settings, **names)
+    return ba.fit_model(
+        spec,
+        ba.read_sessions(frame_of(trial), ROLES),
+        seed=1,
+        settings=ba.SamplerSettings(draws=50, tune=100, chains=2, progress="off"),
+        columns={"condition": "arm"},
+        reference={"condition": "TAU"},
+    )
+
+
+def test_setting_predictors_reads_modelled_values_and_steps(fitted: ba.Fit, trial: pd.DataFrame) -> None:
+    """With condition and ordered predictor set, means are averages over rows at true values and estimated steps."""
+    fit, table = fitted, ba.read_sessions(frame_of(trial), ROLES)
     flat = stack_draws(fit.data["posterior"].to_dataset())
     frame = table.frame
     people = sorted(set(frame["pid"][frame["pre"].isna()]))
@@ -152,6 +165,52 @@ def test_setting_predictors_reads_modelled_values_and_steps(trial: pd.DataFrame)
             assert float(course[i, at, 17]) == pytest.approx(expected, rel=1e-9)
     with pytest.raises(ba.FitError, match="'grade' has no category '7'; it has '1', '2', '3', '4'"):
         ba.marginal_effects(fit, "grade", values=[1, 7], outcome="score")
+
+
+def test_judging_leaves_rows_without_an_outcome_aside(fitted: ba.Fit, trial: pd.DataFrame, tmp_path: Path) -> None:
+    """Checks compare observed rows with their own replicates; a fit from disk says the same; scores are refused."""
+    people = frame_of(trial).groupby("pid").first()
+    checks = ba.predictive_checks(fitted, draws=50)
+    own = checks[(checks["outcome"] == "pre") & checks["figure"].str.startswith("share at or beyond the highest")]
+    seen = people["pre"].dropna()
+    assert own["observed"].item() == pytest.approx((seen >= seen.max()).mean())
+    assert len(loo_pit(fitted)["pre"][0]) == len(seen)
+    assert "pre" in str(ba.diagnose(fitted))
+    fitted.save(tmp_path / "fit")
+    again = ba.load_fit(tmp_path / "fit")
+    pd.testing.assert_frame_equal(ba.summarize(again), ba.summarize(fitted))
+    table = ba.read_sessions(frame_of(trial), ROLES)
+    with pytest.raises(ba.FitError, match=r"Leaving out by patient is not worked out.*values of 'pre' are modelled"):
+        ba.loo(fitted)
+    with pytest.raises(ba.FitError, match=r"'pre' has one row per patient"):
+        ba.leave_future_out(fitted, table, seed=1)
+
+
+def test_effects_of_shared_rows_count_by_their_weights(trial: pd.DataFrame) -> None:
+    """The variance of a row's effect is the sum of squared weights times the SD squared, slopes included."""
+    spec = model(
+        equation("dropout", "iip_pre + (1 + iip_pre || therapist)", family="bernoulli"),
+        **MEMBERS,
+    )
+    made = ba.make_design(spec, ba.read_sessions(frame_of(trial), ROLES))
+    flat = stack_draws(drawn(made, 3))
+    people = frame_of(trial).groupby("pid").first()
+    squares = (people["w_1"] ** 2 + people["w_2"] ** 2).to_numpy()
+    sd = flat["sd_therapist"].values
+    expected = squares * (sd[:, [0]] ** 2 + sd[:, [1]] ** 2 * people["iip_pre"].to_numpy() ** 2)
+    np.testing.assert_allclose(variance_of_effects(made, made.equation, {}, flat), expected, rtol=1e-9)
+
+
+def test_a_stated_reliability_is_that_of_the_scores() -> None:
+    """Simulated scores have the reliability of the model, whatever the SD of the truth; so have deviations."""
+    whole = model(equation("x", "1", reliability=0.8), equation("y", "mi(x)"))
+    truth = {"b[x, Intercept]": 3.0, "sigma[x]": 2.0, "b[y, Intercept]": 0.0, "b[y, mi(x)]": 1.0, "sigma[y]": 0.1}
+    table = ba.simulate_sessions(whole, {"patients": 6000}, truth=truth, seed=2)
+    assert table.frame["x"].var() == pytest.approx(4 / 0.8, rel=0.05)
+    within = model(equation("x", "1 + (1 | patient)", "session", reliability=0.5))
+    truth = {"b[x, Intercept]": 3.0, "sd_patient[x, Intercept]": 4.0, "sigma[x]": 2.0}
+    table = ba.simulate_sessions(within, {"patients": 800, "sessions": [1, 2, 3, 4, 5]}, truth=truth, seed=2)
+    assert table.frame.groupby("patient")["x"].var().mean() == pytest.approx(4 / 0.5, rel=0.05)
 
 
 # --- what follows samples -------------------------------------------------------------------------------------------
