@@ -28,12 +28,13 @@ SETTINGS = replace(DEFAULTS, draws=100, chains=2).for_worker()
 SPEC = ba.load_model("growth/three-level")
 NO_CARD_YET = {
     "dynamics/lagged",
-    "dropout/hazard",
     "growth/at-the-ceiling",
     "growth/censored",
     "growth/heavy-tails",
-    "outcome/attendance",
-    "outcome/counts",
+    "growth/in-series",
+    "outcome/many-predictors",
+    "outcome/measured-alliance",
+    "outcome/rated-competence",
 }
 """models/README.md says of each what is known without one."""
 
