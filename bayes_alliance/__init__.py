@@ -51,9 +51,11 @@ if TYPE_CHECKING:
     from bayes_alliance.plot.prior import plot_prior_prediction
     from bayes_alliance.plot.trajectories import plot_trajectories
     from bayes_alliance.plot.variance import plot_variance_shares
+    from bayes_alliance.posterior.counterfactual import Counterfactual, counterfactual_effects
     from bayes_alliance.posterior.effects import draw_effects, integrated_log_likelihood
     from bayes_alliance.posterior.estimands import add_estimands, probability_in_rope, summarize_estimands
     from bayes_alliance.posterior.marginal import marginal_effects
+    from bayes_alliance.posterior.mediation import Mediation, mediation_effects, unit_effects
     from bayes_alliance.posterior.predict import predict_trajectories
     from bayes_alliance.posterior.prior import describe_prior
     from bayes_alliance.posterior.recovery import compare_with_truth
@@ -77,6 +79,7 @@ _WHERE: Final = {
     "AllianceWarning": "errors",
     "Calibration": "diagnosis.calibration",
     "Comparison": "comparison.table",
+    "Counterfactual": "posterior.counterfactual",
     "Design": "design.design",
     "DesignError": "errors",
     "Diagnosis": "diagnosis.diagnose",
@@ -86,6 +89,7 @@ _WHERE: Final = {
     "Layout": "simulate.layout",
     "ManyFits": "fit.many",
     "ModelComparison": "comparison.models",
+    "Mediation": "posterior.mediation",
     "ModelSpec": "spec.model",
     "Multiverse": "comparison.multiverse",
     "Option": "comparison.forks",
@@ -105,6 +109,7 @@ _WHERE: Final = {
     "compare": "comparison.table",
     "compare_models": "comparison.models",
     "compare_with_truth": "posterior.recovery",
+    "counterfactual_effects": "posterior.counterfactual",
     "describe": "table.describe",
     "describe_prior": "posterior.prior",
     "diagnose": "diagnosis.diagnose",
@@ -124,6 +129,7 @@ _WHERE: Final = {
     "loo": "comparison.loo",
     "make_design": "design.design",
     "marginal_effects": "posterior.marginal",
+    "mediation_effects": "posterior.mediation",
     "missing_table": "design.missing",
     "parse_model": "spec.toml",
     "plot_calibration": "plot.calibration",
@@ -146,6 +152,7 @@ _WHERE: Final = {
     "stream_sessions": "table.stream",
     "summarize": "posterior.summarize",
     "summarize_estimands": "posterior.estimands",
+    "unit_effects": "posterior.mediation",
     "variance_shares": "posterior.variance",
     "write_model": "spec.toml",
 }
@@ -157,6 +164,7 @@ __all__ = [
     "AllianceWarning",
     "Calibration",
     "Comparison",
+    "Counterfactual",
     "Design",
     "DesignError",
     "Diagnosis",
@@ -165,6 +173,7 @@ __all__ = [
     "FitJob",
     "Layout",
     "ManyFits",
+    "Mediation",
     "ModelComparison",
     "ModelSpec",
     "Multiverse",
@@ -185,6 +194,7 @@ __all__ = [
     "compare",
     "compare_models",
     "compare_with_truth",
+    "counterfactual_effects",
     "describe",
     "describe_prior",
     "diagnose",
@@ -204,6 +214,7 @@ __all__ = [
     "loo",
     "make_design",
     "marginal_effects",
+    "mediation_effects",
     "missing_table",
     "parse_model",
     "plot_calibration",
@@ -226,6 +237,7 @@ __all__ = [
     "stream_sessions",
     "summarize",
     "summarize_estimands",
+    "unit_effects",
     "variance_shares",
     "write_model",
 ]

@@ -71,7 +71,7 @@ def _evaluate(value: Expression, labels: Mapping[str, str], draws: xr.Dataset) -
             applied: xr.DataArray = xr.apply_ufunc({"sqrt": np.sqrt, "exp": np.exp, "log": np.log}[function], inner)
             return applied
         case Call("indirect", arguments, _):
-            return _indirect([labels[render(argument)] for argument in arguments], draws)
+            return mean_of_product([labels[render(argument)] for argument in arguments], draws)
         case Call("sigma", arguments, _):
             return draws["sigma"].sel(sigma_coef=render(arguments[0]), drop=True)
         case Call("sd", (factor, label), _):
@@ -93,7 +93,7 @@ def _together(factor: str, one: str, two: str, draws: xr.Dataset, covariance: bo
     return correlation * _sd(factor, one, draws) * _sd(factor, two, draws) if covariance else correlation
 
 
-def _indirect(labels: Sequence[str], draws: xr.Dataset) -> xr.DataArray:
+def mean_of_product(labels: Sequence[str], draws: xr.Dataset) -> xr.DataArray:
     """Return the mean over units of a product of paths.
 
     Paths that vary are jointly normal over the levels of each factor, so with means m and covariances s the mean of

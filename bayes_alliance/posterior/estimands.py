@@ -52,7 +52,19 @@ def summarize_estimands(fit: Fit, *, ci_prob: float = 0.95, ci_kind: IntervalKin
     columns = ["name", "level", "unit", "mean", "sd", "median", f"{width}_lb", f"{width}_ub", "p_positive", "p_rope"]
     if "estimands" not in fit.data.children:
         return pd.DataFrame(columns=[*columns, "mcse", "r_hat", "ess_bulk", "ess_tail", "mixed"])
-    draws = fit.data["estimands"].to_dataset()
+    return tabulate(fit.data["estimands"].to_dataset(), ci_prob=ci_prob, ci_kind=ci_kind)
+
+
+def tabulate(draws: xr.Dataset, *, ci_prob: float = 0.95, ci_kind: IntervalKind = "eti") -> pd.DataFrame:
+    """Summarize draws of estimands; columns as in ``summarize_estimands``.
+
+    Parameters
+    ----------
+    draws : Dataset
+        ``value[chain, draw, estimand]`` with the coords that ``work_out`` gives.
+    """
+    check_interval(ci_prob, ci_kind)
+    width = f"{ci_kind}{100 * ci_prob:g}"
     mixing = {name: values["value"].values for name, values in diagnose_draws(draws[["value"]]).items()}
     rows = []
     for i, name in enumerate(draws["estimand"].values):

@@ -1,0 +1,281 @@
+"""What carries an effect: indirect, direct and total effects along every path of a model, as draws."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayes_alliance._messages import quote, unknown
+from bayes_alliance.design.design import Design
+from bayes_alliance.design.factors import find_factor
+from bayes_alliance.errors import FitError
+from bayes_alliance.fit.estimands import mean_of_product
+from bayes_alliance.fit.result import Fit, design_of
+from bayes_alliance.names import COEF, effect_dim, effects_name, factor_key
+from bayes_alliance.posterior.effects import with_effects
+from bayes_alliance.posterior.estimands import tabulate
+from bayes_alliance.posterior.paths import Edge, Path, find_paths, moderator_value
+from bayes_alliance.posterior.summarize import IntervalKind
+
+type Setting = float | str
+type Weights = list[tuple[str, float]]
+
+
+@dataclass(frozen=True, eq=False)
+class Mediation:
+    """Effects of a predictor on an outcome along the paths of a model.
+
+    ``draws`` holds ``value[chain, draw, estimand]`` with the coords ``unit``, ``level`` and ``ratio``, as a fit's
+    estimands; ``paths`` are the ways they go. ``at`` are moderators' values, ``standardised`` whether effects are in
+    SDs of outcome per SD of predictor.
+    """
+
+    predictor: str
+    outcome: str
+    paths: tuple[Path, ...]
+    draws: xr.Dataset
+    at: Mapping[str, Setting]
+    standardised: bool
+
+    def table(self, *, ci_prob: float = 0.95, ci_kind: IntervalKind = "eti") -> pd.DataFrame:
+        """Return one line per effect, with the columns of ``summarize_estimands``."""
+        return tabulate(self.draws, ci_prob=ci_prob, ci_kind=ci_kind)
+
+    def __repr__(self) -> str:
+        scale = ", standardised" if self.standardised else ""
+        shown = self.table()[["name", "level", "mean", "median", "eti95_lb", "eti95_ub", "r_hat"]].round(3)
+        held = f" at {', '.join(f'{k} = {v}' for k, v in self.at.items())}" if self.at else ""
+        return (
+            f"Effects of {self.predictor} on {self.outcome}{held}{scale} (linear paths; causal only if nothing "
+            f"unmeasured moves two of their variables):\n{shown.to_string(index=False)}"
+        )
+
+
+def mediation_effects(
+    fit: Fit,
+    predictor: str,
+    outcome: str | None = None,
+    *,
+    at: Mapping[str, Setting] | None = None,
+    level: str | None = None,
+    standardise: bool = False,
+) -> Mediation:
+    """Follow a predictor along every path of a model: the effect of each, direct, indirect and total effects.
+
+    The effect of a path is the mean over units of the product of its slopes: where slopes vary together over
+    therapists or patients, their covariances count (Isserlis 1918; Bauer, Preacher and Gil 2006). Paths carry a level
+    of variation each, and effects are added up within it.
+
+    Parameters
+    ----------
+    fit : Fit
+        With its design.
+    predictor, outcome : str
+        In the model's names; the outcome may be left out where only the last equation's is no predictor of others.
+    at : mapping, optional
+        Values of moderators that slopes are multiplied by; else their means over the rows.
+    level : str, optional
+        Of a factor with several levels, which one is compared with the reference.
+    standardise : bool
+        In SDs of the outcome per SD of the predictor (per step, where that is a factor or 0/1).
+
+    Returns
+    -------
+    Mediation
+        An entry per path; ``direct``, ``indirect`` (all paths with mediators), ``total`` and ``share mediated`` (a
+        ratio, given by its median) per level of variation. Total = direct + indirect in every draw.
+
+    Raises
+    ------
+    FitError
+        If no path leads from one to the other, an equation on the way is not linear, or a slope depends on the
+        predictor or a mediator.
+    """
+    design = design_of(fit)
+    outcome = _last_outcome(design) if outcome is None else outcome
+    paths = _of_level(find_paths(design, predictor, outcome), predictor, level)
+    _check_linear(design, paths)
+    settings = dict(at or {})
+    draws = fit.data["posterior"].to_dataset()
+    scale = _scale(design, predictor, outcome) if standardise else 1.0
+    effects = {path: scale * _effect(design, path, settings, draws) for path in paths}
+    unit = _unit(design, predictor, outcome, standardise)
+    entries: list[tuple[str, str, str, bool, xr.DataArray]] = []
+    for scope in dict.fromkeys(path.scope for path in paths):
+        own = {path: effect for path, effect in effects.items() if path.scope == scope}
+        entries += [(path.name, scope, unit, False, effect) for path, effect in own.items() if len(path.edges) > 1]
+        entries += _sums(own, scope, unit, draws)
+    return Mediation(predictor, outcome, paths, _dataset(entries), settings, standardise)
+
+
+def unit_effects(
+    fit: Fit,
+    predictor: str,
+    outcome: str | None = None,
+    *,
+    factor: str,
+    at: Mapping[str, Setting] | None = None,
+    level: str | None = None,
+) -> xr.DataArray:
+    """Return the effect of every path for every therapist (patient, …), slopes being those of that unit.
+
+    Parameters
+    ----------
+    fit, predictor, outcome, at, level
+        As in ``mediation_effects``.
+    factor : str
+        A grouping factor by which a slope on a path varies.
+
+    Returns
+    -------
+    DataArray over (chain, draw, path, <factor>)
+        The product of the slopes of each unit, other factors' effects at 0.
+
+    Raises
+    ------
+    FitError
+        If no slope on a path varies by the factor.
+    """
+    design = design_of(fit)
+    outcome = _last_outcome(design) if outcome is None else outcome
+    paths = _of_level(find_paths(design, predictor, outcome), predictor, level)
+    _check_linear(design, paths)
+    names = [f.factor for f in design.factors]
+    if factor not in names:
+        raise FitError(unknown("grouping factor", factor, names))
+    made, draws = find_factor(design.factors, factor), with_effects(fit)
+    used = {label for path in paths for edge in path.edges for label, _ in edge.columns}
+    if not used & set(made.effects):
+        raise FitError(f"No slope on a path from {predictor!r} to {outcome!r} varies by {factor}.")
+    own = draws[effects_name(factor)]
+    found: list[xr.DataArray] = []
+    for path in paths:
+        total = xr.ones_like(own.isel({effect_dim(factor): 0}, drop=True))
+        for edge in path.edges:
+            slope = xr.zeros_like(total)
+            for label, weight in _weights(design, edge, dict(at or {}), path):
+                one = draws["b"].sel({COEF: label}, drop=True)
+                if label in made.effects:
+                    one = one + own.sel({effect_dim(factor): label}, drop=True)
+                slope = slope + weight * one
+            total = total * slope
+        found.append(total.reset_coords(drop=True))
+    together: xr.DataArray = xr.concat(found, dim=pd.Index([path.name for path in paths], name="path"))
+    return together.transpose("chain", "draw", "path", factor_key(factor))
+
+
+def _last_outcome(design: Design) -> str:
+    read = {name for e in design.spec.equation for name in e.predictors if name != e.outcome}
+    last = [outcome for outcome in design.spec.outcomes if outcome not in read]
+    if len(last) != 1:
+        raise FitError(f"State the outcome; the model's are {quote(design.spec.outcomes)}.")
+    return last[0]
+
+
+def _of_level(paths: Sequence[Path], predictor: str, level: str | None) -> tuple[Path, ...]:
+    levels = list(dict.fromkeys(path.edges[0].level for path in paths))
+    if level is not None and level not in levels:
+        raise FitError(unknown(f"level of {predictor!r}:", level, levels))
+    if level is None and len(levels) > 1:
+        raise FitError(f"{predictor!r} has the levels {quote(levels)} beside its reference; state level=.")
+    return tuple(path for path in paths if level is None or path.edges[0].level == level)
+
+
+def _check_linear(design: Design, paths: Sequence[Path]) -> None:
+    """Refuse products through links that are not linear."""
+    targets = dict.fromkeys(edge.target for path in paths if len(path.edges) > 1 for edge in path.edges)
+    bent = [design.find(target) for target in targets if not design.find(target).kind.linear]
+    if bent:
+        shown = ", ".join(f"{e.outcome!r} ({e.family})" for e in bent)
+        raise FitError(
+            f"A product of slopes through {shown} is no effect on any scale, as the link is not linear. Compare "
+            f"predicted outcomes of one equation (marginal_effects), and report the slopes one by one."
+        )
+
+
+def _weights(design: Design, edge: Edge, at: Mapping[str, Setting], path: Path) -> Weights:
+    """Return the coefficients a slope is made of, each with the product of what it is multiplied by."""
+    equation = design.find(edge.target)
+    on_path = {one.source for one in path.edges} | {one.target for one in path.edges}
+    weights: Weights = []
+    for label, parts in edge.columns:
+        weight = 1.0
+        for part, piece in parts:
+            if part in on_path and part not in at:
+                raise FitError(
+                    f"The slope of {edge.source} in the equation of {edge.target!r} depends on {part!r}, which is on "
+                    f"the path {path.name}: state the value it is held at, at={{{part!r}: ...}}, one after the other."
+                )
+            weight *= moderator_value(equation, part, piece, at)
+        weights.append((label, weight))
+    return weights
+
+
+def _effect(design: Design, path: Path, at: Mapping[str, Setting], draws: xr.Dataset) -> xr.DataArray:
+    """Return the mean over units of the product of a path's slopes."""
+    total: xr.DataArray | float = 0.0
+    for chosen in product(*(_weights(design, edge, at, path) for edge in path.edges)):
+        weight = float(np.prod([w for _, w in chosen]))
+        if weight:
+            total = total + weight * mean_of_product([label for label, _ in chosen], draws)
+    if not isinstance(total, xr.DataArray):
+        total = xr.zeros_like(draws["b"].isel({COEF: 0}, drop=True))
+    extra = [dim for dim in total.dims if dim not in ("chain", "draw")]
+    if extra:
+        raise FitError(
+            f"Covariances of the paths differ by {extra[0]}; effects are worked out for one covariance only."
+        )
+    return total.reset_coords(drop=True)
+
+
+def _sums(
+    own: Mapping[Path, xr.DataArray], scope: str, unit: str, draws: xr.Dataset
+) -> list[tuple[str, str, str, bool, xr.DataArray]]:
+    """Return direct, indirect and total effects of one level of variation, and the share that is mediated."""
+    nothing = xr.zeros_like(draws["b"].isel({COEF: 0}, drop=True)).reset_coords(drop=True)
+    direct = sum((e for path, e in own.items() if len(path.edges) == 1), start=nothing)
+    indirect = sum((e for path, e in own.items() if len(path.edges) > 1), start=nothing)
+    total = direct + indirect
+    found = [("direct", scope, unit, False, direct)] if any(len(path.edges) == 1 for path in own) else []
+    found.append(("indirect", scope, unit, False, indirect))
+    found.append(("total", scope, unit, False, total))
+    found.append(("share mediated", scope, "share of the total effect", True, indirect / total))
+    return found
+
+
+def _dataset(entries: Sequence[tuple[str, str, str, bool, xr.DataArray]]) -> xr.Dataset:
+    scopes = dict.fromkeys(scope for _, scope, _, _, _ in entries)
+    names = [name if len(scopes) == 1 else f"{name} ({scope})" for name, scope, _, _, _ in entries]
+    values = xr.concat([value for *_, value in entries], dim="estimand").transpose("chain", "draw", "estimand")
+    nan = np.full(len(entries), np.nan)
+    return xr.Dataset(
+        {"value": values},
+        coords={
+            "estimand": names,
+            "unit": ("estimand", [unit for _, _, unit, _, _ in entries]),
+            "level": ("estimand", [scope for _, scope, _, _, _ in entries]),
+            "rope_lb": ("estimand", nan),
+            "rope_ub": ("estimand", nan),
+            "ratio": ("estimand", [int(ratio) for _, _, _, ratio, _ in entries]),
+        },
+    )
+
+
+def _scale(design: Design, predictor: str, outcome: str) -> float:
+    """Return SD of the predictor (1 for a step) over that of the outcome, each over the rows of its equation."""
+    equation = design.find(outcome)
+    spread = float(equation.y[equation.seen].std(ddof=1))
+    variable = next(e.variables[predictor] for e in design.equations if predictor in e.variables)
+    known = variable.values[~np.isnan(variable.values)]
+    step = variable.levels is not None or bool(np.isin(known, (0.0, 1.0)).all())
+    return (1.0 if step else float(known.std(ddof=1))) / spread
+
+
+def _unit(design: Design, predictor: str, outcome: str, standardised: bool) -> str:
+    label = design.find(outcome).outcome
+    return f"SDs of {label}" if standardised else f"points of {label} per unit of {predictor}"

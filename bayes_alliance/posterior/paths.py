@@ -1,0 +1,204 @@
+"""Which predictor reaches which outcome, and how: edges of a model's equations, and the directed paths they make."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from bayes_alliance._messages import quote, unknown
+from bayes_alliance.design.design import Design
+from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.errors import FitError
+from bayes_alliance.spec.expressions import Call, Expression, Name, render, render_term
+from bayes_alliance.spec.reading import values_in
+
+type How = Literal["itself", "within", "between"]
+type Parts = frozenset[tuple[str, str]]
+
+PASSED = ("mi", "centred", "lag")
+"""Calls that pass a variable on as it is, moved or complete: the slope of what stands in them is that of the call."""
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One outcome read by an equation: by itself, or as deviation from or mean of a unit.
+
+    ``level`` is that of a factor, empty for a number. ``columns`` are the coefficients the slope is made of, each with
+    what it is multiplied by: other parts of the term and their levels.
+    """
+
+    source: str
+    target: str
+    how: How
+    factor: str
+    level: str
+    lagged: bool
+    columns: tuple[tuple[str, Parts], ...]
+
+
+@dataclass(frozen=True)
+class Path:
+    """A way from a predictor to an outcome; ``scope`` is the level of variation it carries."""
+
+    edges: tuple[Edge, ...]
+    scope: str
+
+    @property
+    def name(self) -> str:
+        """Return the variables on the way, joined by arrows."""
+        first = self.edges[0]
+        start = f"{first.source}[{first.level}]" if first.level else first.source
+        steps = [f"{edge.target} (a session later)" if edge.lagged else edge.target for edge in self.edges]
+        return " -> ".join([start, *steps])
+
+
+def find_paths(design: Design, predictor: str, outcome: str, *, bent: bool = False) -> tuple[Path, ...]:
+    """Return every directed path, the shortest first; what an outcome's own earlier values do is not followed.
+
+    A deviation from a unit's mean passes on what varies within the unit, a mean what varies between units: a path that
+    begins with something constant within patients does not go through ``within(mediator, patient)``. With ``bent`` a
+    way may go through functions, whose slopes are not one number.
+
+    Raises
+    ------
+    FitError
+        If the predictor or the outcome is none of the model's, or no path leads from one to the other.
+    """
+    outcomes = design.spec.outcomes
+    if outcome not in outcomes:
+        raise FitError(unknown("outcome", outcome, outcomes))
+    predictors = dict.fromkeys(name for e in design.spec.equation for name in e.predictors)
+    if predictor not in predictors:
+        raise FitError(unknown("predictor", predictor, predictors))
+    edges = list(_edges(design, {predictor, *outcomes}, bent))
+    inside = _varies_inside(design, predictor)
+    found = [path for path in _walk(edges, predictor, outcome, (), inside) if path is not None]
+    if not found:
+        reached = quote(e.target for e in edges if e.source == predictor)
+        raise FitError(
+            f"No path leads from {predictor!r} to {outcome!r}: no equation on the way reads what the one before it "
+            f"says. Outcomes that read {predictor!r}: {reached or 'none'}."
+        )
+    return tuple(sorted(found, key=lambda path: (len(path.edges), path.name)))
+
+
+def _walk(
+    edges: Sequence[Edge], at: str, outcome: str, before: tuple[Edge, ...], inside: frozenset[str]
+) -> Iterator[Path | None]:
+    for edge in edges:
+        if edge.source != at or any(edge.target in (one.source, one.target) for one in before):
+            continue
+        path = (*before, edge)
+        scope = _scope(path, inside)
+        if scope is None:
+            continue
+        if edge.target == outcome:
+            yield Path(path, scope)
+        else:
+            yield from _walk(edges, edge.target, outcome, path, inside)
+
+
+def _scope(path: Sequence[Edge], inside: frozenset[str]) -> str | None:
+    """Return the level of variation that a path carries, None where nothing gets through.
+
+    ``inside`` are the factors within whose levels the predictor varies.
+    """
+    scopes = {(edge.how, edge.factor) for edge in path if edge.how != "itself"}
+    first = path[0]
+    for how, factor in scopes:
+        contrary = ("between" if how == "within" else "within", factor)
+        if contrary in scopes:
+            return None
+        if first.how == "itself" and how == "within" and factor not in inside:
+            return None
+    if not scopes:
+        return "population"
+    return " and ".join(f"{how}_{factor}" for how, factor in sorted(scopes))
+
+
+def _varies_inside(design: Design, predictor: str) -> frozenset[str]:
+    """Return the factors within whose levels a predictor takes different values."""
+    found = set()
+    for e in design.equations:
+        variable = e.variables.get(predictor)
+        if variable is None:
+            continue
+        ids = {"patient": e.patient, **{g.factor: g.code for g in e.groups if g.slot == 0}}
+        for factor, code in ids.items():
+            if (pd.Series(variable.values).groupby(pd.Series(code)).nunique() > 1).any():
+                found.add(factor)
+    return frozenset(found)
+
+
+def _edges(design: Design, sources: set[str], bent: bool) -> Iterator[Edge]:
+    """Yield the edges into every outcome from what may stand on a path."""
+    for e in design.equations:
+        terms = {render_term(term): term for term in e.spec.parsed.terms}
+        gathered: dict[tuple[str, How, str, str, bool], list[tuple[str, Parts]]] = {}
+        for i, text in enumerate(e.coef.terms):
+            if text not in terms:
+                continue
+            pieces = dict(e.coef.parts[i])
+            for part in terms[text].parts:
+                names = set(values_in(part)) & (sources - {e.spec.outcome})
+                if not names:
+                    continue
+                carried = _carried(part)
+                if carried is None and bent:
+                    carried = (sorted(names)[0], "itself", "", False)
+                if carried is None:
+                    raise FitError(
+                        f"{render(part)} in the equation of {e.outcome!r} is no straight line in {quote(names)}, so "
+                        f"that paths through it have no single slope. Compare predicted outcomes (marginal_effects)."
+                    )
+                name, how, factor, lagged = carried
+                rest = frozenset((p, piece) for p, piece in e.coef.parts[i] if p != render(part))
+                key = (name, how, factor, pieces[render(part)], lagged)
+                gathered.setdefault(key, []).append((e.coef_labels[i], rest))
+        for (name, how, factor, level, lagged), columns in gathered.items():
+            yield Edge(name, e.spec.outcome, how, factor, level, lagged, tuple(columns))
+
+
+def _carried(part: Expression) -> tuple[str, How, str, bool] | None:
+    """Return the variable a part passes on, how, of which unit and whether from an earlier session; None if bent."""
+    match part:
+        case Name(name):
+            return name, "itself", "", False
+        case Call(function, arguments, _) if function in PASSED:
+            inner = _carried(arguments[0])
+            return None if inner is None else (*inner[:3], inner[3] or function == "lag")
+        case Call(("within" | "between") as how, (inner, factor), _):
+            found = _carried(inner)
+            if found is None or found[1] != "itself" or not isinstance(factor, Name):
+                return None
+            return found[0], "within" if how == "within" else "between", factor.name, found[3]
+    return None
+
+
+def moderator_value(e: EquationDesign, part: str, piece: str, at: Mapping[str, float | str]) -> float:
+    """Return what a slope is multiplied by: a moderator at a stated value, else its mean over the rows.
+
+    Raises
+    ------
+    FitError
+        If a moderator that must be stated is not, or has no such level.
+    """
+    variable = e.variables.get(part)
+    if variable is not None and variable.levels is not None:
+        if part in at:
+            if at[part] not in variable.levels:
+                raise FitError(unknown(f"level of {variable.label!r}:", str(at[part]), variable.levels))
+            return float(at[part] == piece)
+        return float(np.mean(variable.values == variable.levels.index(piece)))
+    if part in at:
+        return float(at[part])
+    if variable is not None:
+        return float(np.mean(variable.values))
+    alone = [i for i, parts in enumerate(e.coef.parts) if parts == frozenset({(part, piece)})]
+    if not alone:
+        raise FitError(f"{part} moderates a path to {e.outcome!r}; state its value: at={{{part!r}: ...}}.")
+    return float(e.coef.values[:, alone[0]].mean())

@@ -1,0 +1,144 @@
+"""Worlds with the treatment set: products of slopes where all is linear, integrals where it is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import special
+
+import bayes_alliance as ba
+from tests.conftest import ROLES
+from tests.design.test_modelled import equation, model
+from tests.posterior.test_mediation import NAMES, QUICK
+
+
+def test_linear_effects_are_products_of_slopes(trial: pd.DataFrame) -> None:
+    """Without products of treatment and mediators a draw's effects are those along paths, by first mediator."""
+    table = ba.read_sessions(trial, ROLES)
+    fit = ba.fit_model(ba.load_model("mediation/sequential"), table, seed=1, settings=QUICK, **NAMES)  # type: ignore[arg-type]
+    found = ba.counterfactual_effects(fit, "condition", values=("TAU", "MBCT"), draws=200)
+    assert found.mediators == ("alliance_early", "alliance_change", "inhibition_change")
+    paths = ba.mediation_effects(fit, "condition", "depression_post").draws["value"]
+    draws = found.draws["value"]
+    for name in ("direct", "indirect", "total"):
+        np.testing.assert_allclose(draws.sel(estimand=name), paths.sel(estimand=name), rtol=1e-8, atol=1e-9)
+    names = [str(n) for n in paths["estimand"].values if " -> " in str(n)]
+    for mediator in found.mediators:
+        own = [name for name in names if name.split(" -> ")[1] == mediator]
+        np.testing.assert_allclose(
+            draws.sel(estimand=f"through {mediator}"), paths.sel(estimand=own).sum("estimand"), rtol=1e-8, atol=1e-9
+        )
+    assert "Nothing unmeasured" in repr(found)
+    with pytest.raises(ba.FitError, match=r"Unknown level of 'arm': 'CBT'"):
+        ba.counterfactual_effects(fit, "condition", values=("TAU", "CBT"))
+
+
+def people(n: int) -> pd.DataFrame:
+    """Return SYNTHETIC patients: a mediator that treatment raises, and outcomes that both move, with their product."""
+    rng = np.random.default_rng(8)
+    x = np.tile([0.0, 1.0], n // 2)
+    z = rng.normal(size=n)
+    m = 1 + 0.8 * x + 0.4 * z + rng.normal(0, 1, n)
+    y = 2 + 0.5 * x + 0.7 * m + 0.6 * x * m + 0.3 * z + rng.normal(0, 1, n)
+    left = (rng.random(n) < special.expit(-1 + 0.5 * x + 0.9 * m)).astype(float)
+    return pd.DataFrame({"patient": [f"p{i}" for i in range(n)], "x": x, "z": z, "m": m, "y": y, "left": left})
+
+
+def test_products_of_treatment_and_mediator() -> None:
+    """Direct c + d E[M(0)], through the mediator a (b + d): VanderWeele (2015, chapter 2), to Monte Carlo error."""
+    frame = people(400)
+    spec = model(equation("m", "x + z"), equation("y", "x * m + z"))
+    fit = ba.fit_model(spec, ba.read_sessions(frame, {"patient": "patient"}), seed=1, settings=QUICK)
+    found = ba.counterfactual_effects(fit, "x", values=(0, 1), draws=200).draws["value"]
+    b = fit.data["posterior"]["b"]
+
+    def slope(label: str) -> np.ndarray:
+        return np.asarray(b.sel(coef=label).values)
+
+    untreated = slope("m, Intercept") + slope("m, z") * frame["z"].mean()
+    direct = slope("y, x") + slope("y, x:m") * untreated
+    through = slope("m, x") * (slope("y, m") + slope("y, x:m"))
+    # residuals of 400 mediators have a mean of their own in every draw
+    noise = np.abs(slope("y, x:m")).mean() * fit.data["posterior"]["sigma"].values[..., 0].mean() / np.sqrt(400)
+    apart = found.sel(estimand="direct").values - direct
+    assert abs(apart.mean()) < 4 * noise / np.sqrt(apart.size)
+    assert apart.std() < 2 * noise
+    np.testing.assert_allclose(found.sel(estimand="through m").values, through, rtol=1e-8)
+    total = found.sel(estimand="direct") + found.sel(estimand="indirect")
+    np.testing.assert_allclose(found.sel(estimand="total"), total, rtol=1e-10)
+
+
+def test_probabilities_are_integrals_over_the_mediator() -> None:
+    """Through a logit: expected outcomes are integrals over the mediator's distribution, by quadrature."""
+    frame = people(400)
+    spec = model(equation("m", "x + z"), equation("left", "x + m", family="bernoulli"))
+    settings = ba.SamplerSettings(draws=100, tune=300, chains=2, progress="off")
+    fit = ba.fit_model(spec, ba.read_sessions(frame, {"patient": "patient"}), seed=1, settings=settings)
+    found = ba.counterfactual_effects(fit, "x", values=(0, 1), draws=200).draws["value"]
+    b = fit.data["posterior"]["b"].stack(sample=("chain", "draw"))
+    sigma = fit.data["posterior"]["sigma"].stack(sample=("chain", "draw")).values[0]
+    nodes, weights = np.polynomial.hermite_e.hermegauss(31)
+
+    def slope(label: str) -> np.ndarray:
+        return np.asarray(b.sel(coef=label).values)[:, None, None]
+
+    def probability(outcome_x: float, mediator_x: float) -> np.ndarray:
+        mean = slope("m, Intercept") + slope("m, x") * mediator_x + slope("m, z") * frame["z"].to_numpy()[:, None]
+        m = mean + sigma[:, None, None] * nodes
+        p = special.expit(slope("left, Intercept") + slope("left, x") * outcome_x + slope("left, m") * m)
+        return np.asarray((p * weights / weights.sum()).sum(axis=2).mean(axis=1))
+
+    for name, expected in (
+        ("direct", probability(1, 0) - probability(0, 0)),
+        ("through m", probability(1, 1) - probability(1, 0)),
+        ("total", probability(1, 1) - probability(0, 0)),
+    ):
+        apart = found.sel(estimand=name).stack(sample=("chain", "draw")).values - expected
+        assert abs(apart.mean()) < 4 * apart.std() / np.sqrt(len(apart)), name
+        assert apart.std() < 0.02, name
+    with pytest.raises(ba.FitError, match=r"through 'left' \(bernoulli\) is no effect on any scale"):
+        ba.mediation_effects(fit, "x", "left")
+
+
+def test_what_rows_do_not_tell_is_refused(trial: pd.DataFrame) -> None:
+    """Means of patients, lags, rows of different units, correlated residuals."""
+    table = ba.read_sessions(trial, ROLES)
+    inside = model(
+        equation("alliance", "stress + (1 | patient)", "session"),
+        equation("score", "within(alliance, patient) + stress + (1 | patient)", "session"),
+    )
+    fit = ba.fit_model(inside, table, seed=1, settings=QUICK)
+    with pytest.raises(
+        ba.FitError, match=r"'score' reads other rows \(within\).*Follow its paths with mediation_effects"
+    ):
+        ba.counterfactual_effects(fit, "stress", values=(2, 3))
+    plain = model(equation("alliance", "stress", "session"), equation("score", "alliance + stress", "session"))
+    simple = ba.fit_model(plain, table, seed=1, settings=QUICK)
+    with pytest.raises(ba.FitError, match="'stress' is a number; values = "):
+        ba.counterfactual_effects(simple, "stress", values=("low", "high"))
+
+
+def test_slopes_that_vary_over_therapists() -> None:
+    """With correlated slopes of therapists the effect through the mediator has their covariance, by new draws."""
+    frame = people(400)
+    rng = np.random.default_rng(3)
+    u = rng.multivariate_normal([0, 0], [[0.25, 0.2], [0.2, 0.25]], 40)
+    who = np.arange(400) // 10
+    frame["m"] += u[who, 0] * frame["x"]
+    frame["y"] = 1 + 0.3 * frame["x"] + (0.6 + u[who, 1]) * frame["m"] + rng.normal(0, 1, 400)
+    frame["therapist"] = [f"t{i:02d}" for i in who]
+    spec = model(
+        equation("m", "x + (1 + x | therapist)"),
+        equation("y", "x + m + (1 + m | therapist)"),
+        groups={"therapist": {"correlate": ["m", "y"]}},
+    )
+    table = ba.read_sessions(frame, {"patient": "patient", "therapist": "therapist"})
+    fit = ba.fit_model(spec, table, seed=1, settings=ba.SamplerSettings(draws=500, chains=2, progress="off"))
+    drawn = ba.counterfactual_effects(fit, "x", values=(0, 1), draws=1000).draws["value"].sel(estimand="through m")
+    path = ba.mediation_effects(fit, "x", "y").draws["value"].sel(estimand="x -> m -> y")
+    b = fit.data["posterior"]["b"]
+    naive = b.sel(coef="m, x") * b.sel(coef="y, m")
+    apart = (drawn - path).values
+    assert abs(apart.mean()) < 4 * apart.std() / np.sqrt(apart.size)
+    assert abs(float((naive - path).mean())) > 8 * apart.std() / np.sqrt(apart.size)
