@@ -39,7 +39,7 @@ def find_obstacles(spec: ModelSpec) -> list[str]:
         if equation.spread is not None:
             obstacles.append(_formula_of_spread(equation.outcome))
         obstacles += _of_rows(equation)
-        terms = [*equation.parsed.terms, *(term for group in equation.parsed.groups for term in group.terms)]
+        terms = equation.parsed.every_term
         latent = [render_term(term) for term in terms if _is_latent(term)]
         if latent:
             obstacles.append(_follow(equation.outcome, latent))
@@ -72,7 +72,7 @@ def _of_rows(equation: EquationSpec) -> list[str]:
 
 
 def _of_steps(equation: EquationSpec) -> list[str]:
-    terms = [*equation.parsed.terms, *(term for group in equation.parsed.groups for term in group.terms)]
+    terms = equation.parsed.every_term
     calls = [render(c) for term in terms for part in term.parts for c in calls_in(part) if c.function == "mo"]
     return [f"the steps of {call} are estimated" for call in dict.fromkeys(calls)]
 

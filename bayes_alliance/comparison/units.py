@@ -147,8 +147,7 @@ def _sessions(design: Design, outcomes: Sequence[str] | None) -> Units:
 
 def _looking_back(design: Design, equation: EquationDesign) -> set[str]:
     """Return the outcomes whose values at other sessions an equation reads: by lags, or by means over sessions."""
-    formula = equation.spec.parsed
-    terms = [*formula.terms, *(term for group in formula.groups for term in group.terms)]
+    terms = equation.spec.parsed.every_term
     calls = [call for term in terms for part in term.parts for call in calls_in(part)]
     read = {name for call in calls if call.function in AROUND for name in values_in(call)}
     return read & set(design.spec.outcomes)

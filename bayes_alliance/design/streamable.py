@@ -35,7 +35,7 @@ def _check_equation(equation: EquationSpec) -> list[str]:
         problems.append(f"{equation.outcome}: centre = {equation.centre!r} takes a mean over all rows.")
     if equation.sigma is not None:
         problems.append(f"{equation.outcome}: sigma = {equation.sigma!r}: a stream has one residual SD per outcome.")
-    terms = [*equation.parsed.terms, *(term for group in equation.parsed.groups for term in group.terms)]
+    terms = equation.parsed.every_term
     calls = {render(call): call for term in terms for part in term.parts for call in calls_in(part)}
     for text, call in calls.items():
         if call.function in ("centred", "surface"):

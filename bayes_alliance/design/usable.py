@@ -163,7 +163,7 @@ def _averaged(equation: EquationSpec, rows: Rows, source: Source) -> set[str]:
     """Return the variables of an equation of patients (therapists, …) that vary within them and occur as means only."""
     if equation.unit == "session":
         return set()
-    terms = [*equation.parsed.terms, *(term for group in equation.parsed.groups for term in group.terms)]
+    terms = equation.parsed.every_term
     parts = [part for term in terms for part in term.parts]
     names = {name for part in parts for name in averaged_in(part)}
     names -= {name for part in parts for name in values_in(part) if name not in set(averaged_in(part))}

@@ -24,7 +24,7 @@ from bayes_alliance.posterior.estimands import tabulate
 from bayes_alliance.posterior.families import draw, expected
 from bayes_alliance.posterior.linear import drawn_rows, effect_roots, stack_draws
 from bayes_alliance.posterior.moved import RowwiseEvaluator
-from bayes_alliance.posterior.paths import find_paths
+from bayes_alliance.posterior.paths import find_paths, last_outcome
 from bayes_alliance.posterior.summarize import IntervalKind
 from bayes_alliance.spec.expressions import calls_in
 from bayes_alliance.spec.order import sort_outcomes
@@ -122,7 +122,7 @@ def counterfactual_effects(
     """
     check_seed(seed)
     design = design_of(fit)
-    outcome = _last(design) if outcome is None else outcome
+    outcome = last_outcome(design) if outcome is None else outcome
     paths = find_paths(design, treatment, outcome, bent=True)
     on_the_way = {edge.target for path in paths for edge in path.edges} - {outcome}
     mediators = tuple(name for name in sort_outcomes(design.spec) if name in on_the_way)
@@ -135,14 +135,6 @@ def counterfactual_effects(
     worlds = np.concatenate(_parts(design, system, treatment, values, flat, seed))
     shape = (posterior.sizes["chain"], each)
     return Counterfactual(treatment, outcome, values, mediators, _effects(worlds, mediators, shape, system[-1]))
-
-
-def _last(design: Design) -> str:
-    read = {name for e in design.spec.equation for name in e.predictors if name != e.outcome}
-    last = [outcome for outcome in design.spec.outcomes if outcome not in read]
-    if len(last) != 1:
-        raise FitError(f"State the outcome; the model's are {quote(design.spec.outcomes)}.")
-    return last[0]
 
 
 def _system(design: Design, outcomes: Sequence[str]) -> tuple[EquationDesign, ...]:
@@ -158,7 +150,7 @@ def _system(design: Design, outcomes: Sequence[str]) -> tuple[EquationDesign, ..
     if design.residual is not None and {e.outcome for e in chosen} & set(design.residual.outcomes):
         problems.append("Residuals on the way correlate, so that mediators are not drawn one after the other.")
     for e in chosen:
-        terms = [*e.spec.parsed.terms, *(term for group in e.spec.parsed.groups for term in group.terms)]
+        terms = e.spec.parsed.every_term
         around = {c.function for t in terms for part in t.parts for c in calls_in(part) if c.function not in ROWWISE}
         if around:
             problems.append(

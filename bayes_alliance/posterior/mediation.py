@@ -19,7 +19,7 @@ from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.names import COEF, effect_dim, effects_name, factor_key
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.estimands import tabulate
-from bayes_alliance.posterior.paths import Edge, Path, find_paths, moderator_value
+from bayes_alliance.posterior.paths import Edge, Path, find_paths, last_outcome, moderator_value
 from bayes_alliance.posterior.summarize import IntervalKind
 
 type Setting = float | str
@@ -97,7 +97,7 @@ def mediation_effects(
         predictor or a mediator.
     """
     design = design_of(fit)
-    outcome = _last_outcome(design) if outcome is None else outcome
+    outcome = last_outcome(design) if outcome is None else outcome
     paths = _of_level(find_paths(design, predictor, outcome), predictor, level)
     _check_linear(design, paths)
     settings = dict(at or {})
@@ -142,7 +142,7 @@ def unit_effects(
         If no slope on a path varies by the factor.
     """
     design = design_of(fit)
-    outcome = _last_outcome(design) if outcome is None else outcome
+    outcome = last_outcome(design) if outcome is None else outcome
     paths = _of_level(find_paths(design, predictor, outcome), predictor, level)
     _check_linear(design, paths)
     names = [f.factor for f in design.factors]
@@ -167,14 +167,6 @@ def unit_effects(
         found.append(total.reset_coords(drop=True))
     together: xr.DataArray = xr.concat(found, dim=pd.Index([path.name for path in paths], name="path"))
     return together.transpose("chain", "draw", "path", factor_key(factor))
-
-
-def _last_outcome(design: Design) -> str:
-    read = {name for e in design.spec.equation for name in e.predictors if name != e.outcome}
-    last = [outcome for outcome in design.spec.outcomes if outcome not in read]
-    if len(last) != 1:
-        raise FitError(f"State the outcome; the model's are {quote(design.spec.outcomes)}.")
-    return last[0]
 
 
 def _of_level(paths: Sequence[Path], predictor: str, level: str | None) -> tuple[Path, ...]:

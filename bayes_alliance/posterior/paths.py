@@ -86,6 +86,21 @@ def find_paths(design: Design, predictor: str, outcome: str, *, bent: bool = Fal
     return tuple(sorted(found, key=lambda path: (len(path.edges), path.name)))
 
 
+def last_outcome(design: Design) -> str:
+    """Return the one outcome that predicts no other.
+
+    Raises
+    ------
+    FitError
+        If there are several.
+    """
+    read = {name for e in design.spec.equation for name in e.predictors if name != e.outcome}
+    last = [outcome for outcome in design.spec.outcomes if outcome not in read]
+    if len(last) != 1:
+        raise FitError(f"State the outcome; the model's are {quote(design.spec.outcomes)}.")
+    return last[0]
+
+
 def _walk(
     edges: Sequence[Edge], at: str, outcome: str, before: tuple[Edge, ...], inside: frozenset[str]
 ) -> Iterator[Path | None]:

@@ -221,5 +221,5 @@ def _key(group: GroupTerm) -> tuple[str, bool, frozenset[frozenset[Name | Call]]
 
 
 def _parts(formula: Formula) -> list[Name | Call]:
-    terms = [*formula.terms, *(term for group in formula.groups for term in group.terms)]
+    terms = formula.every_term
     return [part for term in terms for part in term.parts]

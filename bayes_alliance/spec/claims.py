@@ -9,7 +9,7 @@ from itertools import combinations
 
 from bayes_alliance._messages import quote, unknown
 from bayes_alliance.names import RESIDUAL, ROLES
-from bayes_alliance.spec.expressions import Call, Expression, Name, Term, calls_in, render
+from bayes_alliance.spec.expressions import Call, Expression, Name, calls_in, render
 from bayes_alliance.spec.families import BINARY, FAMILY
 from bayes_alliance.spec.labels import LabelTarget, names_of_value, products_in, rewrite, value_arguments
 from bayes_alliance.spec.model import EquationSpec, EstimandSpec, GroupSpec, ModelSpec
@@ -95,7 +95,7 @@ def _spread(spec: ModelSpec, equation: EquationSpec) -> list[str]:
     problems = [
         f"{where} reads the outcome {name!r}; read predictors." for name in spec.outcomes if name in part.predictors
     ]
-    calls = {call.function for term in _all_terms(part) for piece in term.parts for call in calls_in(piece)}
+    calls = {call.function for term in part.parsed.every_term for piece in term.parts for call in calls_in(piece)}
     if not part.parsed.intercept:
         problems.append(f"{where} has no intercept: the SD at predictors of 0 would be 1. Leave out '0 +'.")
     if "latent" in part.formula:
@@ -108,11 +108,6 @@ def _spread(spec: ModelSpec, equation: EquationSpec) -> list[str]:
     if "surface" in calls:
         problems.append(f"{where}: surface() belongs into the formula of the mean.")
     return problems
-
-
-def _all_terms(equation: EquationSpec) -> list[Term]:
-    formula = equation.parsed
-    return [*formula.terms, *(term for group in formula.groups for term in group.terms)]
 
 
 def _scale(equation: EquationSpec) -> list[str]:

@@ -80,6 +80,11 @@ class Formula:
     terms: tuple[Term, ...]
     groups: tuple[GroupTerm, ...]
 
+    @property
+    def every_term(self) -> tuple[Term, ...]:
+        """Return the terms, and then those inside group terms."""
+        return (*self.terms, *(term for group in self.groups for term in group.terms))
+
 
 def names_in(expression: Expression) -> Iterator[str]:
     """Yield the variable names inside an expression, left to right, repeats included."""

@@ -73,8 +73,7 @@ def write_out_errors(spec: ModelSpec, problems: list[str]) -> ModelSpec:
 
 
 def _calls(equation: EquationSpec) -> list[Call]:
-    formula = equation.parsed
-    terms = [*formula.terms, *(term for group in formula.groups for term in group.terms)]
+    terms = equation.parsed.every_term
     return [call for term in terms for part in term.parts for call in calls_in(part) if call.function == "me"]
 
 

@@ -120,9 +120,7 @@ class EquationSpec(Record):
 
     @property
     def _parts(self) -> list[Expression]:
-        formula = self.parsed
-        terms = [*formula.terms, *(term for group in formula.groups for term in group.terms)]
-        return [part for term in terms for part in term.parts]
+        return [part for term in self.parsed.every_term for part in term.parts]
 
     @property
     def factors(self) -> tuple[str, ...]:

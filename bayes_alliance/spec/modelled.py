@@ -5,7 +5,7 @@ from __future__ import annotations
 from graphlib import CycleError
 
 from bayes_alliance._messages import quote
-from bayes_alliance.spec.expressions import Call, Name, Term, calls_in, render
+from bayes_alliance.spec.expressions import Call, Name, calls_in, render
 from bayes_alliance.spec.model import EquationSpec, ModelSpec
 from bayes_alliance.spec.order import modelled_by, sort_modelled
 from bayes_alliance.spec.reading import as_observed_in
@@ -107,6 +107,5 @@ def _reads(equation: EquationSpec, part: Name | Call, modelled: set[str], spec: 
 
 
 def _parts(equation: EquationSpec) -> list[Name | Call]:
-    formula = equation.parsed
-    terms: list[Term] = [*formula.terms, *(term for group in formula.groups for term in group.terms)]
+    terms = equation.parsed.every_term
     return [part for term in terms for part in term.parts]

@@ -10,8 +10,7 @@ from bayes_alliance.spec.reading import current_values_in, modelled_in
 
 def predicting_outcomes(spec: ModelSpec, equation: EquationSpec) -> tuple[str, ...]:
     """Return the other outcomes an equation reads at the same row; earlier sessions make no order."""
-    formula = equation.parsed
-    terms = [*formula.terms, *(term for group in formula.groups for term in group.terms)]
+    terms = equation.parsed.every_term
     read = {name for term in terms for part in term.parts for name in current_values_in(part)}
     return tuple(outcome for outcome in spec.outcomes if outcome in read and outcome != equation.outcome)
 
@@ -48,8 +47,7 @@ def find_cycle(spec: ModelSpec, *, lags: bool = False) -> tuple[str, ...]:
 
 def modelled_by(equation: EquationSpec) -> tuple[str, ...]:
     """Return the outcomes an equation reads as they are modelled, at any session."""
-    formula = equation.parsed
-    terms = [*formula.terms, *(term for group in formula.groups for term in group.terms)]
+    terms = equation.parsed.every_term
     return tuple(dict.fromkeys(name for term in terms for part in term.parts for name in modelled_in(part)))
 
 
