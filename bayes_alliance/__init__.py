@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from bayes_alliance.build.model import build_model
+    from bayes_alliance.comparison.confounding import Sensitivity, confounding_sensitivity
     from bayes_alliance.comparison.forks import Option
     from bayes_alliance.comparison.kfold import kfold, leave_future_out
     from bayes_alliance.comparison.loo import loo
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from bayes_alliance.fit.stream import fit_stream
     from bayes_alliance.plot.calibration import plot_calibration
     from bayes_alliance.plot.caterpillar import plot_caterpillar
+    from bayes_alliance.plot.confounding import plot_sensitivity
     from bayes_alliance.plot.effects import plot_effects
     from bayes_alliance.plot.multiverse import plot_multiverse
     from bayes_alliance.plot.prior import plot_prior_prediction
@@ -96,6 +98,7 @@ _WHERE: Final = {
     "PriorSpec": "spec.model",
     "SamplerSettings": "fit.settings",
     "Scores": "comparison.scores",
+    "Sensitivity": "comparison.confounding",
     "SessionStream": "table.stream",
     "SessionTable": "table.sessions",
     "SimulatedTable": "simulate.simulate",
@@ -109,6 +112,7 @@ _WHERE: Final = {
     "compare": "comparison.table",
     "compare_models": "comparison.models",
     "compare_with_truth": "posterior.recovery",
+    "confounding_sensitivity": "comparison.confounding",
     "counterfactual_effects": "posterior.counterfactual",
     "describe": "table.describe",
     "describe_prior": "posterior.prior",
@@ -137,6 +141,7 @@ _WHERE: Final = {
     "plot_effects": "plot.effects",
     "plot_multiverse": "plot.multiverse",
     "plot_prior_prediction": "plot.prior",
+    "plot_sensitivity": "plot.confounding",
     "plot_trajectories": "plot.trajectories",
     "plot_variance_shares": "plot.variance",
     "predict_prior": "simulate.prior",
@@ -181,6 +186,7 @@ __all__ = [
     "PriorSpec",
     "SamplerSettings",
     "Scores",
+    "Sensitivity",
     "SessionStream",
     "SessionTable",
     "SimulatedTable",
@@ -194,6 +200,7 @@ __all__ = [
     "compare",
     "compare_models",
     "compare_with_truth",
+    "confounding_sensitivity",
     "counterfactual_effects",
     "describe",
     "describe_prior",
@@ -222,6 +229,7 @@ __all__ = [
     "plot_effects",
     "plot_multiverse",
     "plot_prior_prediction",
+    "plot_sensitivity",
     "plot_trajectories",
     "plot_variance_shares",
     "predict_prior",

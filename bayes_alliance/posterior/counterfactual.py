@@ -81,8 +81,8 @@ class Counterfactual:
 def counterfactual_effects(
     fit: Fit,
     treatment: str,
-    outcome: str | None = None,
     *,
+    outcome: str | None = None,
     values: tuple[Setting, Setting],
     draws: int = 1000,
     seed: int = 1,

@@ -59,8 +59,8 @@ class Mediation:
 def mediation_effects(
     fit: Fit,
     predictor: str,
-    outcome: str | None = None,
     *,
+    outcome: str | None = None,
     at: Mapping[str, Setting] | None = None,
     level: str | None = None,
     standardise: bool = False,
@@ -116,8 +116,8 @@ def mediation_effects(
 def unit_effects(
     fit: Fit,
     predictor: str,
-    outcome: str | None = None,
     *,
+    outcome: str | None = None,
     factor: str,
     at: Mapping[str, Setting] | None = None,
     level: str | None = None,

@@ -19,7 +19,7 @@ def test_linear_effects_are_products_of_slopes(trial: pd.DataFrame) -> None:
     fit = ba.fit_model(ba.load_model("mediation/sequential"), table, seed=1, settings=QUICK, **NAMES)  # type: ignore[arg-type]
     found = ba.counterfactual_effects(fit, "condition", values=("TAU", "MBCT"), draws=200)
     assert found.mediators == ("alliance_early", "alliance_change", "inhibition_change")
-    paths = ba.mediation_effects(fit, "condition", "depression_post").draws["value"]
+    paths = ba.mediation_effects(fit, "condition", outcome="depression_post").draws["value"]
     draws = found.draws["value"]
     for name in ("direct", "indirect", "total"):
         np.testing.assert_allclose(draws.sel(estimand=name), paths.sel(estimand=name), rtol=1e-8, atol=1e-9)
@@ -98,7 +98,7 @@ def test_probabilities_are_integrals_over_the_mediator() -> None:
         assert abs(apart.mean()) < 4 * apart.std() / np.sqrt(len(apart)), name
         assert apart.std() < 0.02, name
     with pytest.raises(ba.FitError, match=r"through 'left' \(bernoulli\) is no effect on any scale"):
-        ba.mediation_effects(fit, "x", "left")
+        ba.mediation_effects(fit, "x", outcome="left")
 
 
 def test_what_rows_do_not_tell_is_refused(trial: pd.DataFrame) -> None:
@@ -136,7 +136,7 @@ def test_slopes_that_vary_over_therapists() -> None:
     table = ba.read_sessions(frame, {"patient": "patient", "therapist": "therapist"})
     fit = ba.fit_model(spec, table, seed=1, settings=ba.SamplerSettings(draws=500, chains=2, progress="off"))
     drawn = ba.counterfactual_effects(fit, "x", values=(0, 1), draws=1000).draws["value"].sel(estimand="through m")
-    path = ba.mediation_effects(fit, "x", "y").draws["value"].sel(estimand="x -> m -> y")
+    path = ba.mediation_effects(fit, "x", outcome="y").draws["value"].sel(estimand="x -> m -> y")
     b = fit.data["posterior"]["b"]
     naive = b.sel(coef="m, x") * b.sel(coef="y, m")
     apart = (drawn - path).values

@@ -57,7 +57,7 @@ def test_every_way_is_found(sequential: ba.Fit) -> None:
 
 def test_effects_are_those_of_the_models_own_estimands(sequential: ba.Fit) -> None:
     """Products stated in the model file are the paths found, draw by draw."""
-    found = ba.mediation_effects(sequential, "condition", "depression_post").draws["value"]
+    found = ba.mediation_effects(sequential, "condition", outcome="depression_post").draws["value"]
     stated = sequential.data["estimands"].to_dataset()["value"]
     for name, path in (
         ("by_alliance", "condition[MBCT] -> alliance_change -> depression_post"),
@@ -70,7 +70,7 @@ def test_effects_are_those_of_the_models_own_estimands(sequential: ba.Fit) -> No
 def test_paths_add_up_to_the_reduced_form(sequential: ba.Fit) -> None:
     """Direct and indirect effects add up to (I - B)^-1 of the system, which knows nothing of paths."""
     assert sequential.design is not None
-    found = ba.mediation_effects(sequential, "condition", "depression_post").draws["value"]
+    found = ba.mediation_effects(sequential, "condition", outcome="depression_post").draws["value"]
     b = sequential.data["posterior"]["b"]
     order = ["alliance_early", "alliance_change", "inhibition_change", "depression_post"]
     study = {"inhibition_change": "iip_change", "depression_post": "post"}
@@ -92,7 +92,7 @@ def test_paths_add_up_to_the_reduced_form(sequential: ba.Fit) -> None:
 
 def test_slopes_that_vary_together_count_their_covariance(within: ba.Fit) -> None:
     """Within patients the effect is the estimand with the covariance; means of the predictor go by the means alone."""
-    found = ba.mediation_effects(within, "predictor", "outcome")
+    found = ba.mediation_effects(within, "predictor", outcome="outcome")
     stated = within.data["estimands"].to_dataset()["value"]
     name = "predictor -> mediator -> outcome (within_patient)"
     np.testing.assert_allclose(
@@ -110,7 +110,7 @@ def test_slopes_that_vary_together_count_their_covariance(within: ba.Fit) -> Non
 
 def test_effects_of_units_are_products_of_their_slopes(within: ba.Fit) -> None:
     """A patient's indirect effect is the product of the slopes of that patient, draw by draw."""
-    found = ba.unit_effects(within, "predictor", "outcome", factor="patient")
+    found = ba.unit_effects(within, "predictor", outcome="outcome", factor="patient")
     posterior = within.data["posterior"].to_dataset()
     effects = ba.draw_effects(within)["u_patient"] if "u_patient" not in posterior else posterior["u_patient"]
     a, b = "alliance, within(stress, patient)", "score, within(alliance, patient)"
@@ -120,7 +120,7 @@ def test_effects_of_units_are_products_of_their_slopes(within: ba.Fit) -> None:
     got = found.sel(path="predictor -> mediator -> outcome")
     np.testing.assert_allclose(got.sel(patient="P05"), expected.sel(patient="P05"), rtol=1e-12)
     with pytest.raises(ba.FitError, match="Unknown grouping factor 'therapist'"):
-        ba.unit_effects(within, "predictor", "outcome", factor="therapist")
+        ba.unit_effects(within, "predictor", outcome="outcome", factor="therapist")
 
 
 def test_moderated_slopes_are_taken_at_stated_values(trial: pd.DataFrame) -> None:
@@ -129,27 +129,29 @@ def test_moderated_slopes_are_taken_at_stated_values(trial: pd.DataFrame) -> Non
     spec = model(equation("iip_change", "arm * pre"), equation("post", "iip_change * cohesion + arm * iip_change"))
     fit = ba.fit_model(spec, table, seed=1, settings=QUICK, reference={"arm": "TAU"})
     with pytest.raises(ba.FitError, match=r"depends on 'arm', which is on the path .*state the value it is held at"):
-        ba.mediation_effects(fit, "arm", "post")
+        ba.mediation_effects(fit, "arm", outcome="post")
     b = fit.data["posterior"]["b"]
     values = {"pre": 20.0, "cohesion": 4.5, "iip_change": 0.0}
     for arm in ("TAU", "MBCT"):
-        found = ba.mediation_effects(fit, "arm", "post", at={**values, "arm": arm}).draws["value"]
+        found = ba.mediation_effects(fit, "arm", outcome="post", at={**values, "arm": arm}).draws["value"]
         first = b.sel(coef="iip_change, arm[MBCT]") + 20 * b.sel(coef="iip_change, arm[MBCT]:pre")
         second = b.sel(coef="post, iip_change") + 4.5 * b.sel(coef="post, iip_change:cohesion")
         second = second + (arm == "MBCT") * b.sel(coef="post, arm[MBCT]:iip_change")
         got = found.sel(estimand="arm[MBCT] -> iip_change -> post")
         np.testing.assert_allclose(got, first * second, rtol=1e-9, atol=1e-12)
     stated = {"arm": "TAU", "iip_change": 0.0}
-    means = ba.mediation_effects(fit, "arm", "post", at=stated).draws["value"]
+    means = ba.mediation_effects(fit, "arm", outcome="post", at=stated).draws["value"]
     people = trial.groupby("pid").first()
     same = {"pre": float(people["pre"].mean()), "cohesion": float(people["cohesion"].mean())}
-    again = ba.mediation_effects(fit, "arm", "post", at=stated | same).draws["value"]
+    again = ba.mediation_effects(fit, "arm", outcome="post", at=stated | same).draws["value"]
     np.testing.assert_allclose(means, again, rtol=1e-10)
 
 
 def test_standardised_effects_are_in_sds(within: ba.Fit, trial: pd.DataFrame) -> None:
     """Every effect is multiplied by the SD of the predictor and divided by that of the outcome; shares stay."""
-    plain, standard = (ba.mediation_effects(within, "predictor", "outcome", standardise=s) for s in (False, True))
+    plain, standard = (
+        ba.mediation_effects(within, "predictor", outcome="outcome", standardise=s) for s in (False, True)
+    )
     ratio = standard.draws["value"].sel(estimand="direct (within_patient)") / plain.draws["value"].sel(
         estimand="direct (within_patient)"
     )
@@ -167,7 +169,7 @@ def test_a_predictor_of_patients_does_not_go_through_deviations(trial: pd.DataFr
         equation("score", f"{parts} + pre + (1 | patient)", "session"),
     )
     fit = ba.fit_model(spec, ba.read_sessions(trial, ROLES), seed=1, settings=QUICK)
-    found = ba.mediation_effects(fit, "pre", "score")
+    found = ba.mediation_effects(fit, "pre", outcome="score")
     assert [(path.name, path.scope) for path in found.paths] == [
         ("pre -> score", "population"),
         ("pre -> alliance -> score", "between_patient"),
@@ -187,17 +189,17 @@ def test_what_is_no_path_is_said(sequential: ba.Fit, trial: pd.DataFrame) -> Non
         (("inhibition_change", "alliance_change"), "No path leads from 'inhibition_change' to 'alliance_change'"),
     ):
         with pytest.raises(ba.FitError, match=message):
-            ba.mediation_effects(sequential, *arguments)
+            ba.mediation_effects(sequential, arguments[0], outcome=arguments[1])
     table = ba.read_sessions(trial, ROLES)
     curved = model(equation("iip_change", "pre"), equation("dropout", "iip_change + pre", family="bernoulli"))
     settings = ba.SamplerSettings(draws=20, tune=20, chains=2, progress="off")
     fit = ba.fit_model(curved, table, seed=1, settings=settings)
     with pytest.raises(ba.FitError, match=r"through 'dropout' \(bernoulli\) is no effect on any scale"):
-        ba.mediation_effects(fit, "pre", "dropout")
+        ba.mediation_effects(fit, "pre", outcome="dropout")
     bent = model(equation("iip_change", "pre"), equation("post", "quadratic(iip_change) + pre"))
     fit = ba.fit_model(bent, table, seed=1, settings=QUICK)
     with pytest.raises(ba.FitError, match=r"quadratic\(iip_change\) in the equation of 'post' is no straight line"):
-        ba.mediation_effects(fit, "pre", "post")
+        ba.mediation_effects(fit, "pre", outcome="post")
 
 
 def test_the_last_outcome_is_meant_where_there_is_one(sequential: ba.Fit) -> None:
