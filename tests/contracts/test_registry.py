@@ -36,6 +36,7 @@ def table_for(name: str, trial: pd.DataFrame) -> tuple[ba.SessionTable, dict[str
         attended=np.rint(frame["pre"] / 2).clip(0, 20),
         last=frame.groupby("pid")["week"].transform("max"),
         alliance=frame["alliance"].clip(4, 6) if "bounded" in spec.tags else frame["alliance"],
+        inhibition_post=frame["iip_pre"] + frame["iip_change"],
         stage=(frame["rating"] - 1).clip(1, 5).round(),
         **{f"rater_{k}": frame["competence"] + 0.1 * k * (frame["competence"] > 4) for k in (1, 2, 3)},
         **{name: np.sin((1 + number) * frame["tid"].str[1:].astype(float)) for number, name in enumerate(FEATURES)},
