@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from bayes_alliance.plot.confounding import plot_sensitivity
     from bayes_alliance.plot.effects import plot_effects
     from bayes_alliance.plot.multiverse import plot_multiverse
+    from bayes_alliance.plot.paths import plot_paths
     from bayes_alliance.plot.prior import plot_prior_prediction
     from bayes_alliance.plot.trajectories import plot_trajectories
     from bayes_alliance.plot.variance import plot_variance_shares
@@ -140,6 +141,7 @@ _WHERE: Final = {
     "plot_caterpillar": "plot.caterpillar",
     "plot_effects": "plot.effects",
     "plot_multiverse": "plot.multiverse",
+    "plot_paths": "plot.paths",
     "plot_prior_prediction": "plot.prior",
     "plot_sensitivity": "plot.confounding",
     "plot_trajectories": "plot.trajectories",
@@ -228,6 +230,7 @@ __all__ = [
     "plot_caterpillar",
     "plot_effects",
     "plot_multiverse",
+    "plot_paths",
     "plot_prior_prediction",
     "plot_sensitivity",
     "plot_trajectories",

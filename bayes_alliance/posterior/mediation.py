@@ -169,6 +169,21 @@ def unit_effects(
     return together.transpose("chain", "draw", "path", factor_key(factor))
 
 
+def path_slopes(fit: Fit, mediation: Mediation) -> dict[tuple[str, str], np.ndarray]:
+    """Return the mean slope of every step on the paths, shape (draw,), by source and target; several ways are added."""
+    design, draws = design_of(fit), fit.data["posterior"].to_dataset()
+    found: dict[tuple[str, str], np.ndarray] = {}
+    for edge in dict.fromkeys(edge for path in mediation.paths for edge in path.edges):
+        path = next(path for path in mediation.paths if edge in path.edges)
+        slope = sum(
+            weight * draws["b"].sel({COEF: label}).values.ravel()
+            for label, weight in _weights(design, edge, mediation.at, path)
+        )
+        key = (edge.source, edge.target)
+        found[key] = found[key] + slope if key in found else np.asarray(slope)
+    return found
+
+
 def _of_level(paths: Sequence[Path], predictor: str, level: str | None) -> tuple[Path, ...]:
     levels = list(dict.fromkeys(path.edges[0].level for path in paths))
     if level is not None and level not in levels:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import bayes_alliance as ba
+from bayes_alliance.posterior.mediation import path_slopes
 from bayes_alliance.posterior.paths import find_paths
 from tests.conftest import ROLES
 from tests.design.test_modelled import equation, model
@@ -207,3 +208,17 @@ def test_the_last_outcome_is_meant_where_there_is_one(sequential: ba.Fit) -> Non
     assert ba.mediation_effects(sequential, "condition").outcome == "depression_post"
     names = [path.name for path in ba.mediation_effects(sequential, "condition").paths]
     assert all(len(a.split(" -> ")) <= len(b.split(" -> ")) for a, b in pairwise(names))
+
+
+def test_the_diagram_has_every_step_once(sequential: ba.Fit) -> None:
+    """Ten steps between five variables, each with its mean; nothing is drawn twice."""
+    found = ba.mediation_effects(sequential, "condition")
+    slopes = path_slopes(sequential, found)
+    assert len(slopes) == 10
+    b = sequential.data["posterior"]["b"]
+    np.testing.assert_allclose(
+        slopes["alliance_change", "depression_post"], b.sel(coef="post, alliance_change").values.ravel()
+    )
+    texts = [text.get_text() for text in ba.plot_paths(sequential, found).axes[0].texts]
+    assert sum("[" in text and "," in text for text in texts) == 10
+    assert {"condition\n[MBCT]", "alliance\nearly", "depression\npost"} <= set(texts)

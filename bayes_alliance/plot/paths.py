@@ -1,0 +1,99 @@
+"""A path diagram: what reads what on the way from a predictor to an outcome, with the posterior of every slope."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
+
+from bayes_alliance.fit.result import Fit
+from bayes_alliance.plot.style import COLOURS, WIDTH, Picture
+from bayes_alliance.posterior.mediation import Mediation, Setting, path_slopes
+
+CLEAR, UNCLEAR = COLOURS[0], "0.6"
+
+
+def plot_paths(fit: Fit, mediation: Mediation, *, ci_prob: float = 0.95) -> Figure:
+    """Draw the variables on the paths of a predictor and the slopes between them.
+
+    Parameters
+    ----------
+    fit : Fit
+        With its design.
+    mediation : Mediation
+        From ``mediation_effects`` of the same fit: says which paths, and moderators' values.
+    ci_prob : float
+        Probability of the equal-tailed intervals beside the means.
+
+    Returns
+    -------
+    Figure
+        Slopes in units of the data (those of ``mediation.at``); blue where the interval excludes 0, grey where it
+        holds 0. Mediators stand in the order in which they are read.
+    """
+    slopes = path_slopes(fit, mediation)
+    first = mediation.paths[0].edges[0]
+    start = f"{first.source}\n[{first.level}]" if first.level else first.source
+    longest = max(mediation.paths, key=lambda path: len(path.edges))
+    order = [edge.target for edge in longest.edges[:-1]]
+    order += sorted({e.target for p in mediation.paths for e in p.edges} - {*order, mediation.outcome})
+    names = [first.source, *order, mediation.outcome]
+    angles = np.linspace(np.pi, 0, len(names))
+    places = {name: (float(np.cos(a)), 0.75 * float(np.sin(a))) for name, a in zip(names, angles, strict=True)}
+    figure = Picture(figsize=(WIDTH, 3.9 if order else 1.6), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    for (source, target), values in slopes.items():
+        low, high = np.quantile(values, [(1 - ci_prob) / 2, (1 + ci_prob) / 2])
+        _arrow(axes, places[source], places[target], float(values.mean()), float(low), float(high))
+    for name, place in places.items():
+        _name(axes, place, start if name == first.source else name)
+    axes.set_xlim(-1.3, 1.3)
+    axes.set_ylim(-0.12, 0.87 if order else 0.2)
+    axes.axis("off")
+    axes.set_title(
+        f"Posterior mean of every slope, {ci_prob:.0%} equal-tailed interval{_held(mediation.at)}",
+        fontsize=9,
+        loc="left",
+    )
+    return figure
+
+
+def _held(at: Mapping[str, Setting]) -> str:
+    return f"; at {', '.join(f'{name} = {value}' for name, value in at.items())}" if at else ""
+
+
+def _arrow(
+    axes: Axes, start: tuple[float, float], end: tuple[float, float], mean: float, low: float, high: float
+) -> None:
+    colour = CLEAR if low > 0 or high < 0 else UNCLEAR
+    arrow = FancyArrowPatch(
+        start, end, arrowstyle="-|>", mutation_scale=11, color=colour, linewidth=1.2, shrinkA=26, shrinkB=28, zorder=1
+    )
+    axes.add_patch(arrow)
+    x, y = (start[i] + 0.4 * (end[i] - start[i]) for i in range(2))
+    axes.text(
+        x,
+        y,
+        f"{mean:.2f}\n[{low:.2f}, {high:.2f}]",
+        fontsize=6.5,
+        ha="center",
+        va="center",
+        color="0.15" if colour == CLEAR else "0.45",
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
+        zorder=2,
+    )
+
+
+def _name(axes: Axes, place: tuple[float, float], name: str) -> None:
+    axes.text(
+        *place,
+        name.replace("_", "\n"),
+        fontsize=8,
+        ha="center",
+        va="center",
+        bbox={"facecolor": "white", "edgecolor": "0.3", "boxstyle": "round,pad=0.35"},
+        zorder=3,
+    )
