@@ -168,7 +168,7 @@ def _error(
         return np.full(len(values), equation.error), None
     if equation.reliability is None:
         return np.zeros(len(values)), None
-    spread, where = reliability_spread(values, groups)
+    spread, where = reliability_spread(values, groups, rows.unit)
     sd = float(np.sqrt(1 - equation.reliability) * spread)
     messages.append(
         f"{label}: a reliability of {equation.reliability:g} is an error of measurement with SD {sd:.4g} ({where} "
@@ -177,9 +177,9 @@ def _error(
     return np.full(len(values), sd), None
 
 
-def reliability_spread(values: np.ndarray, groups: Sequence[GroupDesign]) -> tuple[float, str]:
-    """Return the SD that a reliability is about: within the levels of the finest factor, else of all values."""
-    finest = max(groups, key=lambda group: len(group.levels), default=None)
+def reliability_spread(values: np.ndarray, groups: Sequence[GroupDesign], unit: Unit) -> tuple[float, str]:
+    """Return the SD that a reliability is about: of sessions within patients that have effects, else of all values."""
+    finest = next((group for group in groups if group.factor == "patient" and unit == "session"), None)
     if finest is not None:
         frame = pd.DataFrame({"level": np.where(finest.inside, finest.code, -1), "y": values}).dropna()
         own = frame.groupby("level").y

@@ -118,7 +118,10 @@ def _error_sd(
         return frame[names[equation.error]].to_numpy(float)
     if equation.reliability is not None:
         true = frame[names[equation.outcome]].to_numpy(float)[e.row]
-        return float(np.sqrt((1 - equation.reliability) / equation.reliability) * reliability_spread(true, e.groups)[0])
+        return float(
+            np.sqrt((1 - equation.reliability) / equation.reliability)
+            * reliability_spread(true, e.groups, equation.unit)[0]
+        )
     return equation.error or 0.0
 
 

@@ -242,7 +242,7 @@ def test_me_is_an_equation_and_mi(trial: pd.DataFrame) -> None:
     assert ba.make_design(short, table).fingerprint == ba.make_design(long, table).fingerprint
 
 
-def test_reliability_is_of_what_varies_within_the_finest_factor(trial: pd.DataFrame) -> None:
+def test_reliability_is_of_sessions_within_patients_or_of_all_scores(trial: pd.DataFrame) -> None:
     """Of session scores with effects of patients it is about deviations; of patients' scores about all of them."""
     frame = frame_of(trial)
     table = ba.read_sessions(frame, ROLES)
@@ -253,7 +253,7 @@ def test_reliability_is_of_what_varies_within_the_finest_factor(trial: pd.DataFr
     pooled = np.sqrt((deviation**2).sum() / (len(frame) - frame["pid"].nunique()))
     assert within is not None
     np.testing.assert_allclose(within.error, 0.6 * pooled)
-    whole = ba.make_design(model(equation("post", "1", reliability=0.64)), table).equation.modelled
+    whole = ba.make_design(model(equation("post", "1 + (1 | therapist)", reliability=0.64)), table).equation.modelled
     assert whole is not None
     np.testing.assert_allclose(whole.error, 0.6 * frame.groupby("pid")["post"].first().std())
 
