@@ -23,7 +23,17 @@ from tests.build.test_equations import HEAD, equation
 from tests.conftest import ROLES, make_trial
 from tests.contracts.test_registry import table_for
 
-ELIGIBLE = [name for name in model_names() if not find_obstacles(ba.load_model(name))]
+ALIKE = {
+    "mediation/moderated",
+    "mediation/no-mediation",
+    "mediation/parallel",
+    "mediation/reversed",
+    "mediation/sequential-published",
+    "mediation/sequential-waves",
+}
+"""Variants of mediation/sequential: the same factors and kinds of columns in other equations, minutes of NUTS each."""
+
+ELIGIBLE = [name for name in model_names() if not find_obstacles(ba.load_model(name)) and name not in ALIKE]
 
 
 def largest_difference(exact: ba.Fit, nuts: ba.Fit) -> tuple[float, float]:
