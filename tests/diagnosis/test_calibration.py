@@ -38,8 +38,6 @@ NO_CARD_YET = {
     "mediation/reversed",
     "mediation/sequential-published",
     "mediation/sequential-waves",
-    "outcome/many-predictors",
-    "outcome/measured-alliance",
     "outcome/rated-competence",
 }
 """models/README.md says of each what is known without one."""
