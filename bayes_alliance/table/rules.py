@@ -21,6 +21,11 @@ UNITS_ABOVE: Final = ("therapist", "group", "site")
 
 def check_roles(roles: Mapping[str, str], columns: list[str]) -> list[str]:
     """Report unknown roles, columns that are not there, a column with two roles, a missing patient role."""
+    if not isinstance(roles, Mapping) or not all(isinstance(one, str) for pair in roles.items() for one in pair):
+        return [
+            f"roles is {roles!r}; it names the column that plays each role, such as "
+            "{'patient': 'id', 'session': 'week'}. Columns seen: " + f"{quote(columns)}."
+        ]
     problems = [unknown("role", role, ROLES) for role in roles if role not in ROLES]
     for role, column in roles.items():
         if column not in columns:
