@@ -79,11 +79,6 @@ def steps_name(outcome: str, variable: str) -> str:
     return f"step_{outcome}_{variable}"
 
 
-def steps_dim(outcome: str, variable: str) -> str:
-    """Return the dim of these steps."""
-    return f"steps_{outcome}_{variable}"
-
-
 def global_name(shrink: str) -> str:
     """Return the posterior variable of what a shrinkage prior has for all: the global scale, or the share explained."""
     return f"global_{shrink}"
