@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from bayes_alliance.posterior.effects import draw_effects, integrated_log_likelihood
     from bayes_alliance.posterior.estimands import add_estimands, probability_in_rope, summarize_estimands
     from bayes_alliance.posterior.marginal import marginal_effects
-    from bayes_alliance.posterior.mediation import Mediation, mediation_effects, unit_effects
+    from bayes_alliance.posterior.mediation import Mediation, mediation_effects, moderated_mediation, unit_effects
     from bayes_alliance.posterior.predict import predict_trajectories
     from bayes_alliance.posterior.prior import describe_prior
     from bayes_alliance.posterior.recovery import compare_with_truth
@@ -135,6 +135,7 @@ _WHERE: Final = {
     "make_design": "design.design",
     "marginal_effects": "posterior.marginal",
     "mediation_effects": "posterior.mediation",
+    "moderated_mediation": "posterior.mediation",
     "missing_table": "design.missing",
     "parse_model": "spec.toml",
     "plot_calibration": "plot.calibration",
@@ -225,6 +226,7 @@ __all__ = [
     "marginal_effects",
     "mediation_effects",
     "missing_table",
+    "moderated_mediation",
     "parse_model",
     "plot_calibration",
     "plot_caterpillar",

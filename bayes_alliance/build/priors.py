@@ -87,7 +87,7 @@ def build_partial(name: str, priors: Sequence[Distribution], dim: str) -> Tensor
 
 
 def build_correlation(name: str, prior: Distribution, size: int) -> tuple[TensorVariable, TensorVariable]:
-    """Build a correlation matrix and its Cholesky factor under an LKJ prior.
+    """Build a correlation matrix and its Cholesky factor under an LKJ prior, or with all correlations as stated.
 
     The free variable ``<name>_unit`` holds the canonical partial correlations, mapped to 0 to 1: that of effects i
     and j < i given those before j is Beta(eta + (size - 2 - j) / 2) on both sides (Lewandowski, Kurowicka and Joe
@@ -98,6 +98,9 @@ def build_correlation(name: str, prior: Distribution, size: int) -> tuple[Tensor
     matrix, cholesky : TensorVariable, shape (size, size)
         Neither is registered under a name of its own.
     """
+    if prior.family == "equal":
+        stated = np.where(np.eye(size) == 1, 1.0, prior.value("correlation"))
+        return pt.as_tensor(stated), pt.as_tensor(np.linalg.cholesky(stated))
     pairs = [(i, j) for i in range(size) for j in range(i)]
     shape = np.array([prior.value("eta") + (size - 2 - j) / 2 for _, j in pairs])
     unit = pm.Beta(f"{name}_unit", shape, shape)

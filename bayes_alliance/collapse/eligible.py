@@ -52,6 +52,8 @@ def find_obstacles(spec: ModelSpec) -> list[str]:
             obstacles.append(f"the prior {prior.dist} on {prior.on!r} is not normal")
         if prior.target.kind == "sd" and prior.distribution.family == "lognormal":
             obstacles.append(f"the prior {prior.dist} on {prior.on!r} leaves no density at an SD of 0")
+        if prior.target.kind == "cor" and prior.distribution.family == "equal":
+            obstacles.append(f"{prior.on!r} is stated, {prior.dist}")
     return obstacles
 
 
@@ -117,6 +119,12 @@ def find_design_obstacles(design: Design) -> list[str]:
         for priors in design.priors.sd.values()
         for prior in priors
         if prior.distribution.family == "lognormal"
+    ]
+    obstacles += [
+        f"{prior.parameter} is stated, {prior.distribution}"
+        for priors in design.priors.cor.values()
+        for prior in priors
+        if prior.distribution.family == "equal"
     ]
     crossed = _crossed_effects(design)
     if crossed > MOST_CROSSED:

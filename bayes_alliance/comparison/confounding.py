@@ -1,21 +1,25 @@
-"""What unmeasured causes of two outcomes would do to an effect: refits at stated correlations of their residuals."""
+"""What unmeasured causes of two outcomes would do to an effect: refits at stated correlations, or a prior of one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bayes_alliance._messages import quote, unknown
-from bayes_alliance.design.design import PriorStatements
-from bayes_alliance.errors import FitError
+from bayes_alliance.design.design import Design, PriorStatements
+from bayes_alliance.design.factors import find_factor
+from bayes_alliance.errors import FitError, SpecError
 from bayes_alliance.fit.fit import fit_model
 from bayes_alliance.fit.progress import counter
+from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.fit.settings import Progress, SamplerSettings
-from bayes_alliance.posterior.mediation import Setting, mediation_effects
+from bayes_alliance.names import RESIDUAL, cor_name, effect_dim, second_dim
+from bayes_alliance.posterior.mediation import Mediation, Setting, mediation_effects
 from bayes_alliance.spec.make import make_model
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.table.sessions import SessionTable
@@ -26,15 +30,19 @@ VALUES = (-0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6)
 NOT_TOLD = (
     "The data say nothing of this correlation: every value fits them alike, and which ones are plausible is a judgment."
 )
+HARDLY_TOLD = (
+    "The data say of this correlation only what slopes within and between units of this level, taken to be alike, tell."
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Sensitivity:
-    """An effect under stated correlations of two outcomes' residuals.
+    """An effect under stated correlations of two outcomes' residuals, or of their intercepts by a grouping factor.
 
     ``table`` has a line per correlation: ``correlation, mean, sd, eti95_lb, eti95_ub, p_positive, passed``. ``tipping``
     are the correlations at which the mean of the effect is 0, by interpolation; ``unclear`` those from which on, away
-    from 0, its 95 % interval holds 0.
+    from 0, its 95 % interval holds 0. ``level`` says what correlates. ``under_prior`` has the effect, and the
+    correlation itself, where the correlation has the prior ``prior``.
     """
 
     predictor: str
@@ -42,6 +50,14 @@ class Sensitivity:
     effect: str
     between: tuple[str, str]
     table: pd.DataFrame
+    level: str = RESIDUAL
+    prior: str | None = None
+    under_prior: pd.DataFrame | None = None
+
+    @property
+    def told(self) -> str:
+        """Return what the data say of the correlation."""
+        return NOT_TOLD if self.level == RESIDUAL else HARDLY_TOLD
 
     @property
     def tipping(self) -> tuple[float, ...]:
@@ -67,10 +83,15 @@ class Sensitivity:
         says = f"its mean is 0 at {tips}" if tips else "its mean keeps its sign throughout"
         holds = f"its 95% interval holds 0 from {unclear} on" if unclear else "its 95% interval never holds 0"
         shown = self.table.round(3).to_string(index=False)
-        return (
-            f"Effect {self.effect!r} of {self.predictor} on {self.outcome} by the correlation of the residuals of "
-            f"{one} and {two}: {says}; {holds}. {NOT_TOLD}\n{shown}"
+        what = "residuals" if self.level == RESIDUAL else f"{self.level} effects"
+        text = (
+            f"Effect {self.effect!r} of {self.predictor} on {self.outcome} by the correlation of the {what} of "
+            f"{one} and {two}: {says}; {holds}. {self.told}\n{shown}"
         )
+        if self.under_prior is None:
+            return text
+        shown = self.under_prior.round(3).to_string(index=False)
+        return f"{text}\nUnder the prior {self.prior} of the correlation:\n{shown}"
 
 
 def confounding_sensitivity(
@@ -82,6 +103,8 @@ def confounding_sensitivity(
     between: tuple[str, str],
     values: Sequence[float] = VALUES,
     effect: str = "indirect",
+    level: str = RESIDUAL,
+    prior: str | None = None,
     at: Mapping[str, Setting] | None = None,
     columns: Mapping[str, str] | None = None,
     reference: Mapping[str, str] | None = None,
@@ -93,7 +116,8 @@ def confounding_sensitivity(
     """Refit a model at stated correlations of two outcomes' residuals and follow an effect through them.
 
     An unmeasured cause of mediator and outcome (or of two mediators) leaves their residuals correlated, and the slope
-    of one on the other biased; at the true correlation it is not (Imai, Keele and Yamamoto 2010).
+    of one on the other biased; at the true correlation it is not (Imai, Keele and Yamamoto 2010). A cause that
+    therapists differ in leaves their effects on the two correlated: ``level="therapist"``.
 
     Parameters
     ----------
@@ -102,11 +126,16 @@ def confounding_sensitivity(
     predictor, outcome, at
         As in ``mediation_effects``.
     between : tuple of str
-        Two Gaussian outcomes with rows of one unit, one of which predicts the other.
+        Two outcomes, one of which predicts the other; for correlated residuals Gaussian, with rows of one unit.
     values : sequence of float
         Correlations, between -1 and 1; 0 is the model as it stands.
     effect : str
         A name that ``mediation_effects`` gives: ``indirect``, ``direct``, ``total``, or a path.
+    level : str
+        ``residual``, or a grouping factor by which both outcomes' intercepts vary, and nothing else of theirs.
+    prior : str, optional
+        Of the correlation, such as ``lkj(4)``: a further fit in which it is unknown. For residuals the posterior of
+        the correlation is this prior, and the effect's interval is wider by what is not known of it.
     seed : int
         For every fit.
     progress : {"auto", "off"}
@@ -120,7 +149,7 @@ def confounding_sensitivity(
     Raises
     ------
     SpecError
-        If the two outcomes' residuals cannot correlate.
+        If the two outcomes' residuals (or effects) cannot correlate.
     FitError
         If values are none, the model has residual correlations, or there is no such effect.
     """
@@ -133,29 +162,98 @@ def confounding_sensitivity(
         problems.append("The model has [residual] correlations of its own; leave them out here.")
     if problems:
         raise FitError(problems)
+    if level != RESIDUAL:
+        _check_level(spec, between, level)
     quiet = settings or SamplerSettings(progress="off")
-    lines = []
-    with counter("Correlations", len(chosen), progress) as advance:
+
+    def refit(made: ModelSpec) -> tuple[Fit, Mediation, pd.Series]:
+        fit = fit_model(made, sessions, columns=columns, reference=reference, priors=priors, seed=seed, settings=quiet)
+        found = mediation_effects(fit, predictor, outcome=outcome, at=at)
+        table = found.table()
+        own = table[table["name"] == effect]
+        if own.empty:
+            raise FitError(f"{unknown('effect', effect, table['name'])} Effects: {quote(table['name'])}.")
+        return fit, found, own.iloc[0][["mean", "sd", "eti95_lb", "eti95_ub", "p_positive"]]
+
+    lines, outside = [], None
+    with counter("Correlations", len(chosen) + (prior is not None), progress) as advance:
         for number, value in enumerate(chosen, start=1):
-            made = _with_correlation(spec, between, value)
-            fit = fit_model(
-                made, sessions, columns=columns, reference=reference, priors=priors, seed=seed, settings=quiet
-            )
-            found = mediation_effects(fit, predictor, outcome=outcome, at=at)
-            table = found.table()
-            own = table[table["name"] == effect]
-            if own.empty:
-                raise FitError(f"{unknown('effect', effect, table['name'])} Effects: {quote(table['name'])}.")
-            line = own.iloc[0][["mean", "sd", "eti95_lb", "eti95_ub", "p_positive"]].to_dict()
-            lines.append({"correlation": value, **line, "passed": fit.passed})
-            outcome = found.outcome
+            fit, found, line = refit(_with_correlation(spec, between, level, value))
+            lines.append({"correlation": value, **line.to_dict(), "passed": fit.passed})
             advance(number)
-    return Sensitivity(predictor, str(outcome), effect, between, pd.DataFrame(lines))
+        if prior is not None:
+            fit, _, line = refit(_with_prior(spec, between, level, prior))
+            of_it = _correlation(fit, between, level)
+            outside = pd.DataFrame(
+                [{"name": effect, **line.to_dict()}, {"name": f"correlation of {level}s", **of_it}]
+            ).assign(passed=fit.passed)
+            advance(len(chosen) + 1)
+    return Sensitivity(
+        predictor, found.outcome, effect, between, pd.DataFrame(lines), level=level, prior=prior, under_prior=outside
+    )
 
 
-def _with_correlation(spec: ModelSpec, between: tuple[str, str], value: float) -> ModelSpec:
-    """Return the model with a stated correlation of two outcomes' residuals; at 0 it is the model itself."""
+def _check_level(spec: ModelSpec, between: tuple[str, str], level: str) -> None:
+    """Refuse a level by which the two outcomes do not vary in their intercepts alone."""
+    unknown_names = [name for name in between if name not in spec.outcomes]
+    if unknown_names:
+        raise SpecError(unknown("outcome", unknown_names[0], spec.outcomes))
+    if level not in spec.factors:
+        raise FitError(unknown("level", level, [RESIDUAL, *spec.factors]))
+    for equation in (e for e in spec.equation if e.outcome in between):
+        own = [group for group in equation.parsed.groups if group.factor == level]
+        if not own or any(group.terms for group in own) or not all(group.intercept for group in own):
+            raise FitError(
+                f"level = {level!r}: in the equation of {equation.outcome!r} intercepts, and nothing else, must vary "
+                f"by {level}: (1 | {level})."
+            )
+
+
+def _with_correlation(spec: ModelSpec, between: tuple[str, str], level: str, value: float) -> ModelSpec:
+    """Return the model with a stated correlation of two outcomes; of residuals at 0 it is the model itself."""
     content = spec.model_dump(mode="json", exclude_defaults=True)
+    if level != RESIDUAL:
+        return make_model(_correlated(content, between, level, f"equal({value:g})"))
     content["residual"] = {"correlate": list(between), "fixed": value}
     made = make_model(content)
     return spec if np.isclose(value, 0.0) else made
+
+
+def _with_prior(spec: ModelSpec, between: tuple[str, str], level: str, prior: str) -> ModelSpec:
+    """Return the model with a correlation of two outcomes that has a prior."""
+    content = spec.model_dump(mode="json", exclude_defaults=True)
+    if level == RESIDUAL:
+        content["residual"] = {"correlate": list(between)}
+    return make_model(_correlated(content, between, level, prior))
+
+
+def _correlated(content: dict[str, Any], between: tuple[str, str], level: str, prior: str) -> dict[str, Any]:
+    if level != RESIDUAL:
+        groups = content.setdefault("groups", {})
+        groups[level] = groups.get(level, {}) | {"correlate": list(between)}
+    kept = [p for p in content.get("prior", []) if p["on"] != f"cor {level}"]
+    content["prior"] = [*kept, {"on": f"cor {level}", "dist": prior, "reason": "A sensitivity analysis."}]
+    return content
+
+
+def _correlation(fit: Fit, between: tuple[str, str], level: str) -> dict[str, float]:
+    """Return the posterior of the correlation itself."""
+    draws, dim = fit.data["posterior"].to_dataset()[cor_name(level)], RESIDUAL
+    design = design_of(fit)
+    labels = [design.find(name).outcome for name in between]
+    if level != RESIDUAL:
+        dim = effect_dim(level)
+        labels = [find_factor(design.factors, level).effects[_place(design, name, level)] for name in between]
+    own = draws.sel({dim: labels[0], second_dim(dim): labels[1]}).values.ravel()
+    low, high = np.quantile(own, [0.025, 0.975])
+    return {
+        "mean": float(own.mean()),
+        "sd": float(own.std(ddof=1)),
+        "eti95_lb": float(low),
+        "eti95_ub": float(high),
+        "p_positive": float((own > 0).mean()),
+    }
+
+
+def _place(design: Design, outcome: str, level: str) -> int:
+    return find_factor(design.factors, level).places[design.find(outcome).outcome][0]

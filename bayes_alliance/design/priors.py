@@ -83,7 +83,10 @@ class Priors:
 
 @dataclass(frozen=True)
 class _Slot:
-    """A parameter that wants a prior: the targets that name it, its default, and the scale factors at hand."""
+    """A parameter that wants a prior: the targets that name it, its default, and the scale factors at hand.
+
+    ``size`` is that of a correlation matrix whose entries may be stated instead, else 0.
+    """
 
     parameter: str
     targets: tuple[PriorTarget, ...]
@@ -92,6 +95,7 @@ class _Slot:
     scales: Scales
     predictor_sd: float = 1.0
     shift: float = 0.0
+    size: int = 0
 
 
 def outcome_scales(values: np.ndarray, family: FamilyName, scale: OutcomeScale | None = None) -> Scales:
@@ -151,12 +155,9 @@ def resolve_priors(
     }
     share_slots = {e.outcome: _share_slot(e) for e in equations if e.kind.thresholds}
     sd_slots = {factor.factor: _sd_slots(factor, equations, scales) for factor in factors}
-    cor_slots = {
-        factor.factor: [_cor_slot(factor.factor, b) for b in range(sum(len(x.members) > 1 for x in factor.blocks))]
-        for factor in factors
-    }
+    cor_slots = {factor.factor: _cor_slots(factor) for factor in factors}
     if residual is not None and residual.fixed is None:
-        cor_slots[RESIDUAL] = [_cor_slot(RESIDUAL, 0)]
+        cor_slots[RESIDUAL] = [_cor_slot(RESIDUAL, 0, 0)]
     step_slots = {name: slot for e in equations for name, slot in _step_slots(e)}
     everything = [*coef_slots, *sigma_slots, *share_slots.values(), *step_slots.values()]
     everything += [slot for part in (sd_slots, cor_slots, shape_slots) for group in part.values() for slot in group]
@@ -262,9 +263,15 @@ def _sd_slot(equation: EquationDesign, group: GroupDesign, i: int, scales: Scale
     return _Slot(parameter, _targets(equation, *named), "positive", default, scales, spread)
 
 
-def _cor_slot(factor: str, block: int) -> _Slot:
+def _cor_slots(factor: FactorDesign) -> list[_Slot]:
+    sizes = [len(block.members) for block in factor.blocks if len(block.members) > 1]
+    return [_cor_slot(factor.factor, number, size) for number, size in enumerate(sizes)]
+
+
+def _cor_slot(factor: str, block: int, size: int) -> _Slot:
+    """Make the slot of a correlation matrix; ``size`` is that of one that may be stated, else 0."""
     name = f"{cor_name(factor)}{f'[{block + 1}]' if block else ''}"
-    return _Slot(name, (PriorTarget("cor", factor),), "correlation", DEFAULT_PRIORS["cor"], NO_SCALE)
+    return _Slot(name, (PriorTarget("cor", factor),), "correlation", DEFAULT_PRIORS["cor"], NO_SCALE, size=size)
 
 
 def _sigma_slot(equation: EquationDesign, label: str, scales: Scales) -> _Slot:
@@ -300,6 +307,7 @@ _DESCRIBED: dict[Support, str] = {
     "real": "any number",
     "positive": "a positive number",
     "correlation": "a correlation matrix",
+    "stated": "a stated correlation",
     "shares": "shares that add up to 1",
     "shrunk": "one of many coefficients",
 }
@@ -332,7 +340,14 @@ def _resolve(slot: _Slot, stated: Sequence[tuple[PriorSpec, Source]], problems: 
     order = {"default": 0, "model": 1, "call": 2}
     best = max(range(len(matching)), key=lambda i: (matching[i][0].target.specificity, order[matching[i][1]], i))
     prior, source = matching[best]
-    if prior.distribution.support != slot.support:
+    if prior.distribution.support == "stated" and slot.size:
+        least = -1 / (slot.size - 1)
+        if prior.distribution.value("correlation") <= least:
+            problems.append(
+                f"The prior {prior.dist!r} on {prior.on!r}: {slot.size} effects cannot all correlate at "
+                f"{prior.distribution.value('correlation'):g}; it is above {least:.3g}."
+            )
+    elif prior.distribution.support != slot.support:
         problems.append(
             f"The prior {prior.dist!r} on {prior.on!r} cannot describe {slot.parameter}, which is "
             f"{_DESCRIBED[slot.support]}."

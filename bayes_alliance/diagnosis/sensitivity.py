@@ -198,7 +198,9 @@ def log_density(prior: Distribution, x: np.ndarray) -> np.ndarray:
 
 
 def _log_lkj(prior: Distribution, cor: np.ndarray) -> np.ndarray:
-    """Return (eta - 1) log |R|, summed over strata; the constant does not matter to weights."""
+    """Return (eta - 1) log |R|, summed over strata; the constant does not matter to weights, nor a stated matrix."""
+    if prior.family == "equal":
+        return np.zeros(len(cor))
     log_det = np.linalg.slogdet(cor)[1]
     return np.asarray((prior.value("eta") - 1) * log_det.reshape(len(cor), -1).sum(axis=1))
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from bayes_alliance.comparison.confounding import Sensitivity
+from bayes_alliance.names import RESIDUAL
 from bayes_alliance.plot.style import COLOURS, make_figure
 
 
 def plot_sensitivity(sensitivity: Sensitivity) -> Figure:
-    """Draw the mean of an effect with its 95 % interval over correlations of two outcomes' residuals.
+    """Draw the mean of an effect with its 95 % interval over correlations of two outcomes' residuals or effects.
 
     Parameters
     ----------
@@ -41,7 +42,8 @@ def plot_sensitivity(sensitivity: Sensitivity) -> Figure:
             color=COLOURS[1],
         )
     one, two = sensitivity.between
-    axes.set_xlabel(f"Correlation of the residuals of {one} and {two} (stated, not estimated)")
+    what = "residuals" if sensitivity.level == RESIDUAL else f"{sensitivity.level} effects"
+    axes.set_xlabel(f"Correlation of the {what} of {one} and {two} (stated, not estimated)")
     axes.set_ylabel(f"Effect {sensitivity.effect!r}\non {sensitivity.outcome}")
     axes.set_title("Posterior mean and 95% equal-tailed interval", fontsize=9, loc="left", pad=14)
     return figure

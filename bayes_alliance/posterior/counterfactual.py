@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_alliance._messages import quote, unknown
-from bayes_alliance.design.design import Design
-from bayes_alliance.design.equation import EquationDesign, subset_variable
-from bayes_alliance.design.terms import code_terms
-from bayes_alliance.design.transforms import ROWWISE
-from bayes_alliance.design.variables import Variable
+from bayes_alliance._messages import unknown
+from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import check_seed
-from bayes_alliance.names import COEF
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.estimands import tabulate
-from bayes_alliance.posterior.families import draw, expected
-from bayes_alliance.posterior.linear import drawn_rows, effect_roots, stack_draws
-from bayes_alliance.posterior.moved import RowwiseEvaluator
-from bayes_alliance.posterior.paths import find_paths, last_outcome
+from bayes_alliance.posterior.linear import stack_draws
+from bayes_alliance.posterior.paths import check_order, find_paths, last_outcome
 from bayes_alliance.posterior.summarize import IntervalKind
-from bayes_alliance.spec.expressions import calls_in
+from bayes_alliance.posterior.worlds import Setting, World, draw_new_effects, find_system
 from bayes_alliance.spec.order import sort_outcomes
 
-type Setting = float | str
+type Kind = Literal["natural", "interventional"]
 
 AT_ONCE = 400_000
 """Rows (draws times patients) that are worked out together."""
@@ -42,12 +36,19 @@ ASSUMPTIONS = (
 )
 """What has to hold for the differences to be effects."""
 
+ACROSS = (
+    "What a patient's outcome would be under one treatment does not depend, given the predictors, on what the "
+    "mediators would be under the other: no study can show this, not even one that sets the mediators."
+)
+"""What natural effects need beside, and interventional ones do not."""
+
 
 @dataclass(frozen=True, eq=False)
 class Counterfactual:
-    """Effects of a treatment, split by the first mediator that carries them; as draws, with what has to be assumed.
+    """Effects of a treatment, split by the mediators that carry them; as draws, with what has to be assumed.
 
-    ``draws`` is as of ``Mediation``; ``mediators`` are in the order of their equations.
+    ``draws`` is as of ``Mediation``; ``mediators`` are in the order of their equations; ``cross_world`` is the stated
+    correlation of the first mediator's residuals in the two worlds.
     """
 
     treatment: str
@@ -55,11 +56,21 @@ class Counterfactual:
     values: tuple[Setting, Setting]
     mediators: tuple[str, ...]
     draws: xr.Dataset
+    kind: Kind = "natural"
+    cross_world: float | None = None
 
     @property
     def assumptions(self) -> tuple[str, ...]:
         """Return what has to hold for these differences to be effects."""
-        return ASSUMPTIONS
+        if self.kind == "interventional":
+            return ASSUMPTIONS
+        if self.cross_world is None:
+            return (*ASSUMPTIONS, ACROSS)
+        stated = (
+            f"Residuals of {self.mediators[0]} with and without the treatment correlate at {self.cross_world:g}, which "
+            f"no data tell."
+        )
+        return (*ASSUMPTIONS, ACROSS, stated)
 
     def table(self, *, ci_prob: float = 0.95, ci_kind: IntervalKind = "eti") -> pd.DataFrame:
         """Return one line per effect, with the columns of ``summarize_estimands``."""
@@ -84,17 +95,25 @@ def counterfactual_effects(
     *,
     outcome: str | None = None,
     values: tuple[Setting, Setting],
+    kind: Kind = "natural",
+    cross_world: float | None = None,
     draws: int = 1000,
     seed: int = 1,
 ) -> Counterfactual:
-    """Work out natural path-specific effects by drawing mediators and averaging expected outcomes (g-formula).
+    """Work out path-specific or interventional effects by drawing mediators and averaging outcomes (g-formula).
 
     In every row mediators are drawn in their order with the treatment set, group effects of new therapists (and so on)
     among them, and the expected outcome is averaged over rows. Links may be bent and treatment and mediators multiply
     each other. The total effect is split by the mediator through which it first goes: through the first mediator
     (whatever it changes after it), through the second and not the first, and so on, and directly. This split needs no
     two worlds of one mediator at once (Avin, Shpitser and Pearl 2005; Daniel et al. 2015); a finer one is not
-    identified where slopes depend on treatment or mediators.
+    identified where slopes depend on treatment or mediators. With ``cross_world`` what goes through the first of two
+    mediators is split into what it does through the second and what it does without it, given how its residuals with
+    and without the treatment correlate; where slopes depend on neither, the split is the same whatever this is.
+
+    Interventional effects (Vansteelandt and Daniel 2017) ask what shifting the distribution of one mediator would do,
+    as if each patient were given a value drawn from those of patients alike in predictors and therapist: they suppose
+    no two worlds of one patient. A mediator's shift is the whole of it, what earlier mediators bring about included.
 
     Parameters
     ----------
@@ -104,6 +123,10 @@ def counterfactual_effects(
         In the model's names; the outcome may be left out where only one predicts no other.
     values : tuple
         The two values of the treatment that are compared, the reference first: numbers or levels.
+    kind : {"natural", "interventional"}
+        Which effects.
+    cross_world : float, optional
+        Correlation, from 0 to 1, of natural effects with two mediators, the first Gaussian.
     draws : int
         Posterior draws at most.
     seed : int
@@ -112,81 +135,63 @@ def counterfactual_effects(
     Returns
     -------
     Counterfactual
-        ``through <mediator>`` per mediator, ``direct``, ``indirect`` (the former together), ``total`` and ``share
-        mediated``, each per draw in units of the outcome (probabilities, for 0/1 outcomes).
+        ``through <mediator>`` per mediator (interventional: ``shift of <mediator>``, and ``dependence``, what changes
+        because mediators go together differently), ``direct``, ``indirect`` (the former together), ``total`` and
+        ``share mediated``, each per draw in units of the outcome (probabilities, for 0/1 outcomes).
 
     Raises
     ------
     FitError
-        If there is no path, equations have rows of different units or read other rows, or values are modelled.
+        If there is no path, equations have rows of different units or read other rows, values are modelled, a mediator
+        was measured after the outcome, or ``cross_world`` does not apply.
     """
     check_seed(seed)
+    if kind not in ("natural", "interventional"):
+        raise FitError(unknown("kind", kind, ["natural", "interventional"]))
     design = design_of(fit)
     outcome = last_outcome(design) if outcome is None else outcome
     paths = find_paths(design, treatment, outcome, bent=True)
     on_the_way = {edge.target for path in paths for edge in path.edges} - {outcome}
     mediators = tuple(name for name in sort_outcomes(design.spec) if name in on_the_way)
-    system = _system(design, (*mediators, outcome))
+    check_order(design, paths)
+    system = find_system(design, (*mediators, outcome))
     _check_values(system[-1], treatment, values)
+    if cross_world is not None:
+        _check_cross_world(system, kind, cross_world)
     posterior = with_effects(fit)
     each = max(1, min(posterior.sizes["draw"], draws // posterior.sizes["chain"]))
     chosen = posterior.isel(draw=np.linspace(0, posterior.sizes["draw"] - 1, each).astype(int))
     flat = stack_draws(chosen)
-    worlds = np.concatenate(_parts(design, system, treatment, values, flat, seed))
-    shape = (posterior.sizes["chain"], each)
-    return Counterfactual(treatment, outcome, values, mediators, _effects(worlds, mediators, shape, system[-1]))
+    make = _of_interventions if kind == "interventional" else _of_worlds
+    size = max(1, AT_ONCE // len(system[-1].y))
+    rng = np.random.default_rng(np.random.SeedSequence(seed))
+    found: dict[str, list[np.ndarray]] = {}
+    for start in range(0, flat.sizes["sample"], size):
+        part = flat.isel(sample=slice(start, start + size))
+        world = World(design, system, treatment, values, part, draw_new_effects(design, part, rng))
+        seeds = rng.integers(0, 2**32, size=(len(system) + 1, len(system)))
+        for name, value in make(world, seeds, mediators, cross_world).items():
+            found.setdefault(name, []).append(value)
+    whole = {name: np.concatenate(parts).reshape(posterior.sizes["chain"], each) for name, parts in found.items()}
+    return Counterfactual(
+        treatment, outcome, values, mediators, _effects(whole, system[-1]), kind=kind, cross_world=cross_world
+    )
 
 
-def _system(design: Design, outcomes: Sequence[str]) -> tuple[EquationDesign, ...]:
-    """Return the equations over the rows that all of them have, refusing what rows alone do not tell."""
-    chosen = [design.find(name) for name in outcomes]
-    units = {e.spec.unit for e in chosen}
+def _check_cross_world(system: Sequence[EquationDesign], kind: Kind, value: float) -> None:
     problems = []
-    if len(units) > 1:
-        problems.append(f"The equations have rows of different units: {quote(sorted(units))}.")
-    modelled = [e.outcome for e in chosen if e.follows or e.modelled is not None or e.series is not None]
-    if modelled:
-        problems.append(f"Values of {quote(modelled)} follow what is estimated; worlds of such models are not drawn.")
-    if design.residual is not None and {e.outcome for e in chosen} & set(design.residual.outcomes):
-        problems.append("Residuals on the way correlate, so that mediators are not drawn one after the other.")
-    for e in chosen:
-        terms = e.spec.parsed.every_term
-        around = {c.function for t in terms for part in t.parts for c in calls_in(part) if c.function not in ROWWISE}
-        if around:
-            problems.append(
-                f"The equation of {e.outcome!r} reads other rows ({', '.join(sorted(around))}), which do not change "
-                f"with the row's own treatment here. Follow its paths with mediation_effects."
-            )
+    if not 0 <= value <= 1:
+        problems.append(f"cross_world = {value:g}: a correlation from 0 to 1.")
+    if kind != "natural":
+        problems.append("cross_world belongs to natural effects; interventional ones suppose no two worlds.")
+    if len(system) != 3:
+        problems.append(
+            f"cross_world splits the effect through the first of two mediators; there are {len(system) - 1}."
+        )
+    if system[0].family != "gaussian":
+        problems.append(f"cross_world: {system[0].outcome!r} is {system[0].family} and has no normal residual.")
     if problems:
         raise FitError(problems)
-    rows = set(chosen[0].row).intersection(*(set(e.row) for e in chosen[1:]))
-    return tuple(_over(e, np.array([row in rows for row in e.row])) for e in chosen)
-
-
-def _over(e: EquationDesign, keep: np.ndarray) -> EquationDesign:
-    groups = tuple(
-        replace(
-            g,
-            code=g.code[keep],
-            columns=g.columns.rows(keep),
-            inside=g.inside[keep],
-            weight=None if g.weight is None else g.weight[keep],
-        )
-        for g in e.groups
-    )
-    return replace(
-        e,
-        y=e.y[keep],
-        coef=e.coef.rows(keep),
-        groups=groups,
-        sigma_code=e.sigma_code[keep],
-        row=e.row[keep],
-        patient=e.patient[keep],
-        session=e.session[keep],
-        scale=e.scale.rows(keep),
-        variables={name: subset_variable(variable, keep) for name, variable in e.variables.items()},
-        spread=None if e.spread is None else _over(e.spread, keep),
-    )
 
 
 def _check_values(e: EquationDesign, treatment: str, values: tuple[Setting, Setting]) -> None:
@@ -199,133 +204,97 @@ def _check_values(e: EquationDesign, treatment: str, values: tuple[Setting, Sett
         raise FitError(f"{treatment!r} is a number; values = {values} cannot be set.")
 
 
-def _parts(
-    design: Design,
-    system: Sequence[EquationDesign],
-    treatment: str,
-    values: tuple[Setting, Setting],
-    flat: xr.Dataset,
-    seed: int,
-) -> list[np.ndarray]:
-    """Return expected outcomes in every world, shape (draw, world), a part of the draws at a time."""
-    size = max(1, AT_ONCE // len(system[-1].y))
-    rng = np.random.default_rng(np.random.SeedSequence(seed))
-    return [
-        _worlds(design, system, treatment, values, flat.isel(sample=slice(start, start + size)), rng)
-        for start in range(0, flat.sizes["sample"], size)
-    ]
+def _of_worlds(
+    world: World, seeds: np.ndarray, mediators: Sequence[str], cross_world: float | None
+) -> dict[str, np.ndarray]:
+    """Return natural effects: steps between worlds in which the treatment reaches ever more of the equations.
 
-
-def _worlds(
-    design: Design,
-    system: Sequence[EquationDesign],
-    treatment: str,
-    values: tuple[Setting, Setting],
-    flat: xr.Dataset,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """Return expected outcomes per draw in worlds 0 to mediators + 1, shape (draw, world).
-
-    In world k the outcome's own equation has the treatment from world 1 on, and so have the last k - 1 mediators; all
-    worlds share their random numbers.
+    First the outcome's own equation, then also the last mediator's, and so on to the first; all worlds share their
+    random numbers.
     """
-    seeds = rng.integers(0, 2**32, size=len(system))
-    effects = _new_effects(design, flat, rng)
-    count = len(system)
-    found = []
-    for world in range(count + 1):
-        drawn: dict[str, np.ndarray] = {}
-        for place, e in enumerate(system):
-            treated = count - place <= world
-            setting = values[1] if treated else values[0]
-            linear = _linear(design, e, treatment, setting, drawn, flat, effects)
-            rows = drawn_rows(design, e, flat)
-            if place == count - 1:
-                found.append(expected(rows, linear).mean(axis=1) + e.offset)
-            else:
-                drawn[e.spec.outcome] = draw(rows, linear, np.random.default_rng(seeds[place])) + e.offset
-    return np.column_stack(found)
+    count = len(mediators)
+    steps, before = {}, world.expected(False, world.mediators([False] * count, seeds[0]))
+    start = before
+    for reached in range(count + 1):
+        name = f"through {mediators[count - reached]}" if reached else "direct"
+        flags = [place >= count - reached for place in range(count)]
+        if reached == count and cross_world is not None:
+            between, after = _split_first(world, seeds, mediators, cross_world)
+            steps[f"{name} and {mediators[1]}"] = between - before
+            steps[f"{name} alone"] = after - between
+        else:
+            after = world.expected(True, world.mediators(flags, seeds[0]))
+            steps[name] = after - before
+        before = after
+    carried = {name: steps[name] for name in reversed(steps) if name != "direct"}
+    return carried | {"direct": steps["direct"], "total": before - start}
 
 
-def _new_effects(design: Design, flat: xr.Dataset, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Return effects of new levels in the places of those there are, shape (draw, level, effect)."""
-    found = {}
-    for factor in design.factors:
-        roots = effect_roots(design, factor.factor, flat)
-        z = rng.normal(size=roots.shape[:-1])
-        found[factor.factor] = np.einsum("slij,slj->sli", roots, z)
-    return found
+def _split_first(
+    world: World, seeds: np.ndarray, mediators: Sequence[str], cross_world: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return expected outcomes where the second mediator alone, and then also the outcome, sees the first one treated.
 
-
-def _linear(
-    design: Design,
-    e: EquationDesign,
-    treatment: str,
-    setting: Setting,
-    drawn: Mapping[str, np.ndarray],
-    flat: xr.Dataset,
-    effects: Mapping[str, np.ndarray],
-) -> np.ndarray:
-    """Return linear predictors with the treatment set and mediators as drawn, shape (draw, obs)."""
-    size, rows = flat.sizes["sample"], len(e.y)
-    tiled = _tiled(e, size)
-    variables = dict(tiled.variables)
-    for name, values in drawn.items():
-        if name in variables:
-            variables[name] = Variable(name, variables[name].label, values.ravel())
-    if treatment in variables:
-        own = variables[treatment]
-        number = float(own.levels.index(str(setting))) if own.levels is not None else float(setting)
-        variables[treatment] = replace(own, values=np.full(size * rows, number))
-    formula = e.spec.parsed
-    evaluator = RowwiseEvaluator(tiled, variables)
-    x = code_terms(formula.intercept, formula.terms, evaluator, column=e.kind.intercept).values
-    b = flat["b"].sel({COEF: list(e.coef_labels)}).transpose("sample", COEF).values
-    linear = np.einsum("snk,sk->sn", x.reshape(size, rows, -1), b)
-    factors = {f.factor: f for f in design.factors}
-    for group in e.groups:
-        terms = [term for term in formula.groups if term.factor == group.factor]
-        z = np.column_stack([code_terms(t.intercept, t.terms, evaluator).values for t in terms])
-        share = group.inside.astype(float) if group.weight is None else group.weight
-        own_effects = effects[group.factor][:, :, list(factors[group.factor].places[e.outcome])][:, group.code]
-        linear += share * (z.reshape(size, rows, -1) * own_effects).sum(axis=2)
-    return np.asarray(linear)
-
-
-def _tiled(e: EquationDesign, size: int) -> EquationDesign:
-    """Return an equation whose rows stand once per draw."""
-    return replace(
-        e,
-        y=np.tile(e.y, size),
-        patient=np.tile(e.patient, size),
-        session=np.tile(e.session, size),
-        row=np.tile(e.row, size),
-        variables={name: replace(v, values=np.tile(v.values, size)) for name, v in e.variables.items()},
+    The first mediator's residuals in the treated world are ``cross_world`` times those in the other, and new ones.
+    """
+    first, second = mediators
+    untreated, level = world.linear(0, False, {}), world.linear(0, True, {})
+    here = world.draw(0, False, {}, seeds[0, 0])
+    residual = here - untreated - world.system[0].offset
+    other = world.draw(0, False, {}, seeds[1, 0]) - untreated - world.system[0].offset
+    there = level + cross_world * residual + np.sqrt(1 - cross_world**2) * other + world.system[0].offset
+    of_second = world.draw(1, True, {first: there}, seeds[0, 1])
+    return (
+        world.expected(True, {first: here, second: of_second}),
+        world.expected(True, {first: there, second: of_second}),
     )
 
 
-def _effects(worlds: np.ndarray, mediators: Sequence[str], shape: tuple[int, int], e: EquationDesign) -> xr.Dataset:
-    """Return effects as differences of neighbouring worlds, which add up to the total."""
-    steps = np.diff(worlds, axis=1)
-    direct, through = steps[:, 0], steps[:, :0:-1]
-    total, indirect = worlds[:, -1] - worlds[:, 0], through.sum(axis=1)
-    names = [*(f"through {name}" for name in mediators), "direct", "indirect", "total", "share mediated"]
+def _of_interventions(
+    world: World, seeds: np.ndarray, mediators: Sequence[str], cross_world: float | None
+) -> dict[str, np.ndarray]:
+    """Return interventional effects: mediators drawn each from its own distribution, moved one after the other."""
+    count = len(mediators)
+    joint = [world.mediators([treated] * count, seeds[0]) for treated in (False, True)]
+    alone = [
+        {name: world.mediators([treated] * (place + 1), seeds[place + 1])[name] for place, name in enumerate(mediators)}
+        for treated in (False, True)
+    ]
+    start, treated, end = (
+        world.expected(False, joint[0]),
+        world.expected(True, joint[0]),
+        world.expected(True, joint[1]),
+    )
+    apart = [world.expected(True, alone[0])]
+    for place in range(count):
+        given = {name: alone[int(i <= place)][name] for i, name in enumerate(mediators)}
+        apart.append(world.expected(True, given))
+    found = {f"shift of {name}": apart[i + 1] - apart[i] for i, name in enumerate(mediators)}
+    if count > 1:
+        found["dependence"] = (end - apart[-1]) - (treated - apart[0])
+    return found | {"direct": treated - start, "total": end - start}
+
+
+def _effects(found: Mapping[str, np.ndarray], e: EquationDesign) -> xr.Dataset:
+    """Return effects, shape (chain, draw), with what they add up to: the indirect effect and its share."""
+    carried = [value for name, value in found.items() if name not in ("direct", "total")]
+    indirect, total = np.sum(carried, axis=0), found["total"]
     with np.errstate(divide="ignore", invalid="ignore"):
-        columns = [*through.T, direct, indirect, total, indirect / total]
+        share = indirect / total
+    columns = {**found, "indirect": indirect, "total": total, "share mediated": share}
+    order = [*(name for name in found if name != "total"), "indirect", "total", "share mediated"]
     unit = f"points of {e.outcome}" if e.kind.link == "identity" else f"expected {e.outcome}"
-    units = [unit] * (len(names) - 1) + ["share of the total effect"]
-    values = np.stack([column.reshape(shape) for column in columns], axis=-1)
-    nan = np.full(len(names), np.nan)
+    nan = np.full(len(order), np.nan)
     return xr.Dataset(
-        {"value": (("chain", "draw", "estimand"), values)},
+        {"value": (("chain", "draw", "estimand"), np.stack([columns[name] for name in order], axis=-1))},
         coords={
-            "chain": np.arange(shape[0]),
-            "draw": np.arange(shape[1]),
-            "estimand": names,
-            "unit": ("estimand", units),
-            "level": ("estimand", ["population"] * len(names)),
+            "chain": np.arange(total.shape[0]),
+            "draw": np.arange(total.shape[1]),
+            "estimand": order,
+            "unit": ("estimand", [*[unit] * (len(order) - 1), "share of the total effect"]),
+            "level": ("estimand", ["population"] * len(order)),
             "rope_lb": ("estimand", nan),
             "rope_ub": ("estimand", nan),
-            "ratio": ("estimand", [int(name == "share mediated") for name in names]),
+            "ratio": ("estimand", [int(name == "share mediated") for name in order]),
         },
     )

@@ -19,7 +19,7 @@ from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.names import COEF, effect_dim, effects_name, factor_key
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.estimands import tabulate
-from bayes_alliance.posterior.paths import Edge, Path, find_paths, last_outcome, moderator_value
+from bayes_alliance.posterior.paths import Edge, Path, check_order, find_paths, last_outcome, moderator_value
 from bayes_alliance.posterior.summarize import IntervalKind
 
 type Setting = float | str
@@ -93,12 +93,13 @@ def mediation_effects(
     Raises
     ------
     FitError
-        If no path leads from one to the other, an equation on the way is not linear, or a slope depends on the
-        predictor or a mediator.
+        If no path leads from one to the other, an equation on the way is not linear, a slope depends on the predictor
+        or a mediator, or declared variables say that a mediator was measured after the outcome.
     """
     design = design_of(fit)
     outcome = last_outcome(design) if outcome is None else outcome
     paths = _of_level(find_paths(design, predictor, outcome), predictor, level)
+    check_order(design, paths)
     _check_linear(design, paths)
     settings = dict(at or {})
     draws = fit.data["posterior"].to_dataset()
@@ -111,6 +112,80 @@ def mediation_effects(
         entries += [(path.name, scope, unit, False, effect) for path, effect in own.items() if len(path.edges) > 1]
         entries += _sums(own, scope, unit, draws)
     return Mediation(predictor, outcome, paths, _dataset(entries), settings, standardise)
+
+
+def moderated_mediation(
+    fit: Fit,
+    predictor: str,
+    *,
+    moderator: str,
+    outcome: str | None = None,
+    values: tuple[Setting, Setting] | None = None,
+    at: Mapping[str, Setting] | None = None,
+    level: str | None = None,
+    standardise: bool = False,
+) -> Mediation:
+    """Say by how much effects differ between two values of a moderator: the index of moderated mediation.
+
+    Where an effect is a straight line in the moderator, its difference per unit is one number, the index (Hayes 2015).
+    Where both a step to a mediator and a step from it are moderated it is none, and the two values that are compared
+    must be stated.
+
+    Parameters
+    ----------
+    fit, predictor, outcome, at, level, standardise
+        As in ``mediation_effects``.
+    moderator : str
+        In the model's names: a predictor that slopes on the paths are multiplied by.
+    values : tuple, optional
+        Two numbers or levels, the second compared with the first; else 0 and 1, or the two levels there are.
+
+    Returns
+    -------
+    Mediation
+        Of every effect the value at the second less that at the first, draw by draw; without shares mediated.
+
+    Raises
+    ------
+    FitError
+        As ``mediation_effects``; if no slope depends on the moderator; if ``values`` are left out and differences
+        depend on where they are taken.
+    """
+    design = design_of(fit)
+    chosen = _settings(design, moderator) if values is None else values
+
+    def effects(value: Setting) -> Mediation:
+        held = dict(at or {}) | {moderator: value}
+        return mediation_effects(fit, predictor, outcome=outcome, at=held, level=level, standardise=standardise)
+
+    low, high = effects(chosen[0]), effects(chosen[1])
+    moved = high.draws["value"] - low.draws["value"]
+    if not np.any(np.abs(moved.where(low.draws["ratio"] == 0, 0.0)) > 0):
+        raise FitError(f"No slope on a path from {predictor!r} to {low.outcome!r} depends on {moderator!r}.")
+    if values is None and not isinstance(chosen[0], str):
+        further = effects(float(chosen[1]) + 1.0).draws["value"] - high.draws["value"]
+        bent = ~np.isclose(further, moved, rtol=1e-6, atol=1e-9 * float(np.abs(moved).max()))
+        if bent[..., low.draws["ratio"].values == 0].any():
+            raise FitError(
+                f"Effects of {predictor!r} are no straight lines in {moderator!r}, as more than one step depends on "
+                f"it: state the values that are compared, values=(low, high)."
+            )
+    draws = low.draws.assign(value=moved).isel(estimand=low.draws["ratio"].values == 0)
+    held = dict(at or {}) | {moderator: f"{chosen[1]} less {chosen[0]}"}
+    return Mediation(predictor, low.outcome, low.paths, draws, held, standardise)
+
+
+def _settings(design: Design, moderator: str) -> tuple[Setting, Setting]:
+    """Return the two levels of a factor, or 0 and 1."""
+    found = [e.variables[moderator] for e in design.equations if moderator in e.variables]
+    if not found:
+        raise FitError(unknown("moderator", moderator, dict.fromkeys(n for e in design.equations for n in e.variables)))
+    levels = found[0].levels
+    if levels is None:
+        return 0.0, 1.0
+    if len(levels) > 2:
+        raise FitError(f"{moderator!r} has the levels {quote(levels)}; state the two that are compared, values=(...).")
+    return levels[0], levels[1]
 
 
 def unit_effects(

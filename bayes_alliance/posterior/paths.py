@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
@@ -84,6 +85,34 @@ def find_paths(design: Design, predictor: str, outcome: str, *, bent: bool = Fal
             f"says. Outcomes that read {predictor!r}: {reached or 'none'}."
         )
     return tuple(sorted(found, key=lambda path: (len(path.edges), path.name)))
+
+
+def check_order(design: Design, paths: Sequence[Path]) -> None:
+    """Refuse paths on which something was measured after what it is to bring about, as declared variables say.
+
+    Raises
+    ------
+    FitError
+        With every such pair.
+    """
+    windows = {
+        name: variable.sessions
+        for e in design.equations
+        for name, variable in e.variables.items()
+        if variable.sessions is not None
+    }
+    problems: dict[str, None] = {}
+    for path in paths:
+        on_it = [path.edges[0].source, *(edge.target for edge in path.edges)]
+        for early, late in combinations(on_it, 2):
+            if early in windows and late in windows and windows[early][1] > windows[late][1]:
+                problems[
+                    f"{early} is measured up to session {windows[early][1]:g}, {late} only up to session "
+                    f"{windows[late][1]:g}: what comes later carries no effect on what came before. Declare {early} "
+                    f"over sessions up to {windows[late][1]:g}, or take it from the path {path.name}."
+                ] = None
+    if problems:
+        raise FitError(list(problems))
 
 
 def last_outcome(design: Design) -> str:

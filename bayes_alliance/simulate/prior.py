@@ -256,7 +256,10 @@ def at_centre(equation: EquationDesign, truth: Mapping[str, float]) -> float:
 def _correlations(
     factor: str, stratum: str, labels: Sequence[str], prior: Distribution, rng: np.random.Generator
 ) -> dict[str, float]:
-    matrix = _draw_correlation(prior.value("eta"), len(labels), rng)
+    if prior.family == "equal":
+        matrix = np.full((len(labels), len(labels)), prior.value("correlation"))
+    else:
+        matrix = _draw_correlation(prior.value("eta"), len(labels), rng)
     return {
         correlation_name(factor, stratum, labels[i], labels[j]): float(matrix[i, j])
         for i, j in combinations(range(len(labels)), 2)

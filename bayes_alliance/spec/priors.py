@@ -10,7 +10,7 @@ from typing import Final, Literal
 from bayes_alliance._messages import unknown
 from bayes_alliance.errors import SpecError
 
-type Support = Literal["real", "positive", "correlation", "shares", "shrunk"]
+type Support = Literal["real", "positive", "correlation", "stated", "shares", "shrunk"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ FAMILIES: Final = {
         DistributionFamily("lognormal", ("median", "spread"), (True, False), "positive"),
         DistributionFamily("flat_positive", (), (), "positive"),
         DistributionFamily("lkj", ("eta",), (False,), "correlation"),
+        DistributionFamily("equal", ("correlation",), (False,), "stated"),
         DistributionFamily("dirichlet", ("alpha",), (False,), "shares"),
         DistributionFamily("horseshoe", ("relevant", "slab_df", "slab"), (False, False, False), "shrunk"),
         DistributionFamily("r2d2", ("mean", "precision", "concentration"), (False, False, False), "shrunk"),
@@ -103,7 +104,10 @@ def parse_distribution(text: str) -> Distribution:
         need = ", ".join(family.parameters) or "no parameters"
         raise SpecError(f"Prior {text!r}: {name} takes {need}; {len(values)} were given.")
     for parameter, value in zip(family.parameters, values, strict=True):
-        if not math.isfinite(value) or (parameter != "mu" and value <= 0):
+        if parameter == "correlation":
+            if not -1 < value < 1:
+                raise SpecError(f"Prior {text!r}: a correlation is between -1 and 1.")
+        elif not math.isfinite(value) or (parameter != "mu" and value <= 0):
             need = "finite" if parameter == "mu" else "finite and above 0"
             raise SpecError(f"Prior {text!r}: {parameter} must be {need}.")
     return Distribution(name, values)

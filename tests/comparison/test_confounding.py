@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import optimize
 
 import bayes_alliance as ba
 from tests.design.test_modelled import equation, model
@@ -87,3 +88,135 @@ def test_what_cannot_be_asked(people: pd.DataFrame) -> None:
     own = model(equation("m", "x"), equation("y", "x + m"), residual={"correlate": ["m", "y"], "fixed": 0.1})
     with pytest.raises(ba.FitError, match=r"has \[residual\] correlations of its own"):
         ask(own)
+
+
+def test_a_correlation_may_have_a_prior(people: pd.DataFrame) -> None:
+    """Its posterior is its prior, LKJ(20) with an SD of 1 / sqrt(41), and the effect is less sure by it."""
+    table = ba.read_sessions(people, {"patient": "patient"})
+    settings = ba.SamplerSettings(draws=2000, progress="off")
+    ask = {"predictor": "x", "outcome": "y", "between": ("m", "y"), "values": (0.0, 0.3), "seed": 1, "priors": WIDE}
+    found = ba.confounding_sensitivity(SPEC, table, prior="lkj(20)", settings=settings, progress="off", **ask)  # type: ignore[arg-type]
+    assert found.under_prior is not None
+    effect, correlation = (found.under_prior.iloc[i] for i in (0, 1))
+    assert correlation["sd"] == pytest.approx(1 / np.sqrt(41), rel=0.1)
+    assert abs(correlation["mean"]) < 0.02
+    assert effect["sd"] > 1.1 * found.table["sd"][0]
+    assert effect["passed"]
+    assert "Under the prior lkj(20)" in repr(found)
+
+
+@pytest.fixture(scope="module")
+def caseloads() -> pd.DataFrame:
+    """Return SYNTHETIC patients of 30 therapists, who differ in mediator and outcome; these effects correlate at .8."""
+    rng = np.random.default_rng(6)
+    n, k = 300, 30
+    who, x = np.arange(n) % k, np.repeat([0.0, 1.0], n // 2)
+    u = rng.multivariate_normal([0, 0], [[0.49, 0.392], [0.392, 0.49]], k)
+    m = 0.6 * x + u[who, 0] + rng.normal(0, 0.8, n)
+    y = 0.3 * x + 0.5 * m + u[who, 1] + rng.normal(0, 0.8, n)
+    return pd.DataFrame({"patient": [f"p{i}" for i in range(n)], "t": [f"t{i}" for i in who], "x": x, "m": m, "y": y})
+
+
+BY_THERAPIST = model(equation("m", "x + (1 | therapist)"), equation("y", "x + m + (1 | therapist)"))
+
+
+def test_therapists_effects_at_a_stated_correlation(caseloads: pd.DataFrame) -> None:
+    """The slope at a stated correlation is that of the marginal likelihood, written with dense covariances."""
+    table = ba.read_sessions(caseloads, {"patient": "patient", "therapist": "t"})
+    found = ba.confounding_sensitivity(
+        BY_THERAPIST,
+        table,
+        predictor="x",
+        outcome="y",
+        between=("m", "y"),
+        level="therapist",
+        values=(-0.5, 0.8),
+        seed=1,
+        priors=WIDE | {"sd therapist": "half_normal(50)"},
+        settings=ba.SamplerSettings(draws=1500, tune=800, chains=2, progress="off"),
+        progress="off",
+    )
+    assert found.table["passed"].all()
+    assert "therapist effects of m and y" in repr(found)
+    assert "taken to be alike" in repr(found)
+    for row in found.table.itertuples():
+        a, b = largest_likelihood(caseloads, float(row.correlation))
+        assert abs(row.mean - a * b) < 0.25 * row.sd, row.correlation
+    assert found.table["mean"][0] - found.table["mean"][1] > found.table["sd"][1]
+    axes = ba.plot_sensitivity(found).axes[0]
+    assert "therapist effects of m and y" in axes.get_xlabel()
+
+
+def largest_likelihood(frame: pd.DataFrame, correlation: float) -> tuple[float, float]:
+    """Return the slopes of m on x and of y on m at their maximum, therapists' effects integrated out."""
+    whole = frame.sort_values("t")
+    x, m, y = (whole[name].to_numpy().reshape(30, 10) for name in ("x", "m", "y"))
+    one, eye = np.ones((10, 10)), np.eye(10)
+
+    def loss(p: np.ndarray) -> float:
+        tau, sigma = np.exp(p[5:7]), np.exp(p[7:9])
+        residual = np.concatenate([m - p[0] - p[1] * x, y - p[2] - p[3] * x - p[4] * m], axis=1)
+        between = np.outer(tau, tau) * np.array([[1, correlation], [correlation, 1]])
+        cov = np.kron(between, one) + np.kron(np.diag(sigma**2), eye)
+        quadratic = (residual * np.linalg.solve(cov, residual.T).T).sum()
+        return float(0.5 * 30 * np.linalg.slogdet(cov)[1] + 0.5 * quadratic)
+
+    start = np.array([0, 0.5, 0, 0.3, 0.5, -0.4, -0.4, -0.2, -0.2])
+    best = optimize.minimize(loss, start, method="BFGS", options={"gtol": 1e-3}).x
+    return float(best[1]), float(best[4])
+
+
+def test_levels_and_priors_that_do_not_fit(caseloads: pd.DataFrame) -> None:
+    """Levels that are none, slopes that vary there, correlations that are none or cannot all hold."""
+    table = ba.read_sessions(caseloads, {"patient": "patient", "therapist": "t"})
+
+    def ask(spec: ba.ModelSpec, level: str) -> None:
+        ba.confounding_sensitivity(
+            spec, table, predictor="x", outcome="y", between=("m", "y"), level=level, seed=1, settings=QUICK
+        )
+
+    with pytest.raises(ba.FitError, match=r"Unknown level 'terapist'.*Did you mean 'therapist'"):
+        ask(BY_THERAPIST, "terapist")
+    slopes = model(equation("m", "x + (1 + x | therapist)"), equation("y", "x + m + (1 | therapist)"))
+    with pytest.raises(ba.FitError, match="in the equation of 'm' intercepts, and nothing else, must vary"):
+        ask(slopes, "therapist")
+    with pytest.raises(ba.DesignError, match="a correlation is between -1 and 1"):
+        ba.make_design(slopes, table, priors={"cor therapist": "equal(1.2)"})
+    three = model(equation("y", "x + m + (1 + x + m | therapist)"))
+    with pytest.raises(ba.DesignError, match=r"3 effects cannot all correlate at -0.6; it is above -0.5"):
+        ba.make_design(three, table, priors={"cor therapist": "equal(-0.6)"})
+    with pytest.raises(ba.DesignError, match=r"'equal\(0.3\)' on 'sigma' cannot describe"):
+        ba.make_design(BY_THERAPIST, table, priors={"sigma": "equal(0.3)"})
+
+
+def test_stated_correlations_are_drawn_and_calibrated() -> None:
+    """Truths drawn from the prior have the stated correlation, and the exact engine hands such models on."""
+    spec = model(
+        equation("m", "x + (1 | therapist)"),
+        equation("y", "x + m + (1 | therapist)"),
+        groups={"therapist": {"correlate": ["m", "y"]}},
+        prior=[{"on": "cor therapist", "dist": "equal(0.4)", "reason": "Stated."}],
+    )
+    drawn = ba.simulate_sessions(
+        spec,
+        ba.Layout(patients=300, therapists=100),
+        truth={
+            "b[m, Intercept]": 0,
+            "b[m, x]": 0,
+            "b[y, Intercept]": 0,
+            "b[y, x]": 0,
+            "b[y, m]": 0,
+            "sigma[m]": 1e-6,
+            "sigma[y]": 1e-6,
+            "sd_therapist[m, Intercept]": 1,
+            "sd_therapist[y, Intercept]": 1,
+            "cor_therapist[m, Intercept | y, Intercept]": 0.4,
+        },
+        seed=1,
+        variables={"x": {"unit": "patient"}},
+    )
+    with pytest.raises(ba.FitError, match=r"'cor therapist' is stated, equal\(0.4\)|cor_therapist is stated"):
+        ba.fit_model(spec, drawn, seed=1, engine="collapsed", settings=QUICK)
+    model_of_it = ba.build_model(spec, ba.make_design(spec, drawn))
+    matrix = model_of_it["cor_therapist"].eval()
+    np.testing.assert_allclose(matrix, [[1, 0.4], [0.4, 1]])

@@ -142,3 +142,89 @@ def test_slopes_that_vary_over_therapists() -> None:
     apart = (drawn - path).values
     assert abs(apart.mean()) < 4 * apart.std() / np.sqrt(apart.size)
     assert abs(float((naive - path).mean())) > 8 * apart.std() / np.sqrt(apart.size)
+
+
+def test_shifts_add_up_along_the_last_mediator(trial: pd.DataFrame) -> None:
+    """Interventional, all linear: a mediator's shift is all paths that reach the outcome from it; nothing depends."""
+    table = ba.read_sessions(trial, ROLES)
+    fit = ba.fit_model(ba.load_model("mediation/sequential"), table, seed=1, settings=QUICK, **NAMES)  # type: ignore[arg-type]
+    found = ba.counterfactual_effects(fit, "condition", values=("TAU", "MBCT"), kind="interventional", draws=200)
+    draws = found.draws["value"]
+    paths = ba.mediation_effects(fit, "condition").draws["value"]
+    names = [str(n) for n in paths["estimand"].values if " -> " in str(n)]
+    for mediator in found.mediators:
+        own = [name for name in names if name.split(" -> ")[-2] == mediator]
+        np.testing.assert_allclose(
+            draws.sel(estimand=f"shift of {mediator}"), paths.sel(estimand=own).sum("estimand"), rtol=1e-7, atol=1e-9
+        )
+    np.testing.assert_allclose(draws.sel(estimand="dependence"), 0, atol=1e-9)
+    for name in ("direct", "indirect", "total"):
+        np.testing.assert_allclose(draws.sel(estimand=name), paths.sel(estimand=name), rtol=1e-7, atol=1e-9)
+    assert "under the other" not in repr(found)
+    assert "under the other" in repr(ba.counterfactual_effects(fit, "condition", values=("TAU", "MBCT"), draws=20))
+
+
+@pytest.fixture(scope="module")
+def entangled() -> ba.Fit:
+    """Return a fit to SYNTHETIC patients whose second mediator follows the first, more so with treatment."""
+    rng = np.random.default_rng(12)
+    n = 600
+    x = np.tile([0.0, 1.0], n // 2)
+    m1 = 0.5 + 0.8 * x + rng.normal(0, 1, n)
+    m2 = 0.3 * x + 0.4 * m1 + 0.5 * x * m1 + rng.normal(0, 1, n)
+    y = 0.2 * x + 0.5 * m1 + 0.6 * m2 + 0.4 * m1 * m2 + rng.normal(0, 1, n)
+    frame = pd.DataFrame({"patient": [f"p{i}" for i in range(n)], "x": x, "m1": m1, "m2": m2, "y": y})
+    spec = model(equation("m1", "x"), equation("m2", "x * m1"), equation("y", "x + m1 * m2"))
+    return ba.fit_model(spec, ba.read_sessions(frame, {"patient": "patient"}), seed=1, settings=QUICK)
+
+
+def coefficient(fit: ba.Fit, label: str) -> np.ndarray:
+    """Return the draws of a coefficient, shape (chain, draw)."""
+    return np.asarray(fit.data["posterior"]["b"].sel(coef=label).values)
+
+
+def is_centred(apart: np.ndarray) -> bool:
+    """Say whether differences of draws are Monte Carlo error around 0."""
+    return bool(abs(apart.mean()) < 4 * apart.std() / np.sqrt(apart.size))
+
+
+def test_dependence_is_what_mediators_change_together(entangled: ba.Fit) -> None:
+    """Of a product of mediators, the change of their covariance: h e s^2, where treatment adds e to the slope."""
+    found = ba.counterfactual_effects(entangled, "x", values=(0, 1), kind="interventional", draws=200).draws["value"]
+    variance = np.asarray(entangled.data["posterior"]["sigma"].sel(sigma_coef="m1").values) ** 2
+    more, together = coefficient(entangled, "m2, x:m1"), coefficient(entangled, "y, m1:m2")
+    assert is_centred(found.sel(estimand="dependence").values - more * together * variance)
+    assert found.sel(estimand="dependence").values.mean() > 0.1
+    total = found.sel(estimand=["direct", "shift of m1", "shift of m2", "dependence"]).sum("estimand")
+    np.testing.assert_allclose(found.sel(estimand="total"), total, rtol=1e-9)
+
+
+def test_the_finer_split_depends_on_the_two_worlds(entangled: ba.Fit) -> None:
+    """Through both mediators: (d + e) (b2 a + h (E[M1] a - (1 - r) s^2)) at the stated correlation r."""
+    b = {label: coefficient(entangled, label) for label in entangled.data["posterior"]["coef"].values}
+    a, mean, slope = b["m1, x"], b["m1, Intercept"], b["m2, m1"] + b["m2, x:m1"]
+    variance = np.asarray(entangled.data["posterior"]["sigma"].sel(sigma_coef="m1").values) ** 2
+    seen = {}
+    for r in (0.0, 0.5, 1.0):
+        effects = ba.counterfactual_effects(entangled, "x", values=(0, 1), cross_world=r, draws=200)
+        found = effects.draws["value"]
+        expected = slope * (b["y, m2"] * a + b["y, m1:m2"] * (mean * a - (1 - r) * variance))
+        assert is_centred(found.sel(estimand="through m1 and m2").values - expected), r
+        seen[r] = found
+        assert f"correlate at {r:g}, which no data tell" in repr(effects)
+    whole = ba.counterfactual_effects(entangled, "x", values=(0, 1), draws=200).draws["value"]
+    parts = seen[1.0].sel(estimand=["through m1 and m2", "through m1 alone"]).sum("estimand")
+    np.testing.assert_allclose(whole.sel(estimand="through m1"), parts, rtol=1e-7, atol=1e-9)
+    assert float((seen[1.0] - seen[0.0]).sel(estimand="through m1 and m2").mean()) > 0.1
+
+
+def test_worlds_that_cannot_be_stated(entangled: ba.Fit) -> None:
+    """Correlations outside 0 to 1, another kind, other numbers of mediators."""
+    for changes, message in (
+        ({"kind": "natrual"}, "Unknown kind 'natrual'.*Did you mean 'natural'"),
+        ({"cross_world": 1.5}, r"cross_world = 1.5: a correlation from 0 to 1"),
+        ({"cross_world": 0.5, "kind": "interventional"}, "suppose no two worlds"),
+        ({"cross_world": 0.5, "outcome": "m2"}, "the first of two mediators; there are 1"),
+    ):
+        with pytest.raises(ba.FitError, match=message):
+            ba.counterfactual_effects(entangled, "x", values=(0, 1), **changes)  # type: ignore[arg-type]

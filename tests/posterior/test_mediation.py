@@ -222,3 +222,47 @@ def test_the_diagram_has_every_step_once(sequential: ba.Fit) -> None:
     texts = [text.get_text() for text in ba.plot_paths(sequential, found).axes[0].texts]
     assert sum("[" in text and "," in text for text in texts) == 10
     assert {"condition\n[MBCT]", "alliance\nearly", "depression\npost"} <= set(texts)
+
+
+def test_the_index_of_moderated_mediation(trial: pd.DataFrame) -> None:
+    """One moderated step: the product of its change with the other steps; two: the values compared must be stated."""
+    table = ba.read_sessions(trial, ROLES)
+    spec = model(equation("iip_change", "arm * pre"), equation("post", "iip_change + arm + pre"))
+    fit = ba.fit_model(spec, table, seed=1, settings=QUICK, reference={"arm": "TAU"})
+    index = ba.moderated_mediation(fit, "arm", moderator="pre")
+    b = fit.data["posterior"]["b"]
+    product = b.sel(coef="iip_change, arm[MBCT]:pre") * b.sel(coef="post, iip_change")
+    np.testing.assert_allclose(index.draws["value"].sel(estimand="indirect"), product, rtol=1e-7, atol=1e-12)
+    np.testing.assert_allclose(index.draws["value"].sel(estimand="direct"), 0, atol=1e-12)
+    assert "share mediated" not in set(index.table()["name"])
+    assert "pre = 1.0 less 0.0" in repr(index)
+    ten = ba.moderated_mediation(fit, "arm", moderator="pre", values=(20, 30)).draws["value"]
+    np.testing.assert_allclose(ten.sel(estimand="total"), 10 * index.draws["value"].sel(estimand="total"), rtol=1e-7)
+    with pytest.raises(ba.FitError, match="No slope on a path from 'pre' to 'post' depends on 'iip_change'"):
+        ba.moderated_mediation(fit, "pre", moderator="iip_change", at={"arm": "TAU"})
+    both = model(equation("iip_change", "arm * pre"), equation("post", "iip_change * pre + arm"))
+    fit = ba.fit_model(both, table, seed=1, settings=QUICK, reference={"arm": "TAU"})
+    with pytest.raises(ba.FitError, match=r"no straight lines in 'pre'.*values=\(low, high\)"):
+        ba.moderated_mediation(fit, "arm", moderator="pre")
+    high, low = (ba.mediation_effects(fit, "arm", at={"pre": at}).draws["value"] for at in (30.0, 20.0))
+    found = ba.moderated_mediation(fit, "arm", moderator="pre", values=(20, 30)).draws["value"]
+    np.testing.assert_allclose(found.sel(estimand="indirect"), (high - low).sel(estimand="indirect"), rtol=1e-9)
+    with pytest.raises(ba.FitError, match="Unknown moderator 'pree'"):
+        ba.moderated_mediation(fit, "arm", moderator="pree")
+    with pytest.raises(ba.FitError, match="No slope on a path from 'arm' to 'post' depends on 'arm'"):
+        ba.moderated_mediation(fit, "arm", moderator="arm")
+
+
+def test_a_mediator_measured_after_the_outcome_is_refused(trial: pd.DataFrame) -> None:
+    """What declared variables say of time is held against every path, whatever slope the data would give."""
+    variables = {"alliance_late": "window(alliance, 5, 8)", "score_mid": "window(score, 2, 4)"}
+    spec = model(equation("alliance_late", "arm"), equation("score_mid", "alliance_late + arm"), variables=variables)
+    table = ba.read_sessions(trial, ROLES)
+    fit = ba.fit_model(spec, table, seed=1, settings=QUICK, reference={"arm": "TAU"})
+    message = (
+        r"alliance_late is measured up to session 8, score_mid only up to session 4: what comes later carries no effect"
+    )
+    with pytest.raises(ba.FitError, match=message):
+        ba.mediation_effects(fit, "arm")
+    with pytest.raises(ba.FitError, match=message):
+        ba.counterfactual_effects(fit, "arm", values=("TAU", "MBCT"))

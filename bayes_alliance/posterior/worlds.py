@@ -1,0 +1,169 @@
+"""Worlds with the treatment set: equations over shared rows, mediators drawn one after the other, outcomes expected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import xarray as xr
+
+from bayes_alliance._messages import quote
+from bayes_alliance.design.design import Design
+from bayes_alliance.design.equation import EquationDesign, subset_variable
+from bayes_alliance.design.terms import code_terms
+from bayes_alliance.design.transforms import ROWWISE
+from bayes_alliance.design.variables import Variable
+from bayes_alliance.errors import FitError
+from bayes_alliance.names import COEF
+from bayes_alliance.posterior.families import draw, expected
+from bayes_alliance.posterior.linear import drawn_rows, effect_roots
+from bayes_alliance.posterior.moved import RowwiseEvaluator
+from bayes_alliance.spec.expressions import calls_in
+
+type Setting = float | str
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """What mediators and outcomes are drawn from: equations in their order, some posterior draws, effects of groups."""
+
+    design: Design
+    system: Sequence[EquationDesign]
+    treatment: str
+    values: tuple[Setting, Setting]
+    flat: xr.Dataset
+    effects: Mapping[str, np.ndarray]
+
+    def linear(self, place: int, treated: bool, given: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return linear predictors of one equation, shape (draw, obs)."""
+        setting = self.values[int(treated)]
+        return _linear(self.design, self.system[place], self.treatment, setting, given, self.flat, self.effects)
+
+    def draw(self, place: int, treated: bool, given: Mapping[str, np.ndarray], seed: int) -> np.ndarray:
+        """Draw a mediator, shape (draw, obs); the same seed gives the same residuals."""
+        e = self.system[place]
+        rows = drawn_rows(self.design, e, self.flat)
+        return draw(rows, self.linear(place, treated, given), np.random.default_rng(seed)) + e.offset
+
+    def mediators(self, treated: Sequence[bool], seeds: np.ndarray) -> dict[str, np.ndarray]:
+        """Draw as many mediators as there are flags, one after the other."""
+        found: dict[str, np.ndarray] = {}
+        for place, own in enumerate(treated):
+            found[self.system[place].spec.outcome] = self.draw(place, own, found, seeds[place])
+        return found
+
+    def expected(self, treated: bool, given: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the expected outcome over the rows, shape (draw,)."""
+        e = self.system[-1]
+        linear = self.linear(len(self.system) - 1, treated, given)
+        return np.asarray(expected(drawn_rows(self.design, e, self.flat), linear).mean(axis=1) + e.offset)
+
+
+def find_system(design: Design, outcomes: Sequence[str]) -> tuple[EquationDesign, ...]:
+    """Return the equations over the rows that all of them have, refusing what rows alone do not tell."""
+    chosen = [design.find(name) for name in outcomes]
+    units = {e.spec.unit for e in chosen}
+    problems = []
+    if len(units) > 1:
+        problems.append(f"The equations have rows of different units: {quote(sorted(units))}.")
+    modelled = [e.outcome for e in chosen if e.follows or e.modelled is not None or e.series is not None]
+    if modelled:
+        problems.append(f"Values of {quote(modelled)} follow what is estimated; worlds of such models are not drawn.")
+    if design.residual is not None and {e.outcome for e in chosen} & set(design.residual.outcomes):
+        problems.append("Residuals on the way correlate, so that mediators are not drawn one after the other.")
+    for e in chosen:
+        terms = e.spec.parsed.every_term
+        around = {c.function for t in terms for part in t.parts for c in calls_in(part) if c.function not in ROWWISE}
+        if around:
+            problems.append(
+                f"The equation of {e.outcome!r} reads other rows ({', '.join(sorted(around))}), which do not change "
+                f"with the row's own treatment here. Follow its paths with mediation_effects."
+            )
+    if problems:
+        raise FitError(problems)
+    rows = set(chosen[0].row).intersection(*(set(e.row) for e in chosen[1:]))
+    return tuple(_over(e, np.array([row in rows for row in e.row])) for e in chosen)
+
+
+def _over(e: EquationDesign, keep: np.ndarray) -> EquationDesign:
+    groups = tuple(
+        replace(
+            g,
+            code=g.code[keep],
+            columns=g.columns.rows(keep),
+            inside=g.inside[keep],
+            weight=None if g.weight is None else g.weight[keep],
+        )
+        for g in e.groups
+    )
+    return replace(
+        e,
+        y=e.y[keep],
+        coef=e.coef.rows(keep),
+        groups=groups,
+        sigma_code=e.sigma_code[keep],
+        row=e.row[keep],
+        patient=e.patient[keep],
+        session=e.session[keep],
+        scale=e.scale.rows(keep),
+        variables={name: subset_variable(variable, keep) for name, variable in e.variables.items()},
+        spread=None if e.spread is None else _over(e.spread, keep),
+    )
+
+
+def draw_new_effects(design: Design, flat: xr.Dataset, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Return effects of new levels in the places of those there are, shape (draw, level, effect)."""
+    found = {}
+    for factor in design.factors:
+        roots = effect_roots(design, factor.factor, flat)
+        z = rng.normal(size=roots.shape[:-1])
+        found[factor.factor] = np.einsum("slij,slj->sli", roots, z)
+    return found
+
+
+def _linear(
+    design: Design,
+    e: EquationDesign,
+    treatment: str,
+    setting: Setting,
+    drawn: Mapping[str, np.ndarray],
+    flat: xr.Dataset,
+    effects: Mapping[str, np.ndarray],
+) -> np.ndarray:
+    """Return linear predictors with the treatment set and mediators as drawn, shape (draw, obs)."""
+    size, rows = flat.sizes["sample"], len(e.y)
+    tiled = _tiled(e, size)
+    variables = dict(tiled.variables)
+    for name, values in drawn.items():
+        if name in variables:
+            variables[name] = Variable(name, variables[name].label, values.ravel())
+    if treatment in variables:
+        own = variables[treatment]
+        number = float(own.levels.index(str(setting))) if own.levels is not None else float(setting)
+        variables[treatment] = replace(own, values=np.full(size * rows, number))
+    formula = e.spec.parsed
+    evaluator = RowwiseEvaluator(tiled, variables)
+    x = code_terms(formula.intercept, formula.terms, evaluator, column=e.kind.intercept).values
+    b = flat["b"].sel({COEF: list(e.coef_labels)}).transpose("sample", COEF).values
+    linear = np.einsum("snk,sk->sn", x.reshape(size, rows, -1), b)
+    factors = {f.factor: f for f in design.factors}
+    for group in e.groups:
+        terms = [term for term in formula.groups if term.factor == group.factor]
+        z = np.column_stack([code_terms(t.intercept, t.terms, evaluator).values for t in terms])
+        share = group.inside.astype(float) if group.weight is None else group.weight
+        own_effects = effects[group.factor][:, :, list(factors[group.factor].places[e.outcome])][:, group.code]
+        linear += share * (z.reshape(size, rows, -1) * own_effects).sum(axis=2)
+    return np.asarray(linear)
+
+
+def _tiled(e: EquationDesign, size: int) -> EquationDesign:
+    """Return an equation whose rows stand once per draw."""
+    return replace(
+        e,
+        y=np.tile(e.y, size),
+        patient=np.tile(e.patient, size),
+        session=np.tile(e.session, size),
+        row=np.tile(e.row, size),
+        variables={name: replace(v, values=np.tile(v.values, size)) for name, v in e.variables.items()},
+    )
