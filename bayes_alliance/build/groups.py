@@ -167,7 +167,7 @@ def _correlations(factor: FactorDesign, priors: Priors, dim: str, parametrizatio
         whole: TensorVariable = pt.eye(size)
         for number, prior in zip(correlated, priors.cor[factor.factor], strict=True):
             suffix = "" if len(correlated) == 1 else f"_{number + 1}"
-            members = _ordered(factor.blocks[number], parametrization)
+            members = [m for part in _ordered(factor.blocks[number], parametrization) for m in part]
             name = f"{cor_name(factor.factor)}{suffix}{stratum}"
             matrix, cholesky = build_correlation(name, prior.distribution, len(members))
             choleskys[number].append(cholesky)
@@ -190,18 +190,20 @@ def _centred(block: Block, parametrization: Parametrization) -> list[int]:
     return list(block.members) if parametrization == "centred" else []
 
 
-def _ordered(block: Block, parametrization: Parametrization) -> list[int]:
-    """Return a block's members, centred ones first, and last those the data say little about.
+def _ordered(block: Block, parametrization: Parametrization) -> tuple[list[int], list[int], list[int]]:
+    """Return a block's members in three parts, each member being written given those before it.
 
-    The others are then scaled given the centred ones. An effect the data say nothing about comes last, where its
-    standard normals move nothing but itself; before others, it and theirs could turn into each other.
+    Scaled effects that go along with centred ones come first, then the centred ones, then the other scaled ones. An
+    effect the data say nothing about comes last, where its standard normals move nothing but itself; before others, it
+    and theirs could turn into each other.
     """
     centred = _centred(block, parametrization)
     scaled = [member for member in block.members if member not in centred]
-    if parametrization != "chosen" or not scaled:
-        return [*centred, *scaled]
+    if parametrization != "chosen":
+        return [], centred, scaled
     found = dict(zip(block.members, block.reliability or (0.0,) * len(block.members), strict=True))
-    return [*centred, *sorted(scaled, key=lambda member: found[member] < TELLING)]
+    rest = [member for member in scaled if member not in block.first]
+    return list(block.first), centred, sorted(rest, key=lambda member: found[member] < TELLING)
 
 
 def _block_effects(
@@ -214,46 +216,51 @@ def _block_effects(
 ) -> dict[int, TensorVariable]:
     """Build one block; return its effects, outer ones included where it is centred on them, each of shape (level,).
 
-    Centred members are normal around what they carry; the others are their regression on these plus standard normals
-    times what is left. ``sd`` and ``cholesky`` hold for all levels, or have the levels as their first axis.
+    Each member is its regression on those before it plus what is left: centred ones are free variables, normal around
+    that and what they carry; scaled ones are standard normals times what is left. ``sd`` and ``cholesky`` hold for all
+    levels, or have the levels as their first axis.
     """
-    block = factor.blocks[number]
-    order = _ordered(block, parametrization)
-    centred = order[: len(_centred(block, parametrization))]
-    mixed = 0 < len(centred) < len(order)
-    alone = len(factor.blocks) == 1
-    suffix = "" if alone else f"_{number + 1}"
+    first, centred, last = _ordered(factor.blocks[number], parametrization)
+    order = [*first, *centred, *last]
+    mixed = bool(centred) and len(centred) < len(order)
+    suffix = "" if len(factor.blocks) == 1 else f"_{number + 1}"
     own_sd = sd[..., order]
-    effects: dict[int, TensorVariable] = {}
     standard: list[TensorVariable] = []
+
+    def regression(place: int, count: int) -> TensorVariable:
+        """Return what the first ``count`` of the order say of a member, in its SDs."""
+        if cholesky is None:
+            return pt.zeros(())
+        return sum((cholesky[..., place, j] * standard[j] for j in range(count)), start=pt.zeros(()))
+
+    def scaled(place: int, normals: TensorVariable) -> TensorVariable:
+        standard.append(normals)
+        return own_sd[..., place] * (normals if cholesky is None else regression(place, place + 1))
+
+    effects: dict[int, TensorVariable] = {}
+    if first or last:
+        z = pm.Normal(f"{standard_name(factor.factor)}{suffix}", 0.0, 1.0, dims=_dims(factor, number, mixed, "scaled"))
+        effects |= {member: scaled(i, z[:, i]) for i, member in enumerate(first)}
     if centred:
         shifted = any(member in shifts for member in centred)
         name = total_name(factor.factor) if shifted or mixed else effects_name(factor.factor)
         dims = _dims(factor, number, mixed, "centred")
+        begin, end = len(first), len(first) + len(centred)
         nothing = pt.zeros(len(factor.levels))
-        mean = pt.stack([shifts.get(member, nothing) for member in centred], axis=1)
-        places = range(len(centred))
+        carried = [shifts.get(member, nothing) for member in centred]
+        around = [one + own_sd[..., begin + i] * regression(begin + i, begin) for i, one in enumerate(carried)]
+        mean = pt.stack(around, axis=1)
         if cholesky is None:
             free = pm.Normal(f"{name}{suffix}", mean if shifted else 0.0, own_sd, dims=dims)
         else:
-            part = own_sd[..., places, None] * cholesky[..., : len(centred), : len(centred)]
+            part = own_sd[..., begin:end, None] * cholesky[..., begin:end, begin:end]
             free = build_gaussian_rows(f"{name}{suffix}", mean, part, dims=dims)
-        effects = {member: free[:, i] for i, member in enumerate(centred)}
-        if mixed and cholesky is not None:
-            for i in places:
-                rest = (free[:, i] - mean[:, i]) / own_sd[..., i]
-                rest = rest - sum((cholesky[..., i, j] * standard[j] for j in range(i)), start=pt.zeros(()))
-                standard.append(rest / cholesky[..., i, i])
-    if len(centred) == len(order):
-        return effects
-    z = pm.Normal(f"{standard_name(factor.factor)}{suffix}", 0.0, 1.0, dims=_dims(factor, number, mixed, "scaled"))
-    standard += [z[:, i] for i in range(len(order) - len(centred))]
-    for i, member in enumerate(order):
-        if member in effects:
-            continue
-        shares = [standard[i]] if cholesky is None else [cholesky[..., i, j] * standard[j] for j in range(i + 1)]
-        effects[member] = own_sd[..., i] * sum(shares[1:], start=shares[0])
-    return effects
+        effects |= {member: free[:, i] for i, member in enumerate(centred)}
+        if last and cholesky is not None:
+            for i, place in enumerate(range(begin, end)):
+                rest = (free[:, i] - carried[i]) / own_sd[..., place] - regression(place, place)
+                standard.append(rest / cholesky[..., place, place])
+    return effects | {member: scaled(len(standard), z[:, len(first) + i]) for i, member in enumerate(last)}
 
 
 def _dims(factor: FactorDesign, number: int, mixed: bool, part: MixedPart) -> tuple[str, str]:
@@ -273,9 +280,9 @@ def group_coords(factor: FactorDesign) -> dict[str, list[str]]:
         if len(factor.blocks) > 1:
             coords[block_dim(factor.factor, number)] = [labels[member] for member in block.members]
         if 0 < len(block.centred) < len(block.members):
-            order, split = _ordered(block, "chosen"), len(block.centred)
-            coords[mixed_dim(factor.factor, number, "centred")] = [labels[member] for member in order[:split]]
-            coords[mixed_dim(factor.factor, number, "scaled")] = [labels[member] for member in order[split:]]
+            first, centred, last = _ordered(block, "chosen")
+            coords[mixed_dim(factor.factor, number, "centred")] = [labels[member] for member in centred]
+            coords[mixed_dim(factor.factor, number, "scaled")] = [labels[member] for member in (*first, *last)]
     if factor.by is not None:
         coords[by_dim(factor.factor)] = list(factor.by.labels)
     return coords

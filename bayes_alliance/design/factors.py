@@ -108,7 +108,9 @@ def _blocks(
     if joined:
         members = tuple(member for block in joined for member in block.members)
         centred = tuple(member for block in joined for member in block.centred)
-        separate.append(Block(members, centred, tuple(value for block in joined for value in block.reliability)))
+        first = tuple(member for block in joined for member in block.first)
+        reliability = tuple(value for block in joined for value in block.reliability)
+        separate.append(Block(members, centred, reliability, first))
     return tuple(sorted(separate, key=lambda block: block.members))
 
 

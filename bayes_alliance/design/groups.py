@@ -19,6 +19,9 @@ from bayes_alliance.spec.model import GroupSpec
 RELIABLE = 0.4
 """Lower bound of the reliability above which effects are centred."""
 
+ALONG = 0.3
+"""Cosine of two covariates above which effects are told apart poorly."""
+
 LOOKED_AT = 2000
 """Levels that the choice of parametrization is made from; of more, every second, third … is looked at."""
 
@@ -28,17 +31,20 @@ class Block:
     """Group effects of one factor that share a covariance matrix; ``members`` index the factor's effects.
 
     ``centred`` lists the members that the nuts engine writes as they are, the others being scaled from standard
-    normals; ``reliability`` (0 to 1, a lower bound) says why, per member.
+    normals: those of ``first`` before the centred ones, which are then given them, the rest given the centred ones.
+    ``reliability`` (0 to 1, a lower bound) says why, per member.
     """
 
     members: tuple[int, ...]
     centred: tuple[int, ...] = ()
     reliability: tuple[float, ...] = ()
+    first: tuple[int, ...] = ()
 
     def moved(self, start: int) -> Block:
         """Return the block with its members counted from ``start``."""
-        members, centred = (tuple(start + member for member in which) for which in (self.members, self.centred))
-        return Block(members, centred, self.reliability)
+        which = (self.members, self.centred, self.first)
+        members, centred, first = (tuple(start + member for member in part) for part in which)
+        return Block(members, centred, self.reliability, first)
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,9 +237,22 @@ def choose_parametrization(
         for block in group.blocks:
             reliability = tuple(float(found[member]) for member in block.members)
             centred = tuple(m for m, r in zip(block.members, reliability, strict=True) if r > RELIABLE)
-            blocks.append(Block(block.members, centred, reliability))
+            blocks.append(Block(block.members, centred, reliability, _first(group, block.members, centred)))
         chosen.append(replace(group, blocks=tuple(blocks)))
     return tuple(chosen)
+
+
+def _first(group: GroupDesign, members: Sequence[int], centred: Sequence[int]) -> tuple[int, ...]:
+    """Return the scaled members whose covariates go along with a centred one's, as intercept and slope of time do.
+
+    What is estimated of such a pair is a sum: given the centred one, the other would have to make up for every step of
+    it, and sampling comes to a halt.
+    """
+    size = np.sqrt((group.values[group.inside] ** 2).sum(axis=0))
+    size[size == 0] = 1.0
+    scaled = group.values[group.inside] / size
+    along = np.abs(scaled.T @ scaled)
+    return tuple(m for m in members if m not in centred and any(along[m, c] > ALONG for c in centred))
 
 
 def nests_in(inner: GroupDesign, outer: GroupDesign) -> bool:

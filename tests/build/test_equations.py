@@ -333,13 +333,19 @@ def test_totals_are_the_same_model_across_equations(name: str, trial: pd.DataFra
 
 
 @pytest.mark.parametrize("name", ["effects across equations", "across equations by arm", "correlated slopes"])
-@pytest.mark.parametrize("which", [(0,), (1,), (2,), (0, 2)])
+@pytest.mark.parametrize(
+    ("which", "first"), [((0,), ()), ((1,), (0,)), ((2,), (0, 1)), ((0, 2), ()), ((0, 2), (1,)), ((0,), (2,))]
+)
 def test_centred_and_scaled_effects_of_one_block_are_one_model(
-    name: str, which: tuple[int, ...], trial: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    which: tuple[int, ...],
+    first: tuple[int, ...],
+    trial: pd.DataFrame,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whichever effects of a block are free as they are, the density is that of all free, times d effects / d normals.
 
-    The normals are worked out here from the covariance of scaled given centred effects, not by Cholesky factors.
+    The normals are worked out here by regression of each scaled effect on those before it, not by Cholesky factors.
     """
     starts = iter((0, 2))  # the place of each equation's first effect in the joint block
 
@@ -349,7 +355,8 @@ def test_centred_and_scaled_effects_of_one_block_are_one_model(
         chosen = tuple(i for i in range(len(group.effects)) if start + i in which)
         (block,) = group.blocks
         reliability = tuple(0.15 * (start + member) for member in block.members)  # the later, the more reliable
-        return (replace(group, blocks=(replace(block, centred=chosen, reliability=reliability),)),)
+        before = tuple(i for i in range(len(group.effects)) if start + i in first)
+        return (replace(group, blocks=(replace(block, centred=chosen, reliability=reliability, first=before),)),)
 
     slopes = equation("score", "week + (1 + week + stress | patient)")
     text = slopes if name == "correlated slopes" else MODELS[name]
@@ -363,24 +370,25 @@ def test_centred_and_scaled_effects_of_one_block_are_one_model(
     )
     (factor,) = made.factors
     (block,) = factor.blocks
-    assert block.centred == which
+    assert (block.centred, block.first) == (which, first)
     point = Point(made, np.random.default_rng(9))
     model = ba.build_model(made.spec, made)
     b = model["b"].eval({model["b_centred"]: point.b}, mode=CHECKED)
     own = point.u["patient"]
-    scaled = sorted((m for m in range(3) if m not in which), key=lambda m: block.reliability[m] < 0.2)
-    order = [*which, *scaled]
+    rest = (m for m in range(3) if m not in (*which, *first))
+    last = sorted(rest, key=lambda m: block.reliability[m] < 0.2)
+    order, scaled = [*first, *which, *last], [*first, *last]
     stratum = np.zeros(len(factor.levels), dtype=int) if factor.by is None else factor.by.code
     z, jacobian = np.empty((len(own), len(scaled))), 0.0
     values = dict(point.values)
     for s in range(len(point.covariances)):
         covariance, rows = point.covariances[s], stratum == s
-        a, c = covariance[np.ix_(which, which)], covariance[np.ix_(scaled, which)]
-        slope = c @ np.linalg.inv(a)
-        left = covariance[np.ix_(scaled, scaled)] - slope @ c.T
-        root = np.linalg.cholesky(left)
-        z[rows] = np.linalg.solve(root, (own[np.ix_(rows, scaled)] - own[np.ix_(rows, which)] @ slope.T).T).T
-        jacobian += rows.sum() * np.log(np.diag(root)).sum()
+        for i, member in enumerate(scaled):
+            before = order[: order.index(member)]
+            slope = np.linalg.solve(covariance[np.ix_(before, before)], covariance[before, member])
+            left = np.sqrt(covariance[member, member] - slope @ covariance[before, member])
+            z[rows, i] = (own[rows, member] - own[np.ix_(rows, before)] @ slope) / left
+            jacobian += rows.sum() * np.log(left)
         sd = np.sqrt(np.diag(covariance))
         cor = (covariance / np.outer(sd, sd))[np.ix_(order, order)]
         suffix = f"_{s + 1}" if factor.by else ""
@@ -433,3 +441,44 @@ def test_correlated_outcomes_are_drawn_together(trial: pd.DataFrame) -> None:
     drawn = pm.draw([fixed["score"], fixed["alliance"]], draws=300, random_seed=3, mode="FAST_COMPILE")
     pairs = [values[:, chosen].ravel() for values, chosen in zip(drawn, rows, strict=True)]
     assert np.corrcoef(*pairs)[0, 1] == pytest.approx(0.3, abs=0.02)
+
+
+def growing(seed: int) -> pd.DataFrame:
+    """Return SYNTHETIC patients alike at session 0 (SD 0.2) whose courses part by 1 a session; residual SD 1."""
+    rng = np.random.default_rng(seed)
+    slope, start = rng.normal(0, 1, 40), rng.normal(0, 0.2, 40)
+    rows = [
+        {"pid": f"p{i}", "week": float(s), "score": 5 + start[i] + slope[i] * s + rng.normal()}
+        for i in range(40)
+        for s in range(5)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_what_goes_along_with_a_centred_effect_is_written_before_it() -> None:
+    """The intercept at session 0 comes before the slope; at the middle session the two are told apart."""
+    table = ba.read_sessions(growing(1), {"patient": "pid", "session": "week"})
+    for term, first in (("week", (0,)), ("middle", ())):
+        text = equation("score", f"{term} + (1 + {term} | patient)")
+        frame = table.frame.assign(middle=table.frame["week"] - 2)
+        made = ba.make_design(
+            ba.parse_model(HEAD + text), ba.read_sessions(frame, {"patient": "pid", "session": "week"})
+        )
+        (block,) = made.factors[0].blocks
+        if term == "week":
+            assert block.centred == (1,)
+        assert block.first == first
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_growth_from_alike_beginnings_does_not_stand_still(seed: int) -> None:
+    """Trees are of some dozen steps and chains agree, where before they were of the largest size and did not."""
+    table = ba.read_sessions(growing(seed), {"patient": "pid", "session": "week"})
+    spec = ba.parse_model(HEAD + equation("score", "week + (1 + week | patient)"))
+    settings = ba.SamplerSettings(draws=500, tune=500, progress="off")
+    fit = ba.fit_model(spec, table, seed=1, engine="nuts", settings=settings)
+    assert float(fit.data["sample_stats"]["n_steps"].mean()) < 100
+    rows = ba.summarize(fit)
+    own = rows[rows["name"].str.startswith(("b[", "sigma", "sd_patient[score, week]"))]
+    assert (own["r_hat"] < 1.03).all()
