@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bayes_alliance.comparison.models import ModelComparison, compare_models
     from bayes_alliance.comparison.multiverse import Multiverse, fit_multiverse
     from bayes_alliance.comparison.scores import Scores
+    from bayes_alliance.comparison.surfaces import surface_family
     from bayes_alliance.comparison.table import Comparison, compare
     from bayes_alliance.design.design import Design, make_design
     from bayes_alliance.design.missing import missing_table
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from bayes_alliance.plot.multiverse import plot_multiverse
     from bayes_alliance.plot.paths import plot_paths
     from bayes_alliance.plot.prior import plot_prior_prediction
+    from bayes_alliance.plot.surface import plot_surface
     from bayes_alliance.plot.trajectories import plot_trajectories
     from bayes_alliance.plot.variance import plot_variance_shares
     from bayes_alliance.posterior.counterfactual import Counterfactual, counterfactual_effects
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from bayes_alliance.posterior.prior import describe_prior
     from bayes_alliance.posterior.recovery import compare_with_truth
     from bayes_alliance.posterior.summarize import summarize
+    from bayes_alliance.posterior.surface import Surface, response_surface
     from bayes_alliance.posterior.variance import variance_shares
     from bayes_alliance.simulate.layout import Layout
     from bayes_alliance.simulate.prior import predict_prior
@@ -104,6 +107,7 @@ _WHERE: Final = {
     "SessionTable": "table.sessions",
     "SimulatedTable": "simulate.simulate",
     "SpecError": "errors",
+    "Surface": "posterior.surface",
     "TableError": "errors",
     "Twin": "simulate.twins",
     "add_estimands": "posterior.estimands",
@@ -145,6 +149,7 @@ _WHERE: Final = {
     "plot_paths": "plot.paths",
     "plot_prior_prediction": "plot.prior",
     "plot_sensitivity": "plot.confounding",
+    "plot_surface": "plot.surface",
     "plot_trajectories": "plot.trajectories",
     "plot_variance_shares": "plot.variance",
     "predict_prior": "simulate.prior",
@@ -153,6 +158,7 @@ _WHERE: Final = {
     "prior_overlap": "diagnosis.sensitivity",
     "prior_sensitivity": "diagnosis.sensitivity",
     "probability_in_rope": "posterior.estimands",
+    "response_surface": "posterior.surface",
     "read_sessions": "table.sessions",
     "select_rows": "table.select",
     "simulate_sessions": "simulate.simulate",
@@ -160,6 +166,7 @@ _WHERE: Final = {
     "stream_sessions": "table.stream",
     "summarize": "posterior.summarize",
     "summarize_estimands": "posterior.estimands",
+    "surface_family": "comparison.surfaces",
     "unit_effects": "posterior.mediation",
     "variance_shares": "posterior.variance",
     "write_model": "spec.toml",
@@ -194,6 +201,7 @@ __all__ = [
     "SessionTable",
     "SimulatedTable",
     "SpecError",
+    "Surface",
     "TableError",
     "Twin",
     "add_estimands",
@@ -235,6 +243,7 @@ __all__ = [
     "plot_paths",
     "plot_prior_prediction",
     "plot_sensitivity",
+    "plot_surface",
     "plot_trajectories",
     "plot_variance_shares",
     "predict_prior",
@@ -244,12 +253,14 @@ __all__ = [
     "prior_sensitivity",
     "probability_in_rope",
     "read_sessions",
+    "response_surface",
     "select_rows",
     "simulate_sessions",
     "simulate_twin",
     "stream_sessions",
     "summarize",
     "summarize_estimands",
+    "surface_family",
     "unit_effects",
     "variance_shares",
     "write_model",

@@ -9,7 +9,7 @@ from itertools import product
 from bayes_alliance._messages import quote
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.factors import FactorDesign, find_factor
-from bayes_alliance.design.means import SURFACE
+from bayes_alliance.design.surfaces import PIECES, surface_weights
 from bayes_alliance.names import coef_label, level_label
 from bayes_alliance.spec.claims import expand
 from bayes_alliance.spec.expressions import (
@@ -224,17 +224,6 @@ def _below(call: Call, others: Sequence[Call]) -> Call | None:
     return None
 
 
-_COMBINED: Mapping[str, Mapping[str, float]] = {
-    "a1": {"x": 1, "y": 1},
-    "a2": {"x^2": 1, "x*y": 1, "y^2": 1},
-    "a3": {"x": 1, "y": -1},
-    "a4": {"x^2": 1, "x*y": -1, "y^2": 1},
-    "a5": {"x^2": 1, "y^2": -1},
-}
-"""Surface parameters as sums of coefficients: slope and curvature along the line of congruence (a1, a2), along the line
-of incongruence (a3, a4), and the tilt of the ridge (a5). Source: Edwards (2002); Humberg, Nestler and Back (2019)."""
-
-
 def _surfaces(equation: EquationDesign) -> Iterator[EstimandDesign]:
     """Yield a1 to a5 of every surface, and of every product with one (how far a moderator moves them)."""
     for term in dict.fromkeys(equation.coef.terms):
@@ -242,23 +231,30 @@ def _surfaces(equation: EquationDesign) -> Iterator[EstimandDesign]:
         surfaces: dict[tuple[str, frozenset[tuple[str, str]]], dict[str, int]] = {}
         for i in columns:
             for part, piece in equation.coef.parts[i]:
-                if part.startswith("surface(") and piece in SURFACE:
+                if part.startswith("surface(") and piece in PIECES:
                     rest = equation.coef.parts[i] - {(part, piece)}
                     surfaces.setdefault((part, rest), {})[piece] = i
         for places in surfaces.values():
-            if set(places) == set(SURFACE):
-                yield from _surface(equation, places)
+            yield from _surface(equation, places)
 
 
 def _surface(equation: EquationDesign, places: Mapping[str, int]) -> Iterator[EstimandDesign]:
-    labels = {f"b{number}": equation.coef_labels[places[piece]] for number, piece in enumerate(SURFACE, start=1)}
-    names = dict(zip(SURFACE, labels, strict=True))
-    shown = equation.coef.labels[places["x"]].replace("[x]", "")
-    for name, weights in _COMBINED.items():
-        value: Expression = Number(0.0)
-        for number, (piece, weight) in enumerate(weights.items()):
-            term = Name(names[piece])
-            value = term if number == 0 else Operation("+" if weight > 0 else "-", value, term)
+    labels = {f"b{number}": equation.coef_labels[place] for number, place in enumerate(places.values(), start=1)}
+    names = dict(zip(places, labels, strict=True))
+    first = next(iter(places))
+    shown = equation.coef.labels[places[first]].replace(f"[{first}]", "")
+    for name, weights in surface_weights(tuple(places)).items():
+        value: Expression | None = None
+        for piece, weight in weights.items():
+            term: Expression = Name(names[piece])
+            if abs(weight) != 1:
+                term = Operation("*", Number(abs(weight)), term)
+            if value is None:
+                value = term if weight > 0 else Operation("-", Number(0.0), term)
+            else:
+                value = Operation("+" if weight > 0 else "-", value, term)
+        if value is None:
+            continue
         square = "" if name in ("a1", "a3") else " squared"
         yield EstimandDesign(
             level_label(name, coef_label(equation.outcome, shown)),

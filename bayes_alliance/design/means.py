@@ -1,4 +1,4 @@
-"""Means of patients, therapists and groups: within, between, centred, surface."""
+"""Means of patients, therapists and groups: within, between, centred."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ import pandas as pd
 
 from bayes_alliance._messages import are, count_of
 from bayes_alliance.design.values import MeanOf, Plugged, Value
-from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Text, render
+from bayes_alliance.spec.expressions import Call, Expression, Name, Text, render
 from bayes_alliance.spec.reading import values_in
 
 if TYPE_CHECKING:
     from bayes_alliance.design.transforms import Evaluator
 
 KINDS = ("observed", "latent", "finite")
-SURFACE = ("x", "y", "x^2", "x*y", "y^2")
-"""The columns of a surface as labels name them: x is the first rating, y the second."""
 
 
 def within(evaluator: Evaluator, call: Call) -> Value:
@@ -68,42 +66,11 @@ def centred(evaluator: Evaluator, call: Call) -> Value:
     return evaluator.value(call.arguments[0]).plus(Value(np.full(len(evaluator.rows), -constant)))
 
 
-def surface(evaluator: Evaluator, call: Call) -> list[tuple[str, Value]]:
-    """Return x, y and their squares and product, both less one common constant (or the common mean of a unit).
-
-    Taking one constant from both keeps x - y, which surfaces are about, as it is (Nestler, Humberg and Schönbrodt
-    2019).
-    """
-    x, y = (evaluator.value(argument) for argument in call.arguments)
-    if x.latent or y.latent:
-        evaluator.report(f"{render(call)}: a surface takes observed values, not latent means.")
-        return [("", evaluator.nothing())]
-    centre = dict(call.keywords).get("centre", Text("pooled"))
-    match centre:
-        case Number(value):
-            taken = np.full(len(evaluator.rows), value)
-            note = f"both less the stated {value:g}"
-        case Name(factor):
-            means = [_unit_means(evaluator, _unlagged(argument), factor) for argument in call.arguments]
-            taken = (means[0] + means[1]) / 2
-            note = f"both less the common mean of each {factor}"
-        case Text("pooled"):
-            taken = np.full(len(evaluator.rows), pooled_mean(evaluator, call.arguments))
-            note = f"both less {taken[0]:.4g}, their common mean"
-        case _:
-            evaluator.report(f'{render(call)}: centre is "pooled", a number, or a grouping factor.')
-            return [("", evaluator.nothing())]
-    evaluator.note(f"{render(call)}: {note}.")
-    _compare_scales(evaluator, call, x.numbers, y.numbers)
-    u, v = x.numbers - taken, y.numbers - taken
-    return [(name, Value(numbers)) for name, numbers in zip(SURFACE, (u, v, u**2, u * v, v**2), strict=True)]
-
-
 def pooled_mean(evaluator: Evaluator, expressions: tuple[Expression, ...] | list[Expression]) -> float:
     """Return the mean of all observed rows, of several expressions with equal weight."""
     means = []
     for expression in expressions:
-        numbers = evaluator.numbers(_unlagged(expression))
+        numbers = evaluator.numbers(unlagged(expression))
         means.append(float(np.nanmean(numbers)) if not np.isnan(numbers).all() else np.nan)
     return float(np.mean(means))
 
@@ -135,7 +102,7 @@ def _kind(evaluator: Evaluator, call: Call) -> str | None:
 def _mean(evaluator: Evaluator, call: Call, inner: Expression, factor: str) -> Value:
     """Return each row's unit mean; where means are latent, with the weight 1 by which it follows them."""
     kind, variable = _kind(evaluator, call), _bare(inner)
-    numbers = _unit_means(evaluator, inner, factor)
+    numbers = unit_means(evaluator, inner, factor)
     if kind == "observed" or not isinstance(variable, Name):
         _refuse_estimated(evaluator, call, inner)
         return Value(numbers)
@@ -157,11 +124,11 @@ def _refuse_estimated(evaluator: Evaluator, call: Call, inner: Expression) -> No
 
 def _bare(expression: Expression) -> Expression:
     """Return a variable without the lag, and the mi(), around it."""
-    inner = _unlagged(expression)
+    inner = unlagged(expression)
     return inner.arguments[0] if isinstance(inner, Call) and inner.function == "mi" else inner
 
 
-def _unit_means(evaluator: Evaluator, inner: Expression, factor: str) -> np.ndarray:
+def unit_means(evaluator: Evaluator, inner: Expression, factor: str) -> np.ndarray:
     """Return each row's unit mean over that unit's observed rows; NaN where the row has no unit."""
     source = evaluator.finer if _averaged_finely(evaluator, inner) else evaluator
     assert source is not None
@@ -176,7 +143,8 @@ def _averaged_finely(evaluator: Evaluator, inner: Expression) -> bool:
     return evaluator.finer is not None and any(name not in evaluator.variables for name in values_in(inner))
 
 
-def _unlagged(expression: Expression) -> Expression:
+def unlagged(expression: Expression) -> Expression:
+    """Return what stands in a lag, or the expression as it is."""
     if isinstance(expression, Call) and expression.function == "lag":
         return expression.arguments[0]
     return expression
@@ -224,17 +192,3 @@ def _detrended(evaluator: Evaluator, call: Call, own: Value, factor: str, time: 
     )
     evaluator.note(f"{render(call)}: the straight line of each {factor} over {render(time)} is taken away{lost}.")
     return Value(left.to_numpy(float))
-
-
-def _compare_scales(evaluator: Evaluator, call: Call, x: np.ndarray, y: np.ndarray) -> None:
-    """Say where the two sides of a surface do not look like ratings on one scale."""
-    if np.isnan(x).all() or np.isnan(y).all():
-        return
-    wide = [float(np.nanmax(v) - np.nanmin(v)) for v in (x, y)]
-    apart = np.nanmax(x) < np.nanmin(y) or np.nanmax(y) < np.nanmin(x)
-    if apart or min(wide) * 2 < max(wide):
-        ranges = " and ".join(f"{np.nanmin(v):g} to {np.nanmax(v):g}" for v in (x, y))
-        evaluator.note(
-            f"{render(call)}: the two run from {ranges}. A surface compares them number by number, so they must be "
-            f"ratings on one scale; rescale them first if they are not."
-        )

@@ -13,6 +13,7 @@ from bayes_alliance.design.arms import count_by_arm
 from bayes_alliance.design.modelled import Modelled, modelled_value
 from bayes_alliance.design.rows import Rows
 from bayes_alliance.design.steps import monotone
+from bayes_alliance.design.surfaces import surface
 from bayes_alliance.design.values import Hidden, Plugged, Value
 from bayes_alliance.design.variables import Variable
 from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Operation, render
@@ -195,6 +196,6 @@ _ONE: Mapping[str, Callable[[Evaluator, Call], Value]] = {
     "mi": modelled_value,
     "mo": monotone,
 }
-SEVERAL = {"surface": means.surface, "quadratic": _quadratic, "piecewise": _piecewise}
+SEVERAL = {"surface": surface, "quadratic": _quadratic, "piecewise": _piecewise}
 ROWWISE = ("log", "sqrt", "quadratic", "piecewise", "mi", "mo")
 """Calls whose value in a row depends on that row alone."""

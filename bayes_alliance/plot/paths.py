@@ -31,8 +31,8 @@ def plot_paths(fit: Fit, mediation: Mediation, *, ci_prob: float = 0.95) -> Figu
     Returns
     -------
     Figure
-        Slopes in units of the data (those of ``mediation.at``); blue where the interval excludes 0, grey where it
-        holds 0. Mediators stand in the order in which they are read.
+        Slopes in units of the data (those of ``mediation.at``), those within and between units apart; blue where an
+        interval excludes 0, grey where all hold 0. Mediators stand in the order in which they are read.
     """
     slopes = path_slopes(fit, mediation)
     first = mediation.paths[0].edges[0]
@@ -45,9 +45,9 @@ def plot_paths(fit: Fit, mediation: Mediation, *, ci_prob: float = 0.95) -> Figu
     places = {name: (float(np.cos(a)), 0.75 * float(np.sin(a))) for name, a in zip(names, angles, strict=True)}
     figure = Picture(figsize=(WIDTH, 3.9 if order else 1.6), dpi=150, layout="constrained")
     axes = figure.add_subplot()
-    for (source, target), values in slopes.items():
-        low, high = np.quantile(values, [(1 - ci_prob) / 2, (1 + ci_prob) / 2])
-        _arrow(axes, places[source], places[target], float(values.mean()), float(low), float(high))
+    for source, target in dict.fromkeys(key[:2] for key in slopes):
+        own = {way: values for (*ends, way), values in slopes.items() if ends == [source, target]}
+        _arrow(axes, places[source], places[target], own, ci_prob)
     for name, place in places.items():
         _name(axes, place, start if name == first.source else name)
     axes.set_xlim(-1.3, 1.3)
@@ -66,9 +66,13 @@ def _held(at: Mapping[str, Setting]) -> str:
 
 
 def _arrow(
-    axes: Axes, start: tuple[float, float], end: tuple[float, float], mean: float, low: float, high: float
+    axes: Axes, start: tuple[float, float], end: tuple[float, float], own: Mapping[str, np.ndarray], ci_prob: float
 ) -> None:
-    colour = CLEAR if low > 0 or high < 0 else UNCLEAR
+    colour, lines = UNCLEAR, []
+    for way, values in own.items():
+        low, high = np.quantile(values, [(1 - ci_prob) / 2, (1 + ci_prob) / 2])
+        colour = CLEAR if low > 0 or high < 0 else colour
+        lines += [f"{way}: {values.mean():.2f}" if way else f"{values.mean():.2f}", f"[{low:.2f}, {high:.2f}]"]
     arrow = FancyArrowPatch(
         start, end, arrowstyle="-|>", mutation_scale=11, color=colour, linewidth=1.2, shrinkA=26, shrinkB=28, zorder=1
     )
@@ -77,7 +81,7 @@ def _arrow(
     axes.text(
         x,
         y,
-        f"{mean:.2f}\n[{low:.2f}, {high:.2f}]",
+        "\n".join(lines),
         fontsize=6.5,
         ha="center",
         va="center",

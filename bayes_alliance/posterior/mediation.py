@@ -88,7 +88,8 @@ def mediation_effects(
     -------
     Mediation
         An entry per path; ``direct``, ``indirect`` (all paths with mediators), ``total`` and ``share mediated`` (a
-        ratio, given by its median) per level of variation. Total = direct + indirect in every draw.
+        ratio, given by its median) per level of variation, where there are such paths. Total = direct + indirect in
+        every draw.
 
     Raises
     ------
@@ -244,17 +245,20 @@ def unit_effects(
     return together.transpose("chain", "draw", "path", factor_key(factor))
 
 
-def path_slopes(fit: Fit, mediation: Mediation) -> dict[tuple[str, str], np.ndarray]:
-    """Return the mean slope of every step on the paths, shape (draw,), by source and target; several ways are added."""
+def path_slopes(fit: Fit, mediation: Mediation) -> dict[tuple[str, str, str], np.ndarray]:
+    """Return the mean slope of every step on the paths, shape (draw,), by source, target and level of variation.
+
+    The level is such as ``within patient``, empty where a variable is read as it is.
+    """
     design, draws = design_of(fit), fit.data["posterior"].to_dataset()
-    found: dict[tuple[str, str], np.ndarray] = {}
+    found: dict[tuple[str, str, str], np.ndarray] = {}
     for edge in dict.fromkeys(edge for path in mediation.paths for edge in path.edges):
         path = next(path for path in mediation.paths if edge in path.edges)
         slope = sum(
             weight * draws["b"].sel({COEF: label}).values.ravel()
             for label, weight in _weights(design, edge, mediation.at, path)
         )
-        key = (edge.source, edge.target)
+        key = (edge.source, edge.target, "" if edge.how == "itself" else f"{edge.how} {edge.factor}")
         found[key] = found[key] + slope if key in found else np.asarray(slope)
     return found
 
@@ -324,9 +328,12 @@ def _sums(
     indirect = sum((e for path, e in own.items() if len(path.edges) > 1), start=nothing)
     total = direct + indirect
     found = [("direct", scope, unit, False, direct)] if any(len(path.edges) == 1 for path in own) else []
-    found.append(("indirect", scope, unit, False, indirect))
+    mediated = any(len(path.edges) > 1 for path in own)
+    if mediated:
+        found.append(("indirect", scope, unit, False, indirect))
     found.append(("total", scope, unit, False, total))
-    found.append(("share mediated", scope, "share of the total effect", True, indirect / total))
+    if mediated:
+        found.append(("share mediated", scope, "share of the total effect", True, indirect / total))
     return found
 
 

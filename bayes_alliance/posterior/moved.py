@@ -10,8 +10,8 @@ import xarray as xr
 from bayes_alliance._messages import quote
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.follow import FollowSteps, FollowValue
-from bayes_alliance.design.means import SURFACE
 from bayes_alliance.design.rows import Rows
+from bayes_alliance.design.surfaces import pieces_of
 from bayes_alliance.design.transforms import ROWWISE, Evaluator
 from bayes_alliance.design.values import Hidden, Value
 from bayes_alliance.design.variables import Variable
@@ -111,7 +111,7 @@ class RowwiseEvaluator(Evaluator):
     def columns(self, part: Name | Call) -> list[tuple[str, Value]]:
         """Return the columns of a part, all 0 for a surface."""
         if isinstance(part, Call) and part.function == "surface":
-            return [(piece, Value(np.zeros(len(self.rows)))) for piece in SURFACE]
+            return [(piece, Value(np.zeros(len(self.rows)))) for piece in pieces_of(part)]
         return super().columns(part)
 
 

@@ -76,9 +76,9 @@ FORMULA_FUNCTIONS: Final = _table(
     Function(
         "surface",
         (2, 2),
-        ("centre",),
+        ("centre", "form"),
         "surface(patient_rating, therapist_rating)",
-        "five columns x, y, x^2, x*y, y^2 of two ratings on one scale, both less one common constant",
+        "five columns x, y, x^2, x*y, y^2 of two ratings on one scale, both less one common constant; fewer with form=",
         ("centre",),
     ),
     Function(

@@ -28,6 +28,9 @@ def table_for(name: str, trial: pd.DataFrame) -> tuple[ba.SessionTable, dict[str
     frame = trial[trial["arm"] == "MBCT"] if name == "outcome/group-process" else trial
     if name == "outcome/group-process":
         frame = frame.assign(alliance=frame.groupby("pid")["alliance"].transform("mean"))
+    if name == "congruence/surface":
+        people = frame.groupby("pid")
+        frame = frame.assign(alliance=people["alliance"].transform("mean"), rating=people["rating"].transform("mean"))
     given = COLUMNS | MORE
     frame = frame.assign(
         steps=frame["rating"].clip(3, 6).round(),

@@ -125,3 +125,26 @@ def test_surface_parameters_are_the_printed_sums() -> None:
     sums = {"a1": x + y, "a2": xx + xy + yy, "a3": x - y, "a4": xx - xy + yy, "a5": xx - yy}
     for name, (value, _) in SURFACE.items():
         assert sums[name] == pytest.approx(value, abs=0.0016), name
+
+
+@pytest.mark.slow
+def test_surfaces_of_groups(data_folder: Path) -> None:
+    """Nestler, Humberg and Schönbrodt (2019): a1 to a5 and their variances over 100 groups, six effects correlated."""
+    raw = pd.read_csv(data_folder / "nestler_multilevel_rsa.dat", sep=r"\s+")
+    raw.columns = [name.replace(".", "_") for name in raw.columns]
+    raw["person"] = [f"p{i}" for i in range(len(raw))]
+    table = ba.read_sessions(raw, roles={"patient": "person", "group": "GroupID"})
+    call = "surface(x_c, y_c, centre=0)"
+    means = "x_mean + y_mean + x2_mean + xy_mean + y2_mean"
+    text = equation("z", f"{call} + {means} + (1 + {call} | group)", "patient")
+    settings = ba.SamplerSettings(draws=2000, progress="off")
+    fit = ba.fit_model(ba.parse_model(HEAD + text), table, seed=1, settings=settings)
+    assert fit.passed, fit.verdict
+    surface = ba.response_surface(fit)
+    found = surface.table().set_index("name")
+    reference = {"a1": (-0.032, 0.039), "a2": (-0.049, 0.039), "a3": (-0.033, 0.044), "a4": (-0.577, 0.043)}
+    for name, (value, error) in (reference | {"a5": (0.002, 0.031)}).items():
+        assert abs(found.loc[name, "mean"] - value) < 0.15 * error, name
+    for name, variance in zip(("a1", "a2", "a3", "a4", "a5"), (0.110, 0.095, 0.119, 0.054, 0.052), strict=True):
+        squared = surface.draws["value"].sel(estimand=f"SD of {name} over groups") ** 2
+        assert abs(float(squared.mean()) - variance) < 0.6 * float(squared.std()), name

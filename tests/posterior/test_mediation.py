@@ -217,7 +217,7 @@ def test_the_diagram_has_every_step_once(sequential: ba.Fit) -> None:
     assert len(slopes) == 10
     b = sequential.data["posterior"]["b"]
     np.testing.assert_allclose(
-        slopes["alliance_change", "depression_post"], b.sel(coef="post, alliance_change").values.ravel()
+        slopes["alliance_change", "depression_post", ""], b.sel(coef="post, alliance_change").values.ravel()
     )
     texts = [text.get_text() for text in ba.plot_paths(sequential, found).axes[0].texts]
     assert sum("[" in text and "," in text for text in texts) == 10
@@ -266,3 +266,18 @@ def test_a_mediator_measured_after_the_outcome_is_refused(trial: pd.DataFrame) -
         ba.mediation_effects(fit, "arm")
     with pytest.raises(ba.FitError, match=message):
         ba.counterfactual_effects(fit, "arm", values=("TAU", "MBCT"))
+
+
+def test_slopes_within_and_between_stand_apart_in_the_diagram(within: ba.Fit) -> None:
+    """The deviation's slope and that of the mean are not added: they answer different questions."""
+    found = ba.mediation_effects(within, "predictor", outcome="outcome")
+    slopes = path_slopes(within, found)
+    b = within.data["posterior"]["b"]
+    for way in ("within", "between"):
+        own = b.sel(coef=f"score, {way}(stress, patient)").values.ravel()
+        np.testing.assert_allclose(slopes["predictor", "outcome", f"{way} patient"], own)
+    texts = [text.get_text() for text in ba.plot_paths(within, found).axes[0].texts]
+    assert any("within patient: " in text and "between patient: " in text for text in texts)
+    names = set(found.table()["name"])
+    assert "indirect (within_patient)" in names
+    assert "indirect (between_patient)" not in names

@@ -1,0 +1,251 @@
+"""Response surfaces: parameters and axes as the formulas say, congruence as a joint claim, forms as constraints."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayes_alliance as ba
+from bayes_alliance.design.surfaces import FORMS, MONOMIALS, PIECES
+from bayes_alliance.posterior.geometry import reach
+from tests.design.test_modelled import equation, model
+
+QUICK = ba.SamplerSettings(draws=200, chains=2, progress="off")
+
+
+def ratings(n: int = 300, seed: int = 5) -> pd.DataFrame:
+    """Return SYNTHETIC dyads: two ratings around 5, an arm, and three outcomes.
+
+    Truth: ``agree`` falls by the squared difference alone; ``tilted`` is 0.3 x - 0.1 y - 0.4 x^2 + 0.3 xy - 0.1 y^2 (x
+    and y less 5); ``moved`` falls by the squared difference under training only. Residual SD 0.5.
+    """
+    rng = np.random.default_rng(seed)
+    both = rng.multivariate_normal([0, 0], [[1, 0.4], [0.4, 1]], n)
+    x, y = both.T
+    arm = np.where(np.arange(n) % 2, "trained", "standard")
+    frame = pd.DataFrame({"dyad": [f"d{i}" for i in range(n)], "p": x + 5, "t": y + 5, "arm": arm})
+    noise = rng.normal(0, 0.5, (3, n))
+    frame["agree"] = 2 - 0.5 * (x - y) ** 2 + noise[0]
+    frame["tilted"] = 2 + 0.3 * x - 0.1 * y - 0.4 * x**2 + 0.3 * x * y - 0.1 * y**2 + noise[1]
+    frame["moved"] = 2 - 0.5 * (x - y) ** 2 * (arm == "trained") + noise[2]
+    return frame
+
+
+@pytest.fixture(scope="module")
+def dyads() -> ba.SessionTable:
+    """Return the dyads as a table."""
+    return ba.read_sessions(ratings(), {"patient": "dyad"})
+
+
+def fit(table: ba.SessionTable, outcome: str, formula: str, **given: object) -> ba.Fit:
+    """Return a quick fit of one outcome."""
+    return ba.fit_model(model(equation(outcome, formula)), table, seed=1, settings=QUICK, **given)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def tilted(dyads: ba.SessionTable) -> ba.Fit:
+    """Return a fit of the tilted surface."""
+    return fit(dyads, "tilted", "surface(p, t, centre=5)")
+
+
+def coefficients(of: ba.Fit, outcome: str, call: str = "surface(p, t, centre=5)") -> list[np.ndarray]:
+    """Return the draws of b1 to b5."""
+    b = of.data["posterior"]["b"]
+    return [b.sel(coef=f"{outcome}, {call}[{piece}]").values for piece in MONOMIALS]
+
+
+def test_parameters_and_axes_are_those_of_the_formulas(tilted: ba.Fit) -> None:
+    """Sums of coefficients; the stationary point has no slope; axes as Edwards (2002) writes them, draw by draw."""
+    surface = ba.response_surface(tilted)
+    value = {str(name): surface.draws["value"].sel(estimand=name).values for name in surface.draws["estimand"].values}
+    b1, b2, b3, b4, b5 = coefficients(tilted, "tilted")
+    sums = {"a1": b1 + b2, "a2": b3 + b4 + b5, "a3": b1 - b2, "a4": b3 - b4 + b5, "a5": b3 - b5}
+    for name, expected in sums.items():
+        np.testing.assert_allclose(value[name], expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(b1 + 2 * b3 * value["x0"] + b4 * value["y0"], 0, atol=1e-9)
+    np.testing.assert_allclose(b2 + 2 * b5 * value["y0"] + b4 * value["x0"], 0, atol=1e-9)
+    root = np.sqrt((b3 - b5) ** 2 + b4**2)
+    np.testing.assert_allclose(value["p11"], (b5 - b3 + root) / b4, rtol=1e-8)
+    np.testing.assert_allclose(value["p21"], (b5 - b3 - root) / b4, rtol=1e-8)
+    np.testing.assert_allclose(value["p10"], value["y0"] - value["p11"] * value["x0"], rtol=1e-8)
+    np.testing.assert_allclose(np.tan(np.radians(value["angle"] + 45)), value["p11"], rtol=1e-8)
+    # the first axis passes the centre at |p10| / sqrt(1 + p11^2)
+    np.testing.assert_allclose(np.abs(value["ridge"]), np.abs(value["p10"]) / np.hypot(1, value["p11"]), rtol=1e-7)
+    table = surface.table().set_index("name")
+    for name, truth in (("a1", 0.2), ("a2", -0.2), ("a3", 0.4), ("a4", -0.8), ("a5", -0.3)):
+        assert abs(table.loc[name, "mean"] - truth) < 4 * table.loc[name, "sd"], name
+    assert table.loc[["x0", "y0", "p10", "p11", "p20", "p21"], "mean"].isna().all()
+    assert "not that agreement is better than disagreement" in repr(surface)
+
+
+def test_congruence_is_a_joint_claim_with_its_prior(dyads: ba.SessionTable) -> None:
+    """Where only the difference matters the claim is probable; where the ridge is tilted it is not."""
+    made = fit(dyads, "agree", "surface(p, t, centre=5)")
+    agree = ba.response_surface(made)
+    checked = agree.congruence(rope=0.4).set_index("condition")
+    broad, strict = (checked.loc[checked.index.str.startswith(word)].iloc[0] for word in ("broad", "strict"))
+    assert broad["posterior"] > 0.9
+    assert broad["prior"] < 0.05
+    assert strict["posterior"] <= broad["posterior"]
+    assert (checked["posterior"].between(0, 1) & checked["prior"].between(0, 1)).all()
+    # each condition by hand
+    b1, b2, b3, b4, b5 = (b.ravel() for b in coefficients(made, "agree"))
+    assert made.design is not None
+    points = made.design.equation.coef.values[:, 1:3]
+    across = np.quantile(np.abs(points[:, 0] - points[:, 1]) / 2, 0.975)
+    along = np.quantile(np.abs(points.sum(axis=1)) / 2, 0.975)
+    sd = made.design.equation.y.std(ddof=1)
+    falls = (b3 - b4 + b5) * across**2 / sd < -0.4
+    level = np.abs(b1 - b2) * across / sd < 0.4
+    straight = np.abs(b3 - b5) * 2 * along * across / sd < 0.4
+    assert broad["posterior"] == pytest.approx((falls & level & straight).mean())
+    tilted = ba.response_surface(fit(dyads, "tilted", "surface(p, t, centre=5)")).congruence(rope=0.2)
+    assert tilted["posterior"][3] < 0.05
+    with pytest.raises(ba.FitError, match="rope = 0: outcome SDs that count as none, above 0"):
+        agree.congruence(rope=0)
+
+
+def test_moderated_surfaces_are_taken_at_stated_values(dyads: ba.SessionTable) -> None:
+    """Per arm coefficients are sums of main effects and products; agreement matters under training alone."""
+    formula = "arm * surface(p, t, centre=5)"
+    made = fit(dyads, "moved", formula, reference={"arm": "standard"})
+    found = {arm: ba.response_surface(made, at={"arm": arm}) for arm in ("standard", "trained")}
+    b = made.data["posterior"]["b"]
+    for piece in MONOMIALS:
+        own = b.sel(coef=f"moved, surface(p, t, centre=5)[{piece}]")
+        more = b.sel(coef=f"moved, arm[trained]:surface(p, t, centre=5)[{piece}]")
+        np.testing.assert_allclose(found["standard"].coefficients.sel(monomial=piece), own)
+        np.testing.assert_allclose(found["trained"].coefficients.sel(monomial=piece), own + more)
+    a4 = {arm: surface.table().set_index("name").loc["a4"] for arm, surface in found.items()}
+    assert abs(a4["standard"]["mean"]) < 4 * a4["standard"]["sd"]
+    assert abs(a4["trained"]["mean"] + 2) < 4 * a4["trained"]["sd"]
+    assert "at arm = trained" in repr(found["trained"])
+    with pytest.raises(ba.FitError, match="Unknown level of 'arm'"):
+        ba.response_surface(made, at={"arm": "both"})
+
+
+@pytest.mark.parametrize("form", [name for name in FORMS if name not in ("CA", "CL")])
+def test_forms_are_the_polynomial_under_constraints(form: str, dyads: ba.SessionTable) -> None:
+    """A form's columns are the sums of the whole polynomial's that its equations say, and so are its parameters."""
+    full = ba.make_design(model(equation("agree", "surface(p, t, centre=5)")), dyads).equation.coef.values[:, 1:]
+    call = f'surface(p, t, centre=5, form="{form}")'
+    text = f"title = 'x'\nquestion = 'x?'\n[[equation]]\noutcome = 'agree'\nunit = 'patient'\nformula = '{call}'\n"
+    made = ba.fit_model(ba.parse_model(text), dyads, seed=1, settings=QUICK)
+    assert made.design is not None
+    basis = np.array([[PIECES[piece].get(m, 0.0) for m in MONOMIALS] for piece in FORMS[form]])
+    np.testing.assert_allclose(made.design.equation.coef.values[:, 1:], full @ basis.T, rtol=1e-12, atol=1e-12)
+    surface = ba.response_surface(made)
+    estimands = made.data["estimands"].to_dataset()["value"]
+    for name in map(str, estimands["estimand"].values):
+        np.testing.assert_allclose(
+            estimands.sel(estimand=name), surface.draws["value"].sel(estimand=name[:2]), rtol=1e-12, atol=1e-12
+        )
+    # a ridge that is level by its form has no top, and a plane no axes
+    assert ("x0" in surface.draws["estimand"].values) == (form in ("full", "IA"))
+    assert ("p11" in surface.draws["estimand"].values) == (form != "linear")
+    stated = {name[:2] for name in map(str, estimands["estimand"].values)}
+    for name in {"a1", "a2", "a3", "a4", "a5"} - stated:
+        np.testing.assert_allclose(surface.draws["value"].sel(estimand=name), 0, atol=1e-12)
+
+
+def test_a_family_is_weighed_on_the_same_rows(dyads: ba.SessionTable) -> None:
+    """Where the squared difference is the truth it comes first, and a plane comes last."""
+    spec = model(equation("agree", "surface(p, t)"))
+    forms = ba.surface_family(spec, forms=("full", "linear", "SQD", "RR", "CA", "CL"))
+    assert forms["full"] is spec
+    assert forms["SQD"].equation[0].formula == '1 + surface(p, t, form="SQD")'
+    found = ba.compare_models(forms, dyads, seed=1, settings=QUICK, progress="off")
+    ranked = list(found.comparison.table.index)
+    assert ranked[-1] == "linear"
+    assert found.comparison.table.loc["SQD", "elpd_diff"] > -2
+    assert "SQD" in repr(found)
+    with pytest.raises(ba.SpecError, match=r"Unknown form 'SQ'.*Did you mean 'SQD'"):
+        ba.surface_family(spec, forms=("SQ",))
+    with pytest.raises(ba.SpecError, match="A family is of one surface; the model has none"):
+        ba.surface_family(model(equation("agree", "p + t")))
+    with pytest.raises(ba.DesignError, match="Unknown form 'ridge'"):
+        ba.make_design(ba.alter_model(spec, swap={"surface(p, t)": 'surface(p, t, form="ridge")'}), dyads)
+
+
+def test_what_the_rows_do_not_show_is_said() -> None:
+    """Where one rating is always the higher one, half of the line of incongruence is extrapolated, and is so named."""
+    frame = ratings()
+    frame["t"] = frame["p"] - 0.5 - np.abs(frame["t"] - 5)
+    table = ba.read_sessions(frame, {"patient": "dyad"})
+    surface = ba.response_surface(fit(table, "agree", "surface(p, t)"))
+    shares = surface.coverage().set_index("rows")["share"]
+    assert shares.sum() == pytest.approx(1)
+    assert shares["second higher"] == 0
+    notes = " ".join(surface.notes())
+    assert "Few rows where ratings are so: " in notes
+    assert "second higher (0%)" in notes
+    assert "line of incongruence" in notes
+    assert "extrapolated" in repr(surface)
+
+
+def test_lines_run_as_far_as_rows_surround_them() -> None:
+    """In a square of side 2 both lines reach its corners; rows on one side of the line of congruence end it at once."""
+    corners = np.array([[-1.0, -1], [-1, 1], [1, -1], [1, 1], [0.2, 0.3]])
+    for low, high in reach(corners).values():
+        assert (low, high) == pytest.approx((-1, 1))
+    beside = np.array([[0.5, 0.0], [1.5, 0.0], [1.5, 1.0], [1.0, -0.5]])
+    assert reach(beside)["congruence"] == (0.0, 0.0)
+
+
+def test_dyads_have_surfaces_of_their_own() -> None:
+    """The SD of a parameter over dyads is that of its weights: the root of C Psi C'."""
+    rng = np.random.default_rng(2)
+    frame = pd.DataFrame(rng.normal(5, 1, (400, 2)), columns=["p", "t"])
+    frame["dyad"], frame["session"] = np.repeat([f"d{i}" for i in range(40)], 10), np.tile(np.arange(10.0), 40)
+    slope = np.repeat(rng.normal(0.5, 0.4, 40), 10)
+    frame["y"] = slope * (frame["p"] - 5) - 0.3 * (frame["p"] - frame["t"]) ** 2 + rng.normal(0, 0.5, 400)
+    table = ba.read_sessions(frame, {"patient": "dyad", "session": "session"})
+    call = "surface(p, t, centre=patient)"
+    made = ba.fit_model(
+        model(equation("y", f"{call} + (1 + {call} | patient)", "session")), table, seed=1, settings=QUICK
+    )
+    surface = ba.response_surface(made)
+    posterior = made.data["posterior"].to_dataset().isel(chain=0, draw=7)
+    labels = [f"y, {call}[{piece}]" for piece in MONOMIALS]
+    sd = posterior["sd_patient"].sel(patient_effect=labels).values
+    psi = np.outer(sd, sd) * posterior["cor_patient"].sel(patient_effect=labels, patient_effect_2=labels).values
+    for name, c in (("a1", [1, 1, 0, 0, 0]), ("a4", [0, 0, 1, -1, 1])):
+        found = float(surface.draws["value"].sel(estimand=f"SD of {name} over patients")[0, 7])
+        assert found == pytest.approx(np.sqrt(np.array(c) @ psi @ np.array(c)), rel=1e-10)
+    assert surface.table().set_index("name").loc["SD of a1 over patients", "mean"] == pytest.approx(0.4, abs=0.15)
+
+
+def test_what_is_no_surface_is_said(dyads: ba.SessionTable, tilted: ba.Fit) -> None:
+    """No surface, several, other outcomes, forms without the ratings."""
+    with pytest.raises(ba.FitError, match=r"No equation of the model has a surface\(x, y\)"):
+        ba.response_surface(fit(dyads, "agree", "p + t"))
+    with pytest.raises(ba.FitError, match="Unknown outcome with a surface 'agree'"):
+        ba.response_surface(tilted, outcome="agree")
+    two = fit(dyads, "agree", "surface(p, t) + surface(moved, tilted)")
+    with pytest.raises(ba.FitError, match=r"The model has several surfaces: .*State which="):
+        ba.response_surface(two)
+    assert ba.response_surface(two, which="surface(p,t)").ratings == ("p", "t")
+    with pytest.raises(ba.FitError, match="Unknown surface"):
+        ba.response_surface(two, which="surface(t, p)")
+    text = "title = 'x'\nquestion = 'x?'\n[[equation]]\noutcome = 'agree'\nunit = 'patient'\n"
+    bare = ba.fit_model(
+        ba.parse_model(text + "formula = 'surface(p, t, form=\"SQD\")'\n"), dyads, seed=1, settings=QUICK
+    )
+    surface = ba.response_surface(bare)
+    assert surface.notes() == ()
+    with pytest.raises(ba.FitError, match="does not hold the two ratings themselves"):
+        surface.congruence()
+    assert ba.plot_surface(surface).axes
+
+
+def test_the_picture_has_the_rows_and_both_lines(tilted: ba.Fit) -> None:
+    """From the side, from above with a dot per row, and the two lines through 0 at the centre."""
+    figure = ba.plot_surface(ba.response_surface(tilted))
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles[2:] == ["Line of congruence (x = y)", "Line of incongruence (x = -y)"]
+    dots = [line for line in figure.axes[1].lines if line.get_marker() == "."]
+    assert len(dots[0].get_xdata()) == 300
+    for axes in figure.axes[2:]:
+        x, y = (np.asarray(one) for one in axes.lines[0].get_data())
+        assert y[np.abs(x).argmin()] == pytest.approx(0, abs=1e-9)
