@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from bayes_alliance.plot.caterpillar import plot_caterpillar
     from bayes_alliance.plot.confounding import plot_sensitivity
     from bayes_alliance.plot.effects import plot_effects
+    from bayes_alliance.plot.estimands import plot_estimands
     from bayes_alliance.plot.multiverse import plot_multiverse
     from bayes_alliance.plot.paths import plot_paths
     from bayes_alliance.plot.prior import plot_prior_prediction
@@ -145,6 +146,7 @@ _WHERE: Final = {
     "plot_calibration": "plot.calibration",
     "plot_caterpillar": "plot.caterpillar",
     "plot_effects": "plot.effects",
+    "plot_estimands": "plot.estimands",
     "plot_multiverse": "plot.multiverse",
     "plot_paths": "plot.paths",
     "plot_prior_prediction": "plot.prior",
@@ -239,6 +241,7 @@ __all__ = [
     "plot_calibration",
     "plot_caterpillar",
     "plot_effects",
+    "plot_estimands",
     "plot_multiverse",
     "plot_paths",
     "plot_prior_prediction",

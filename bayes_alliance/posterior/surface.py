@@ -12,11 +12,12 @@ import xarray as xr
 from bayes_alliance._messages import quote, unknown
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.spread import FIRST
 from bayes_alliance.design.surfaces import MONOMIALS, PARAMETERS, PIECES
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import check_seed
-from bayes_alliance.names import COEF, cor_name, effect_dim, sd_name, second_dim
+from bayes_alliance.names import COEF, coef_label, cor_name, effect_dim, sd_name, second_dim
 from bayes_alliance.posterior.estimands import tabulate
 from bayes_alliance.posterior.geometry import lines_of, principal_axes, reach
 from bayes_alliance.posterior.paths import moderator_value
@@ -240,7 +241,7 @@ def response_surface(
     points = None
     if {"x", "y"} <= set(pieces):
         own = [next(label for label, piece, rest in columns if piece == one and not rest) for one in ("x", "y")]
-        points = equation.coef.values[:, [equation.coef_labels.index(label) for label in own]]
+        points = equation.coef.values[_with_past(equation)][:, [equation.coef_labels.index(label) for label in own]]
     return Surface(
         outcome=equation.outcome,
         ratings=(first, second),
@@ -252,6 +253,14 @@ def response_surface(
         spread=float(equation.y[equation.seen].std(ddof=1)),
         at=settings,
     )
+
+
+def _with_past(e: EquationDesign) -> Matrix:
+    """Return which rows have the ratings their surface reads: a series' first sessions stand in its model without."""
+    first = coef_label(e.outcome, FIRST)
+    if first not in e.sigma_coef:
+        return np.ones(len(e.y), dtype=bool)
+    return np.asarray(e.sigma_code != e.sigma_coef.index(first))
 
 
 type Column = tuple[str, str, frozenset[tuple[str, str]]]

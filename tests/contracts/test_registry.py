@@ -28,7 +28,7 @@ def table_for(name: str, trial: pd.DataFrame) -> tuple[ba.SessionTable, dict[str
     frame = trial[trial["arm"] == "MBCT"] if name == "outcome/group-process" else trial
     if name == "outcome/group-process":
         frame = frame.assign(alliance=frame.groupby("pid")["alliance"].transform("mean"))
-    if name == "congruence/surface":
+    if name in ("congruence/surface", "congruence/truth-and-bias-reciprocal", "dynamics/one-with-many"):
         people = frame.groupby("pid")
         frame = frame.assign(alliance=people["alliance"].transform("mean"), rating=people["rating"].transform("mean"))
     given = COLUMNS | MORE
@@ -39,6 +39,8 @@ def table_for(name: str, trial: pd.DataFrame) -> tuple[ba.SessionTable, dict[str
         attended=np.rint(frame["pre"] / 2).clip(0, 20),
         last=frame.groupby("pid")["week"].transform("max"),
         alliance=frame["alliance"].clip(4, 6) if "bounded" in spec.tags else frame["alliance"],
+        view_by_patient=frame["post"] / 4,
+        view_by_therapist=frame["iip_change"] + 5,
         inhibition_post=frame["iip_pre"] + frame["iip_change"],
         stage=(frame["rating"] - 1).clip(1, 5).round(),
         **{f"rater_{k}": frame["competence"] + 0.1 * k * (frame["competence"] > 4) for k in (1, 2, 3)},
@@ -64,6 +66,8 @@ MORE = {
     "mediator": "alliance",
     "alliance_patient": "alliance",
     "alliance_therapist": "rating",
+    "outcome_patient": "score",
+    "outcome_therapist": "stress",
     "inhibition_pre": "iip_pre",
     "inhibition_change": "iip_change",
     "depression_pre": "pre",

@@ -29,6 +29,10 @@ SPEC = ba.load_model("growth/three-level")
 NO_CARD_YET = {
     "congruence/surface",
     "congruence/surface-multilevel",
+    "congruence/truth-and-bias-reciprocal",
+    "dynamics/actor-partner",
+    "dynamics/convergence",
+    "dynamics/one-with-many",
     "dynamics/lagged",
     "growth/at-the-ceiling",
     "growth/censored",

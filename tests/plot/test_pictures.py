@@ -94,3 +94,38 @@ def test_caterpillar_refuses_what_is_not_there(
     """Unknown factors and effects name the nearest."""
     with pytest.raises(ba.FitError, match=message):
         ba.plot_caterpillar(small_fit, factor, effect=effect)
+
+
+def test_estimands_stand_by_unit_on_what_counts_as_none(sessions: ba.SessionTable) -> None:
+    """A part per unit; means at the points; the region of equivalence is shaded; ratios only where they are named."""
+    text = (
+        "title = 'x'\nquestion = 'x?'\n[[equation]]\noutcome = 'score'\nunit = 'session'\n"
+        "formula = 'week + stress + (1 | patient)'\n[labels]\na = 'score ~ week'\nb = 'score ~ stress'\n"
+        "[estimands.slope]\nvalue = 'a'\nunit = 'points per week'\nrope = [-0.5, 0.25]\n"
+        "[estimands.both]\nvalue = 'a + b'\nunit = 'points'\n[estimands.share]\nvalue = 'a / b'\nunit = 'points'\n"
+    )
+    quick = ba.SamplerSettings(draws=200, chains=2, progress="off")
+    fit = ba.fit_model(ba.parse_model(text), sessions, seed=1, settings=quick)
+    figure = ba.plot_estimands(fit)
+    assert [axes.get_xlabel() for axes in figure.axes] == ["points per week", "points"]
+    assert [[t.get_text() for t in axes.get_yticklabels()] for axes in figure.axes] == [["slope"], ["both"]]
+    value = fit.data["estimands"].to_dataset()["value"]
+    points = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert float(np.asarray(points[0].get_xdata())[0]) == pytest.approx(float(value.sel(estimand="slope").mean()))
+    (shade,) = figure.axes[0].collections
+    across = shade.get_paths()[0].vertices[:, 0]
+    assert (across.min(), across.max()) == pytest.approx((-0.5, 0.25))
+    named = ba.plot_estimands(fit.data["estimands"].to_dataset(), names=["share"])
+    (point,) = [line for line in named.axes[0].lines if line.get_marker() == "o"]
+    assert float(np.asarray(point.get_xdata())[0]) == pytest.approx(float(value.sel(estimand="share").median()))
+    with pytest.raises(ba.FitError, match="Unknown estimand 'slop'"):
+        ba.plot_estimands(fit, names=["slop"])
+
+
+def test_models_without_estimands_say_so(sessions: ba.SessionTable) -> None:
+    """Nothing to draw is an error with the remedy."""
+    text = "title='x'\nquestion='x?'\n[[equation]]\noutcome='score'\nunit='session'\nformula='week'"
+    quick = ba.SamplerSettings(draws=50, chains=2, progress="off")
+    fit = ba.fit_model(ba.parse_model(text), sessions, seed=1, settings=quick)
+    with pytest.raises(ba.FitError, match=r"The model states no estimand. Add \[labels\] and \[estimands\]"):
+        ba.plot_estimands(fit)

@@ -9,6 +9,7 @@ import pytest
 import bayes_alliance as ba
 from bayes_alliance.design.surfaces import FORMS, MONOMIALS, PIECES
 from bayes_alliance.posterior.geometry import reach
+from tests.conftest import ROLES
 from tests.design.test_modelled import equation, model
 
 QUICK = ba.SamplerSettings(draws=200, chains=2, progress="off")
@@ -249,3 +250,21 @@ def test_the_picture_has_the_rows_and_both_lines(tilted: ba.Fit) -> None:
     for axes in figure.axes[2:]:
         x, y = (np.asarray(one) for one in axes.lines[0].get_data())
         assert y[np.abs(x).argmin()] == pytest.approx(0, abs=1e-9)
+
+
+def test_first_sessions_are_no_points_of_a_lagged_surface(trial: pd.DataFrame) -> None:
+    """A first session of a series has no ratings before it; its row belongs to the model and not to the picture."""
+    lagged = "lag(within(score, patient, means='latent'))".replace("'", '"')
+    text = f"title='x'\nquestion='x?'\n[[equation]]\noutcome='score'\nunit='session'\nformula='{lagged}"
+    spec = ba.parse_model(text + " + surface(lag(alliance), lag(rating)) + (1 | patient)'\n")
+    table = ba.read_sessions(trial, ROLES)
+    settings = ba.SamplerSettings(draws=50, tune=100, chains=2, progress="off")
+    made = ba.fit_model(spec, table, seed=1, settings=settings)
+    assert made.design is not None
+    e = made.design.equation
+    points = ba.response_surface(made).points
+    assert points is not None
+    firsts = pd.Series(e.session).groupby(e.patient).transform("min") == e.session
+    assert len(points) < len(e.y)
+    assert len(points) >= len(e.y) - int(firsts.sum()) - 40
+    assert not (points == 0).all(axis=1).any()
