@@ -55,7 +55,8 @@ def alter_model(
     spec : ModelSpec
         Not changed.
     add, drop : str or mapping of str to str, optional
-        Terms and group terms, ``"age + (1 | site)"``, of the only equation or by outcome.
+        Terms and group terms, ``"age + (1 | site)"``, of the only equation or by outcome. What the model says of a
+        grouping factor goes with its last group term.
     swap : mapping of str to str, optional
         A variable or call for another wherever it stands in formulas and labels: ``{"alliance": "lag(alliance)"}``.
         All exchanges are made at once; what is put in is not looked into again.
@@ -99,6 +100,17 @@ def alter_model(
     for equation in content["equation"]:
         if formulas[equation["outcome"]] != spec.equation[spec.outcomes.index(equation["outcome"])].parsed:
             equation["formula"] = write_formula(formulas[equation["outcome"]])
+    gone = (
+        set(spec.factors)
+        - {group.factor for stated in formulas.values() for group in stated.groups}
+        - {factor for equation in spec.equation if equation.spread is not None for factor in equation.spread.factors}
+    )
+    content["groups"] = {name: group for name, group in content.get("groups", {}).items() if name not in gone}
+    content["prior"] = [
+        stated
+        for stated, own in zip(content.get("prior", []), spec.prior, strict=True)
+        if own.target.factor not in gone
+    ]
     content["variables"] = {**spec.variables, **(variables or {})}
     content["labels"] = {**targets, **(labels or {})}
     return make_model(content, f"a variant of {spec.title!r}")

@@ -127,3 +127,14 @@ def test_what_is_added_can_be_taken_away(terms: list[str], size: int) -> None:
     spec = ba.alter_model(ba.parse_model(MODEL), add="k")
     if chosen:
         assert ba.alter_model(ba.alter_model(spec, add=chosen), drop=chosen) == spec
+
+
+def test_what_is_said_of_a_factor_goes_with_its_last_term() -> None:
+    """Without therapists nothing of them is left; without one of several terms all that is said of them stays."""
+    spec = ba.load_model("mediation/sequential")
+    without = ba.alter_model(spec, drop=dict.fromkeys(spec.outcomes, "(1 | therapist)"))
+    assert "therapist" not in without.groups
+    assert not [prior for prior in without.prior if prior.target.factor == "therapist"]
+    one = ba.alter_model(spec, drop={"alliance_early": "(1 | therapist)"})
+    assert one.groups["therapist"] == spec.groups["therapist"]
+    assert one.prior == spec.prior
