@@ -14,6 +14,7 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.fit.progress import step
 from bayes_alliance.fit.sampled import Sampled, keep_statistics
 from bayes_alliance.fit.settings import SamplerSettings
+from bayes_alliance.fit.threads import one_blas_thread
 from bayes_alliance.names import (
     COEF,
     INTERCEPT,
@@ -56,7 +57,7 @@ def sample_statistics(
     design: Design, statistics: Statistics, settings: SamplerSettings, seed: int, *, independent: bool = True
 ) -> Sampled:
     """Fit sufficient statistics; the design names the draws."""
-    with step(SHOWN, settings.progress):
+    with step(SHOWN, settings.progress), one_blas_thread():
         collapsed = sample_collapsed(
             statistics,
             draws=settings.draws,

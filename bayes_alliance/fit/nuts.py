@@ -18,6 +18,7 @@ from bayes_alliance.fit.compile import compile_density
 from bayes_alliance.fit.progress import is_watched, step
 from bayes_alliance.fit.sampled import Sampled, keep_statistics
 from bayes_alliance.fit.settings import SamplerSettings
+from bayes_alliance.fit.threads import one_blas_thread
 from bayes_alliance.names import BLOCK
 from bayes_alliance.spec.families import SHAPES
 
@@ -72,18 +73,19 @@ def sample_compiled(
     """
     start = time.perf_counter()
     try:
-        tree = nutpie.sample(
-            compiled,
-            draws=settings.draws,
-            tune=settings.tune,
-            chains=settings.chains,
-            cores=settings.cores or min(settings.chains, os.cpu_count() or 1),
-            seed=seed,
-            save_warmup=False,
-            progress_bar=is_watched(settings.progress),
-            target_accept=settings.target_accept,
-            maxdepth=settings.max_treedepth,
-        )
+        with one_blas_thread():
+            tree = nutpie.sample(
+                compiled,
+                draws=settings.draws,
+                tune=settings.tune,
+                chains=settings.chains,
+                cores=settings.cores or min(settings.chains, os.cpu_count() or 1),
+                seed=seed,
+                save_warmup=False,
+                progress_bar=is_watched(settings.progress),
+                target_accept=settings.target_accept,
+                maxdepth=settings.max_treedepth,
+            )
     except RuntimeError as error:
         raise FitError(f"The sampler could not run: {error}. Check priors and outliers of the outcome.") from error
     seconds = {**before, "sample": time.perf_counter() - start}

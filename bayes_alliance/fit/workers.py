@@ -12,6 +12,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
+from bayes_alliance.fit.threads import one_blas_thread
+
 AHEAD = 4
 """Tasks handed out per worker before the first is back: enough to keep all busy, few enough to hold in memory."""
 
@@ -88,7 +90,14 @@ def _run_pool[T, R](
 
 
 def _leave_with(parent: int) -> None:
-    """Have this process end when the one that started it is gone: idle workers of a killed run would stay for ever."""
+    """Have this process end when the one that started it is gone: idle workers of a killed run would stay for ever.
+
+    Its linear algebra takes one thread, as there are as many processes as cores.
+    """
+    # loaded first, so that there is something to limit
+    import scipy.linalg  # noqa: F401
+
+    one_blas_thread()
 
     def watch() -> None:
         while os.getppid() == parent:
