@@ -27,16 +27,12 @@ LAYOUT = {"patients": 24, "sessions": [0, 1, 2, 3], "therapists": 6, "dropout": 
 SETTINGS = replace(DEFAULTS, draws=100, chains=2).for_worker()
 SPEC = ba.load_model("growth/three-level")
 NO_CARD_YET = {
-    "congruence/surface",
     "congruence/surface-multilevel",
-    "congruence/truth-and-bias-reciprocal",
     "dynamics/actor-partner",
     "dynamics/convergence",
-    "dynamics/one-with-many",
     "dynamics/lagged",
     "growth/at-the-ceiling",
     "growth/censored",
-    "growth/heavy-tails",
     "growth/in-series",
     "mediation/moderated",
     "mediation/no-mediation",
@@ -44,7 +40,6 @@ NO_CARD_YET = {
     "mediation/reversed",
     "mediation/sequential-published",
     "mediation/sequential-waves",
-    "outcome/rated-competence",
 }
 """models/README.md says of each what is known without one."""
 
