@@ -28,18 +28,10 @@ SETTINGS = replace(DEFAULTS, draws=100, chains=2).for_worker()
 SPEC = ba.load_model("growth/three-level")
 NO_CARD_YET = {
     "congruence/surface-multilevel",
-    "dynamics/actor-partner",
     "dynamics/convergence",
     "dynamics/lagged",
     "growth/at-the-ceiling",
     "growth/censored",
-    "growth/in-series",
-    "mediation/moderated",
-    "mediation/no-mediation",
-    "mediation/parallel",
-    "mediation/reversed",
-    "mediation/sequential-published",
-    "mediation/sequential-waves",
 }
 """models/README.md says of each what is known without one."""
 
