@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from bayes_alliance.build.model import build_model
+    from bayes_alliance.comparison.confounders import SensitivityGrid, confounding_grid
     from bayes_alliance.comparison.confounding import Sensitivity, confounding_sensitivity
     from bayes_alliance.comparison.forks import Option
     from bayes_alliance.comparison.kfold import kfold, leave_future_out
@@ -104,6 +105,7 @@ _WHERE: Final = {
     "SamplerSettings": "fit.settings",
     "Scores": "comparison.scores",
     "Sensitivity": "comparison.confounding",
+    "SensitivityGrid": "comparison.confounders",
     "SessionStream": "table.stream",
     "SessionTable": "table.sessions",
     "SimulatedTable": "simulate.simulate",
@@ -118,6 +120,7 @@ _WHERE: Final = {
     "compare": "comparison.table",
     "compare_models": "comparison.models",
     "compare_with_truth": "posterior.recovery",
+    "confounding_grid": "comparison.confounders",
     "confounding_sensitivity": "comparison.confounding",
     "counterfactual_effects": "posterior.counterfactual",
     "describe": "table.describe",
@@ -199,6 +202,7 @@ __all__ = [
     "SamplerSettings",
     "Scores",
     "Sensitivity",
+    "SensitivityGrid",
     "SessionStream",
     "SessionTable",
     "SimulatedTable",
@@ -213,6 +217,7 @@ __all__ = [
     "compare",
     "compare_models",
     "compare_with_truth",
+    "confounding_grid",
     "confounding_sensitivity",
     "counterfactual_effects",
     "describe",

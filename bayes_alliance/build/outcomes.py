@@ -183,7 +183,7 @@ def _correlations(design: Design, residual: ResidualDesign) -> list[Matrix]:
     matrices = []
     for number in range(max(len(residual.by), 1)):
         if residual.fixed is not None:
-            matrices.append(pt.as_tensor(np.where(np.eye(size) == 1, 1.0, residual.fixed)))
+            matrices.append(pt.as_tensor(residual.fixed))
             continue
         prior = design.priors.cor[RESIDUAL][0].distribution
         matrix, _ = build_correlation(f"{name}_{number + 1}" if residual.by else name, prior, size)

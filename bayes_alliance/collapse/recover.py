@@ -91,8 +91,7 @@ def residual_correlations(shape: Shape, points: np.ndarray) -> np.ndarray:
     """Return the correlations of residuals, shape (draw, stratum, outcome, outcome)."""
     size, places = len(shape.joint), find_places(shape)
     if shape.fixed is not None:
-        fixed = np.where(np.eye(size) == 1, 1.0, shape.fixed)
-        return np.broadcast_to(fixed, (len(points), shape.joint_strata, size, size)).copy()
+        return np.broadcast_to(shape.fixed, (len(points), shape.joint_strata, size, size)).copy()
     pairs = pairs_of(size)
     starts = [places.residual + stratum * pairs for stratum in range(shape.joint_strata)]
     return np.stack([_from_partial(points[:, s : s + pairs], size) for s in starts], axis=1)

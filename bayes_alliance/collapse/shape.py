@@ -54,7 +54,7 @@ class Shape:
     of the others, kept in the last dense block beside the coefficients. Columns of that block are coefficients,
     outcomes (one per equation), then effects of crossed factors. ``equation`` of shape (coef,) is each coefficient's
     equation, ``centre`` what is taken from its column, ``mean`` and ``scale`` its normal prior.
-    ``joint`` lists the equations whose residuals correlate; ``fixed`` their correlation where stated.
+    ``joint`` lists the equations whose residuals correlate; ``fixed`` their correlations where stated.
     """
 
     outcomes: tuple[str, ...]
@@ -69,7 +69,7 @@ class Shape:
     joint: tuple[int, ...]
     joint_strata: int
     joint_cor: Distribution | None
-    fixed: float | None
+    fixed: np.ndarray | None
 
     @property
     def outer(self) -> int:

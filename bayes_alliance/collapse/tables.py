@@ -286,7 +286,7 @@ def _parameter_parts(shape: Shape) -> Parts:
         at.BASES: np.concatenate([np.empty(0), *(factor.basis.reshape(-1) for factor in shape.factors)]),
         at.PRIOR_VALUE: np.array([[one, two] for _, one, two in priors]),
         at.COR_SHAPE: np.concatenate([np.empty(0), *cors, joint]),
-        at.FIXED_COR: np.array([shape.fixed if shape.fixed is not None else 0.0]),
+        at.FIXED_COR: np.zeros(1) if shape.fixed is None else np.linalg.cholesky(shape.fixed).reshape(-1),
     }
 
 

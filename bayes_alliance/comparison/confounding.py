@@ -94,6 +94,40 @@ class Sensitivity:
         return f"{text}\nUnder the prior {self.prior} of the correlation:\n{shown}"
 
 
+@dataclass(frozen=True, eq=False)
+class Refits:
+    """How a model is fitted again and which effect is read from every fit; fields as ``confounding_sensitivity``'s."""
+
+    sessions: SessionTable
+    predictor: str
+    outcome: str | None
+    effect: str
+    at: Mapping[str, Setting] | None
+    columns: Mapping[str, str] | None
+    reference: Mapping[str, str] | None
+    priors: PriorStatements
+    seed: int
+    settings: SamplerSettings | None
+
+    def follow(self, spec: ModelSpec) -> tuple[Fit, Mediation, pd.Series]:
+        """Return the fit of a variant, its effects, and the one that is followed."""
+        fit = fit_model(
+            spec,
+            self.sessions,
+            columns=self.columns,
+            reference=self.reference,
+            priors=self.priors,
+            seed=self.seed,
+            settings=self.settings or SamplerSettings(progress="off"),
+        )
+        found = mediation_effects(fit, self.predictor, outcome=self.outcome, at=self.at)
+        table = found.table()
+        own = table[table["name"] == self.effect]
+        if own.empty:
+            raise FitError(f"{unknown('effect', self.effect, table['name'])} Effects: {quote(table['name'])}.")
+        return fit, found, own.iloc[0][["mean", "sd", "eti95_lb", "eti95_ub", "p_positive"]]
+
+
 def confounding_sensitivity(
     spec: ModelSpec,
     sessions: SessionTable,
@@ -164,26 +198,16 @@ def confounding_sensitivity(
         raise FitError(problems)
     if level != RESIDUAL:
         _check_level(spec, between, level)
-    quiet = settings or SamplerSettings(progress="off")
-
-    def refit(made: ModelSpec) -> tuple[Fit, Mediation, pd.Series]:
-        fit = fit_model(made, sessions, columns=columns, reference=reference, priors=priors, seed=seed, settings=quiet)
-        found = mediation_effects(fit, predictor, outcome=outcome, at=at)
-        table = found.table()
-        own = table[table["name"] == effect]
-        if own.empty:
-            raise FitError(f"{unknown('effect', effect, table['name'])} Effects: {quote(table['name'])}.")
-        return fit, found, own.iloc[0][["mean", "sd", "eti95_lb", "eti95_ub", "p_positive"]]
-
+    study = Refits(sessions, predictor, outcome, effect, at, columns, reference, priors, seed, settings)
     lines, outside = [], None
     with counter("Correlations", len(chosen) + (prior is not None), progress) as advance:
         for number, value in enumerate(chosen, start=1):
-            fit, found, line = refit(_with_correlation(spec, between, level, value))
+            fit, found, line = study.follow(_with_correlation(spec, between, level, value))
             lines.append({"correlation": value, **line.to_dict(), "passed": fit.passed})
             advance(number)
         if prior is not None:
-            fit, _, line = refit(_with_prior(spec, between, level, prior))
-            of_it = _correlation(fit, between, level)
+            fit, _, line = study.follow(_with_prior(spec, between, level, prior))
+            of_it = correlation_of(fit, between, level)
             outside = pd.DataFrame(
                 [{"name": effect, **line.to_dict()}, {"name": f"correlation of {level}s", **of_it}]
             ).assign(passed=fit.passed)
@@ -236,7 +260,7 @@ def _correlated(content: dict[str, Any], between: tuple[str, str], level: str, p
     return content
 
 
-def _correlation(fit: Fit, between: tuple[str, str], level: str) -> dict[str, float]:
+def correlation_of(fit: Fit, between: tuple[str, str], level: str) -> dict[str, float]:
     """Return the posterior of the correlation itself."""
     draws, dim = fit.data["posterior"].to_dataset()[cor_name(level)], RESIDUAL
     design = design_of(fit)

@@ -12,7 +12,7 @@ from bayes_alliance._messages import count_of
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.variables import not_a_factor
 from bayes_alliance.names import level_label
-from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.spec.model import ModelSpec, ResidualSpec
 from bayes_alliance.spec.order import sort_outcomes
 
 
@@ -36,13 +36,13 @@ class ResidualDesign:
     """Outcomes whose residuals of the same row correlate, in an order in which none predicts an earlier one.
 
     A row that lacks some of the outcomes counts with those it has. ``by`` labels strata with correlations of their
-    own; ``fixed`` is a stated correlation.
+    own; ``fixed`` are stated correlations, shape (outcome, outcome).
     """
 
     outcomes: tuple[str, ...]
     beside: Mapping[str, Beside]
     by: tuple[str, ...] = ()
-    fixed: float | None = None
+    fixed: np.ndarray | None = None
 
 
 def join_residuals(
@@ -60,7 +60,18 @@ def join_residuals(
     beside = line_up(chosen, strata.code if strata is not None else none)
     _say_overlap(chosen, problems, messages)
     by = strata.labels if strata is not None else ()
-    return ResidualDesign(tuple(e.outcome for e in chosen), beside, by, spec.residual.fixed)
+    return ResidualDesign(tuple(e.outcome for e in chosen), beside, by, _stated(spec.residual, order))
+
+
+def _stated(residual: ResidualSpec, outcomes: Sequence[str]) -> np.ndarray | None:
+    """Return stated correlations as a matrix over outcomes, shape (outcome, outcome); None where estimated."""
+    if residual.fixed is None:
+        return None
+    matrix = np.eye(len(outcomes))
+    for (one, two), value in residual.pairs.items():
+        i, j = outcomes.index(one), outcomes.index(two)
+        matrix[i, j] = matrix[j, i] = value
+    return matrix
 
 
 def line_up(chosen: Sequence[EquationDesign], strata: Sequence[np.ndarray]) -> dict[str, Beside]:

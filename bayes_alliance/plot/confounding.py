@@ -1,27 +1,32 @@
-"""An effect over stated correlations of residuals: where it would vanish."""
+"""An effect over stated correlations of residuals, of one pair or of several: where it would vanish."""
 
 from __future__ import annotations
 
 from matplotlib.figure import Figure
 
+from bayes_alliance.comparison.confounders import SensitivityGrid
 from bayes_alliance.comparison.confounding import Sensitivity
 from bayes_alliance.names import RESIDUAL
-from bayes_alliance.plot.style import COLOURS, make_figure
+from bayes_alliance.plot.style import COLOURS, MARKERS, WIDTH, Picture, make_figure
 
 
-def plot_sensitivity(sensitivity: Sensitivity) -> Figure:
-    """Draw the mean of an effect with its 95 % interval over correlations of two outcomes' residuals or effects.
+def plot_sensitivity(sensitivity: Sensitivity | SensitivityGrid) -> Figure:
+    """Draw the mean of an effect over stated correlations of outcomes' residuals or effects.
 
     Parameters
     ----------
-    sensitivity : Sensitivity
-        From ``confounding_sensitivity``.
+    sensitivity : Sensitivity or SensitivityGrid
+        From ``confounding_sensitivity`` or ``confounding_grid``.
 
     Returns
     -------
     Figure
-        Dashed lines stand where the mean is 0; the model as it stands is at a correlation of 0.
+        Of one pair, with the 95 % interval; dashed lines stand where the mean is 0. Of several, a line per value of
+        the second pair and a panel per combination of the others; hollow marks have an interval that holds 0. The
+        model as it stands is at correlations of 0.
     """
+    if isinstance(sensitivity, SensitivityGrid):
+        return _plot_grid(sensitivity)
     figure, axes = make_figure(3.2)
     table = sensitivity.table
     axes.fill_between(
@@ -46,4 +51,47 @@ def plot_sensitivity(sensitivity: Sensitivity) -> Figure:
     axes.set_xlabel(f"Correlation of the {what} of {one} and {two} (stated, not estimated)")
     axes.set_ylabel(f"Effect {sensitivity.effect!r}\non {sensitivity.outcome}")
     axes.set_title("Posterior mean and 95% equal-tailed interval", fontsize=9, loc="left", pad=14)
+    return figure
+
+
+def _plot_grid(grid: SensitivityGrid) -> Figure:
+    first, second, *others = grid.labels
+    table = grid.table
+    groups = [part for _, part in table.groupby(others)] if others else [table]
+    columns = min(len(groups), 3)
+    lines = -(-len(groups) // columns)
+    figure = Picture(figsize=(WIDTH, 0.9 + 2.2 * lines), dpi=150, layout="constrained")
+    panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    values = sorted(table[second].unique())
+    for axes, part in zip(panels.flat, groups, strict=False):
+        axes.axhline(0, color="0.4", linewidth=0.8)
+        axes.axvline(0, color="0.8", linewidth=0.8)
+        for number, value in enumerate(values):
+            own = part[part[second] == value].sort_values(first)
+            colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+            axes.plot(
+                own[first], own["mean"], color=colour, marker=marker, markersize=4.5, linewidth=1.2, label=f"{value:g}"
+            )
+            open_marks = own[(own["eti95_lb"] <= 0) & (own["eti95_ub"] >= 0)]
+            axes.scatter(
+                open_marks[first],
+                open_marks["mean"],
+                s=20,
+                marker=marker,
+                facecolor="white",
+                edgecolor=colour,
+                zorder=3,
+            )
+        if others:
+            axes.set_title(", ".join(f"{name}: {part[name].iloc[0]:g}" for name in others), fontsize=7)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in list(panels.flat)[len(groups) :]:
+        axes.set_visible(False)
+    handles, labels = panels.flat[0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, title=f"{second}", loc="outside right center", fontsize=8, title_fontsize=8, frameon=False
+    )
+    figure.supxlabel(f"Correlation of residuals {first} (stated, not estimated)", fontsize=9)
+    figure.supylabel(f"Effect {grid.effect!r} on {grid.outcome}", fontsize=9)
+    figure.suptitle("Posterior mean; hollow: the 95% equal-tailed interval holds 0", fontsize=9, x=0.01, ha="left")
     return figure

@@ -154,8 +154,7 @@ def residual_cor(design: Design, flat: xr.Dataset) -> np.ndarray:
     assert residual is not None
     size, strata = len(residual.outcomes), max(len(residual.by), 1)
     if residual.fixed is not None:
-        fixed = np.where(np.eye(size) == 1, 1.0, residual.fixed)
-        return np.broadcast_to(fixed, (flat.sizes["sample"], strata, size, size))
+        return np.broadcast_to(residual.fixed, (flat.sizes["sample"], strata, size, size))
     values = flat[cor_name(RESIDUAL)].transpose("sample", ..., RESIDUAL, f"{RESIDUAL}_2").values
     return np.asarray(values.reshape(len(values), strata, size, size))
 

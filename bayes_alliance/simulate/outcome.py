@@ -262,9 +262,10 @@ def _draw_joint(
     for number, label in enumerate(residual.by or ("",)):
         correlation = np.eye(len(chosen))
         for i, j in combinations(range(len(chosen)), 2):
-            stated = residual.fixed
-            if stated is None:
+            if residual.fixed is None:
                 stated = truth[correlation_name(RESIDUAL, label, residual.outcomes[i], residual.outcomes[j])]
+            else:
+                stated = float(residual.fixed[i, j])
             correlation[i, j] = correlation[j, i] = stated
         mixed[stratum == number] = standard[stratum == number] @ root_of(correlation, "residuals").T
     return {e.outcome: mixed[np.searchsorted(rows, e.row), i] for i, e in enumerate(chosen)}

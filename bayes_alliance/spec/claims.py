@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from itertools import combinations
 
 from bayes_alliance._messages import quote, unknown
-from bayes_alliance.names import RESIDUAL, ROLES
+from bayes_alliance.names import ROLES
 from bayes_alliance.spec.expressions import Call, Expression, Name, calls_in, render
 from bayes_alliance.spec.families import BINARY, FAMILY
 from bayes_alliance.spec.labels import LabelTarget, names_of_value, products_in, rewrite, value_arguments
 from bayes_alliance.spec.model import EquationSpec, EstimandSpec, GroupSpec, ModelSpec
 from bayes_alliance.spec.modelled import check_modelled
-from bayes_alliance.spec.order import find_ancestors, find_cycle
+from bayes_alliance.spec.order import find_cycle
 from bayes_alliance.spec.reading import current_values_in
+from bayes_alliance.spec.residual import check_correlated, check_residual
 from bayes_alliance.spec.shrink import check_shrinkage
 
 _WORD = re.compile(r"[^\W\d]\w*\Z")
@@ -32,7 +32,7 @@ def check_claims(spec: ModelSpec) -> list[str]:
             f"lag() reads an earlier session and makes no circle."
         )
         return problems
-    problems += check_modelled(spec) + check_shrinkage(spec) + _residual(spec)
+    problems += check_modelled(spec) + check_shrinkage(spec) + check_residual(spec)
     labels = _labels(spec)
     return problems + (labels or _estimands(spec))
 
@@ -151,7 +151,7 @@ def _groups(spec: ModelSpec) -> list[str]:
                 f"[groups.{factor}] belongs to no group term. {unknown('grouping factor', factor, spec.factors)}"
             )
             continue
-        problems += _correlated(spec, f"[groups.{factor}] correlate", group.correlate) + _members(factor, group)
+        problems += check_correlated(spec, f"[groups.{factor}] correlate", group.correlate) + _members(factor, group)
         for equation in spec.equation:
             terms = [term for term in equation.parsed.groups if term.factor == factor]
             effects = sum(term.intercept + len(term.terms) for term in terms)
@@ -173,46 +173,6 @@ def _members(factor: str, group: GroupSpec) -> list[str]:
         problems.append(f"{where} weights: {len(group.weights)} for {len(group.members)} members; name one for each.")
     if group.members and (group.by or ":" in factor):
         problems.append(f"{where} members: rows of several levels have no single stratum; leave by and ':' out.")
-    return problems
-
-
-def _correlated(spec: ModelSpec, where: str, outcomes: tuple[str, ...]) -> list[str]:
-    problems = [f"{where}: {unknown('outcome', name, spec.outcomes)}" for name in outcomes if name not in spec.outcomes]
-    if outcomes and len(set(outcomes)) < 2:
-        problems.append(f"{where}: two different outcomes or more are needed; it names {quote(outcomes)}.")
-    return problems
-
-
-def _residual(spec: ModelSpec) -> list[str]:
-    residual = spec.residual
-    if residual is None:
-        return []
-    problems = _correlated(spec, "[residual] correlate", residual.correlate)
-    if not residual.correlate:
-        problems.append("[residual] correlate: name the outcomes whose residuals correlate.")
-    chosen = [equation for equation in spec.equation if equation.outcome in residual.correlate]
-    problems += [
-        f"[residual] correlate: {e.outcome!r} is {e.family} and has no normal residual."
-        for e in chosen
-        if e.family != "gaussian"
-    ]
-    if len({equation.unit for equation in chosen}) > 1:
-        units = ", ".join(f"{e.outcome!r} by {e.unit}" for e in chosen)
-        problems.append(f"[residual] correlate: the outcomes have rows of different units ({units}).")
-    if residual.fixed is not None and len(chosen) > 2:
-        problems.append(f"[residual] fixed states one correlation and {len(chosen)} outcomes have more; name two.")
-    on_purpose = residual.fixed is not None or any(
-        prior.target.kind == "cor" and prior.target.factor == RESIDUAL for prior in spec.prior
-    )
-    ancestors = find_ancestors(spec)
-    for one, two in combinations(chosen, 2):
-        for parent, child in ((one.outcome, two.outcome), (two.outcome, one.outcome)):
-            if parent in ancestors[child] and not on_purpose:
-                problems.append(
-                    f"[residual] correlate: {parent!r} predicts {child!r}, and the data cannot tell that path from a "
-                    f"correlation of their residuals. State the correlation (fixed = 0.2), or a prior for it (on = "
-                    f'"cor {RESIDUAL}") with a reason, as a sensitivity analysis; or leave it out.'
-                )
     return problems
 
 

@@ -98,6 +98,8 @@ def _sentence(detail: Mapping[str, Any]) -> str:
     """Turn one pydantic finding into our sentence."""
     finding = dict(detail)
     location = list(finding["loc"])
+    if location[:2] == ["residual", "fixed"]:
+        del location[2:3]  # names the form the value was read as
     path = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
     table = str(location[0]) if len(location) > 1 else ""
     if finding["type"] == "extra_forbidden":

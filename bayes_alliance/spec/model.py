@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from bayes_alliance.names import spread_label
 from bayes_alliance.spec.expressions import Call, Expression, Formula
@@ -23,6 +23,11 @@ type Level = Literal[
 ]
 
 Bound = Annotated[float, Field(allow_inf_nan=True)]
+Between = Annotated[float, Field(gt=-1, lt=1)]
+Stated = Annotated[
+    Annotated[Between, Tag("number")] | Annotated[dict[str, Between], Tag("pairs")],
+    Discriminator(lambda value: "pairs" if isinstance(value, dict) else "number"),
+]
 Words = Annotated[tuple[str, ...], Field(strict=False)]
 
 
@@ -150,12 +155,20 @@ class ResidualSpec(Record):
     """Outcomes whose residuals of the same row correlate.
 
     ``by`` names a variable whose levels have correlations of their own; ``fixed`` states the correlation instead of
-    estimating it, for what the data cannot tell.
+    estimating it, for what the data cannot tell: one number for two outcomes, or one per pair, ``{"m | y" = 0.2}``,
+    where a pair that is not named has 0.
     """
 
     correlate: Words
     by: str | None = None
-    fixed: float | None = Field(default=None, gt=-1, lt=1)
+    fixed: Stated | None = None
+
+    @property
+    def pairs(self) -> dict[tuple[str, ...], float]:
+        """Return the stated correlations by pair of names, as they are written."""
+        if isinstance(self.fixed, dict):
+            return {tuple(part.strip() for part in pair.split("|")): value for pair, value in self.fixed.items()}
+        return {} if self.fixed is None else {self.correlate: self.fixed}
 
 
 class EstimandSpec(Record):

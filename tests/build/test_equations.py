@@ -42,6 +42,10 @@ MODELS = {
     "three residuals": TWO
     + equation("stress", "1 + (1 | therapist)")
     + '[residual]\ncorrelate = ["score", "alliance", "stress"]\n',
+    "three residuals with stated correlations": TWO
+    + equation("stress", "1 + (1 | therapist)")
+    + '[residual]\ncorrelate = ["score", "alliance", "stress"]\n'
+    + 'fixed = {"stress | score" = -0.3, "alliance | score" = 0.5}\n',
     "covariances by arm": equation("score", "week + (1 + week | patient) + (1 | therapist)") + BY_ARM,
     "across equations by arm": TWO + ACROSS + 'by = "condition"\n',
     "an outcome predicts another": equation("alliance", "week + (1 | patient)")
@@ -193,7 +197,7 @@ class Point:
             return
         for s in range(max(len(residual.by), 1)):
             if residual.fixed is not None:
-                self.cors.append(np.array([[1, residual.fixed], [residual.fixed, 1]]))
+                self.cors.append(residual.fixed)
                 continue
             cor = random_correlation(rng, len(residual.outcomes))
             self.cors.append(cor)

@@ -20,6 +20,7 @@ def equation(outcome: str, formula: str, **keys: str) -> str:
 
 
 CHAIN = equation("m", "x + (1 + x | patient)") + equation("y", "m + x + (1 + m + x | patient)")
+JOINT3 = equation("m", "x") + equation("y", "x") + equation("z", "x") + "[residual]\ncorrelate = ['m', 'y', 'z']\n"
 LABELS = '[labels]\na = "m ~ x"\nb = "y ~ m"\nc = "y ~ x"\n'
 TOGETHER = '[groups.patient]\ncorrelate = ["m", "y"]\n'
 
@@ -117,6 +118,14 @@ def test_prior_targets_may_name_an_outcome(text: str, outcome: str | None, kind:
         ),
         (equation("m", "x") + "[residual]\ncorrelate = []\n", r"name the outcomes whose residuals correlate"),
         (equation("m", "x") + "[residual]\ncorrelate = ['m']\nfixed = 1.5\n", r"residual.fixed: .*less than 1"),
+        (JOINT3 + "fixed = 0.2\n", r'3 outcomes have more; state one per pair: fixed = \{"m \| y" = 0.2\}'),
+        (JOINT3 + 'fixed = {"m | y" = 1.2}\n', r"residual.fixed.m \| y: .*less than 1"),
+        (JOINT3 + 'fixed = {"m | w" = 0.2, "m" = 0.1}\n', r"(?s)'m \| w' is no pair .*'m' is no pair of the outcomes"),
+        (JOINT3 + 'fixed = {"m | y" = 0.2, "y | m" = 0.1}\n', r"'y \| m' is stated twice"),
+        (
+            JOINT3 + 'fixed = {"m | y" = 0.9, "m | z" = 0.9, "y | z" = -0.5}\n',
+            r"correlations cannot all hold, their matrix is not positive definite",
+        ),
     ],
 )
 def test_equations_that_do_not_go_together(text: str, message: str) -> None:

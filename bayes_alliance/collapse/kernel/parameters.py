@@ -203,14 +203,9 @@ def residual_lower(N, R, x, stratum, size):
     """Return the Cholesky factor of the residual correlations of a stratum, shape (size, size)."""
     lower = np.zeros((size, size))
     if N[N[JOINT] + 2] == 1:
-        # equal correlations: the factor has one value below the diagonal of each column
-        cor, left = R[N[FIXED_COR]], 1.0
-        for j in range(size):
-            lower[j, j] = math.sqrt(left)
-            below = (cor - 1.0 + left) / lower[j, j]
-            for i in range(j + 1, size):
-                lower[i, j] = below
-            left -= below * below
+        for i in range(size):
+            for j in range(i + 1):
+                lower[i, j] = R[N[FIXED_COR] + i * size + j]
         return lower
     fill_cholesky(x, N[N[SIGMA_PLACE] + 1] + stratum * size * (size - 1) // 2, size, lower)
     return lower
