@@ -142,8 +142,8 @@ def counterfactual_effects(
     Raises
     ------
     FitError
-        If there is no path, equations have rows of different units or read other rows, values are modelled, a mediator
-        was measured after the outcome, or ``cross_world`` does not apply.
+        If there is no path, equations have rows of different units or read other rows, residuals are in series, a
+        mediator was measured after the outcome, or ``cross_world`` does not apply.
     """
     check_seed(seed)
     if kind not in ("natural", "interventional"):

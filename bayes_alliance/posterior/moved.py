@@ -95,7 +95,7 @@ class RowwiseEvaluator(Evaluator):
                     return Value(variable.values)
                 return Value(follow.plugged, {key: follow.inside.astype(float)})
             if isinstance(follow, FollowSteps):
-                code = follow.code if variable is observed else _category(variable, follow)
+                code = follow.code if variable is observed else category_of(variable, follow)
                 self.codes[key] = code
                 return Value(code / len(follow.steps), {key: np.ones(len(code))})
         return Value(variable.values)
@@ -115,7 +115,7 @@ class RowwiseEvaluator(Evaluator):
         return super().columns(part)
 
 
-def _category(variable: Variable, follow: FollowSteps) -> np.ndarray:
+def category_of(variable: Variable, follow: FollowSteps) -> np.ndarray:
     """Return the category, counted from the lowest, that an ordered predictor was set to.
 
     Raises

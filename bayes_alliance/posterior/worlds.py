@@ -11,15 +11,17 @@ import xarray as xr
 from bayes_alliance._messages import quote
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign, subset_variable
+from bayes_alliance.design.follow import Follow, FollowSteps, FollowValue
 from bayes_alliance.design.terms import code_terms
 from bayes_alliance.design.transforms import ROWWISE
+from bayes_alliance.design.values import Value
 from bayes_alliance.design.variables import Variable
 from bayes_alliance.errors import FitError
 from bayes_alliance.names import COEF
-from bayes_alliance.posterior.families import draw, expected
-from bayes_alliance.posterior.linear import drawn_rows, effect_roots
-from bayes_alliance.posterior.moved import RowwiseEvaluator
-from bayes_alliance.spec.expressions import calls_in
+from bayes_alliance.posterior.families import draw, expected, rows_of
+from bayes_alliance.posterior.linear import drawn_rows, drawn_values, effect_roots, residual_spread
+from bayes_alliance.posterior.moved import RowwiseEvaluator, category_of
+from bayes_alliance.spec.expressions import Call, calls_in, render
 
 type Setting = float | str
 
@@ -43,7 +45,8 @@ class World:
     def draw(self, place: int, treated: bool, given: Mapping[str, np.ndarray], seed: int) -> np.ndarray:
         """Draw a mediator, shape (draw, obs); the same seed gives the same residuals."""
         e = self.system[place]
-        rows = drawn_rows(self.design, e, self.flat)
+        # the true mediator moves the outcome: errors of its measurement are no part of it
+        rows = rows_of(e, self.flat, residual_spread(self.design, e, self.flat) if e.kind.spread else None)
         return draw(rows, self.linear(place, treated, given), np.random.default_rng(seed)) + e.offset
 
     def mediators(self, treated: Sequence[bool], seeds: np.ndarray) -> dict[str, np.ndarray]:
@@ -67,9 +70,12 @@ def find_system(design: Design, outcomes: Sequence[str]) -> tuple[EquationDesign
     problems = []
     if len(units) > 1:
         problems.append(f"The equations have rows of different units: {quote(sorted(units))}.")
-    modelled = [e.outcome for e in chosen if e.follows or e.modelled is not None or e.series is not None]
-    if modelled:
-        problems.append(f"Values of {quote(modelled)} follow what is estimated; worlds of such models are not drawn.")
+    series = [e.outcome for e in chosen if e.series is not None]
+    if series:
+        problems.append(f"Residuals of {quote(series)} follow those of earlier sessions; worlds are of single rows.")
+    means = [e.outcome for e in chosen if any(not isinstance(f, FollowValue | FollowSteps) for f in e.follows.values())]
+    if means:
+        problems.append(f"{quote(means)} follow latent means, which are of units and not of rows; worlds are of rows.")
     if design.residual is not None and {e.outcome for e in chosen} & set(design.residual.outcomes):
         problems.append("Residuals on the way correlate, so that mediators are not drawn one after the other.")
     for e in chosen:
@@ -107,9 +113,47 @@ def _over(e: EquationDesign, keep: np.ndarray) -> EquationDesign:
         patient=e.patient[keep],
         session=e.session[keep],
         scale=e.scale.rows(keep),
+        modelled=None,
+        follows={key: _follow_over(follow, keep) for key, follow in e.follows.items()},
         variables={name: subset_variable(variable, keep) for name, variable in e.variables.items()},
         spread=None if e.spread is None else _over(e.spread, keep),
     )
+
+
+def _follow_over(follow: Follow, keep: np.ndarray) -> Follow:
+    assert isinstance(follow, FollowValue | FollowSteps)
+    rows = {"code": follow.code[keep], "plugged": follow.plugged[keep]}
+    if isinstance(follow, FollowValue):
+        rows |= {"inside": follow.inside[keep], "filled": follow.filled[keep]}
+    return replace(follow, **rows)
+
+
+class _WorldEvaluator(RowwiseEvaluator):
+    """Evaluates over rows that stand once per draw: modelled values and steps are those drawn, unless they are set."""
+
+    def __init__(self, equation: EquationDesign, variables: dict[str, Variable], flat: xr.Dataset) -> None:
+        super().__init__(equation, variables)
+        self.flat = flat
+
+    def _followed(self, call: Call) -> Value:
+        name = render(call.arguments[0])
+        variable = self.variables[name]
+        set_here = variable is not self.equation.variables[name]
+        for key, follow in self.equation.follows.items():
+            if getattr(key, "variable", None) != name or key.lag is not None:
+                continue
+            if isinstance(follow, FollowValue):
+                if set_here:
+                    return Value(variable.values)
+                own = np.where(follow.inside, drawn_values(follow, self.flat)[:, follow.code], follow.plugged)
+                return Value(own.ravel())
+            if isinstance(follow, FollowSteps):
+                way = drawn_values(follow, self.flat)
+                if not set_here:
+                    return Value(way[:, follow.code].ravel())
+                code = category_of(variable, follow).reshape(len(way), -1)
+                return Value(np.take_along_axis(way, code, axis=1).ravel())
+        return Value(variable.values)
 
 
 def draw_new_effects(design: Design, flat: xr.Dataset, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -143,7 +187,7 @@ def _linear(
         number = float(own.levels.index(str(setting))) if own.levels is not None else float(setting)
         variables[treatment] = replace(own, values=np.full(size * rows, number))
     formula = e.spec.parsed
-    evaluator = RowwiseEvaluator(tiled, variables)
+    evaluator = _WorldEvaluator(tiled, variables, flat)
     x = code_terms(formula.intercept, formula.terms, evaluator, column=e.kind.intercept).values
     b = flat["b"].sel({COEF: list(e.coef_labels)}).transpose("sample", COEF).values
     linear = np.einsum("snk,sk->sn", x.reshape(size, rows, -1), b)

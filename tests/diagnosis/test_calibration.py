@@ -28,9 +28,7 @@ SETTINGS = replace(DEFAULTS, draws=100, chains=2).for_worker()
 SPEC = ba.load_model("growth/three-level")
 NO_CARD_YET = {
     "congruence/surface-multilevel",
-    "dynamics/convergence",
     "dynamics/lagged",
-    "growth/at-the-ceiling",
     "growth/censored",
 }
 """models/README.md says of each what is known without one."""
