@@ -21,7 +21,7 @@ type UnitName = Literal["session", "patient", "therapist", "group", "site"]
 
 UNITS: Final = ("session", "patient", "therapist", "group", "site")
 
-AROUND: Final = ("lag", "within", "between")
+AROUND: Final = ("lag", "within", "between", "others")
 """Functions of a formula that read other rows."""
 
 

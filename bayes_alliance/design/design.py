@@ -19,6 +19,7 @@ from bayes_alliance.design.latent import Measured, join_latent
 from bayes_alliance.design.make import Made, make_equation
 from bayes_alliance.design.membership import check_members
 from bayes_alliance.design.optional import resolve_optional
+from bayes_alliance.design.others import say_others
 from bayes_alliance.design.priors import Priors, resolve_priors
 from bayes_alliance.design.priors import Source as PriorSource
 from bayes_alliance.design.reserved import check_reserved
@@ -133,6 +134,7 @@ def make_design(
     equations = join_spreads(parts)
     equations, measured = join_latent(source, made, equations, factors, problems)
     messages += notes_on_means(resolved)
+    messages += say_others(resolved)
     residual = join_residuals(resolved, equations, problems, messages)
     estimands = resolve_estimands(resolved, with_spreads(equations), factors, problems, messages)
     parts = with_spreads(equations)

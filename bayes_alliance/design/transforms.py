@@ -11,6 +11,7 @@ from bayes_alliance._messages import count_of, first_few
 from bayes_alliance.design import lags, means
 from bayes_alliance.design.arms import count_by_arm
 from bayes_alliance.design.modelled import Modelled, modelled_value
+from bayes_alliance.design.others import others
 from bayes_alliance.design.rows import Rows
 from bayes_alliance.design.steps import monotone
 from bayes_alliance.design.surfaces import surface
@@ -190,6 +191,7 @@ _ONE: Mapping[str, Callable[[Evaluator, Call], Value]] = {
     "log": _log,
     "sqrt": _sqrt,
     "lag": lags.lag,
+    "others": others,
     "within": means.within,
     "between": means.between,
     "centred": means.centred,

@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from bayes_alliance._messages import quote
 from bayes_alliance.design.design import Design, make_design
 from bayes_alliance.design.follow import FollowMeasured
+from bayes_alliance.design.others import reads_outcomes_of_others
 from bayes_alliance.design.survive import SURVIVE
 from bayes_alliance.errors import AllianceWarning, SpecError
 from bayes_alliance.simulate.layout import Layout
@@ -69,6 +71,7 @@ def plan_outcomes(
     if fix_errors and any(equation.reliability is not None for equation in spec.equation):
         design = design_of(with_known_errors(spec, design), table_of(frame, layout), layout, columns, reference)
     _refuse_measured(design)
+    _refuse_others(design)
     leaving = tuple(
         name for name in spec.outcomes if name in spec.variables and spec.declared[name].function == SURVIVE
     )
@@ -186,3 +189,13 @@ def _refuse_measured(design: Design) -> None:
                     f"tables of such models are not simulated. Take observed means, give {mean.variable!r} an "
                     f"equation, or draw the table yourself."
                 )
+
+
+def _refuse_others(design: Design) -> None:
+    """Refuse outcomes of a unit's members that read one another: none can be drawn first."""
+    outcomes = reads_outcomes_of_others(design.spec)
+    if outcomes:
+        raise SpecError(
+            f"Outcome {quote(outcomes)} reads outcomes of the other patients through others(), who have to be drawn "
+            f"first, and they read this one; tables of such models are not simulated."
+        )

@@ -67,6 +67,14 @@ FORMULA_FUNCTIONS: Final = _table(
         (1, "within"),
     ),
     Function(
+        "others",
+        (2, 2),
+        (),
+        "others(rating, group)",
+        "mean of the other patients of the group (therapist), in equations of sessions in the same session",
+        (1,),
+    ),
+    Function(
         "lag",
         (1, 2),
         ("max_gap",),

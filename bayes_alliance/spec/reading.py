@@ -35,11 +35,9 @@ def factors_in(expression: Expression) -> Iterator[str]:
 
 
 def current_values_in(expression: Expression) -> Iterator[str]:
-    """Yield the variables an expression reads at the row's own session; what stands in a lag is left out."""
+    """Yield the variables an expression reads of the row's own patient and session; lags and others are left out."""
     match expression:
-        case Call(function) if function == "lag":
-            return
-        case Call() if any(call.function == "lag" for call in calls_in(expression)):
+        case Call() if any(call.function in ("lag", "others") for call in calls_in(expression)):
             return
         case Operation(_, left, right):
             yield from current_values_in(left)

@@ -167,6 +167,30 @@ def check_transfers(frame: pd.DataFrame, roles: Mapping[str, str], transfers: Tr
     return problems
 
 
+def check_units(frame: pd.DataFrame, units: Mapping[str, str], roles: Mapping[str, str]) -> list[str]:
+    """Report columns that vary within the unit they are stated to be of."""
+    problems = []
+    for name, unit in units.items():
+        if name not in frame.columns:
+            problems.append(f"units= names {name!r}: {unknown('column', name, list(frame.columns))}")
+            continue
+        known = [role for role in ("patient", *UNITS_ABOVE) if role in roles]
+        if unit not in known:
+            problems.append(f"units={{{name!r}: {unit!r}}}: {unknown('unit', unit, known)}")
+            continue
+        pairs = frame.loc[(frame[roles[unit]] != "") & frame[name].notna() & (frame[name] != ""), [roles[unit], name]]
+        several = pairs.drop_duplicates().groupby(roles[unit])[name].agg(lambda own: sorted(map(str, own)))
+        several = several[several.map(len) > 1]
+        if len(several):
+            shown = [f"{key!r} ({', '.join(first)})" for key, first in several.items()]
+            problems.append(
+                f"{name!r} is stated to be of {unit}s, and {count_of(len(several), unit)} "
+                f"{are(len(several), 'has', 'have')} several values: {first_few(shown)}. Correct the ids or the "
+                f"values; if {unit}s did have both, leave {name!r} out of units=."
+            )
+    return problems
+
+
 def changing_patients(frame: pd.DataFrame, roles: Mapping[str, str], role: str) -> dict[str, list[str]]:
     """Return the patients with more than one unit of a role, and those units; rows without an id do not count."""
     if role not in roles:

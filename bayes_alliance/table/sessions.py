@@ -72,6 +72,7 @@ def read_sessions(
     groups: Source | None = None,
     missing: Mapping[str, Sequence[str | float]] | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
+    units: Mapping[str, str] | None = None,
     transfers: rules.Transfers = "ask",
     ignore: Sequence[str] = (),
 ) -> SessionTable:
@@ -90,6 +91,9 @@ def read_sessions(
     bounds : mapping, optional
         Lowest and highest value of a column's scale, such as ``{"wai": (12, 84)}``, infinite where it is open. Values
         outside are an error; families of bounded scores and categories read them.
+    units : mapping, optional
+        Columns that are known to be of a unit, such as ``{"training": "therapist"}`` where therapists were randomised:
+        a therapist with both conditions is then an error.
     transfers : {"ask", "transferred", "reused"}
         What a patient id under two therapists means: an error that asks (default), one person who changed
         therapist, or an id used again by each therapist.
@@ -129,6 +133,7 @@ def read_sessions(
         frame = _name_persons(frame, roles, messages, problems)
     if not problems:
         problems += rules.check_repeats(frame, roles) + rules.check_transfers(frame, roles, transfers)
+        problems += rules.check_units(frame, units or {}, roles)
     if problems:
         raise TableError(problems, count_of(len(frame), "row"))
     for note in (*rules.find_lookalikes(frame, roles), *rules.find_missing_words(frame, roles)):

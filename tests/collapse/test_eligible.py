@@ -9,7 +9,7 @@ from bayes_alliance.collapse.eligible import find_design_obstacles, find_obstacl
 from bayes_alliance.spec.registry import model_names
 from tests.build.test_equations import HEAD, equation
 
-NOT = {"dropout/early-alliance", "dynamics/lagged", "congruence/truth-and-bias"}
+NOT = {"dropout/early-alliance", "dynamics/cross-lagged", "congruence/truth-and-bias"}
 
 
 @pytest.mark.parametrize("name", model_names())

@@ -318,19 +318,22 @@ def test_residual_sds_have_priors_by_level(trial: pd.DataFrame) -> None:
     """A level is named as in the summary; series of deviations start with an SD whose prior keeps away from 0."""
     table = ba.read_sessions(trial, {"patient": "pid", "therapist": "tid", "session": "week"})
     made = ba.make_design(
-        ba.load_model("dynamics/lagged"), table, columns={"outcome": "score"}, priors={"sigma first": "half_normal(3)"}
+        ba.load_model("dynamics/cross-lagged"),
+        table,
+        columns={"outcome": "score"},
+        priors={"sigma first": "half_normal(3)"},
     )
     found = {p.parameter: p for p in made.priors.table() if p.parameter.startswith("sigma")}
     assert str(found["sigma[score, first]"].distribution) == "half_normal(3)"
     assert found["sigma[score]"].distribution.family == "half_student_t"
-    made = ba.make_design(ba.load_model("dynamics/lagged"), table, columns={"outcome": "score"})
+    made = ba.make_design(ba.load_model("dynamics/cross-lagged"), table, columns={"outcome": "score"})
     (first,) = [p for p in made.priors.table() if p.parameter == "sigma[alliance, first]"]
     spread = made.find("alliance").y.std(ddof=1)
     assert first.distribution.family == "lognormal"
     np.testing.assert_allclose(first.distribution.values, [0.6 * spread, 0.6])
     with pytest.raises(ba.DesignError, match=r"'sigma frist' matches no parameter.*Did you mean 'sigma first'"):
         ba.make_design(
-            ba.load_model("dynamics/lagged"),
+            ba.load_model("dynamics/cross-lagged"),
             table,
             columns={"outcome": "score"},
             priors={"sigma frist": "half_normal(3)"},

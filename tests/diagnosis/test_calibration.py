@@ -27,8 +27,9 @@ LAYOUT = {"patients": 24, "sessions": [0, 1, 2, 3], "therapists": 6, "dropout": 
 SETTINGS = replace(DEFAULTS, draws=100, chains=2).for_worker()
 SPEC = ba.load_model("growth/three-level")
 NO_CARD_YET = {
-    "congruence/surface-multilevel",
-    "dynamics/lagged",
+    "congruence/truth-and-bias-group",
+    "dynamics/cross-lagged",
+    "dynamics/lagged-surface",
     "growth/censored",
 }
 """models/README.md says of each what is known without one."""

@@ -208,3 +208,21 @@ def test_a_table_shows_its_sizes(trial: pd.DataFrame) -> None:
     shown = repr(ba.read_sessions(trial, ROLES))
     assert shown.startswith(f"SessionTable of {len(trial)} rows: 24 patients, 6 therapists")
     assert len(shown) < 600
+
+
+def test_a_therapist_in_both_arms_where_therapists_were_randomised(trial: pd.DataFrame) -> None:
+    """Named with both arms; units without an id and missing values do not count."""
+    frame = trial.assign(training=trial["tid"].isin(["T1", "T2"]).map({True: "trained", False: "standard"}))
+    stated = {"training": "therapist"}
+    assert ba.read_sessions(frame, ROLES, units=stated).units["training"] == "therapist"
+    first = frame.index[frame["tid"] == "T1"][0]
+    frame.loc[first, "training"] = "standard"
+    with pytest.raises(
+        ba.TableError,
+        match=r"is stated to be of therapists, and 1 therapist has several values: 'T1' \(standard, trained\)",
+    ):
+        ba.read_sessions(frame, ROLES, units=stated)
+    frame.loc[first, "training"] = None
+    ba.read_sessions(frame, ROLES, units=stated)
+    with pytest.raises(ba.TableError, match=r"(?s)Unknown column 'trainin'.*Did you mean.*Unknown unit 'therapists'"):
+        ba.read_sessions(frame, ROLES, units={"trainin": "therapist", "training": "therapists"})
