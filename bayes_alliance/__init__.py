@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from bayes_alliance.plot.confounding import plot_sensitivity
     from bayes_alliance.plot.effects import plot_effects
     from bayes_alliance.plot.estimands import plot_estimands
+    from bayes_alliance.plot.interactive import turn_surface
     from bayes_alliance.plot.multiverse import plot_multiverse
     from bayes_alliance.plot.paths import plot_paths
     from bayes_alliance.plot.prior import plot_prior_prediction
@@ -172,6 +173,7 @@ _WHERE: Final = {
     "summarize": "posterior.summarize",
     "summarize_estimands": "posterior.estimands",
     "surface_family": "comparison.surfaces",
+    "turn_surface": "plot.interactive",
     "unit_effects": "posterior.mediation",
     "variance_shares": "posterior.variance",
     "write_model": "spec.toml",
@@ -269,6 +271,7 @@ __all__ = [
     "summarize",
     "summarize_estimands",
     "surface_family",
+    "turn_surface",
     "unit_effects",
     "variance_shares",
     "write_model",

@@ -42,8 +42,8 @@ def plot_surface(surface: Surface, *, ci_prob: float = 0.95) -> Figure:
     ticks = np.linspace(-side, side, GRID)
     x, y = np.meshgrid(ticks, ticks)
     mean = surface.coefficients.mean(("chain", "draw")).values
-    heights = _height(mean, x, y)
-    inside = _inside(surface, x, y)
+    heights = height_of(mean, x, y)
+    inside = lies_inside(surface, x, y)
     _from_side(figure, grid[0, 0], surface, x, y, np.where(inside, heights, np.nan))
     above = figure.add_subplot(grid[0, 1])
     _from_above(above, surface, x, y, heights, inside)
@@ -65,11 +65,12 @@ def plot_surface(surface: Surface, *, ci_prob: float = 0.95) -> Figure:
     return figure
 
 
-def _height(b: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def height_of(b: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the polynomial with five coefficients over places."""
     return np.asarray(b[0] * x + b[1] * y + b[2] * x**2 + b[3] * x * y + b[4] * y**2)
 
 
-def _inside(surface: Surface, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def lies_inside(surface: Surface, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return which places of a grid lie among the rows; all of them where rows are not known."""
     if surface.points is None:
         return np.ones(x.shape, dtype=bool)
@@ -113,9 +114,9 @@ def _from_above(axes: Axes, surface: Surface, x: np.ndarray, y: np.ndarray, z: n
 def _along(axes: Axes, surface: Surface, ticks: np.ndarray, direction: float, ci_prob: float) -> None:
     """Draw the surface along a line with its band; dotted where no rows surround the line."""
     flat = surface.coefficients.stack(sample=("chain", "draw")).transpose("monomial", "sample").values
-    heights = _height(flat[:, :, None], ticks[None, :], direction * ticks[None, :])
+    heights = height_of(flat[:, :, None], ticks[None, :], direction * ticks[None, :])
     low, high = np.quantile(heights, [(1 - ci_prob) / 2, (1 + ci_prob) / 2], axis=0)
-    inside = _inside(surface, ticks, direction * ticks)
+    inside = lies_inside(surface, ticks, direction * ticks)
     axes.fill_between(ticks, low, high, color=COLOURS[0], alpha=0.12, linewidth=0)
     axes.fill_between(ticks, low, high, where=list(inside), color=COLOURS[0], alpha=0.2, linewidth=0)
     axes.plot(ticks, heights.mean(axis=0), color=COLOURS[0], linestyle=":", linewidth=1.2)

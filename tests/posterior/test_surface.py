@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -268,3 +270,23 @@ def test_first_sessions_are_no_points_of_a_lagged_surface(trial: pd.DataFrame) -
     assert len(points) < len(e.y)
     assert len(points) >= len(e.y) - int(firsts.sum()) - 40
     assert not (points == 0).all(axis=1).any()
+
+
+def test_the_surface_that_turns_has_the_same_heights(tilted: ba.Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heights are the posterior mean of the polynomial, bounds lie around it, and without plotly it says what to do."""
+    surface = ba.response_surface(tilted)
+    figure = ba.turn_surface(surface)
+    mean, low, high = figure.data[:3]
+    b = surface.coefficients.mean(("chain", "draw")).values
+    x, y = np.meshgrid(mean.x, mean.y)
+    expected = b[0] * x + b[1] * y + b[2] * x**2 + b[3] * x * y + b[4] * y**2
+    z = np.array(mean.z, dtype=float)
+    shown = np.isfinite(z)
+    assert 0.2 < shown.mean() < 1
+    np.testing.assert_allclose(z[shown], expected[shown], atol=1e-4)
+    assert (np.array(high.z, float)[shown] >= z[shown]).all()
+    assert (np.array(low.z, float)[shown] <= z[shown]).all()
+    assert [piece.name for piece in figure.data[3:]] == ["line of congruence", "line of incongruence", "rows"]
+    monkeypatch.setitem(sys.modules, "plotly", None)
+    with pytest.raises(ba.FitError, match=r"needs plotly: pip install 'bayes-alliance\[interactive\]'"):
+        ba.turn_surface(surface)
