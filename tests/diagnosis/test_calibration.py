@@ -29,8 +29,6 @@ SPEC = ba.load_model("growth/three-level")
 NO_CARD_YET = {
     "congruence/truth-and-bias-group",
     "dynamics/cross-lagged",
-    "dynamics/lagged-surface",
-    "growth/censored",
 }
 """models/README.md says of each what is known without one."""
 
