@@ -67,8 +67,9 @@ if TYPE_CHECKING:
     from bayes_alliance.posterior.predict import predict_trajectories
     from bayes_alliance.posterior.prior import describe_prior
     from bayes_alliance.posterior.recovery import compare_with_truth
+    from bayes_alliance.posterior.response_surface import response_surface
     from bayes_alliance.posterior.summarize import summarize
-    from bayes_alliance.posterior.surface import Surface, response_surface
+    from bayes_alliance.posterior.surface import Surface
     from bayes_alliance.posterior.variance import variance_shares
     from bayes_alliance.simulate.layout import Layout
     from bayes_alliance.simulate.prior import predict_prior
@@ -164,7 +165,7 @@ _WHERE: Final = {
     "prior_overlap": "diagnosis.sensitivity",
     "prior_sensitivity": "diagnosis.sensitivity",
     "probability_in_rope": "posterior.estimands",
-    "response_surface": "posterior.surface",
+    "response_surface": "posterior.response_surface",
     "read_sessions": "table.sessions",
     "select_rows": "table.select",
     "simulate_sessions": "simulate.simulate",

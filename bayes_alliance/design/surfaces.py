@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +28,12 @@ PIECES: Mapping[str, Mapping[str, float]] = {
     "(x + y)*(x - y)^2": {},
 }
 """The columns there are, as labels name them, as sums of monomials up to the second degree."""
+
+CUBIC: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "(x - y)^3": lambda x, y: (x - y) ** 3,
+    "(x + y)*(x - y)^2": lambda x, y: (x + y) * (x - y) ** 2,
+}
+"""The columns of third degree."""
 
 FORMS: Mapping[str, tuple[str, ...]] = {
     "full": MONOMIALS,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_alliance.errors import FitError
-from bayes_alliance.plot.surface import HIGH, SHOWN, height_of, lies_inside
+from bayes_alliance.plot.surface import HIGH, SHOWN, lies_inside
 from bayes_alliance.posterior.surface import Surface
 
 if TYPE_CHECKING:
@@ -49,18 +49,18 @@ def turn_surface(surface: Surface, *, ci_prob: float = 0.95) -> Figure:
     side = float(np.quantile(np.abs(surface.points), SHOWN)) if surface.points is not None else HIGH
     ticks = np.linspace(-side, side, TICKS)
     pieces = [
-        *_sheets(go, surface, ticks, _draws_of(surface), ci_prob),
+        *_sheets(go, surface, ticks, ci_prob),
         *_lines(go, surface, ticks),
         *_rows(go, surface, ticks),
     ]
     held = f"; at {', '.join(f'{name} = {value}' for name, value in surface.at.items())}" if surface.at else ""
     figure = go.Figure(pieces)
     figure.update_layout(
-        title={"text": f"Posterior mean of {surface.outcome} where rows are{held}", "font": {"size": 14}},
+        title={"text": f"Posterior mean of {surface.scale} where rows are{held}", "font": {"size": 14}},
         scene={
             "xaxis_title": f"{surface.ratings[0]}, less the centre",
             "yaxis_title": f"{surface.ratings[1]}, less the centre",
-            "zaxis_title": surface.outcome,
+            "zaxis_title": surface.scale,
             "camera": {"eye": {"x": -1.6, "y": -1.6, "z": 0.9}},
         },
         legend={"orientation": "h", "y": -0.05},
@@ -70,24 +70,18 @@ def turn_surface(surface: Surface, *, ci_prob: float = 0.95) -> Figure:
     return figure
 
 
-def _draws_of(surface: Surface) -> np.ndarray:
-    """Return coefficients of some draws, shape (draw, monomial)."""
-    b = surface.coefficients.stack(sample=("chain", "draw")).transpose("sample", ...).values
-    return np.asarray(b[np.linspace(0, len(b) - 1, min(DRAWS, len(b))).astype(int)])
-
-
-def _sheets(go: Any, surface: Surface, ticks: np.ndarray, b: np.ndarray, ci_prob: float) -> list[Any]:
+def _sheets(go: Any, surface: Surface, ticks: np.ndarray, ci_prob: float) -> list[Any]:
     """Return the mean, and the bounds that the legend shows."""
     x, y = np.meshgrid(ticks, ticks)
-    heights = np.stack([height_of(one, x, y) for one in b])
+    heights = surface.heights(x, y, draws=DRAWS)
     outside = ~lies_inside(surface, x, y)
     tail = (1 - ci_prob) / 2
     low, high = np.quantile(heights, [tail, 1 - tail], axis=0)
-    mean = height_of(_mean_of(surface), x, y)
+    mean = surface.heights(x, y)
     told = np.stack([low, high, (heights > 0).mean(axis=0)], axis=-1)
     one, two = surface.ratings
     hover = (
-        f"{one}: %{{x:.2f}}<br>{two}: %{{y:.2f}}<br>{surface.outcome}: %{{z:.2f}}"
+        f"{one}: %{{x:.2f}}<br>{two}: %{{y:.2f}}<br>{surface.scale}: %{{z:.2f}}"
         f"<br>{ci_prob:.0%} interval: %{{customdata[0]:.2f}} to %{{customdata[1]:.2f}}"
         "<br>P(above the centre): %{customdata[2]:.2f}<extra></extra>"
     )
@@ -101,7 +95,7 @@ def _sheets(go: Any, surface: Surface, ticks: np.ndarray, b: np.ndarray, ci_prob
             colorscale="Viridis",
             name="posterior mean",
             showlegend=True,
-            colorbar={"title": {"text": surface.outcome}, "len": 0.6},
+            colorbar={"title": {"text": surface.scale}, "len": 0.6},
         )
     ]
     for values, name in ((low, "lower"), (high, "upper")):
@@ -121,15 +115,11 @@ def _sheets(go: Any, surface: Surface, ticks: np.ndarray, b: np.ndarray, ci_prob
     return sheets
 
 
-def _mean_of(surface: Surface) -> np.ndarray:
-    return np.asarray(surface.coefficients.mean(("chain", "draw")).values)
-
-
 def _lines(go: Any, surface: Surface, ticks: np.ndarray) -> list[Any]:
     found = []
     for sign, name, dash in ((1.0, "line of congruence", "solid"), (-1.0, "line of incongruence", "dash")):
         across = sign * ticks
-        height = np.where(lies_inside(surface, ticks, across), height_of(_mean_of(surface), ticks, across), np.nan)
+        height = np.where(lies_inside(surface, ticks, across), surface.heights(ticks, across), np.nan)
         style = {"color": "black", "width": 5, "dash": dash}
         found.append(go.Scatter3d(x=ticks, y=across, z=height, mode="lines", line=style, name=name, hoverinfo="skip"))
     return found
@@ -140,7 +130,7 @@ def _rows(go: Any, surface: Surface, ticks: np.ndarray) -> list[Any]:
     if surface.points is None:
         return []
     x, y = np.meshgrid(ticks, ticks)
-    floor = float(height_of(_mean_of(surface), x, y)[lies_inside(surface, x, y)].min())
+    floor = float(surface.heights(x, y)[lies_inside(surface, x, y)].min())
     rows = surface.points[:: max(1, len(surface.points) // 1000)].round(3)
     return [
         go.Scatter3d(

@@ -15,6 +15,9 @@ GRID = 61
 SHOWN = 0.995
 """Share of ratings that lie in the picture."""
 
+MOST = 4000
+"""Draws that bands are worked out from."""
+
 HIGH = 1.0
 """Half the width of a surface whose form does not hold the ratings, in their points."""
 
@@ -41,8 +44,7 @@ def plot_surface(surface: Surface, *, ci_prob: float = 0.95) -> Figure:
     side = float(np.quantile(np.abs(surface.points), SHOWN)) if surface.points is not None else HIGH
     ticks = np.linspace(-side, side, GRID)
     x, y = np.meshgrid(ticks, ticks)
-    mean = surface.coefficients.mean(("chain", "draw")).values
-    heights = height_of(mean, x, y)
+    heights = surface.heights(x, y)
     inside = lies_inside(surface, x, y)
     _from_side(figure, grid[0, 0], surface, x, y, np.where(inside, heights, np.nan))
     above = figure.add_subplot(grid[0, 1])
@@ -54,20 +56,15 @@ def plot_surface(surface: Surface, *, ci_prob: float = 0.95) -> Figure:
         axes.set_xlabel(f"{surface.ratings[0]}, less the centre", fontsize=7)
         axes.tick_params(labelsize=7)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.axes[-2].set_ylabel(f"{surface.outcome}: difference\nfrom the centre", fontsize=7)
+    figure.axes[-2].set_ylabel(f"{surface.scale}: difference\nfrom the centre", fontsize=7)
     low, high = (f([a.get_ylim()[i] for a in figure.axes[-2:]]) for i, f in enumerate((min, max)))
     for axes in figure.axes[-2:]:
         axes.set_ylim(low, high)
     held = f"; at {', '.join(f'{name} = {value}' for name, value in surface.at.items())}" if surface.at else ""
     figure.suptitle(
-        f"Posterior mean of {surface.outcome}, {ci_prob:.0%} equal-tailed bands{held}", fontsize=9, x=0.01, ha="left"
+        f"Posterior mean of {surface.scale}, {ci_prob:.0%} equal-tailed bands{held}", fontsize=9, x=0.01, ha="left"
     )
     return figure
-
-
-def height_of(b: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the polynomial with five coefficients over places."""
-    return np.asarray(b[0] * x + b[1] * y + b[2] * x**2 + b[3] * x * y + b[4] * y**2)
 
 
 def lies_inside(surface: Surface, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -83,7 +80,7 @@ def _from_side(figure: Figure, place: object, surface: Surface, x: np.ndarray, y
     axes.plot_surface(x, y, z, cmap="viridis", linewidth=0, antialiased=True, rcount=GRID, ccount=GRID, alpha=0.95)
     axes.set_xlabel(f"x: {surface.ratings[0]}", fontsize=6.5, labelpad=-8)
     axes.set_ylabel(f"y: {surface.ratings[1]}", fontsize=6.5, labelpad=-8)
-    axes.set_zlabel(surface.outcome, fontsize=6.5, labelpad=-8)
+    axes.set_zlabel(surface.scale, fontsize=6.5, labelpad=-8)
     axes.tick_params(labelsize=6, pad=-3)
     axes.view_init(elev=24, azim=-120)
     axes.set_title("Where rows are", fontsize=8, loc="left")
@@ -113,8 +110,7 @@ def _from_above(axes: Axes, surface: Surface, x: np.ndarray, y: np.ndarray, z: n
 
 def _along(axes: Axes, surface: Surface, ticks: np.ndarray, direction: float, ci_prob: float) -> None:
     """Draw the surface along a line with its band; dotted where no rows surround the line."""
-    flat = surface.coefficients.stack(sample=("chain", "draw")).transpose("monomial", "sample").values
-    heights = height_of(flat[:, :, None], ticks[None, :], direction * ticks[None, :])
+    heights = surface.heights(ticks, direction * ticks, draws=MOST)
     low, high = np.quantile(heights, [(1 - ci_prob) / 2, (1 + ci_prob) / 2], axis=0)
     inside = lies_inside(surface, ticks, direction * ticks)
     axes.fill_between(ticks, low, high, color=COLOURS[0], alpha=0.12, linewidth=0)

@@ -155,7 +155,7 @@ def counterfactual_effects(
     mediators = tuple(name for name in sort_outcomes(design.spec) if name in on_the_way)
     check_order(design, paths)
     system = find_system(design, (*mediators, outcome))
-    _check_values(system[-1], treatment, values)
+    _check_values(system, treatment, values)
     if cross_world is not None:
         _check_cross_world(system, kind, cross_world)
     posterior = with_effects(fit)
@@ -194,8 +194,8 @@ def _check_cross_world(system: Sequence[EquationDesign], kind: Kind, value: floa
         raise FitError(problems)
 
 
-def _check_values(e: EquationDesign, treatment: str, values: tuple[Setting, Setting]) -> None:
-    variable = e.variables.get(treatment)
+def _check_values(system: Sequence[EquationDesign], treatment: str, values: tuple[Setting, Setting]) -> None:
+    variable = next((e.variables[treatment] for e in system if treatment in e.variables), None)
     if variable is not None and variable.levels is not None:
         odd = [str(value) for value in values if value not in variable.levels]
         if odd:
@@ -256,10 +256,17 @@ def _of_interventions(
     """Return interventional effects: mediators drawn each from its own distribution, moved one after the other."""
     count = len(mediators)
     joint = [world.mediators([treated] * count, seeds[0]) for treated in (False, True)]
-    alone = [
-        {name: world.mediators([treated] * (place + 1), seeds[place + 1])[name] for place, name in enumerate(mediators)}
-        for treated in (False, True)
-    ]
+    alone = (
+        joint
+        if count == 1
+        else [
+            {
+                name: world.mediators([treated] * (place + 1), seeds[place + 1])[name]
+                for place, name in enumerate(mediators)
+            }
+            for treated in (False, True)
+        ]
+    )
     start, treated, end = (
         world.expected(False, joint[0]),
         world.expected(True, joint[0]),
@@ -278,7 +285,8 @@ def _of_interventions(
 def _effects(found: Mapping[str, np.ndarray], e: EquationDesign) -> xr.Dataset:
     """Return effects, shape (chain, draw), with what they add up to: the indirect effect and its share."""
     carried = [value for name, value in found.items() if name not in ("direct", "total")]
-    indirect, total = np.sum(carried, axis=0), found["total"]
+    total = found["total"]
+    indirect = np.sum(carried, axis=0) if carried else np.zeros_like(total)
     with np.errstate(divide="ignore", invalid="ignore"):
         share = indirect / total
     columns = {**found, "indirect": indirect, "total": total, "share mediated": share}

@@ -27,7 +27,7 @@ def principal_axes(b: xr.DataArray) -> dict[str, Matrix]:
     with np.errstate(divide="ignore", invalid="ignore"):
         p11, p21 = first[..., 1] / first[..., 0], second[..., 1] / second[..., 0]
         from_first, from_second = (
-            -(e[..., 0] * b1 + e[..., 1] * b2) / (2 * values[..., i]) for i, e in ((0, second), (1, first))
+            _apart(-(e[..., 0] * b1 + e[..., 1] * b2), 2 * values[..., i]) for i, e in ((0, second), (1, first))
         )
         p10, p20 = from_first / second[..., 1], from_second / first[..., 1]
         det = 4 * b3 * b5 - b4**2
@@ -39,6 +39,11 @@ def principal_axes(b: xr.DataArray) -> dict[str, Matrix]:
     if (np.abs(det) <= SINGULAR * size).all():
         return found
     return {"x0": x0, "y0": y0, **found, "p20": p20, "p21": p21}
+
+
+def _apart(slope: Matrix, curvature: Matrix) -> Matrix:
+    """Return how far an axis passes from the centre; through it, where nothing slopes there, level or not."""
+    return np.where(slope == 0, 0.0, slope / curvature)
 
 
 def lines_of(points: Matrix) -> tuple[Matrix, Matrix]:

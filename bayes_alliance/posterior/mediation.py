@@ -19,8 +19,19 @@ from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.names import COEF, effect_dim, effects_name, factor_key
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.estimands import tabulate
-from bayes_alliance.posterior.paths import Edge, Path, check_order, find_paths, last_outcome, moderator_value
+from bayes_alliance.posterior.paths import (
+    WHOLE,
+    Edge,
+    Path,
+    check_held,
+    check_order,
+    find_paths,
+    last_outcome,
+    moderator_value,
+)
 from bayes_alliance.posterior.summarize import IntervalKind
+from bayes_alliance.spec.expressions import render
+from bayes_alliance.spec.reading import values_in
 
 type Setting = float | str
 type Weights = list[tuple[str, float]]
@@ -103,15 +114,21 @@ def mediation_effects(
     check_order(design, paths)
     _check_linear(design, paths)
     settings = dict(at or {})
+    _check_settings(paths, settings, predictor, outcome)
     draws = fit.data["posterior"].to_dataset()
     scale = _scale(design, predictor, outcome) if standardise else 1.0
     effects = {path: scale * _effect(design, path, settings, draws) for path in paths}
     unit = _unit(design, predictor, outcome, standardise)
     entries: list[tuple[str, str, str, bool, xr.DataArray]] = []
-    for scope in dict.fromkeys(path.scope for path in paths):
+    scopes = list(dict.fromkeys(path.scope for path in paths))
+    apart = [scope for scope in scopes if scope != WHOLE]
+    for scope in scopes:
         own = {path: effect for path, effect in effects.items() if path.scope == scope}
         entries += [(path.name, scope, unit, False, effect) for path, effect in own.items() if len(path.edges) > 1]
-        entries += _sums(own, scope, unit, draws)
+        if scope == WHOLE and apart:
+            continue  # what is read as it is carries every level, and is part of the sums of each
+        whole = {path: effect for path, effect in effects.items() if path.scope in (scope, WHOLE)}
+        entries += _sums(whole, scope, unit, draws)
     return Mediation(predictor, outcome, paths, _dataset(entries), settings, standardise)
 
 
@@ -221,6 +238,7 @@ def unit_effects(
     outcome = last_outcome(design) if outcome is None else outcome
     paths = _of_level(find_paths(design, predictor, outcome), predictor, level)
     _check_linear(design, paths)
+    _check_settings(paths, dict(at or {}), predictor, outcome)
     names = [f.factor for f in design.factors]
     if factor not in names:
         raise FitError(unknown("grouping factor", factor, names))
@@ -248,7 +266,8 @@ def unit_effects(
 def path_slopes(fit: Fit, mediation: Mediation) -> dict[tuple[str, str, str], np.ndarray]:
     """Return the mean slope of every step on the paths, shape (draw,), by source, target and level of variation.
 
-    The level is such as ``within patient``, empty where a variable is read as it is.
+    The level is such as ``within patient``, empty where a variable is read as it is; ``a session later`` where it is
+    read at an earlier session.
     """
     design, draws = design_of(fit), fit.data["posterior"].to_dataset()
     found: dict[tuple[str, str, str], np.ndarray] = {}
@@ -258,7 +277,8 @@ def path_slopes(fit: Fit, mediation: Mediation) -> dict[tuple[str, str, str], np
             weight * draws["b"].sel({COEF: label}).values.ravel()
             for label, weight in _weights(design, edge, mediation.at, path)
         )
-        key = (edge.source, edge.target, "" if edge.how == "itself" else f"{edge.how} {edge.factor}")
+        way = "" if edge.how == "itself" else f"{edge.how} {edge.factor}"
+        key = (edge.source, edge.target, f"{way} a session later".strip() if edge.lagged else way)
         found[key] = found[key] + slope if key in found else np.asarray(slope)
     return found
 
@@ -284,15 +304,21 @@ def _check_linear(design: Design, paths: Sequence[Path]) -> None:
         )
 
 
+def _check_settings(paths: Sequence[Path], at: Mapping[str, Setting], predictor: str, outcome: str) -> None:
+    parts = [parts for path in paths for edge in path.edges for _, parts in edge.columns]
+    check_held(parts, at, f"No slope on a path from {predictor!r} to {outcome!r}")
+
+
 def _weights(design: Design, edge: Edge, at: Mapping[str, Setting], path: Path) -> Weights:
     """Return the coefficients a slope is made of, each with the product of what it is multiplied by."""
     equation = design.find(edge.target)
     on_path = {one.source for one in path.edges} | {one.target for one in path.edges}
+    reads = {render(part): set(values_in(part)) for term in equation.spec.parsed.terms for part in term.parts}
     weights: Weights = []
     for label, parts in edge.columns:
         weight = 1.0
         for part, piece in parts:
-            if part in on_path and part not in at:
+            if reads.get(part, {part}) & on_path and part not in at:
                 raise FitError(
                     f"The slope of {edge.source} in the equation of {edge.target!r} depends on {part!r}, which is on "
                     f"the path {path.name}: state the value it is held at, at={{{part!r}: ...}}, one after the other."

@@ -13,12 +13,16 @@ import pandas as pd
 from bayes_alliance._messages import quote, unknown
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.errors import FitError
+from bayes_alliance.errors import FitError, SpecError
 from bayes_alliance.spec.expressions import Call, Expression, Name, render, render_term
+from bayes_alliance.spec.formula import parse_formula
 from bayes_alliance.spec.reading import values_in
 
 type How = Literal["itself", "within", "between"]
 type Parts = frozenset[tuple[str, str]]
+
+WHOLE = "population"
+"""Scope of paths that read everything as it is, and so carry every level of variation."""
 
 PASSED = ("mi", "centred", "lag")
 """Calls that pass a variable on as it is, moved or complete: the slope of what stands in them is that of the call."""
@@ -160,7 +164,7 @@ def _scope(path: Sequence[Edge], inside: frozenset[str]) -> str | None:
         if first.how == "itself" and how == "within" and factor not in inside:
             return None
     if not scopes:
-        return "population"
+        return WHOLE
     return " and ".join(f"{how}_{factor}" for how, factor in sorted(scopes))
 
 
@@ -221,6 +225,35 @@ def _carried(part: Expression) -> tuple[str, How, str, bool] | None:
                 return None
             return found[0], "within" if how == "within" else "between", factor.name, found[3]
     return None
+
+
+def check_held(parts: Sequence[Parts], at: Mapping[str, float | str], nothing: str) -> None:
+    """Refuse stated values of what multiplies none of these columns; ``nothing`` starts the sentence.
+
+    Raises
+    ------
+    FitError
+        With what can be stated, and how what stands in a call is.
+    """
+    held = dict.fromkeys(part for one in parts for part, _ in one)
+    problems = []
+    for name in at:
+        if name in held:
+            continue
+        inside = [part for part in held if name in _names_in(part)]
+        known = f" What can be stated: {quote(held)}." if held else " Nothing multiplies it."
+        written = f" It stands in {quote(inside)}: state the value of that." if inside else ""
+        problems.append(f"{nothing} depends on {name!r}.{written or known}")
+    if problems:
+        raise FitError(problems)
+
+
+def _names_in(part: str) -> set[str]:
+    try:
+        terms = parse_formula(part).terms
+    except SpecError:
+        return {part}  # the name of a column that a formula would write in quotes
+    return {name for term in terms for one in term.parts for name in values_in(one)}
 
 
 def moderator_value(e: EquationDesign, part: str, piece: str, at: Mapping[str, float | str]) -> float:

@@ -17,9 +17,9 @@ from bayes_alliance.design.transforms import ROWWISE
 from bayes_alliance.design.values import Value
 from bayes_alliance.design.variables import Variable
 from bayes_alliance.errors import FitError
-from bayes_alliance.names import COEF
+from bayes_alliance.names import COEF, SIGMA_COEF
 from bayes_alliance.posterior.families import draw, expected, rows_of
-from bayes_alliance.posterior.linear import drawn_rows, drawn_values, effect_roots, residual_spread
+from bayes_alliance.posterior.linear import drawn_values, effect_roots, residual_spread
 from bayes_alliance.posterior.moved import RowwiseEvaluator, category_of
 from bayes_alliance.spec.expressions import Call, calls_in, render
 
@@ -46,7 +46,7 @@ class World:
         """Draw a mediator, shape (draw, obs); the same seed gives the same residuals."""
         e = self.system[place]
         # the true mediator moves the outcome: errors of its measurement are no part of it
-        rows = rows_of(e, self.flat, residual_spread(self.design, e, self.flat) if e.kind.spread else None)
+        rows = rows_of(e, self.flat, self.spread(place, treated, given))
         return draw(rows, self.linear(place, treated, given), np.random.default_rng(seed)) + e.offset
 
     def mediators(self, treated: Sequence[bool], seeds: np.ndarray) -> dict[str, np.ndarray]:
@@ -59,8 +59,26 @@ class World:
     def expected(self, treated: bool, given: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the expected outcome over the rows, shape (draw,)."""
         e = self.system[-1]
-        linear = self.linear(len(self.system) - 1, treated, given)
-        return np.asarray(expected(drawn_rows(self.design, e, self.flat), linear).mean(axis=1) + e.offset)
+        place = len(self.system) - 1
+        rows = rows_of(e, self.flat, self.spread(place, treated, given))
+        return np.asarray(expected(rows, self.linear(place, treated, given)).mean(axis=1) + e.offset)
+
+    def spread(self, place: int, treated: bool, given: Mapping[str, np.ndarray]) -> np.ndarray | None:
+        """Return residual SDs, shape (draw, obs), those of the treatment that is set; None of families without."""
+        e, setting = self.system[place], self.values[int(treated)]
+        if not e.kind.spread:
+            return None
+        if e.spread is not None:
+            part = _linear(self.design, e.spread, self.treatment, setting, given, self.flat, self.effects)
+            return np.exp(part)
+        own = e.variables.get(self.treatment)
+        if e.spec.sigma != self.treatment or own is None or own.levels is None:
+            return residual_spread(self.design, e, self.flat)
+        sigma = self.flat["sigma"].sel({SIGMA_COEF: list(e.sigma_coef)}).transpose("sample", SIGMA_COEF).values
+        code = own.levels.index(str(setting))
+        same = np.flatnonzero(own.values.astype(int) == code)
+        label = int(e.sigma_code[same[0]]) if len(same) else code
+        return np.broadcast_to(sigma[:, [label]], (len(sigma), len(e.y))).copy()
 
 
 def find_system(design: Design, outcomes: Sequence[str]) -> tuple[EquationDesign, ...]:
@@ -86,6 +104,12 @@ def find_system(design: Design, outcomes: Sequence[str]) -> tuple[EquationDesign
                 f"The equation of {e.outcome!r} reads other rows ({', '.join(sorted(around))}), which do not change "
                 f"with the row's own treatment here. Follow its paths with mediation_effects."
             )
+    gated = sorted({g.factor for e in chosen for g in e.groups if not g.inside.all()})
+    if gated and not all(e.kind.linear for e in chosen):
+        problems.append(
+            f"Some rows are outside {quote(gated)}, whose units they would have if their treatment were another; "
+            f"through a bent link their effects move expected outcomes. Model all rows with or without {quote(gated)}."
+        )
     if problems:
         raise FitError(problems)
     rows = set(chosen[0].row).intersection(*(set(e.row) for e in chosen[1:]))
@@ -186,6 +210,11 @@ def _linear(
         own = variables[treatment]
         number = float(own.levels.index(str(setting))) if own.levels is not None else float(setting)
         variables[treatment] = replace(own, values=np.full(size * rows, number))
+        for name, other in variables.items():
+            # a 0/1 variable that stands for a level of the treatment is set with it
+            if own.levels is not None and other.label in {f"{own.label}[{level}]" for level in own.levels}:
+                here = float(other.label == f"{own.label}[{setting}]")
+                variables[name] = replace(other, values=np.full(size * rows, here))
     formula = e.spec.parsed
     evaluator = _WorldEvaluator(tiled, variables, flat)
     x = code_terms(formula.intercept, formula.terms, evaluator, column=e.kind.intercept).values

@@ -25,6 +25,7 @@ from bayes_alliance.spec.formula import parse_formula
 from bayes_alliance.spec.labels import parse_label, without_brackets
 from bayes_alliance.spec.make import make_model
 from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.spec.reading import values_in
 
 type Terms = str | Mapping[str, str]
 """Formula text, of a model's only equation or by outcome."""
@@ -107,7 +108,7 @@ def alter_model(
     )
     content["groups"] = {name: group for name, group in content.get("groups", {}).items() if name not in gone}
     content["prior"] = [
-        stated
+        stated | {"on": _move_target(stated["on"], spec, swaps)}
         for stated, own in zip(content.get("prior", []), spec.prior, strict=True)
         if own.target.factor not in gone
     ]
@@ -190,6 +191,16 @@ def _relabel(text: str, swaps: tuple[_Swap, ...]) -> str:
     return f"{target.outcome} ~ {':'.join(parts)}"
 
 
+def _move_target(text: str, spec: ModelSpec, swaps: tuple[_Swap, ...]) -> str:
+    """Return what a prior is on, following its term where that is exchanged."""
+    named, colon, rest = text.rpartition(": b ")
+    if not colon and not text.startswith("b "):
+        return text
+    term = rest if colon else text[2:]
+    moved = _relabel(f"{named or spec.outcomes[0]} ~ {term}", swaps).partition(" ~ ")[2]
+    return f"{named}{colon}{moved}" if colon else f"b {moved}"
+
+
 def _left_behind(spec: ModelSpec, swaps: tuple[_Swap, ...]) -> list[str]:
     """Report exchanges of variables that also stand where no exchange reaches."""
     places = {f"sigma of {e.outcome}": e.sigma for e in spec.equation}
@@ -204,7 +215,17 @@ def _left_behind(spec: ModelSpec, swaps: tuple[_Swap, ...]) -> list[str]:
         places |= {f"[groups.{factor}] members ({name})": name for name in (*group.members, *group.weights)}
     places |= {f"[shrink.{name}] terms ({t})": t for name, shrink in spec.shrink.items() for t in shrink.terms}
     places |= {"[residual] by": spec.residual.by if spec.residual is not None else None}
+    gone = {swap.old.name for swap in swaps if isinstance(swap.old, Name)}
+    stays = {f"sigma of {e.outcome}": set(e.spread.variables) if e.spread is not None else set() for e in spec.equation}
+    stays |= {
+        f"[variables] {name}": {n for a in c.arguments for n in values_in(a)} for name, c in spec.declared.items()
+    }
+    stays |= {f"at of [estimands.{name}]": set(estimand.at) for name, estimand in spec.estimands.items()}
     return [
+        f"swap: {name!r} also stands in {place}, which an exchange leaves; write a variant of the file instead."
+        for place, names in stays.items()
+        for name in sorted(names & gone)
+    ] + [
         f"swap: {swap.old.name!r} is also the {place}, which an exchange leaves; map its column instead."
         for swap in swaps
         for place, name in places.items()

@@ -177,9 +177,62 @@ def test_a_predictor_of_patients_does_not_go_through_deviations(trial: pd.DataFr
     ]
     b = fit.data["posterior"]["b"]
     product = b.sel(coef="alliance, pre") * b.sel(coef="score, between(alliance, patient)")
-    np.testing.assert_allclose(
-        found.draws["value"].sel(estimand="pre -> alliance -> score (between_patient)"), product, rtol=1e-12
+    draws = found.draws["value"]
+    np.testing.assert_allclose(draws.sel(estimand="pre -> alliance -> score"), product, rtol=1e-12)
+    direct = b.sel(coef="score, pre")
+    np.testing.assert_allclose(draws.sel(estimand="direct"), direct, rtol=1e-12)
+    np.testing.assert_allclose(draws.sel(estimand="total"), direct + product, rtol=1e-9)
+
+
+def test_what_is_read_as_it_is_counts_within_and_between(trial: pd.DataFrame) -> None:
+    """A session's stress moves the outcome as it is: its direct effect is part of the total of either level."""
+    spec = model(
+        equation("alliance", "stress + (1 | patient)", "session"),
+        equation("score", "stress + within(alliance, patient) + between(alliance, patient) + (1 | patient)", "session"),
     )
+    fit = ba.fit_model(spec, ba.read_sessions(trial, ROLES), seed=1, settings=QUICK)
+    draws = ba.mediation_effects(fit, "stress", outcome="score").draws["value"]
+    b = fit.data["posterior"]["b"]
+    direct = b.sel(coef="score, stress")
+    for how in ("within", "between"):
+        indirect = b.sel(coef="alliance, stress") * b.sel(coef=f"score, {how}(alliance, patient)")
+        np.testing.assert_allclose(draws.sel(estimand=f"direct ({how}_patient)"), direct, rtol=1e-12)
+        np.testing.assert_allclose(draws.sel(estimand=f"total ({how}_patient)"), direct + indirect, rtol=1e-9)
+    assert not [name for name in draws["estimand"].values if "population" in str(name)]
+
+
+def test_slopes_of_now_and_of_before_are_two(trial: pd.DataFrame) -> None:
+    """A mediator read at this session and at the one before has two slopes, and the picture shows both."""
+    spec = model(
+        equation("alliance", "stress + (1 | patient)", "session"),
+        equation("score", "stress + alliance + lag(alliance) + (1 | patient)", "session"),
+    )
+    fit = ba.fit_model(spec, ba.read_sessions(trial, ROLES), seed=1, settings=QUICK)
+    slopes = path_slopes(fit, ba.mediation_effects(fit, "stress", outcome="score"))
+    b = fit.data["posterior"]["b"]
+    for way, label in (("", "score, alliance"), ("a session later", "score, lag(alliance)")):
+        np.testing.assert_allclose(slopes["alliance", "score", way], b.sel(coef=label).values.ravel())
+
+
+def test_moderators_are_found_in_calls_and_by_their_names_only(trial: pd.DataFrame) -> None:
+    """A centred mediator times the predictor is a moderated path; a stated name that multiplies nothing is refused."""
+    table = ba.read_sessions(trial, ROLES)
+    spec = model(
+        equation("alliance", "stress + (1 | patient)", "session"),
+        equation("score", "centred(stress) * centred(alliance) + (1 | patient)", "session"),
+    )
+    fit = ba.fit_model(spec, table, seed=1, settings=QUICK)
+    with pytest.raises(ba.FitError, match=r"depends on 'centred\((alliance|stress)\)', which is on the path"):
+        ba.mediation_effects(fit, "stress", outcome="score")
+    spec = model(
+        equation("alliance", "stress + (1 | patient)", "session"),
+        equation("score", "stress + alliance * centred(pre) + (1 | patient)", "session"),
+    )
+    fit = ba.fit_model(spec, table, seed=1, settings=QUICK)
+    with pytest.raises(ba.FitError, match=r"depends on 'pre'. It stands in 'centred\(pre\)': state the value of that"):
+        ba.mediation_effects(fit, "stress", outcome="score", at={"pre": 2.0})
+    with pytest.raises(ba.FitError, match=r"depends on 'per'. What can be stated: 'centred\(pre\)'"):
+        ba.mediation_effects(fit, "stress", outcome="score", at={"per": 2.0})
 
 
 def test_what_is_no_path_is_said(sequential: ba.Fit, trial: pd.DataFrame) -> None:

@@ -290,3 +290,52 @@ def test_the_surface_that_turns_has_the_same_heights(tilted: ba.Fit, monkeypatch
     monkeypatch.setitem(sys.modules, "plotly", None)
     with pytest.raises(ba.FitError, match=r"needs plotly: pip install 'bayes-alliance\[interactive\]'"):
         ba.turn_surface(surface)
+
+
+def test_cubic_forms_keep_their_cubic_column() -> None:
+    """Asymmetric congruence: heights at the ends of the line of incongruence are the polynomial's, axes are none."""
+    frame = ratings()
+    frame["bent"] = 2 + 0.5 * (frame["p"] - frame["t"]) ** 3 + np.random.default_rng(2).normal(0, 0.2, len(frame))
+    table = ba.read_sessions(frame, {"patient": "dyad"})
+    surface = ba.response_surface(fit(table, "bent", 'surface(p, t, centre=5, form="CA")'))
+    b = surface.cubic["(x - y)^3"].mean()
+    assert b == pytest.approx(0.5, abs=0.02)
+    low, high = surface.heights(np.array([-1.0, 1.0]), np.array([1.0, -1.0]))
+    assert high - low == pytest.approx(16 * b, rel=0.05)
+    assert "p10" not in list(surface.draws["estimand"].values)
+    with pytest.raises(ba.FitError, match="columns of third degree"):
+        surface.congruence()
+    assert "columns of third degree" in repr(surface)
+
+
+def test_a_bent_link_has_no_checklist_in_outcome_sds() -> None:
+    """On log-odds a1 to a5 are log-odds, and differences on them are none in SDs of the outcome."""
+    frame = ratings()
+    frame["well"] = (frame["agree"] > frame["agree"].median()).astype(float)
+    table = ba.read_sessions(frame, {"patient": "dyad"})
+    spec = model(equation("well", "surface(p, t, centre=5)", family="bernoulli"))
+    settings = ba.SamplerSettings(draws=100, tune=300, chains=2, progress="off")
+    surface = ba.response_surface(ba.fit_model(spec, table, seed=1, settings=settings))
+    assert surface.table()["unit"].iloc[0].startswith("logit of well per unit")
+    with pytest.raises(ba.FitError, match="predicts the logit of well"):
+        surface.congruence()
+
+
+def test_moderators_weigh_the_spread_over_therapists() -> None:
+    """A slope over therapists that is multiplied by w has w times the SD; a name that multiplies nothing is refused."""
+    frame, rng = ratings(600), np.random.default_rng(8)
+    frame["t_id"] = [f"t{i % 30}" for i in range(len(frame))]
+    frame["w"] = rng.uniform(0, 2, len(frame))
+    u = rng.normal(0, 1, 30)[np.arange(len(frame)) % 30]
+    frame["led"] = u * frame["w"] * (frame["p"] - 5) + rng.normal(0, 0.5, len(frame))
+    table = ba.read_sessions(frame, {"patient": "dyad", "therapist": "t_id"})
+    form = 'surface(p, t, centre=5, form="linear")'
+    one = fit(table, "led", f"{form} * w + (0 + {form}:w | therapist)")
+    spread = {
+        w: ba.response_surface(one, at={"w": w}).draws["value"].sel(estimand="SD of a1 over therapists").mean()
+        for w in (1.0, 2.0)
+    }
+    assert float(spread[2.0] / spread[1.0]) == pytest.approx(2.0, rel=1e-6)
+    assert float(spread[1.0]) == pytest.approx(1.0, rel=0.35)
+    with pytest.raises(ba.FitError, match=r"The surface of 'led' depends on 'v'. What can be stated: 'w'"):
+        ba.response_surface(one, at={"v": 1.0})
