@@ -29,6 +29,9 @@ PIECES: Mapping[str, Mapping[str, float]] = {
 }
 """The columns there are, as labels name them, as sums of monomials up to the second degree."""
 
+UNLIKE = 4
+"""Times as wide as the other that ratings on one scale are not: a sum of items beside their mean."""
+
 CUBIC: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "(x - y)^3": lambda x, y: (x - y) ** 3,
     "(x + y)*(x - y)^2": lambda x, y: (x + y) * (x - y) ** 2,
@@ -115,7 +118,7 @@ def surface(evaluator: Evaluator, call: Call) -> list[tuple[str, Value]]:
             evaluator.report(f'{render(call)}: centre is "pooled", a number, or a grouping factor.')
             return [("", evaluator.nothing())]
     evaluator.note(f"{render(call)}: {note}.")
-    _compare_scales(evaluator, call, x.numbers, y.numbers)
+    _check_scales(evaluator, call, x.numbers, y.numbers)
     u, v = x.numbers - taken, y.numbers - taken
     return [(name, Value(_column(name, u, v))) for name in FORMS[form]]
 
@@ -130,15 +133,31 @@ def _column(name: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.asarray(sum(weight * monomials[part] for part, weight in PIECES[name].items()))
 
 
-def _compare_scales(evaluator: Evaluator, call: Call, x: np.ndarray, y: np.ndarray) -> None:
-    """Say where the two sides of a surface do not look like ratings on one scale."""
+def _check_scales(evaluator: Evaluator, call: Call, x: np.ndarray, y: np.ndarray) -> None:
+    """Refuse two sides that do not look like ratings on one scale, and a centre that nobody is near.
+
+    ``metric="common"`` says that they are, however they are spread.
+    """
     if np.isnan(x).all() or np.isnan(y).all():
         return
+    keywords = dict(call.keywords)
     wide = [float(np.nanmax(v) - np.nanmin(v)) for v in (x, y)]
     apart = np.nanmax(x) < np.nanmin(y) or np.nanmax(y) < np.nanmin(x)
-    if apart or min(wide) * 2 < max(wide):
-        ranges = " and ".join(f"{np.nanmin(v):g} to {np.nanmax(v):g}" for v in (x, y))
-        evaluator.note(
+    ranges = " and ".join(f"{np.nanmin(v):g} to {np.nanmax(v):g}" for v in (x, y))
+    metric = keywords.get("metric")
+    if metric not in (None, Text("common")):
+        evaluator.report(f'{render(call)}: metric is "common", where the two are known to be on one scale.')
+    elif metric is None and not apart and min(wide) * UNLIKE >= max(wide) > min(wide) * 2:
+        evaluator.note(f"{render(call)}: the two run from {ranges}; they are taken to be ratings on one scale.")
+    elif metric is None and (apart or min(wide) * UNLIKE < max(wide)):
+        evaluator.report(
             f"{render(call)}: the two run from {ranges}. A surface compares them number by number, so they must be "
-            f"ratings on one scale; rescale them first if they are not."
+            f'ratings on one scale: rescale them, or state metric="common" if they are on one all the same.'
+        )
+    centre = keywords.get("centre")
+    low, high = min(np.nanmin(x), np.nanmin(y)), max(np.nanmax(x), np.nanmax(y))
+    if isinstance(centre, Number) and not low <= centre.value <= high:
+        evaluator.report(
+            f"{render(call)}: centre={centre.value:g} lies in no one's range ({ranges}): slopes at the centre would be "
+            f'those of nobody. State a value inside, such as the middle of the scale, or "pooled".'
         )

@@ -84,7 +84,7 @@ FORMULA_FUNCTIONS: Final = _table(
     Function(
         "surface",
         (2, 2),
-        ("centre", "form"),
+        ("centre", "form", "metric"),
         "surface(patient_rating, therapist_rating)",
         "five columns x, y, x^2, x*y, y^2 of two ratings on one scale, both less one common constant; fewer with form=",
         ("centre",),

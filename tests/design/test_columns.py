@@ -54,13 +54,13 @@ def test_centred_takes_the_mean_of_all_observed_rows(trial: pd.DataFrame) -> Non
     np.testing.assert_allclose(got["centred(stress, on=alliance)"], (frame["stress"] - mean)[kept])
 
 
-@pytest.mark.parametrize("centre", ["", ", centre=2", ", centre=patient"])
+@pytest.mark.parametrize("centre", ["", ", centre=4", ", centre=patient"])
 def test_surface_takes_one_constant_from_both(trial: pd.DataFrame, centre: str) -> None:
     """X - y stays as it is; squares and the product are of what is left."""
     x, y = trial["alliance"], trial["rating"]
     both = {
         "": pd.Series((x.mean() + y.mean()) / 2, index=trial.index),
-        ", centre=2": pd.Series(2.0, index=trial.index),
+        ", centre=4": pd.Series(4.0, index=trial.index),
         ", centre=patient": ((x + y) / 2).groupby(trial["pid"]).transform("mean"),
     }[centre]
     label = f"surface(alliance, rating{centre})"
@@ -72,13 +72,16 @@ def test_surface_takes_one_constant_from_both(trial: pd.DataFrame, centre: str) 
 
 
 def test_surface_says_where_it_is_centred_and_doubts_two_scales(trial: pd.DataFrame) -> None:
-    """The constant is printed; ratings of 1 to 7 beside ratings of 0 to 100 are named."""
+    """The constant is printed; ratings of 1 to 7 beside ratings of 0 to 100 are refused."""
     table = ba.read_sessions(trial.assign(percent=trial["rating"] * 14), ROLES)
     notes = design("surface(alliance, rating)", table).messages
     assert any("both less" in note and "their common mean" in note for note in notes)
     assert not any("ratings on one scale" in note for note in notes)
-    notes = design("surface(alliance, percent)", table).messages
-    assert any("must be ratings on one scale" in note for note in notes)
+    with pytest.raises(ba.DesignError, match=r"must be ratings on one scale: rescale them, or state metric"):
+        design("surface(alliance, percent)", table)
+    half = ba.read_sessions(trial.assign(close=5 + 0.4 * (trial["rating"] - 5)), ROLES)
+    notes = design("surface(alliance, close)", half).messages
+    assert any("they are taken to be ratings on one scale" in note for note in notes)
 
 
 @settings(max_examples=40, deadline=None)

@@ -339,3 +339,21 @@ def test_moderators_weigh_the_spread_over_therapists() -> None:
     assert float(spread[1.0]) == pytest.approx(1.0, rel=0.35)
     with pytest.raises(ba.FitError, match=r"The surface of 'led' depends on 'v'. What can be stated: 'w'"):
         ba.response_surface(one, at={"v": 1.0})
+
+
+def test_ratings_on_different_scales_are_refused() -> None:
+    """Sums beside means are no agreement; a stated metric lets them pass; a centre in no one's range is refused."""
+    frame = ratings()
+    frame["sum"] = frame["t"] * 12
+    table = ba.read_sessions(frame, {"patient": "dyad"})
+
+    def made(call: str) -> ba.Design:
+        return ba.make_design(model(equation("agree", call)), table)
+
+    with pytest.raises(ba.DesignError, match=r"the two run from .*must be ratings on one scale: rescale them"):
+        made("surface(p, sum)")
+    assert made('surface(p, sum, metric="common")').equations
+    with pytest.raises(ba.DesignError, match='metric is "common", where the two are known'):
+        made('surface(p, sum, metric="other")')
+    with pytest.raises(ba.DesignError, match=r"centre=0 lies in no one's range"):
+        made("surface(p, t, centre=0)")
