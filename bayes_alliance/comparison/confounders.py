@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance._messages import count_of, quote
-from bayes_alliance.comparison.confounding import NOT_TOLD, Refits, correlation_of
+from bayes_alliance.comparison.confounding import NOT_TOLD, Refits, correlation_of, with_prior
 from bayes_alliance.design.design import PriorStatements
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.progress import counter
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.fit.settings import Progress, SamplerSettings
+from bayes_alliance.names import RESIDUAL
 from bayes_alliance.posterior.mediation import Setting
 from bayes_alliance.spec.make import make_model
 from bayes_alliance.spec.model import ModelSpec
@@ -165,15 +166,10 @@ def confounding_grid(
             lines.append({**stated, **_figures(line), "passed": fit.passed})
             advance(number)
         if prior is not None:
-            unknown = content | {"residual": {"correlate": outcomes}}
-            unknown["prior"] = [
-                *content.get("prior", []),
-                {"on": "cor residual", "dist": prior, "reason": "A sensitivity analysis."},
-            ]
-            fit, found, line = study.follow(make_model(unknown))
+            fit, found, line = study.follow(with_prior(spec, outcomes, RESIDUAL, prior))
             rows: list[dict[str, float | str]] = [{"name": effect, **_figures(line)}]
             rows += [
-                {"name": f"correlation {label}", **correlation_of(fit, pair, "residual")}
+                {"name": f"correlation {label}", **correlation_of(fit, pair, RESIDUAL)}
                 for label, pair in zip(labels, pairs, strict=True)
             ]
             outside = pd.DataFrame(rows).assign(passed=fit.passed)

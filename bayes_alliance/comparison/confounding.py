@@ -206,7 +206,7 @@ def confounding_sensitivity(
             lines.append({"correlation": value, **line.to_dict(), "passed": fit.passed})
             advance(number)
         if prior is not None:
-            fit, _, line = study.follow(_with_prior(spec, between, level, prior))
+            fit, _, line = study.follow(with_prior(spec, between, level, prior))
             of_it = correlation_of(fit, between, level)
             outside = pd.DataFrame(
                 [{"name": effect, **line.to_dict()}, {"name": f"correlation of {level}s", **of_it}]
@@ -243,15 +243,15 @@ def _with_correlation(spec: ModelSpec, between: tuple[str, str], level: str, val
     return spec if np.isclose(value, 0.0) else made
 
 
-def _with_prior(spec: ModelSpec, between: tuple[str, str], level: str, prior: str) -> ModelSpec:
-    """Return the model with a correlation of two outcomes that has a prior."""
+def with_prior(spec: ModelSpec, between: Sequence[str], level: str, prior: str) -> ModelSpec:
+    """Return the model with correlations of outcomes that have a prior."""
     content = spec.model_dump(mode="json", exclude_defaults=True)
     if level == RESIDUAL:
         content["residual"] = {"correlate": list(between)}
     return make_model(_correlated(content, between, level, prior))
 
 
-def _correlated(content: dict[str, Any], between: tuple[str, str], level: str, prior: str) -> dict[str, Any]:
+def _correlated(content: dict[str, Any], between: Sequence[str], level: str, prior: str) -> dict[str, Any]:
     if level != RESIDUAL:
         groups = content.setdefault("groups", {})
         groups[level] = groups.get(level, {}) | {"correlate": list(between)}

@@ -54,19 +54,20 @@ def others(evaluator: Evaluator, call: Call) -> Value:
 
 def say_others(spec: ModelSpec) -> list[str]:
     """Say of outcomes that predict each other within a unit that no joint distribution stands behind it."""
-    messages = []
+    return [
+        f"{outcome}: others() reads {quote(own)}, so that members of a unit predict one another at once. Every row's "
+        f"density is taken given the others (a pseudo-likelihood, as in the published form): intervals are those of a "
+        f"regression on a given predictor, and no study can be simulated."
+        for outcome, own in outcomes_of_others(spec).items()
+    ]
+
+
+def outcomes_of_others(spec: ModelSpec) -> dict[str, list[str]]:
+    """Return, by outcome, the outcomes of other patients of the same unit that its equation reads."""
+    found = {}
     for equation in spec.equation:
         calls = [c for t in equation.parsed.every_term for p in t.parts for c in calls_in(p) if c.function == "others"]
         own = sorted({name for call in calls for name in values_in(call) if name in spec.outcomes})
         if own:
-            messages.append(
-                f"{equation.outcome}: others() reads {quote(own)}, so that members of a unit predict one another at "
-                f"once. Every row's density is taken given the others (a pseudo-likelihood, as in the published form): "
-                f"intervals are those of a regression on a given predictor, and no study can be simulated."
-            )
-    return messages
-
-
-def reads_outcomes_of_others(spec: ModelSpec) -> tuple[str, ...]:
-    """Return the outcomes whose equations read outcomes of other patients of the same unit."""
-    return tuple(text.split(":", 1)[0] for text in say_others(spec))
+            found[equation.outcome] = own
+    return found

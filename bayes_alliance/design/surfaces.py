@@ -125,10 +125,8 @@ def surface(evaluator: Evaluator, call: Call) -> list[tuple[str, Value]]:
 
 def _column(name: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return one column of a surface."""
-    if name == "(x - y)^3":
-        return np.asarray((x - y) ** 3)
-    if name == "(x + y)*(x - y)^2":
-        return np.asarray((x + y) * (x - y) ** 2)
+    if name in CUBIC:
+        return np.asarray(CUBIC[name](x, y))
     monomials = dict(zip(MONOMIALS, (x, y, x**2, x * y, y**2), strict=True))
     return np.asarray(sum(weight * monomials[part] for part, weight in PIECES[name].items()))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_alliance.errors import FitError
+from bayes_alliance.plot.style import held_at
 from bayes_alliance.plot.surface import HIGH, SHOWN, lies_inside
 from bayes_alliance.posterior.surface import Surface
 
@@ -53,7 +54,7 @@ def turn_surface(surface: Surface, *, ci_prob: float = 0.95) -> Figure:
         *_lines(go, surface, ticks),
         *_rows(go, surface, ticks),
     ]
-    held = f"; at {', '.join(f'{name} = {value}' for name, value in surface.at.items())}" if surface.at else ""
+    held = held_at(surface.at)
     figure = go.Figure(pieces)
     figure.update_layout(
         title={"text": f"Posterior mean of {surface.scale} where rows are{held}", "font": {"size": 14}},

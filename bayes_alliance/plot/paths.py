@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
 from bayes_alliance.fit.result import Fit
-from bayes_alliance.plot.style import COLOURS, WIDTH, Picture
-from bayes_alliance.posterior.mediation import Mediation, Setting, path_slopes
+from bayes_alliance.plot.style import COLOURS, WIDTH, Picture, held_at
+from bayes_alliance.posterior.mediation import Mediation, path_slopes
 
 CLEAR, UNCLEAR = COLOURS[0], "0.6"
 
@@ -54,15 +54,11 @@ def plot_paths(fit: Fit, mediation: Mediation, *, ci_prob: float = 0.95) -> Figu
     axes.set_ylim(-0.12, 0.87 if order else 0.2)
     axes.axis("off")
     axes.set_title(
-        f"Posterior mean of every slope, {ci_prob:.0%} equal-tailed interval{_held(mediation.at)}",
+        f"Posterior mean of every slope, {ci_prob:.0%} equal-tailed interval{held_at(mediation.at)}",
         fontsize=9,
         loc="left",
     )
     return figure
-
-
-def _held(at: Mapping[str, Setting]) -> str:
-    return f"; at {', '.join(f'{name} = {value}' for name, value in at.items())}" if at else ""
 
 
 def _arrow(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -25,6 +26,11 @@ class Picture(Figure):
         buffer = io.BytesIO()
         self.savefig(buffer, format="png")
         return buffer.getvalue()
+
+
+def held_at(at: Mapping[str, float | str]) -> str:
+    """Return what a picture's title says of moderators at stated values."""
+    return f"; at {', '.join(f'{name} = {value}' for name, value in at.items())}" if at else ""
 
 
 def draw_interval(

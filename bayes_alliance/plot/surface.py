@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.path import Path as Outline
 
-from bayes_alliance.plot.style import COLOURS, WIDTH, Picture
+from bayes_alliance.plot.style import COLOURS, WIDTH, Picture, held_at
 from bayes_alliance.posterior.geometry import hull_of
 from bayes_alliance.posterior.surface import Surface
 
@@ -60,7 +60,7 @@ def plot_surface(surface: Surface, *, ci_prob: float = 0.95) -> Figure:
     low, high = (f([a.get_ylim()[i] for a in figure.axes[-2:]]) for i, f in enumerate((min, max)))
     for axes in figure.axes[-2:]:
         axes.set_ylim(low, high)
-    held = f"; at {', '.join(f'{name} = {value}' for name, value in surface.at.items())}" if surface.at else ""
+    held = held_at(surface.at)
     figure.suptitle(
         f"Posterior mean of {surface.scale}, {ci_prob:.0%} equal-tailed bands{held}", fontsize=9, x=0.01, ha="left"
     )

@@ -28,10 +28,9 @@ from bayes_alliance.posterior.paths import (
     find_paths,
     last_outcome,
     moderator_value,
+    read_by,
 )
 from bayes_alliance.posterior.summarize import IntervalKind
-from bayes_alliance.spec.expressions import render
-from bayes_alliance.spec.reading import values_in
 
 type Setting = float | str
 type Weights = list[tuple[str, float]]
@@ -313,12 +312,11 @@ def _weights(design: Design, edge: Edge, at: Mapping[str, Setting], path: Path) 
     """Return the coefficients a slope is made of, each with the product of what it is multiplied by."""
     equation = design.find(edge.target)
     on_path = {one.source for one in path.edges} | {one.target for one in path.edges}
-    reads = {render(part): set(values_in(part)) for term in equation.spec.parsed.terms for part in term.parts}
     weights: Weights = []
     for label, parts in edge.columns:
         weight = 1.0
         for part, piece in parts:
-            if reads.get(part, {part}) & on_path and part not in at:
+            if read_by(part) & on_path and part not in at:
                 raise FitError(
                     f"The slope of {edge.source} in the equation of {edge.target!r} depends on {part!r}, which is on "
                     f"the path {path.name}: state the value it is held at, at={{{part!r}: ...}}, one after the other."

@@ -240,7 +240,7 @@ def check_held(parts: Sequence[Parts], at: Mapping[str, float | str], nothing: s
     for name in at:
         if name in held:
             continue
-        inside = [part for part in held if name in _names_in(part)]
+        inside = [part for part in held if name in read_by(part)]
         known = f" What can be stated: {quote(held)}." if held else " Nothing multiplies it."
         written = f" It stands in {quote(inside)}: state the value of that." if inside else ""
         problems.append(f"{nothing} depends on {name!r}.{written or known}")
@@ -248,7 +248,8 @@ def check_held(parts: Sequence[Parts], at: Mapping[str, float | str], nothing: s
         raise FitError(problems)
 
 
-def _names_in(part: str) -> set[str]:
+def read_by(part: str) -> set[str]:
+    """Return the variables a part of a column reads, from its text."""
     try:
         terms = parse_formula(part).terms
     except SpecError:

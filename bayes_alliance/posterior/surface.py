@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -48,8 +48,8 @@ class Surface:
     points: Matrix | None
     spread: float
     at: Mapping[str, Setting]
-    cubic: Mapping[str, Matrix] = field(default_factory=dict)
-    scale: str = ""
+    cubic: Mapping[str, Matrix]
+    scale: str
 
     def heights(self, x: Matrix, y: Matrix, *, draws: int | None = None) -> Matrix:
         """Return the predicted difference from the centre at ratings less the centre.
@@ -155,7 +155,7 @@ class Surface:
 
     def _no_checklist(self) -> str:
         """Return why the checklist does not apply, empty where it does."""
-        if self.scale not in ("", self.outcome):
+        if self.scale != self.outcome:
             return (
                 f"The surface predicts the {self.scale}, and differences on it are none in SDs of the outcome: the "
                 f"checklist of congruence is not worked out for it. Read a1 to a5 on that scale."

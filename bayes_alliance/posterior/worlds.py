@@ -17,7 +17,7 @@ from bayes_alliance.design.transforms import ROWWISE
 from bayes_alliance.design.values import Value
 from bayes_alliance.design.variables import Variable
 from bayes_alliance.errors import FitError
-from bayes_alliance.names import COEF, SIGMA_COEF
+from bayes_alliance.names import COEF, SIGMA_COEF, coef_label, level_label
 from bayes_alliance.posterior.families import draw, expected, rows_of
 from bayes_alliance.posterior.linear import drawn_values, effect_roots, residual_spread
 from bayes_alliance.posterior.moved import RowwiseEvaluator, category_of
@@ -74,11 +74,11 @@ class World:
         own = e.variables.get(self.treatment)
         if e.spec.sigma != self.treatment or own is None or own.levels is None:
             return residual_spread(self.design, e, self.flat)
-        sigma = self.flat["sigma"].sel({SIGMA_COEF: list(e.sigma_coef)}).transpose("sample", SIGMA_COEF).values
-        code = own.levels.index(str(setting))
-        same = np.flatnonzero(own.values.astype(int) == code)
-        label = int(e.sigma_code[same[0]]) if len(same) else code
-        return np.broadcast_to(sigma[:, [label]], (len(sigma), len(e.y))).copy()
+        label = coef_label(e.outcome, level_label(own.label, str(setting)))
+        if label not in e.sigma_coef:
+            raise FitError(f"No row of {e.outcome!r} has {setting!r}: its residual SD there is not known.")
+        sigma = self.flat["sigma"].sel({SIGMA_COEF: label}).transpose("sample").values
+        return np.tile(sigma[:, None], len(e.y))
 
 
 def find_system(design: Design, outcomes: Sequence[str]) -> tuple[EquationDesign, ...]:
@@ -212,8 +212,8 @@ def _linear(
         variables[treatment] = replace(own, values=np.full(size * rows, number))
         for name, other in variables.items():
             # a 0/1 variable that stands for a level of the treatment is set with it
-            if own.levels is not None and other.label in {f"{own.label}[{level}]" for level in own.levels}:
-                here = float(other.label == f"{own.label}[{setting}]")
+            if own.levels is not None and other.label in {level_label(own.label, level) for level in own.levels}:
+                here = float(other.label == level_label(own.label, str(setting)))
                 variables[name] = replace(other, values=np.full(size * rows, here))
     formula = e.spec.parsed
     evaluator = _WorldEvaluator(tiled, variables, flat)

@@ -12,7 +12,7 @@ import pandas as pd
 from bayes_alliance._messages import quote
 from bayes_alliance.design.design import Design, make_design
 from bayes_alliance.design.follow import FollowMeasured
-from bayes_alliance.design.others import reads_outcomes_of_others
+from bayes_alliance.design.others import outcomes_of_others
 from bayes_alliance.design.survive import SURVIVE
 from bayes_alliance.errors import AllianceWarning, SpecError
 from bayes_alliance.simulate.layout import Layout
@@ -193,7 +193,7 @@ def _refuse_measured(design: Design) -> None:
 
 def _refuse_others(design: Design) -> None:
     """Refuse outcomes of a unit's members that read one another: none can be drawn first."""
-    outcomes = reads_outcomes_of_others(design.spec)
+    outcomes = outcomes_of_others(design.spec)
     if outcomes:
         raise SpecError(
             f"Outcome {quote(outcomes)} reads outcomes of the other patients through others(), who have to be drawn "

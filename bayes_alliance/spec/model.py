@@ -167,8 +167,13 @@ class ResidualSpec(Record):
     def pairs(self) -> dict[tuple[str, ...], float]:
         """Return the stated correlations by pair of names, as they are written."""
         if isinstance(self.fixed, dict):
-            return {tuple(part.strip() for part in pair.split("|")): value for pair, value in self.fixed.items()}
+            return {pair_of(pair): value for pair, value in self.fixed.items()}
         return {} if self.fixed is None else {self.correlate: self.fixed}
+
+
+def pair_of(text: str) -> tuple[str, ...]:
+    """Return the names in ``m | y``."""
+    return tuple(part.strip() for part in text.split("|"))
 
 
 class EstimandSpec(Record):

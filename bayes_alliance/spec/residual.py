@@ -8,7 +8,7 @@ from itertools import combinations
 
 from bayes_alliance._messages import quote, unknown
 from bayes_alliance.names import RESIDUAL
-from bayes_alliance.spec.model import ModelSpec, ResidualSpec
+from bayes_alliance.spec.model import ModelSpec, ResidualSpec, pair_of
 from bayes_alliance.spec.order import find_ancestors
 
 LEFT = 1e-6
@@ -61,7 +61,8 @@ def _stated(residual: ResidualSpec) -> list[str]:
             f'fixed = {{"{names[0]} | {names[1]}" = {residual.fixed:g}}}. A pair that is not named has 0.'
         ]
     problems, seen = [], set()
-    for pair, parts in zip(residual.fixed, residual.pairs, strict=False):
+    for pair in residual.fixed:
+        parts = pair_of(pair)
         if len(set(parts)) != 2 or len(parts) != 2 or not set(parts) <= set(names):
             problems.append(
                 f'[residual] fixed: {pair!r} is no pair of the outcomes; write "{names[0]} | {names[1]}", of '

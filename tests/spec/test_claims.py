@@ -122,6 +122,7 @@ def test_prior_targets_may_name_an_outcome(text: str, outcome: str | None, kind:
         (JOINT3 + 'fixed = {"m | y" = 1.2}\n', r"residual.fixed.m \| y: .*less than 1"),
         (JOINT3 + 'fixed = {"m | w" = 0.2, "m" = 0.1}\n', r"(?s)'m \| w' is no pair .*'m' is no pair of the outcomes"),
         (JOINT3 + 'fixed = {"m | y" = 0.2, "y | m" = 0.1}\n', r"'y \| m' is stated twice"),
+        (JOINT3 + 'fixed = {"m | y" = 0.2, "m|y" = 0.1}\n', r"'m\|y' is stated twice"),
         (
             JOINT3 + 'fixed = {"m | y" = 0.9, "m | z" = 0.9, "y | z" = -0.5}\n',
             r"correlations cannot all hold, their matrix is not positive definite",
