@@ -224,7 +224,7 @@ def _block_effects(
     order = [*first, *centred, *last]
     mixed = bool(centred) and len(centred) < len(order)
     suffix = "" if len(factor.blocks) == 1 else f"_{number + 1}"
-    own_sd = sd[..., order]
+    own_sd = [sd[..., member] for member in order]
     standard: list[TensorVariable] = []
 
     def regression(place: int, count: int) -> TensorVariable:
@@ -235,7 +235,7 @@ def _block_effects(
 
     def scaled(place: int, normals: TensorVariable) -> TensorVariable:
         standard.append(normals)
-        return own_sd[..., place] * (normals if cholesky is None else regression(place, place + 1))
+        return own_sd[place] * (normals if cholesky is None else regression(place, place + 1))
 
     effects: dict[int, TensorVariable] = {}
     if first or last:
@@ -248,17 +248,17 @@ def _block_effects(
         begin, end = len(first), len(first) + len(centred)
         nothing = pt.zeros(len(factor.levels))
         carried = [shifts.get(member, nothing) for member in centred]
-        around = [one + own_sd[..., begin + i] * regression(begin + i, begin) for i, one in enumerate(carried)]
+        around = [one + own_sd[begin + i] * regression(begin + i, begin) for i, one in enumerate(carried)]
         mean = pt.stack(around, axis=1)
         if cholesky is None:
-            free = pm.Normal(f"{name}{suffix}", mean if shifted else 0.0, own_sd, dims=dims)
+            free = pm.Normal(f"{name}{suffix}", mean if shifted else 0.0, pt.stack(own_sd, axis=-1), dims=dims)
         else:
-            part = own_sd[..., begin:end, None] * cholesky[..., begin:end, begin:end]
+            part = pt.stack(own_sd[begin:end], axis=-1)[..., None] * cholesky[..., begin:end, begin:end]
             free = build_gaussian_rows(f"{name}{suffix}", mean, part, dims=dims)
         effects |= {member: free[:, i] for i, member in enumerate(centred)}
         if last and cholesky is not None:
             for i, place in enumerate(range(begin, end)):
-                rest = (free[:, i] - carried[i]) / own_sd[..., place] - regression(place, place)
+                rest = (free[:, i] - carried[i]) / own_sd[place] - regression(place, place)
                 standard.append(rest / cholesky[..., place, place])
     return effects | {member: scaled(len(standard), z[:, len(first) + i]) for i, member in enumerate(last)}
 
