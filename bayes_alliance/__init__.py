@@ -52,26 +52,32 @@ if TYPE_CHECKING:
     from bayes_alliance.plot.confounding import plot_sensitivity
     from bayes_alliance.plot.effects import plot_effects
     from bayes_alliance.plot.estimands import plot_estimands
+    from bayes_alliance.plot.hazard import plot_hazard
     from bayes_alliance.plot.interactive import turn_surface
+    from bayes_alliance.plot.levels import plot_within_between
     from bayes_alliance.plot.multiverse import plot_multiverse
     from bayes_alliance.plot.paths import plot_paths
     from bayes_alliance.plot.prior import plot_prior_prediction
     from bayes_alliance.plot.surface import plot_surface
     from bayes_alliance.plot.trajectories import plot_trajectories
     from bayes_alliance.plot.variance import plot_variance_shares
+    from bayes_alliance.posterior.claims import claim_probability
     from bayes_alliance.posterior.counterfactual import Counterfactual, counterfactual_effects
     from bayes_alliance.posterior.effects import draw_effects, integrated_log_likelihood
     from bayes_alliance.posterior.estimands import add_estimands, probability_in_rope, summarize_estimands
+    from bayes_alliance.posterior.hazard import predict_hazard
     from bayes_alliance.posterior.marginal import marginal_effects
     from bayes_alliance.posterior.mediation import Mediation, mediation_effects, moderated_mediation, unit_effects
-    from bayes_alliance.posterior.predict import predict_trajectories
+    from bayes_alliance.posterior.predict import predict_trajectories, predict_unit_trajectories
     from bayes_alliance.posterior.prior import describe_prior
     from bayes_alliance.posterior.recovery import compare_with_truth
     from bayes_alliance.posterior.response_surface import response_surface
     from bayes_alliance.posterior.summarize import summarize
     from bayes_alliance.posterior.surface import Surface
+    from bayes_alliance.posterior.units import unit_estimates
     from bayes_alliance.posterior.variance import variance_shares
     from bayes_alliance.simulate.layout import Layout
+    from bayes_alliance.simulate.matched import simulate_matched
     from bayes_alliance.simulate.prior import predict_prior
     from bayes_alliance.simulate.simulate import SimulatedTable, simulate_sessions
     from bayes_alliance.simulate.twins import Twin, list_twins, load_twin, simulate_twin
@@ -98,8 +104,8 @@ _WHERE: Final = {
     "FitJob": "fit.many",
     "Layout": "simulate.layout",
     "ManyFits": "fit.many",
-    "ModelComparison": "comparison.models",
     "Mediation": "posterior.mediation",
+    "ModelComparison": "comparison.models",
     "ModelSpec": "spec.model",
     "Multiverse": "comparison.multiverse",
     "Option": "comparison.forks",
@@ -119,6 +125,7 @@ _WHERE: Final = {
     "alter_model": "spec.alter",
     "build_model": "build.model",
     "calibrate": "diagnosis.calibration",
+    "claim_probability": "posterior.claims",
     "compare": "comparison.table",
     "compare_models": "comparison.models",
     "compare_with_truth": "posterior.recovery",
@@ -145,13 +152,14 @@ _WHERE: Final = {
     "make_design": "design.design",
     "marginal_effects": "posterior.marginal",
     "mediation_effects": "posterior.mediation",
-    "moderated_mediation": "posterior.mediation",
     "missing_table": "design.missing",
+    "moderated_mediation": "posterior.mediation",
     "parse_model": "spec.toml",
     "plot_calibration": "plot.calibration",
     "plot_caterpillar": "plot.caterpillar",
     "plot_effects": "plot.effects",
     "plot_estimands": "plot.estimands",
+    "plot_hazard": "plot.hazard",
     "plot_multiverse": "plot.multiverse",
     "plot_paths": "plot.paths",
     "plot_prior_prediction": "plot.prior",
@@ -159,15 +167,19 @@ _WHERE: Final = {
     "plot_surface": "plot.surface",
     "plot_trajectories": "plot.trajectories",
     "plot_variance_shares": "plot.variance",
+    "plot_within_between": "plot.levels",
+    "predict_hazard": "posterior.hazard",
     "predict_prior": "simulate.prior",
     "predict_trajectories": "posterior.predict",
+    "predict_unit_trajectories": "posterior.predict",
     "predictive_checks": "diagnosis.predictive",
     "prior_overlap": "diagnosis.sensitivity",
     "prior_sensitivity": "diagnosis.sensitivity",
     "probability_in_rope": "posterior.estimands",
-    "response_surface": "posterior.response_surface",
     "read_sessions": "table.sessions",
+    "response_surface": "posterior.response_surface",
     "select_rows": "table.select",
+    "simulate_matched": "simulate.matched",
     "simulate_sessions": "simulate.simulate",
     "simulate_twin": "simulate.twins",
     "stream_sessions": "table.stream",
@@ -176,6 +188,7 @@ _WHERE: Final = {
     "surface_family": "comparison.surfaces",
     "turn_surface": "plot.interactive",
     "unit_effects": "posterior.mediation",
+    "unit_estimates": "posterior.units",
     "variance_shares": "posterior.variance",
     "write_model": "spec.toml",
 }
@@ -217,6 +230,7 @@ __all__ = [
     "alter_model",
     "build_model",
     "calibrate",
+    "claim_probability",
     "compare",
     "compare_models",
     "compare_with_truth",
@@ -250,6 +264,7 @@ __all__ = [
     "plot_caterpillar",
     "plot_effects",
     "plot_estimands",
+    "plot_hazard",
     "plot_multiverse",
     "plot_paths",
     "plot_prior_prediction",
@@ -257,8 +272,11 @@ __all__ = [
     "plot_surface",
     "plot_trajectories",
     "plot_variance_shares",
+    "plot_within_between",
+    "predict_hazard",
     "predict_prior",
     "predict_trajectories",
+    "predict_unit_trajectories",
     "predictive_checks",
     "prior_overlap",
     "prior_sensitivity",
@@ -266,6 +284,7 @@ __all__ = [
     "read_sessions",
     "response_surface",
     "select_rows",
+    "simulate_matched",
     "simulate_sessions",
     "simulate_twin",
     "stream_sessions",
@@ -274,6 +293,7 @@ __all__ = [
     "surface_family",
     "turn_surface",
     "unit_effects",
+    "unit_estimates",
     "variance_shares",
     "write_model",
 ]

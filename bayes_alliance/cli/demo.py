@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bayes_alliance.simulate.twins import Generated
 
 TWIN: Final = "embct-mbct"
-MODELS: Final = ("growth/treatment", "outcome/early-alliance")
+MODELS: Final = ("growth/treatment", "outcome/two-outcomes")
 SEED: Final = 1
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.plot.style import COLOURS, MARKERS, make_figure
-from bayes_alliance.posterior.predict import observed_means, predict_trajectories
+from bayes_alliance.posterior.predict import arm_levels, observed_means, predict_trajectories, predict_unit_trajectories
 
 
-def plot_trajectories(fit: Fit, *, outcome: str | None = None, ci_prob: float = 0.95) -> Figure:
+def plot_trajectories(fit: Fit, *, outcome: str | None = None, by: str | None = None, ci_prob: float = 0.95) -> Figure:
     """Draw the expected outcome along session for each condition.
 
     Parameters
@@ -18,6 +21,9 @@ def plot_trajectories(fit: Fit, *, outcome: str | None = None, ci_prob: float = 
         Of a growth model, with its rows.
     outcome : str, optional
         Which outcome, where the model has several.
+    by : str, optional
+        A grouping factor, such as ``"therapist"``: the posterior mean of every level is drawn, too, thin and in the
+        colour of the condition most of its rows have.
     ci_prob : float
         Probability of the equal-tailed band.
 
@@ -38,6 +44,8 @@ def plot_trajectories(fit: Fit, *, outcome: str | None = None, ci_prob: float = 
     observed = observed_means(equation)
     figure, axes = make_figure(3.8)
     tails = [(1 - ci_prob) / 2, (1 + ci_prob) / 2]
+    if by is not None:
+        _draw_units(axes, fit, equation, by)
     for i, arm in enumerate(draws["arm"].values):
         colour = COLOURS[i % len(COLOURS)]
         values = draws.sel(arm=arm)
@@ -62,7 +70,21 @@ def plot_trajectories(fit: Fit, *, outcome: str | None = None, ci_prob: float = 
     axes.set_ylabel(f"{equation.outcome} (expected)")
     axes.legend(frameon=False, title=equation.arms.label if equation.arms and len(draws["arm"]) > 1 else None)
     axes.set_title(
-        f"Lines: posterior mean with {ci_prob:.0%} equal-tailed band. Points: observed means.", fontsize=9, loc="left"
+        f"Lines: posterior mean with {ci_prob:.0%} equal-tailed band. Points: observed means."
+        + (f" Thin: each {by}." if by else ""),
+        fontsize=9,
+        loc="left",
     )
     axes.margins(x=0.02)
     return figure
+
+
+def _draw_units(axes: Axes, fit: Fit, equation: EquationDesign, factor: str) -> None:
+    """Draw the posterior mean line of every level of a factor."""
+    lines = predict_unit_trajectories(fit, factor, outcome=equation.outcome).mean(("chain", "draw"))
+    group = next(one for one in equation.groups if one.factor == factor)
+    arms = arm_levels(equation)
+    for level, line in enumerate(lines.values):
+        rows = (group.code == level) & group.inside
+        arm = int(np.bincount(equation.arms.code[rows]).argmax()) if equation.arms and len(arms) > 1 else 0
+        axes.plot(lines["session"], line, color=COLOURS[arm % len(COLOURS)], linewidth=0.6, alpha=0.45, zorder=1)

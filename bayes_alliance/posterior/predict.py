@@ -7,19 +7,28 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from bayes_alliance._messages import unknown
 from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.factors import find_factor
 from bayes_alliance.design.follow import FollowSteps, FollowValue
+from bayes_alliance.design.groups import code_groups
 from bayes_alliance.design.terms import code_terms
 from bayes_alliance.design.transforms import ROWWISE
 from bayes_alliance.design.variables import Variable
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit
-from bayes_alliance.names import COEF
+from bayes_alliance.names import COEF, effect_dim, effects_name, factor_key
+from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.linear import stack_draws
 from bayes_alliance.posterior.moved import Moved, RowwiseEvaluator
 from bayes_alliance.spec.expressions import Term, calls_in, names_in, render_term
 
 SESSION = "session"
+
+NO_TRAJECTORY = (
+    "This model has no trajectory: it needs an outcome with an identity link (gaussian, student_t) and session as a "
+    "plain predictor."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +77,10 @@ def predict_trajectories(fit: Fit, *, outcome: str | None = None, points: int = 
     if fit.design is None:
         raise FitError("Trajectories need the rows; use fit.with_rows(sessions).")
     if not has_trajectories(fit, outcome):
-        raise FitError(
-            "This model has no trajectory: it needs an outcome with an identity link (gaussian, student_t) and "
-            "session as a plain predictor."
-        )
+        raise FitError(NO_TRAJECTORY)
     equation = fit.design.find(outcome)
     grid = np.linspace(np.nanmin(equation.session), np.nanmax(equation.session), points)
-    levels = _arm_levels(equation)
+    levels = arm_levels(equation)
     made = [[_mean_row(equation, s, arm) for s in grid] for arm in range(len(levels))]
     means = np.array([[mean for mean, _ in row] for row in made])
     coords = {"arm": list(levels), SESSION: grid, COEF: list(equation.coef_labels)}
@@ -89,10 +95,73 @@ def predict_trajectories(fit: Fit, *, outcome: str | None = None, points: int = 
     return draws.transpose("chain", "draw", "arm", SESSION)
 
 
+def predict_unit_trajectories(fit: Fit, factor: str, *, outcome: str | None = None, points: int = 20) -> xr.DataArray:
+    """Return the expected outcome along session of every level of a factor, its own effects added.
+
+    Of every level, its rows with the session set are averaged: a therapist's patients keep their condition and what
+    else is known of them. Effects of other factors are at their mean of 0.
+
+    Parameters
+    ----------
+    fit : Fit
+        With its rows.
+    factor : str
+        Such as ``"therapist"``.
+    outcome : str, optional
+        Which outcome, where the model has several.
+    points : int
+        Number of session values between the first and last observed one.
+
+    Returns
+    -------
+    DataArray over (chain, draw, <factor>, session)
+        Outcome units.
+
+    Raises
+    ------
+    FitError
+        If the fit has no rows, the model no trajectory or no such factor, or values it reads are modelled.
+    """
+    if fit.design is None:
+        raise FitError("Trajectories need the rows; use fit.with_rows(sessions).")
+    if not has_trajectories(fit, outcome):
+        raise FitError(NO_TRAJECTORY)
+    equation = fit.design.find(outcome)
+    group = next((one for one in equation.groups if one.factor == factor), None)
+    if group is None:
+        raise FitError(unknown("grouping factor", factor, [one.factor for one in equation.groups]))
+    if equation.follows:
+        raise FitError(f"{equation.outcome} reads values that are estimated; lines of every {factor} are not drawn.")
+    grid = np.linspace(np.nanmin(equation.session), np.nanmax(equation.session), points)
+    size = np.bincount(group.code[group.inside], minlength=len(group.levels))[:, None]
+    rows, effects = [], []
+    for session in grid:
+        moved, columns = _moved_rows(equation, session, None)
+        own = code_groups(equation.spec.parsed.groups, moved)[factor][0].values * group.inside[:, None]
+        rows.append(_level_means(columns.values, group.code, group.inside, size))
+        effects.append(_level_means(own, group.code, group.inside, size))
+    posterior = fit.data["posterior"].to_dataset()
+    drawn = posterior if effects_name(factor) in posterior else with_effects(fit)
+    places = find_factor(fit.design.factors, factor).places[equation.outcome]
+    u = drawn[effects_name(factor)].isel({effect_dim(factor): list(places)})
+    u = u.transpose("chain", "draw", factor_key(factor), effect_dim(factor))
+    b = posterior["b"].sel({COEF: list(equation.coef_labels)}).transpose("chain", "draw", COEF).values
+    values = np.einsum("cdk,slk->cdls", b, np.array(rows)) + np.einsum("cdle,sle->cdls", u.values, np.array(effects))
+    coords = {"chain": posterior["chain"], "draw": posterior["draw"], factor: list(group.levels), SESSION: grid}
+    return xr.DataArray(values, dims=("chain", "draw", factor, SESSION), coords=coords)
+
+
+def _level_means(values: np.ndarray, code: np.ndarray, inside: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Return means of columns over the rows of each level, shape (level, column)."""
+    total = np.zeros((len(size), values.shape[1]))
+    np.add.at(total, code[inside], values[inside])
+    return np.asarray(total / size)
+
+
 def observed_means(equation: EquationDesign) -> ObservedMeans:
     """Return what the trajectories should pass near."""
     sessions = np.unique(equation.session)
-    arms = _arm_levels(equation)
+    arms = arm_levels(equation)
     code = equation.arms.code if equation.arms and len(arms) > 1 else np.zeros(len(equation.y), dtype=int)
     mean = np.full((len(arms), len(sessions)), np.nan)
     count = np.zeros((len(arms), len(sessions)), dtype=int)
@@ -105,7 +174,7 @@ def observed_means(equation: EquationDesign) -> ObservedMeans:
     return ObservedMeans(sessions, mean, count)
 
 
-def _arm_levels(equation: EquationDesign) -> tuple[str, ...]:
+def arm_levels(equation: EquationDesign) -> tuple[str, ...]:
     """Return the arms a trajectory is drawn for: the levels of a condition that is in the formula."""
     variable = _arm_variable(equation)
     return variable.levels if variable is not None and variable.levels else ("all",)
@@ -120,18 +189,23 @@ def _arm_variable(equation: EquationDesign) -> Variable | None:
 
 def _mean_row(equation: EquationDesign, session: float, arm: int) -> tuple[np.ndarray, Moved]:
     """Return the mean coded row with every row's session and condition set, and the rows it is the mean of."""
+    _, whole = _moved_rows(equation, session, arm)
+    return np.asarray(whole.values.mean(axis=0)), whole
+
+
+def _moved_rows(equation: EquationDesign, session: float, arm: int | None) -> tuple[RowwiseEvaluator, Moved]:
+    """Return the rows with their session set, and their condition unless ``arm`` is None."""
     moved = dict(equation.variables)
     size = len(equation.y)
     moved[SESSION] = Variable(SESSION, moved[SESSION].label, np.full(size, session))
-    variable = _arm_variable(equation)
-    if variable is not None:
+    variable = _arm_variable(equation) if arm is not None else None
+    if variable is not None and arm is not None:
         moved[variable.name] = Variable(variable.name, variable.label, np.full(size, float(arm)), variable.levels)
     formula = equation.spec.parsed
     evaluator = RowwiseEvaluator(equation, moved)
     columns = code_terms(formula.intercept, formula.terms, evaluator)
     fixed = [i for i, term in enumerate(equation.coef.terms) if not _reads(equation, term, SESSION, variable)]
-    whole = Moved(equation, columns.values, columns.latent, fixed, evaluator.codes)
-    return np.asarray(whole.values.mean(axis=0)), whole
+    return evaluator, Moved(equation, columns.values, columns.latent, fixed, evaluator.codes)
 
 
 def _movable(equation: EquationDesign) -> bool:

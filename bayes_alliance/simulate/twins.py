@@ -117,8 +117,11 @@ def read_twin(content: Mapping[str, object], where: str = "") -> Twin:
         for number, outcome in enumerate(twin.generate, start=1)
         if (outcome.model is None) == (outcome.spec is None)
     ]
-    if twin.leave and len(layout.sessions) < 2:
-        problems.append(f"leave = {twin.leave!r} needs two sessions or more; the layout has {list(layout.sessions)}.")
+    if twin.leave and len(layout.sessions) < 2 and not twin.lost:
+        problems.append(
+            f"leave = {twin.leave!r} needs two sessions or more, which it ends (the layout has "
+            f"{list(layout.sessions)}), or lost = [...], what is then missing."
+        )
     if problems:
         raise SpecError(problems, where)
     return twin
@@ -179,6 +182,13 @@ def _leave(
         return rows
     patient, session = layout.name("patient"), layout.name("session")
     people = rows.groupby(patient)[twin.leave].first()
+    if len(layout.sessions) < 2:
+        rows.loc[rows[twin.leave] == 1, list(twin.lost)] = np.nan
+        leaving = int((people == 1).sum())
+        messages.append(
+            f"{count_of(leaving, 'patient')} left treatment early ({twin.leave}): {quote(twin.lost)} missing."
+        )
+        return rows
     until = pd.Series(rng.choice(layout.sessions[1:], size=len(people)), index=people.index).where(people == 1, np.inf)
     gone = rows[session] >= rows[patient].map(until)
     left = people.index[people == 1]

@@ -67,7 +67,7 @@ def test_the_command_it_prints_works(
 ) -> None:
     """What simulate says to run next is accepted, options and quotes included."""
     out = tmp_path / "data.csv"
-    model = "outcome/early-alliance"
+    model = "outcome/two-outcomes"
     assert run(monkeypatch, "simulate", model, "--layout", "embct-mbct", "--out", str(out), "--seed", "4") == 0
     command = next(
         line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("bayes-alliance fit")

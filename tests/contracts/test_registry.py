@@ -25,8 +25,9 @@ def table_for(name: str, trial: pd.DataFrame) -> tuple[ba.SessionTable, dict[str
     """Return a tiny table, columns and reference for a model."""
     spec = ba.load_model(name)
     needed = set(needed_variables(spec))
-    frame = trial[trial["arm"] == "MBCT"] if name == "outcome/group-process" else trial
-    if name == "outcome/group-process":
+    grouped = name in ("outcome/group-process", "outcome/group-process-latent", "outcome/within-between")
+    frame = trial[trial["arm"] == "MBCT"] if grouped else trial
+    if grouped:
         frame = frame.assign(alliance=frame.groupby("pid")["alliance"].transform("mean"))
     if name in ("congruence/surface", "congruence/truth-and-bias-reciprocal", "dynamics/one-with-many"):
         people = frame.groupby("pid")
@@ -42,6 +43,7 @@ def table_for(name: str, trial: pd.DataFrame) -> tuple[ba.SessionTable, dict[str
         view_by_patient=frame["post"] / 4,
         view_by_therapist=frame["iip_change"] + 5,
         inhibition_post=frame["iip_pre"] + frame["iip_change"],
+        waited=(frame["pid"].str[-1].astype(int) % 3 == 0).astype(float),
         stage=(frame["rating"] - 1).clip(1, 5).round(),
         **{f"rater_{k}": frame["competence"] + 0.1 * k * (frame["competence"] > 4) for k in (1, 2, 3)},
         **{name: np.sin((1 + number) * frame["tid"].str[1:].astype(float)) for number, name in enumerate(FEATURES)},
@@ -57,7 +59,18 @@ def table_for(name: str, trial: pd.DataFrame) -> tuple[ba.SessionTable, dict[str
     return ba.read_sessions(frame, ROLES, bounds=bounds), columns, reference
 
 
-FEATURES = ("negative_reactions", "anxiety", "flow", "self_doubt", "coping", "warmth", "challenge", "skill")
+FEATURES = (
+    "negative_reactions",
+    "anxiety",
+    "flow",
+    "self_doubt",
+    "coping",
+    "warmth",
+    "challenge",
+    "skill",
+    "boredom",
+    "avoidance",
+)
 
 MORE = {
     "predictor": "stress",
@@ -72,6 +85,10 @@ MORE = {
     "inhibition_change": "iip_change",
     "depression_pre": "pre",
     "depression_post": "post",
+    "distress_pre": "pre",
+    "distress_post": "post",
+    "wellbeing_pre": "iip_pre",
+    "wellbeing_post": "iip_change",
 }
 
 

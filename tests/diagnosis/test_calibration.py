@@ -27,6 +27,8 @@ LAYOUT = {"patients": 24, "sessions": [0, 1, 2, 3], "therapists": 6, "dropout": 
 SETTINGS = replace(DEFAULTS, draws=100, chains=2).for_worker()
 SPEC = ba.load_model("growth/three-level")
 NO_CARD_YET = {
+    "growth/dual-perspective-shrunk",
+    "outcome/group-process-latent",
     "congruence/truth-and-bias-group",
     "dynamics/cross-lagged",
 }

@@ -42,7 +42,8 @@ def test_every_model_of_a_twin_can_be_designed(name: str, seed: int) -> None:
     layout, table = make_layout(twin.layout), ba.simulate_twin(name, seed=seed)
     for outcome in twin.generate:
         made = design_of(twin.spec(outcome), table, layout, outcome.columns, outcome.reference)
-        assert made.equation.rows_read == len(made.equation.y) + sum(made.equation.ledger.values())
+        for equation in made.equations:
+            assert equation.rows_read == len(equation.y) + sum(equation.ledger.values())
 
 
 def test_numbers_of_the_studies_are_kept() -> None:
@@ -67,6 +68,13 @@ def test_who_leaves_has_no_later_session() -> None:
     assert np.isclose(frame.groupby("patient")["dropout"].first().mean(), 0.25, atol=0.12)
 
 
+def test_who_leaves_a_study_without_sessions_lacks_what_comes_after() -> None:
+    """All who were randomised are there, with the distress after treatment of those who stayed alone."""
+    frame = ba.simulate_twin("mbct-groups", seed=1).frame
+    assert len(frame) == 120
+    assert (frame["hads_post"].isna() == (frame["dropout"] == 1)).all()
+
+
 def broken(**changes: object) -> dict[str, object]:
     """Return the content of a twin with changes."""
     return {**tomllib.loads((FOLDER / "embct-mbct.toml").read_text()), **changes}
@@ -75,7 +83,7 @@ def broken(**changes: object) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"layout": {"patients": 30, "arms": {"MBCT": 15, "eMBCT": 15}}}, "needs two sessions or more"),
+        ({"layout": {"patients": 30, "arms": {"MBCT": 15, "eMBCT": 15}}, "lost": []}, "needs two sessions or more"),
         ({"layout": {"patients": 30, "arms": {"MBCT": 15, "eMBCT": 15}}, "leave": None}, "State the waves"),
         ({"leave": "droput"}, "Did you mean 'dropout'"),
         ({"missing": {"hads": 0.1}}, "Unknown column 'hads'"),

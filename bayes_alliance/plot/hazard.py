@@ -1,0 +1,53 @@
+"""Leaving by the alliance: chances to leave at each session, and who is still there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from bayes_alliance.plot.style import COLOURS, WIDTH, Picture
+
+PANELS = (("hazard", "chance to leave, of those who are there"), ("staying", "still there after the session"))
+
+
+def plot_hazard(draws: xr.Dataset, *, ci_prob: float = 0.95, names: Sequence[str] | None = None) -> Figure:
+    """Draw hazards and staying at values of a predictor.
+
+    Parameters
+    ----------
+    draws : Dataset
+        By ``predict_hazard``.
+    ci_prob : float
+        Probability of the equal-tailed band.
+    names : sequence of str, optional
+        What the values are called, such as ``("weak alliance", "strong alliance")``; the values unless stated.
+
+    Returns
+    -------
+    Figure
+        Left: chances to leave, with bands of their posterior. Right: the share that is still there.
+    """
+    figure = Picture(figsize=(WIDTH, 3.2), dpi=150, layout="constrained")
+    predictor, sessions = str(draws.attrs["predictor"]), draws["session"].values
+    labels = list(names) if names is not None else [f"{value:g}" for value in draws["value"].values]
+    for number, (part, label) in enumerate(PANELS):
+        axes = figure.add_subplot(1, 2, number + 1)
+        for i, name in enumerate(labels):
+            values = draws[part].isel(value=i).values
+            low, high = np.quantile(values, [(1 - ci_prob) / 2, (1 + ci_prob) / 2], axis=0)
+            colour = COLOURS[i % len(COLOURS)]
+            axes.fill_between(sessions, low, high, color=colour, alpha=0.2, linewidth=0, step=None)
+            axes.plot(sessions, values.mean(axis=0), color=colour, linewidth=2, label=name)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", color="0.92", linewidth=0.8)
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.set_ylim(bottom=0.0, top=1.0 if part == "staying" else None)
+        axes.set_xlabel(str(draws.attrs["session"]))
+        axes.set_title(label, fontsize=9, loc="left")
+    figure.axes[0].legend(frameon=False, fontsize=8, title=predictor)
+    figure.suptitle(f"Posterior mean with {ci_prob:.0%} equal-tailed band", fontsize=9, x=0.01, ha="left")
+    return figure

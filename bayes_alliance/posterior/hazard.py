@@ -1,0 +1,108 @@
+"""Leaving, session by session, where a predictor has stated values: hazards and who is still there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from bayes_alliance._messages import unknown
+from bayes_alliance.design.design import Design
+from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.errors import FitError
+from bayes_alliance.fit.result import Fit, design_of
+from bayes_alliance.names import COEF, INTERCEPT
+from bayes_alliance.posterior.effects import with_effects
+from bayes_alliance.posterior.families import expected
+from bayes_alliance.posterior.linear import add_effects, drawn_rows, linear_parts, stack_draws
+from bayes_alliance.spec.families import BINARY
+
+SESSION, VALUE = "session", "value"
+
+
+def predict_hazard(
+    fit: Fit, predictor: str, *, values: Sequence[float], outcome: str | None = None, draws: int | None = 1000
+) -> xr.Dataset:
+    """Return the chance to leave at each session, and to be there after it, at values of a predictor.
+
+    In every session the rows at risk keep what else is known of them, their therapists included; the column of the
+    predictor is set, and chances are averaged over these rows.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a model of leaving (family hazard, or bernoulli with a row per session), with its rows.
+    predictor : str
+        A term by its label, such as ``"lag(alliance)"``.
+    values : sequence of float
+        Values in the predictor's unit.
+    outcome : str, optional
+        Which outcome, where several are of this kind.
+    draws : int, optional
+        At most so many draws are used; None uses all.
+
+    Returns
+    -------
+    Dataset over (draw, value, session)
+        ``hazard`` (chance to leave, of those who are there), ``staying`` (chance to be there after the session, of all
+        who were there at the first one), and ``rows`` (session,) at risk.
+
+    Raises
+    ------
+    FitError
+        If the model has no such outcome or term, or the term is in a product, whose columns would have to be set, too.
+    """
+    equation = _of_leaving(design_of(fit), outcome)
+    place = _column(equation, predictor)
+    flat = stack_draws(with_effects(fit), draws)
+    linear = add_effects(
+        linear_parts(design_of(fit), equation, flat), flat, [group.factor for group in equation.groups]
+    )
+    slope = flat["b"].sel({COEF: equation.coef_labels[place]}).values[:, None]
+    column, rows = equation.coef.values[:, place], drawn_rows(design_of(fit), equation, flat)
+    sessions = np.unique(equation.session)
+    hazard = np.empty((flat.sizes["sample"], len(values), len(sessions)))
+    for v, value in enumerate(values):
+        chance = expected(rows, linear + slope * (value - column))
+        for s, session in enumerate(sessions):
+            hazard[:, v, s] = chance[:, equation.session == session].mean(axis=1)
+    dims = ("draw", VALUE, SESSION)
+    coords = {VALUE: np.asarray(values, dtype=float), SESSION: sessions}
+    count = [int((equation.session == session).sum()) for session in sessions]
+    return xr.Dataset(
+        {
+            "hazard": xr.DataArray(hazard, dims=dims, coords=coords),
+            "staying": xr.DataArray(np.cumprod(1 - hazard, axis=2), dims=dims, coords=coords),
+            "rows": xr.DataArray(count, dims=(SESSION,)),
+        },
+        attrs={"predictor": predictor, "outcome": equation.outcome, "session": _session_label(equation)},
+    )
+
+
+def _session_label(equation: EquationDesign) -> str:
+    variable = equation.variables.get(SESSION)
+    return SESSION if variable is None else variable.label
+
+
+def _of_leaving(design: Design, outcome: str | None) -> EquationDesign:
+    of_sessions = [e for e in design.equations if e.family in BINARY and e.spec.unit == SESSION]
+    names = [e.outcome for e in of_sessions]
+    if outcome is not None and outcome not in names:
+        raise FitError(unknown("outcome of leaving", outcome, names))
+    if not of_sessions:
+        raise FitError(
+            "The model has no outcome of leaving by session (family hazard or bernoulli, unit session); chances of a "
+            "0/1 outcome per patient are given by marginal_effects."
+        )
+    return of_sessions[0 if outcome is None else names.index(outcome)]
+
+
+def _column(equation: EquationDesign, predictor: str) -> int:
+    labels = list(equation.coef.labels)
+    if predictor not in labels or predictor == INTERCEPT:
+        raise FitError(unknown("term", predictor, [label for label in labels if label != INTERCEPT]))
+    products = [label for label in labels if label != predictor and predictor in label.split(":")]
+    if products:
+        raise FitError(f"{predictor!r} is in the product {products[0]!r}, which would have to be set, too.")
+    return labels.index(predictor)

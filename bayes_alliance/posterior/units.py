@@ -1,0 +1,161 @@
+"""Therapists, groups or patients one by one: shrunken estimates, ranks, and how surely one is among the best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayes_alliance._messages import unknown
+from bayes_alliance.design.design import Design
+from bayes_alliance.design.factors import find_factor
+from bayes_alliance.errors import FitError
+from bayes_alliance.fit.result import Fit, design_of
+from bayes_alliance.names import INTERCEPT, coef_label, effect_dim, factor_key, spread_label
+from bayes_alliance.posterior.effects import with_effects
+from bayes_alliance.posterior.summarize import IntervalKind, check_interval, interval
+from bayes_alliance.posterior.variance import fitted_factors, fitted_moments
+from bayes_alliance.spec.families import FAMILY
+
+type Direction = Literal["higher", "lower"]
+
+
+@dataclass(frozen=True, eq=False)
+class UnitEffect:
+    """Draws of one effect of a factor: ``values`` over (level, chain, draw), its unit, and whose it is."""
+
+    values: xr.DataArray
+    outcome: str
+    label: str
+    unit: str
+    gated: bool
+
+
+def unit_effect(fit: Fit, factor: str, effect: str | None) -> UnitEffect:
+    """Return the draws of one effect of a factor's levels; the first effect where none is named."""
+    factors = fitted_factors(fit)
+    if factor not in factors:
+        raise FitError(unknown("grouping factor", factor, factors))
+    posterior = fit.data["posterior"].to_dataset()
+    name = f"u_{factor_key(factor)}"
+    draws = posterior[name] if name in posterior else with_effects(fit)[name]
+    dim, moments = effect_dim(factor), fitted_moments(fit)
+    full = [str(label) for label in draws[dim].values]
+    spreads = {spread_label(outcome): outcome for outcome in moments}
+    known = [*moments, *spreads]
+    owners = [next(one for one in known if label.startswith(coef_label(one, ""))) for label in full]
+    labels = [label.removeprefix(coef_label(owner, "")) for label, owner in zip(full, owners, strict=True)]
+    if effect is not None and effect not in (*labels, *full):
+        raise FitError(unknown(f"effect of {factor}", effect, full if len(moments) > 1 else labels))
+    place = 0 if effect is None else full.index(effect) if effect in full else labels.index(effect)
+    owner = owners[place]
+    unit = FAMILY[moments[owner].attrs["family"]].unit if owner in moments else "log residual SD"
+    own = [label for label, other in zip(labels, owners, strict=True) if other == owner]
+    gated = len(own) == 1 and labels[place].endswith("]")
+    values = draws.isel({dim: place}).transpose(factor_key(factor), "chain", "draw")
+    return UnitEffect(values, spreads.get(owner, owner), labels[place], unit, gated)
+
+
+def unit_estimates(
+    fit: Fit,
+    *,
+    factor: str = "therapist",
+    better: Direction,
+    effect: str | None = None,
+    ci_prob: float = 0.95,
+    ci_kind: IntervalKind = "eti",
+) -> pd.DataFrame:
+    """Estimate every level of a grouping factor, with its rank and how surely it is among the best or worst third.
+
+    Parameters
+    ----------
+    fit : Fit
+        With its rows, which caseloads are counted from.
+    factor : str
+        Such as ``"therapist"``.
+    better : {"higher", "lower"}
+        Which direction of the outcome is an improvement. There is no default: a scale of symptoms and one of the
+        alliance point in different directions.
+    effect : str, optional
+        Which effect, by its label (``"Intercept"``, ``"week"``, or ``"phq9, week"`` where the model has several
+        outcomes); the first one unless stated.
+    ci_prob : float
+        Probability of the interval.
+    ci_kind : {"eti", "hdi"}
+        Equal-tailed or highest-density.
+
+    Returns
+    -------
+    DataFrame
+        One row per level, best first: ``<factor>``, its ``patients`` and ``rows``, ``mean, sd, eti95_lb, eti95_ub`` of
+        its deviation from the population in outcome units (shrunken: with few rows it lies near 0), ``p_best_third``
+        and ``p_worst_third``, ``rank_median, rank_lb, rank_ub`` (1 is best) with the same probability. The
+        probabilities of the best third add up to the number of levels in it. Columns of a level's rows count those of
+        the equation the effect belongs to.
+
+    Raises
+    ------
+    FitError
+        If there is no such factor or effect, the fit has no rows, or there are fewer than three levels.
+
+    Notes
+    -----
+    Ranks are worked out in every draw, so they know how much levels differ (Goldstein and Spiegelhalter 1996): with
+    small caseloads most therapists have ranks from near the first to near the last.
+    """
+    check_interval(ci_prob, ci_kind)
+    if better not in ("higher", "lower"):
+        raise FitError(f"better = {better!r}: state which direction of the outcome is better, 'higher' or 'lower'.")
+    chosen = unit_effect(fit, factor, effect)
+    values = chosen.values.values.reshape(chosen.values.shape[0], -1)
+    levels = [str(level) for level in chosen.values[factor_key(factor)].values]
+    if len(levels) < 3:
+        raise FitError(f"{factor!r} has {len(levels)} levels; thirds need three or more.")
+    rank = (-values if better == "higher" else values).argsort(axis=0, kind="stable").argsort(axis=0) + 1
+    third = len(levels) // 3
+    tails = [0.5, (1 - ci_prob) / 2, (1 + ci_prob) / 2]
+    middle, low, high = np.quantile(rank, tails, axis=1, method="nearest")
+    bounds = np.array([interval(row.values, ci_prob, ci_kind) for row in chosen.values])
+    width = f"{ci_kind}{100 * ci_prob:g}"
+    counts = count_caseload(design_of(fit), factor, chosen.outcome)
+    table = pd.DataFrame(
+        {
+            factor: levels,
+            "patients": [counts[level][0] for level in levels],
+            "rows": [counts[level][1] for level in levels],
+            "mean": values.mean(axis=1),
+            "sd": values.std(axis=1, ddof=1),
+            f"{width}_lb": bounds[:, 0],
+            f"{width}_ub": bounds[:, 1],
+            "p_best_third": (rank <= third).mean(axis=1),
+            "p_worst_third": (rank > len(levels) - third).mean(axis=1),
+            "rank_median": middle.astype(int),
+            "rank_lb": low.astype(int),
+            "rank_ub": high.astype(int),
+        }
+    )
+    return table.sort_values("mean", ascending=better == "lower", kind="stable").reset_index(drop=True)
+
+
+def count_caseload(design: Design, factor: str, outcome: str) -> dict[str, tuple[int, int]]:
+    """Return patients and rows of every level of a factor, in the equation of an outcome."""
+    equation = design.find(outcome)
+    counts = dict.fromkeys(find_factor(design.factors, factor).levels, (0, 0))
+    for group in equation.groups:
+        if group.factor != factor:
+            continue
+        rows = pd.DataFrame({"code": group.code, "patient": equation.patient})[group.inside]
+        for code, own in rows.groupby("code")["patient"]:
+            before = counts[group.levels[int(str(code))]]
+            counts[group.levels[int(str(code))]] = (before[0] + own.nunique(), before[1] + len(own))
+    return counts
+
+
+def effect_text(effect: UnitEffect) -> str:
+    """Return what an effect is of, for an axis: nothing more for an intercept."""
+    if effect.label == INTERCEPT:
+        return ""
+    return f", in {effect.label}" if effect.gated else f" per unit of {effect.label}"
