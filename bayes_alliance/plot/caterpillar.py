@@ -76,7 +76,7 @@ def plot_caterpillar(
     axes.axvline(0, color="0.4", linewidth=0.8, linestyle="--")
     _name_levels(axes, factor, [names[i] for i in order], named, patients)
     axes.set_xlabel(f"deviation from the population, {chosen.unit} of {chosen.outcome}{effect_text(chosen)}")
-    sizes = "" if patients is None else f"; points grow with patients ({patients.min()} to {patients.max()})"
+    sizes = "" if patients is None else f"\nPoints grow with the number of patients ({patients.min()} to {patients.max()})"
     axes.set_title(
         f"Posterior mean and {ci_prob:.0%} equal-tailed interval of each {factor}{sizes}", fontsize=9, loc="left"
     )
@@ -99,4 +99,4 @@ def _explain_thirds(axes: Axes) -> None:
         Line2D([], [], color=COLOURS[1], marker="o", label=f"worst third, probability {SURE:.0%} or more"),
         Line2D([], [], color=COLOURS[0], marker="o", label="neither is sure"),
     ]
-    axes.legend(handles=marks, frameon=False, fontsize=8, loc="lower right")
+    axes.legend(handles=marks, frameon=False, fontsize=8, loc="upper left")

@@ -71,7 +71,7 @@ def plot_trajectories(fit: Fit, *, outcome: str | None = None, by: str | None = 
     axes.legend(frameon=False, title=equation.arms.label if equation.arms and len(draws["arm"]) > 1 else None)
     axes.set_title(
         f"Lines: posterior mean with {ci_prob:.0%} equal-tailed band. Points: observed means."
-        + (f" Thin: each {by}." if by else ""),
+        + (f"\nThin lines: each {by}." if by else ""),
         fontsize=9,
         loc="left",
     )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 
 import bayes_alliance as ba
+from tests.conftest import ROLES
 
 
 def test_trajectories_show_each_condition(small_fit: ba.Fit) -> None:
@@ -62,10 +64,32 @@ def test_caterpillar_is_sorted_and_named(small_fit: ba.Fit) -> None:
     (axes,) = ba.plot_caterpillar(small_fit, "therapist").axes
     effects = small_fit.data["posterior"].to_dataset()["u_therapist"].mean(("chain", "draw")).to_series()
     expected = [level for level, _ in effects.sort_values().index]
-    assert [text.get_text() for text in axes.get_yticklabels()] == expected
-    points = next(line for line in axes.get_lines() if line.get_marker() == "o")
-    np.testing.assert_allclose(points.get_xdata(), np.sort(effects.to_numpy()))
+    patients = ba.unit_estimates(small_fit, better="lower").set_index("therapist")["patients"]
+    shown = [f"{level} (n = {patients[level]})" for level in expected]
+    assert [text.get_text() for text in axes.get_yticklabels()] == shown
+    points = axes.collections[-1]
+    np.testing.assert_allclose(points.get_offsets()[:, 0], np.sort(effects.to_numpy()))
+    sizes = np.asarray(points.get_sizes())
+    assert sizes.argmax() in np.flatnonzero(patients[expected] == patients.max())
     assert "points of score" in axes.get_xlabel()
+
+
+def test_caterpillar_colours_who_is_surely_best_or_worst(small_fit: ba.Fit) -> None:
+    """Levels that are in a third with a probability of 80 % or more, explained in the legend."""
+    (axes,) = ba.plot_caterpillar(small_fit, "therapist", better="lower").axes
+    assert axes.get_legend() is not None
+    table = ba.unit_estimates(small_fit, better="lower")
+    worst = (table["p_worst_third"] >= 0.8).sum()
+    drawn = axes.collections[-1].get_facecolors()
+    assert (np.abs(drawn[:, :3] - np.array([213, 94, 0]) / 255).max(axis=1) < 0.01).sum() == worst
+
+
+def test_trajectories_of_every_therapist(small_fit: ba.Fit) -> None:
+    """A thin line per therapist beside those of the arms."""
+    (axes,) = ba.plot_trajectories(small_fit, by="therapist").axes
+    assert sum(line.get_linewidth() < 1 for line in axes.get_lines()) == 6
+    with pytest.raises(ba.FitError, match="Did you mean 'therapist'"):
+        ba.plot_trajectories(small_fit, by="therapst")
 
 
 def test_caterpillar_of_a_slope(small_fit: ba.Fit) -> None:
@@ -129,3 +153,29 @@ def test_models_without_estimands_say_so(sessions: ba.SessionTable) -> None:
     fit = ba.fit_model(ba.parse_model(text), sessions, seed=1, settings=quick)
     with pytest.raises(ba.FitError, match=r"The model states no estimand. Add \[labels\] and \[estimands\]"):
         ba.plot_estimands(fit)
+
+
+def test_parts_of_an_association_stand_side_by_side(trial: pd.DataFrame) -> None:
+    """Within and between, each with its points, its slope in the title and a line of that slope."""
+    frame = trial.assign(alliance=trial.groupby("pid")["alliance"].transform("mean"))
+    fit = ba.fit_model(
+        ba.load_model("outcome/within-between"),
+        ba.read_sessions(frame, ROLES),
+        columns={"outcome_pre": "pre", "outcome_post": "post"},
+        seed=1,
+        settings=ba.SamplerSettings(draws=300, progress="off"),
+    )
+    parts = {"patient": "within_therapists", "therapist": "between_therapists"}
+    asked = {"predictor": "alliance", "outcome": "post", "adjust": ["outcome_pre"]}
+    figure = ba.plot_within_between(fit, parts=parts, **asked)  # type: ignore[arg-type]
+    left, right = figure.axes
+    assert (len(left.collections[0].get_offsets()), len(right.collections[0].get_offsets())) == (24, 6)
+    x, y = left.get_lines()[0].get_data()
+    slope = float(fit.data["estimands"]["value"].sel(estimand="within_therapists").median())
+    np.testing.assert_allclose((y[-1] - y[0]) / (x[-1] - x[0]), slope)  # type: ignore[operator]
+    assert f"{slope:.2f}" in left.get_title(loc="left")
+    for wrong in ({"patient": "nothing"}, {"clinic": "within_therapists"}):
+        with pytest.raises(ba.FitError, match="Unknown"):
+            ba.plot_within_between(fit, parts=wrong, **asked)  # type: ignore[arg-type]
+    with pytest.raises(ba.FitError, match="variable of post"):
+        ba.plot_within_between(fit, predictor="allianc", outcome="post", parts=parts)

@@ -1,0 +1,74 @@
+"""Chances to leave at each session, where the alliance has stated values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+import bayes_alliance as ba
+
+
+@pytest.fixture(scope="module")
+def fit() -> ba.Fit:
+    """Return a fit of leaving after a weak alliance. SYNTHETIC."""
+    rng = np.random.default_rng(1)
+    rows = []
+    for i in range(60):
+        level, last = rng.normal(5, 1), 5
+        for session in range(1, 6):
+            rows.append((f"P{i}", f"T{i % 6}", session, level + rng.normal(0, 0.3)))
+            if session > 1 and rng.random() < 1 - np.exp(-np.exp(-1.5 - 0.8 * (level - 5))):
+                last = session
+                break
+        for row in range(len(rows)):
+            if rows[row][0] == f"P{i}" and len(rows[row]) == 4:
+                rows[row] = (*rows[row], last, float(last < 5))
+    frame = pd.DataFrame(rows, columns=["patient", "therapist", "session", "alliance", "last_session", "dropout"])
+    roles = {"patient": "patient", "therapist": "therapist", "session": "session"}
+    return ba.fit_model(
+        ba.load_model("dropout/hazard"),
+        ba.read_sessions(frame, roles),
+        seed=1,
+        settings=ba.SamplerSettings(draws=200, tune=300, chains=2, progress="off"),
+    )
+
+
+def test_hazards_are_those_of_the_rows_at_risk(fit: ba.Fit) -> None:
+    """Worked out again by hand, therapists' effects included; staying is what the hazards leave."""
+    found = ba.predict_hazard(fit, "lag(alliance)", values=(4.0, 6.0), draws=None)
+    assert fit.design is not None
+    equation = fit.design.find("leaving")
+    posterior = fit.data["posterior"].to_dataset().stack(sample=("chain", "draw"))
+    b, u = posterior["b"].values.T, posterior["u_therapist"].values[:, 0].T
+    x = equation.coef.values.copy()
+    x[:, list(equation.coef.labels).index("lag(alliance)")] = 4.0
+    linear = b @ x.T + u[:, equation.groups[0].code]
+    at = equation.session == 3
+    by_hand = (1 - np.exp(-np.exp(linear)))[:, at].mean(axis=1)
+    np.testing.assert_allclose(found["hazard"].sel(value=4.0, session=3.0), by_hand)
+    weak, strong = (found["hazard"].sel(value=value).mean("draw") for value in (4.0, 6.0))
+    assert (weak > strong).all()
+    np.testing.assert_allclose(found["staying"], (1 - found["hazard"].values).cumprod(axis=2))
+    assert int(found["rows"].sel(session=3.0)) == at.sum()
+
+
+def test_the_picture_has_hazard_and_staying(fit: ba.Fit) -> None:
+    """Two panels, a line per value under its name."""
+    draws = ba.predict_hazard(fit, "lag(alliance)", values=(4.0, 6.0))
+    figure = ba.plot_hazard(draws, names=("weak", "strong"))
+    assert isinstance(figure, Figure)
+    left, right = figure.axes
+    assert [line.get_label() for line in left.get_lines()] == ["weak", "strong"]
+    np.testing.assert_allclose(right.get_lines()[0].get_ydata(), draws["staying"].isel(value=0).mean("draw"))
+
+
+def test_what_is_not_there(fit: ba.Fit, small_fit: ba.Fit) -> None:
+    """An unknown term, and a model without leaving."""
+    with pytest.raises(ba.FitError, match=r"Did you mean 'lag\(alliance\)'"):
+        ba.predict_hazard(fit, "lag(aliance)", values=(4.0,))
+    with pytest.raises(ba.FitError, match="no outcome of leaving"):
+        ba.predict_hazard(small_fit, "week", values=(4.0,))
+    with pytest.raises(ba.FitError, match="outcome of leaving"):
+        ba.predict_hazard(fit, "lag(alliance)", values=(4.0,), outcome="dropout")
