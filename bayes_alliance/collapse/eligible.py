@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bayes_alliance.design.values import MeanOf
+from bayes_alliance.design.values import CurrentOf, MeanOf
 from bayes_alliance.spec.expressions import Term, Text, calls_in, render, render_term
+from bayes_alliance.spec.functions import CURRENT
 from bayes_alliance.spec.model import EquationSpec, ModelSpec
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def find_obstacles(spec: ModelSpec) -> list[str]:
 
 def _is_latent(term: Term) -> bool:
     calls = [call for part in term.parts for call in calls_in(part)]
+    if any(call.function in CURRENT for call in calls):
+        return True
     return any(Text(kind) in dict(call.keywords).values() for call in calls for kind in ("latent", "finite"))
 
 
@@ -88,7 +91,7 @@ def _not_gaussian(outcome: str, family: str) -> str:
 
 
 def _follow(outcome: str, terms: Sequence[str]) -> str:
-    return f"{' and '.join(terms)} of {outcome} {'follow' if len(terms) > 1 else 'follows'} latent means"
+    return f"{' and '.join(terms)} of {outcome} {'follow' if len(terms) > 1 else 'follows'} what is estimated"
 
 
 def find_design_obstacles(design: Design) -> list[str]:
@@ -104,7 +107,7 @@ def find_design_obstacles(design: Design) -> list[str]:
             label
             for columns in (equation.coef, *(group.columns for group in equation.groups))
             for label, latent in zip(columns.labels, columns.latent, strict=True)
-            if any(isinstance(key, MeanOf) for key in latent)
+            if any(isinstance(key, MeanOf | CurrentOf) for key in latent)
         }
         if labels:
             obstacles.append(_follow(equation.outcome, sorted(labels)))

@@ -13,7 +13,8 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import are, count_of, first_few, quote
+from bayes_alliance._messages import are, count_of, first_few, quote, unknown
+from bayes_alliance.design.current import follow_current
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.factors import FactorDesign, find_factor
 from bayes_alliance.design.follow import Follow, FollowMeasured, FollowModelled, FollowSteps, FollowValue
@@ -21,7 +22,7 @@ from bayes_alliance.design.make import Made
 from bayes_alliance.design.rows import Rows, make_rows
 from bayes_alliance.design.steps import say_unused
 from bayes_alliance.design.usable import Source
-from bayes_alliance.design.values import Hidden, MeanOf, Plugged, StepsOf, ValueOf
+from bayes_alliance.design.values import CurrentOf, Hidden, MeanOf, Plugged, StepsOf, ValueOf
 from bayes_alliance.design.variables import column_for, make_variable
 from bayes_alliance.names import INTERCEPT, steps_name
 
@@ -80,6 +81,10 @@ def join_latent(
     for equation, m in zip(equations, made, strict=True):
         follows: dict[Hidden, Follow] = {}
         for mean, plugged in m.plugged.items():
+            if isinstance(mean, CurrentOf):
+                read = _current(mean, plugged, m, wholes, factors, problems)
+                follows |= {} if read is None else {mean: read}
+                continue
             if not isinstance(mean, MeanOf):
                 follows[mean] = _coded_value(mean, plugged, m, by_outcome)
                 if isinstance(mean, StepsOf):
@@ -95,6 +100,26 @@ def join_latent(
         joined.append(replace(equation, follows=follows))
     problems += _steps_of_one_name(joined)
     return tuple(joined), tuple(measured.values())
+
+
+def _current(
+    key: CurrentOf,
+    plugged: Plugged,
+    made: Made,
+    wholes: Mapping[str, Made],
+    factors: Sequence[FactorDesign],
+    problems: list[str],
+) -> FollowModelled | None:
+    """Point the rows of an equation to what another one says of them."""
+    reader = made.equation.outcome
+    if key.variable not in wholes or key.variable == made.equation.spec.outcome:
+        others = [name for name in wholes if name != made.equation.spec.outcome]
+        problems.append(
+            f"Outcome {reader!r}: {key.kind}() reads another equation. {unknown('outcome', key.variable, others)}"
+        )
+        return None
+    target = wholes[key.variable].target
+    return follow_current(key, plugged, reader, made.rows, made.place, target, factors, problems)
 
 
 def _steps_of_one_name(equations: Sequence[EquationDesign]) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from bayes_alliance.design import checks
 from bayes_alliance.design.arms import Arms, find_arms
+from bayes_alliance.design.current import SESSION, Target
 from bayes_alliance.design.equation import EquationDesign, subset_variable
 from bayes_alliance.design.groups import GroupDesign, check_ids, make_group
 from bayes_alliance.design.means import pooled_mean
@@ -20,12 +21,12 @@ from bayes_alliance.design.scale import OutcomeScale, check_outcome, find_trials
 from bayes_alliance.design.series import check_series, line_up_series, say_series
 from bayes_alliance.design.spread import find_spread, label_spread
 from bayes_alliance.design.terms import Columns, study_names
-from bayes_alliance.design.transforms import Evaluator
+from bayes_alliance.design.transforms import ROWWISE, Evaluator
 from bayes_alliance.design.usable import Groups, Source, Usable, code_columns, find_usable, stop_on
 from bayes_alliance.design.values import Hidden, Plugged
 from bayes_alliance.design.variables import Variable, prune_levels
 from bayes_alliance.names import INTERCEPT, spread_label
-from bayes_alliance.spec.expressions import Name
+from bayes_alliance.spec.expressions import Name, calls_in, names_in, render
 from bayes_alliance.spec.families import BINARY
 from bayes_alliance.spec.model import EquationSpec, ModelSpec
 from bayes_alliance.spec.order import modelled_by
@@ -37,7 +38,7 @@ class Made:
     """An equation with what was coded before rows were left out: ``place`` says which rows were kept.
 
     ``coef`` and ``groups`` (ids and covariates per factor) cover all ``rows``; ``plugged`` what stands in for latent
-    means in them.
+    means in them; ``target`` codes the columns at other sessions, for equations that read this one's linear predictor.
     """
 
     equation: EquationDesign
@@ -46,6 +47,7 @@ class Made:
     coef: Columns
     groups: Mapping[str, tuple[np.ndarray, Columns]]
     plugged: Mapping[Hidden, Plugged]
+    target: Target
 
 
 def make_equation(equation: EquationSpec, source: Source) -> Made:
@@ -135,7 +137,23 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
         design = replace(design, spread=_spread_of(design, equation.spread, *spread))
     plugged = {mean: evaluator.means[mean] for mean in _followed(coef, coded)}
     covariates = {factor: (ids[factor], columns) for factor, (columns, _) in coded.items()}
-    return Made(design, rows, np.flatnonzero(keep), whole, covariates, plugged)
+    target = _target_of(equation, usable, variables, outcome.label)
+    return Made(design, rows, np.flatnonzero(keep), whole, covariates, plugged, target)
+
+
+def _target_of(equation: EquationSpec, usable: Usable, variables: Mapping[str, Variable], label: str) -> Target:
+    """Return what other equations need to read an equation's linear predictor."""
+
+    def at(session: np.ndarray | None) -> tuple[Columns, Groups]:
+        moved = dict(variables)
+        if session is not None and SESSION in moved:
+            moved[SESSION] = replace(moved[SESSION], values=session)
+        return code_columns(equation, usable.evaluate(moved, []))[:2]
+
+    parts = [part for term in equation.parsed.every_term for part in term.parts]
+    around = [call for part in parts for call in calls_in(part) if call.function not in ROWWISE]
+    fixed = [render(call) for call in around if SESSION in names_in(call)]
+    return Target(label, usable.rows, at, usable.ids, SESSION in variables, fixed[0] if fixed else "")
 
 
 def _read_as_modelled(equation: EquationSpec, spec: ModelSpec) -> set[str]:

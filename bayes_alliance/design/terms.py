@@ -37,6 +37,10 @@ class Columns:
         latent = tuple({mean: weight[keep] for mean, weight in column.items()} for column in self.latent)
         return Columns(self.labels, self.terms, self.values[keep], self.parts, latent, self.dynamic)
 
+    def with_values(self, values: np.ndarray) -> Columns:
+        """Return the columns with other values."""
+        return replace(self, values=values)
+
     def beside(self, other: Columns) -> Columns:
         """Return these columns and then the other ones."""
         return Columns(

@@ -10,6 +10,7 @@ import numpy as np
 from bayes_alliance._messages import count_of, first_few
 from bayes_alliance.design import lags, means
 from bayes_alliance.design.arms import count_by_arm
+from bayes_alliance.design.current import current
 from bayes_alliance.design.modelled import Modelled, modelled_value
 from bayes_alliance.design.others import others
 from bayes_alliance.design.rows import Rows
@@ -18,6 +19,7 @@ from bayes_alliance.design.surfaces import surface
 from bayes_alliance.design.values import Hidden, Plugged, Value
 from bayes_alliance.design.variables import Variable
 from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Operation, render
+from bayes_alliance.spec.functions import CURRENT
 
 SEVERAL: dict[str, Callable[[Evaluator, Call], list[tuple[str, Value]]]]
 """Calls that give several columns, each with what stands in the bracket of its label."""
@@ -197,6 +199,7 @@ _ONE: Mapping[str, Callable[[Evaluator, Call], Value]] = {
     "centred": means.centred,
     "mi": modelled_value,
     "mo": monotone,
+    **dict.fromkeys(CURRENT, current),
 }
 SEVERAL = {"surface": surface, "quadratic": _quadratic, "piecewise": _piecewise}
 ROWWISE = ("log", "sqrt", "quadratic", "piecewise", "mi", "mo")

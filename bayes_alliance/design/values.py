@@ -40,7 +40,22 @@ class StepsOf:
     lag: tuple[int, int] | None = None
 
 
-type Hidden = MeanOf | ValueOf | StepsOf
+@dataclass(frozen=True)
+class CurrentOf:
+    """What an outcome's own equation says: ``kind`` is ``value``, ``slope`` or ``effect``.
+
+    ``session`` is the one stated, in place of the row's; ``factor`` and ``effect`` name a group effect; ``lag`` as above.
+    """
+
+    variable: str
+    kind: str
+    session: float | None = None
+    factor: str = ""
+    effect: str = ""
+    lag: tuple[int, int] | None = None
+
+
+type Hidden = MeanOf | ValueOf | StepsOf | CurrentOf
 """What a column may follow that is estimated, not observed."""
 
 

@@ -76,7 +76,9 @@ def plot_caterpillar(
     axes.axvline(0, color="0.4", linewidth=0.8, linestyle="--")
     _name_levels(axes, factor, [names[i] for i in order], named, patients)
     axes.set_xlabel(f"deviation from the population, {chosen.unit} of {chosen.outcome}{effect_text(chosen)}")
-    sizes = "" if patients is None else f"\nPoints grow with the number of patients ({patients.min()} to {patients.max()})"
+    sizes = (
+        "" if patients is None else f"\nPoints grow with the number of patients ({patients.min()} to {patients.max()})"
+    )
     axes.set_title(
         f"Posterior mean and {ci_prob:.0%} equal-tailed interval of each {factor}{sizes}", fontsize=9, loc="left"
     )

@@ -90,6 +90,28 @@ FORMULA_FUNCTIONS: Final = _table(
         ("centre",),
     ),
     Function(
+        "value",
+        (1, 1),
+        ("session",),
+        "value(alliance)",
+        "what the outcome's own equation says of the row's session (or a stated one), patient and therapist",
+    ),
+    Function(
+        "slope",
+        (1, 1),
+        ("session",),
+        "slope(alliance)",
+        "how fast that changes per session, at the row's session or at a stated one",
+    ),
+    Function(
+        "effect",
+        (3, 3),
+        (),
+        'effect(alliance, patient, "session")',
+        "a group effect of the outcome's own equation: the patient's deviation from the population alone",
+        (1,),
+    ),
+    Function(
         "mi",
         (1, 1),
         (),
@@ -148,3 +170,6 @@ ESTIMAND_FUNCTIONS: Final = _table(
     Function("log", (1, 1), (), "log(a)", "natural logarithm"),
 )
 """Callable in ``[estimands]``."""
+
+CURRENT: Final = ("value", "slope", "effect")
+"""What one equation may read of another one's linear predictor."""

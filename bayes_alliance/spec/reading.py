@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bayes_alliance.spec.expressions import Call, Expression, Name, Operation, Term, Text, calls_in
-from bayes_alliance.spec.functions import FORMULA_FUNCTIONS
+from bayes_alliance.spec.functions import CURRENT, FORMULA_FUNCTIONS
 
 if TYPE_CHECKING:
     from bayes_alliance.spec.model import ModelSpec
+
+_OF_UNITS = ("between", *CURRENT)
 
 
 def values_in(expression: Expression) -> Iterator[str]:
@@ -47,15 +49,15 @@ def current_values_in(expression: Expression) -> Iterator[str]:
 
 
 def averaged_in(expression: Expression) -> Iterator[str]:
-    """Yield the variables that an expression reads inside between() only: their values count as means of units."""
-    inside = {n for call in calls_in(expression) if call.function == "between" for n in values_in(call.arguments[0])}
+    """Yield the variables that an expression reads as means of units, or as another equation has them, only."""
+    inside = {n for call in calls_in(expression) if call.function in _OF_UNITS for n in values_in(call.arguments[0])}
     elsewhere = list(_outside_between(expression))
     yield from (name for name in inside if name not in elsewhere)
 
 
 def _outside_between(expression: Expression) -> Iterator[str]:
     match expression:
-        case Call(function) if function == "between":
+        case Call(function) if function in _OF_UNITS:
             return
         case Operation(_, left, right):
             yield from _outside_between(left)
@@ -66,6 +68,11 @@ def _outside_between(expression: Expression) -> Iterator[str]:
                     yield from _outside_between(argument)
         case _:
             yield from values_in(expression)
+
+
+def current_in(expression: Expression) -> Iterator[Call]:
+    """Yield the calls that read another equation's linear predictor: value(), slope(), effect()."""
+    yield from (call for call in calls_in(expression) if call.function in CURRENT)
 
 
 def modelled_in(expression: Expression) -> Iterator[str]:
@@ -87,7 +94,9 @@ def as_observed_in(expression: Expression) -> Iterator[str]:
             yield from as_observed_in(left)
             yield from as_observed_in(right)
         case Call(function, _, keywords):
-            if function == "mi" or (function == "between" and dict(keywords).get("means") == Text("latent")):
+            if function in ("mi", *CURRENT) or (
+                function == "between" and dict(keywords).get("means") == Text("latent")
+            ):
                 return
             for place, argument in _arguments(expression):
                 if place not in _factor_places(expression):

@@ -1,0 +1,217 @@
+"""value(y), slope(y), effect(y, patient, "session"): what one equation reads of another one's linear predictor.
+
+In columns stand numbers that least squares gives for every patient, so that checks, scales and centring see numbers;
+the model adds the difference to what is estimated (``design/latent``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from bayes_alliance._messages import count_of, first_few, unknown
+from bayes_alliance.design.follow import FollowModelled
+from bayes_alliance.design.rows import Rows
+from bayes_alliance.design.values import CurrentOf, Plugged, Value
+from bayes_alliance.names import INTERCEPT
+from bayes_alliance.spec.expressions import Call, Name, Number, Text, render
+
+if TYPE_CHECKING:
+    from bayes_alliance.design.factors import FactorDesign
+    from bayes_alliance.design.terms import Columns
+    from bayes_alliance.design.transforms import Evaluator
+    from bayes_alliance.design.usable import Groups
+
+STEP = 1e-4
+"""Sessions to either side between which a slope is taken: exact for lines, to eight digits for curves."""
+
+SESSION = "session"
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """An equation whose linear predictor others read, over all of its rows.
+
+    ``at`` codes its columns with other session numbers in place of the rows' own; ``ids`` are levels of its factors;
+    ``timed`` says whether it reads session, ``fixed`` names a call that does so over all rows.
+    """
+
+    outcome: str
+    rows: Rows
+    at: Callable[[np.ndarray | None], tuple[Columns, Groups]]
+    ids: Mapping[str, np.ndarray]
+    timed: bool
+    fixed: str = ""
+
+
+def current(evaluator: Evaluator, call: Call) -> Value:
+    """Return stand-ins of what another equation says, with the weight 1 by which a column follows it."""
+    name = call.arguments[0]
+    if not isinstance(name, Name):
+        evaluator.report(f"{render(call)}: the first argument is an outcome of the model, by its name.")
+        return evaluator.nothing()
+    stated = dict(call.keywords).get(SESSION)
+    if stated is not None and not isinstance(stated, Number):
+        evaluator.report(f"{render(call)}: session is a number, such as {call.function}({name.name}, session=9).")
+        return evaluator.nothing()
+    session = None if stated is None else stated.value
+    factor = effect = ""
+    if call.function == "effect":
+        unit, which = call.arguments[1:]
+        if not isinstance(unit, Name) or not isinstance(which, Text):
+            evaluator.report(
+                f"{render(call)}: write a factor and the label of its effect in quotes, such as "
+                f'effect({name.name}, patient, "Intercept").'
+            )
+            return evaluator.nothing()
+        factor, effect = unit.name, which.value
+    by_session = not np.isnan(evaluator.rows.session).all()
+    if call.function == "value" and session is None and not by_session:
+        evaluator.report(
+            f"{render(call)}: rows are {evaluator.rows.role}s, and a value is one of a session; state it, such as "
+            f"value({name.name}, session=9)."
+        )
+        return evaluator.nothing()
+    key = CurrentOf(name.name, call.function, session, factor, effect)
+    numbers = _stand_in(evaluator, key)
+    evaluator.means[key] = Plugged(numbers)
+    return Value(numbers, {key: np.where(np.isnan(numbers), 0.0, 1.0)})
+
+
+def _stand_in(evaluator: Evaluator, key: CurrentOf) -> np.ndarray:
+    """Return what least squares says of each row's patient; NaN for patients without any value of the outcome."""
+    source = evaluator if key.variable in evaluator.variables else evaluator.finer
+    assert source is not None
+    frame = pd.DataFrame(
+        {"patient": source.rows.key, "t": source.rows.session, "y": source.variables[key.variable].values}
+    )
+    frame["t"] = frame["t"].fillna(0.0)
+    frame = frame.dropna(subset=["y"])
+    means = frame.groupby("patient")[["t", "y"]].mean()
+    apart = frame[["t", "y"]] - means.loc[frame["patient"]].to_numpy()
+    sums = pd.DataFrame({"patient": frame["patient"], "tt": apart["t"] ** 2, "ty": apart["t"] * apart["y"]})
+    sums = sums.groupby("patient").sum()
+    total = float(sums["tt"].sum())
+    common = float(sums["ty"].sum()) / total if total > 0 else 0.0
+    weight = max(float(sums["tt"].median()), 1e-12)
+    slope = (sums["ty"] + weight * common) / (sums["tt"] + weight)
+    patients = evaluator.rows.key
+    own = slope.reindex(patients).to_numpy(float)
+    if key.kind == "slope":
+        return own
+    level, middle = means["y"].reindex(patients).to_numpy(float), means["t"].reindex(patients).to_numpy(float)
+    if key.kind == "effect":
+        return level - float(means["y"].mean()) if key.effect == INTERCEPT else own - common
+    at = evaluator.rows.session if key.session is None else np.full(len(patients), key.session)
+    return np.asarray(level + own * (at - middle))
+
+
+def follow_current(
+    key: CurrentOf,
+    plugged: Plugged,
+    reader: str,
+    rows: Rows,
+    place: np.ndarray,
+    target: Target,
+    factors: Sequence[FactorDesign],
+    problems: list[str],
+) -> FollowModelled | None:
+    """Line up the columns of an outcome's equation with the rows that read its linear predictor.
+
+    Parameters
+    ----------
+    key, plugged
+        What is read, and what stands in for it.
+    reader : str
+        Outcome that reads it, for messages.
+    rows, place
+        Its rows, and which of them are used.
+    target : Target
+        The equation that is read.
+    factors : sequence of FactorDesign
+        With the levels of all equations.
+    """
+    if target.rows.unit == rows.unit:
+        at = place if plugged.source is None else plugged.source[place]
+    else:
+        at = _first_rows(target.rows, rows.key[place])
+    shown = f"{key.kind}({target.outcome})" if not key.factor else f"effect({target.outcome}, {key.factor})"
+    coef, groups, problem = _columns(key, target)
+    if problem:
+        problems.append(f"Outcome {reader!r} reads {shown}: {problem}")
+        return None
+    if any(coef.latent[i] for i in range(len(coef.labels)) if not coef.dynamic[i]):
+        problems.append(
+            f"Outcome {reader!r} reads {shown}, and {target.outcome} reads something that is estimated itself; only "
+            f"observed predictors may stand in an equation whose values are read."
+        )
+        return None
+    values = np.where(~np.array(coef.dynamic, dtype=bool), coef.values[at], 0.0)
+    if key.factor:
+        values = np.zeros_like(values)
+    found, absent = [], np.isnan(values).any(axis=1)
+    for factor, (columns, _) in groups.items():
+        levels = {level: i for i, level in enumerate(next(f.levels for f in factors if f.factor == factor))}
+        ids = target.ids[factor][at]
+        code = np.array([levels.get(level, -1) for level in ids], dtype=np.int64)
+        own = np.where(~np.array(columns.dynamic, dtype=bool), columns.values[at], 0.0)
+        if key.factor:
+            chosen = np.array([factor == key.factor and label == key.effect for label in columns.labels])
+            own = np.broadcast_to(chosen.astype(float), own.shape).copy()
+        own[ids == ""] = 0.0
+        absent |= np.isnan(own).any(axis=1) | ((code < 0) & (own != 0).any(axis=1))
+        found.append((factor, np.maximum(code, 0), own))
+    if absent.any():
+        who = list(dict.fromkeys(f"{rows.role} {key!r}" for key in rows.key[place][absent]))
+        problems.append(
+            f"Outcome {reader!r} reads {shown} in {count_of(int(absent.sum()), 'row')} in which a predictor of "
+            f"{target.outcome} is missing, or whose unit has no row of it: {first_few(who)}. Complete it, or leave these "
+            f"rows out."
+        )
+        return None
+    varying = not (values == values[:1]).all() or any(own.any() for _, _, own in found)
+    if not varying:
+        problems.append(
+            f"Outcome {reader!r} reads {shown}, which is the same in all rows: give {target.outcome} a group effect, or "
+            f"a predictor, that makes it differ."
+        )
+        return None
+    return FollowModelled(target.outcome, values, tuple(found), np.nan_to_num(plugged.numbers[place]))
+
+
+def _columns(key: CurrentOf, target: Target) -> tuple[Columns, Groups, str]:
+    """Return the columns that are read, over all rows of the target, and what is wrong with the wish."""
+    session = None if key.session is None else np.full(len(target.rows), key.session)
+    coef, groups = target.at(None)
+    if target.fixed and (session is not None or key.kind == "slope"):
+        return coef, groups, f"{target.fixed} is worked out over all rows, and cannot be moved in time; write session."
+    if session is not None:
+        coef, groups = target.at(session)
+    if key.kind == "effect":
+        if key.factor not in groups:
+            return coef, groups, unknown("grouping factor", key.factor, groups)
+        labels = groups[key.factor][0].labels
+        return coef, groups, "" if key.effect in labels else unknown(f"effect of {key.factor}", key.effect, labels)
+    if key.kind == "value":
+        return coef, groups, ""
+    if not target.timed:
+        return coef, groups, f"{target.outcome} does not change with session: its slope is 0."
+    own = target.rows.session if session is None else session
+    before, after = target.at(own - STEP), target.at(own + STEP)
+    slope = coef.with_values((after[0].values - before[0].values) / (2 * STEP))
+    changed = {
+        factor: (columns.with_values((after[1][factor][0].values - before[1][factor][0].values) / (2 * STEP)), blocks)
+        for factor, (columns, blocks) in groups.items()
+    }
+    return slope, changed, ""
+
+
+def _first_rows(rows: Rows, patients: np.ndarray) -> np.ndarray:
+    """Return a row of each patient among those of another equation."""
+    first = pd.Series(np.arange(len(rows)), index=rows.key)
+    first = first[~first.index.duplicated()]
+    return np.asarray(first.loc[patients].to_numpy(dtype=np.int64))
