@@ -160,7 +160,7 @@ def follow_current(
         code = np.array([levels.get(level, -1) for level in ids], dtype=np.int64)
         own = np.where(~np.array(columns.dynamic, dtype=bool), columns.values[at], 0.0)
         if key.factor:
-            chosen = np.array([factor == key.factor and label == key.effect for label in columns.labels])
+            chosen = np.array([factor == key.factor and is_it for is_it in _called(columns, key.effect)])
             own = np.broadcast_to(chosen.astype(float), own.shape).copy()
         own[ids == ""] = 0.0
         absent |= np.isnan(own).any(axis=1) | ((code < 0) & (own != 0).any(axis=1))
@@ -169,14 +169,14 @@ def follow_current(
         who = list(dict.fromkeys(f"{rows.role} {key!r}" for key in rows.key[place][absent]))
         problems.append(
             f"Outcome {reader!r} reads {shown} in {count_of(int(absent.sum()), 'row')} in which a predictor of "
-            f"{target.outcome} is missing, or whose unit has no row of it: {first_few(who)}. Complete it, or leave these "
-            f"rows out."
+            f"{target.outcome} is missing, or whose unit has no row of it: {first_few(who)}. Complete it or leave them "
+            f"out."
         )
         return None
-    varying = not (values == values[:1]).all() or any(own.any() for _, _, own in found)
+    varying = not np.allclose(values, values[:1]) or any(own.any() for _, _, own in found)
     if not varying:
         problems.append(
-            f"Outcome {reader!r} reads {shown}, which is the same in all rows: give {target.outcome} a group effect, or "
+            f"Outcome {reader!r} reads {shown}, which is the same in all rows: give {target.outcome} a group effect or "
             f"a predictor, that makes it differ."
         )
         return None
@@ -195,7 +195,13 @@ def _columns(key: CurrentOf, target: Target) -> tuple[Columns, Groups, str]:
         if key.factor not in groups:
             return coef, groups, unknown("grouping factor", key.factor, groups)
         labels = groups[key.factor][0].labels
-        return coef, groups, "" if key.effect in labels else unknown(f"effect of {key.factor}", key.effect, labels)
+        return (
+            coef,
+            groups,
+            ""
+            if any(_called(groups[key.factor][0], key.effect))
+            else unknown(f"effect of {key.factor}", key.effect, labels),
+        )
     if key.kind == "value":
         return coef, groups, ""
     if not target.timed:
@@ -208,6 +214,11 @@ def _columns(key: CurrentOf, target: Target) -> tuple[Columns, Groups, str]:
         for factor, (columns, blocks) in groups.items()
     }
     return slope, changed, ""
+
+
+def _called(columns: Columns, effect: str) -> list[bool]:
+    """Return which columns are meant by a name, the study's or the model's."""
+    return [effect in pair for pair in zip(columns.labels, columns.terms, strict=True)]
 
 
 def _first_rows(rows: Rows, patients: np.ndarray) -> np.ndarray:

@@ -44,7 +44,7 @@ class StepsOf:
 class CurrentOf:
     """What an outcome's own equation says: ``kind`` is ``value``, ``slope`` or ``effect``.
 
-    ``session`` is the one stated, in place of the row's; ``factor`` and ``effect`` name a group effect; ``lag`` as above.
+    ``session`` is the one stated, in place of the row's; ``factor`` and ``effect`` name a group effect.
     """
 
     variable: str

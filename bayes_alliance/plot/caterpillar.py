@@ -77,7 +77,7 @@ def plot_caterpillar(
     _name_levels(axes, factor, [names[i] for i in order], named, patients)
     axes.set_xlabel(f"deviation from the population, {chosen.unit} of {chosen.outcome}{effect_text(chosen)}")
     sizes = (
-        "" if patients is None else f"\nPoints grow with the number of patients ({patients.min()} to {patients.max()})"
+        "" if patients is None else f"\nPoints grow with the number of patients, {patients.min()} to {patients.max()}"
     )
     axes.set_title(
         f"Posterior mean and {ci_prob:.0%} equal-tailed interval of each {factor}{sizes}", fontsize=9, loc="left"
