@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bayes_alliance.build.model import build_model
     from bayes_alliance.comparison.confounders import SensitivityGrid, confounding_grid
     from bayes_alliance.comparison.confounding import Sensitivity, confounding_sensitivity
+    from bayes_alliance.comparison.departures import Sweep, delta_sweep
     from bayes_alliance.comparison.forks import Option
     from bayes_alliance.comparison.kfold import kfold, leave_future_out
     from bayes_alliance.comparison.loo import loo
@@ -119,6 +120,7 @@ _WHERE: Final = {
     "SimulatedTable": "simulate.simulate",
     "SpecError": "errors",
     "Surface": "posterior.surface",
+    "Sweep": "comparison.departures",
     "TableError": "errors",
     "Twin": "simulate.twins",
     "add_estimands": "posterior.estimands",
@@ -132,6 +134,7 @@ _WHERE: Final = {
     "confounding_grid": "comparison.confounders",
     "confounding_sensitivity": "comparison.confounding",
     "counterfactual_effects": "posterior.counterfactual",
+    "delta_sweep": "comparison.departures",
     "describe": "table.describe",
     "describe_prior": "posterior.prior",
     "diagnose": "diagnosis.diagnose",
@@ -224,6 +227,7 @@ __all__ = [
     "SimulatedTable",
     "SpecError",
     "Surface",
+    "Sweep",
     "TableError",
     "Twin",
     "add_estimands",
@@ -237,6 +241,7 @@ __all__ = [
     "confounding_grid",
     "confounding_sensitivity",
     "counterfactual_effects",
+    "delta_sweep",
     "describe",
     "describe_prior",
     "diagnose",

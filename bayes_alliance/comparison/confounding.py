@@ -35,6 +35,23 @@ HARDLY_TOLD = (
 )
 
 
+def tipping_points(stated: pd.Series, means: pd.Series) -> tuple[float, ...]:
+    """Return the stated values, in rising order, at which a mean changes its sign, by interpolation."""
+    x, y = stated.to_numpy(), means.to_numpy()
+    found = []
+    for i in range(len(x) - 1):
+        if y[i] == 0 or y[i] * y[i + 1] < 0:
+            found.append(float(x[i] - y[i] * (x[i + 1] - x[i]) / (y[i + 1] - y[i])))
+    return tuple(found)
+
+
+def unclear_points(table: pd.DataFrame, stated: str) -> tuple[float, ...]:
+    """Return the stated values nearest to 0, on either side, whose 95 % interval holds 0."""
+    inside = table[(table["eti95_lb"] <= 0) & (table["eti95_ub"] >= 0)][stated]
+    sides = (inside[inside <= 0], inside[inside >= 0])
+    return tuple(dict.fromkeys(float(s.iloc[s.abs().argmin()]) for s in sides if len(s)))
+
+
 @dataclass(frozen=True, eq=False)
 class Sensitivity:
     """An effect under stated correlations of two outcomes' residuals, or of their intercepts by a grouping factor.
@@ -62,19 +79,12 @@ class Sensitivity:
     @property
     def tipping(self) -> tuple[float, ...]:
         """Return the correlations at which the mean of the effect changes its sign."""
-        x, y = self.table["correlation"].to_numpy(), self.table["mean"].to_numpy()
-        found = []
-        for i in range(len(x) - 1):
-            if y[i] == 0 or y[i] * y[i + 1] < 0:
-                found.append(float(x[i] - y[i] * (x[i + 1] - x[i]) / (y[i + 1] - y[i])))
-        return tuple(found)
+        return tipping_points(self.table["correlation"], self.table["mean"])
 
     @property
     def unclear(self) -> tuple[float, ...]:
         """Return the correlations nearest to 0, on either side, whose interval holds an effect of 0."""
-        inside = self.table[(self.table["eti95_lb"] <= 0) & (self.table["eti95_ub"] >= 0)]["correlation"]
-        sides = (inside[inside <= 0], inside[inside >= 0])
-        return tuple(dict.fromkeys(float(s.iloc[s.abs().argmin()]) for s in sides if len(s)))
+        return unclear_points(self.table, "correlation")
 
     def __repr__(self) -> str:
         one, two = self.between

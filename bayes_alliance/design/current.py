@@ -19,8 +19,10 @@ from bayes_alliance.design.rows import Rows
 from bayes_alliance.design.values import CurrentOf, Plugged, Value
 from bayes_alliance.names import INTERCEPT
 from bayes_alliance.spec.expressions import Call, Name, Number, Text, render
+from bayes_alliance.spec.families import BINARY
 
 if TYPE_CHECKING:
+    from bayes_alliance.design.equation import EquationDesign
     from bayes_alliance.design.factors import FactorDesign
     from bayes_alliance.design.terms import Columns
     from bayes_alliance.design.transforms import Evaluator
@@ -181,6 +183,29 @@ def follow_current(
         )
         return None
     return FollowModelled(target.outcome, values, tuple(found), np.nan_to_num(plugged.numbers[place]))
+
+
+def seen_after_leaving(leaving: EquationDesign, measured: EquationDesign) -> list[str]:
+    """Report patients who were measured in sessions after the one at which they left.
+
+    A joint model takes what a patient would have had after leaving as unobserved because of it.
+    """
+    if leaving.family not in BINARY or leaving.spec.unit != SESSION or measured.spec.unit != SESSION:
+        return []
+    gone = leaving.y == 1
+    left = dict(zip(leaving.patient[gone], leaving.session[gone], strict=True))
+    late = [
+        f"patient {person!r} session {session:g} (left at {left[person]:g})"
+        for person, session in zip(measured.patient[measured.seen], measured.session[measured.seen], strict=True)
+        if session > left.get(person, np.inf)
+    ]
+    if not late:
+        return []
+    return [
+        f"{measured.outcome} was measured after leaving in {count_of(len(late), 'row')}: {first_few(late)}. A joint "
+        f"model of leaving and {measured.outcome} has no such rows: leave them out (select_rows), or correct who left "
+        f"when."
+    ]
 
 
 def _columns(key: CurrentOf, target: Target) -> tuple[Columns, Groups, str]:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance._messages import are, count_of, first_few, quote, unknown
-from bayes_alliance.design.current import follow_current
+from bayes_alliance.design.current import follow_current, seen_after_leaving
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.factors import FactorDesign, find_factor
 from bayes_alliance.design.follow import Follow, FollowMeasured, FollowModelled, FollowSteps, FollowValue
@@ -82,7 +82,7 @@ def join_latent(
         follows: dict[Hidden, Follow] = {}
         for mean, plugged in m.plugged.items():
             if isinstance(mean, CurrentOf):
-                read = _current(mean, plugged, m, wholes, factors, problems)
+                read = _current(mean, plugged, m, wholes, factors, set(source.spec.declared), problems)
                 follows |= {} if read is None else {mean: read}
                 continue
             if not isinstance(mean, MeanOf):
@@ -108,9 +108,10 @@ def _current(
     made: Made,
     wholes: Mapping[str, Made],
     factors: Sequence[FactorDesign],
+    opened: set[str],
     problems: list[str],
 ) -> FollowModelled | None:
-    """Point the rows of an equation to what another one says of them."""
+    """Point the rows of an equation to what another one says of them; ``opened`` are outcomes a table was opened for."""
     reader = made.equation.outcome
     if key.variable not in wholes or key.variable == made.equation.spec.outcome:
         others = [name for name in wholes if name != made.equation.spec.outcome]
@@ -118,7 +119,10 @@ def _current(
             f"Outcome {reader!r}: {key.kind}() reads another equation. {unknown('outcome', key.variable, others)}"
         )
         return None
-    target = wholes[key.variable].target
+    whole = wholes[key.variable]
+    if made.equation.spec.outcome in opened:
+        problems += seen_after_leaving(made.equation, whole.equation)
+    target = whole.target
     return follow_current(key, plugged, reader, made.rows, made.place, target, factors, problems)
 
 

@@ -137,12 +137,12 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
         design = replace(design, spread=_spread_of(design, equation.spread, *spread))
     plugged = {mean: evaluator.means[mean] for mean in _followed(coef, coded)}
     covariates = {factor: (ids[factor], columns) for factor, (columns, _) in coded.items()}
-    target = _target_of(equation, usable, variables, outcome.label)
-    return Made(design, rows, np.flatnonzero(keep), whole, covariates, plugged, target)
+    return Made(design, rows, np.flatnonzero(keep), whole, covariates, plugged, _target_of(design, usable, variables))
 
 
-def _target_of(equation: EquationSpec, usable: Usable, variables: Mapping[str, Variable], label: str) -> Target:
+def _target_of(design: EquationDesign, usable: Usable, variables: Mapping[str, Variable]) -> Target:
     """Return what other equations need to read an equation's linear predictor."""
+    equation = design.spec
 
     def at(session: np.ndarray | None) -> tuple[Columns, Groups]:
         moved = dict(variables)
@@ -153,7 +153,7 @@ def _target_of(equation: EquationSpec, usable: Usable, variables: Mapping[str, V
     parts = [part for term in equation.parsed.every_term for part in term.parts]
     around = [call for part in parts for call in calls_in(part) if call.function not in ROWWISE]
     fixed = [render(call) for call in around if SESSION in names_in(call)]
-    return Target(label, usable.rows, at, usable.ids, SESSION in variables, fixed[0] if fixed else "")
+    return Target(design.outcome, usable.rows, at, usable.ids, SESSION in variables, fixed[0] if fixed else "")
 
 
 def _read_as_modelled(equation: EquationSpec, spec: ModelSpec) -> set[str]:

@@ -6,33 +6,33 @@ from matplotlib.figure import Figure
 
 from bayes_alliance.comparison.confounders import SensitivityGrid
 from bayes_alliance.comparison.confounding import Sensitivity
+from bayes_alliance.comparison.departures import Sweep
 from bayes_alliance.names import RESIDUAL
 from bayes_alliance.plot.style import COLOURS, MARKERS, WIDTH, Picture, make_figure
 
 
-def plot_sensitivity(sensitivity: Sensitivity | SensitivityGrid) -> Figure:
-    """Draw the mean of an effect over stated correlations of outcomes' residuals or effects.
+def plot_sensitivity(sensitivity: Sensitivity | SensitivityGrid | Sweep) -> Figure:
+    """Draw the mean of an effect over stated correlations of outcomes' residuals or effects, or held coefficients.
 
     Parameters
     ----------
-    sensitivity : Sensitivity or SensitivityGrid
-        From ``confounding_sensitivity`` or ``confounding_grid``.
+    sensitivity : Sensitivity, SensitivityGrid or Sweep
+        From ``confounding_sensitivity``, ``confounding_grid`` or ``delta_sweep``.
 
     Returns
     -------
     Figure
         Of one pair, with the 95 % interval; dashed lines stand where the mean is 0. Of several, a line per value of
         the second pair and a panel per combination of the others; hollow marks have an interval that holds 0. The
-        model as it stands is at correlations of 0.
+        model as it stands is at correlations of 0. Of a sweep, a diamond stands where the coefficient was estimated.
     """
     if isinstance(sensitivity, SensitivityGrid):
         return _plot_grid(sensitivity)
     figure, axes = make_figure(3.2)
-    table = sensitivity.table
-    axes.fill_between(
-        table["correlation"], table["eti95_lb"], table["eti95_ub"], color=COLOURS[0], alpha=0.2, linewidth=0
-    )
-    axes.plot(table["correlation"], table["mean"], color=COLOURS[0], marker="o", markersize=4)
+    swept = isinstance(sensitivity, Sweep)
+    table, stated = sensitivity.table, "held" if swept else "correlation"
+    axes.fill_between(table[stated], table["eti95_lb"], table["eti95_ub"], color=COLOURS[0], alpha=0.2, linewidth=0)
+    axes.plot(table[stated], table["mean"], color=COLOURS[0], marker="o", markersize=4)
     axes.axhline(0, color="0.4", linewidth=0.8)
     axes.axvline(0, color="0.8", linewidth=0.8)
     for value in sensitivity.tipping:
@@ -46,10 +46,18 @@ def plot_sensitivity(sensitivity: Sensitivity | SensitivityGrid) -> Figure:
             fontsize=8,
             color=COLOURS[1],
         )
-    one, two = sensitivity.between
-    what = "residuals" if sensitivity.level == RESIDUAL else f"{sensitivity.level} effects"
-    axes.set_xlabel(f"Correlation of the {what} of {one} and {two} (stated, not estimated)")
-    axes.set_ylabel(f"Effect {sensitivity.effect!r}\non {sensitivity.outcome}")
+    if isinstance(sensitivity, Sweep):
+        free = sensitivity.estimated.iloc[0]
+        axes.plot([free["held"]] * 2, [free["eti95_lb"], free["eti95_ub"]], color=COLOURS[2], linewidth=1.5)
+        axes.plot(free["held"], free["mean"], color=COLOURS[2], marker="D", linestyle="none", label="estimated")
+        axes.legend(frameon=False, fontsize=8)
+        axes.set_xlabel(f"{sensitivity.coefficient} (held, not estimated)")
+        axes.set_ylabel(f"{sensitivity.estimand}\n{sensitivity.unit}")
+    else:
+        one, two = sensitivity.between
+        what = "residuals" if sensitivity.level == RESIDUAL else f"{sensitivity.level} effects"
+        axes.set_xlabel(f"Correlation of the {what} of {one} and {two} (stated, not estimated)")
+        axes.set_ylabel(f"Effect {sensitivity.effect!r}\non {sensitivity.outcome}")
     axes.set_title("Posterior mean and 95% equal-tailed interval", fontsize=9, loc="left", pad=14)
     return figure
 

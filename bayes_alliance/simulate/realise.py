@@ -13,6 +13,7 @@ import xarray as xr
 from bayes_alliance.design.design import Design, with_outcomes
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.subset import keep_rows
+from bayes_alliance.design.values import CurrentOf
 from bayes_alliance.errors import SpecError
 from bayes_alliance.simulate.measure import observe, true_values
 from bayes_alliance.simulate.outcome import predict, predict_latent, realise
@@ -82,6 +83,8 @@ def _observed(plan: Plan, frame: pd.DataFrame, truth: Mapping[str, float]) -> pd
 def _leave(plan: Plan, frame: pd.DataFrame, made: Design) -> tuple[pd.DataFrame, Design]:
     """Return the rows without the outcomes of patients after they left, and the design without these rows.
 
+    What leaving hangs on is not seen after it either.
+
     It is a part of the design that outcomes were drawn with, whose constants truths and priors refer to.
     """
     patient = plan.layout.name("patient")
@@ -92,6 +95,10 @@ def _leave(plan: Plan, frame: pd.DataFrame, made: Design) -> tuple[pd.DataFrame,
         frame = frame.assign(**{name: frame[name].where(before == 0)})
         equation = made.find(outcome)
         keep[equation.outcome] = frame[name].notna().to_numpy()[equation.row]
+        for read in {key.variable for key in equation.follows if isinstance(key, CurrentOf)}:
+            if made.find(read).spec.unit == "session":
+                frame = frame.assign(**{plan.names[read]: frame[plan.names[read]].where(before == 0)})
+                keep[made.find(read).outcome] = (before == 0).to_numpy()[made.find(read).row]
     values = {e.outcome: frame[plan.names[e.spec.outcome]].to_numpy()[e.row] - e.offset for e in made.equations}
     left = keep_rows(replace(made, equations=tuple(replace(e, y=values[e.outcome]) for e in made.equations)), keep)
     return frame, with_outcomes(left, {e.outcome: e.y for e in left.equations})

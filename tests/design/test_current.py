@@ -191,3 +191,27 @@ def test_what_cannot_be_read(table: ba.SessionTable, formula: str, given: dict[s
 def test_engine_and_obstacles() -> None:
     """Such models are sampled by NUTS, and the reason is said."""
     assert any("follows what is estimated" in text for text in find_obstacles(model("value(alliance)")))
+
+
+def test_nobody_is_measured_after_leaving(trial: pd.DataFrame) -> None:
+    """Patients with later rows than the session they left at are named."""
+    frame = trial.assign(last=trial.groupby("pid")["week"].transform("max"))
+    frame.loc[(frame["pid"] == "P02"), ["last", "dropout"]] = [3.0, 1.0]
+    with pytest.raises(ba.DesignError, match=r"measured after leaving in \d rows: patient 'P02' session"):
+        make(ba.read_sessions(frame, ROLES), "value(alliance)")
+
+
+def test_simulated_patients_are_not_rated_after_they_left() -> None:
+    """What leaving hangs on ends with it, so that leaving is informative."""
+    spec = ba.load_model("dropout/joint-value")
+    truth = {name.replace("week", "session"): value for name, value in TRUTH.items() if "post" not in name}
+    truth = {name.replace("arm", "condition"): value for name, value in truth.items()}
+    truth |= {"b[leaving, log(session)]": 0.0, "b[leaving, condition[MBCT]]": 0.0, "b[leaving, value(alliance)]": -0.5}
+    truth |= {"sd_therapist[leaving, Intercept]": 0.2, "b[leaving, Intercept]": 1.0}
+    layout = {"patients": 40, "sessions": [1, 2, 3, 4, 5, 6], "arms": {"TAU": 20, "MBCT": 20}, "therapists": 8}
+    made = ba.simulate_sessions(spec, layout, truth=truth, seed=1).frame
+    left = made[made["leaving"] == 1].set_index("patient")["session"]
+    assert len(left) > 5
+    after = made[made["session"] > made["patient"].map(left)]
+    assert len(after) > 5
+    assert after[["alliance", "leaving"]].isna().all().all()

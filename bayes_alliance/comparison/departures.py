@@ -1,0 +1,154 @@
+"""What departures from missing at random would do: one model fitted again with an association held at stated values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from bayes_alliance._messages import unknown
+from bayes_alliance.comparison.confounding import tipping_points, unclear_points
+from bayes_alliance.design.design import PriorStatements, prior_records
+from bayes_alliance.errors import FitError, SpecError
+from bayes_alliance.fit.fit import fit_model
+from bayes_alliance.fit.progress import counter
+from bayes_alliance.fit.result import Fit
+from bayes_alliance.fit.seeds import check_seed
+from bayes_alliance.fit.settings import Progress, SamplerSettings
+from bayes_alliance.posterior.estimands import summarize_estimands
+from bayes_alliance.spec.model import ModelSpec, PriorSpec
+from bayes_alliance.table.sessions import SessionTable
+
+HELD = 1e-3
+"""SD of the normal that holds a coefficient: a thousandth of its unit."""
+
+KEPT = ["mean", "sd", "eti95_lb", "eti95_ub", "p_positive", "r_hat", "ess_bulk"]
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """An estimand by a coefficient that was held at stated values.
+
+    ``table`` has a line per value: ``held, mean, sd, eti95_lb, eti95_ub, p_positive, r_hat, ess_bulk, passed``;
+    ``estimated`` the same where the coefficient was estimated, ``held`` being its posterior mean. ``tipping`` are the
+    values at which the mean of the estimand is 0, by interpolation; ``unclear`` those from which on, away from 0, its
+    95 % interval holds 0.
+    """
+
+    label: str
+    coefficient: str
+    estimand: str
+    unit: str
+    table: pd.DataFrame
+    estimated: pd.DataFrame
+
+    @property
+    def tipping(self) -> tuple[float, ...]:
+        """Return the held values at which the mean of the estimand changes its sign."""
+        return tipping_points(self.table["held"], self.table["mean"])
+
+    @property
+    def unclear(self) -> tuple[float, ...]:
+        """Return the held values nearest to 0, on either side, at which the interval holds 0."""
+        return unclear_points(self.table, "held")
+
+    def __repr__(self) -> str:
+        tips = ", ".join(f"{value:.2f}" for value in self.tipping)
+        says = f"its mean is 0 at {tips}" if tips else "its mean keeps its sign throughout"
+        return (
+            f"{self.estimand} ({self.unit}) with {self.coefficient} held at stated values: {says}. What leaving hangs "
+            f"on beyond what was observed is an assumption; the data tell it through the shape of the model alone.\n"
+            f"{self.table.round(3).to_string(index=False)}\nEstimated:\n{self.estimated.round(3).to_string(index=False)}"
+        )
+
+
+def delta_sweep(
+    spec: ModelSpec,
+    sessions: SessionTable,
+    *,
+    hold: str,
+    values: Sequence[float],
+    estimand: str,
+    columns: Mapping[str, str] | None = None,
+    reference: Mapping[str, str] | None = None,
+    priors: PriorStatements = (),
+    seed: int,
+    settings: SamplerSettings | None = None,
+    progress: Progress = "auto",
+) -> Sweep:
+    """Fit a joint model again with an association held at stated values, and follow an estimand.
+
+    How leaving hangs on what was not observed cannot be seen in the data; a joint model estimates it through its shape.
+    Held at 0 it is missing at random; the further from 0, the stronger the departure. Every value is a fit, since
+    weights of one fit's draws would rest on few of them (Daniels and Hogan 2008).
+
+    Parameters
+    ----------
+    spec, sessions, columns, reference, priors, settings
+        As in ``fit_model``.
+    hold : str
+        A label of the model, of the coefficient that is held, such as ``current_value`` of ``dropout/joint-value``.
+    values : sequence of float
+        In the coefficient's unit; with 0 among them the model at missing at random is in the table.
+    estimand : str
+        An estimand of the model.
+    seed : int
+        For every fit.
+    progress : {"auto", "off"}
+        Whether a bar is shown.
+
+    Returns
+    -------
+    Sweep
+        The estimand per value, where it vanishes, and what it is where the association is estimated.
+
+    Raises
+    ------
+    SpecError
+        If there is no such label.
+    FitError
+        If fewer than two values are stated, or there is no such estimand.
+    """
+    check_seed(seed)
+    chosen = sorted({float(value) for value in values})
+    if hold not in spec.labels:
+        raise SpecError(unknown("label", hold, spec.labels))
+    if len(chosen) < 2:
+        raise FitError(f"values = {list(values)}: two values or more.")
+    outcome, term = (part.strip() for part in spec.labels[hold].split("~", 1))
+    used = settings or SamplerSettings(progress="off")
+
+    def follow(held: float | None) -> tuple[Fit, dict[str, object]]:
+        stated = list(prior_records(priors))
+        if held is not None:
+            text = f"normal({held!r}, {HELD})"
+            stated.append(PriorSpec(on=f"{outcome}: b {term}", dist=text, reason="Held, in a sensitivity analysis."))
+        fit = fit_model(spec, sessions, columns=columns, reference=reference, priors=stated, seed=seed, settings=used)
+        table = summarize_estimands(fit).set_index("name")
+        if estimand not in table.index:
+            raise FitError(unknown("estimand", estimand, table.index))
+        line: dict[str, object] = {name: float(table.loc[estimand, name]) for name in KEPT}
+        return fit, line | {"passed": fit.passed}
+
+    lines: list[dict[str, object]] = []
+    with counter("Values", len(chosen) + 1, progress) as advance:
+        free, line = follow(None)
+        place = _coefficient(free, outcome, term)
+        estimated = {"held": float(free.data["posterior"]["b"].sel(coef=place).mean()), **line}
+        advance(1)
+        for number, value in enumerate(chosen, start=2):
+            lines.append({"held": value, **follow(value)[1]})
+            advance(number)
+    unit = str(summarize_estimands(free).set_index("name").loc[estimand, "unit"])
+    return Sweep(hold, f"b[{place}]", estimand, unit, pd.DataFrame(lines), pd.DataFrame([estimated]))
+
+
+def _coefficient(fit: Fit, outcome: str, term: str) -> str:
+    """Return the study's name of a labelled coefficient."""
+    assert fit.design is not None  # it was fitted just now
+    equation = fit.design.find(outcome)
+    places = [i for i, own in enumerate(equation.coef.terms) if own == term]
+    if len(places) != 1:
+        raise SpecError(f"{outcome} ~ {term} is {len(places)} coefficients; hold a single one.")
+    return equation.coef_labels[places[0]]
