@@ -128,7 +128,7 @@ def delta_sweep(
         table = summarize_estimands(fit).set_index("name")
         if estimand not in table.index:
             raise FitError(unknown("estimand", estimand, table.index))
-        line: dict[str, object] = {name: float(table.loc[estimand, name]) for name in KEPT}
+        line: dict[str, object] = {name: float(table[name].to_dict()[estimand]) for name in KEPT}
         return fit, line | {"passed": fit.passed}
 
     lines: list[dict[str, object]] = []

@@ -111,7 +111,7 @@ def _current(
     opened: set[str],
     problems: list[str],
 ) -> FollowModelled | None:
-    """Point the rows of an equation to what another one says of them; ``opened`` are outcomes a table was opened for."""
+    """Point the rows of an equation to what another one says of them; ``opened``: outcomes with added rows."""
     reader = made.equation.outcome
     if key.variable not in wholes or key.variable == made.equation.spec.outcome:
         others = [name for name in wholes if name != made.equation.spec.outcome]

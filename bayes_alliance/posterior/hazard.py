@@ -10,12 +10,14 @@ import xarray as xr
 from bayes_alliance._messages import unknown
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.factors import find_factor
+from bayes_alliance.design.follow import FollowModelled
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.names import COEF, INTERCEPT
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.families import expected
-from bayes_alliance.posterior.linear import add_effects, drawn_rows, linear_parts, stack_draws
+from bayes_alliance.posterior.linear import add_effects, drawn_rows, effects_of, linear_parts, stack_draws
 from bayes_alliance.spec.families import BINARY
 
 SESSION, VALUE = "session", "value"
@@ -60,7 +62,7 @@ def predict_hazard(
         linear_parts(design_of(fit), equation, flat), flat, [group.factor for group in equation.groups]
     )
     slope = flat["b"].sel({COEF: equation.coef_labels[place]}).values[:, None]
-    column, rows = equation.coef.values[:, place], drawn_rows(design_of(fit), equation, flat)
+    column, rows = _estimated(design_of(fit), equation, place, flat), drawn_rows(design_of(fit), equation, flat)
     sessions = np.unique(equation.session)
     hazard = np.empty((flat.sizes["sample"], len(values), len(sessions)))
     for v, value in enumerate(values):
@@ -78,6 +80,25 @@ def predict_hazard(
         },
         attrs={"predictor": predictor, "outcome": equation.outcome, "session": _session_label(equation)},
     )
+
+
+def _estimated(design: Design, equation: EquationDesign, place: int, flat: xr.Dataset) -> np.ndarray:
+    """Return a column as it is estimated: what it follows in place of the numbers that stand for it, (draw, obs)."""
+    column = np.broadcast_to(equation.coef.values[:, place], (flat.sizes["sample"], len(equation.y))).copy()
+    for key, weight in equation.coef.latent[place].items():
+        follow = equation.follows[key]
+        if not isinstance(follow, FollowModelled):
+            raise FitError(
+                f"{equation.coef.labels[place]!r} follows values that are estimated; hazards at stated ones "
+                f"are not worked out."
+            )
+        b = flat["b"].sel({COEF: list(design.find(follow.outcome).coef_labels)}).transpose("sample", COEF).values
+        implied = b @ follow.coef.T
+        for factor, code, values in follow.groups:
+            places = list(find_factor(design.factors, factor).places[follow.outcome])
+            implied = implied + (effects_of(flat, factor)[:, code][:, :, places] * values).sum(axis=2)
+        column += weight * (implied - follow.plugged)
+    return column
 
 
 def _session_label(equation: EquationDesign) -> str:

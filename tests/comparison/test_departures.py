@@ -1,0 +1,80 @@
+"""Held associations: how far a conclusion hangs on what leaving hangs on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayes_alliance as ba
+from bayes_alliance.comparison.confounding import tipping_points, unclear_points
+from bayes_alliance.spec.make import make_model
+from tests.conftest import ROLES
+from tests.design.test_current import model
+
+SPEC = ba.alter_model(
+    model("value(alliance)", growth="session * arm + (1 | patient)"),
+    labels={
+        "current": "leaving ~ value(alliance)",
+        "faster": "alliance ~ session:arm",
+    },
+)
+
+
+@pytest.fixture(scope="module")
+def sweep(trial: pd.DataFrame) -> ba.Sweep:
+    """Return a sweep over two values, in short chains."""
+    content = SPEC.model_dump(mode="json", exclude_defaults=True)
+    content["estimands"] = {"growth": {"value": "faster", "unit": "points per week"}}
+    spec = make_model(content)
+    table = ba.read_sessions(trial.assign(last=trial.groupby("pid")["week"].transform("max")), ROLES)
+    return ba.delta_sweep(
+        spec,
+        table,
+        hold="current",
+        values=(1.0, 0.0),
+        estimand="growth",
+        reference={"arm": "TAU"},
+        seed=1,
+        settings=ba.SamplerSettings(draws=150, tune=250, chains=2, progress="off"),
+    )
+
+
+def test_a_line_per_value_and_the_estimated_one(sweep: ba.Sweep) -> None:
+    """Values in order, the estimand's unit, the coefficient by its name in the study."""
+    assert list(sweep.table["held"]) == [0.0, 1.0]
+    assert sweep.coefficient == "b[leaving, value(alliance)]"
+    assert sweep.unit == "points per week"
+    assert len(sweep.estimated) == 1
+    assert "held at stated values" in repr(sweep)
+    (axes,) = ba.plot_sensitivity(sweep).axes
+    assert axes.get_xlabel() == "b[leaving, value(alliance)] (held, not estimated)"
+    np.testing.assert_allclose(axes.get_lines()[0].get_ydata(), sweep.table["mean"])
+
+
+def test_where_the_sign_changes() -> None:
+    """By interpolation; the nearest values on either side whose interval holds 0."""
+    table = pd.DataFrame(
+        {
+            "held": [-2.0, -1.0, 0.0, 1.0],
+            "mean": [-1.0, 1.0, 2.0, 3.0],
+            "eti95_lb": [-2.0, -0.5, 1.0, 2.0],
+            "eti95_ub": [0.5, 2.0, 3.0, 4.0],
+        }
+    )
+    assert tipping_points(table["held"], table["mean"]) == (-1.5,)
+    assert unclear_points(table, "held") == (-1.0,)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hold": "curent"}, "Did you mean 'current'"),
+        ({"values": (1.0,)}, "two values or more"),
+    ],
+)
+def test_bad_input(sessions: ba.SessionTable, change: dict, message: str) -> None:
+    """Unknown labels and a single value, before anything is fitted."""
+    given = {"hold": "current", "values": (0.0, 1.0), "estimand": "growth", "seed": 1} | change
+    with pytest.raises(ba.AllianceError, match=message):
+        ba.delta_sweep(SPEC, sessions, **given)
