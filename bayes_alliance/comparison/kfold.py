@@ -212,6 +212,12 @@ def _split(fit: Fit, design: Design, sessions: SessionTable, t: float, after: fl
     frame = sessions.frame[sessions.frame[session] <= after].copy()
     training = frame[session] <= t
     stated = {e.outcome: e for e in design.equations}
+    declared = [outcome for outcome in stated if outcome not in frame.columns]
+    if declared:
+        raise FitError(
+            f"Outcome {declared[0]!r} is worked out of other columns, and sessions to come cannot be taken from it; "
+            f"leave_future_out knows outcomes that are columns of the table."
+        )
     for outcome, equation in stated.items():
         means = frame[outcome].where(training).groupby(frame[patient]).transform("mean")
         scores = equation.kind.link == "identity" or equation.kind.bounds != "none"

@@ -71,6 +71,9 @@ def current(evaluator: Evaluator, call: Call) -> Value:
             )
             return evaluator.nothing()
         factor, effect = unit.name, which.value
+    if evaluator.rows.unit not in (SESSION, "patient"):
+        evaluator.report(f"{render(call)}: rows are {evaluator.rows.unit}s; only sessions and patients have a course.")
+        return evaluator.nothing()
     by_session = not np.isnan(evaluator.rows.session).all()
     if call.function == "value" and session is None and not by_session:
         evaluator.report(
@@ -141,12 +144,17 @@ def follow_current(
         at = place if plugged.source is None else plugged.source[place]
     else:
         at = _first_rows(target.rows, rows.key[place])
+        apart = _of_patients(key, target)
+        if apart:
+            problems.append(f"Outcome {reader!r} reads {key.kind}({target.outcome}): {apart}")
+            return None
     shown = f"{key.kind}({target.outcome})" if not key.factor else f"effect({target.outcome}, {key.factor})"
     coef, groups, problem = _columns(key, target)
     if problem:
         problems.append(f"Outcome {reader!r} reads {shown}: {problem}")
         return None
-    if any(coef.latent[i] for i in range(len(coef.labels)) if not coef.dynamic[i]):
+    every = [coef, *(columns for columns, _ in groups.values())]
+    if any(part.latent[i] for part in every for i in range(len(part.labels)) if not part.dynamic[i]):
         problems.append(
             f"Outcome {reader!r} reads {shown}, and {target.outcome} reads something that is estimated itself; only "
             f"observed predictors may stand in an equation whose values are read."
@@ -208,6 +216,32 @@ def seen_after_leaving(leaving: EquationDesign, measured: EquationDesign) -> lis
     ]
 
 
+def _of_patients(key: CurrentOf, target: Target) -> str:
+    """Return why what is read is not one number per patient, empty where it is."""
+    if target.rows.unit != SESSION:
+        return f"its rows are {target.rows.unit}s; an equation of sessions is read."
+    if key.kind == "effect" or not target.timed or target.fixed:
+        return ""
+    stated = key.session if key.session is not None else float(np.nanmin(target.rows.session)) + 1.0
+    fixed = np.full(len(target.rows), stated)
+    coef, groups = target.at(fixed)
+    if key.kind == "slope" and key.session is None:
+        steps = [target.at(fixed + step)[0].values - coef.values for step in (1.0, 2.0)]
+        if not np.allclose(2 * steps[0], steps[1], equal_nan=True):
+            return f"its course is no line; state the session of the slope, as in slope({key.variable}, session=9)."
+    for columns in (coef, *(part for part, _ in groups.values())):
+        frame = pd.DataFrame(columns.values).groupby(target.rows.key)
+        spread = (frame.max() - frame.min()).max()
+        moves = [
+            label
+            for label, own, gone in zip(columns.labels, spread, columns.dynamic, strict=True)
+            if own > 1e-9 and not gone
+        ]
+        if moves:
+            return f"{moves[0]} varies within patients, and which of its values is meant is not said."
+    return ""
+
+
 def _columns(key: CurrentOf, target: Target) -> tuple[Columns, Groups, str]:
     """Return the columns that are read, over all rows of the target, and what is wrong with the wish."""
     session = None if key.session is None else np.full(len(target.rows), key.session)
@@ -220,19 +254,18 @@ def _columns(key: CurrentOf, target: Target) -> tuple[Columns, Groups, str]:
         if key.factor not in groups:
             return coef, groups, unknown("grouping factor", key.factor, groups)
         labels = groups[key.factor][0].labels
-        return (
-            coef,
-            groups,
-            ""
-            if any(_called(groups[key.factor][0], key.effect))
-            else unknown(f"effect of {key.factor}", key.effect, labels),
-        )
+        called = sum(_called(groups[key.factor][0], key.effect))
+        if called > 1:
+            return coef, groups, f"{key.effect!r} is {called} effects of {key.factor} ({', '.join(labels)}); name one."
+        return coef, groups, "" if called else unknown(f"effect of {key.factor}", key.effect, labels)
     if key.kind == "value":
         return coef, groups, ""
     if not target.timed:
         return coef, groups, f"{target.outcome} does not change with session: its slope is 0."
     own = target.rows.session if session is None else session
     before, after = target.at(own - STEP), target.at(own + STEP)
+    if np.isnan(before[0].values).any() or np.isnan(after[0].values).any():
+        return coef, groups, "its slope is not defined in all sessions, as that of log or sqrt at session 0."
     slope = coef.with_values((after[0].values - before[0].values) / (2 * STEP))
     changed = {
         factor: (columns.with_values((after[1][factor][0].values - before[1][factor][0].values) / (2 * STEP)), blocks)

@@ -25,6 +25,7 @@ from bayes_alliance.design.usable import Source
 from bayes_alliance.design.values import CurrentOf, Hidden, MeanOf, Plugged, StepsOf, ValueOf
 from bayes_alliance.design.variables import column_for, make_variable
 from bayes_alliance.names import INTERCEPT, steps_name
+from bayes_alliance.spec.model import ModelSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +83,7 @@ def join_latent(
         follows: dict[Hidden, Follow] = {}
         for mean, plugged in m.plugged.items():
             if isinstance(mean, CurrentOf):
-                read = _current(mean, plugged, m, wholes, factors, set(source.spec.declared), problems)
+                read = _current(mean, plugged, m, wholes, factors, source.spec, problems)
                 follows |= {} if read is None else {mean: read}
                 continue
             if not isinstance(mean, MeanOf):
@@ -108,10 +109,10 @@ def _current(
     made: Made,
     wholes: Mapping[str, Made],
     factors: Sequence[FactorDesign],
-    opened: set[str],
+    spec: ModelSpec,
     problems: list[str],
 ) -> FollowModelled | None:
-    """Point the rows of an equation to what another one says of them; ``opened``: outcomes with added rows."""
+    """Point the rows of an equation to what another one says of them."""
     reader = made.equation.outcome
     if key.variable not in wholes or key.variable == made.equation.spec.outcome:
         others = [name for name in wholes if name != made.equation.spec.outcome]
@@ -120,10 +121,24 @@ def _current(
         )
         return None
     whole = wholes[key.variable]
-    if made.equation.spec.outcome in opened:
+    cannot = _unreadable(whole.equation, spec)
+    if cannot:
+        problems.append(f"Outcome {reader!r} reads {key.kind}({whole.equation.outcome}): {cannot}")
+        return None
+    if made.equation.spec.outcome in spec.declared:
         problems += seen_after_leaving(made.equation, whole.equation)
     target = whole.target
     return follow_current(key, plugged, reader, made.rows, made.place, target, factors, problems)
+
+
+def _unreadable(equation: EquationDesign, spec: ModelSpec) -> str:
+    """Return why an equation's linear predictor cannot be read by another one, empty where it can."""
+    if equation.kind.link != "identity":
+        return f"it is {equation.family}, in {equation.kind.unit}; an outcome in points is read."
+    if equation.offset:
+        return f"{equation.spec.centre!r} is taken from it (centre); leave that out, or take it beforehand."
+    shared = [group.factor for group in equation.groups if spec.group(group.factor).members]
+    return f"its rows belong to several levels of {shared[0]}." if shared else ""
 
 
 def _steps_of_one_name(equations: Sequence[EquationDesign]) -> list[str]:

@@ -63,13 +63,18 @@ def keep_rows(design: Design, keep: Mapping[str, np.ndarray]) -> Design:
 
 
 def _levels_left(design: Design, factor: FactorDesign, keep: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the positions of levels that some row is still inside."""
+    """Return the positions of levels that some row is still inside, or follows the effects of."""
     found = [
         group.code[group.inside & keep[e.outcome]]
         for e in design.equations
         for group in (*e.groups, *(e.spread.groups if e.spread is not None else ()))
         if group.factor == factor.factor
     ]
+    for e in design.equations:
+        for follow in e.follows.values():
+            for name, code, values in follow.groups if isinstance(follow, FollowModelled) else ():
+                if name == factor.factor:
+                    found.append(code[keep[e.outcome] & (values != 0).any(axis=1)])
     return np.unique(np.concatenate(found))
 
 

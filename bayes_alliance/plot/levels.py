@@ -96,7 +96,7 @@ def _points(fit: Fit, predictor: str, outcome: str, units: list[str], adjust: Se
         group = next((group for group in equation.groups if group.factor == unit), None)
         if group is None:
             raise FitError(unknown(f"unit of {outcome}", unit, ["patient", *(g.factor for g in equation.groups)]))
-        frame[unit] = group.code
+        frame[unit] = np.where(group.inside, group.code, np.nan)
     return frame[np.asarray(equation.seen)].dropna()
 
 

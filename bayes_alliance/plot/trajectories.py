@@ -84,7 +84,7 @@ def _draw_units(axes: Axes, fit: Fit, equation: EquationDesign, factor: str) -> 
     lines = predict_unit_trajectories(fit, factor, outcome=equation.outcome).mean(("chain", "draw"))
     group = next(one for one in equation.groups if one.factor == factor)
     arms = arm_levels(equation)
-    for level, line in enumerate(lines.values):
-        rows = (group.code == level) & group.inside
+    for level, line in zip(lines[factor].values, lines.values, strict=True):
+        rows = (group.code == group.levels.index(str(level))) & group.inside
         arm = int(np.bincount(equation.arms.code[rows]).argmax()) if equation.arms and len(arms) > 1 else 0
         axes.plot(lines["session"], line, color=COLOURS[arm % len(COLOURS)], linewidth=0.6, alpha=0.45, zorder=1)

@@ -126,4 +126,7 @@ def _column(equation: EquationDesign, predictor: str) -> int:
     products = [label for label in labels if label != predictor and predictor in label.split(":")]
     if products:
         raise FitError(f"{predictor!r} is in the product {products[0]!r}, which would have to be set, too.")
+    varying = [group.factor for group in equation.groups if predictor in group.columns.labels]
+    if varying:
+        raise FitError(f"The slope of {predictor!r} varies by {varying[0]}; its effects would have to be set, too.")
     return labels.index(predictor)

@@ -14,7 +14,7 @@ from bayes_alliance.design.factors import find_factor
 from bayes_alliance.design.follow import Follow, FollowMeasured, FollowModelled, FollowSteps, FollowValue
 from bayes_alliance.design.groups import GroupDesign
 from bayes_alliance.design.series import Series
-from bayes_alliance.design.values import Hidden, MeanOf
+from bayes_alliance.design.values import CurrentOf, Hidden, MeanOf
 from bayes_alliance.errors import FitError
 from bayes_alliance.names import (
     COEF,
@@ -197,9 +197,10 @@ def _moved(group: GroupDesign, entry: Entry, apart: Mapping[Hidden, np.ndarray |
 def _weight_of(equation: EquationDesign, mean: Hidden, b: np.ndarray) -> np.ndarray:
     """Return how far the predictor moves with something estimated, shape (draw, obs)."""
     followed = any(mean in weights for group in equation.groups for weights in group.columns.latent)
-    if followed and isinstance(mean, MeanOf):
+    if followed and isinstance(mean, MeanOf | CurrentOf):
+        what = "latent means" if isinstance(mean, MeanOf) else f"the {mean.kind}"
         raise FitError(
-            f"Effects of {equation.outcome} vary with latent means of {mean.variable!r}; its rows cannot be worked "
+            f"Effects of {equation.outcome} vary with {what} of {mean.variable!r}; its rows cannot be worked "
             f"out with effects integrated."
         )
     total = np.zeros((len(b), len(equation.y)))

@@ -13,7 +13,7 @@ from bayes_alliance.design.follow import FollowSteps, FollowValue
 from bayes_alliance.design.rows import Rows
 from bayes_alliance.design.surfaces import pieces_of
 from bayes_alliance.design.transforms import ROWWISE, Evaluator
-from bayes_alliance.design.values import Hidden, Value
+from bayes_alliance.design.values import CurrentOf, Hidden, Value
 from bayes_alliance.design.variables import Variable
 from bayes_alliance.errors import FitError
 from bayes_alliance.names import COEF
@@ -35,6 +35,12 @@ class Moved:
         fixed: Sequence[int],
         codes: Mapping[Hidden, np.ndarray],
     ) -> None:
+        read = [key.variable for key in equation.follows if isinstance(key, CurrentOf)]
+        if read:
+            raise FitError(
+                f"{equation.outcome} reads what the equation of {read[0]} says of each patient, which is estimated "
+                f"and is not set; use predict_hazard, or the coefficients."
+            )
         self.equation, self.codes = equation, codes
         self.values = values.copy()
         self.values[:, fixed] = equation.coef.values[:, fixed]

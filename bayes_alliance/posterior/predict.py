@@ -98,8 +98,8 @@ def predict_trajectories(fit: Fit, *, outcome: str | None = None, points: int = 
 def predict_unit_trajectories(fit: Fit, factor: str, *, outcome: str | None = None, points: int = 20) -> xr.DataArray:
     """Return the expected outcome along session of every level of a factor, its own effects added.
 
-    Of every level, its rows with the session set are averaged: a therapist's patients keep their condition and what
-    else is known of them. Effects of other factors are at their mean of 0.
+    Of every level with a row of the outcome, these rows are averaged with the session set: a therapist's patients keep
+    their condition and what else is known of them. Effects of other factors are at their mean of 0.
 
     Parameters
     ----------
@@ -134,6 +134,7 @@ def predict_unit_trajectories(fit: Fit, factor: str, *, outcome: str | None = No
         raise FitError(f"{equation.outcome} reads values that are estimated; lines of every {factor} are not drawn.")
     grid = np.linspace(np.nanmin(equation.session), np.nanmax(equation.session), points)
     size = np.bincount(group.code[group.inside], minlength=len(group.levels))[:, None]
+    there = np.flatnonzero(size[:, 0])
     rows, effects = [], []
     for session in grid:
         moved, columns = _moved_rows(equation, session, None)
@@ -147,15 +148,16 @@ def predict_unit_trajectories(fit: Fit, factor: str, *, outcome: str | None = No
     u = u.transpose("chain", "draw", factor_key(factor), effect_dim(factor))
     b = posterior["b"].sel({COEF: list(equation.coef_labels)}).transpose("chain", "draw", COEF).values
     values = np.einsum("cdk,slk->cdls", b, np.array(rows)) + np.einsum("cdle,sle->cdls", u.values, np.array(effects))
-    coords = {"chain": posterior["chain"], "draw": posterior["draw"], factor: list(group.levels), SESSION: grid}
-    return xr.DataArray(values, dims=("chain", "draw", factor, SESSION), coords=coords)
+    levels = [group.levels[i] for i in there]
+    coords = {"chain": posterior["chain"], "draw": posterior["draw"], factor: levels, SESSION: grid}
+    return xr.DataArray(values[:, :, there], dims=("chain", "draw", factor, SESSION), coords=coords)
 
 
 def _level_means(values: np.ndarray, code: np.ndarray, inside: np.ndarray, size: np.ndarray) -> np.ndarray:
     """Return means of columns over the rows of each level, shape (level, column)."""
     total = np.zeros((len(size), values.shape[1]))
     np.add.at(total, code[inside], values[inside])
-    return np.asarray(total / size)
+    return np.asarray(total / np.maximum(size, 1))
 
 
 def observed_means(equation: EquationDesign) -> ObservedMeans:

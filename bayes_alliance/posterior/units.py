@@ -144,9 +144,9 @@ def count_caseload(design: Design, factor: str, outcome: str) -> dict[str, tuple
     """Return patients and rows of every level of a factor, in the equation of an outcome."""
     equation = design.find(outcome)
     counts = dict.fromkeys(find_factor(design.factors, factor).levels, (0, 0))
-    for group in equation.groups:
-        if group.factor != factor:
-            continue
+    spread = equation.spread.groups if equation.spread is not None else ()
+    groups = [group for group in equation.groups if group.factor == factor]
+    for group in groups or [group for group in spread if group.factor == factor]:
         rows = pd.DataFrame({"code": group.code, "patient": equation.patient})[group.inside]
         for code, own in rows.groupby("code")["patient"]:
             before = counts[group.levels[int(str(code))]]
