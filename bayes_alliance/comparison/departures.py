@@ -17,6 +17,7 @@ from bayes_alliance.fit.result import Fit
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.fit.settings import Progress, SamplerSettings
 from bayes_alliance.posterior.estimands import summarize_estimands
+from bayes_alliance.spec.expressions import render, render_term
 from bayes_alliance.spec.model import ModelSpec, PriorSpec
 from bayes_alliance.table.sessions import SessionTable
 
@@ -116,7 +117,13 @@ def delta_sweep(
         raise SpecError(unknown("label", hold, spec.labels))
     if len(chosen) < 2:
         raise FitError(f"values = {list(values)}: two values or more.")
-    outcome, term = (part.strip() for part in spec.labels[hold].split("~", 1))
+    target = spec.label_targets[hold]
+    outcome = target.outcome
+    parsed = next(equation for equation in spec.equation if equation.outcome == outcome).parsed
+    names = [render_term(term) for term in parsed.terms if frozenset(map(render, term.parts)) == target.term]
+    if not names:
+        raise SpecError(f"{hold} is {spec.labels[hold]}; hold the coefficient of a term.")
+    term = names[0]
     used = settings or SamplerSettings(progress="off")
 
     def follow(held: float | None) -> tuple[Fit, dict[str, object]]:

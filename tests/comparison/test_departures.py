@@ -78,3 +78,10 @@ def test_bad_input(sessions: ba.SessionTable, change: dict, message: str) -> Non
     given = {"hold": "current", "values": (0.0, 1.0), "estimand": "growth", "seed": 1} | change
     with pytest.raises(ba.AllianceError, match=message):
         ba.delta_sweep(SPEC, sessions, **given)
+
+
+def test_a_single_term_is_held(sessions: ba.SessionTable) -> None:
+    """An intercept is refused before anything is fitted."""
+    spec = ba.alter_model(SPEC, labels={"base": "leaving ~ 1"})
+    with pytest.raises(ba.SpecError, match="hold the coefficient of a term"):
+        ba.delta_sweep(spec, sessions, hold="base", values=(0.0, 1.0), estimand="growth", seed=1)

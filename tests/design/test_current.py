@@ -9,8 +9,10 @@ import pytest
 import bayes_alliance as ba
 from bayes_alliance.collapse.eligible import find_obstacles
 from bayes_alliance.design.follow import FollowModelled
+from bayes_alliance.posterior.linear import linear_parts
 from bayes_alliance.simulate.outcome import draw_effects, predict_latent
 from bayes_alliance.simulate.outcome import predict as predict_truth
+from bayes_alliance.simulate.prior import draw_parameters
 from tests.conftest import ROLES
 
 HEAD = """
@@ -215,3 +217,38 @@ def test_simulated_patients_are_not_rated_after_they_left() -> None:
     after = made[made["session"] > made["patient"].map(left)]
     assert len(after) > 5
     assert after[["alliance", "leaving"]].isna().all().all()
+
+
+@pytest.mark.parametrize(
+    ("growth", "formula", "message"),
+    [
+        ("quadratic(session) + arm + (1 | patient)", "slope(alliance)", "its course is no line; state the session"),
+        ("session + arm + score + (1 | patient)", "value(alliance, session=4)", "score varies within patients"),
+        ("sqrt(session - 1) + arm + (1 | patient)", "slope(alliance, session=1)", "its slope is not defined"),
+    ],
+)
+def test_patients_read_one_number(table: ba.SessionTable, growth: str, formula: str, message: str) -> None:
+    """What differs between a patient's sessions is not read by an equation of patients unawares."""
+    with pytest.raises(ba.DesignError) as caught:
+        make(table, formula, growth=growth, outcome="post")
+    assert message in str(caught.value)
+
+
+def test_outcomes_that_are_not_in_points_are_not_read(table: ba.SessionTable) -> None:
+    """What stands in for them would be on another scale than their linear predictor."""
+    text = ba.write_model(model("value(alliance)", outcome="post")).replace('"alliance"', '"dropout"', 1)
+    spec = ba.parse_model(
+        text.replace('unit = "session"', 'unit = "session"\nfamily = "bernoulli"', 1).replace(
+            "value(alliance)", "value(dropout, session=2)"
+        )
+    )
+    with pytest.raises(ba.DesignError, match="it is bernoulli"):
+        ba.make_design(spec, table, reference={"arm": "TAU"})
+
+
+def test_random_slopes_of_what_is_read_are_refused_after_the_fit(table: ba.SessionTable) -> None:
+    """The posterior's arithmetic does not know them, and says so rather than leaving them out."""
+    made = make(table, "value(alliance) + (1 + value(alliance) | therapist)")
+    drawn = draw_parameters(made, draws=3, seed=1).stack(sample=("chain", "draw"), create_index=False)
+    with pytest.raises(ba.FitError, match="vary with the value of 'alliance'"):
+        linear_parts(made, made.equations[1], drawn.transpose("sample", ...))
