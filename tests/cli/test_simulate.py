@@ -133,7 +133,7 @@ def test_demo_writes_table_truth_and_pictures(quick_demo: tuple[Path, int]) -> N
         "growth-treatment/trajectories.png",
         "growth-treatment/summary.csv",
     } <= names
-    assert {"outcome-early-alliance/effects.png", "outcome-early-alliance/variance-shares.png"} <= names
+    assert {"outcome-two-outcomes/effects-hads_post.png", "outcome-two-outcomes/variance-shares.png"} <= names
     assert pd.read_csv(out / "trial.csv")["patient"].nunique() == 245
 
 
