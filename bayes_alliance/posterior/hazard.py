@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
@@ -10,14 +11,13 @@ import xarray as xr
 from bayes_alliance._messages import unknown
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.factors import find_factor
 from bayes_alliance.design.follow import FollowModelled
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.names import COEF, INTERCEPT
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.families import expected
-from bayes_alliance.posterior.linear import add_effects, drawn_rows, effects_of, linear_parts, stack_draws
+from bayes_alliance.posterior.linear import add_effects, drawn_rows, linear_parts, stack_draws
 from bayes_alliance.spec.families import BINARY
 
 SESSION, VALUE = "session", "value"
@@ -55,18 +55,18 @@ def predict_hazard(
     FitError
         If the model has no such outcome or term, or the term is in a product, whose columns would have to be set, too.
     """
-    equation = _of_leaving(design_of(fit), outcome)
+    design = design_of(fit)
+    equation = _of_leaving(design, outcome)
     place = _column(equation, predictor)
     flat = stack_draws(with_effects(fit), draws)
-    linear = add_effects(
-        linear_parts(design_of(fit), equation, flat), flat, [group.factor for group in equation.groups]
-    )
+    rest = linear_parts(design, _without(equation, place), flat)
+    linear = add_effects(rest, flat, [factor.factor for factor in design.factors])
     slope = flat["b"].sel({COEF: equation.coef_labels[place]}).values[:, None]
-    column, rows = _estimated(design_of(fit), equation, place, flat), drawn_rows(design_of(fit), equation, flat)
+    rows = drawn_rows(design, equation, flat)
     sessions = np.unique(equation.session)
     hazard = np.empty((flat.sizes["sample"], len(values), len(sessions)))
     for v, value in enumerate(values):
-        chance = expected(rows, linear + slope * (value - column))
+        chance = expected(rows, linear + slope * value)
         for s, session in enumerate(sessions):
             hazard[:, v, s] = chance[:, equation.session == session].mean(axis=1)
     dims = ("draw", VALUE, SESSION)
@@ -82,23 +82,18 @@ def predict_hazard(
     )
 
 
-def _estimated(design: Design, equation: EquationDesign, place: int, flat: xr.Dataset) -> np.ndarray:
-    """Return a column as it is estimated: what it follows in place of the numbers that stand for it, (draw, obs)."""
-    column = np.broadcast_to(equation.coef.values[:, place], (flat.sizes["sample"], len(equation.y))).copy()
-    for key, weight in equation.coef.latent[place].items():
-        follow = equation.follows[key]
-        if not isinstance(follow, FollowModelled):
-            raise FitError(
-                f"{equation.coef.labels[place]!r} follows values that are estimated; hazards at stated ones "
-                f"are not worked out."
-            )
-        b = flat["b"].sel({COEF: list(design.find(follow.outcome).coef_labels)}).transpose("sample", COEF).values
-        implied = b @ follow.coef.T
-        for factor, code, values in follow.groups:
-            places = list(find_factor(design.factors, factor).places[follow.outcome])
-            implied = implied + (effects_of(flat, factor)[:, code][:, :, places] * values).sum(axis=2)
-        column += weight * (implied - follow.plugged)
-    return column
+def _without(equation: EquationDesign, place: int) -> EquationDesign:
+    """Return an equation without one of its columns, and without what that column follows."""
+    odd = [key for key in equation.coef.latent[place] if not isinstance(equation.follows[key], FollowModelled)]
+    if odd:
+        raise FitError(
+            f"{equation.coef.labels[place]!r} follows values that are estimated; hazards at stated ones are not worked "
+            f"out."
+        )
+    values = equation.coef.values.copy()
+    values[:, place] = 0.0
+    latent = [{} if number == place else weights for number, weights in enumerate(equation.coef.latent)]
+    return replace(equation, coef=replace(equation.coef, values=values, latent=tuple(latent)))
 
 
 def _session_label(equation: EquationDesign) -> str:

@@ -16,7 +16,7 @@ from bayes_alliance.design.terms import code_terms
 from bayes_alliance.design.transforms import ROWWISE
 from bayes_alliance.design.variables import Variable
 from bayes_alliance.errors import FitError
-from bayes_alliance.fit.result import Fit
+from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.names import COEF, effect_dim, effects_name, factor_key
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.linear import stack_draws
@@ -74,11 +74,7 @@ def predict_trajectories(fit: Fit, *, outcome: str | None = None, points: int = 
     FitError
         If the fit has no rows or the model no trajectory.
     """
-    if fit.design is None:
-        raise FitError("Trajectories need the rows; use fit.with_rows(sessions).")
-    if not has_trajectories(fit, outcome):
-        raise FitError(NO_TRAJECTORY)
-    equation = fit.design.find(outcome)
+    equation = _with_trajectory(fit, outcome)
     grid = np.linspace(np.nanmin(equation.session), np.nanmax(equation.session), points)
     levels = arm_levels(equation)
     made = [[_mean_row(equation, s, arm) for s in grid] for arm in range(len(levels))]
@@ -122,11 +118,7 @@ def predict_unit_trajectories(fit: Fit, factor: str, *, outcome: str | None = No
     FitError
         If the fit has no rows, the model no trajectory or no such factor, or values it reads are modelled.
     """
-    if fit.design is None:
-        raise FitError("Trajectories need the rows; use fit.with_rows(sessions).")
-    if not has_trajectories(fit, outcome):
-        raise FitError(NO_TRAJECTORY)
-    equation = fit.design.find(outcome)
+    equation = _with_trajectory(fit, outcome)
     group = next((one for one in equation.groups if one.factor == factor), None)
     if group is None:
         raise FitError(unknown("grouping factor", factor, [one.factor for one in equation.groups]))
@@ -143,7 +135,7 @@ def predict_unit_trajectories(fit: Fit, factor: str, *, outcome: str | None = No
         effects.append(_level_means(own, group.code, group.inside, size))
     posterior = fit.data["posterior"].to_dataset()
     drawn = posterior if effects_name(factor) in posterior else with_effects(fit)
-    places = find_factor(fit.design.factors, factor).places[equation.outcome]
+    places = find_factor(design_of(fit).factors, factor).places[equation.outcome]
     u = drawn[effects_name(factor)].isel({effect_dim(factor): list(places)})
     u = u.transpose("chain", "draw", factor_key(factor), effect_dim(factor))
     b = posterior["b"].sel({COEF: list(equation.coef_labels)}).transpose("chain", "draw", COEF).values
@@ -151,6 +143,15 @@ def predict_unit_trajectories(fit: Fit, factor: str, *, outcome: str | None = No
     levels = [group.levels[i] for i in there]
     coords = {"chain": posterior["chain"], "draw": posterior["draw"], factor: levels, SESSION: grid}
     return xr.DataArray(values[:, :, there], dims=("chain", "draw", factor, SESSION), coords=coords)
+
+
+def _with_trajectory(fit: Fit, outcome: str | None) -> EquationDesign:
+    """Return the equation of an outcome that has a trajectory."""
+    if fit.design is None:
+        raise FitError("Trajectories need the rows; use fit.with_rows(sessions).")
+    if not has_trajectories(fit, outcome):
+        raise FitError(NO_TRAJECTORY)
+    return fit.design.find(outcome)
 
 
 def _level_means(values: np.ndarray, code: np.ndarray, inside: np.ndarray, size: np.ndarray) -> np.ndarray:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from matplotlib.figure import Figure
 
 import bayes_alliance as ba
+from bayes_alliance.simulate.prior import draw_parameters
+from bayes_alliance.simulate.studies import plan_studies
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +75,32 @@ def test_what_is_not_there(fit: ba.Fit, small_fit: ba.Fit) -> None:
         ba.predict_hazard(small_fit, "week", values=(4.0,))
     with pytest.raises(ba.FitError, match="outcome of leaving"):
         ba.predict_hazard(fit, "lag(alliance)", values=(4.0,), outcome="dropout")
+
+
+def test_a_current_value_that_is_set_takes_the_patients_effects_with_it() -> None:
+    """At a stated value of the alliance it does not matter whose alliance it is: chances worked out by hand."""
+    spec = ba.load_model("dropout/joint-value")
+    layout = {"patients": 24, "sessions": [1, 2, 3, 4], "arms": {"TAU": 12, "MBCT": 12}, "therapists": 4}
+    studies = plan_studies(spec, layout, seed=1)
+    made = studies.draw(np.random.default_rng(1)).design
+    posterior = draw_parameters(made, draws=4, seed=1)
+    rng = np.random.default_rng(2)
+    for factor in made.factors:
+        dims = ("chain", "draw", factor.factor, f"{factor.factor}_effect")
+        coords = {factor.factor: list(factor.levels), dims[3]: list(factor.effects)}
+        size = (1, 4, len(factor.levels), len(factor.effects))
+        posterior[f"u_{factor.factor}"] = xr.DataArray(rng.normal(size=size), dims=dims, coords=coords)
+    fit = ba.Fit(made.spec, xr.DataTree.from_dict({"posterior": posterior}), {"messages": []}, (), made)
+    found = ba.predict_hazard(fit, "value(alliance)", values=(1.5,), draws=None)
+    e = made.equations[1]
+    flat = fit.data["posterior"].to_dataset().stack(sample=("chain", "draw"))
+    b = {label: flat["b"].sel(coef=label).values for label in e.coef_labels}
+    v = flat["u_therapist"].sel(therapist_effect="leaving, Intercept").transpose("sample", "therapist").values
+    for session in (1.0, 3.0):
+        at = e.session == session
+        linear = b["leaving, Intercept"] + b["leaving, log(session)"] * np.log(session)
+        linear = linear + 1.5 * b["leaving, value(alliance)"]
+        arm = e.coef.values[at, list(e.coef.labels).index("condition[MBCT]")]
+        whole = linear[:, None] + b["leaving, condition[MBCT]"][:, None] * arm + v[:, e.groups[0].code[at]]
+        by_hand = (1 - np.exp(-np.exp(whole))).mean(axis=1)
+        np.testing.assert_allclose(found["hazard"].sel(value=1.5, session=session), by_hand, rtol=1e-9)
