@@ -7,6 +7,7 @@ Our exception hierarchy::
       SpecError     (also ValueError)    the model file, formula or prior is not valid
       DesignError   (also ValueError)    table and model do not fit together
       FitError      (also RuntimeError)  sampling could not start or finish, or a stored fit is damaged
+      RunError      (also RuntimeError)  a run's folder is unfinished, damaged, or of other rows
     AllianceWarning (UserWarning)        something the user can act on, after which work goes on
 
 Every error carries ``problems``, one sentence group per problem, so that all that is wrong with an input is
@@ -57,6 +58,10 @@ class DesignError(AllianceError, ValueError):
 
 class FitError(AllianceError, RuntimeError):
     """Sampling could not start or finish, or a stored fit is damaged."""
+
+
+class RunError(AllianceError, RuntimeError):
+    """A run's folder is unfinished, damaged, from a newer version, or its rows are not those at hand."""
 
 
 class AllianceWarning(UserWarning):

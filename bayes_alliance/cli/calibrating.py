@@ -69,7 +69,7 @@ def calibrate(
         import pandas as pd
 
         from bayes_alliance.fit.store import write_artefact
-        from bayes_alliance.report.pictures import picture_bytes
+        from bayes_alliance.plot.pictures import picture_bytes
 
         files = {
             "table.csv": found.table().to_csv(index=False).encode(),

@@ -222,8 +222,8 @@ def prepare(folder: Path) -> None:
 def write_results(fitted: Fit, summary: pd.DataFrame, folder: Path) -> list[str]:
     """Write the posterior, the summary and every picture there is; return the names."""
     from bayes_alliance.fit.store import write_artefact
+    from bayes_alliance.plot.pictures import draw_pictures
     from bayes_alliance.posterior.estimands import summarize_estimands
-    from bayes_alliance.report.pictures import draw_pictures
 
     fitted.save(folder / "fit")
     files = {"summary.csv": summary.to_csv(index=False).encode()}

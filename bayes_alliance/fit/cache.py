@@ -64,7 +64,7 @@ def fit_cached(
     """
     key = key or question_key(design, seed=seed, settings=settings, engine=engine)
     place = folder / key
-    fit, _ = _stored(place, design)
+    fit, _ = read_answer(place, design)
     if fit is not None:
         return fit
     try:
@@ -72,7 +72,7 @@ def fit_cached(
     except OSError as error:
         raise FitError(f"cache {str(folder)!r} cannot be written: {error.strerror}.") from None
     with locked(folder / f"{key}.lock"):
-        fit, damaged = _stored(place, design)
+        fit, damaged = read_answer(place, design)
         if fit is not None:
             return fit
         fit = fit_design(design, seed=seed, settings=settings, engine=engine)
@@ -85,7 +85,7 @@ def with_message(fit: Fit, message: str) -> Fit:
     return replace(fit, provenance={**fit.provenance, "messages": [*fit.messages, message]})
 
 
-def _stored(place: Path, design: Design) -> tuple[Fit | None, bool]:
+def read_answer(place: Path, design: Design) -> tuple[Fit | None, bool]:
     """Return the stored answer with the rows of the question, and whether there was one that is damaged."""
     if not (place / MANIFEST).exists():
         return None, place.exists() and any(place.glob("[!.]*"))

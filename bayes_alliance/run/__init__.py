@@ -1,0 +1,1 @@
+"""Analyses as files: run, stored, run again."""

@@ -1,0 +1,150 @@
+"""Two fits of one question: the same bits, the same within Monte Carlo error, or not."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import arviz_stats as azs
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayes_alliance.fit.checks import entry_name
+from bayes_alliance.fit.result import Fit
+from bayes_alliance.posterior.estimands import summarize_estimands
+from bayes_alliance.posterior.summarize import public_draws
+
+type Agreement = Literal["bit-identical", "statistically identical", "different"]
+
+LIMIT: Final = 4.0
+"""Monte Carlo errors that two runs of one posterior may lie apart."""
+
+TAILS: Final = (0.05, 0.95)
+
+
+@dataclass(frozen=True, eq=False)
+class Agreed:
+    """How two fits agree.
+
+    ``table`` has a line per quantity and figure: ``name``, ``figure`` (mean, q05, q95, or median of a ratio),
+    ``before``, ``now``, ``mcse`` (of the difference) and ``z``; it is empty where the bits are the same. ``why`` names
+    what makes two fits different.
+    """
+
+    level: Agreement
+    table: pd.DataFrame
+    why: tuple[str, ...] = ()
+
+    @property
+    def worst(self) -> float:
+        """Return the largest |z|; 0 where the bits are the same."""
+        return float(self.table["z"].abs().max()) if len(self.table) else 0.0
+
+
+def draws_digest(fit: Fit) -> str:
+    """Return a sha256 over every draw of a fit: names, dims, labels and bits."""
+    digest = hashlib.sha256()
+    for group in ("posterior", "sample_stats", "estimands"):
+        if group not in fit.data.children:
+            continue
+        data = fit.data[group].to_dataset()
+        for name in sorted(map(str, data.data_vars)):
+            array = data[name]
+            digest.update(f"{group}/{name}{array.dims}{array.shape}{array.dtype}".encode())
+            digest.update(np.ascontiguousarray(array.values).tobytes())
+            for dim in sorted(set(map(str, array.dims)) & set(map(str, array.coords))):
+                digest.update("\x1f".join(map(str, array[dim].values)).encode())
+    return digest.hexdigest()
+
+
+def compare_fits(before: Fit, now: Fit, digests: tuple[str, str]) -> Agreed:
+    """Return how two fits of one question agree.
+
+    Statistically identical are fits that both passed their checks, and of which every coefficient, SD, correlation,
+    share and estimand has means and 5 % and 95 % quantiles within 4 Monte Carlo errors of the difference (medians
+    instead of means for ratios, which may have none).
+    """
+    if digests[0] == digests[1]:
+        return Agreed("bit-identical", pd.DataFrame())
+    old, new = _figures(before), _figures(now)
+    why = [f"Only one of them has {name}." for name in dict.fromkeys([*old, *new]) if (name in old) != (name in new)]
+    rows = []
+    for place in old:
+        if place not in new:
+            continue
+        (one, error_one), (two, error_two) = old[place], new[place]
+        error = float(np.hypot(error_one, error_two))
+        apart = abs(one - two)
+        z = 0.0 if apart == 0 else apart / error if error > 0 else np.inf
+        rows.append({"name": place[0], "figure": place[1], "before": one, "now": two, "mcse": error, "z": z})
+    table = pd.DataFrame(rows, columns=["name", "figure", "before", "now", "mcse", "z"])
+    far = table[~(table["z"] <= LIMIT)].sort_values("z", ascending=False)
+    why += [
+        f"{row.figure} of {row.name_}: {row.before:.4g} then, {row.now:.4g} now, {row.z:.1f} Monte Carlo errors apart."
+        for row in far.rename(columns={"name": "name_"}).itertuples()
+    ]
+    for when, fit in (("The run", before), ("The rerun", now)):
+        if not fit.passed:
+            why.append(f"{when} did not pass its checks: {fit.verdict}")
+    return Agreed("different" if why else "statistically identical", table, tuple(why))
+
+
+def tell_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return in sentences what differs between the records of two runs, beside their draws."""
+    told = []
+    for name in ("seed", "engine", "settings"):
+        if before[name] != now[name]:
+            told.append(f"{name}: {before[name]} then, {now[name]} now")
+    old, new = before["versions"], now["versions"]
+    packages = {**before.get("packages", {}), **old["packages"]}, {**now.get("packages", {}), **new["packages"]}
+    for name in sorted({*packages[0], *packages[1]}):
+        one, two = (part.get(name, "not installed") for part in packages)
+        if one != two:
+            told.append(f"{name}: {one} then, {two} now")
+    for name in ("python", "platform", "blas"):
+        if old[name] != new[name]:
+            told.append(f"{name}: {old[name]} then, {new[name]} now")
+    if old["code"] != new["code"]:
+        told.append("the text of bayes-alliance itself (between releases its version does not tell)")
+    if before.get("flags") != now.get("flags"):
+        told.append(f"environment variables: {before.get('flags')} then, {now.get('flags')} now")
+    return told
+
+
+def _figures(fit: Fit) -> dict[tuple[str, str], tuple[float, float]]:
+    """Return every figure that is compared and its Monte Carlo error, by quantity and figure."""
+    found: dict[tuple[str, str], tuple[float, float]] = {}
+    draws = public_draws(fit)
+    _add(found, draws, ["mean"])
+    estimands = fit.data["estimands"].to_dataset() if "estimands" in fit.data.children else None
+    if estimands is not None:
+        means = dict(zip(*(summarize_estimands(fit)[column] for column in ("name", "mean")), strict=True))
+        for name in map(str, estimands["estimand"].values):
+            ratio = bool(np.isnan(means[name]))
+            one = estimands[["value"]].sel(estimand=name, drop=True).rename({"value": name})
+            _add(found, one, ["median" if ratio else "mean"])
+    return found
+
+
+def _add(found: dict[tuple[str, str], tuple[float, float]], draws: xr.Dataset, middle: list[str]) -> None:
+    dims = ("chain", "draw")
+    plain = xr.Dataset({name: draws[name].transpose(*dims, ...) for name in draws.data_vars})
+    figures = {name: getattr(plain, name)(dims) for name in middle}
+    errors = {name: azs.mcse(plain, method=name) for name in middle}
+    for prob in TAILS:
+        label = f"q{100 * prob:02.0f}"
+        figures[label] = plain.quantile(prob, dims)
+        errors[label] = azs.mcse(plain, method="quantile", prob=prob)
+    for name in map(str, plain.data_vars):
+        array = plain[name]
+        for index in np.ndindex(array.shape[2:]):
+            values = array.values[(slice(None), slice(None), *index)]
+            if np.ptp(values) == 0 or (name.startswith("cor_") and not index[-2] < index[-1]):
+                continue
+            entry = entry_name(name, array[0, 0], index)
+            for figure in figures:
+                value = float(figures[figure][name].values[index])
+                found[entry, figure] = value, float(errors[figure][name].values[index])

@@ -1,0 +1,248 @@
+"""The analysis file: data, roles, models, sampling and comparisons of one study, as plain data."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bayes_alliance._messages import quote, unknown
+from bayes_alliance.comparison.units import UnitName
+from bayes_alliance.errors import SpecError
+from bayes_alliance.fit.settings import Engine, SamplerSettings
+from bayes_alliance.spec.model import Bound, ModelSpec
+from bayes_alliance.spec.registry import load_model, model_names
+from bayes_alliance.table.rules import Transfers
+
+MAX_BYTES: Final = 1_000_000
+
+LABEL: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
+"""What a model is called in a run: it becomes the name of a folder on any system."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, populate_by_name=True)
+
+
+class DataPart(_Part):
+    """Which table is read, and how; paths lie in the folder of the analysis file."""
+
+    path: str
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    roles: dict[str, str]
+    patients: str | None = None
+    therapists: str | None = None
+    groups: str | None = None
+    missing: dict[str, list[str | int | float]] = {}
+    bounds: dict[str, Annotated[tuple[Bound, Bound], Field(strict=False)]] = {}
+    units: dict[str, str] = {}
+    minimum: dict[str, float] = {}
+    maximum: dict[str, float] = {}
+    only: dict[str, str | float] = {}
+    transfers: Transfers = "ask"
+
+
+class ModelPart(_Part):
+    """One model: of the registry, or a file in the analysis file's folder; own entries add to the shared ones."""
+
+    name: str
+    label: str = ""
+    columns: dict[str, str] = {}
+    reference: dict[str, str] = {}
+    priors: dict[str, str] = {}
+
+
+class ComparisonPart(_Part):
+    """Models weighed on the same outcomes of the same units."""
+
+    models: Annotated[list[str], Field(min_length=2)]
+    unit: UnitName = "patient"
+    outcomes: list[str] | None = None
+
+
+class SamplingPart(_Part):
+    """How to sample; as in ``SamplerSettings``."""
+
+    engine: Engine = "auto"
+    draws: int = 1000
+    tune: int = 1000
+    chains: int = 4
+    target_accept: float = 0.8
+    max_treedepth: int = 10
+
+
+class ReportPart(_Part):
+    """What a run keeps for its report: pictures, checks of predictions and priors, and, where asked for, rows."""
+
+    pictures: bool = True
+    checks: bool = True
+    rows: bool = False
+
+
+class Analysis(_Part):
+    """One study's questions: what is read, which models are fitted, how they are compared."""
+
+    title: str
+    question: str = ""
+    seed: int = Field(ge=0)
+    data: DataPart
+    columns: dict[str, str] = {}
+    reference: dict[str, str] = {}
+    priors: dict[str, str] = {}
+    sampling: SamplingPart = SamplingPart()
+    models: Annotated[list[ModelPart], Field(min_length=1, alias="model")]
+    comparisons: Annotated[list[ComparisonPart], Field(alias="comparison")] = []
+    report: ReportPart = ReportPart()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return what the models are called in the run."""
+        return tuple(model_label(model) for model in self.models)
+
+    def settings(self, progress: Literal["auto", "off"] = "auto") -> SamplerSettings:
+        """Return the settings of the sampler."""
+        return SamplerSettings(**self.sampling.model_dump(exclude={"engine"}), progress=progress)
+
+
+def model_label(model: ModelPart) -> str:
+    """Return a model's label, made from its name where none is stated."""
+    stem = model.name.removesuffix(".toml").replace("\\", "/").replace("/", "-").lower()
+    return model.label or re.sub(r"[^a-z0-9_-]+", "-", stem).strip("-_")
+
+
+def parse_analysis(text: str, where: str = "") -> Analysis:
+    """Read an analysis from TOML text.
+
+    Raises
+    ------
+    SpecError
+        With every problem at once: TOML syntax, unknown keys and the nearest valid one, values of a wrong type, labels
+        that repeat, comparisons of models that are not there.
+    """
+    if len(text.encode()) > MAX_BYTES:
+        raise SpecError(f"An analysis file may have {MAX_BYTES:,} bytes; this one has {len(text.encode()):,}.", where)
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"This is not valid TOML: {error}.", where) from None
+    try:
+        analysis = Analysis.model_validate(content)
+    except ValidationError as error:
+        raise SpecError([_sentence(detail) for detail in error.errors()], where) from None
+    problems = _problems(analysis)
+    if problems:
+        raise SpecError(problems, where)
+    return analysis
+
+
+def read_analysis(path: str | Path) -> tuple[Analysis, str]:
+    """Read an analysis file; return it and its exact text.
+
+    Raises
+    ------
+    SpecError
+        If the file cannot be read, or as in ``parse_analysis``.
+    """
+    place = Path(path)
+    try:
+        text = place.read_bytes().decode()
+    except FileNotFoundError:
+        raise SpecError(f"No analysis file at {str(place)!r}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"Analysis file {place.name!r} cannot be read: {error}.") from None
+    return parse_analysis(text, place.name), text
+
+
+def inside(folder: Path, name: str, what: str, problems: list[str]) -> Path:
+    """Return the path of a file in the analysis file's folder, reporting one that leads out of it."""
+    path = folder / name
+    if Path(name).is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
+        problems.append(
+            f"{what} {name!r} lies outside the analysis file's folder. Give a path inside it: a run that depends on "
+            f"files elsewhere cannot be repeated by somebody else."
+        )
+    elif not path.is_file():
+        problems.append(f"{what}: no file {name!r} in the analysis file's folder.")
+    return path
+
+
+def find_specs(analysis: Analysis, folder: Path) -> dict[str, ModelSpec]:
+    """Load every model by its label.
+
+    Raises
+    ------
+    SpecError
+        With the problems of all models at once.
+    """
+    found: dict[str, ModelSpec] = {}
+    problems: list[str] = []
+    for model in analysis.models:
+        try:
+            if model.name in model_names():
+                found[model_label(model)] = load_model(model.name)
+            elif model.name.endswith(".toml"):
+                known = len(problems)
+                path = inside(folder, model.name, "model", problems)
+                if len(problems) == known:
+                    found[model_label(model)] = load_model(path)
+            else:
+                problems.append(f"{unknown('model', model.name, model_names())} A file of your own ends in .toml.")
+        except SpecError as error:
+            problems += [f"model {model.name!r}: {problem}" for problem in error.problems]
+    if problems:
+        raise SpecError(problems)
+    return found
+
+
+def _problems(analysis: Analysis) -> list[str]:
+    problems: list[str] = []
+    for label in analysis.labels:
+        if not LABEL.match(label):
+            problems.append(
+                f"label {label!r}: a label starts with a small letter or a digit, followed by up to 63 of a to z, 0 to "
+                f"9, '-' and '_': it names a folder. State label = \"...\" beside the model's name."
+            )
+    twice = [label for label, count in Counter(analysis.labels).items() if count > 1]
+    if twice:
+        problems.append(f'Models share a label: {quote(twice)}. State label = "..." for each.')
+    for comparison in analysis.comparisons:
+        problems += [
+            f"comparison: {unknown('model', name, analysis.labels)}"
+            for name in comparison.models
+            if name not in analysis.labels
+        ]
+    try:
+        analysis.settings()
+    except Exception as error:  # the settings' own sentences
+        problems += [f"sampling: {problem}" for problem in getattr(error, "problems", [str(error)])]
+    return problems
+
+
+_PLACES: Final[Mapping[str, type[BaseModel]]] = {
+    "": Analysis,
+    "data": DataPart,
+    "model": ModelPart,
+    "comparison": ComparisonPart,
+    "sampling": SamplingPart,
+    "report": ReportPart,
+}
+
+
+def _sentence(detail: Any) -> str:
+    place = [str(part) for part in detail["loc"] if not isinstance(part, int)]
+    where = ".".join(str(part) for part in detail["loc"]) or "the file"
+    if detail["type"] == "extra_forbidden":
+        record = _PLACES.get(place[0] if len(place) > 1 else "", Analysis)
+        keys = [field.alias or name for name, field in record.model_fields.items()]
+        table = f" in [{place[0]}]" if len(place) > 1 else ""
+        return f"{unknown('key', place[-1], keys)}{table and f' It stands{table}.'}"
+    if detail["type"] == "missing":
+        return f"{where!r} is missing."
+    if detail["type"] == "literal_error":
+        return f"{where} = {detail['input']!r}: allowed are {detail['ctx']['expected']}."
+    return f"{where} = {detail['input']!r}: {detail['msg'].lower()}."

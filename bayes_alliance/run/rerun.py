@@ -1,0 +1,129 @@
+"""A run asked again: the same rows or none, every model fitted anew, and how the draws agree."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bayes_alliance._messages import count_of
+from bayes_alliance.errors import AllianceError, RunError
+from bayes_alliance.fit.settings import Progress
+from bayes_alliance.run.agree import Agreed, Agreement, compare_fits, tell_differences
+from bayes_alliance.run.execute import Log, Question, execute
+from bayes_alliance.run.record import Run, load_run
+from bayes_alliance.run.rows import read_rows, tell_changes
+from bayes_alliance.spec.toml import parse_model
+
+ORDER: tuple[Agreement, ...] = ("bit-identical", "statistically identical", "different")
+
+
+@dataclass(frozen=True, eq=False)
+class Rerun:
+    """What came of asking again: how each model's fits agree, and what differs about the circumstances."""
+
+    before: Run
+    now: Run
+    agreed: Mapping[str, Agreed]
+    differences: tuple[str, ...]
+
+    @property
+    def level(self) -> Agreement:
+        """Return the least agreement of any model."""
+        return max((one.level for one in self.agreed.values()), key=ORDER.index)
+
+    @property
+    def verdict(self) -> str:
+        """Return in one line how the runs agree, and under what differences."""
+        circumstances = f" Different: {'; '.join(self.differences)}." if self.differences else " Nothing else differs."
+        return f"{self.level.capitalize()}: {count_of(len(self.agreed), 'model')} fitted again.{circumstances}"
+
+    def __repr__(self) -> str:
+        lines = [self.verdict]
+        for label, one in self.agreed.items():
+            far = f", largest difference {one.worst:.1f} Monte Carlo errors" if len(one.table) else ""
+            lines.append(f"{label}: {one.level}{far}.")
+            lines += [f"- {why}" for why in one.why]
+        return "\n".join(lines)
+
+
+def rerun(
+    folder: str | Path,
+    *,
+    data: str | Path | None = None,
+    seed: int | None = None,
+    out: str | Path | None = None,
+    progress: Progress = "auto",
+    tell: Callable[[str], None] = lambda text: None,
+) -> Rerun:
+    """Fit everything in a run again and compare the draws.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Of the run; not changed.
+    data : str or Path, optional
+        Folder that the analysis file's paths lie in; the one that holds the run's folder unless stated.
+    seed : int, optional
+        Another seed, to see whether conclusions hang on it.
+    out : str or Path, optional
+        Empty folder that keeps the new run; a temporary one, without pictures, unless stated.
+    progress, tell
+        As in ``run_analysis``.
+
+    Returns
+    -------
+    Rerun
+        ``level`` is "bit-identical", "statistically identical" (see ``compare_fits``) or "different".
+
+    Raises
+    ------
+    RunError
+        If the run is unfinished or damaged, or the rows are not those it was of, with what differs.
+    """
+    before = load_run(folder)
+    base = Path(data) if data is not None else before.folder.resolve().parent
+    specs = {label: parse_model(text, where=label) for label, text in before.record["specs"].items()}
+    analysis = before.analysis if seed is None else before.analysis.model_copy(update={"seed": seed})
+    if out is None:
+        quick = analysis.report.model_copy(update={"pictures": False, "checks": False})
+        analysis = analysis.model_copy(update={"report": quick, "comparisons": []})
+    _check_rows(before, Question(analysis, before.text, base, specs))
+    question = Question(analysis, before.text, base, specs)
+    if out is not None:
+        place = Path(out)
+        if place.exists() and any(place.iterdir()):
+            raise RunError(f"{str(place)!r} is not empty: a rerun fits everything anew and needs a folder of its own.")
+        now = execute(question, place, progress=progress, log=Log(tell))
+        return _compare(before, now)
+    with tempfile.TemporaryDirectory(prefix="bayes-alliance-rerun-") as temporary:
+        now = execute(question, Path(temporary) / "run", progress=progress, log=Log(tell))
+        return _compare(before, now)
+
+
+def _compare(before: Run, now: Run) -> Rerun:
+    agreed = {}
+    for label in before.labels:
+        digests = before.record["models"][label]["draws"], now.record["models"][label]["draws"]
+        agreed[label] = compare_fits(before.fit(label), now.fit(label), digests)
+    return Rerun(before, now, agreed, tuple(tell_differences(before.record, now.record)))
+
+
+def _check_rows(before: Run, question: Question) -> None:
+    """Refuse other rows, saying what differs."""
+    # the digest that the file states is one of the things looked at here
+    data = question.analysis.data.model_copy(update={"sha256": None})
+    try:
+        rows = read_rows(question.analysis.model_copy(update={"data": data}), question.folder, question.specs)
+    except AllianceError as error:
+        raise RunError([f"The run cannot be repeated: its rows cannot be read. {p}" for p in error.problems]) from None
+    changes = tell_changes(before.record["data"], rows.digests)
+    if changes:
+        raise RunError(
+            [
+                f"The rows in {question.folder.name!r} are not those of the run: {changes[0]}",
+                *changes[1:],
+                "Restore the data, or run the analysis file on the new ones: that is another run.",
+            ]
+        )

@@ -1,0 +1,85 @@
+"""What is written of fits: tables, pictures, comparisons, and the facts that a report tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bayes_alliance._messages import count_of, quote
+from bayes_alliance.comparison.table import compare
+from bayes_alliance.errors import AllianceError
+from bayes_alliance.fit.provenance import Plain
+from bayes_alliance.fit.result import Fit
+from bayes_alliance.fit.store import write_artefact
+from bayes_alliance.plot.estimands import plot_estimands
+from bayes_alliance.plot.pictures import draw_pictures, picture_bytes
+from bayes_alliance.plot.prior import plot_prior_prediction
+from bayes_alliance.run.analysis import Analysis
+from bayes_alliance.run.facts import describe_fit, records
+from bayes_alliance.run.record import RESULTS
+
+
+def write_results(
+    analysis: Analysis, fits: Mapping[str, Fit], place: Path, log: Callable[[str], None]
+) -> dict[str, dict[str, Plain]]:
+    """Write tables and pictures of every fit; return what a report says of each."""
+    report, facts = analysis.report, {}
+    for label, fit in fits.items():
+        facts[label] = describe_fit(fit, seed=analysis.seed, checks=report.checks)
+        files = {
+            f"{name}.csv": csv_bytes(facts[label][name]) for name in ("summary", "estimands") if facts[label][name]
+        }
+        if report.pictures:
+            try:
+                files |= draw_pictures(fit) | _more_pictures(fit, analysis.seed)
+            except AllianceError as error:
+                log(f"{label}: a picture could not be drawn: {error}")
+        write_artefact(place / RESULTS / label, files)
+        log(f"{label}: {count_of(len(files), 'file')} of results.")
+    return facts
+
+
+def _more_pictures(fit: Fit, seed: int) -> dict[str, bytes]:
+    """Return what estimands and priors look like."""
+    files = {}
+    if "estimands" in fit.data.children:
+        files["estimands.png"] = picture_bytes(plot_estimands(fit))
+    assert fit.design is not None
+    for equation in fit.design.equations:
+        try:
+            drawn = plot_prior_prediction(fit.design, seed=seed, outcome=equation.outcome)
+        except AllianceError:
+            continue  # of priors that cannot be drawn from; describe_fit says so
+        files[f"prior-{equation.outcome}.png"] = picture_bytes(drawn)
+    return files
+
+
+def compare_all(analysis: Analysis, fits: Mapping[str, Fit], log: Callable[[str], None]) -> list[dict[str, Plain]]:
+    """Make the comparisons an analysis asks for."""
+    found: list[dict[str, Plain]] = []
+    for one in analysis.comparisons:
+        result = compare({name: fits[name] for name in one.models}, unit=one.unit, outcomes=one.outcomes)
+        found.append(
+            {
+                "models": list(one.models),
+                "unit": one.unit,
+                "table": records(result.table.rename_axis("model").reset_index()),
+                "messages": list(result.messages),
+            }
+        )
+        log(f"Compared: {quote(one.models)}, by {one.unit}.")
+    return found
+
+
+def csv_bytes(lines: Any) -> bytes:
+    """Return plain lines as CSV; a cell that a spreadsheet would take for a formula begins with a quote."""
+    table = pd.DataFrame(lines)
+    for name in table.columns:
+        table[name] = [
+            f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t")) else cell
+            for cell in table[name]
+        ]
+    return bytes(table.to_csv(index=False, lineterminator="\n").encode())
