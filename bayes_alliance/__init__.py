@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         AllianceWarning,
         DesignError,
         FitError,
+        RunError,
         SpecError,
         TableError,
     )
@@ -77,6 +78,10 @@ if TYPE_CHECKING:
     from bayes_alliance.posterior.surface import Surface
     from bayes_alliance.posterior.units import unit_estimates
     from bayes_alliance.posterior.variance import variance_shares
+    from bayes_alliance.run.agree import Agreed, compare_fits
+    from bayes_alliance.run.execute import run_analysis
+    from bayes_alliance.run.record import Run, load_run
+    from bayes_alliance.run.rerun import Rerun, rerun
     from bayes_alliance.simulate.layout import Layout
     from bayes_alliance.simulate.matched import simulate_matched
     from bayes_alliance.simulate.prior import predict_prior
@@ -92,6 +97,7 @@ if TYPE_CHECKING:
     from bayes_alliance.table.stream import SessionStream, stream_sessions
 
 _WHERE: Final = {
+    "Agreed": "run.agree",
     "AllianceError": "errors",
     "AllianceWarning": "errors",
     "Calibration": "diagnosis.calibration",
@@ -111,6 +117,9 @@ _WHERE: Final = {
     "Multiverse": "comparison.multiverse",
     "Option": "comparison.forks",
     "PriorSpec": "spec.model",
+    "Rerun": "run.rerun",
+    "Run": "run.record",
+    "RunError": "errors",
     "SamplerSettings": "fit.settings",
     "Scores": "comparison.scores",
     "Sensitivity": "comparison.confounding",
@@ -129,6 +138,7 @@ _WHERE: Final = {
     "calibrate": "diagnosis.calibration",
     "claim_probability": "posterior.claims",
     "compare": "comparison.table",
+    "compare_fits": "run.agree",
     "compare_models": "comparison.models",
     "compare_with_truth": "posterior.recovery",
     "confounding_grid": "comparison.confounders",
@@ -150,6 +160,7 @@ _WHERE: Final = {
     "list_twins": "simulate.twins",
     "load_fit": "fit.result",
     "load_model": "spec.registry",
+    "load_run": "run.record",
     "load_twin": "simulate.twins",
     "loo": "comparison.loo",
     "make_design": "design.design",
@@ -180,7 +191,9 @@ _WHERE: Final = {
     "prior_sensitivity": "diagnosis.sensitivity",
     "probability_in_rope": "posterior.estimands",
     "read_sessions": "table.sessions",
+    "rerun": "run.rerun",
     "response_surface": "posterior.response_surface",
+    "run_analysis": "run.execute",
     "select_rows": "table.select",
     "simulate_matched": "simulate.matched",
     "simulate_sessions": "simulate.simulate",
@@ -199,6 +212,7 @@ _WHERE: Final = {
 __version__: Final = "0.1.0"
 
 __all__ = [
+    "Agreed",
     "AllianceError",
     "AllianceWarning",
     "Calibration",
@@ -218,6 +232,9 @@ __all__ = [
     "Multiverse",
     "Option",
     "PriorSpec",
+    "Rerun",
+    "Run",
+    "RunError",
     "SamplerSettings",
     "Scores",
     "Sensitivity",
@@ -236,6 +253,7 @@ __all__ = [
     "calibrate",
     "claim_probability",
     "compare",
+    "compare_fits",
     "compare_models",
     "compare_with_truth",
     "confounding_grid",
@@ -257,6 +275,7 @@ __all__ = [
     "list_twins",
     "load_fit",
     "load_model",
+    "load_run",
     "load_twin",
     "loo",
     "make_design",
@@ -287,7 +306,9 @@ __all__ = [
     "prior_sensitivity",
     "probability_in_rope",
     "read_sessions",
+    "rerun",
     "response_surface",
+    "run_analysis",
     "select_rows",
     "simulate_matched",
     "simulate_sessions",

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bayes_alliance.simulate.simulate import SimulatedTable
-    from bayes_alliance.simulate.twins import Generated
+    from bayes_alliance.simulate.twins import Generated, Twin
 
 TWIN: Final = "embct-mbct"
 MODELS: Final = ("growth/treatment", "outcome/two-outcomes")
 SEED: Final = 1
+ANALYSIS: Final = "analysis.toml"
 
 
 def demo(
@@ -48,6 +49,7 @@ def demo(
     for outcome in twin.generate:
         if outcome.model in MODELS:
             passed &= _ask(table, outcome, out_folder)
+    _write_analysis(table, twin, data, out_folder)
     _next(table, next(outcome for outcome in twin.generate if outcome.model == MODELS[1]), data, out_folder)
     line(f"\nDone in {time.perf_counter() - start:.0f} seconds.")
     if not passed:
@@ -87,6 +89,36 @@ def _ask(table: SimulatedTable, outcome: Generated, folder: Path) -> bool:
     return fitted.passed
 
 
+def _write_analysis(table: SimulatedTable, twin: Twin, data: Path, folder: Path) -> None:
+    """Write an analysis file that asks the trial how the alliance grows, for run, report and rerun."""
+    import hashlib
+
+    import tomli_w
+
+    from bayes_alliance.fit.store import replace_file
+
+    grown = next(outcome for outcome in twin.generate if outcome.model == MODELS[0])
+    content = {
+        "title": "How the alliance grows, online and in a group (SYNTHETIC)",
+        "question": "Does the alliance grow faster in one of the two conditions?",
+        "seed": SEED,
+        "data": {
+            "path": data.name,
+            "sha256": hashlib.sha256(data.read_bytes()).hexdigest(),
+            "roles": dict(table.roles),
+        },
+        "columns": dict(grown.columns),
+        "reference": dict(table.reference),
+        "sampling": {"draws": 1500, "target_accept": 0.95},
+        "model": [
+            {"name": "growth/treatment", "label": "straight"},
+            {"name": "growth/treatment-log", "label": "quick-at-first"},
+        ],
+        "comparison": [{"models": ["straight", "quick-at-first"]}],
+    }
+    replace_file(folder / ANALYSIS, tomli_w.dumps(content).encode())
+
+
 def _found(found: pd.DataFrame) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("Parameter", "Truth", "Mean", "95% interval", ""):
@@ -110,6 +142,10 @@ def _next(table: SimulatedTable, outcome: Generated, data: Path, folder: Path) -
 
     options = options_text(table, outcome.columns, load_model(str(outcome.model)))
     line(f"  bayes-alliance fit {outcome.model} {data} {options} --prior 'b=normal(0, 2)' --seed 2 --out results")
+    line("Ask it everything an analysis file asks, read the report, and fit it all again:")
+    line(f"  bayes-alliance run {folder / ANALYSIS}")
+    line(f"  bayes-alliance report {folder / 'analysis-run'}")
+    line(f"  bayes-alliance rerun {folder / 'analysis-run'}")
     line("See which questions there are, and what each model needs:")
     line("  bayes-alliance models")
     line("  bayes-alliance show growth/treatment")

@@ -34,7 +34,6 @@ NO_CARD_YET = {
     "growth/dual-perspective-shrunk",
     "outcome/group-process-latent",
     "congruence/truth-and-bias-group",
-    "dynamics/cross-lagged",
 }
 """models/README.md says of each what is known without one."""
 

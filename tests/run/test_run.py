@@ -1,0 +1,322 @@
+"""Runs and reruns: what is in the folder, what is not, and how draws agree."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from filelock import FileLock
+
+from bayes_alliance.errors import AllianceError, FitError, RunError, TableError
+from bayes_alliance.fit import store
+from bayes_alliance.fit.fit import fit_model
+from bayes_alliance.fit.settings import SamplerSettings
+from bayes_alliance.run.execute import run_analysis
+from bayes_alliance.run.record import FITS, RECORD, Run, load_run
+from bayes_alliance.run.rerun import rerun
+from bayes_alliance.spec.registry import load_model
+from bayes_alliance.table.sessions import read_sessions
+from tests.run.conftest import ANALYSIS, PLANTED, planted_rows, write_study
+
+ONE = ANALYSIS[: ANALYSIS.index('[[model]]\nname = "models/own.toml"')] + "[report]\npictures = false\nchecks = false\n"
+"""The analysis with one model and without pictures: a second to run."""
+
+
+def every_byte(folder: Path) -> bytes:
+    """Return the content and names of all files in a folder, and the labels and records in those that are packed."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    content = b"\0".join(path.read_bytes() + str(path.relative_to(folder)).encode() for path in files)
+    labels = []
+    for label in load_run(folder).labels:
+        for node in load_run(folder).fit(label).data.subtree:
+            labels += [" ".join(map(str, array.values.ravel())) for array in node.coords.values()]
+            labels.append(repr(node.attrs))
+    return content + " ".join(labels).encode()
+
+
+def spellings(planted: str) -> list[bytes]:
+    """Return how an identifier could stand in a file."""
+    return [planted.encode(), planted.encode("utf-16-le"), json.dumps(planted).strip('"').encode()]
+
+
+def test_what_is_in_the_folder(finished: Run) -> None:
+    """Spec text, fingerprints, priors, settings, seed, versions, environment, draws, tables, pictures, log."""
+    record = finished.record
+    names = {path.relative_to(finished.folder).as_posix() for path in finished.folder.rglob("*")}
+    assert {"analysis.toml", "run.json", "log.txt", "requirements.txt", "environment.yml", "model-own.toml"} <= names
+    assert {"fits/main/posterior.nc", "results/main/summary.csv", "results/own/estimands.csv"} <= names
+    assert {"results/main/trajectories.png", "results/own/estimands.png", "comparison-1.csv"} <= names
+    assert record["state"] == "complete"
+    assert record["rows_read"] == 160
+    assert record["counts"] == {"patient": 40, "therapist": 10, "session": 4}
+    assert record["models"]["main"]["provenance"]["priors"]
+    assert record["versions"]["packages"]["pymc"]
+    assert (finished.folder / "analysis.toml").read_text() == ANALYSIS
+    assert finished.passed
+
+
+def test_the_numbers_are_those_of_the_same_fit_in_a_notebook(finished: Run, study: Path) -> None:
+    """Codes in place of ids change the order of levels, and no estimate beyond Monte Carlo error."""
+    sessions = read_sessions(study.parent / "sessions.csv", {"patient": "who", "therapist": "whom", "session": "week"})
+    fit = fit_model(
+        load_model("growth/treatment"),
+        sessions,
+        columns={"outcome": "score", "condition": "arm"},
+        reference={"condition": "TAU"},
+        seed=11,
+        settings=SamplerSettings(draws=500, progress="off"),
+    )
+    ours, theirs = finished.fit("main").data["posterior"]["b"], fit.data["posterior"]["b"]
+    apart = np.abs(ours.mean(("chain", "draw")) - theirs.mean(("chain", "draw"))) / theirs.std(("chain", "draw"))
+    assert float(apart.max()) < 4 * np.sqrt(2 / 1500)
+
+
+def test_no_identifier_is_in_any_file(finished: Run) -> None:
+    """Fifty planted ones, searched byte by byte, in three spellings, and in labels of packed arrays."""
+    content = every_byte(finished.folder)
+    assert b"patient-001" in content
+    assert [planted for planted in PLANTED if any(form in content for form in spellings(planted))] == []
+    assert b"note of" not in content
+
+
+@pytest.mark.parametrize("fault", ["repeated", "changed", "outside"])
+def test_no_identifier_is_in_an_error(tmp_path: Path, fault: str) -> None:
+    """Rows that repeat, patients of two therapists, scores off the scale: told by code and row."""
+    rows = planted_rows()
+    analysis = ANALYSIS.replace("[columns]", "[data.bounds]\nscore = [-100, 100]\n\n[columns]")
+    if fault == "repeated":
+        rows = pd.concat([rows, rows.iloc[:12]])
+    elif fault == "changed":
+        rows.loc[rows["week"] == 4, "whom"] = "Dr. Secret AAA"
+    else:
+        rows.loc[3, "score"] = 999
+    with pytest.raises(TableError) as found:
+        run_analysis(write_study(tmp_path, rows, analysis))
+    assert [planted for planted in PLANTED if planted in str(found.value)] == []
+    assert ("patient-" in str(found.value)) == (fault != "outside")
+
+
+def test_ids_that_look_alike_are_told_by_code(tmp_path: Path) -> None:
+    """The note says there are two, not who."""
+    rows = planted_rows().replace({"who": {"Planted-Name-08": "planted-name-07"}})
+    told: list[str] = []
+    run_analysis(write_study(tmp_path, rows, ONE), progress="off", tell=told.append)
+    notes = [text for text in told if "differ only in blanks, case" in text]
+    assert len(notes) == 1
+    assert "lanted" not in notes[0]
+    assert "'patient-" in notes[0]
+
+
+def test_the_key_is_separate_and_private(tmp_path: Path) -> None:
+    """It is written only on request, outside the folder, for its owner alone; codes say nothing of the alphabet."""
+    analysis = write_study(tmp_path, analysis=ONE)
+    with pytest.raises(RunError, match="must not lie in the run's folder"):
+        run_analysis(analysis, key=tmp_path / "analysis-run" / "key.csv", progress="off")
+    run_analysis(analysis, key=tmp_path / "key.csv", progress="off")
+    key = pd.read_csv(tmp_path / "key.csv")
+    assert set(key["id"]) == set(PLANTED)
+    assert (tmp_path / "key.csv").stat().st_mode & 0o077 == 0
+    patients = key[key["role"] == "patient"].sort_values("code")["id"].tolist()
+    assert patients != sorted(patients)
+
+
+def test_a_rerun_is_bit_identical(finished: Run, tmp_path: Path) -> None:
+    """The same machine and versions; the order of rows in the file does not matter."""
+    again = rerun(finished.folder, progress="off")
+    assert again.level == "bit-identical"
+    assert again.differences == ()
+    shuffled = write_study(tmp_path, planted_rows().sample(frac=1, random_state=3))
+    assert rerun(finished.folder, data=shuffled.parent, progress="off").level == "bit-identical"
+
+
+def test_another_seed_is_statistically_identical(finished: Run) -> None:
+    """And named as what differs."""
+    again = rerun(finished.folder, seed=12, progress="off")
+    assert again.level == "statistically identical"
+    assert again.differences == ("seed: 11 then, 12 now",)
+    assert 0 < max(one.worst for one in again.agreed.values()) < 4
+
+
+def test_other_draws_are_different(finished: Run, tmp_path: Path) -> None:
+    """A coefficient moved by half an SD is found and named, with how many errors it is off."""
+    from dataclasses import replace
+
+    from bayes_alliance.run.agree import compare_fits, draws_digest
+
+    fit = finished.fit("main")
+    tree = fit.data.copy()
+    posterior = tree["posterior"].to_dataset()
+    moved = posterior["b"].copy(data=posterior["b"].values.copy())
+    moved[..., 1] += 0.5 * float(moved[..., 1].std())
+    tree["posterior"] = posterior.assign(b=moved)
+    other = replace(fit, data=tree)
+    found = compare_fits(fit, other, (draws_digest(fit), draws_digest(other)))
+    assert found.level == "different"
+    assert "Monte Carlo errors apart" in found.why[0]
+    assert "b[" in found.why[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda rows: rows.assign(score=rows["score"].where(rows.index != 5, 4.2)), "values of 'score' differ"),
+        (lambda rows: rows.iloc[1:], "160 rows then, 159 now"),
+        (lambda rows: rows.replace({"who": {"a b c d e": "somebody else"}}), "values of 'who' differ"),
+    ],
+)
+def test_changed_rows_are_refused(finished: Run, tmp_path: Path, change: object, sentence: str) -> None:
+    """With what differs."""
+    analysis = write_study(tmp_path, change(planted_rows()))  # type: ignore[operator]
+    with pytest.raises(RunError, match=sentence):
+        rerun(finished.folder, data=analysis.parent, progress="off")
+
+
+def test_a_renamed_column_is_refused(finished: Run, tmp_path: Path) -> None:
+    """A role by its error, a column by its new name."""
+    analysis = write_study(tmp_path / "one", planted_rows().rename(columns={"whom": "therapist"}))
+    with pytest.raises(RunError, match=r"(?s)cannot be repeated.*No column 'whom' to play 'therapist'"):
+        rerun(finished.folder, data=analysis.parent, progress="off")
+    from bayes_alliance.run.rows import tell_changes
+
+    digests = [{"data": {"rows": 3, "columns": {"who": "a", name: "b"}}} for name in ("score", "points")]
+    assert tell_changes(*digests) == ["data: column 'score' is now called 'points'."]
+
+
+def test_what_did_not_change_is_not_fitted_again(tmp_path: Path) -> None:
+    """A model more is one fit more; another folder needs --replace; a model less is gone from the folder."""
+    analysis = write_study(tmp_path, analysis=ONE)
+    first = run_analysis(analysis, progress="off")
+    when = (first.folder / FITS / "main" / "posterior.nc").stat().st_mtime_ns
+    more = ANALYSIS.replace("[[comparison]]", "[report]\nchecks = false\npictures = false\n\n[[comparison]]")
+    write_study(tmp_path, analysis=more)
+    with pytest.raises(RunError, match=r"holds a run of another analysis file.*--replace"):
+        run_analysis(analysis, progress="off")
+    told: list[str] = []
+    second = run_analysis(analysis, replace_old=True, progress="off", tell=told.append)
+    assert second.labels == ("main", "own")
+    assert "main: answered from the run's folder; the question is the same." in told
+    assert (first.folder / FITS / "main" / "posterior.nc").stat().st_mtime_ns == when
+    write_study(tmp_path, analysis=ONE)
+    assert run_analysis(analysis, replace_old=True, progress="off").labels == ("main",)
+    assert not (first.folder / FITS / "own").exists()
+
+
+def test_an_unfinished_run_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run stopped between two models says which of them is there, and goes on from it."""
+    analysis = write_study(tmp_path, analysis=ANALYSIS + "\n[report]\nchecks = false\npictures = false\n")
+    from bayes_alliance.run import execute
+
+    fit, calls = execute.fit_design, []
+
+    def stopped(*args: object, **named: object) -> object:
+        if calls:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return fit(*args, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(execute, "fit_design", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run_analysis(analysis, progress="off")
+    with pytest.raises(RunError, match=r"(?s)unfinished.*Fitted: 'main'; not fitted: 'own'.*goes on from there"):
+        load_run(tmp_path / "analysis-run")
+    monkeypatch.undo()
+    told: list[str] = []
+    assert run_analysis(analysis, progress="off", tell=told.append).passed
+    assert "main: answered from the run's folder; the question is the same." in told
+
+
+def test_a_full_disk_is_told_and_leaves_nothing_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At each of the first writes in turn: a clean error, and no run that could be read; then it goes on."""
+    analysis = write_study(tmp_path, analysis=ONE)
+    write = store.replace_file
+    for full in range(0, 40, 3):
+        calls: list[int] = []
+
+        def failing(path: Path, content: bytes, full: int = full, calls: list[int] = calls) -> None:
+            calls.append(1)
+            if len(calls) > full:
+                raise OSError(28, "No space left on device")
+            write(path, content)
+
+        monkeypatch.setattr(store, "replace_file", failing)
+        try:
+            run_analysis(analysis, progress="off")
+            break
+        except FitError as error:
+            told = str(error)
+        assert "No space left on device" in told
+        with pytest.raises(RunError):
+            load_run(tmp_path / "analysis-run")
+    else:
+        pytest.fail("the run never had enough writes")
+    assert full > 10
+    assert load_run(tmp_path / "analysis-run").passed
+
+
+def test_two_runs_on_one_folder(finished: Run, study: Path) -> None:
+    """The second is told."""
+    with (
+        FileLock(finished.folder / ".run.lock"),
+        pytest.raises(RunError, match="Another process runs an analysis in 'analysis-run'"),
+    ):
+        run_analysis(study, progress="off")
+
+
+def test_a_folder_of_other_files_is_left_alone(tmp_path: Path) -> None:
+    """Nothing of them is touched."""
+    analysis = write_study(tmp_path, analysis=ONE)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(RunError, match="holds other files"):
+        run_analysis(analysis, folder=tmp_path / "mine", progress="off")
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("name", ["fits/main/posterior.nc", "results/own/summary.csv", "analysis.toml", "run.json"])
+def test_a_changed_file_is_found(finished: Run, tmp_path: Path, name: str) -> None:
+    """One bit of any file."""
+    copy = tmp_path / "copy"
+    shutil.copytree(finished.folder, copy)
+    content = bytearray((copy / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / name).write_bytes(bytes(content))
+    with pytest.raises(RunError, match="changed or damaged"):
+        load_run(copy)
+
+
+def test_what_is_no_run_is_refused(finished: Run, tmp_path: Path) -> None:
+    """No folder, a fit instead of a run, and a run of a newer version."""
+    with pytest.raises(RunError, match="holds no run"):
+        load_run(tmp_path)
+    with pytest.raises(RunError, match="holds something else than a run"):
+        load_run(finished.folder / FITS / "main")
+    files = store.read_artefact(finished.folder)
+    record = {**json.loads(files[RECORD]), "format": 99}
+    store.write_artefact(tmp_path / "newer", {**files, RECORD: json.dumps(record).encode()})
+    with pytest.raises(RunError, match=r"written by a newer version \(format 99"):
+        load_run(tmp_path / "newer")
+
+
+def test_cells_that_a_spreadsheet_would_run_are_quoted() -> None:
+    """A label that begins with an equals sign stays text."""
+    from bayes_alliance.run.results import csv_bytes
+
+    assert csv_bytes([{"name": "=cmd()", "mean": 1.5}]).decode() == "name,mean\n'=cmd(),1.5\n"
+
+
+def test_a_failed_fit_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder says so, with the reason."""
+    from bayes_alliance.run import execute
+
+    def failing(*_: object, **__: object) -> object:
+        raise FitError("The sampler could not run: none.")
+
+    monkeypatch.setattr(execute, "fit_design", failing)
+    with pytest.raises(AllianceError):
+        run_analysis(write_study(tmp_path, analysis=ONE), progress="off")
+    with pytest.raises(RunError, match=r"(?s)failed.*The sampler could not run"):
+        load_run(tmp_path / "analysis-run")
