@@ -43,9 +43,9 @@ def test_architecture_names_every_module() -> None:
         if path.stem == "__init__":
             continue
         parts = path.relative_to(ROOT / "bayes_alliance").parts
-        line = next(
-            (row for row in text.splitlines() if row.startswith("|") and f"`{parts[0].removesuffix('.py')}" in row), ""
-        )
+        room = f"`{parts[0].removesuffix('.py')}"
+        rows = (row for row in text.splitlines() if row.startswith("|") and room in row.split("|")[1])
+        line = next(rows, "")
         assert f"`{path.stem}`" in line, "/".join(parts)
 
 

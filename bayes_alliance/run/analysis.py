@@ -15,6 +15,7 @@ from bayes_alliance._messages import quote, unknown
 from bayes_alliance.comparison.units import UnitName
 from bayes_alliance.errors import SpecError
 from bayes_alliance.fit.settings import Engine, SamplerSettings
+from bayes_alliance.spec.make import make_model
 from bayes_alliance.spec.model import Bound, ModelSpec
 from bayes_alliance.spec.registry import load_model, model_names
 from bayes_alliance.table.rules import Transfers
@@ -48,13 +49,18 @@ class DataPart(_Part):
 
 
 class ModelPart(_Part):
-    """One model: of the registry, or a file in the analysis file's folder; own entries add to the shared ones."""
+    """One model: of the registry, or a file in the analysis file's folder; own entries add to the shared ones.
+
+    ``labels`` and ``estimands`` are written as in a model file and stand beside those the model has.
+    """
 
     name: str
     label: str = ""
     columns: dict[str, str] = {}
     reference: dict[str, str] = {}
     priors: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    estimands: dict[str, dict[str, Any]] = {}
 
 
 class ComparisonPart(_Part):
@@ -184,12 +190,12 @@ def find_specs(analysis: Analysis, folder: Path) -> dict[str, ModelSpec]:
     for model in analysis.models:
         try:
             if model.name in model_names():
-                found[model_label(model)] = load_model(model.name)
+                found[model_label(model)] = _asked(load_model(model.name), model)
             elif model.name.endswith(".toml"):
                 known = len(problems)
                 path = inside(folder, model.name, "model", problems)
                 if len(problems) == known:
-                    found[model_label(model)] = load_model(path)
+                    found[model_label(model)] = _asked(load_model(path), model)
             else:
                 problems.append(f"{unknown('model', model.name, model_names())} A file of your own ends in .toml.")
         except SpecError as error:
@@ -197,6 +203,16 @@ def find_specs(analysis: Analysis, folder: Path) -> dict[str, ModelSpec]:
     if problems:
         raise SpecError(problems)
     return found
+
+
+def _asked(spec: ModelSpec, model: ModelPart) -> ModelSpec:
+    """Return a model with what the analysis asks of it beside its own estimands."""
+    if not model.estimands and not model.labels:
+        return spec
+    content = spec.model_dump(mode="json", exclude_defaults=True)
+    content["labels"] = {**content.get("labels", {}), **model.labels}
+    content["estimands"] = {**content.get("estimands", {}), **model.estimands}
+    return make_model(content)
 
 
 def _problems(analysis: Analysis) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bayes_alliance.errors import DesignError, SpecError, TableError
-from bayes_alliance.run.analysis import parse_analysis, read_analysis
+from bayes_alliance.run.analysis import find_specs, parse_analysis, read_analysis
 from bayes_alliance.run.execute import run_analysis
 from tests.run.conftest import ANALYSIS, planted_rows, write_study
 
@@ -104,3 +104,16 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "sessions.csv").unlink()
     with pytest.raises(TableError, match=r"no file 'sessions.csv'"):
         run_analysis(analysis)
+
+
+def test_estimands_can_be_asked_of_registered_models(study: Path) -> None:
+    """They stand beside those the model has, and are checked like them."""
+    asked = ANALYSIS.replace(
+        'label = "main"',
+        'label = "main"\nlabels = { faster = "outcome ~ session:condition" }\n\n[model.estimands.faster_by]\n'
+        'value = "faster"\nunit = "points"',
+    )
+    specs = find_specs(parse_analysis(asked), study.parent)
+    assert specs["main"].estimands["faster_by"].unit == "points"
+    with pytest.raises(SpecError, match=r"model 'growth/treatment': .*quicker"):
+        find_specs(parse_analysis(asked.replace('value = "faster"', 'value = "quicker"')), study.parent)
