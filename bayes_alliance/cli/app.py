@@ -12,6 +12,7 @@ from bayes_alliance.cli.console import err
 from bayes_alliance.cli.demo import demo
 from bayes_alliance.cli.fitting import check, fit
 from bayes_alliance.cli.reading import models, show
+from bayes_alliance.cli.reporting import report
 from bayes_alliance.cli.running import rerun, run
 from bayes_alliance.cli.simulating import simulate
 from bayes_alliance.errors import AllianceError, AllianceWarning
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (demo, models, show, check, fit, run, rerun, simulate, calibrate):
+for command in (demo, models, show, check, fit, run, report, rerun, simulate, calibrate):
     app.command()(command)
 
 

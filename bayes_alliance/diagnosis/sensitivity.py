@@ -114,8 +114,8 @@ def prior_overlap(fit: Fit, *, seed: int = 1) -> pd.DataFrame:
     design, _ = draws_with_effects(fit, DRAWS)
     drawn = draw_parameters(design, draws=2000, seed=seed)
     rows = []
-    for name, values in _entries(public_draws(fit)).items():
-        prior = _entries(drawn).get(name)
+    for name, values in entries(public_draws(fit)).items():
+        prior = entries(drawn).get(name)
         if prior is not None:
             edges = np.unique(np.quantile(np.concatenate([prior, values]), np.linspace(0, 1, BINS + 1)))
             shares = [np.histogram(own, edges)[0] / len(own) for own in (prior, values)]
@@ -220,14 +220,14 @@ def _quantities(fit: Fit, flat: xr.Dataset) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     if "estimands" in fit.data:
         values = fit.data["estimands"].to_dataset()["value"].isel(draw=chosen)
-        found |= _entries(xr.Dataset({"estimand": values}))
-    for name, own in _entries(draws).items():
+        found |= entries(xr.Dataset({"estimand": values}))
+    for name, own in entries(draws).items():
         if not name.endswith(f", {INTERCEPT}]") or name.startswith("sd_"):
             found[name] = own
     return {name: own for name, own in found.items() if not name.startswith("cor_") and np.ptp(own) > 0}
 
 
-def _entries(draws: xr.Dataset) -> Mapping[str, np.ndarray]:
+def entries(draws: xr.Dataset) -> Mapping[str, np.ndarray]:
     """Return every entry of every variable under its name, shape (draw,)."""
     found = {}
     for variable in draws.data_vars:

@@ -46,7 +46,7 @@ def describe_fit(fit: Fit, *, seed: int, checks: bool = True) -> dict[str, Plain
         "references": list(fit.spec.references),
         "equations": _equations(design),
         "summary": records(summarize(fit)),
-        "estimands": records(summarize_estimands(fit)),
+        "estimands": _estimands(fit),
         "passed": fit.passed,
         "verdict": fit.verdict,
         "messages": list(fit.messages),
@@ -55,6 +55,25 @@ def describe_fit(fit: Fit, *, seed: int, checks: bool = True) -> dict[str, Plain
     }
     found |= _checks(fit, seed, checks, notes)
     return {**found, "notes": list(notes)}
+
+
+def _estimands(fit: Fit) -> list[Plain]:
+    """Return estimands with the value that means no difference (1 of what is a factor) and how much lies above it."""
+    lines = records(summarize_estimands(fit))
+    if not lines:
+        return []
+    values = fit.data["estimands"]["value"]
+    for line in lines:
+        assert isinstance(line, dict)
+        name = str(line["name"])
+        known = [key for key in fit.spec.estimands if name.startswith(key)]
+        stated = fit.spec.estimands[max(known, key=len)] if known else None
+        null = 1.0 if stated is not None and stated.value.replace(" ", "").startswith("exp(") else 0.0
+        line["null"] = null
+        line["p_above"] = float((values.sel(estimand=name) > null).mean())
+        line["rope"] = list(stated.rope) if stated is not None and stated.rope is not None else None
+        line["reason"] = stated.reason if stated is not None else ""
+    return lines
 
 
 def records(table: pd.DataFrame) -> list[Plain]:
@@ -90,8 +109,8 @@ def _checks(fit: Fit, seed: int, wanted: bool, notes: list[str]) -> dict[str, Pl
             diagnosis = diagnose(fit, seed=seed)
             results = list(diagnosis.checks)
             found |= {
-                "sensitivity": records(diagnosis.sensitivity.reset_index()),
-                "overlap": records(diagnosis.overlap.reset_index()),
+                "sensitivity": records(diagnosis.sensitivity),
+                "overlap": records(diagnosis.overlap),
                 "predictive": records(diagnosis.predictive),
             }
         except AllianceError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from bayes_alliance.fit.result import Fit
 from bayes_alliance.fit.store import write_artefact
 from bayes_alliance.plot.estimands import plot_estimands
 from bayes_alliance.plot.pictures import draw_pictures, picture_bytes
+from bayes_alliance.plot.predictive import plot_predictive
 from bayes_alliance.plot.prior import plot_prior_prediction
+from bayes_alliance.plot.prior_posterior import plot_prior_posterior
 from bayes_alliance.run.analysis import Analysis
 from bayes_alliance.run.facts import describe_fit, records
 from bayes_alliance.run.record import RESULTS
@@ -34,7 +37,7 @@ def write_results(
         }
         if report.pictures:
             try:
-                files |= draw_pictures(fit) | _more_pictures(fit, analysis.seed)
+                files |= draw_pictures(fit) | _more_pictures(fit, analysis.seed, facts[label]["predictive"])
             except AllianceError as error:
                 log(f"{label}: a picture could not be drawn: {error}")
         write_artefact(place / RESULTS / label, files)
@@ -42,9 +45,11 @@ def write_results(
     return facts
 
 
-def _more_pictures(fit: Fit, seed: int) -> dict[str, bytes]:
-    """Return what estimands and priors look like."""
+def _more_pictures(fit: Fit, seed: int, predictive: Any) -> dict[str, bytes]:
+    """Return what estimands, priors and predictions look like."""
     files = {}
+    if predictive:
+        files["predictive.png"] = picture_bytes(plot_predictive(pd.DataFrame(predictive)))
     if "estimands" in fit.data.children:
         files["estimands.png"] = picture_bytes(plot_estimands(fit))
     assert fit.design is not None
@@ -54,6 +59,8 @@ def _more_pictures(fit: Fit, seed: int) -> dict[str, bytes]:
         except AllianceError:
             continue  # of priors that cannot be drawn from; describe_fit says so
         files[f"prior-{equation.outcome}.png"] = picture_bytes(drawn)
+    with suppress(AllianceError):  # of priors that cannot be drawn from
+        files["posterior-and-prior.png"] = picture_bytes(plot_prior_posterior(fit, seed=seed))
     return files
 
 
