@@ -59,7 +59,9 @@ if TYPE_CHECKING:
     from bayes_alliance.plot.levels import plot_within_between
     from bayes_alliance.plot.multiverse import plot_multiverse
     from bayes_alliance.plot.paths import plot_paths
+    from bayes_alliance.plot.predictive import plot_predictive
     from bayes_alliance.plot.prior import plot_prior_prediction
+    from bayes_alliance.plot.prior_posterior import plot_prior_posterior
     from bayes_alliance.plot.surface import plot_surface
     from bayes_alliance.plot.trajectories import plot_trajectories
     from bayes_alliance.plot.variance import plot_variance_shares
@@ -78,6 +80,7 @@ if TYPE_CHECKING:
     from bayes_alliance.posterior.surface import Surface
     from bayes_alliance.posterior.units import unit_estimates
     from bayes_alliance.posterior.variance import variance_shares
+    from bayes_alliance.report.write import write_report
     from bayes_alliance.run.agree import Agreed, compare_fits
     from bayes_alliance.run.execute import run_analysis
     from bayes_alliance.run.record import Run, load_run
@@ -176,6 +179,8 @@ _WHERE: Final = {
     "plot_hazard": "plot.hazard",
     "plot_multiverse": "plot.multiverse",
     "plot_paths": "plot.paths",
+    "plot_predictive": "plot.predictive",
+    "plot_prior_posterior": "plot.prior_posterior",
     "plot_prior_prediction": "plot.prior",
     "plot_sensitivity": "plot.confounding",
     "plot_surface": "plot.surface",
@@ -207,6 +212,7 @@ _WHERE: Final = {
     "unit_estimates": "posterior.units",
     "variance_shares": "posterior.variance",
     "write_model": "spec.toml",
+    "write_report": "report.write",
 }
 
 __version__: Final = "0.1.0"
@@ -291,6 +297,8 @@ __all__ = [
     "plot_hazard",
     "plot_multiverse",
     "plot_paths",
+    "plot_predictive",
+    "plot_prior_posterior",
     "plot_prior_prediction",
     "plot_sensitivity",
     "plot_surface",
@@ -322,6 +330,7 @@ __all__ = [
     "unit_estimates",
     "variance_shares",
     "write_model",
+    "write_report",
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -66,15 +67,15 @@ def plot_prior_posterior(fit: Fit, *, seed: int, names: Sequence[str] | None = N
 
 def _panel(axes: Axes, name: str, prior: np.ndarray, posterior: np.ndarray) -> None:
     low, high = np.quantile(np.concatenate([np.quantile(prior, [0.25, 0.75]), np.quantile(posterior, [0, 1])]), [0, 1])
-    bins = list(np.linspace(low, high, 50))
+    bins = list(np.linspace(low, high, 49))
     width = bins[1] - bins[0]
-    weights = np.full(len(prior), 1 / (len(prior) * width))
-    axes.hist(prior, bins=bins, weights=weights, color=COLOURS[4], alpha=0.5, label="prior")
+    weights = np.full(len(prior), 1 / (len(prior) * 4 * width))
+    axes.hist(prior, bins=bins[::4], weights=weights, color=COLOURS[4], alpha=0.5, label="prior")
     weights = np.full(len(posterior), 1 / (len(posterior) * width))
     axes.hist(
         posterior, bins=bins, weights=weights, histtype="step", color=COLOURS[1], linewidth=1.4, label="posterior"
     )
-    axes.set_title(name, fontsize=7, loc="left", parse_math=False)
+    axes.set_title(fill(name, 30), fontsize=7, loc="left", parse_math=False)
     axes.set_yticks([])
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(labelsize=7)

@@ -36,7 +36,7 @@ GLOSSARY: Final = (
     ),
     ("Estimand", "the quantity that answers the question, named before it is estimated, with its unit."),
     ("P(above)", "the probability that the quantity lies above the value that means no difference."),
-    ("No difference in practice", "a region, stated beforehand, of values too small to matter."),
+    ("P(within)", "the probability that it lies within what was stated to be no difference in practice."),
     ("Prior", "what was held possible before the data were seen; Sensitivity says where that matters."),
     (
         "SD, shares of variance",

@@ -22,11 +22,9 @@ COLUMNS: Final = {
     "ess_bulk": "ESS bulk",
     "ess_tail": "ESS tail",
     "p_above": "P(above)",
-    "null": "no difference",
-    "p_rope": "P(no difference in practice)",
+    "p_rope": "P(within)",
     "mcse": "MCSE",
     "unit": "Unit",
-    "level": "Level",
 }
 """Columns of summaries and what a reader calls them."""
 
@@ -161,22 +159,10 @@ def findings_section(models: Mapping[str, Model], pictures: Mapping[str, Mapping
                 for row in facts["estimands"]
                 if row["rope"]
             ]
-            keep = [
-                "name",
-                "unit",
-                "level",
-                "mean",
-                "median",
-                "sd",
-                "eti95_lb",
-                "eti95_ub",
-                "null",
-                "p_above",
-                "p_rope",
-            ]
-            lines = _named(
-                facts["estimands"], {c: COLUMNS[c] for c in [*keep, "mcse", "r_hat", "ess_bulk", "ess_tail"]}
-            )
+            middle = ["mean"] if all(row["mean"] is not None for row in facts["estimands"]) else ["mean", "median"]
+            keep = ["name", *middle, "sd", "eti95_lb", "eti95_ub", "p_above", "p_rope"]
+            keep += ["mcse", "r_hat", "ess_bulk", "ess_tail", "unit"]
+            lines = _named(facts["estimands"], {c: COLUMNS[c] for c in keep})
             blocks.append(Table(lines, f"Estimands of {label}", label))
         else:
             blocks.append(
