@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import shutil
@@ -49,16 +50,46 @@ def test_notebooks_speak_before_they_compute(path: Path) -> None:
     assert "**Data.**" in notebook.cells[0].source
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebooks_end_with_what_to_report(path: Path) -> None:
+    """The last cell says what of all this belongs into a paper."""
+    notebook = nbformat.read(path, as_version=4)
+    assert notebook.cells[-1].cell_type == "markdown"
+    assert re.search(r"\*\*To report\.\*\*|## What to report", notebook.cells[-1].source)
+
+
+def test_the_index_has_every_notebook_and_its_question() -> None:
+    """notebooks/README.md links each of them, and nothing else."""
+    text = (FOLDER / "README.md").read_text()
+    assert sorted(set(re.findall(r"\(([a-z-]+)\.ipynb\)", text))) == [path.stem for path in NOTEBOOKS]
+
+
+def kinds(notebook: nbformat.NotebookNode) -> list[list[str]]:
+    """Return of every cell which kinds of output it has."""
+    return [
+        [kind for output in cell.get("outputs", ()) for kind in (output.get("name"), *output.get("data", {})) if kind]
+        for cell in notebook.cells
+    ]
+
+
+def said(notebook: nbformat.NotebookNode) -> list[str]:
+    """Return the words that cells printed, without numbers, which other processors may round differently."""
+    return re.findall(r"[^\W\d_]{2,}", texts(notebook))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebooks_run(path: Path, tmp_path: Path, data_folder: Path) -> None:
-    """Executed anew, a notebook raises nothing and its fits pass."""
+    """Executed anew, a notebook raises nothing, its fits pass, and it says what the committed one says."""
     copy = tmp_path / path.name
     shutil.copy(path, copy)
     environment = os.environ | {"BAYES_ALLIANCE_DATA": str(data_folder)}
     command = [sys.executable, str(FOLDER / "execute.py"), str(copy)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, done.stderr[-2000:]
-    shown = texts(nbformat.read(copy, as_version=4))
-    assert "Sampling passed" in shown
-    assert "FAILED" not in shown
+    committed, executed = (nbformat.read(one, as_version=4) for one in (path, copy))
+    assert "Sampling passed" in texts(executed)
+    assert "FAILED" not in texts(executed)
+    assert kinds(executed) == kinds(committed)
+    alike = difflib.SequenceMatcher(None, said(committed), said(executed), autojunk=False).ratio()
+    assert alike > 0.9, "the committed outputs are of another notebook: execute it anew"
