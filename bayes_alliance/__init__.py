@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from bayes_alliance.plot.confounding import plot_sensitivity
     from bayes_alliance.plot.effects import plot_effects
     from bayes_alliance.plot.estimands import plot_estimands
+    from bayes_alliance.plot.graph import plot_graph
     from bayes_alliance.plot.hazard import plot_hazard
     from bayes_alliance.plot.interactive import turn_surface
     from bayes_alliance.plot.levels import plot_within_between
@@ -176,6 +177,7 @@ _WHERE: Final = {
     "plot_caterpillar": "plot.caterpillar",
     "plot_effects": "plot.effects",
     "plot_estimands": "plot.estimands",
+    "plot_graph": "plot.graph",
     "plot_hazard": "plot.hazard",
     "plot_multiverse": "plot.multiverse",
     "plot_paths": "plot.paths",
@@ -294,6 +296,7 @@ __all__ = [
     "plot_caterpillar",
     "plot_effects",
     "plot_estimands",
+    "plot_graph",
     "plot_hazard",
     "plot_multiverse",
     "plot_paths",

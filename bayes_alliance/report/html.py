@@ -73,7 +73,7 @@ def _show(block: Block, level: int, anchors: set[str], tables: _Tables) -> Marku
             return shape.format(caption, name, data, caption)
         case Equation(formula, latex):
             shape = Markup('<div class="equation"><code>{}</code><div class="math">{}</div></div>')
-            return shape.format(formula, Markup(_math(latex)))
+            return shape.format(formula, Markup(latex_to_mathml(latex)))
         case Code(text, title):
             if not title:
                 return Markup("<pre>{}</pre>").format(text)
@@ -148,14 +148,23 @@ def cell_text(value: Cell) -> str:
     return value
 
 
-def _math(latex: str) -> str:
-    """Return LaTeX as MathML, which browsers show without a script; where that fails, the text itself."""
-    body = latex.replace("\\begin{aligned}", "").replace("\\end{aligned}", "")
+def latex_to_mathml(latex: str, *, display: str = "block") -> str:
+    """Return LaTeX as MathML, which browsers show without a script; where that fails, the text itself.
+
+    Parameters
+    ----------
+    latex : str
+        Lines of ``aligned`` or ``align*`` become one formula each.
+    display : {"block", "inline"}
+        On lines of their own, or in a sentence.
+    """
+    body = re.sub(r"\\(begin|end)\{align(ed|\*)\}", "", latex)
     rows = [row.replace("&", "").strip() for row in body.split("\\\\\n") if row.strip()]
     try:
-        return "".join(f"<div>{convert(row.rstrip(chr(92)).strip(), display='block')}</div>" for row in rows)
+        made = [convert(row.rstrip("\\").strip(), display=display) for row in rows]
     except Exception:  # whatever the converter does not know
-        return f"<pre>{escape(latex)}</pre>"
+        return f"<code>{escape(latex)}</code>"
+    return "".join(made) if display == "inline" else "".join(f"<div>{one}</div>" for one in made)
 
 
 def _anchors(document: Document) -> set[str]:

@@ -40,7 +40,7 @@ class Agreed:
 
     @property
     def worst(self) -> float:
-        """Return the largest |z|; 0 where the bits are the same."""
+        """Return the largest distance in Monte Carlo errors; 0 where the bits are the same."""
         return float(self.table["z"].abs().max()) if len(self.table) else 0.0
 
 
