@@ -59,7 +59,7 @@ def compose(run: Run) -> Document:
     sections = (
         _question(record),
         _data(record),
-        models_section(models, record["specs"]),
+        models_section(models, record["specs"], pictures),
         priors_section(models, pictures),
         computation_section(record),
         findings_section(models, pictures),

@@ -39,7 +39,9 @@ MANY: Final = 40
 """Lines of a table in a report; the files beside it have all."""
 
 
-def models_section(models: Mapping[str, Model], specs: Mapping[str, str]) -> Section:
+def models_section(
+    models: Mapping[str, Model], specs: Mapping[str, str], pictures: Mapping[str, Mapping[str, bytes]]
+) -> Section:
     """Return what is claimed: each model in words, as equations, and as its file."""
     parts: list[Block] = []
     for label, model in models.items():
@@ -58,6 +60,7 @@ def models_section(models: Mapping[str, Model], specs: Mapping[str, str]) -> Sec
                 )
             )
             blocks.append(Equation(f"{e['outcome']} ~ {e['formula']}", e["latex"]))
+        blocks += _pictures(label, pictures[label], "graph", "What predicts what")
         named = model["provenance"]["columns"]
         if named:
             read = ", ".join(f"{name} is the column {column!r}" for name, column in named.items())
@@ -271,6 +274,7 @@ def comparison_section(comparisons: Sequence[Mapping[str, Any]]) -> Section:
 
 
 _PICTURES: Final = {
+    "surface": "Response surface",
     "trajectories": "Fitted trajectories with 95 % bands, and observed means",
     "effects": "Coefficients",
     "variance-shares": "Shares of variance by level",

@@ -16,10 +16,13 @@ from bayes_alliance.fit.provenance import Plain
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.fit.store import write_artefact
 from bayes_alliance.plot.estimands import plot_estimands
+from bayes_alliance.plot.graph import plot_graph
 from bayes_alliance.plot.pictures import draw_pictures, picture_bytes
 from bayes_alliance.plot.predictive import plot_predictive
 from bayes_alliance.plot.prior import plot_prior_prediction
 from bayes_alliance.plot.prior_posterior import plot_prior_posterior
+from bayes_alliance.plot.surface import plot_surface
+from bayes_alliance.posterior.response_surface import response_surface
 from bayes_alliance.run.analysis import Analysis
 from bayes_alliance.run.facts import describe_fit, records
 from bayes_alliance.run.record import RESULTS
@@ -47,7 +50,7 @@ def write_results(
 
 def _more_pictures(fit: Fit, seed: int, predictive: Any) -> dict[str, bytes]:
     """Return what estimands, priors and predictions look like."""
-    files = {}
+    files = {"graph.png": picture_bytes(plot_graph(fit.spec))}
     if predictive:
         files["predictive.png"] = picture_bytes(plot_predictive(pd.DataFrame(predictive)))
     if "estimands" in fit.data.children:
@@ -59,6 +62,8 @@ def _more_pictures(fit: Fit, seed: int, predictive: Any) -> dict[str, bytes]:
         except AllianceError:
             continue  # of priors that cannot be drawn from; describe_fit says so
         files[f"prior-{equation.outcome}.png"] = picture_bytes(drawn)
+    with suppress(AllianceError):  # of a model without a surface, or with several
+        files["surface.png"] = picture_bytes(plot_surface(response_surface(fit)))
     with suppress(AllianceError):  # of priors that cannot be drawn from
         files["posterior-and-prior.png"] = picture_bytes(plot_prior_posterior(fit, seed=seed))
     return files
