@@ -99,7 +99,7 @@ def _lead(record: Mapping[str, Any]) -> tuple[Block, ...]:
         )
         blocks.append(Prose(words(f"The sampling of every model passed{told}."), "plain" if look else "good"))
     found = [
-        f"{plain_sentence(row)} ({label})"
+        f"{plain_sentence(row, passed=model['facts']['passed'])} ({label})"
         for label, model in record["models"].items()
         for row in model["facts"]["estimands"]
     ]

@@ -301,7 +301,12 @@ def _named(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> tup
     """Return lines with a reader's names of columns; columns that are empty throughout are left out."""
     lines = list(rows)
     kept = {c: name for c, name in columns.items() if any(line.get(c) not in (None, "") for line in lines)}
-    return tuple({name: line.get(c) for c, name in kept.items()} for line in lines)
+    return tuple({name: _whole(c, line.get(c)) for c, name in kept.items()} for line in lines)
+
+
+def _whole(column: str, value: Cell) -> Cell:
+    """Return effective draws as a whole number, everything else as it is."""
+    return round(value) if column.startswith("ess_") and isinstance(value, float) else value
 
 
 def _notes(model: Model) -> list[Block]:

@@ -79,10 +79,10 @@ def coefficient_sentence(row: Mapping[str, Any], model: str) -> Words:
     )
 
 
-def plain_sentence(row: Mapping[str, Any]) -> str:
-    """Return what an estimand says to somebody who knows no statistics."""
+def plain_sentence(row: Mapping[str, Any], *, passed: bool = True) -> str:
+    """Return what an estimand says to somebody who knows no statistics; nothing where its model's sampling failed."""
     name = _name(row["name"])
-    if not row["mixed"]:
+    if not (passed and row["mixed"]):
         return f"{name}: the computation did not settle, so that nothing can be said of it yet."
     low, high, null = row["eti95_lb"], row["eti95_ub"], row["null"]
     middle = row["mean"] if row["mean"] is not None else row["median"]
@@ -100,4 +100,6 @@ def plain_sentence(row: Mapping[str, Any]) -> str:
 
 
 def _name(name: object) -> str:
-    return str(name).replace("_", " ").capitalize()
+    """Return a stated name as words; one that the program made, with variables in brackets, as it is."""
+    text = str(name)
+    return text if "[" in text else text.replace("_", " ").capitalize()

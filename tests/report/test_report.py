@@ -284,6 +284,12 @@ def test_plain_sentences_know_what_no_difference_is(low: float, high: float, nul
     assert said in plain_sentence({**ROW, "eti95_lb": low, "eti95_ub": high, "null": null})
 
 
+def test_nothing_is_said_of_what_did_not_settle() -> None:
+    """Of an estimand that did not mix, and of any of a model whose sampling failed."""
+    for said in (plain_sentence({**ROW, "mixed": False}), plain_sentence(ROW, passed=False)):
+        assert said == "Faster: the computation did not settle, so that nothing can be said of it yet."
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0.254, "0.25"), (-1.2, "−1.20"), (0.0, "0.00"), (0.0004, "0.0004"), (-3e-7, "−3.0e−07"), (-0.001, "−0.001")],
