@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 from matplotlib.figure import Figure
 
@@ -33,7 +34,7 @@ def draw_pictures(fit: Fit) -> dict[str, bytes]:
     figures: dict[str, Figure] = {}
     outcomes = [equation.outcome for equation in fit.design.equations] if fit.design is not None else []
     for outcome in outcomes:
-        of = f"-{outcome}" if len(outcomes) > 1 else ""
+        of = f"-{file_name(outcome)}" if len(outcomes) > 1 else ""
         if has_trajectories(fit, outcome):
             figures[f"trajectories{of}.png"] = plot_trajectories(fit, outcome=outcome)
         if has_effects(fit, outcome):
@@ -44,6 +45,11 @@ def draw_pictures(fit: Fit) -> dict[str, bytes]:
             if factor != "patient":
                 figures[f"{factor_key(factor)}-effects.png"] = plot_caterpillar(fit, factor)
     return {name: picture_bytes(figure) for name, figure in figures.items()}
+
+
+def file_name(text: str) -> str:
+    """Return a column's name as a part of a file's name on any system: what is no letter, digit, - or . is _."""
+    return re.sub(r"[^\w.-]", "_", text)
 
 
 def picture_bytes(figure: Figure) -> bytes:

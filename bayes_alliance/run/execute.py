@@ -150,7 +150,7 @@ def execute(
             fits = {
                 label: _fit(label, question, design, place, cache, progress, log) for label, design in designs.items()
             }
-            facts = write_results(question.analysis, fits, place, log)
+            facts = write_results(question.analysis, fits, place, progress, log)
             comparisons = compare_all(question.analysis, fits, log)
         except AllianceError as error:
             failed = {**started, "state": "failed", "problems": list(error.problems)}

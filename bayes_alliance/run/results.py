@@ -12,12 +12,14 @@ import pandas as pd
 from bayes_alliance._messages import count_of, quote
 from bayes_alliance.comparison.table import compare
 from bayes_alliance.errors import AllianceError
+from bayes_alliance.fit.progress import step
 from bayes_alliance.fit.provenance import Plain
 from bayes_alliance.fit.result import Fit
+from bayes_alliance.fit.settings import Progress
 from bayes_alliance.fit.store import write_artefact
 from bayes_alliance.plot.estimands import plot_estimands
 from bayes_alliance.plot.graph import plot_graph
-from bayes_alliance.plot.pictures import draw_pictures, picture_bytes
+from bayes_alliance.plot.pictures import draw_pictures, file_name, picture_bytes
 from bayes_alliance.plot.predictive import plot_predictive
 from bayes_alliance.plot.prior import plot_prior_prediction
 from bayes_alliance.plot.prior_posterior import plot_prior_posterior
@@ -29,22 +31,27 @@ from bayes_alliance.run.record import RESULTS
 
 
 def write_results(
-    analysis: Analysis, fits: Mapping[str, Fit], place: Path, log: Callable[[str], None]
+    analysis: Analysis, fits: Mapping[str, Fit], place: Path, progress: Progress, log: Callable[[str], None]
 ) -> dict[str, dict[str, Plain]]:
     """Write tables and pictures of every fit; return what a report says of each."""
-    report, facts = analysis.report, {}
+    facts = {}
     for label, fit in fits.items():
-        facts[label] = describe_fit(fit, seed=analysis.seed, checks=report.checks)
-        files = {
-            f"{name}.csv": csv_bytes(facts[label][name]) for name in ("summary", "estimands") if facts[label][name]
-        }
-        if report.pictures:
-            try:
-                files |= draw_pictures(fit) | _more_pictures(fit, analysis.seed, facts[label]["predictive"])
-            except AllianceError as error:
-                log(f"{label}: a picture could not be drawn: {error}")
-        write_artefact(place / RESULTS / label, files)
-        log(f"{label}: {count_of(len(files), 'file')} of results.")
+        with step(f"Looking at {label}: predictions, priors, pictures", progress):
+            facts[label] = _write_one(analysis, label, fit, place, log)
+    return facts
+
+
+def _write_one(analysis: Analysis, label: str, fit: Fit, place: Path, log: Callable[[str], None]) -> dict[str, Plain]:
+    report = analysis.report
+    facts = describe_fit(fit, seed=analysis.seed, checks=report.checks)
+    files = {f"{name}.csv": csv_bytes(facts[name]) for name in ("summary", "estimands") if facts[name]}
+    if report.pictures:
+        try:
+            files |= draw_pictures(fit) | _more_pictures(fit, analysis.seed, facts["predictive"])
+        except AllianceError as error:
+            log(f"{label}: a picture could not be drawn: {error}")
+    write_artefact(place / RESULTS / label, files)
+    log(f"{label}: {count_of(len(files), 'file')} of results.")
     return facts
 
 
@@ -61,7 +68,7 @@ def _more_pictures(fit: Fit, seed: int, predictive: Any) -> dict[str, bytes]:
             drawn = plot_prior_prediction(fit.design, seed=seed, outcome=equation.outcome)
         except AllianceError:
             continue  # of priors that cannot be drawn from; describe_fit says so
-        files[f"prior-{equation.outcome}.png"] = picture_bytes(drawn)
+        files[f"prior-{file_name(equation.outcome)}.png"] = picture_bytes(drawn)
     with suppress(AllianceError):  # of a model without a surface, or with several
         files["surface.png"] = picture_bytes(plot_surface(response_surface(fit)))
     with suppress(AllianceError):  # of priors that cannot be drawn from

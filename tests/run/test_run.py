@@ -320,3 +320,13 @@ def test_a_failed_fit_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         run_analysis(write_study(tmp_path, analysis=ONE), progress="off")
     with pytest.raises(RunError, match=r"(?s)failed.*The sampler could not run"):
         load_run(tmp_path / "analysis-run")
+
+
+def test_names_of_columns_that_are_no_names_of_files(tmp_path: Path) -> None:
+    """A slash in a column's name leads nowhere."""
+    rows = planted_rows().rename(columns={"score": "PHQ/9: sum ../x"})
+    text = ONE.replace('outcome = "score"', 'outcome = "PHQ/9: sum ../x"').replace(
+        "pictures = false", "pictures = true"
+    )
+    run = run_analysis(write_study(tmp_path, rows, text), progress="off")
+    assert "prior-PHQ_9__sum_.._x.png" in run.pictures("main")
