@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
@@ -33,8 +34,9 @@ def draw_pictures(fit: Fit) -> dict[str, bytes]:
     """
     figures: dict[str, Figure] = {}
     outcomes = [equation.outcome for equation in fit.design.equations] if fit.design is not None else []
+    named = file_names(outcomes)
     for outcome in outcomes:
-        of = f"-{file_name(outcome)}" if len(outcomes) > 1 else ""
+        of = f"-{named[outcome]}" if len(outcomes) > 1 else ""
         if has_trajectories(fit, outcome):
             figures[f"trajectories{of}.png"] = plot_trajectories(fit, outcome=outcome)
         if has_effects(fit, outcome):
@@ -47,9 +49,22 @@ def draw_pictures(fit: Fit) -> dict[str, bytes]:
     return {name: picture_bytes(figure) for name, figure in figures.items()}
 
 
-def file_name(text: str) -> str:
-    """Return a column's name as a part of a file's name on any system: what is no letter, digit, - or . is _."""
-    return re.sub(r"[^\w.-]", "_", text)
+def file_names(texts: Sequence[str]) -> dict[str, str]:
+    """Return columns' names as parts of files' names on any system, different where the columns are.
+
+    What is no letter, digit, ``-`` or ``.`` becomes ``_``; where names differ in such signs or case alone, later ones
+    carry a number.
+    """
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for text in texts:
+        plain = re.sub(r"[^\w.-]", "_", text)
+        number = 1
+        while (name := plain if number == 1 else f"{plain}-{number}").lower() in taken:
+            number += 1
+        taken.add(name.lower())
+        found[text] = name
+    return found
 
 
 def picture_bytes(figure: Figure) -> bytes:

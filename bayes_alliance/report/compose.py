@@ -43,7 +43,7 @@ GLOSSARY: Final = (
         "how far patients, therapists or sessions lie apart, and how much of all differences that is.",
     ),
     ("R-hat", "whether independent computations agree; at most 1.01 is asked of every quantity."),
-    ("ESS", "how many independent draws the computation is worth; 400 are asked of every quantity."),
+    ("ESS", "how many independent draws the computation is worth; 100 per chain are asked of every quantity."),
     ("elpd", "how well a model predicts what it has not seen; only differences are of interest."),
 )
 
@@ -195,7 +195,7 @@ def _again(run: Run) -> Section:
     name = run.folder.name
     text = (
         "Everything in this report comes from one folder. It holds the analysis file, the models, the environment and "
-        "the draws, each with its sha256; data are not in it."
+        f"the draws, each with its sha256; the data are {'in it, too' if record['rows_kept'] else 'not in it'}."
     )
     steps = (
         f"bayes-alliance rerun {name}      # every model fitted again, and how the draws agree\n"

@@ -119,7 +119,7 @@ def anchor_of(place: tuple[str, str]) -> str:
     """Return the anchor of a parameter in a model's table; different parameters have different ones."""
     model, name = place
     spelled = "".join(c if c.isascii() and c.isalnum() else f"_{ord(c):x}" for c in name)
-    return f"q-{slug(model)}-{spelled}"
+    return f"q-{model}--{spelled}"  # labels are small letters, digits, hyphens and underscores
 
 
 def words(*parts: str | Number) -> Words:

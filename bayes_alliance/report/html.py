@@ -109,7 +109,7 @@ def _table(table: Table, tables: _Tables) -> Markup:
     tables.count += 1
     columns = list(table.lines[0]) if table.lines else []
     frame = pd.DataFrame({c: [cell_text(line.get(c)) for line in table.lines] for c in columns})
-    numeric = [c for c in columns if any(isinstance(line.get(c), (int, float)) for line in table.lines)]
+    numeric = [c for c in columns if c == "R-hat" or any(isinstance(line.get(c), (int, float)) for line in table.lines)]
     marks: dict[str, Markup] = {}
     if table.model and columns:
         first = columns[0]

@@ -16,11 +16,12 @@ from bayes_alliance.report.document import (
     Prose,
     Section,
     Table,
-    slug,
 )
 from bayes_alliance.report.html import cell_text
 
-_SPECIAL: Final = re.compile(r"([\\`*_\[\]<>|#$~])")
+_SPECIAL: Final = re.compile(r"([\\`*_\[\]<>|#$~&^@])")
+_STARTS: Final = re.compile(r"^(\d+)?([.)+-])(\s)")
+"""What makes a list of a paragraph."""
 
 
 def render_markdown(document: Document, folder: str) -> tuple[str, dict[str, bytes]]:
@@ -54,7 +55,7 @@ def _show(block: Block, level: int, folder: str, pictures: dict[str, bytes], tab
             tables[0] += 1
             return _table(block, tables[0])
         case Picture(content, name, caption):
-            file = f"{slug(name.removesuffix('.png'))}.png"
+            file = re.sub(r"[^\w.-]", "_", name)
             pictures[file] = content
             return f"![{_plain(caption)}]({folder}/{file})"
         case Equation(formula, latex):
@@ -82,7 +83,7 @@ def _table(table: Table, number: int) -> str:
 
 def _plain(text: str) -> str:
     """Return text whose signs are not read as markup."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return _STARTS.sub(r"\1\\\2\3", _SPECIAL.sub(r"\\\1", " ".join(text.split())))
 
 
 def _fenced(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from bayes_alliance._messages import count_of, quote
 from bayes_alliance.report.document import Block, Cell, Code, Equation, Picture, Points, Prose, Section, Table, words
-from bayes_alliance.report.sentences import REFER, coefficient_sentence, estimand_sentence
+from bayes_alliance.report.sentences import REFER, coefficient_sentence, estimand_sentence, stated
 
 type Model = Mapping[str, Any]
 
@@ -155,7 +155,8 @@ def findings_section(models: Mapping[str, Model], pictures: Mapping[str, Mapping
             blocks += [
                 Prose(
                     words(
-                        f"No difference in practice, {row['name']}: {row['rope'][0]:g} to {row['rope'][1]:g}. "
+                        f"No difference in practice, {row['name']}: {stated(row['rope'][0])} to "
+                        f"{stated(row['rope'][1])}. "
                         f"{row['reason']}"
                     )
                 )
@@ -267,7 +268,7 @@ def comparison_section(comparisons: Sequence[Mapping[str, Any]]) -> Section:
     columns |= {"weight": "Stacking weight", "bad_k": "Units not dependable", "remark": "Remark"}
     for number, one in enumerate(comparisons, start=1):
         caption = f"Comparison {number}: {quote(one['models'])}, a {one['unit']} predicted from the others"
-        parts.append(Table(_named(one["table"], columns), caption))
+        parts.append(Table(_named(one["table"], columns), caption) if one["table"] else Prose(words(caption)))
         if one["messages"]:
             parts.append(Points(tuple(one["messages"])))
     return Section("Comparison", tuple(parts), "comparison")
@@ -305,7 +306,9 @@ def _named(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> tup
 
 
 def _whole(column: str, value: Cell) -> Cell:
-    """Return effective draws as a whole number, everything else as it is."""
+    """Return effective draws as a whole number, R-hat with three places, everything else as it is."""
+    if column == "r_hat" and isinstance(value, float):
+        return f"{value:.3f}"  # the limit has as many places
     return round(value) if column.startswith("ess_") and isinstance(value, float) else value
 
 

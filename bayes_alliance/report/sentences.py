@@ -51,14 +51,15 @@ def estimand_sentence(row: Mapping[str, Any], model: str) -> Words:
     middle, what = (row["mean"], "mean") if row["mean"] is not None else (row["median"], "median")
     parts: list[str | Number] = [f"{_name(row['name'])}: the posterior {what} was ", number(middle), f" {row['unit']}"]
     parts += [", 95 % interval [", number(row["eti95_lb"]), ", ", number(row["eti95_ub"]), "]"]
-    above = row["p_above"]
-    side, share = ("above", above) if above >= 0.5 else ("below", 1 - above)
-    parts += [f"; the probability that it lies {side} {row['null']:g} is ", Number(probability(share), place)]
+    if row["null"] is not None:
+        above = row["p_above"]
+        side, share = ("above", above) if above >= 0.5 else ("below", 1 - above)
+        parts += [f"; the probability that it lies {side} {row['null']:g} is ", Number(probability(share), place)]
     if row["p_rope"] is not None and row["rope"]:
-        low, high = (two_places(bound) for bound in row["rope"])
+        low, high = (stated(bound) for bound in row["rope"])
         parts += [f"; that it lies between {low} and {high}, which was stated to be no difference in practice, is "]
         parts += [Number(probability(row["p_rope"]), place)]
-    parts += [f" (R-hat = {row['r_hat']:.3f}, bulk ESS = {row['ess_bulk']:,.0f})."]
+    parts += [f" ({_mixing(row)})."]
     if not row["mixed"]:
         parts += [" The chains did not mix: this number is not to be reported."]
     return tuple(parts)
@@ -75,7 +76,7 @@ def coefficient_sentence(row: Mapping[str, Any], model: str) -> Words:
         Number(two_places(row["eti95_lb"]), place),
         ", ",
         Number(two_places(row["eti95_ub"]), place),
-        f"] (R-hat = {row['r_hat']:.3f}, bulk ESS = {row['ess_bulk']:,.0f}).",
+        f"] ({_mixing(row)}).",
     )
 
 
@@ -90,13 +91,26 @@ def plain_sentence(row: Mapping[str, Any], *, passed: bool = True) -> str:
         f"{name} is most likely near {two_places(middle)} {row['unit']}, and lies between {two_places(low)} and "
         f"{two_places(high)} with a probability of 95 %."
     )
-    if low > null or high < null:
+    if null is not None and (low > null or high < null):
         text += f" The value of no difference, {null:g}, is not among the plausible ones."
-    else:
+    elif null is not None:
         text += f" The value of no difference, {null:g}, is among the plausible ones: which way it goes is open."
     if row["rope"] and row["p_rope"] is not None:
-        text += f" With a probability of {row['p_rope']:.0%} it is too small to matter."
+        low, high = (stated(bound) for bound in row["rope"])
+        text += f" It is too small to matter ({low} to {high}) with a probability of {probability(row['p_rope'])}."
     return text
+
+
+def stated(bound: float) -> str:
+    """Return a number that somebody stated as it was stated."""
+    return f"{bound:g}".replace("-", "\u2212")
+
+
+def _mixing(row: Mapping[str, Any]) -> str:
+    """Return R-hat and ESS; one chain by itself has no R-hat."""
+    hat = "not known of one chain" if row["r_hat"] is None else f"= {row['r_hat']:.3f}"
+    size = "not known" if row["ess_bulk"] is None else f"= {row['ess_bulk']:,.0f}"
+    return f"R-hat {hat}, bulk ESS {size}"
 
 
 def _name(name: object) -> str:

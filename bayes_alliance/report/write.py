@@ -22,6 +22,9 @@ FORMATS: Final[tuple[Format, ...]] = ("html", "md", "docx", "pdf")
 
 STEM: Final = "report"
 
+PLAIN_MARKDOWN: Final = "markdown-smart-citations-superscript-subscript"
+"""Pandoc's Markdown without what it would read into words: quotes, citations, raised and lowered letters."""
+
 
 def write_report(
     run: str | Path, *, folder: str | Path | None = None, formats: Sequence[Format] = ("html", "md")
@@ -103,7 +106,14 @@ def _convert(pandoc: str, text: str, pictures: dict[str, bytes], one: str) -> by
             (folder / "pictures" / name).write_bytes(content)
         (folder / "report.md").write_text(text, encoding="utf-8")
         done = subprocess.run(
-            [pandoc, "report.md", "--from", "markdown", "--output", f"report.{one}"],
+            [
+                pandoc,
+                "report.md",
+                "--from",
+                "markdown-smart-citations-superscript-subscript",
+                "--output",
+                f"report.{one}",
+            ],
             cwd=folder,
             capture_output=True,
             text=True,

@@ -227,6 +227,8 @@ def _problems(analysis: Analysis) -> list[str]:
     if twice:
         problems.append(f'Models share a label: {quote(twice)}. State label = "..." for each.')
     for comparison in analysis.comparisons:
+        if len(set(comparison.models)) < len(comparison.models):
+            problems.append(f"comparison: {quote(comparison.models)} names a model twice.")
         problems += [
             f"comparison: {unknown('model', name, analysis.labels)}"
             for name in comparison.models

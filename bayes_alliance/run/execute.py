@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from bayes_alliance.comparison.models import check_read, read_by
 from bayes_alliance.design.design import Design, make_design
-from bayes_alliance.errors import AllianceError, DesignError, RunError
+from bayes_alliance.errors import AllianceError, DesignError, RunError, SpecError, TableError
 from bayes_alliance.fit.cache import fit_cached, question_key, read_answer
 from bayes_alliance.fit.fit import fit_design
 from bayes_alliance.fit.provenance import Plain, versions
@@ -39,13 +39,16 @@ from bayes_alliance.run.record import (
     load_run,
     read_record,
 )
-from bayes_alliance.run.results import compare_all, csv_bytes, write_results
-from bayes_alliance.run.rows import Rows, read_rows
+from bayes_alliance.run.results import compare_all, comparison_problems, csv_bytes, write_results
+from bayes_alliance.run.rows import Rows, find_paths, read_rows, tell_changes
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.toml import write_model
 
 FLAGS = ("PYTENSOR_FLAGS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE")
 """Environment variables that digits may depend on; no others are recorded."""
+
+
+KEY_HEAD = b"role,code,id"
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +122,7 @@ def run_analysis(
     analysis, text = read_analysis(path)
     base = Path(path).resolve().parent
     place = Path(folder) if folder is not None else base / f"{Path(path).stem}-run"
-    question = Question(analysis, text, base, find_specs(analysis, base))
+    question = Question(analysis, text, base, _specs(analysis, base))
     return execute(question, place, replace_old=replace_old, key=key, cache=cache, progress=progress, log=Log(tell))
 
 
@@ -143,7 +146,7 @@ def execute(
         log(f"- {message}")
     designs = _designs(question, rows)
     with _alone(place):
-        _check_place(place, question, replace_old)
+        _check_place(place, question, rows, replace_old)
         started = _record(question, rows, designs, "running")
         _write_root(place, started, question, log)
         try:
@@ -162,6 +165,16 @@ def execute(
     return load_run(place)
 
 
+def _specs(analysis: Analysis, base: Path) -> dict[str, ModelSpec]:
+    """Load the models; where that fails, files that are not there are told with it."""
+    try:
+        return find_specs(analysis, base)
+    except SpecError as error:
+        problems = list(error.problems)
+        find_paths(analysis, base, problems)
+        raise SpecError(problems) from None
+
+
 def _designs(question: Question, rows: Rows) -> dict[str, Design]:
     """Bring every model and the rows together, telling what does not fit of all models at once."""
     analysis = question.analysis
@@ -170,20 +183,26 @@ def _designs(question: Question, rows: Rows) -> dict[str, Design]:
     for model, (label, spec) in zip(analysis.models, question.specs.items(), strict=True):
         read = read_by(spec)
         columns = {name: column for name, column in analysis.columns.items() if name in read}
-        levels = {name: level for name, level in analysis.reference.items() if name in read}
+        columns |= model.columns
+        stated = {n: level for n, level in analysis.reference.items() if n in read} | model.reference
         try:
             found[label] = make_design(
                 spec,
                 rows.sessions,
-                columns={**columns, **model.columns},
-                reference={**levels, **model.reference},
+                columns=columns,
+                reference={n: rows.code_of(_column(n, columns, rows), level) for n, level in stated.items()},
                 priors={**analysis.priors, **model.priors},
             )
-        except DesignError as error:
+        except (DesignError, TableError) as error:
             problems += [f"model {label!r}: {problem}" for problem in error.problems]
+    problems = problems or [p for one in analysis.comparisons for p in comparison_problems(one, found)]
     if problems:
         raise DesignError(problems)
     return found
+
+
+def _column(name: str, columns: Mapping[str, str], rows: Rows) -> str:
+    return rows.sessions.roles.get(name, columns.get(name, name))
 
 
 def _fit(
@@ -219,7 +238,8 @@ def _fit(
 def _record(question: Question, rows: Rows, designs: Mapping[str, Design], state: str) -> dict[str, Any]:
     analysis = question.analysis
     table = rows.sessions
-    counts = {role: int(table.frame[column].nunique()) for role, column in table.roles.items()}
+    known = {role: set(table.frame[column].unique().tolist()) - {""} for role, column in table.roles.items()}
+    counts = {role: len(values) for role, values in known.items()}
     return {
         "format": FORMAT,
         "state": state,
@@ -235,6 +255,7 @@ def _record(question: Question, rows: Rows, designs: Mapping[str, Design], state
         "rows_read": rows.read,
         "rows_selected": len(table),
         "counts": counts,
+        "rows_kept": analysis.report.rows,
         "messages": list(table.messages),
         "fingerprint": table.fingerprint(),
         "versions": versions(),
@@ -289,19 +310,25 @@ def _write_root(place: Path, record: Mapping[str, Any], question: Question, log:
     write_artefact(place, files)
 
 
-def _check_place(place: Path, question: Question, replace_old: bool) -> None:
-    """Refuse a folder of something else."""
+def _check_place(place: Path, question: Question, rows: Rows, replace_old: bool) -> None:
+    """Refuse a folder of something else, and one of another question unless it may be replaced."""
     if not place.exists() or not any(place.glob("[!.]*")):
         return
     if not (place / MANIFEST).exists():
         raise RunError(f"{str(place)!r} holds other files. Give an empty folder, or one that is not there yet.")
+    record, text = read_record(place)
     if replace_old:
         return
-    _, text = read_record(place)
-    if text != question.text:
+    other = [] if text == question.text else ["another analysis file."]
+    other += [] if record["seed"] == question.analysis.seed else ["another seed."]
+    other += tell_changes(record["data"], rows.digests)
+    specs = {label: write_model(spec) for label, spec in question.specs.items()}
+    known = record["specs"]
+    other += [f"another model {label!r}." for label in specs if label in known and known[label] != specs[label]]
+    if other:
         raise RunError(
-            f"{place.name!r} holds a run of another analysis file. Give another folder (--out), or state --replace: "
-            f"fits whose question did not change are kept then."
+            f"{place.name!r} holds a run of {' '.join(other)} Give another folder (--out), or state --replace: fits "
+            f"whose question did not change are kept then."
         )
 
 
@@ -334,9 +361,12 @@ def _check_key(key: str | Path | None, place: Path) -> None:
 
 
 def _write_key(rows: Rows, path: Path) -> None:
-    """Write the key for the owner's eyes only."""
+    """Write the key for the owner's eyes only; a file that is no key is left alone."""
     try:
-        path.unlink(missing_ok=True)
+        if path.exists():
+            if not path.read_bytes().startswith(KEY_HEAD):
+                raise RunError(f"{path.name!r} is there and is no key to codes. Give --key another name.")
+            path.unlink()
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(rows.coded.key.to_csv(index=False, lineterminator="\n"))
     except OSError as error:

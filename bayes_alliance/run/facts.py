@@ -18,6 +18,7 @@ from bayes_alliance.posterior.estimands import summarize_estimands
 from bayes_alliance.posterior.prior import describe_prior
 from bayes_alliance.posterior.summarize import summarize
 from bayes_alliance.spec.equations import equation_latex, equation_text
+from bayes_alliance.spec.null import null_value, stated_estimand
 
 
 def describe_fit(fit: Fit, *, seed: int, checks: bool = True) -> dict[str, Plain]:
@@ -58,7 +59,7 @@ def describe_fit(fit: Fit, *, seed: int, checks: bool = True) -> dict[str, Plain
 
 
 def _estimands(fit: Fit) -> list[Plain]:
-    """Return estimands with the value that means no difference (1 of what is a factor) and how much lies above it."""
+    """Return estimands with the value that means no difference, if any, and how much lies above it."""
     lines = records(summarize_estimands(fit))
     if not lines:
         return []
@@ -66,11 +67,9 @@ def _estimands(fit: Fit) -> list[Plain]:
     for line in lines:
         assert isinstance(line, dict)
         name = str(line["name"])
-        known = [key for key in fit.spec.estimands if name.startswith(key)]
-        stated = fit.spec.estimands[max(known, key=len)] if known else None
-        null = 1.0 if stated is not None and stated.value.replace(" ", "").startswith("exp(") else 0.0
+        stated, null = stated_estimand(fit.spec, name), null_value(fit.spec, name)
         line["null"] = null
-        line["p_above"] = float((values.sel(estimand=name) > null).mean())
+        line["p_above"] = None if null is None else float((values.sel(estimand=name) > null).mean())
         line["rope"] = list(stated.rope) if stated is not None and stated.rope is not None else None
         line["reason"] = stated.reason if stated is not None else ""
     return lines

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import tempfile
+import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import tomli_w
 
 from bayes_alliance._messages import count_of
 from bayes_alliance.errors import AllianceError, RunError
 from bayes_alliance.fit.settings import Progress
 from bayes_alliance.run.agree import Agreed, Agreement, compare_fits, tell_differences
+from bayes_alliance.run.analysis import parse_analysis
 from bayes_alliance.run.execute import Log, Question, execute
-from bayes_alliance.run.record import Run, load_run
+from bayes_alliance.run.record import ANALYSIS, Run, load_run
 from bayes_alliance.run.rows import read_rows, tell_changes
 from bayes_alliance.spec.toml import parse_model
 
@@ -21,10 +25,13 @@ ORDER: tuple[Agreement, ...] = ("bit-identical", "statistically identical", "dif
 
 @dataclass(frozen=True, eq=False)
 class Rerun:
-    """What came of asking again: how each model's fits agree, and what differs about the circumstances."""
+    """What came of asking again: how each model's fits agree, and what differs about the circumstances.
+
+    ``now`` is the new run where it was kept.
+    """
 
     before: Run
-    now: Run
+    now: Run | None
     agreed: Mapping[str, Agreed]
     differences: tuple[str, ...]
 
@@ -85,29 +92,37 @@ def rerun(
     before = load_run(folder)
     base = Path(data) if data is not None else before.folder.resolve().parent
     specs = {label: parse_model(text, where=label) for label, text in before.record["specs"].items()}
-    analysis = before.analysis if seed is None else before.analysis.model_copy(update={"seed": seed})
+    text = before.text if seed is None else _with_seed(before.text, seed)
+    analysis = parse_analysis(text, ANALYSIS)
     if out is None:
         quick = analysis.report.model_copy(update={"pictures": False, "checks": False})
         analysis = analysis.model_copy(update={"report": quick, "comparisons": []})
-    _check_rows(before, Question(analysis, before.text, base, specs))
-    question = Question(analysis, before.text, base, specs)
+    question = Question(analysis, text, base, specs)
+    _check_rows(before, question)
     if out is not None:
         place = Path(out)
-        if place.exists() and any(place.iterdir()):
-            raise RunError(f"{str(place)!r} is not empty: a rerun fits everything anew and needs a folder of its own.")
+        if place.resolve().is_relative_to(before.folder.resolve()):
+            raise RunError("A rerun must not lie in the run's folder, which it does not change. Give another --out.")
+        if place.exists() and (not place.is_dir() or any(place.iterdir())):
+            raise RunError(f"{str(place)!r} is no empty folder; a rerun, which fits everything anew, needs one.")
         now = execute(question, place, progress=progress, log=Log(tell))
-        return _compare(before, now)
+        return _compare(before, now, kept=True)
     with tempfile.TemporaryDirectory(prefix="bayes-alliance-rerun-") as temporary:
         now = execute(question, Path(temporary) / "run", progress=progress, log=Log(tell))
-        return _compare(before, now)
+        return _compare(before, now, kept=False)
 
 
-def _compare(before: Run, now: Run) -> Rerun:
+def _compare(before: Run, now: Run, *, kept: bool) -> Rerun:
     agreed = {}
     for label in before.labels:
         digests = before.record["models"][label]["draws"], now.record["models"][label]["draws"]
         agreed[label] = compare_fits(before.fit(label), now.fit(label), digests)
-    return Rerun(before, now, agreed, tuple(tell_differences(before.record, now.record)))
+    return Rerun(before, now if kept else None, agreed, tuple(tell_differences(before.record, now.record)))
+
+
+def _with_seed(text: str, seed: int) -> str:
+    """Return an analysis file's text with another seed, so that what a folder holds and says is one thing."""
+    return str(tomli_w.dumps({**tomllib.loads(text), "seed": seed}))
 
 
 def _check_rows(before: Run, question: Question) -> None:

@@ -9,8 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from bayes_alliance._messages import count_of, quote
+from bayes_alliance._messages import count_of, quote, unknown
 from bayes_alliance.comparison.table import compare
+from bayes_alliance.comparison.units import find_units, fingerprint
+from bayes_alliance.design.design import Design
 from bayes_alliance.errors import AllianceError
 from bayes_alliance.fit.progress import step
 from bayes_alliance.fit.provenance import Plain
@@ -19,13 +21,13 @@ from bayes_alliance.fit.settings import Progress
 from bayes_alliance.fit.store import write_artefact
 from bayes_alliance.plot.estimands import plot_estimands
 from bayes_alliance.plot.graph import plot_graph
-from bayes_alliance.plot.pictures import draw_pictures, file_name, picture_bytes
+from bayes_alliance.plot.pictures import draw_pictures, file_names, picture_bytes
 from bayes_alliance.plot.predictive import plot_predictive
 from bayes_alliance.plot.prior import plot_prior_prediction
 from bayes_alliance.plot.prior_posterior import plot_prior_posterior
 from bayes_alliance.plot.surface import plot_surface
 from bayes_alliance.posterior.response_surface import response_surface
-from bayes_alliance.run.analysis import Analysis
+from bayes_alliance.run.analysis import Analysis, ComparisonPart
 from bayes_alliance.run.facts import describe_fit, records
 from bayes_alliance.run.record import RESULTS
 
@@ -63,12 +65,13 @@ def _more_pictures(fit: Fit, seed: int, predictive: Any) -> dict[str, bytes]:
     if "estimands" in fit.data.children:
         files["estimands.png"] = picture_bytes(plot_estimands(fit))
     assert fit.design is not None
+    named = file_names([equation.outcome for equation in fit.design.equations])
     for equation in fit.design.equations:
         try:
             drawn = plot_prior_prediction(fit.design, seed=seed, outcome=equation.outcome)
         except AllianceError:
             continue  # of priors that cannot be drawn from; describe_fit says so
-        files[f"prior-{file_name(equation.outcome)}.png"] = picture_bytes(drawn)
+        files[f"prior-{named[equation.outcome]}.png"] = picture_bytes(drawn)
     with suppress(AllianceError):  # of a model without a surface, or with several
         files["surface.png"] = picture_bytes(plot_surface(response_surface(fit)))
     with suppress(AllianceError):  # of priors that cannot be drawn from
@@ -80,17 +83,41 @@ def compare_all(analysis: Analysis, fits: Mapping[str, Fit], log: Callable[[str]
     """Make the comparisons an analysis asks for."""
     found: list[dict[str, Plain]] = []
     for one in analysis.comparisons:
-        result = compare({name: fits[name] for name in one.models}, unit=one.unit, outcomes=one.outcomes)
-        found.append(
-            {
-                "models": list(one.models),
-                "unit": one.unit,
-                "table": records(result.table.rename_axis("model").reset_index()),
-                "messages": list(result.messages),
-            }
-        )
-        log(f"Compared: {quote(one.models)}, by {one.unit}.")
+        line: dict[str, Plain] = {"models": list(one.models), "unit": one.unit, "table": [], "messages": []}
+        try:
+            result = compare({name: fits[name] for name in one.models}, unit=one.unit, outcomes=one.outcomes)
+            line["table"] = records(result.table.rename_axis("model").reset_index())
+            line["messages"] = list(result.messages)
+            log(f"Compared: {quote(one.models)}, by {one.unit}.")
+        except AllianceError as error:  # the fits are worth keeping
+            line["messages"] = [f"Not compared. {problem}" for problem in error.problems]
+            log(f"NOT compared: {quote(one.models)}. {error}")
+        found.append(line)
     return found
+
+
+def comparison_problems(one: ComparisonPart, designs: Mapping[str, Design]) -> list[str]:
+    """Report before anything is fitted what would keep models from being compared."""
+    chosen = {name: designs[name] for name in one.models}
+    own = {name: [e.outcome for e in design.equations] for name, design in chosen.items()}
+    shared = [o for o in own[one.models[0]] if all(o in outcomes for outcomes in own.values())]
+    where = f"comparison of {quote(one.models)}"
+    odd = [o for o in one.outcomes or () if o not in shared]
+    if odd:
+        return [f"{where}: {unknown('outcome', name, shared)}" for name in odd]
+    if not shared:
+        return [f"{where}: the models share no outcome."]
+    wanted = one.outcomes or shared
+    try:
+        prints = {fingerprint(design, find_units(design, one.unit, wanted), wanted) for design in chosen.values()}
+    except AllianceError as error:
+        return [f"{where}: {problem}" for problem in error.problems]
+    if len(prints) > 1:
+        return [
+            f"{where}: they would predict other rows or values of {quote(wanted)}. Choose rows that all of them can "
+            f"use (data.minimum, data.maximum, data.only), or leave the comparison out."
+        ]
+    return []
 
 
 def csv_bytes(lines: Any) -> bytes:

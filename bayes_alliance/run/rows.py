@@ -8,17 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import are, count_of, quote
+from bayes_alliance._messages import are, count_of, first_few, quote
 from bayes_alliance.design.variables import column_of
 from bayes_alliance.errors import AllianceWarning, TableError
 from bayes_alliance.fit.provenance import Plain
 from bayes_alliance.names import ID_ROLES
 from bayes_alliance.run.analysis import Analysis, inside, model_label
-from bayes_alliance.run.ids import Coded, code_ids
+from bayes_alliance.run.ids import Coded, cell_text, code_ids, table_secret
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.reading import needed_variables
 from bayes_alliance.table import rules
@@ -31,15 +32,36 @@ SIDES = ("patients", "therapists", "groups")
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """The rows of an analysis, coded; the key to the codes; how many there were; and digests of what was read."""
+    """The rows of an analysis, coded; the key to the codes; how many there were; and digests of what was read.
+
+    ``holds`` says of each column of ids whose they are.
+    """
 
     sessions: SessionTable
     coded: Coded
     read: int
     digests: Mapping[str, Plain]
+    holds: Mapping[str, str]
+
+    def code_of(self, column: str, level: str | float) -> Any:
+        """Return what a stated level of a column is called in the run: the code of an id, any other as it is.
+
+        Raises
+        ------
+        TableError
+            If there is no such id; it is not shown.
+        """
+        role = self.holds.get(column)
+        if role is None:
+            return level
+        text = id_text(pd.Series([level], dtype=object))[0]
+        codes = self.coded.codes(role)
+        if text not in codes:
+            raise TableError(f"The analysis states a {role} (column {column!r}) that does not occur in the table.")
+        return codes[text]
 
 
-def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], *, codes: bool = True) -> Rows:
+def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec]) -> Rows:
     """Read the rows of an analysis: only the columns its models need, codes in place of ids, rows selected.
 
     Parameters
@@ -50,8 +72,6 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], 
         Of the analysis file.
     specs : mapping of str to ModelSpec
         By label; they say which columns are read.
-    codes : bool
-        Whether ids are replaced by codes.
 
     Raises
     ------
@@ -60,30 +80,28 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], 
     """
     data = analysis.data
     problems: list[str] = []
-    names = {"data": data.path, **{side: name for side in SIDES if (name := getattr(data, side)) is not None}}
-    paths = {
-        what: inside(folder, name, f"data.{what}" if what != "data" else "data", problems)
-        for what, name in names.items()
-    }
+    paths = find_paths(analysis, folder, problems)
     if problems:
         raise TableError(problems)
-    bytes_digest = {what: hashlib.sha256(path.read_bytes()).hexdigest() for what, path in paths.items()}
-    if data.sha256 is not None and bytes_digest["data"] != data.sha256:
+    files = {what: hashlib.sha256(path.read_bytes()).hexdigest() for what, path in paths.items()}
+    if data.sha256 is not None and files["data"] != data.sha256:
         raise TableError(
-            f"{data.path!r} is not the file that the analysis states: its sha256 is {bytes_digest['data']}, stated is "
+            f"{data.path!r} is not the file that the analysis states: its sha256 is {files['data']}, stated is "
             f"{data.sha256}. Restore the file, or state the new digest on purpose."
         )
     frames = {what: read_frame(path) for what, path in paths.items()}
     read = len(frames["data"])
-    problems = rules.check_roles(data.roles, list(dict.fromkeys(c for f in frames.values() for c in f.columns)))
+    _check_columns(frames, data.roles)
+    holding = _id_columns(analysis, specs)
+    wanted = _wanted(analysis, specs) | {column for columns in holding.values() for column in columns}
+    unread = sorted({c for frame in frames.values() for c in frame.columns} - wanted)
+    kept = {what: frame[[c for c in frame.columns if c in wanted]] for what, frame in frames.items()}
+    ids = {column for columns in holding.values() for column in columns}
+    digests = digest_columns(kept, ids, data.roles) | {"files": dict(files)}
+    coded = code_ids(kept, holding, data.missing, secret=table_secret(frames))
+    problems = _misplaced(coded, kept, ids)
     if problems:
         raise TableError(problems, count_of(read, "row"))
-    wanted = _wanted(analysis, specs)
-    unread = sorted({c for frame in frames.values() for c in frame.columns} - wanted)
-    digests = digest_columns(frames, wanted, data.roles) | {"files": dict(bytes_digest)}
-    kept = {what: frame[[c for c in frame.columns if c in wanted]] for what, frame in frames.items()}
-    notes = _notes(frames["data"], data.roles, data.missing)
-    coded = code_ids(kept, _id_columns(analysis, specs) if codes else {}, data.missing)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AllianceWarning)  # told by the run's messages
         sessions = read_sessions(
@@ -97,33 +115,43 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], 
             units=data.units,
             transfers=data.transfers,
         )
-    sessions = select_rows(
-        sessions, minimum=data.minimum, maximum=data.maximum, only={k: str(v) for k, v in data.only.items()}
-    )
-    told = [coded.mask(note) for note in notes] if codes else []
+    rows = Rows(sessions, coded, read, digests, {c: role for role, columns in holding.items() for c in columns})
+    only = {name: rows.code_of(data.roles.get(name, name), level) for name, level in data.only.items()}
+    sessions = select_rows(sessions, minimum=data.minimum, maximum=data.maximum, only=only)
+    told = _notes(frames["data"], coded, data.roles, data.missing)
     if unread:
-        told.append(
-            f"{count_of(len(unread), 'column')} that no model reads {are(len(unread), 'was', 'were')} left unread."
-        )
-    return Rows(_with_messages(sessions, told), coded, read, digests)
+        left = count_of(len(unread), "column")
+        told.append(f"{left} that no model reads {are(len(unread), 'was', 'were')} left unread.")
+    return replace(rows, sessions=_with_messages(sessions, told))
 
 
-def digest_columns(frames: Mapping[str, pd.DataFrame], wanted: set[str], roles: Mapping[str, str]) -> dict[str, Plain]:
-    """Return what tells tables apart: rows, ids per role, and a sha256 of each column in the order of the ids.
+def find_paths(analysis: Analysis, folder: Path, problems: list[str]) -> dict[str, Path]:
+    """Return the files an analysis reads, reporting those that are not there or lie elsewhere."""
+    data = analysis.data
+    names = {"data": data.path, **{side: name for side in SIDES if (name := getattr(data, side)) is not None}}
+    return {what: inside(folder, name, what, problems) for what, name in names.items()}
+
+
+def digest_columns(frames: Mapping[str, pd.DataFrame], ids: set[str], roles: Mapping[str, str]) -> dict[str, Plain]:
+    """Return what tells tables apart: rows, names, a sha256 of each column but ids, and one of everything.
+
+    Columns of ids have none of their own: who guesses a list of patients shall not be able to confirm it.
 
     Invariant: the order of rows in a file changes nothing.
     """
     found: dict[str, Plain] = {}
     for what, frame in frames.items():
         keys = [roles[role] for role in (*ID_ROLES, "session") if role in roles and roles[role] in frame.columns]
-        texts = {c: id_text(frame[c]) if c in keys else frame[c].map(_cell) for c in frame.columns if c in wanted}
+        texts = {c: id_text(frame[c]) if c in ids else frame[c].map(cell_text) for c in frame.columns}
         order = np.lexsort([texts[c].to_numpy(dtype=str) for c in [*sorted(texts), *reversed(keys)]])
+        prints = {
+            name: hashlib.sha256("\x1f".join(text.to_numpy(dtype=object)[order]).encode()).hexdigest()
+            for name, text in texts.items()
+        }
         found[what] = {
             "rows": len(frame),
-            "columns": {
-                name: hashlib.sha256("\x1f".join(text.to_numpy(dtype=object)[order]).encode()).hexdigest()
-                for name, text in texts.items()
-            },
+            "columns": {name: None if name in ids else prints[name] for name in prints},
+            "whole": hashlib.sha256("".join(prints[name] for name in sorted(prints)).encode()).hexdigest(),
         }
     return found
 
@@ -145,7 +173,7 @@ def tell_changes(before: Mapping[str, Plain], now: Mapping[str, Plain]) -> list[
             told.append(f"{what}: {one['rows']:,} rows then, {two['rows']:,} now.")
         gone, come = [c for c in old if c not in new], [c for c in new if c not in old]
         for name in list(gone):
-            same = [c for c in come if new[c] == old[name]]
+            same = [c for c in come if new[c] is not None and new[c] == old[name]]
             if same:
                 told.append(f"{what}: column {name!r} is now called {same[0]!r}.")
                 gone.remove(name)
@@ -155,6 +183,8 @@ def tell_changes(before: Mapping[str, Plain], now: Mapping[str, Plain]) -> list[
         changed = [name for name in old if name in new and old[name] != new[name]]
         if changed and one["rows"] == two["rows"]:
             told.append(f"{what}: values of {quote(changed)} differ.")
+        if not told and one["whole"] != two["whole"]:
+            told.append(f"{what}: identifiers differ, or which rows belong to which of them.")
     return told
 
 
@@ -174,34 +204,80 @@ def _wanted(analysis: Analysis, specs: Mapping[str, ModelSpec]) -> set[str]:
 
 
 def _id_columns(analysis: Analysis, specs: Mapping[str, ModelSpec]) -> dict[str, list[str]]:
-    """Return role to the columns that hold its ids."""
+    """Return roles and further grouping factors to the columns that hold their ids."""
     roles = analysis.data.roles
     found: dict[str, list[str]] = {role: [roles[role]] for role in ID_ROLES if role in roles}
     for model in analysis.models:
         mapping = {**analysis.columns, **model.columns}
-        for factor, group in specs[model_label(model)].groups.items():
-            for member in group.members:
-                column = roles.get(member, mapping.get(member, member))
-                if factor in found and column not in found[factor]:
-                    found[factor].append(column)
-    return found
+        spec = specs[model_label(model)]
+        named = {part for e in spec.equation for f in (*e.factors, *e.centring_factors) for part in f.split(":")}
+        for factor in sorted(named - {"session"}):
+            members = spec.groups[factor].members if factor in spec.groups else ()
+            for name in (factor, *members):
+                column = roles.get(name, mapping.get(name, name))
+                own = found.setdefault(factor, [])
+                if column not in own and column != roles.get("session"):
+                    own.append(column)
+    return {factor: columns for factor, columns in found.items() if columns}
 
 
-def _notes(frame: pd.DataFrame, roles: Mapping[str, str], missing: Mapping[str, Sequence[str | float]]) -> list[str]:
-    """Return what is worth knowing of ids as they stand in the file."""
-    ids = {role: column for role, column in roles.items() if role in ID_ROLES and column in frame.columns}
-    stay = {column: set(map(str, missing.get(column, ()))) for column in ids.values()}
-    texts = {c: id_text(frame[c]).map(lambda v, c=c: "" if v in stay[c] else v) for c in ids.values()}
-    plain = pd.DataFrame(texts)
-    return [*rules.find_lookalikes(plain, ids), *rules.find_missing_words(plain, ids)]
+def _check_columns(frames: Mapping[str, pd.DataFrame], roles: Mapping[str, str]) -> None:
+    """Check the roles' columns; a file without a header has a patient in the place of its names, which is not shown."""
+    columns = list(dict.fromkeys(c for frame in frames.values() for c in frame.columns))
+    if not set(roles.values()) & set(columns):
+        raise TableError(
+            f"None of the columns that roles name ({quote(roles.values())}) is among the {len(columns)} of the file. "
+            f"Does its first line hold the names of the columns?"
+        )
+    problems = rules.check_roles(roles, columns)
+    if problems:
+        raise TableError(problems, count_of(len(frames["data"]), "row"))
 
 
-def _cell(value: object) -> str:
-    """Return a cell as text; one number has one text, whether it was read as text or as a number."""
+def _misplaced(coded: Coded, frames: Mapping[str, pd.DataFrame], ids: set[str]) -> list[str]:
+    """Report cells that hold somebody's identifier where a value is expected, by row and column alone.
+
+    Identifiers that are numbers cannot be told from values, and say little by themselves.
+    """
+    words = {one for one in coded.key["id"] if not _is_number(one)}
+    problems = []
+    for what, frame in frames.items():
+        for name in frame.columns:
+            if name in ids:
+                continue
+            rows = np.flatnonzero(frame[name].astype("str").isin(words).to_numpy())
+            if len(rows):
+                shown = first_few([f"row {row + 1}" for row in rows])
+                problems.append(
+                    f"Column {name!r} ({what}) holds an identifier in {count_of(len(rows), 'cell')}: {shown}. It is "
+                    f"not shown here, and would be a value or a level of everything that follows. Correct the cells."
+                )
+    return problems
+
+
+def _is_number(text: str) -> bool:
     try:
-        return repr(float(value))  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return str(value)
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _notes(
+    frame: pd.DataFrame, coded: Coded, roles: Mapping[str, str], missing: Mapping[str, Sequence[str | float]]
+) -> list[str]:
+    """Return what is worth knowing of ids as they stand in the file, in codes."""
+    told = []
+    for role in ID_ROLES:
+        column = roles.get(role)
+        if column is None or column not in frame.columns:
+            continue
+        text = id_text(frame[column])
+        declared = list(id_text(pd.Series(list(missing.get(column, ())), dtype=object)))
+        own = pd.DataFrame({column: text.mask(text.isin(declared), "")})
+        told += [coded.mask(note, role) for note in rules.find_lookalikes(own, {role: column})]
+        told += rules.find_missing_words(own, {role: column})  # words such as NA, which name nobody
+    return told
 
 
 def _with_messages(sessions: SessionTable, more: Sequence[str]) -> SessionTable:

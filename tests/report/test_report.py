@@ -218,6 +218,39 @@ def test_a_report_does_not_change_its_run(run: Run, tmp_path: Path) -> None:
     assert load_run(run.folder).passed
 
 
+def test_one_chain_and_labels_alike(tmp_path: Path) -> None:
+    """A single chain has no R-hat, and is told so; models a_b and a-b have pictures and places of their own."""
+    text = (
+        ANALYSIS.replace('"main"', '"a_b"').replace('"own"', '"a-b"').replace("draws = 500", "draws = 500\nchains = 1")
+    )
+    found = run_analysis(write_study(tmp_path, analysis=text + "\n[report]\nrows = true\n"), progress="off")
+    document = compose(found)
+    page = Page(render_html(document))
+    assert len(page.having("id")) == len(set(page.having("id")))
+    assert "not known of one chain" in "".join(page.words)
+    written, pictures = render_markdown(document, "pictures")
+    assert len(pictures) == written.count("](pictures/")
+    answers = {item.number: item for item in fill_checklists(found.record) if item.checklist == "BARG"}
+    assert answers["6.B"].status == "filled"
+    assert "the data are in it, too" in "".join(page.words)
+
+
+def test_stated_regions_are_shown_as_stated() -> None:
+    """Not rounded to others; certainty is a bound."""
+    row = {**ROW, "rope": [-0.015, 0.025], "p_rope": 0.9996}
+    assert "between −0.015 and 0.025" in text_of(estimand_sentence(row, "m"))
+    assert plain_sentence(row).endswith("(−0.015 to 0.025) with a probability of above .999.")
+    assert "above" not in text_of(estimand_sentence({**ROW, "null": None, "p_above": None}, "m"))
+
+
+def test_markdown_reads_no_markup_into_words() -> None:
+    """Lists, entities, raised letters, citations."""
+    from bayes_alliance.report.markdown import _plain
+
+    assert _plain("1. H^2^O @foo &lt;b&gt;") == r"1\. H\^2\^O \@foo \&lt;b\&gt;"
+    assert _plain("- x") == r"\- x"
+
+
 def test_two_hundred_therapists(tmp_path: Path) -> None:
     """A caterpillar of all of them is in the report, without two hundred names."""
     rng = np.random.default_rng(1)
@@ -261,7 +294,7 @@ def test_sentences() -> None:
         "is .91 (R-hat = 1.001, bulk ESS = 4,123)."
     )
     within = {**ROW, "rope": [-0.2, 0.2], "p_rope": 0.4}
-    assert "between −0.20 and 0.20, which was stated to be no difference in practice, is .40" in text_of(
+    assert "between −0.2 and 0.2, which was stated to be no difference in practice, is .40" in text_of(
         estimand_sentence(within, "m")
     )
     ratio = {**ROW, "mean": None, "null": 1.0, "p_above": 0.0002}

@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 from filelock import FileLock
 
-from bayes_alliance.errors import AllianceError, FitError, RunError, TableError
+from bayes_alliance.errors import AllianceError, DesignError, FitError, RunError, TableError
 from bayes_alliance.fit import store
 from bayes_alliance.fit.fit import fit_model
 from bayes_alliance.fit.settings import SamplerSettings
+from bayes_alliance.plot.pictures import file_names
 from bayes_alliance.run.execute import run_analysis
 from bayes_alliance.run.record import FITS, RECORD, Run, load_run
 from bayes_alliance.run.rerun import rerun
@@ -165,7 +166,7 @@ def test_other_draws_are_different(finished: Run, tmp_path: Path) -> None:
     [
         (lambda rows: rows.assign(score=rows["score"].where(rows.index != 5, 4.2)), "values of 'score' differ"),
         (lambda rows: rows.iloc[1:], "160 rows then, 159 now"),
-        (lambda rows: rows.replace({"who": {"a b c d e": "somebody else"}}), "values of 'who' differ"),
+        (lambda rows: rows.replace({"who": {"a b c d e": "somebody else"}}), "identifiers differ"),
     ],
 )
 def test_changed_rows_are_refused(finished: Run, tmp_path: Path, change: object, sentence: str) -> None:
@@ -323,10 +324,87 @@ def test_a_failed_fit_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_names_of_columns_that_are_no_names_of_files(tmp_path: Path) -> None:
-    """A slash in a column's name leads nowhere."""
-    rows = planted_rows().rename(columns={"score": "PHQ/9: sum ../x"})
-    text = ONE.replace('outcome = "score"', 'outcome = "PHQ/9: sum ../x"').replace(
-        "pictures = false", "pictures = true"
-    )
+    """Signs a file's name cannot have are left out, and two columns never share a picture."""
+    rows = planted_rows().rename(columns={"score": "PHQ: sum"})
+    text = ONE.replace('"score"', '"PHQ: sum"').replace("pictures = false", "pictures = true")
     run = run_analysis(write_study(tmp_path, rows, text), progress="off")
-    assert "prior-PHQ_9__sum_.._x.png" in run.pictures("main")
+    assert "prior-PHQ__sum.png" in run.pictures("main")
+    assert file_names(["a b", "a_b", "A_b", "c"]) == {"a b": "a_b", "a_b": "a_b-2", "A_b": "A_b-3", "c": "c"}
+
+
+def test_a_finished_run_is_not_replaced_by_other_rows(tmp_path: Path) -> None:
+    """Unless it is asked for; what changed is said."""
+    analysis = write_study(tmp_path, analysis=ONE)
+    first = run_analysis(analysis, progress="off").record["fingerprint"]
+    write_study(tmp_path, planted_rows().assign(score=lambda d: d["score"].where(d.index != 5, 4.2)), ONE)
+    with pytest.raises(RunError, match="values of 'score' differ.*--replace"):
+        run_analysis(analysis, progress="off")
+    assert load_run(tmp_path / "analysis-run").record["fingerprint"] == first
+    assert run_analysis(analysis, replace_old=True, progress="off").record["fingerprint"] != first
+
+
+def test_replace_does_not_touch_what_is_no_run(tmp_path: Path, finished: Run) -> None:
+    """A stored fit has a manifest, too."""
+    shutil.copytree(finished.folder / FITS / "main", tmp_path / "myfit")
+    with pytest.raises(RunError, match="holds something else than a run"):
+        run_analysis(write_study(tmp_path, analysis=ONE), folder=tmp_path / "myfit", replace_old=True, progress="off")
+    assert (tmp_path / "myfit" / "posterior.nc").exists()
+
+
+def test_a_key_never_takes_the_place_of_another_file(tmp_path: Path) -> None:
+    """The table is there after it was named by mistake; a key may be written again."""
+    analysis = write_study(tmp_path, analysis=ONE)
+    before = (tmp_path / "sessions.csv").read_bytes()
+    with pytest.raises(RunError, match="is there and is no key"):
+        run_analysis(analysis, key=tmp_path / "sessions.csv", progress="off")
+    assert (tmp_path / "sessions.csv").read_bytes() == before
+    for _ in range(2):
+        run_analysis(analysis, key=tmp_path / "key.csv", progress="off")
+
+
+def test_a_rerun_that_is_kept_is_one_thing(finished: Run, tmp_path: Path) -> None:
+    """Its file says the seed it was run with, so that it can be repeated; it lies outside the run."""
+    again = rerun(finished.folder, seed=12, out=tmp_path / "again", progress="off")
+    assert again.now is not None
+    assert again.now.analysis.seed == 12 == again.now.record["seed"]
+    assert rerun(tmp_path / "again", data=finished.folder.parent, progress="off").level == "bit-identical"
+    (tmp_path / "file").write_text("mine")
+    for out, sentence in (
+        (finished.folder / "sub", "must not lie in the run's folder"),
+        (tmp_path / "file", "no empty"),
+    ):
+        with pytest.raises(RunError, match=sentence):
+            rerun(finished.folder, out=out, progress="off")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            ("[report]", '[[comparison]]\nmodels = ["main", "own"]\nunit = "site"\n\n[report]'),
+            "comparison of 'main', 'own'",
+        ),
+        (
+            ("[report]", '[[comparison]]\nmodels = ["main", "own"]\noutcomes = ["nope"]\n\n[report]'),
+            "Unknown outcome 'nope'",
+        ),
+    ],
+)
+def test_comparisons_are_checked_before_anything_is_fitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: tuple[str, str], sentence: str
+) -> None:
+    """Units and outcomes that are not there."""
+    from bayes_alliance.run import execute
+
+    monkeypatch.setattr(execute, "fit_design", lambda *_, **__: pytest.fail("something was fitted"))
+    text = ANALYSIS[: ANALYSIS.index("[[comparison]]")] + "[report]\nchecks = false\n"
+    with pytest.raises(DesignError, match=sentence):
+        run_analysis(write_study(tmp_path, analysis=text.replace(*change)), progress="off")
+
+
+def test_rows_without_a_therapist_are_no_therapist(tmp_path: Path) -> None:
+    """Counts are of those who are there."""
+    rows = planted_rows()
+    rows.loc[rows["who"] == "a b c d e", "whom"] = ""
+    own = ONE.replace('name = "growth/treatment"\nlabel = "main"', 'name = "models/own.toml"\nlabel = "main"')
+    assert run_analysis(write_study(tmp_path, rows, own), progress="off").record["counts"]["therapist"] == 10
