@@ -44,7 +44,7 @@ def test_a_file_without_a_header_shows_nobody(tmp_path: Path) -> None:
     analysis = write_study(tmp_path)
     planted_rows().to_csv(tmp_path / "sessions.csv", index=False, header=False)
     read, _ = read_analysis(analysis)
-    with pytest.raises(TableError, match="None of the columns that roles name .* first line") as found:
+    with pytest.raises(TableError, match=r"None of the columns that roles name .* first line") as found:
         read_rows(read, tmp_path, find_specs(read, tmp_path))
     assert not [planted for planted in PLANTED if planted in str(found.value)]
 
@@ -92,7 +92,7 @@ def test_rows_are_chosen_by_real_ids_and_numbers(tmp_path: Path) -> None:
     assert len(rows_of(tmp_path, planted_rows(), text).sessions) == 16
     week = ANALYSIS.replace("[columns]", "[data.only]\nsession = 1\n\n[columns]")
     assert len(rows_of(tmp_path, planted_rows(), week).sessions) == 40
-    with pytest.raises(TableError, match="states a therapist .* that does not occur") as found:
+    with pytest.raises(TableError, match=r"states a therapist .* that does not occur") as found:
         rows_of(tmp_path, planted_rows(), text.replace("Secret AAA", "Secret QQQ"))
     assert "QQQ" not in str(found.value)
 

@@ -337,7 +337,7 @@ def test_a_finished_run_is_not_replaced_by_other_rows(tmp_path: Path) -> None:
     analysis = write_study(tmp_path, analysis=ONE)
     first = run_analysis(analysis, progress="off").record["fingerprint"]
     write_study(tmp_path, planted_rows().assign(score=lambda d: d["score"].where(d.index != 5, 4.2)), ONE)
-    with pytest.raises(RunError, match="values of 'score' differ.*--replace"):
+    with pytest.raises(RunError, match=r"values of 'score' differ.*--replace"):
         run_analysis(analysis, progress="off")
     assert load_run(tmp_path / "analysis-run").record["fingerprint"] == first
     assert run_analysis(analysis, replace_old=True, progress="off").record["fingerprint"] != first
