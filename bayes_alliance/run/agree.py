@@ -60,14 +60,24 @@ def draws_digest(fit: Fit) -> str:
     return digest.hexdigest()
 
 
-def compare_fits(before: Fit, now: Fit, digests: tuple[str, str]) -> Agreed:
-    """Return how two fits of one question agree.
+def compare_fits(before: Fit, now: Fit) -> Agreed:
+    """Tell how two fits of one question agree.
 
     Statistically identical are fits that both passed their checks, and of which every coefficient, SD, correlation,
     share and estimand has means and 5 % and 95 % quantiles within 4 Monte Carlo errors of the difference (medians
     instead of means for ratios, which may have none).
+
+    Parameters
+    ----------
+    before, now : Fit
+        With or without their rows; not changed.
+
+    Returns
+    -------
+    Agreed
+        ``level`` is "bit-identical", "statistically identical" or "different"; ``why`` names what makes it the last.
     """
-    if digests[0] == digests[1]:
+    if draws_digest(before) == draws_digest(now):
         return Agreed("bit-identical", pd.DataFrame())
     old, new = _figures(before), _figures(now)
     why = [f"Only one of them has {name}." for name in dict.fromkeys([*old, *new]) if (name in old) != (name in new)]

@@ -113,10 +113,7 @@ def rerun(
 
 
 def _compare(before: Run, now: Run, *, kept: bool) -> Rerun:
-    agreed = {}
-    for label in before.labels:
-        digests = before.record["models"][label]["draws"], now.record["models"][label]["draws"]
-        agreed[label] = compare_fits(before.fit(label), now.fit(label), digests)
+    agreed = {label: compare_fits(before.fit(label), now.fit(label)) for label in before.labels}
     return Rerun(before, now if kept else None, agreed, tuple(tell_differences(before.record, now.record)))
 
 
