@@ -20,7 +20,7 @@ from bayes_alliance.errors import AllianceError, AllianceWarning
 app = typer.Typer(
     name="bayes-alliance",
     help="Bayesian models of psychotherapy process: alliance, outcome, growth, dropout. Start with 'models', then "
-    "'check' your table against one, then 'fit'.",
+    "'check' your table against one, then 'fit'. 'run' answers a whole analysis file, and 'report' tells it.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
