@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from nbclient import NotebookClient
 
 from bayes_alliance.errors import SpecError, TableError
 from bayes_alliance.run.analysis import find_specs, read_analysis
@@ -125,3 +128,25 @@ def test_problems_of_models_and_files_come_together(tmp_path: Path) -> None:
     (tmp_path / "sessions.csv").unlink()
     with pytest.raises(SpecError, match=r"(?s)Unknown model 'growth/treatmnt'.*no file 'sessions.csv'"):
         run_analysis(path)
+
+
+@pytest.mark.slow
+def test_no_identifier_is_in_a_notebook_or_its_tracebacks(tmp_path: Path) -> None:
+    """Runs, reports and reruns leave codes in their outputs, and so does a run that a broken table ends."""
+    path = write_study(tmp_path / "good")
+    rows = planted_rows()
+    write_study(tmp_path / "bad", pd.concat([rows, rows.iloc[:8]]))
+    cells = [
+        f"import bayes_alliance as ba\nrun = ba.run_analysis({str(path)!r}, tell=print)\nrun",
+        "ba.write_report(run.folder)\nprint(run.fit('main').data['posterior'])\nba.rerun(run.folder)",
+        f"ba.run_analysis({str(tmp_path / 'bad' / 'analysis.toml')!r})",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook, timeout=300, allow_errors=True).execute()
+    text = nbformat.writes(notebook)
+    kinds = [output.output_type for cell in notebook.cells for output in cell.outputs]
+    assert kinds.count("error") == 1
+    assert "repeats within patient" in text
+    assert "patient-0" in text
+    spelled = [json.dumps(planted, ensure_ascii=ascii).strip('"') for planted in PLANTED for ascii in (True, False)]
+    assert [one for one in spelled if one in text] == []
