@@ -276,6 +276,7 @@ def comparison_section(comparisons: Sequence[Mapping[str, Any]]) -> Section:
 
 _PICTURES: Final = {
     "surface": "Response surface",
+    "paths": "Slopes along the paths from a predictor to the last outcome",
     "trajectories": "Fitted trajectories with 95 % bands, and observed means",
     "effects": "Coefficients",
     "variance-shares": "Shares of variance by level",

@@ -31,7 +31,10 @@ class _Part(BaseModel):
 
 
 class DataPart(_Part):
-    """Which table is read, and how; paths lie in the folder of the analysis file."""
+    """Which table is read, and how; paths lie in the folder of the analysis file.
+
+    With ``shared_rows`` every model uses the rows that all of them can use, so that they can be compared.
+    """
 
     path: str
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
@@ -46,6 +49,7 @@ class DataPart(_Part):
     maximum: dict[str, float] = {}
     only: dict[str, str | float] = {}
     transfers: Transfers = "ask"
+    shared_rows: bool = False
 
 
 class ModelPart(_Part):

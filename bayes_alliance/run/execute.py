@@ -15,7 +15,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from bayes_alliance.comparison.models import check_read, read_by
+from bayes_alliance.comparison.models import check_read, read_by, share_rows
 from bayes_alliance.design.design import Design, make_design
 from bayes_alliance.errors import AllianceError, DesignError, RunError, SpecError, TableError
 from bayes_alliance.fit.cache import fit_cached, question_key, read_answer
@@ -144,7 +144,10 @@ def execute(
     log(f"{rows.read:,} rows read, {len(rows.sessions):,} selected; fingerprint {rows.sessions.fingerprint()[:16]}.")
     for message in rows.sessions.messages:
         log(f"- {message}")
-    designs = _designs(question, rows)
+    designs, notes = _designs(question, rows)
+    rows = replace(rows, sessions=replace(rows.sessions, messages=(*rows.sessions.messages, *notes)))
+    for note in notes:
+        log(f"- {note}")
     with _alone(place):
         _check_place(place, question, rows, replace_old)
         started = _record(question, rows, designs, "running")
@@ -175,8 +178,8 @@ def _specs(analysis: Analysis, base: Path) -> dict[str, ModelSpec]:
         raise SpecError(problems) from None
 
 
-def _designs(question: Question, rows: Rows) -> dict[str, Design]:
-    """Bring every model and the rows together, telling what does not fit of all models at once."""
+def _designs(question: Question, rows: Rows) -> tuple[dict[str, Design], tuple[str, ...]]:
+    """Bring every model and the rows together, telling what does not fit of all models at once; and what was left."""
     analysis = question.analysis
     found: dict[str, Design] = {}
     problems = check_read(question.specs.values(), [*analysis.columns, *analysis.reference])
@@ -195,10 +198,13 @@ def _designs(question: Question, rows: Rows) -> dict[str, Design]:
             )
         except (DesignError, TableError) as error:
             problems += [f"model {label!r}: {problem}" for problem in error.problems]
+    notes: list[str] = []
+    if analysis.data.shared_rows and len(found) > 1 and not problems:
+        found, notes = share_rows(found)
     problems = problems or [p for one in analysis.comparisons for p in comparison_problems(one, found)]
     if problems:
         raise DesignError(problems)
-    return found
+    return found, tuple(notes)
 
 
 def _column(name: str, columns: Mapping[str, str], rows: Rows) -> str:

@@ -21,11 +21,13 @@ from bayes_alliance.fit.settings import Progress
 from bayes_alliance.fit.store import write_artefact
 from bayes_alliance.plot.estimands import plot_estimands
 from bayes_alliance.plot.graph import plot_graph
+from bayes_alliance.plot.paths import plot_paths
 from bayes_alliance.plot.pictures import draw_pictures, file_names, picture_bytes
 from bayes_alliance.plot.predictive import plot_predictive
 from bayes_alliance.plot.prior import plot_prior_prediction
 from bayes_alliance.plot.prior_posterior import plot_prior_posterior
 from bayes_alliance.plot.surface import plot_surface
+from bayes_alliance.posterior.mediation import mediation_effects
 from bayes_alliance.posterior.response_surface import response_surface
 from bayes_alliance.run.analysis import Analysis, ComparisonPart
 from bayes_alliance.run.facts import describe_fit, records
@@ -74,6 +76,11 @@ def _more_pictures(fit: Fit, seed: int, predictive: Any) -> dict[str, bytes]:
         files[f"prior-{named[equation.outcome]}.png"] = picture_bytes(drawn)
     with suppress(AllianceError):  # of a model without a surface, or with several
         files["surface.png"] = picture_bytes(plot_surface(response_surface(fit)))
+    for factor in fit.design.reference:
+        with suppress(AllianceError):  # of a model in which no path leads from it to an outcome by way of another
+            mediation = mediation_effects(fit, factor)
+            if any(len(path.edges) > 1 for path in mediation.paths):
+                files[f"paths-{file_names([factor])[factor]}.png"] = picture_bytes(plot_paths(fit, mediation))
     with suppress(AllianceError):  # of priors that cannot be drawn from
         files["posterior-and-prior.png"] = picture_bytes(plot_prior_posterior(fit, seed=seed))
     return files
@@ -115,7 +122,7 @@ def comparison_problems(one: ComparisonPart, designs: Mapping[str, Design]) -> l
     if len(prints) > 1:
         return [
             f"{where}: they would predict other rows or values of {quote(wanted)}. Choose rows that all of them can "
-            f"use (data.minimum, data.maximum, data.only), or leave the comparison out."
+            f"use (data.shared_rows = true, or limits), or leave the comparison out."
         ]
     return []
 

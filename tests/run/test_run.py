@@ -409,3 +409,22 @@ def test_rows_without_a_therapist_are_no_therapist(tmp_path: Path) -> None:
     rows.loc[rows["who"] == "a b c d e", "whom"] = ""
     own = ONE.replace('name = "growth/treatment"\nlabel = "main"', 'name = "models/own.toml"\nlabel = "main"')
     assert run_analysis(write_study(tmp_path, rows, own), progress="off").record["counts"]["therapist"] == 10
+
+
+def test_models_can_share_rows_to_be_compared(tmp_path: Path) -> None:
+    """One that needs the session before loses first sessions; the other, told to share, loses them too, and says so."""
+    lagged = ANALYSIS.replace("[[comparison]]", "[report]\nchecks = false\npictures = false\n\n[[comparison]]").replace(
+        'name = "growth/treatment"\nlabel = "main"', 'name = "models/lag.toml"\nlabel = "main"'
+    )
+    path = write_study(tmp_path, analysis=lagged)
+    own = (tmp_path / "models" / "own.toml").read_text()
+    lag = own.replace("session * condition", "session * condition + lag(outcome)")
+    (tmp_path / "models" / "lag.toml").write_text(lag)
+    with pytest.raises(DesignError, match=r"they would predict other rows.*shared_rows"):
+        run_analysis(path, progress="off")
+    path.write_text(lagged.replace("[data]", "[data]\nshared_rows = true"))
+    run = run_analysis(path, progress="off")
+    used = {label: one["provenance"]["rows_used"]["score"] for label, one in run.record["models"].items()}
+    assert used == {"main": 120, "own": 120}
+    assert "own: 40 rows left out, which another model cannot use." in run.record["messages"]
+    assert rerun(run.folder, progress="off").level == "bit-identical"
