@@ -14,7 +14,7 @@ from scipy import stats
 from bayes_alliance.design.design import Design
 from bayes_alliance.diagnosis.predictive import draws_with_effects
 from bayes_alliance.fit.checks import entry_name
-from bayes_alliance.fit.result import Fit
+from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.names import (
     INTERCEPT,
     RESIDUAL,
@@ -111,16 +111,26 @@ def prior_overlap(fit: Fit, *, seed: int = 1) -> pd.DataFrame:
     DesignError
         If a prior is improper.
     """
-    design, _ = draws_with_effects(fit, DRAWS)
-    drawn = draw_parameters(design, draws=2000, seed=seed)
     rows = []
-    for name, values in entries(public_draws(fit)).items():
-        prior = entries(drawn).get(name)
-        if prior is not None:
-            edges = np.unique(np.quantile(np.concatenate([prior, values]), np.linspace(0, 1, BINS + 1)))
-            shares = [np.histogram(own, edges)[0] / len(own) for own in (prior, values)]
-            rows.append({"quantity": name, "overlap": float(np.minimum(*shares).sum())})
+    for name, (prior, posterior) in prior_and_posterior(fit, seed=seed).items():
+        edges = np.unique(np.quantile(np.concatenate([prior, posterior]), np.linspace(0, 1, BINS + 1)))
+        shares = [np.histogram(own, edges)[0] / len(own) for own in (prior, posterior)]
+        rows.append({"quantity": name, "overlap": float(np.minimum(*shares).sum())})
     return pd.DataFrame(rows, columns=["quantity", "overlap"])
+
+
+def prior_and_posterior(fit: Fit, *, seed: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return draws of prior and posterior, each of shape (draw,), of every parameter that has both.
+
+    Raises
+    ------
+    FitError
+        If the fit has no design.
+    DesignError
+        If a prior is improper.
+    """
+    drawn = _entries(draw_parameters(design_of(fit), draws=2000, seed=seed))
+    return {name: (drawn[name], own) for name, own in _entries(public_draws(fit)).items() if name in drawn}
 
 
 def log_prior(design: Design, flat: xr.Dataset) -> dict[str, np.ndarray]:
@@ -220,14 +230,14 @@ def _quantities(fit: Fit, flat: xr.Dataset) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     if "estimands" in fit.data:
         values = fit.data["estimands"].to_dataset()["value"].isel(draw=chosen)
-        found |= entries(xr.Dataset({"estimand": values}))
-    for name, own in entries(draws).items():
+        found |= _entries(xr.Dataset({"estimand": values}))
+    for name, own in _entries(draws).items():
         if not name.endswith(f", {INTERCEPT}]") or name.startswith("sd_"):
             found[name] = own
     return {name: own for name, own in found.items() if not name.startswith("cor_") and np.ptp(own) > 0}
 
 
-def entries(draws: xr.Dataset) -> Mapping[str, np.ndarray]:
+def _entries(draws: xr.Dataset) -> Mapping[str, np.ndarray]:
     """Return every entry of every variable under its name, shape (draw,)."""
     found = {}
     for variable in draws.data_vars:

@@ -10,12 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bayes_alliance._messages import unknown
-from bayes_alliance.diagnosis.sensitivity import entries
+from bayes_alliance.diagnosis.sensitivity import prior_and_posterior
 from bayes_alliance.errors import FitError
-from bayes_alliance.fit.result import Fit, design_of
+from bayes_alliance.fit.result import Fit
 from bayes_alliance.plot.style import COLOURS, WIDTH, Picture
-from bayes_alliance.posterior.summarize import public_draws
-from bayes_alliance.simulate.prior import draw_parameters
 
 SHOWN = 12
 """Parameters in one picture."""
@@ -48,17 +46,16 @@ def plot_prior_posterior(fit: Fit, *, seed: int, names: Sequence[str] | None = N
     DesignError
         If a prior is improper.
     """
-    drawn = entries(draw_parameters(design_of(fit), draws=2000, seed=seed))
-    posterior = {name: values for name, values in entries(public_draws(fit)).items() if name in drawn}
-    odd = [unknown("parameter", name, posterior) for name in names or () if name not in posterior]
+    draws = prior_and_posterior(fit, seed=seed)
+    odd = [unknown("parameter", name, draws) for name in names or () if name not in draws]
     if odd:
         raise FitError(odd)
-    chosen = list(names or list(posterior)[:SHOWN])
+    chosen = list(names or list(draws)[:SHOWN])
     rows = -(-len(chosen) // COLUMNS)
     figure = Picture(figsize=(WIDTH, 0.5 + 1.5 * rows), dpi=150, layout="constrained")
     places = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
     for axes, name in zip(places, chosen, strict=False):
-        _panel(axes, name, drawn[name], posterior[name])
+        _panel(axes, name, *draws[name])
     for axes in places[len(chosen) :]:
         axes.set_visible(False)
     figure.legend(*places[0].get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside upper left", ncols=2)

@@ -70,7 +70,7 @@ def write_report(
     )
     if place.resolve().is_relative_to(found.folder.resolve()):
         raise RunError("A report must not lie in the run's folder, whose files are counted. Give another --out.")
-    text, pictures = render_markdown(document, "pictures")
+    text, pictures = ("", {}) if set(formats) == {"html"} else render_markdown(document, "pictures")
     written: dict[str, Path] = {}
     try:
         place.mkdir(parents=True, exist_ok=True)

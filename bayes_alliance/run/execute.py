@@ -135,10 +135,12 @@ def execute(
     cache: str | Path | None = None,
     progress: Progress = "auto",
     log: Log,
+    rows: Rows | None = None,
 ) -> Run:
-    """Answer a question in a folder; what ``run_analysis`` does once its file is read."""
+    """Answer a question in a folder; what ``run_analysis`` does once its file is read. ``rows`` may have been read."""
     _check_key(key, place)
-    rows = read_rows(question.analysis, question.folder, question.specs)
+    if rows is None:
+        rows = read_rows(question.analysis, question.folder, question.specs)
     if key is not None:
         _write_key(rows, Path(key))
     log(f"{rows.read:,} rows read, {len(rows.sessions):,} selected; fingerprint {rows.sessions.fingerprint()[:16]}.")

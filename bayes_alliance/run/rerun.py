@@ -17,7 +17,7 @@ from bayes_alliance.run.agree import Agreed, Agreement, compare_fits, tell_diffe
 from bayes_alliance.run.analysis import parse_analysis
 from bayes_alliance.run.execute import Log, Question, execute
 from bayes_alliance.run.record import ANALYSIS, Run, load_run
-from bayes_alliance.run.rows import read_rows, tell_changes
+from bayes_alliance.run.rows import Rows, check_stated, read_rows, tell_changes
 from bayes_alliance.spec.toml import parse_model
 
 ORDER: tuple[Agreement, ...] = ("bit-identical", "statistically identical", "different")
@@ -98,17 +98,17 @@ def rerun(
         quick = analysis.report.model_copy(update={"pictures": False, "checks": False})
         analysis = analysis.model_copy(update={"report": quick, "comparisons": []})
     question = Question(analysis, text, base, specs)
-    _check_rows(before, question)
+    rows = _read_same(before, question)
     if out is not None:
         place = Path(out)
         if place.resolve().is_relative_to(before.folder.resolve()):
             raise RunError("A rerun must not lie in the run's folder, which it does not change. Give another --out.")
         if place.exists() and (not place.is_dir() or any(place.iterdir())):
             raise RunError(f"{str(place)!r} is no empty folder; a rerun, which fits everything anew, needs one.")
-        now = execute(question, place, progress=progress, log=Log(tell))
+        now = execute(question, place, progress=progress, log=Log(tell), rows=rows)
         return _compare(before, now, kept=True)
     with tempfile.TemporaryDirectory(prefix="bayes-alliance-rerun-") as temporary:
-        now = execute(question, Path(temporary) / "run", progress=progress, log=Log(tell))
+        now = execute(question, Path(temporary) / "run", progress=progress, log=Log(tell), rows=rows)
         return _compare(before, now, kept=False)
 
 
@@ -122,12 +122,10 @@ def _with_seed(text: str, seed: int) -> str:
     return str(tomli_w.dumps({**tomllib.loads(text), "seed": seed}))
 
 
-def _check_rows(before: Run, question: Question) -> None:
-    """Refuse other rows, saying what differs."""
-    # the digest that the file states is one of the things looked at here
-    data = question.analysis.data.model_copy(update={"sha256": None})
+def _read_same(before: Run, question: Question) -> Rows:
+    """Read the rows; refuse others than the run's, saying what differs before the file's own digest is looked at."""
     try:
-        rows = read_rows(question.analysis.model_copy(update={"data": data}), question.folder, question.specs)
+        rows = read_rows(question.analysis, question.folder, question.specs, stated=False)
     except AllianceError as error:
         raise RunError([f"The run cannot be repeated: its rows cannot be read. {p}" for p in error.problems]) from None
     changes = tell_changes(before.record["data"], rows.digests)
@@ -139,3 +137,5 @@ def _check_rows(before: Run, question: Question) -> None:
                 "Restore the data, or run the analysis file on the new ones: that is another run.",
             ]
         )
+    check_stated(question.analysis, rows.files["data"])
+    return rows

@@ -34,7 +34,7 @@ SIDES = ("patients", "therapists", "groups")
 class Rows:
     """The rows of an analysis, coded; the key to the codes; how many there were; and digests of what was read.
 
-    ``holds`` says of each column of ids whose they are.
+    ``holds`` says of each column of ids whose they are; ``files`` has the sha256 of each file.
     """
 
     sessions: SessionTable
@@ -42,6 +42,7 @@ class Rows:
     read: int
     digests: Mapping[str, Plain]
     holds: Mapping[str, str]
+    files: Mapping[str, str]
 
     def code_of(self, column: str, level: str | float) -> Any:
         """Return what a stated level of a column is called in the run: the code of an id, any other as it is.
@@ -61,7 +62,7 @@ class Rows:
         return codes[text]
 
 
-def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec]) -> Rows:
+def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], *, stated: bool = True) -> Rows:
     """Read the rows of an analysis: only the columns its models need, codes in place of ids, rows selected.
 
     Parameters
@@ -72,6 +73,8 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec]) 
         Of the analysis file.
     specs : mapping of str to ModelSpec
         By label; they say which columns are read.
+    stated : bool
+        Whether the digest that the analysis states is looked at (``check_stated``).
 
     Raises
     ------
@@ -84,11 +87,8 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec]) 
     if problems:
         raise TableError(problems)
     files = {what: hashlib.sha256(path.read_bytes()).hexdigest() for what, path in paths.items()}
-    if data.sha256 is not None and files["data"] != data.sha256:
-        raise TableError(
-            f"{data.path!r} is not the file that the analysis states: its sha256 is {files['data']}, stated is "
-            f"{data.sha256}. Restore the file, or state the new digest on purpose."
-        )
+    if stated:
+        check_stated(analysis, files["data"])
     frames = {what: read_frame(path) for what, path in paths.items()}
     read = len(frames["data"])
     _check_columns(frames, data.roles)
@@ -115,7 +115,7 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec]) 
             units=data.units,
             transfers=data.transfers,
         )
-    rows = Rows(sessions, coded, read, digests, {c: role for role, columns in holding.items() for c in columns})
+    rows = Rows(sessions, coded, read, digests, {c: role for role, columns in holding.items() for c in columns}, files)
     only = {name: rows.code_of(data.roles.get(name, name), level) for name, level in data.only.items()}
     sessions = select_rows(sessions, minimum=data.minimum, maximum=data.maximum, only=only)
     told = _notes(frames["data"], coded, data.roles, data.missing)
@@ -123,6 +123,22 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec]) 
         left = count_of(len(unread), "column")
         told.append(f"{left} that no model reads {are(len(unread), 'was', 'were')} left unread.")
     return replace(rows, sessions=_with_messages(sessions, told))
+
+
+def check_stated(analysis: Analysis, digest: str) -> None:
+    """Raise if the table's file has another sha256 than the analysis states.
+
+    Raises
+    ------
+    TableError
+        With both.
+    """
+    data = analysis.data
+    if data.sha256 is not None and digest != data.sha256:
+        raise TableError(
+            f"{data.path!r} is not the file that the analysis states: its sha256 is {digest}, stated is "
+            f"{data.sha256}. Restore the file, or state the new digest on purpose."
+        )
 
 
 def find_paths(analysis: Analysis, folder: Path, problems: list[str]) -> dict[str, Path]:

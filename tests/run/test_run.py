@@ -428,3 +428,19 @@ def test_models_can_share_rows_to_be_compared(tmp_path: Path) -> None:
     assert used == {"main": 120, "own": 120}
     assert "own: 40 rows left out, which another model cannot use." in run.record["messages"]
     assert rerun(run.folder, progress="off").level == "bit-identical"
+
+
+def test_a_rerun_looks_at_the_stated_digest_last(tmp_path: Path) -> None:
+    """Other values are told by column; the same rows in another order are another file than was stated."""
+    from hashlib import sha256
+
+    path = write_study(tmp_path, analysis=ONE)
+    digest = sha256((tmp_path / "sessions.csv").read_bytes()).hexdigest()
+    path.write_text(ONE.replace('"sessions.csv"', f'"sessions.csv"\nsha256 = "{digest}"'))
+    run = run_analysis(path, progress="off")
+    planted_rows().assign(score=1.5).to_csv(tmp_path / "sessions.csv", index=False)
+    with pytest.raises(RunError, match="values of 'score' differ"):
+        rerun(run.folder, progress="off")
+    planted_rows().iloc[::-1].to_csv(tmp_path / "sessions.csv", index=False)
+    with pytest.raises(TableError, match="is not the file that the analysis states"):
+        rerun(run.folder, progress="off")
