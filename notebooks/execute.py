@@ -2,7 +2,8 @@
 
     uv run --group test python notebooks/execute.py
 
-What differs from run to run (times of execution, widget states) is not stored.
+What differs from run to run (times of execution, widget states, how printed text was cut into pieces on its way) is not
+stored.
 """
 
 from __future__ import annotations
@@ -34,7 +35,21 @@ def execute(path: Path) -> nbformat.NotebookNode:
     )
     client.execute()
     notebook.metadata.pop("widgets", None)
+    join_streams(notebook)
     return notebook
+
+
+def join_streams(notebook: nbformat.NotebookNode) -> None:
+    """Join neighbouring pieces of one stream in place: a kernel sends printed text in as many as its clock gives."""
+    for cell in notebook.cells:
+        joined: list[nbformat.NotebookNode] = []
+        for output in cell.get("outputs", ()):
+            if joined and output.output_type == "stream" and joined[-1].get("name") == output.name:
+                joined[-1].text += output.text
+            else:
+                joined.append(output)
+        if "outputs" in cell:
+            cell.outputs = joined
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -35,6 +36,8 @@ def test_committed_outputs_are_of_one_clean_run(path: Path) -> None:
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     outputs = [output for cell in cells for output in cell.outputs]
     assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
+    streams = [[o.get("name") for o in cell.outputs] for cell in cells]
+    assert not [1 for names in streams for a, b in pairwise(names) if a and a == b], "printed text is in pieces"
     shown = texts(notebook)
     assert "Sampling passed" in shown
     assert "FAILED" not in shown
