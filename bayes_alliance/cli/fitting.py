@@ -98,6 +98,10 @@ def fit(
     draws: Annotated[int, typer.Option(help="Draws per chain after tuning.")] = 1000,
     tune: Annotated[int, typer.Option(help="Tuning draws per chain.")] = 1000,
     chains: Annotated[int, typer.Option(help="Chains.")] = 4,
+    target_accept: Annotated[
+        float | None,
+        typer.Option(help="Share of its steps NUTS aims to accept: 0.8, with a horseshoe 0.99, unless given."),
+    ] = None,
     engine: Annotated[
         EngineName, typer.Option(help="auto takes the exact engine where there is one.")
     ] = EngineName.auto,
@@ -118,7 +122,7 @@ def fit(
 
     spec = load_model(name)
     prepare(out_folder)
-    settings = SamplerSettings(draws=draws, tune=tune, chains=chains)
+    settings = SamplerSettings(draws=draws, tune=tune, chains=chains, target_accept=target_accept)
     sessions, variables = _read(
         data, columns, minimum, maximum, only, missing, bounds, transfers, ignore, patients, therapists, groups
     )

@@ -35,9 +35,11 @@ HARDLY_TOLD = (
 )
 
 
-def tipping_points(stated: pd.Series, means: pd.Series) -> tuple[float, ...]:
-    """Return the stated values, in rising order, at which a mean changes its sign, by interpolation."""
-    x, y = stated.to_numpy(), means.to_numpy()
+def tipping_points(stated: pd.Series, means: pd.Series, *, null: float | None = 0.0) -> tuple[float, ...]:
+    """Return the stated values, in rising order, at which a mean passes ``null``, by interpolation."""
+    if null is None:
+        return ()
+    x, y = stated.to_numpy(), means.to_numpy() - null
     found = []
     for i in range(len(x) - 1):
         if y[i] == 0 or y[i] * y[i + 1] < 0:
@@ -45,9 +47,11 @@ def tipping_points(stated: pd.Series, means: pd.Series) -> tuple[float, ...]:
     return tuple(found)
 
 
-def unclear_points(table: pd.DataFrame, stated: str) -> tuple[float, ...]:
-    """Return the stated values nearest to 0, on either side, whose 95 % interval holds 0."""
-    inside = table[(table["eti95_lb"] <= 0) & (table["eti95_ub"] >= 0)][stated]
+def unclear_points(table: pd.DataFrame, stated: str, *, null: float | None = 0.0) -> tuple[float, ...]:
+    """Return the stated values nearest to 0, on either side, whose 95 % interval holds ``null``."""
+    if null is None:
+        return ()
+    inside = table[(table["eti95_lb"] <= null) & (table["eti95_ub"] >= null)][stated]
     sides = (inside[inside <= 0], inside[inside >= 0])
     return tuple(dict.fromkeys(float(s.iloc[s.abs().argmin()]) for s in sides if len(s)))
 

@@ -19,6 +19,7 @@ from bayes_alliance.fit.settings import Progress, SamplerSettings
 from bayes_alliance.posterior.estimands import summarize_estimands
 from bayes_alliance.spec.expressions import render, render_term
 from bayes_alliance.spec.model import ModelSpec, PriorSpec
+from bayes_alliance.spec.null import null_value
 from bayes_alliance.table.sessions import SessionTable
 
 HELD = 1e-3
@@ -33,8 +34,8 @@ class Sweep:
 
     ``table`` has a line per value: ``held, mean, sd, eti95_lb, eti95_ub, p_positive, r_hat, ess_bulk, passed``;
     ``estimated`` the same where the coefficient was estimated, ``held`` being its posterior mean. ``tipping`` are the
-    values at which the mean of the estimand is 0, by interpolation; ``unclear`` those from which on, away from 0, its
-    95 % interval holds 0.
+    values at which the mean of the estimand is ``null``, the value that means no difference (0, or 1 of factors such as
+    hazard ratios), by interpolation; ``unclear`` those from which on, away from 0, its 95 % interval holds it.
     """
 
     label: str
@@ -43,20 +44,22 @@ class Sweep:
     unit: str
     table: pd.DataFrame
     estimated: pd.DataFrame
+    null: float | None = 0.0
 
     @property
     def tipping(self) -> tuple[float, ...]:
-        """Return the held values at which the mean of the estimand changes its sign."""
-        return tipping_points(self.table["held"], self.table["mean"])
+        """Return the held values at which the mean of the estimand passes ``null``."""
+        return tipping_points(self.table["held"], self.table["mean"], null=self.null)
 
     @property
     def unclear(self) -> tuple[float, ...]:
-        """Return the held values nearest to 0, on either side, at which the interval holds 0."""
-        return unclear_points(self.table, "held")
+        """Return the held values nearest to 0, on either side, at which the interval holds ``null``."""
+        return unclear_points(self.table, "held", null=self.null)
 
     def __repr__(self) -> str:
         tips = ", ".join(f"{value:.2f}" for value in self.tipping)
-        says = f"its mean is 0 at {tips}" if tips else "its mean keeps its sign throughout"
+        stays = "its mean keeps its sign throughout" if not self.null else f"its mean never passes {self.null:g}"
+        says = f"its mean is {self.null:g} at {tips}" if tips else stays
         return (
             f"{self.estimand} ({self.unit}) with {self.coefficient} held at stated values: {says}. What leaving hangs "
             f"on beyond what was observed is an assumption; the data tell it through the shape of the model alone.\n"
@@ -148,7 +151,8 @@ def delta_sweep(
             lines.append({"held": value, **follow(value)[1]})
             advance(number)
     unit = str(summarize_estimands(free).set_index("name").loc[estimand, "unit"])
-    return Sweep(hold, f"b[{place}]", estimand, unit, pd.DataFrame(lines), pd.DataFrame([estimated]))
+    table = pd.DataFrame(lines)
+    return Sweep(hold, f"b[{place}]", estimand, unit, table, pd.DataFrame([estimated]), null_value(spec, estimand))
 
 
 def _coefficient(fit: Fit, outcome: str, term: str) -> str:

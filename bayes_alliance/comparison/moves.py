@@ -22,7 +22,7 @@ COLUMNS = (
 )
 
 
-def find_moves(table: pd.DataFrame, forks: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+def find_moves(table: pd.DataFrame, forks: Mapping[str, Sequence[str]], *, null: float = 0.0) -> pd.DataFrame:
     """Return how far each fork moves an estimand, the one that moves it most first.
 
     Parameters
@@ -31,6 +31,8 @@ def find_moves(table: pd.DataFrame, forks: Mapping[str, Sequence[str]]) -> pd.Da
         A line per combination: the option of each fork, ``median``, ``eti95_lb``, ``eti95_ub`` and ``meaning``.
     forks : mapping of str to sequence of str
         Their options.
+    null : float
+        The value of the estimand that means no difference; the sides of it count as signs.
 
     Returns
     -------
@@ -39,11 +41,12 @@ def find_moves(table: pd.DataFrame, forks: Mapping[str, Sequence[str]]) -> pd.Da
         median (absolute, in the estimand's unit), ``in_sd`` (the mean move in units of the mean posterior SD, taken as
         a quarter of the 95 % interval), ``share`` (of the variance of all medians, what the means of its options
         differ; missing where combinations are missing, for forks are confounded then), ``other_sign`` and
-        ``other_verdict`` (pairs whose medians differ in sign; of whose 95 % intervals one excludes 0 or both exclude
-        it on different sides), ``furthest`` (the options of the largest move) and ``changes`` (what of the estimand
-        its options change: nothing, or its meaning).
+        ``other_verdict`` (pairs whose medians lie on different sides of ``null``; of whose 95 % intervals one
+        excludes it or both exclude it on different sides), ``furthest`` (the options of the largest move) and
+        ``changes`` (what of the estimand its options change: nothing, or its meaning).
     """
-    done = table[table["median"].notna()]
+    done = table[table["median"].notna()].copy()
+    done[["median", "eti95_lb", "eti95_ub"]] -= null
     full = len(done) == int(np.prod([len(options) for options in forks.values()]))
     rows = [_fork(done, fork, [other for other in forks if other != fork], full) for fork in forks]
     made = pd.DataFrame(rows, columns=list(COLUMNS))

@@ -33,6 +33,7 @@ from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.fit.settings import Engine, Progress, SamplerSettings
 from bayes_alliance.posterior.estimands import summarize_estimands
 from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.spec.null import null_value
 from bayes_alliance.table.sessions import SessionTable
 
 DRAWS = 1_000
@@ -47,7 +48,8 @@ class Multiverse:
     unit, rows, passed, block, elpd, weight, meaning`` (or ``error``). ``block`` numbers the sets of combinations with
     identical rows, outcomes and meaning of the estimand; ``weight`` stacks within one (NaN where it stands alone).
     ``moves`` has a line per fork, the one that moves the estimand most first; see ``find_moves``. ``blocks`` has the
-    estimand averaged by the weights. ``draws`` holds the estimand's draws by combination.
+    estimand averaged by the weights. ``draws`` holds the estimand's draws by combination. ``null`` is the value that
+    means no difference: 0, 1 of factors such as odds ratios, None of SDs.
     """
 
     title: str
@@ -58,6 +60,13 @@ class Multiverse:
     blocks: pd.DataFrame
     draws: Mapping[str, np.ndarray]
     messages: tuple[str, ...]
+    null: float | None = 0.0
+
+    def clear(self, table: pd.DataFrame) -> pd.Series:
+        """Return which lines of a table have a 95 % interval that leaves ``null`` out; none where there is none."""
+        if self.null is None:
+            return pd.Series(False, index=table.index)
+        return (table["eti95_lb"] > self.null) | (table["eti95_ub"] < self.null)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -65,11 +74,12 @@ class Multiverse:
     @property
     def _head(self) -> str:
         done = self.table[self.table["error"] == ""]
-        clear = int(((done["eti95_lb"] > 0) | (done["eti95_ub"] < 0)).sum())
+        clear, null = int(self.clear(done).sum()), self.null
+        excluded = "" if null is None else f"; {clear} of {len(done)} 95% intervals exclude {null:g}"
         return (
             f"{self.estimand} of {self.title!r}: {count_of(len(self), 'combination')} of "
             f"{count_of(len(self.forks), 'fork')}; medians from {done['median'].min():.3g} to "
-            f"{done['median'].max():.3g} {done['unit'].iloc[0]}; {clear} of {len(done)} 95% intervals exclude 0."
+            f"{done['median'].max():.3g} {done['unit'].iloc[0]}{excluded}."
             f"{f' Sampling passed in all {len(done)}.' if done['passed'].all() else ''}"
         )
 
@@ -286,10 +296,11 @@ def _gather(
     table = table[[*forks, *RESULTS]]
     draws = {name: found[at].draws for name, at in same.items() if at in found}
     options = {fork: tuple(named) for fork, named in forks.items()}
-    moves = find_moves(table, options)
+    null = null_value(spec, estimand)
+    moves = find_moves(table, options, null=null or 0.0)
     notes += list(_remarks(table, moves, errors))
-    averaged = pd.DataFrame(list(_averages(table, draws)), columns=list(AVERAGE))
-    return Multiverse(spec.title, estimand, options, table, moves, averaged, draws, (*messages, *notes))
+    averaged = pd.DataFrame(list(_averages(table, draws, null)), columns=list(AVERAGE))
+    return Multiverse(spec.title, estimand, options, table, moves, averaged, draws, (*messages, *notes), null)
 
 
 def _weights(table: pd.DataFrame, same: Mapping[str, str], found: Mapping[str, _Found]) -> tuple[pd.Series, list[str]]:
@@ -323,7 +334,7 @@ AVERAGE = ("block", "combinations", "rows", "median", "eti95_lb", "eti95_ub", "p
 """Columns of ``Multiverse.blocks``."""
 
 
-def _averages(table: pd.DataFrame, draws: Mapping[str, np.ndarray]) -> Iterator[dict[str, Any]]:
+def _averages(table: pd.DataFrame, draws: Mapping[str, np.ndarray], null: float | None) -> Iterator[dict[str, Any]]:
     """Yield, per block with weights, the mixture of its posteriors: median in place of a mean that may not exist."""
     for number, block in table[table["weight"].notna()].groupby("block"):
         values = np.concatenate([draws[name] for name in block.index])
@@ -339,7 +350,7 @@ def _averages(table: pd.DataFrame, draws: Mapping[str, np.ndarray]) -> Iterator[
             "median": float(middle),
             "eti95_lb": float(low),
             "eti95_ub": float(high),
-            "p_positive": float(weight[values > 0].sum()),
+            "p_positive": np.nan if null is None else float(weight[values > null].sum()),
             "meaning": block["meaning"].iloc[0],
         }
 

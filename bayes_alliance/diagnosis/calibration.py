@@ -239,7 +239,9 @@ def _sample(design: Design, settings: SamplerSettings, seed: int) -> xr.Dataset:
     from bayes_alliance.fit.nuts import sample_nuts
 
     model = build_model(design.spec, design)
-    longer = replace(settings, draws=6 * settings.draws, tune=4 * settings.tune, target_accept=0.95)
+    settings = settings.for_design(design)
+    accept = max(0.95, settings.target_accept or 0.0)
+    longer = replace(settings, draws=6 * settings.draws, tune=4 * settings.tune, target_accept=accept)
     for attempt in (settings, longer):
         posterior = sample_nuts(model, attempt, seed).posterior
         if _dependable(posterior):

@@ -151,7 +151,7 @@ def _divergences(stats: xr.Dataset) -> CheckResult:
         "divergences",
         False,
         f"{count} of {total} draws diverged.",
-        "Raise target_accept to 0.95 or 0.99, or put a tighter prior on SDs near zero.",
+        "Raise target_accept to 0.95, 0.99 or 0.999, or put a tighter prior on SDs near zero.",
     )
 
 

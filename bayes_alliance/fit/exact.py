@@ -13,7 +13,7 @@ from bayes_alliance.collapse.statistics import Statistics
 from bayes_alliance.design.design import Design
 from bayes_alliance.fit.progress import step
 from bayes_alliance.fit.sampled import Sampled, keep_statistics
-from bayes_alliance.fit.settings import SamplerSettings
+from bayes_alliance.fit.settings import TARGET_ACCEPT, SamplerSettings
 from bayes_alliance.fit.threads import one_blas_thread
 from bayes_alliance.names import (
     COEF,
@@ -64,7 +64,7 @@ def sample_statistics(
             tune=settings.tune,
             chains=settings.chains,
             cores=settings.cores,
-            target_accept=settings.target_accept,
+            target_accept=settings.target_accept or TARGET_ACCEPT,
             max_treedepth=settings.max_treedepth,
             seed=seed,
             independent=independent,

@@ -18,7 +18,7 @@ from bayes_alliance.fit.checks import diagnose_draws, flatten
 from bayes_alliance.fit.exact import constant_data, sample_exact
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.fit.seeds import check_seed, spread_seed
-from bayes_alliance.fit.settings import ENGINES, Engine, SamplerSettings
+from bayes_alliance.fit.settings import ENGINES, TARGET_ACCEPT, Engine, SamplerSettings
 from bayes_alliance.names import effects_name
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.table.sessions import SessionTable
@@ -138,8 +138,8 @@ def _fit_exactly(
     independent: bool = True,
 ) -> Fit:
     """Fit with the collapsed engine; effects drawn exactly need no diagnosis, what they depend on has one."""
+    settings, notes = settings.for_design(design), list(notes)
     sampled = sample_exact(design, settings, sampler_seed, independent=independent)
-    notes = list(notes)
     left = [factor.factor for factor in design.factors if effects_name(factor.factor) not in sampled.posterior]
     if left:
         size = settings.draws * settings.chains * sum(len(f.levels) * len(f.effects) for f in design.factors)
@@ -154,6 +154,9 @@ def _fit_by_nuts(design: Design, settings: SamplerSettings, seed: int, sampler_s
 
     model = build_model(design.spec, design)
     check_log_density(model)
+    asked, settings = settings, settings.for_design(design)
+    if asked.target_accept is None and settings.target_accept != TARGET_ACCEPT:
+        notes = [*notes, f"target_accept is {settings.target_accept}: a horseshoe wants small steps."]
     sampled = sample_nuts(model, settings, sampler_seed)
     return assemble_fit(design, sampled, rows_of(design, _constant(model)), "nuts", settings, seed, notes)
 

@@ -17,7 +17,7 @@ from bayes_alliance.errors import FitError
 from bayes_alliance.fit.compile import compile_density
 from bayes_alliance.fit.progress import is_watched, step
 from bayes_alliance.fit.sampled import Sampled, keep_statistics
-from bayes_alliance.fit.settings import SamplerSettings
+from bayes_alliance.fit.settings import TARGET_ACCEPT, SamplerSettings
 from bayes_alliance.fit.threads import one_blas_thread
 from bayes_alliance.names import BLOCK
 from bayes_alliance.spec.families import SHAPES
@@ -83,7 +83,7 @@ def sample_compiled(
                 seed=seed,
                 save_warmup=False,
                 progress_bar=is_watched(settings.progress),
-                target_accept=settings.target_accept,
+                target_accept=settings.target_accept or TARGET_ACCEPT,
                 maxdepth=settings.max_treedepth,
             )
     except RuntimeError as error:

@@ -22,8 +22,8 @@ from bayes_alliance.fit.nuts import compile_model, sample_compiled
 from bayes_alliance.fit.sampled import Sampled
 from bayes_alliance.fit.settings import SamplerSettings
 
-KEPT = 8
-"""Compiled models that a process keeps."""
+KEPT = 24
+"""Compiled models that a process keeps: studies of one model differ in which of its effects are centred."""
 
 _COMPILED: OrderedDict[str, CompiledPyMCModel] = OrderedDict()
 
@@ -95,7 +95,7 @@ class Refitter:
             read = outcomes & (set(equation.spec.variables) - {equation.spec.outcome})
             if read or equation.follows or equation.modelled or equation.series:
                 raise FitError(f"{equation.outcome} follows outcomes; a new design is needed for each study.")
-        self._design, self._settings = design, settings
+        self._design, self._settings = design, settings.for_design(design)
         self.engine = "nuts" if find_design_obstacles(design) else "collapsed"
         self._compiled = None
         if self.engine == "nuts":

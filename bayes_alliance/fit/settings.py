@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from bayes_alliance._messages import quote
+from bayes_alliance.design.design import Design
 from bayes_alliance.errors import FitError
 
 type Engine = Literal["auto", "collapsed", "nuts"]
@@ -13,21 +14,28 @@ ENGINES: tuple[Engine, ...] = ("auto", "collapsed", "nuts")
 
 type Progress = Literal["auto", "off"]
 
+TARGET_ACCEPT = 0.8
+"""Share of its steps that NUTS is tuned to accept, unless stated."""
+
+HORSESHOE_ACCEPT = 0.99
+"""The same where coefficients have a horseshoe: longer steps miss the narrow parts of its posterior and diverge."""
+
 
 @dataclass(frozen=True)
 class SamplerSettings:
     """Settings of the sampler.
 
     ``draws`` and ``tune`` count per chain (the collapsed engine tunes only where it samples by NUTS); ``cores`` is how
-    many chains run at once (None: as many as the machine has) and does not change the draws; ``progress`` shows the
-    compile step and a bar in terminals and notebooks.
+    many chains run at once (None: as many as the machine has) and does not change the draws; ``target_accept`` is the
+    share of its steps that NUTS is tuned to accept (None: 0.8, and 0.99 where coefficients have a horseshoe; a fit's
+    record holds which); ``progress`` shows the compile step and a bar in terminals and notebooks.
     """
 
     draws: int = 1000
     tune: int = 1000
     chains: int = 4
     cores: int | None = None
-    target_accept: float = 0.8
+    target_accept: float | None = None
     max_treedepth: int = 10
     progress: Progress = "auto"
 
@@ -41,7 +49,7 @@ class SamplerSettings:
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 problems.append(f"{name} must be a whole number of {least} or more; it is {value!r}.")
-        if not 0 < self.target_accept < 1:
+        if self.target_accept is not None and not 0 < self.target_accept < 1:
             problems.append(f"target_accept must lie between 0 and 1; it is {self.target_accept!r}.")
         if self.progress not in ("auto", "off"):
             problems.append(f"progress must be one of {quote(('auto', 'off'))}; it is {self.progress!r}.")
@@ -51,6 +59,13 @@ class SamplerSettings:
     def for_worker(self) -> SamplerSettings:
         """Return settings for one of several processes: one core, no bar. Draws are the same."""
         return replace(self, cores=1, progress="off")
+
+    def for_design(self, design: Design) -> SamplerSettings:
+        """Return settings with nothing left open that the design decides."""
+        if self.target_accept is not None:
+            return self
+        horseshoe = any(group.distribution.family == "horseshoe" for group in design.priors.shrunk)
+        return replace(self, target_accept=HORSESHOE_ACCEPT if horseshoe else TARGET_ACCEPT)
 
     def as_dict(self) -> dict[str, int | float | str | None]:
         """Return the settings as plain data."""

@@ -84,6 +84,7 @@ def fit_stream(
     read = time.perf_counter() - begun
     (sampler_seed,) = spread_seed(seed, 1)
     design = streamed.design
+    settings = settings.for_design(design)
     sampled = sample_statistics(design, statistics, settings, sampler_seed)
     sampled.seconds["read"] = read
     notes = []

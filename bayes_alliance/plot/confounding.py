@@ -22,9 +22,10 @@ def plot_sensitivity(sensitivity: Sensitivity | SensitivityGrid | Sweep) -> Figu
     Returns
     -------
     Figure
-        Of one pair, with the 95 % interval; dashed lines stand where the mean is 0. Of several, a line per value of
-        the second pair and a panel per combination of the others; hollow marks have an interval that holds 0. The
-        model as it stands is at correlations of 0. Of a sweep, a diamond stands where the coefficient was estimated.
+        Of one pair, with the 95 % interval; dashed lines stand where the mean is 0 (1 of factors). Of several, a line
+        per value of the second pair and a panel per combination of the others; hollow marks have an interval that holds
+        0. The model as it stands is at correlations of 0. Of a sweep, a diamond stands where the coefficient was
+        estimated.
     """
     if isinstance(sensitivity, SensitivityGrid):
         return _plot_grid(sensitivity)
@@ -33,7 +34,9 @@ def plot_sensitivity(sensitivity: Sensitivity | SensitivityGrid | Sweep) -> Figu
     table, stated = sensitivity.table, "held" if swept else "correlation"
     axes.fill_between(table[stated], table["eti95_lb"], table["eti95_ub"], color=COLOURS[0], alpha=0.2, linewidth=0)
     axes.plot(table[stated], table["mean"], color=COLOURS[0], marker="o", markersize=4)
-    axes.axhline(0, color="0.4", linewidth=0.8)
+    null = sensitivity.null if isinstance(sensitivity, Sweep) else 0.0
+    if null is not None:
+        axes.axhline(null, color="0.4", linewidth=0.8)
     axes.axvline(0, color="0.8", linewidth=0.8)
     for value in sensitivity.tipping:
         axes.axvline(value, color=COLOURS[1], linestyle="--", linewidth=1)

@@ -13,6 +13,7 @@ from bayes_alliance._messages import unknown
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.plot.style import COLOURS, WIDTH, Picture, draw_interval
+from bayes_alliance.posterior.estimands import estimand_draws, null_values
 
 
 def plot_estimands(source: Fit | xr.Dataset, *, names: Sequence[str] | None = None, ci_prob: float = 0.95) -> Figure:
@@ -62,7 +63,7 @@ def _draws_of(source: Fit | xr.Dataset) -> xr.Dataset:
         return source
     if "estimands" not in source.data.children:
         raise FitError("The model states no estimand. Add [labels] and [estimands] to its file, or use add_estimands.")
-    return source.data["estimands"].to_dataset()
+    return estimand_draws(source)
 
 
 def _draw_part(axes: Axes, unit: str, part: xr.Dataset, ci_prob: float) -> None:
@@ -76,7 +77,9 @@ def _draw_part(axes: Axes, unit: str, part: xr.Dataset, ci_prob: float) -> None:
         draw_interval(axes, row, one["value"].values.ravel(), ci_prob, colour=COLOURS[0])
         if int(one["ratio"]):
             axes.lines[-1].set_xdata([float(one["value"].median())])
-    axes.axvline(0, color="0.4", linewidth=0.8, linestyle="--")
+    for null in np.unique(null_values(part)):
+        if np.isfinite(null):
+            axes.axvline(float(null), color="0.4", linewidth=0.8, linestyle="--")
     axes.set_yticks(range(len(names)), list(reversed(names)), fontsize=8)
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.spines[["top", "right"]].set_visible(False)

@@ -25,8 +25,8 @@ def plot_multiverse(multiverse: Multiverse) -> Figure:
     Returns
     -------
     Figure
-        Intervals that exclude 0 in blue, others in grey, those whose sampling checks failed in red. The forks stand
-        from the one that moves the estimand most downward.
+        Intervals that exclude 0 (1 of factors) in blue, others in grey, those whose sampling checks failed in red. The
+        forks stand from the one that moves the estimand most downward.
 
     Raises
     ------
@@ -48,11 +48,11 @@ def plot_multiverse(multiverse: Multiverse) -> Figure:
 
 def _draw_curve(axes: Axes, multiverse: Multiverse, table: pd.DataFrame) -> None:
     place = np.arange(len(table))
-    clear = ((table["eti95_lb"] > 0) | (table["eti95_ub"] < 0)).to_numpy()
+    clear, null = multiverse.clear(table).to_numpy(), multiverse.null
     passed = table["passed"].to_numpy()
     kinds = (
-        (passed & clear, CLEAR, "95% interval excludes 0"),
-        (passed & ~clear, UNCLEAR, "95% interval holds 0"),
+        (passed & clear, CLEAR, f"95% interval excludes {null or 0:g}"),
+        (passed & ~clear, UNCLEAR, "95% interval" if null is None else f"95% interval holds {null:g}"),
         (~passed, FAILED, "sampling checks failed"),
     )
     for chosen, colour, label in kinds:
@@ -60,7 +60,8 @@ def _draw_curve(axes: Axes, multiverse: Multiverse, table: pd.DataFrame) -> None
             own = table[chosen]
             axes.vlines(place[chosen], own["eti95_lb"], own["eti95_ub"], color=colour, linewidth=_width(len(table)))
             axes.plot(place[chosen], own["median"], "o", color=colour, markersize=_dot(len(table)), label=label)
-    axes.axhline(0, color="0.4", linewidth=0.8, linestyle="--")
+    if null is not None:
+        axes.axhline(null, color="0.4", linewidth=0.8, linestyle="--")
     units = ", ".join(dict.fromkeys(table["unit"]))
     axes.set_ylabel(f"{multiverse.estimand}\n({units})", fontsize=8)
     axes.set_title(f"{len(table)} analyses, median and 95% ETI", fontsize=9, loc="left", pad=16)

@@ -19,6 +19,7 @@ from bayes_alliance.fit.estimands import work_out
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.posterior.summarize import IntervalKind, check_interval, interval
 from bayes_alliance.spec.make import make_model
+from bayes_alliance.spec.null import null_value
 from bayes_alliance.spec.toml import write_model
 
 
@@ -38,9 +39,11 @@ def summarize_estimands(fit: Fit, *, ci_prob: float = 0.95, ci_kind: IntervalKin
     -------
     DataFrame
         Columns ``name, level, unit, mean, sd, median, eti95_lb, eti95_ub, p_positive, p_rope, mcse, r_hat, ess_bulk,
-        ess_tail, mixed``; ``mixed`` is False where R-hat is above 1.01 or an ESS below 100 per chain. A ratio may have
-        no mean: it has none here, and ``mcse`` is that of its median; of all others it is that of the mean. ``p_rope``
-        is missing where no region of practical equivalence was stated.
+        ess_tail, mixed``; ``mixed`` is False where R-hat is above 1.01 or an ESS below 100 per chain. ``p_positive``
+        is the probability that the estimand lies above the value that means no difference: 0, or 1 of factors such as
+        odds and hazard ratios; of SDs, which have no such value, it is missing. A ratio may have no mean: it has none
+        here, and ``mcse`` is that of its median; of all others it is that of the mean. ``p_rope`` is missing where no
+        region of practical equivalence was stated.
 
     Raises
     ------
@@ -52,7 +55,14 @@ def summarize_estimands(fit: Fit, *, ci_prob: float = 0.95, ci_kind: IntervalKin
     columns = ["name", "level", "unit", "mean", "sd", "median", f"{width}_lb", f"{width}_ub", "p_positive", "p_rope"]
     if "estimands" not in fit.data.children:
         return pd.DataFrame(columns=[*columns, "mcse", "r_hat", "ess_bulk", "ess_tail", "mixed"])
-    return tabulate(fit.data["estimands"].to_dataset(), ci_prob=ci_prob, ci_kind=ci_kind)
+    return tabulate(estimand_draws(fit), ci_prob=ci_prob, ci_kind=ci_kind)
+
+
+def estimand_draws(fit: Fit) -> xr.Dataset:
+    """Return draws of a fit's estimands with the coord ``null``, the value that means no difference; NaN of SDs."""
+    draws = fit.data["estimands"].to_dataset()
+    nulls = [null_value(fit.spec, str(name)) for name in draws["estimand"].values]
+    return draws.assign_coords(null=("estimand", [np.nan if one is None else one for one in nulls]))
 
 
 def tabulate(draws: xr.Dataset, *, ci_prob: float = 0.95, ci_kind: IntervalKind = "eti") -> pd.DataFrame:
@@ -61,15 +71,17 @@ def tabulate(draws: xr.Dataset, *, ci_prob: float = 0.95, ci_kind: IntervalKind 
     Parameters
     ----------
     draws : Dataset
-        ``value[chain, draw, estimand]`` with the coords that ``work_out`` gives.
+        ``value[chain, draw, estimand]`` with the coords that ``work_out`` gives, and ``null`` where not 0 alone means
+        no difference.
     """
     check_interval(ci_prob, ci_kind)
     width = f"{ci_kind}{100 * ci_prob:g}"
     mixing = {name: values["value"].values for name, values in diagnose_draws(draws[["value"]]).items()}
+    nulls = null_values(draws)
     rows = []
     for i, name in enumerate(draws["estimand"].values):
         values = draws["value"].isel(estimand=i).transpose("chain", "draw")
-        ratio = bool(draws["ratio"].values[i])
+        ratio, null = bool(draws["ratio"].values[i]), float(nulls[i])
         low, high = interval(values.values, ci_prob, ci_kind)
         bounds = float(draws["rope_lb"].values[i]), float(draws["rope_ub"].values[i])
         inside = ((values > bounds[0]) & (values < bounds[1])).mean() if np.isfinite(bounds[0]) else np.nan
@@ -82,13 +94,18 @@ def tabulate(draws: xr.Dataset, *, ci_prob: float = 0.95, ci_kind: IntervalKind 
             "median": float(values.median()),
             f"{width}_lb": low,
             f"{width}_ub": high,
-            "p_positive": float((values > 0).mean()),
+            "p_positive": float((values > null).mean()) if np.isfinite(null) else np.nan,
             "p_rope": float(inside),
             "mcse": float(azs.mcse(values, method="median" if ratio else "mean")),
         }
         row |= {column: float(values_of[i]) for column, values_of in mixing.items()}
         rows.append(row | {"mixed": chains_mixed(row, values.sizes["chain"])})
     return pd.DataFrame(rows)
+
+
+def null_values(draws: xr.Dataset) -> np.ndarray:
+    """Return the values that mean no difference, shape (estimand,): 0 where the draws do not say, NaN of SDs."""
+    return draws["null"].values if "null" in draws.coords else np.zeros(draws.sizes["estimand"])
 
 
 def probability_in_rope(fit: Fit, name: str, *, rope: tuple[float, float] | None = None) -> float:

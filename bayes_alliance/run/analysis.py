@@ -82,7 +82,7 @@ class SamplingPart(_Part):
     draws: int = 1000
     tune: int = 1000
     chains: int = 4
-    target_accept: float = 0.8
+    target_accept: float | None = None
     max_treedepth: int = 10
 
 

@@ -63,13 +63,11 @@ def _estimands(fit: Fit) -> list[Plain]:
     lines = records(summarize_estimands(fit))
     if not lines:
         return []
-    values = fit.data["estimands"]["value"]
     for line in lines:
         assert isinstance(line, dict)
         name = str(line["name"])
-        stated, null = stated_estimand(fit.spec, name), null_value(fit.spec, name)
-        line["null"] = null
-        line["p_above"] = None if null is None else float((values.sel(estimand=name) > null).mean())
+        stated = stated_estimand(fit.spec, name)
+        line["null"], line["p_above"] = null_value(fit.spec, name), line["p_positive"]
         line["rope"] = list(stated.rope) if stated is not None and stated.rope is not None else None
         line["reason"] = stated.reason if stated is not None else ""
     return lines

@@ -48,6 +48,7 @@ def alter_model(
     formula: Terms | None = None,
     variables: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
+    estimands: Mapping[str, Mapping[str, object]] | None = None,
 ) -> ModelSpec:
     """Return a variant of a model.
 
@@ -65,6 +66,9 @@ def alter_model(
         In place of an equation's whole formula, before anything is added or taken away.
     variables, labels : mapping of str to str, optional
         Declared variables and labels, new or in place of those of the same name.
+    estimands : mapping of str to mapping, optional
+        The same of estimands, each as its table in a model file:
+        ``{"growth": {"value": "per_session", "unit": "points per session"}}``.
 
     Returns
     -------
@@ -114,6 +118,7 @@ def alter_model(
     ]
     content["variables"] = {**spec.variables, **(variables or {})}
     content["labels"] = {**targets, **(labels or {})}
+    content["estimands"] = {**content.get("estimands", {}), **(estimands or {})}
     return make_model(content, f"a variant of {spec.title!r}")
 
 

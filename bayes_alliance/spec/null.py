@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 
 from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Operation
 from bayes_alliance.spec.model import EstimandSpec, ModelSpec
@@ -31,25 +32,27 @@ def null_value(spec: ModelSpec, name: str) -> float | None:
     estimand = stated_estimand(spec, name)
     if estimand is None:
         return 0.0
-    value = _at_zero(spec, estimand.parsed)
+    value = value_at_zero(estimand.parsed, {key: one.parsed for key, one in spec.estimands.items()})
     return value if math.isfinite(value) else None
 
 
-def _at_zero(spec: ModelSpec, expression: Expression) -> float:
+def value_at_zero(expression: Expression, estimands: Mapping[str, Expression] | None = None) -> float:
+    """Return what an expression is where every coefficient is 0; NaN of SDs. ``estimands`` are those it may name."""
+    known = estimands or {}
     match expression:
         case Number(value):
             return value
         case Name(name):
-            return _at_zero(spec, spec.estimands[name].parsed) if name in spec.estimands else 0.0
+            return value_at_zero(known[name], known) if name in known else 0.0
         case Call("exp", (argument,), _):
-            return math.exp(_at_zero(spec, argument))
+            return math.exp(value_at_zero(argument, known))
         case Call(function, _, _) if function in _NEVER:
             return math.nan
         case Call("log", (argument,), _):
-            inner = _at_zero(spec, argument)
+            inner = value_at_zero(argument, known)
             return math.log(inner) if inner > 0 else math.nan
         case Operation(operator, left, right):
-            return _combine(operator, _at_zero(spec, left), _at_zero(spec, right))
+            return _combine(operator, value_at_zero(left, known), value_at_zero(right, known))
     return 0.0  # covariances, correlations, indirect effects
 
 

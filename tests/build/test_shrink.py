@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pymc as pm
@@ -162,3 +164,22 @@ def test_contrasts_need_one_unit(trial: pd.DataFrame) -> None:
     shrink = f'[shrink.s]\nterms = {TERMS}\ncontrast = true\nreason = "r"\n'
     with pytest.raises(ba.SpecError, match="needs coefficients in one unit; these are of 'post' in points"):
         ba.parse_model(HEAD + text + shrink)
+
+
+@pytest.mark.parametrize(("dist", "expected"), [("horseshoe(1, 4, 2)", 0.99), ("r2d2(0.3, 4, 0.5)", 0.8)])
+def test_a_horseshoe_is_sampled_with_small_steps(trial: pd.DataFrame, dist: str, expected: float) -> None:
+    """Unless a share of accepted steps is stated: then that one holds."""
+    made = design(trial, dist, "true")
+    assert ba.SamplerSettings().for_design(made).target_accept == expected
+    assert ba.SamplerSettings(target_accept=0.9).for_design(made).target_accept == 0.9
+
+
+def test_a_fit_says_that_its_steps_are_small(trial: pd.DataFrame) -> None:
+    """The record holds the number, and a message that it is not the usual one."""
+    made = design(trial, "horseshoe(1, 4, 2)", "false")
+    few = ba.SamplerSettings(draws=2, tune=10, chains=1, progress="off")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = ba.fit_model(made.spec, ba.read_sessions(trial, ROLES), seed=1, settings=few)
+    assert fit.provenance["settings"]["target_accept"] == 0.99
+    assert "target_accept is 0.99: a horseshoe wants small steps." in fit.provenance["messages"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import bayes_alliance as ba
 from bayes_alliance.comparison.confounding import tipping_points, unclear_points
+from bayes_alliance.comparison.departures import Sweep
 from bayes_alliance.spec.make import make_model
 from tests.conftest import ROLES
 from tests.design.test_current import model
@@ -64,6 +67,20 @@ def test_where_the_sign_changes() -> None:
     )
     assert tipping_points(table["held"], table["mean"]) == (-1.5,)
     assert unclear_points(table, "held") == (-1.0,)
+
+
+def test_a_factor_is_compared_with_one() -> None:
+    """A hazard ratio never reaches 0: its sweep tips where it passes 1, and an SD's nowhere."""
+    table = pd.DataFrame(
+        {"held": [-1.0, 0.0, 1.0], "mean": [0.5, 0.8, 1.2], "eti95_lb": [0.3, 0.6, 0.9], "eti95_ub": [0.7, 1.1, 1.5]}
+    )
+    sweep = Sweep("hold", "b[y, value(x)]", "ratio", "times", table, table.iloc[:1], 1.0)
+    assert sweep.tipping == pytest.approx((0.5,))
+    assert sweep.unclear == (0.0,)
+    assert "its mean is 1 at 0.50" in repr(sweep)
+    assert ba.plot_sensitivity(sweep).axes[0].lines[1].get_ydata()[0] == 1.0
+    assert "its mean never passes 1" in repr(replace(sweep, table=table.iloc[:2]))
+    assert replace(sweep, null=None).tipping == replace(sweep, null=None).unclear == ()
 
 
 @pytest.mark.parametrize(

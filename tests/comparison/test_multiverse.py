@@ -62,6 +62,17 @@ def explored(table: ba.SessionTable, tmp_path_factory: pytest.TempPathFactory) -
     )  # fmt: skip
 
 
+def test_intervals_are_held_against_what_means_no_difference(explored: ba.Multiverse) -> None:
+    """Of a factor they exclude 1 or do not; an SD has no such value, and no line is drawn."""
+    factor, spread = replace(explored, null=1.0), replace(explored, null=None)
+    assert factor.clear(factor.table).equals(explored.table["eti95_ub"] < 1)
+    assert "12 of 12 95% intervals exclude 1." in repr(factor)
+    assert "exclude" not in repr(spread)
+    assert not spread.clear(spread.table).any()
+    drawn = [[line.get_linestyle() for line in ba.plot_multiverse(one).axes[0].lines] for one in (factor, spread)]
+    assert [lines.count("--") for lines in drawn] == [1, 0]
+
+
 def test_the_fork_that_matters_is_found(explored: ba.Multiverse) -> None:
     """The confounder moves the estimand most, by its sign; adjusted analyses hold the truth, the others do not."""
     assert len(explored) == 12
@@ -242,6 +253,8 @@ def test_moves_are_differences_of_pairs() -> None:
     assert found["changes"].to_dict() == {"a": "meaning", "b": "meaning"}
     np.testing.assert_allclose(found["in_sd"]["a"], 2.0 / (np.mean([1.0, 6.0, 1.5, 2.0]) / 4))
     np.testing.assert_allclose(found["share"]["b"], 2.25 / 3.25)
+    shifted = table.assign(**{name: table[name] + 1 for name in ("median", "eti95_lb", "eti95_ub")})
+    assert find_moves(shifted, forks, null=1.0).equals(find_moves(table, forks))
     one = find_moves(table.iloc[:2], forks).set_index("fork")
     assert np.isnan(one["mean_move"]["a"])
     assert one["pairs"].to_dict() == {"a": 0, "b": 1}

@@ -116,6 +116,27 @@ def test_ratios_have_no_mean_in_the_table(small_fit: ba.Fit) -> None:
     assert "estimands" not in small_fit.data.children
 
 
+def test_positive_means_above_what_means_no_difference(small_fit: ba.Fit) -> None:
+    """A factor is compared with 1, so that its probability is its coefficient's; an SD has none to be compared with."""
+    asked = ba.add_estimands(
+        small_fit,
+        {
+            "slope": {"value": "growing", "unit": "points per week"},
+            "factor": {"value": "exp(growing)", "unit": "times per week"},
+            "spread": {"value": "sd(patient, level)", "unit": "points"},
+        },
+        labels={"growing": "outcome ~ session:condition", "level": "outcome ~ 1"},
+    )
+    table = ba.summarize_estimands(asked).set_index("name")
+    b = small_fit.data["posterior"]["b"].sel(coef="score, week:arm[MBCT]").values
+    assert 0 < (b > 0).mean() < 1
+    assert table.loc["slope", "p_positive"] == table.loc["factor", "p_positive"] == (b > 0).mean()
+    assert np.isnan(table.loc["spread", "p_positive"])
+    figure = ba.plot_estimands(asked, names=["slope", "factor"])
+    lines = [line.get_xdata()[0] for axes in figure.axes for line in axes.lines if line.get_linestyle() == "--"]
+    assert sorted(lines) == [0.0, 1.0]
+
+
 def test_the_terminal_shows_estimands_with_their_units(small_fit: ba.Fit) -> None:
     """One line per estimand: a ratio by its median, a missing region as a dash, brackets as they are."""
     asked = ba.add_estimands(

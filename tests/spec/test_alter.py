@@ -98,6 +98,18 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         ba.alter_model(spec, labels={"w": "q ~ 1"})
 
 
+def test_estimands_are_added_and_replaced() -> None:
+    """Each as its table in a model file, over labels that come with it."""
+    spec = ba.parse_model(MODEL)
+    growth = {"value": "growing", "unit": "points per session"}
+    more = ba.alter_model(spec, labels={"growing": "y ~ session"}, estimands={"growth": growth})
+    assert list(more.estimands) == ["effect", "growth"]
+    assert more.estimands["growth"].unit == "points per session"
+    assert ba.alter_model(spec, estimands={"effect": growth | {"value": "a"}}).estimands["effect"].value == "a"
+    with pytest.raises(ba.SpecError, match="growing"):
+        ba.alter_model(spec, estimands={"growth": growth})
+
+
 def test_names_in_backticks_and_keywords() -> None:
     """A label of a quoted column stays as it was; what a call names by keyword is exchanged, too."""
     text = MODEL.replace(
