@@ -18,6 +18,7 @@ from bayes_alliance.build.steps import step_coords
 from bayes_alliance.build.thresholds import build_thresholds, threshold_coords
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.values import CurrentOf
 from bayes_alliance.errors import FitError
 from bayes_alliance.names import (
     COEF,
@@ -93,7 +94,20 @@ def build_model(spec: ModelSpec, design: Design, *, parametrization: Parametriza
                 mean, spread = means[equation.outcome], spreads[equation.outcome]
                 values[equation.outcome] = build_values(equation, mean, spread, shapes)
         build_outcomes(design, means, spreads, shapes, build_thresholds(design, coefficients))
+    if any(isinstance(read, CurrentOf) for equation in design.equations for read in equation.follows):
+        _start_still(model)
     return model
+
+
+def _start_still(model: pm.Model) -> None:
+    """Let coefficients and effects start at their priors' middles, without the noise that other chains start with.
+
+    Where an equation reads what another implies, noise of one unit in slopes and effects is multiplied by sessions and
+    once more by an association: hazards of such a start are astronomical, and a chain may not come back from there.
+    """
+    for variable in model.free_RVs:
+        if model.rvs_to_transforms[variable] is None:
+            model.set_initval(variable, "support_point")
 
 
 def model_coords(design: Design) -> dict[str, list[str] | list[int]]:

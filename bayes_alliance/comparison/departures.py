@@ -11,6 +11,7 @@ from bayes_alliance._messages import unknown
 from bayes_alliance.comparison.confounding import tipping_points, unclear_points
 from bayes_alliance.design.design import PriorStatements, prior_records
 from bayes_alliance.errors import FitError, SpecError
+from bayes_alliance.fit.checks import RHAT_MAX
 from bayes_alliance.fit.fit import fit_model
 from bayes_alliance.fit.progress import counter
 from bayes_alliance.fit.result import Fit
@@ -35,7 +36,8 @@ class Sweep:
     ``table`` has a line per value: ``held, mean, sd, eti95_lb, eti95_ub, p_positive, r_hat, ess_bulk, passed``;
     ``estimated`` the same where the coefficient was estimated, ``held`` being its posterior mean. ``tipping`` are the
     values at which the mean of the estimand is ``null``, the value that means no difference (0, or 1 of factors such as
-    hazard ratios), by interpolation; ``unclear`` those from which on, away from 0, its 95 % interval holds it.
+    hazard ratios), by interpolation; ``unclear`` those from which on, away from 0, its 95 % interval holds it. Neither
+    rests on fits whose chains disagree on the estimand (R-hat above 1.01).
     """
 
     label: str
@@ -47,19 +49,26 @@ class Sweep:
     null: float | None = 0.0
 
     @property
+    def _agreed(self) -> pd.DataFrame:
+        return self.table[self.table["r_hat"] <= RHAT_MAX]
+
+    @property
     def tipping(self) -> tuple[float, ...]:
         """Return the held values at which the mean of the estimand passes ``null``."""
-        return tipping_points(self.table["held"], self.table["mean"], null=self.null)
+        return tipping_points(self._agreed["held"], self._agreed["mean"], null=self.null)
 
     @property
     def unclear(self) -> tuple[float, ...]:
         """Return the held values nearest to 0, on either side, at which the interval holds ``null``."""
-        return unclear_points(self.table, "held", null=self.null)
+        return unclear_points(self._agreed, "held", null=self.null)
 
     def __repr__(self) -> str:
         tips = ", ".join(f"{value:.2f}" for value in self.tipping)
         stays = "its mean keeps its sign throughout" if not self.null else f"its mean never passes {self.null:g}"
         says = f"its mean is {self.null:g} at {tips}" if tips else stays
+        left = [f"{value:g}" for value in self.table["held"] if value not in set(self._agreed["held"])]
+        if left:
+            says += f" (without {', '.join(left)}, where chains did NOT agree: more draws, or another seed)"
         return (
             f"{self.estimand} ({self.unit}) with {self.coefficient} held at stated values: {says}. What leaving hangs "
             f"on beyond what was observed is an assumption; the data tell it through the shape of the model alone.\n"

@@ -54,7 +54,7 @@ def compile_density(model: pm.Model) -> CompiledPyMCModel:
         make_initial_point_fn(
             model=model,
             default_strategy="support_point",
-            jitter_rvs=set(model.free_RVs),
+            jitter_rvs={rv for rv in model.free_RVs if model.rvs_to_initial_values.get(rv) is None},
             return_transformed=True,
         )
     )

@@ -73,7 +73,7 @@ def test_a_factor_is_compared_with_one() -> None:
     """A hazard ratio never reaches 0: its sweep tips where it passes 1, and an SD's nowhere."""
     table = pd.DataFrame(
         {"held": [-1.0, 0.0, 1.0], "mean": [0.5, 0.8, 1.2], "eti95_lb": [0.3, 0.6, 0.9], "eti95_ub": [0.7, 1.1, 1.5]}
-    )
+    ).assign(r_hat=1.0)
     sweep = Sweep("hold", "b[y, value(x)]", "ratio", "times", table, table.iloc[:1], 1.0)
     assert sweep.tipping == pytest.approx((0.5,))
     assert sweep.unclear == (0.0,)
@@ -81,6 +81,16 @@ def test_a_factor_is_compared_with_one() -> None:
     assert ba.plot_sensitivity(sweep).axes[0].lines[1].get_ydata()[0] == 1.0
     assert "its mean never passes 1" in repr(replace(sweep, table=table.iloc[:2]))
     assert replace(sweep, null=None).tipping == replace(sweep, null=None).unclear == ()
+
+
+def test_fits_whose_chains_disagree_tip_nothing() -> None:
+    """They stand in the table, and are named."""
+    table = pd.DataFrame(
+        {"held": [-1.0, 0.0, 1.0], "mean": [-9.0, 0.8, 1.2], "eti95_lb": [-20.0, 0.6, 0.9], "eti95_ub": [2.0, 1.1, 1.5]}
+    ).assign(r_hat=[2.1, 1.0, 1.001])
+    sweep = Sweep("hold", "b[y, value(x)]", "growth", "points", table, table.iloc[1:2])
+    assert sweep.tipping == sweep.unclear == ()
+    assert "its mean keeps its sign throughout (without -1, where chains did NOT agree" in repr(sweep)
 
 
 @pytest.mark.parametrize(

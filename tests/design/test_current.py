@@ -252,3 +252,16 @@ def test_random_slopes_of_what_is_read_are_refused_after_the_fit(table: ba.Sessi
     drawn = draw_parameters(made, draws=3, seed=1).stack(sample=("chain", "draw"), create_index=False)
     with pytest.raises(ba.FitError, match="vary with the value of 'alliance'"):
         linear_parts(made, made.equations[1], drawn.transpose("sample", ...))
+
+
+def test_joint_models_start_where_hazards_are_moderate(table: ba.SessionTable) -> None:
+    """Coefficients and effects start at their middles; what is read of nothing else is jittered as everywhere."""
+    made = make(table, "value(alliance)")
+    starts = {v.name: start for v, start in ba.build_model(made.spec, made).rvs_to_initial_values.items()}
+    for name, start in starts.items():
+        assert start == ("support_point" if name.startswith(("b_", "u_", "z_", "total_")) else None), name
+    alone = ba.load_model("growth/treatment")
+    other = ba.make_design(
+        alone, table, columns={"outcome": "alliance", "condition": "arm"}, reference={"condition": "TAU"}
+    )
+    assert set(ba.build_model(alone, other).rvs_to_initial_values.values()) == {None}

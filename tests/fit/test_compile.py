@@ -48,6 +48,17 @@ def test_draws_are_those_of_nutpies_own_route(registered: bool, request: pytest.
     assert one.drop_attrs().identical(two.drop_attrs())
 
 
+def test_variables_with_a_stated_start_are_not_moved() -> None:
+    """Chains of one model start at one place of these, and at different ones of the others."""
+    model = small_model()
+    model.set_initval(model["mean"], "support_point")
+    starts = np.array([compile_density(model).initial_point_func(seed) for seed in range(3)])
+    sizes = [model.rvs_to_values[variable].name for variable in model.free_RVs]
+    assert sizes == ["mean", "sd_log__"]
+    assert (starts[:, :2] == 0.0).all()
+    assert len(np.unique(starts[:, 2])) == 3
+
+
 def test_data_can_be_replaced_without_compiling() -> None:
     """with_data gives the density of the new data."""
     compiled = compile_density(small_model()).with_data(y=np.array([0.0, 3.0, 0.1, 3.1, 2.9, -0.1]))
