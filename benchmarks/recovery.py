@@ -30,7 +30,7 @@ CASES = {
         "norwegian-multisite",
         0,
         # coefficients are drawn independently given the SDs, so that few draws of these serve
-        ba.SamplerSettings(draws=250, tune=150, chains=2, progress="off"),
+        ba.SamplerSettings(draws=300, tune=150, chains=1, progress="off"),
     ),
     "group process, latent": (
         "mbct-groups",

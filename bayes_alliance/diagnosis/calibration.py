@@ -48,6 +48,9 @@ WORST = 0.01
 AGREE = 1.05
 """R-hat of a parameter above which a study is sampled longer, and set apart if that does not help."""
 
+LONGER = ((1, 1, 0.0), (2, 3, 0.9), (6, 4, 0.95))
+"""How a study is sampled until it is dependable: factors of draws and of tuning, and the least ``target_accept``."""
+
 DEFAULTS = SamplerSettings(draws=250, tune=500, chains=4, progress="off")
 
 
@@ -240,9 +243,9 @@ def _sample(design: Design, settings: SamplerSettings, seed: int) -> xr.Dataset:
 
     model = build_model(design.spec, design)
     settings = settings.for_design(design)
-    accept = max(0.95, settings.target_accept or 0.0)
-    longer = replace(settings, draws=6 * settings.draws, tune=4 * settings.tune, target_accept=accept)
-    for attempt in (settings, longer):
+    for draws, tune, accept in LONGER:
+        steps = max(accept, settings.target_accept or 0.0)
+        attempt = replace(settings, draws=draws * settings.draws, tune=tune * settings.tune, target_accept=steps)
         posterior = sample_nuts(model, attempt, seed).posterior
         if _dependable(posterior):
             return posterior

@@ -10,7 +10,7 @@ the draws of nutpie's own route.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from types import FunctionType
 from typing import Any
@@ -29,6 +29,9 @@ NOT_FINITE = 3
 """What nutpie reads as a point to step back from."""
 
 CALLBACK_FAILED = 1
+
+NEAR = 0.1
+"""How far from a start that is stated chains start: not at 0, for nutpie refuses a gradient with a zero in it."""
 
 function: Any = None
 """The PyTensor function, in the globals of each guard's own; see ``_guarded``."""
@@ -50,14 +53,7 @@ def compile_density(model: pm.Model) -> CompiledPyMCModel:
     CompiledPyMCModel
         What ``nutpie.sample`` takes; the same draws as from ``nutpie.compile_pymc_model``, to the bit.
     """
-    start = nutpie_pymc._wrap_with_lock(
-        make_initial_point_fn(
-            model=model,
-            default_strategy="support_point",
-            jitter_rvs={rv for rv in model.free_RVs if model.rvs_to_initial_values.get(rv) is None},
-            return_transformed=True,
-        )
-    )
+    start = nutpie_pymc._wrap_with_lock(_starting_points(model))
     size, expanded, logp, expand, start, shape_info, transformed = nutpie_pymc._make_functions(
         model, mode="NUMBA", compute_grad=True, join_expanded=True, pymc_initial_point_fn=start
     )
@@ -85,6 +81,26 @@ def compile_density(model: pm.Model) -> CompiledPyMCModel:
         expand_func=expand,
         reparameterized_names=transformed,
     )
+
+
+def _starting_points(model: pm.Model) -> Callable[[int], dict[str, np.ndarray]]:
+    """Return a function from a seed to a starting point: nutpie's own, but near the start a variable states."""
+    still = [variable for variable in model.free_RVs if model.rvs_to_initial_values.get(variable) is not None]
+    draw: Callable[[int], dict[str, np.ndarray]] = make_initial_point_fn(
+        model=model,
+        default_strategy="support_point",
+        jitter_rvs=set(model.free_RVs) - set(still),
+        return_transformed=True,
+    )
+    names = [model.rvs_to_values[variable].name for variable in still]
+
+    def start(seed: int) -> dict[str, np.ndarray]:
+        point, noise = draw(seed), np.random.default_rng(seed)
+        for name in names:
+            point[name] = point[name] + noise.uniform(-NEAR, NEAR, np.shape(point[name]))
+        return point
+
+    return start if names else draw
 
 
 def _frozen(value: np.ndarray) -> np.ndarray:
