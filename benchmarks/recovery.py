@@ -5,8 +5,8 @@
 Every study is drawn anew from its twin's stated truth, with the twin's gaps and leaving, and fitted; 95 % intervals of
 population coefficients should hold their truths in 95 % of studies. Each coefficient's count is tested against the
 binomial, and p-values are adjusted for their number (Holm). Group SDs are not judged at one truth: their priors pull,
-and calibration cards judge them. Ten experiences are fitted without the prior that shrinks them: it pulls coefficients
-away from any one truth by intent, and its own calibration card judges it.
+and calibration judges them. Ten experiences are fitted without the prior that shrinks them: it pulls coefficients away
+from any one truth by intent, and calibration judges it.
 """
 
 from __future__ import annotations

@@ -95,15 +95,16 @@ def build_model(spec: ModelSpec, design: Design, *, parametrization: Parametriza
                 values[equation.outcome] = build_values(equation, mean, spread, shapes)
         build_outcomes(design, means, spreads, shapes, build_thresholds(design, coefficients))
     if any(isinstance(read, CurrentOf) for equation in design.equations for read in equation.follows):
-        _start_still(model)
+        _start_near(model)
     return model
 
 
-def _start_still(model: pm.Model) -> None:
-    """Let coefficients and effects start at their priors' middles, without the noise that other chains start with.
+def _start_near(model: pm.Model) -> None:
+    """State where everything without bounds starts, so that chains start near there (``fit/compile``).
 
-    Where an equation reads what another implies, noise of one unit in slopes and effects is multiplied by sessions and
-    once more by an association: hazards of such a start are astronomical, and a chain may not come back from there.
+    Where an equation reads what another implies, the usual noise of one unit in slopes and effects is multiplied by
+    sessions and once more by an association: hazards, or what else is read, are astronomical at such a start, and a
+    chain may not come back from there.
     """
     for variable in model.free_RVs:
         if model.rvs_to_transforms[variable] is None:

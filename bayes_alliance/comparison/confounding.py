@@ -36,7 +36,7 @@ HARDLY_TOLD = (
 
 
 def tipping_points(stated: pd.Series, means: pd.Series, *, null: float | None = 0.0) -> tuple[float, ...]:
-    """Return the stated values, in rising order, at which a mean passes ``null``, by interpolation."""
+    """Return the stated values, in rising order, at which a mean passes ``null`` (None: none), by interpolation."""
     if null is None:
         return ()
     x, y = stated.to_numpy(), means.to_numpy() - null
@@ -48,7 +48,7 @@ def tipping_points(stated: pd.Series, means: pd.Series, *, null: float | None = 
 
 
 def unclear_points(table: pd.DataFrame, stated: str, *, null: float | None = 0.0) -> tuple[float, ...]:
-    """Return the stated values nearest to 0, on either side, whose 95 % interval holds ``null``."""
+    """Return the stated values nearest to 0, on either side, whose 95 % interval holds ``null`` (None: none)."""
     if null is None:
         return ()
     inside = table[(table["eti95_lb"] <= null) & (table["eti95_ub"] >= null)][stated]

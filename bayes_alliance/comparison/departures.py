@@ -49,24 +49,31 @@ class Sweep:
     null: float | None = 0.0
 
     @property
-    def _agreed(self) -> pd.DataFrame:
-        return self.table[self.table["r_hat"] <= RHAT_MAX]
+    def agreed(self) -> pd.DataFrame:
+        """Return the lines whose chains agree on the estimand."""
+        return self.table[~(self.table["r_hat"] > RHAT_MAX)]  # one chain has none
 
     @property
     def tipping(self) -> tuple[float, ...]:
         """Return the held values at which the mean of the estimand passes ``null``."""
-        return tipping_points(self._agreed["held"], self._agreed["mean"], null=self.null)
+        return tipping_points(self.agreed["held"], self.agreed["mean"], null=self.null)
 
     @property
     def unclear(self) -> tuple[float, ...]:
         """Return the held values nearest to 0, on either side, at which the interval holds ``null``."""
-        return unclear_points(self._agreed, "held", null=self.null)
+        return unclear_points(self.agreed, "held", null=self.null)
 
     def __repr__(self) -> str:
         tips = ", ".join(f"{value:.2f}" for value in self.tipping)
-        stays = "its mean keeps its sign throughout" if not self.null else f"its mean never passes {self.null:g}"
-        says = f"its mean is {self.null:g} at {tips}" if tips else stays
-        left = [f"{value:g}" for value in self.table["held"] if value not in set(self._agreed["held"])]
+        if self.null is None:
+            says = "it has no value that means no difference"
+        elif self.agreed["mean"].notna().sum() < 2:
+            says = "where its mean would turn is not known"
+        elif tips:
+            says = f"its mean is {self.null:g} at {tips}"
+        else:
+            says = "its mean keeps its sign throughout" if not self.null else f"its mean never passes {self.null:g}"
+        left = [f"{value:g}" for value in self.table["held"] if value not in set(self.agreed["held"])]
         if left:
             says += f" (without {', '.join(left)}, where chains did NOT agree: more draws, or another seed)"
         return (
@@ -114,7 +121,8 @@ def delta_sweep(
     Returns
     -------
     Sweep
-        The estimand per value, where it vanishes, and what it is where the association is estimated.
+        The estimand per value, where it passes what means no difference, and what it is where the association is
+        estimated.
 
     Raises
     ------

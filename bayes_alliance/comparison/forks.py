@@ -21,10 +21,10 @@ from bayes_alliance.table.sessions import SessionTable
 class Option:
     """One way a decision can go: what it changes. ``Option()`` changes nothing.
 
-    ``add``, ``drop``, ``swap``, ``formula``, ``variables`` and ``labels`` are those of ``alter_model``; ``model``
-    replaces the whole specification before them. ``columns``, ``reference`` and ``priors`` go on top of the call's
-    (``{"alliance": "wai_therapist"}`` is another rater), ``sessions`` takes another table (rows with values filled in,
-    say), and ``minimum``, ``maximum`` and ``only`` are those of ``select_rows``.
+    ``add``, ``drop``, ``swap``, ``formula``, ``variables``, ``labels`` and ``estimands`` are those of ``alter_model``;
+    ``model`` replaces the whole specification before them. ``columns``, ``reference`` and ``priors`` go on top of the
+    call's (``{"alliance": "wai_therapist"}`` is another rater), ``sessions`` takes another table (rows with values
+    filled in, say), and ``minimum``, ``maximum`` and ``only`` are those of ``select_rows``.
     """
 
     add: Terms | None = None
@@ -33,6 +33,7 @@ class Option:
     formula: Terms | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    estimands: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     model: ModelSpec | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     reference: Mapping[str, str] = field(default_factory=dict)
@@ -46,7 +47,7 @@ class Option:
 type Forks = Mapping[str, Mapping[str, Option]]
 """Decisions by name, each with its options by name; the first option is the one a reader compares the others with."""
 
-ONE_OF = ("columns", "reference", "variables", "labels", "minimum", "maximum", "only")
+ONE_OF = ("columns", "reference", "variables", "labels", "estimands", "minimum", "maximum", "only")
 """Entries of options that may be stated once per combination, name by name."""
 
 MOST, LOOKED_AT = 2_000, 1_000_000
@@ -183,7 +184,7 @@ def _apply(base: Universe, choices: Mapping[str, str], options: Mapping[str, Opt
     columns, reference = dict(base.columns), dict(base.reference)
     priors = {prior.on: prior for prior in base.priors}
     for option in options.values():
-        keys = ("add", "drop", "swap", "formula", "variables", "labels")
+        keys = ("add", "drop", "swap", "formula", "variables", "labels", "estimands")
         changes: dict[str, Any] = {key: getattr(option, key) for key in keys if getattr(option, key)}
         spec = alter_model(spec, **changes) if changes else spec
         columns |= option.columns

@@ -22,7 +22,7 @@ COLUMNS = (
 )
 
 
-def find_moves(table: pd.DataFrame, forks: Mapping[str, Sequence[str]], *, null: float = 0.0) -> pd.DataFrame:
+def find_moves(table: pd.DataFrame, forks: Mapping[str, Sequence[str]], *, null: float | None = 0.0) -> pd.DataFrame:
     """Return how far each fork moves an estimand, the one that moves it most first.
 
     Parameters
@@ -31,8 +31,8 @@ def find_moves(table: pd.DataFrame, forks: Mapping[str, Sequence[str]], *, null:
         A line per combination: the option of each fork, ``median``, ``eti95_lb``, ``eti95_ub`` and ``meaning``.
     forks : mapping of str to sequence of str
         Their options.
-    null : float
-        The value of the estimand that means no difference; the sides of it count as signs.
+    null : float, optional
+        The value of the estimand that means no difference; the sides of it count as signs, and without one nothing.
 
     Returns
     -------
@@ -46,10 +46,12 @@ def find_moves(table: pd.DataFrame, forks: Mapping[str, Sequence[str]], *, null:
         ``changes`` (what of the estimand its options change: nothing, or its meaning).
     """
     done = table[table["median"].notna()].copy()
-    done[["median", "eti95_lb", "eti95_ub"]] -= null
+    done[["median", "eti95_lb", "eti95_ub"]] -= null or 0.0
     full = len(done) == int(np.prod([len(options) for options in forks.values()]))
     rows = [_fork(done, fork, [other for other in forks if other != fork], full) for fork in forks]
     made = pd.DataFrame(rows, columns=list(COLUMNS))
+    if null is None:
+        made[["other_sign", "other_verdict"]] = np.nan
     return made.sort_values("mean_move", ascending=False, kind="stable", na_position="last", ignore_index=True)
 
 

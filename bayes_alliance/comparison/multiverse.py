@@ -49,7 +49,7 @@ class Multiverse:
     identical rows, outcomes and meaning of the estimand; ``weight`` stacks within one (NaN where it stands alone).
     ``moves`` has a line per fork, the one that moves the estimand most first; see ``find_moves``. ``blocks`` has the
     estimand averaged by the weights. ``draws`` holds the estimand's draws by combination. ``null`` is the value that
-    means no difference: 0, 1 of factors such as odds ratios, None of SDs.
+    means no difference: 0, 1 of factors such as odds ratios, None of SDs and where combinations differ in it.
     """
 
     title: str
@@ -296,8 +296,11 @@ def _gather(
     table = table[[*forks, *RESULTS]]
     draws = {name: found[at].draws for name, at in same.items() if at in found}
     options = {fork: tuple(named) for fork, named in forks.items()}
-    null = null_value(spec, estimand)
-    moves = find_moves(table, options, null=null or 0.0)
+    nulls = {null_value(one.spec, estimand) for one in universes}
+    null = nulls.pop() if len(nulls) == 1 else None
+    if nulls:
+        notes.append(f"{estimand} has different values of no difference; intervals are held against none of them.")
+    moves = find_moves(table, options, null=null)
     notes += list(_remarks(table, moves, errors))
     averaged = pd.DataFrame(list(_averages(table, draws, null)), columns=list(AVERAGE))
     return Multiverse(spec.title, estimand, options, table, moves, averaged, draws, (*messages, *notes), null)

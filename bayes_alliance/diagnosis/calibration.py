@@ -235,6 +235,7 @@ def _rank(chunk: _Chunk, seed: np.random.SeedSequence) -> _Ranked | Lost:
 
 
 def _sample(design: Design, settings: SamplerSettings, seed: int) -> xr.Dataset:
+    settings = settings.for_design(design)
     if not find_design_obstacles(design):
         return sample_exact(design, settings, seed).posterior
     # PyMC takes seconds to import, and the collapsed engine does without
@@ -242,7 +243,6 @@ def _sample(design: Design, settings: SamplerSettings, seed: int) -> xr.Dataset:
     from bayes_alliance.fit.nuts import sample_nuts
 
     model = build_model(design.spec, design)
-    settings = settings.for_design(design)
     for draws, tune, accept in LONGER:
         steps = max(accept, settings.target_accept or 0.0)
         attempt = replace(settings, draws=draws * settings.draws, tune=tune * settings.tune, target_accept=steps)

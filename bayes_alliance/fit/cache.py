@@ -33,6 +33,7 @@ def question_key(design: Design, *, seed: int, settings: SamplerSettings, engine
     Invariant: permuting the rows of the table's source changes nothing; changing a number of the table, a prior, a
     setting that draws depend on, a package or the code of this one gives another key.
     """
+    settled = settings.for_design(design)
     priors = [[p.parameter, p.distribution.family, *map(repr, p.distribution.values)] for p in design.priors.table()]
     question = {
         "spec": write_model(design.spec),
@@ -40,7 +41,7 @@ def question_key(design: Design, *, seed: int, settings: SamplerSettings, engine
         "reference": dict(design.reference),
         "priors": priors,
         "rows": design.fingerprint,
-        "settings": {name: value for name, value in settings.as_dict().items() if name not in NOT_ASKED},
+        "settings": {name: value for name, value in settled.as_dict().items() if name not in NOT_ASKED},
         "engine": engine,
         "seed": seed,
         "versions": versions(),

@@ -25,13 +25,15 @@ def plot_sensitivity(sensitivity: Sensitivity | SensitivityGrid | Sweep) -> Figu
         Of one pair, with the 95 % interval; dashed lines stand where the mean is 0 (1 of factors). Of several, a line
         per value of the second pair and a panel per combination of the others; hollow marks have an interval that holds
         0. The model as it stands is at correlations of 0. Of a sweep, a diamond stands where the coefficient was
-        estimated.
+        estimated, and crosses where chains did not agree.
     """
     if isinstance(sensitivity, SensitivityGrid):
         return _plot_grid(sensitivity)
     figure, axes = make_figure(3.2)
     swept = isinstance(sensitivity, Sweep)
     table, stated = sensitivity.table, "held" if swept else "correlation"
+    if isinstance(sensitivity, Sweep):
+        table = sensitivity.agreed
     axes.fill_between(table[stated], table["eti95_lb"], table["eti95_ub"], color=COLOURS[0], alpha=0.2, linewidth=0)
     axes.plot(table[stated], table["mean"], color=COLOURS[0], marker="o", markersize=4)
     null = sensitivity.null if isinstance(sensitivity, Sweep) else 0.0
@@ -50,7 +52,9 @@ def plot_sensitivity(sensitivity: Sensitivity | SensitivityGrid | Sweep) -> Figu
             color=COLOURS[1],
         )
     if isinstance(sensitivity, Sweep):
-        free = sensitivity.estimated.iloc[0]
+        free, far = sensitivity.estimated.iloc[0], sensitivity.table.drop(sensitivity.agreed.index)
+        if len(far):
+            axes.plot(far["held"], far["mean"], "x", color=COLOURS[1], label="chains did not agree")
         axes.plot([free["held"]] * 2, [free["eti95_lb"], free["eti95_ub"]], color=COLOURS[2], linewidth=1.5)
         axes.plot(free["held"], free["mean"], color=COLOURS[2], marker="D", linestyle="none", label="estimated")
         axes.legend(frameon=False, fontsize=8)

@@ -69,7 +69,7 @@ def estimands_table(estimands: pd.DataFrame) -> Table:
     """Return estimands as a terminal table; a ratio is given by its median; what did not mix is marked."""
     bounds = [str(column) for column in estimands.columns if str(column).endswith(("_lb", "_ub"))]
     table = Table("name", "unit", box=None, pad_edge=False, header_style="bold")
-    for column in ("mean or median", *bounds, "p_positive", "p_rope", "r_hat", "ess_bulk"):
+    for column in ("mean or median", *bounds, "P(above)", "p_rope", "r_hat", "ess_bulk"):
         table.add_column(column, justify="right")
     for _, row in estimands.iterrows():
         middle = row["median"] if isnan(row["mean"]) else row["mean"]

@@ -105,9 +105,14 @@ def compare_fits(before: Fit, now: Fit) -> Agreed:
 def tell_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return in sentences what differs between the records of two runs, beside their draws."""
     told = []
-    for name in ("seed", "engine", "settings"):
+    for name in ("seed", "engine"):
         if before[name] != now[name]:
             told.append(f"{name}: {before[name]} then, {now[name]} now")
+    for name in sorted({*before["settings"], *now["settings"]}):
+        one, two = (record["settings"].get(name) for record in (before, now))
+        # what is left to the model has no value in one of them; each fit's own record does
+        if one != two and None not in (one, two):
+            told.append(f"{name}: {one} then, {two} now")
     old, new = before["versions"], now["versions"]
     packages = {**before.get("packages", {}), **old["packages"]}, {**now.get("packages", {}), **new["packages"]}
     for name in sorted({*packages[0], *packages[1]}):

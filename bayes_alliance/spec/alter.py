@@ -88,7 +88,7 @@ def alter_model(
     found: set[Expression] = set()
     formulas = {outcome: _exchange(stated, swaps, found, problems) for outcome, stated in formulas.items()}
     targets = {name: _relabel(text, swaps) for name, text in spec.labels.items()}
-    problems += _left_behind(spec, swaps)
+    problems += _left_behind(spec, swaps, set(estimands or {}))
     for lacking in [one.old for one in swaps if one.old not in found]:
         every = dict.fromkeys(render(part) for stated in formulas.values() for part in _parts(stated))
         problems.append(f"swap: {unknown('variable or call', render(lacking), every)}")
@@ -206,7 +206,7 @@ def _move_target(text: str, spec: ModelSpec, swaps: tuple[_Swap, ...]) -> str:
     return f"{named}{colon}{moved}" if colon else f"b {moved}"
 
 
-def _left_behind(spec: ModelSpec, swaps: tuple[_Swap, ...]) -> list[str]:
+def _left_behind(spec: ModelSpec, swaps: tuple[_Swap, ...], replaced: set[str]) -> list[str]:
     """Report exchanges of variables that also stand where no exchange reaches."""
     places = {f"sigma of {e.outcome}": e.sigma for e in spec.equation}
     places |= {f"centre of {e.outcome}": e.centre for e in spec.equation}
@@ -225,7 +225,11 @@ def _left_behind(spec: ModelSpec, swaps: tuple[_Swap, ...]) -> list[str]:
     stays |= {
         f"[variables] {name}": {n for a in c.arguments for n in values_in(a)} for name, c in spec.declared.items()
     }
-    stays |= {f"at of [estimands.{name}]": set(estimand.at) for name, estimand in spec.estimands.items()}
+    stays |= {
+        f"at of [estimands.{name}]": set(estimand.at)
+        for name, estimand in spec.estimands.items()
+        if name not in replaced
+    }
     return [
         f"swap: {name!r} also stands in {place}, which an exchange leaves; write a variant of the file instead."
         for place, names in stays.items()

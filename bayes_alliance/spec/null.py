@@ -12,6 +12,12 @@ from bayes_alliance.spec.model import EstimandSpec, ModelSpec
 _NEVER = ("sd", "sigma", "sqrt")
 """Functions of spreads: they have no value that means no difference."""
 
+_LARGEST = 700
+"""Powers of e above it are no numbers."""
+
+_MODERATOR = re.compile(r"(\w+) = (-?[\d.e+-]+)")
+"""A moderator and its value in an estimand's label, ``key[variable = value]``."""
+
 
 def stated_estimand(spec: ModelSpec, name: str) -> EstimandSpec | None:
     """Return the estimand a model states under a name, ``key`` or ``key[variable = value]``; None of automatic ones."""
@@ -26,26 +32,31 @@ def stated_estimand(spec: ModelSpec, name: str) -> EstimandSpec | None:
 def null_value(spec: ModelSpec, name: str) -> float | None:
     """Return the value of an estimand that means no difference: 0 of differences and products, 1 of factors.
 
-    It is the estimand's value where every coefficient is 0, such as ``exp(b) - 1``: 0. SDs have none. Automatic
-    estimands (contextual effects, parameters of surfaces) are differences.
+    It is the estimand's value where every coefficient is 0, such as ``exp(b) - 1``: 0. SDs and variances have none, but
+    two of them are compared. Contrasts are differences, and so are automatic estimands (contextual effects, parameters
+    of surfaces).
     """
     estimand = stated_estimand(spec, name)
-    if estimand is None:
+    if estimand is None or " less " in name:
         return 0.0
-    value = value_at_zero(estimand.parsed, {key: one.parsed for key, one in spec.estimands.items()})
+    known: dict[str, Expression] = {key: one.parsed for key, one in spec.estimands.items()}
+    known |= {key: Number(float(value)) for key, value in _MODERATOR.findall(name) if key in estimand.at}
+    value = value_at_zero(estimand.parsed, known)
     return value if math.isfinite(value) else None
 
 
-def value_at_zero(expression: Expression, estimands: Mapping[str, Expression] | None = None) -> float:
-    """Return what an expression is where every coefficient is 0; NaN of SDs. ``estimands`` are those it may name."""
-    known = estimands or {}
+def value_at_zero(expression: Expression, known: Mapping[str, Expression]) -> float:
+    """Return what an expression is where every coefficient is 0; NaN of SDs. ``known`` are names it may hold."""
     match expression:
         case Number(value):
             return value
         case Name(name):
             return value_at_zero(known[name], known) if name in known else 0.0
         case Call("exp", (argument,), _):
-            return math.exp(value_at_zero(argument, known))
+            power = value_at_zero(argument, known)
+            return math.exp(power) if power < _LARGEST else math.nan
+        case Call("cov", (_, one, two), _) if one == two:
+            return math.nan
         case Call(function, _, _) if function in _NEVER:
             return math.nan
         case Call("log", (argument,), _):
@@ -57,6 +68,10 @@ def value_at_zero(expression: Expression, estimands: Mapping[str, Expression] | 
 
 
 def _combine(operator: str, left: float, right: float) -> float:
+    if (left == 0 and operator in ("*", "/")) or (right == 0 and operator == "*"):
+        return 0.0  # a standardised effect of none is none, whatever the SD
+    if math.isnan(left) and math.isnan(right) and operator in ("-", "/"):
+        return 0.0 if operator == "-" else 1.0
     match operator:
         case "+":
             return left + right

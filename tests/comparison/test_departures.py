@@ -52,7 +52,8 @@ def test_a_line_per_value_and_the_estimated_one(sweep: ba.Sweep) -> None:
     assert "held at stated values" in repr(sweep)
     (axes,) = ba.plot_sensitivity(sweep).axes
     assert axes.get_xlabel() == "b[leaving, value(alliance)] (held, not estimated)"
-    np.testing.assert_allclose(axes.get_lines()[0].get_ydata(), sweep.table["mean"])
+    marks = [y for line in axes.get_lines() if line.get_marker() in ("o", "x") for y in line.get_ydata()]
+    np.testing.assert_allclose(sorted(marks), sorted(sweep.table["mean"]))
 
 
 def test_where_the_sign_changes() -> None:
@@ -112,3 +113,18 @@ def test_a_single_term_is_held(sessions: ba.SessionTable) -> None:
     spec = ba.alter_model(SPEC, labels={"base": "leaving ~ 1"})
     with pytest.raises(ba.SpecError, match="hold the coefficient of a term"):
         ba.delta_sweep(spec, sessions, hold="base", values=(0.0, 1.0), estimand="growth", seed=1)
+
+
+def test_a_sweep_says_why_it_does_not_tip() -> None:
+    """One chain has no R-hat and counts; a quotient has no mean, an SD nothing it is compared with."""
+    table = pd.DataFrame(
+        {"held": [0.0, 1.0], "mean": [-0.5, 0.5], "eti95_lb": [-1.0, 0.1], "eti95_ub": [-0.1, 1.0], "r_hat": np.nan}
+    )
+    sweep = Sweep("hold", "b[y, value(x)]", "growth", "points", table, table.iloc[:1])
+    assert sweep.tipping == (0.5,)
+    assert "where its mean would turn is not known" in repr(replace(sweep, table=table.assign(mean=np.nan)))
+    assert "it has no value that means no difference" in repr(replace(sweep, null=None))
+    apart = replace(sweep, table=table.assign(r_hat=[1.0, 2.0]))
+    assert "not known (without 1, where" in repr(apart)
+    drawn = ba.plot_sensitivity(apart).axes[0].get_legend_handles_labels()[1]
+    assert drawn == ["chains did not agree", "estimated"]

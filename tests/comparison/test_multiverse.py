@@ -255,6 +255,8 @@ def test_moves_are_differences_of_pairs() -> None:
     np.testing.assert_allclose(found["share"]["b"], 2.25 / 3.25)
     shifted = table.assign(**{name: table[name] + 1 for name in ("median", "eti95_lb", "eti95_ub")})
     assert find_moves(shifted, forks, null=1.0).equals(find_moves(table, forks))
+    assert find_moves(table, forks, null=1.5).set_index("fork")["other_sign"].to_dict() == {"a": 0, "b": 2}
+    assert find_moves(table, forks, null=None)[["other_sign", "other_verdict"]].isna().all().all()
     one = find_moves(table.iloc[:2], forks).set_index("fork")
     assert np.isnan(one["mean_move"]["a"])
     assert one["pairs"].to_dict() == {"a": 0, "b": 1}

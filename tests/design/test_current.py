@@ -9,6 +9,7 @@ import pytest
 import bayes_alliance as ba
 from bayes_alliance.collapse.eligible import find_obstacles
 from bayes_alliance.design.follow import FollowModelled
+from bayes_alliance.fit.compile import NEAR, compile_density
 from bayes_alliance.posterior.linear import linear_parts
 from bayes_alliance.simulate.outcome import draw_effects, predict_latent
 from bayes_alliance.simulate.outcome import predict as predict_truth
@@ -255,13 +256,24 @@ def test_random_slopes_of_what_is_read_are_refused_after_the_fit(table: ba.Sessi
 
 
 def test_joint_models_start_where_hazards_are_moderate(table: ba.SessionTable) -> None:
-    """Coefficients and effects start at their middles; what is read of nothing else is jittered as everywhere."""
+    """Everything without bounds starts near its middle; SDs, and other models, where chains of PyMC start."""
     made = make(table, "value(alliance)")
-    starts = {v.name: start for v, start in ba.build_model(made.spec, made).rvs_to_initial_values.items()}
-    for name, start in starts.items():
-        assert start == ("support_point" if name.startswith(("b_", "u_", "z_", "total_")) else None), name
+    built = ba.build_model(made.spec, made)
+    compiled = compile_density(built)
+    names = [built.rvs_to_values[v].name for v in built.free_RVs]
+    middle = built.initial_point()
+    starts = np.array([compiled.initial_point_func(seed) for seed in range(10)])
+    place = 0
+    for variable, name in zip(built.free_RVs, names, strict=True):
+        size = middle[name].size
+        away = np.abs(starts[:, place : place + size] - middle[name].ravel())
+        place += size
+        if variable.name.startswith(("b_", "z_")):
+            assert away.max() <= NEAR, name
+        elif variable.name.startswith("sd_"):
+            assert away.max() > NEAR, name
+    assert place == starts.shape[1]
     alone = ba.load_model("growth/treatment")
-    other = ba.make_design(
-        alone, table, columns={"outcome": "alliance", "condition": "arm"}, reference={"condition": "TAU"}
-    )
+    columns = {"outcome": "alliance", "condition": "arm"}
+    other = ba.make_design(alone, table, columns=columns, reference={"condition": "TAU"})
     assert set(ba.build_model(alone, other).rvs_to_initial_values.values()) == {None}

@@ -95,6 +95,7 @@ def test_other_questions_have_other_keys(trial: pd.DataFrame, monkeypatch: pytes
     monkeypatch.undo()
     assert len({key, *others.values()}) == len(others) + 1
     assert key_of(plain, settings=replace(FEW, cores=1, progress="auto")) == key
+    assert key_of(plain, settings=replace(FEW, target_accept=0.8)) == key, "the default, stated"
     assert key_of(design_of(trial.sample(frac=1, random_state=2))) == key
 
 

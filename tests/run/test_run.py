@@ -16,6 +16,7 @@ from bayes_alliance.fit import store
 from bayes_alliance.fit.fit import fit_model
 from bayes_alliance.fit.settings import SamplerSettings
 from bayes_alliance.plot.pictures import file_names
+from bayes_alliance.run.agree import tell_differences
 from bayes_alliance.run.execute import run_analysis
 from bayes_alliance.run.record import FITS, RECORD, Run, load_run
 from bayes_alliance.run.rerun import rerun
@@ -444,3 +445,13 @@ def test_a_rerun_looks_at_the_stated_digest_last(tmp_path: Path) -> None:
     planted_rows().iloc[::-1].to_csv(tmp_path / "sessions.csv", index=False)
     with pytest.raises(TableError, match="is not the file that the analysis states"):
         rerun(run.folder, progress="off")
+
+
+def test_settings_left_to_the_model_are_no_difference(finished: Run) -> None:
+    """A run that stated what another left open sampled alike, as each fit's own record says."""
+    record = finished.record
+    assert record["models"]["main"]["provenance"]["settings"]["target_accept"] == 0.8
+    stated = {**record, "settings": {**record["settings"], "target_accept": 0.8}}
+    assert tell_differences(stated, record) == tell_differences(record, stated) == []
+    other = {**record, "settings": {**record["settings"], "draws": 7}}
+    assert tell_differences(other, record) == [f"draws: 7 then, {record['settings']['draws']} now"]

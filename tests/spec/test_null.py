@@ -14,7 +14,7 @@ question = "q"
 [[equation]]
 outcome = "y"
 unit = "session"
-formula = "x + z + (1 + x | patient)"
+formula = "x + z + (1 + x + z | patient)"
 
 [labels]
 a = "y ~ x"
@@ -43,9 +43,14 @@ unit = "times"
         ("1 / exp(a)", 1.0),
         ("part * 1", 1.0),
         ("100 * (exp(a) - 1)", 0.0),
-        ("a * b + cov(patient, a, a)", 0.0),
+        ("a * b + cov(patient, a, b)", 0.0),
         ("sd(patient, a)", None),
-        ("a / sigma(y)", None),
+        ("cov(patient, a, a)", None),
+        ("a / sigma(y)", 0.0),
+        ("2 * a / sd(patient, a)", 0.0),
+        ("sd(patient, a) - sigma(y)", 0.0),
+        ("log(sd(patient, a) / sigma(y))", 0.0),
+        ("exp(1000)", None),
     ],
 )
 def test_null_values(value: str, null: float | None) -> None:
@@ -59,3 +64,12 @@ def test_automatic_estimands_are_nobody_elses() -> None:
     assert stated_estimand(spec, "asked") is stated_estimand(spec, "asked[x = 1]")
     assert stated_estimand(spec, "asked[y, x by patient]") is None
     assert null_value(spec, "asked[y, x by patient]") == 0.0
+
+
+def test_null_values_at_moderators() -> None:
+    """A moderator has its value; differences between values are compared with 0, though they be of factors."""
+    moderated = '\nat = { w = [0, 2] }\ncontrast = true\nunit = "times"\n'
+    spec = parse_model(MODEL.format(value="exp(a + w * b) + w").replace('\nunit = "points"\n', moderated))
+    assert null_value(spec, "asked[w = 0]") == 1.0
+    assert null_value(spec, "asked[w = 2]") == 3.0
+    assert null_value(spec, "asked[w = 2 less w = 0]") == 0.0
