@@ -87,7 +87,8 @@ def sample_compiled(
                 maxdepth=settings.max_treedepth,
             )
     except RuntimeError as error:
-        raise FitError(f"The sampler could not run: {error}. Check priors and outliers of the outcome.") from error
+        why = " ".join(str(error).split("Stack backtrace")[0].split()).rstrip(".")
+        raise FitError(f"The sampler could not run: {why}. Check priors and outliers of the outcome.") from error
     seconds = {**before, "sample": time.perf_counter() - start}
     posterior = _tidy(tree["posterior"].to_dataset())
     return Sampled(posterior, keep_statistics(tree["sample_stats"].to_dataset()), seconds)
