@@ -16,7 +16,7 @@ from bayes_alliance._messages import count_of, first_few
 from bayes_alliance.collapse.eligible import find_design_obstacles
 from bayes_alliance.design.design import Design, PriorStatements
 from bayes_alliance.diagnosis.uniform import uniformity
-from bayes_alliance.errors import FitError
+from bayes_alliance.errors import AllianceError, FitError
 from bayes_alliance.fit.checks import diagnose_draws, entry_name
 from bayes_alliance.fit.exact import sample_exact
 from bayes_alliance.fit.progress import counter
@@ -226,10 +226,11 @@ def rank_chunk(chunk: _Chunk) -> list[_Ranked | Lost]:
 
 def _rank(chunk: _Chunk, seed: np.random.SeedSequence) -> _Ranked | Lost:
     draw_seed, fit_seed = seed.spawn(2)
-    study = chunk.studies.draw(np.random.default_rng(draw_seed), chunk.truth)
     try:
+        # an outcome may come out constant, which no design can be made of
+        study = chunk.studies.draw(np.random.default_rng(draw_seed), chunk.truth)
         posterior = _sample(study.design, chunk.settings, int(fit_seed.generate_state(1)[0]))
-    except FitError as error:
+    except AllianceError as error:
         return Lost(error.problems[0])
     return rank_study(study, posterior)
 

@@ -32,7 +32,6 @@ NO_CARD_YET = {
     "mediation/latent-growth",
     "outcome/growth-predicts",
     "growth/dual-perspective-shrunk",
-    "outcome/group-process-latent",
     "congruence/truth-and-bias-group",
 }
 """models/README.md says of each what is known without one."""
@@ -290,6 +289,23 @@ def test_studies_that_cannot_be_fitted_are_counted(monkeypatch: pytest.MonkeyPat
         count[1:] = [2]
         with pytest.raises(ba.FitError, match="studies could not be fitted: The sampler could not run"):
             ba.calibrate(SPEC, LAYOUT, n=12, seed=1, settings=SETTINGS, executor=pool, progress="off")
+
+
+def test_studies_that_no_design_can_be_made_of_are_counted_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An outcome that came out constant is its own study's loss, not that of the others of its process."""
+    drawn, draw = [0], Studies.draw
+
+    def sometimes(self: Studies, *given: object) -> Study:
+        drawn[0] += 1
+        if drawn[0] == 3:
+            raise ba.DesignError("Outcome 'dropout' is constant.")
+        return draw(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Studies, "draw", sometimes)
+    with ThreadPoolExecutor(1) as pool:
+        found = ba.calibrate(SPEC, LAYOUT, n=11, seed=1, settings=SETTINGS, executor=pool, progress="off")
+    assert dict(found.lost) == {"Outcome 'dropout' is constant.": 1}
+    assert len(found) == 10
 
 
 @pytest.mark.parametrize("name", [name for name in model_names() if name not in NO_CARD_YET])
