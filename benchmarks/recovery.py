@@ -48,8 +48,7 @@ def fit_one(case: tuple[str, int]) -> list[tuple[str, float, float, bool]]:
     table, record = ba.simulate_twin(twin, seed=seed), ba.load_twin(twin)
     generated = record.generate[place]
     arms = {"condition": table.reference["condition"]} if table.reference else {}
-    spec = record.spec(generated)
-    spec = spec.model_copy(update={"shrink": {}})
+    spec = record.spec(generated).model_copy(update={"shrink": {}})
     read = {variable for equation in spec.equation for variable in spec.variables_of(equation)}
     reference = {k: v for k, v in {**arms, **generated.reference}.items() if k in read}
     fit = ba.fit_model(

@@ -54,6 +54,11 @@ class Sweep:
         return self.table[~(self.table["r_hat"] > RHAT_MAX)]  # one chain has none
 
     @property
+    def apart(self) -> pd.DataFrame:
+        """Return the lines whose chains do not."""
+        return self.table.drop(self.agreed.index)
+
+    @property
     def tipping(self) -> tuple[float, ...]:
         """Return the held values at which the mean of the estimand passes ``null``."""
         return tipping_points(self.agreed["held"], self.agreed["mean"], null=self.null)
@@ -73,7 +78,7 @@ class Sweep:
             says = f"its mean is {self.null:g} at {tips}"
         else:
             says = "its mean keeps its sign throughout" if not self.null else f"its mean never passes {self.null:g}"
-        left = [f"{value:g}" for value in self.table["held"] if value not in set(self.agreed["held"])]
+        left = [f"{value:g}" for value in self.apart["held"]]
         if left:
             says += f" (without {', '.join(left)}, where chains did NOT agree: more draws, or another seed)"
         return (

@@ -52,7 +52,7 @@ def plot_sensitivity(sensitivity: Sensitivity | SensitivityGrid | Sweep) -> Figu
             color=COLOURS[1],
         )
     if isinstance(sensitivity, Sweep):
-        free, far = sensitivity.estimated.iloc[0], sensitivity.table.drop(sensitivity.agreed.index)
+        free, far = sensitivity.estimated.iloc[0], sensitivity.apart
         if len(far):
             axes.plot(far["held"], far["mean"], "x", color=COLOURS[1], label="chains did not agree")
         axes.plot([free["held"]] * 2, [free["eti95_lb"], free["eti95_ub"]], color=COLOURS[2], linewidth=1.5)

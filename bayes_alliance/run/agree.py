@@ -108,10 +108,10 @@ def tell_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[
     for name in ("seed", "engine"):
         if before[name] != now[name]:
             told.append(f"{name}: {before[name]} then, {now[name]} now")
-    for name in sorted({*before["settings"], *now["settings"]}):
-        one, two = (record["settings"].get(name) for record in (before, now))
-        # what is left to the model has no value in one of them; each fit's own record does
-        if one != two and None not in (one, two):
+    settings = _settings(before), _settings(now)
+    for name in sorted({*settings[0], *settings[1]}):
+        one, two = (part.get(name, "not known") for part in settings)
+        if one != two:
             told.append(f"{name}: {one} then, {two} now")
     old, new = before["versions"], now["versions"]
     packages = {**before.get("packages", {}), **old["packages"]}, {**now.get("packages", {}), **new["packages"]}
@@ -127,6 +127,15 @@ def tell_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[
     if before.get("flags") != now.get("flags"):
         told.append(f"environment variables: {before.get('flags')} then, {now.get('flags')} now")
     return told
+
+
+def _settings(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings of a run as text; what it left to its models is as their fits have it."""
+    fits = [model["provenance"]["settings"] for model in record["models"].values()]
+    return {
+        name: str(value) if value is not None else ", ".join(sorted({str(fit[name]) for fit in fits}))
+        for name, value in record["settings"].items()
+    }
 
 
 def _figures(fit: Fit) -> dict[tuple[str, str], tuple[float, float]]:

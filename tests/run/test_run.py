@@ -453,5 +453,9 @@ def test_settings_left_to_the_model_are_no_difference(finished: Run) -> None:
     assert record["models"]["main"]["provenance"]["settings"]["target_accept"] == 0.8
     stated = {**record, "settings": {**record["settings"], "target_accept": 0.8}}
     assert tell_differences(stated, record) == tell_differences(record, stated) == []
+    small = json.loads(json.dumps(record))
+    for model in small["models"].values():
+        model["provenance"]["settings"]["target_accept"] = 0.99
+    assert tell_differences(stated, small) == ["target_accept: 0.8 then, 0.99 now"]
     other = {**record, "settings": {**record["settings"], "draws": 7}}
     assert tell_differences(other, record) == [f"draws: 7 then, {record['settings']['draws']} now"]
