@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from bayes_alliance._messages import count_of
 from bayes_alliance.cli.console import err, line, out
 from bayes_alliance.cli.fitting import prepare
 from bayes_alliance.cli.options import ModelName, PriorOption, pairs
@@ -28,6 +29,10 @@ def calibrate(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as there are cores.")] = None,
     out_folder: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Folder for ranks.csv, table.csv, ranks.png.")
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder that studies are kept in as they are done: what was stopped goes on."),
     ] = None,
     card: Annotated[bool, typer.Option("--card", help="Write the card beside the registered model.")] = False,
 ) -> None:
@@ -58,10 +63,13 @@ def calibrate(
         priors=pairs(prior, "--prior", split=False),
         truth=study.truth or None,
         settings=replace(DEFAULTS, draws=draws, chains=chains),
+        cache=cache,
         workers=workers,
     )
     out.print(found.verdict, style="green" if found.passed else "bold red", markup=False, highlight=False)
     line(f"{len(found)} SYNTHETIC studies, {found.engine} engine, {found.seconds / 60:.1f} minutes.")
+    if found.from_cache:
+        line(f"- {count_of(found.from_cache, 'study was', 'studies were')} in the cache.")
     for why, count in found.lost.items():
         line(f"- {count} could not be fitted: {why}")
     out.print(calibration_table(found.table()))

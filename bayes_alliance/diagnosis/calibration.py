@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,14 @@ import xarray as xr
 from bayes_alliance._messages import count_of, first_few
 from bayes_alliance.collapse.eligible import find_design_obstacles
 from bayes_alliance.design.design import Design, PriorStatements
+from bayes_alliance.diagnosis.kept import (
+    Outcome,
+    Ranked,
+    calibration_key,
+    make_place,
+    read_outcome,
+    write_outcome,
+)
 from bayes_alliance.diagnosis.uniform import uniformity
 from bayes_alliance.errors import AllianceError, FitError
 from bayes_alliance.fit.checks import diagnose_draws, entry_name
@@ -60,7 +69,8 @@ class Calibration:
 
     ``ranks`` has shape (study, quantity), 0 to ``kept``; ``levels`` of the same shape the share of all draws below the
     truth. ``at_prior`` is false where all studies came from one stated truth: then intervals have a coverage, and ranks
-    need not be uniform. ``lost`` counts studies that could not be fitted, by reason.
+    need not be uniform. ``lost`` counts studies that could not be fitted, by reason. ``seconds`` is how long it took;
+    for the ``from_cache`` studies that an earlier call had left in its cache, how long these took there.
     """
 
     title: str
@@ -75,6 +85,7 @@ class Calibration:
     settings: SamplerSettings
     seconds: float
     lost: Mapping[str, int] = field(default_factory=dict)
+    from_cache: int = 0
 
     def __len__(self) -> int:
         return len(self.ranks)
@@ -139,15 +150,14 @@ class Calibration:
 
 @dataclass(frozen=True, eq=False)
 class _Chunk:
-    """Studies of one process: their seeds, and how they are fitted."""
+    """Studies of one process: their seeds, the first one's number, how they are fitted and where they are kept."""
 
     studies: Studies
+    first: int
     seeds: tuple[np.random.SeedSequence, ...]
     truth: Mapping[str, float] | None
     settings: SamplerSettings
-
-
-type _Ranked = tuple[tuple[str, ...], np.ndarray, np.ndarray]
+    place: Path | None
 
 
 def calibrate(
@@ -162,6 +172,7 @@ def calibrate(
     priors: PriorStatements = (),
     truth: Mapping[str, float] | None = None,
     settings: SamplerSettings | None = None,
+    cache: str | Path | None = None,
     executor: Executor | Any | None = None,
     workers: int | None = None,
     progress: Progress = "auto",
@@ -186,6 +197,9 @@ def calibrate(
         Draw all studies from one truth instead: coverage of intervals there.
     settings : SamplerSettings, optional
         Of each fit; 4 chains of 250 draws after 500 of tuning unless stated.
+    cache : str or Path, optional
+        Folder that each study's ranks are written to the moment it is done; a cluster's workers must see it too. The
+        same call goes on where one that was stopped had got to, and one with a larger ``n`` adds the studies behind.
     executor, workers
         As in ``fit_many``.
     progress : {"auto", "off"}
@@ -201,7 +215,7 @@ def calibrate(
     SpecError, DesignError
         If studies cannot be drawn from the layout, the model or its priors.
     FitError
-        If n or the seed is none, or more than a tenth of the studies could not be fitted.
+        If n or the seed is none, more than a tenth of the studies could not be fitted, or the cache cannot be written.
     """
     check_seed(seed)
     if not isinstance(n, int) or isinstance(n, bool) or n < 1:
@@ -211,7 +225,14 @@ def calibrate(
     given = {"variables": variables, "columns": columns, "reference": reference, "priors": priors, "truth": truth}
     studies = plan_studies(spec, layout, seed=root, **given)  # type: ignore[arg-type]
     settings = (settings or DEFAULTS).for_worker()
-    chunks = [_Chunk(studies, tuple(each[start : start + CHUNK]), truth, settings) for start in range(0, n, CHUNK)]
+    place = None
+    if cache is not None:
+        key = calibration_key(studies, layout, variables, seed=seed, truth=truth, settings=settings)
+        place = make_place(cache, key)
+    chunks = [
+        _Chunk(studies, start, tuple(each[start : start + CHUNK]), truth, settings, place)
+        for start in range(0, n, CHUNK)
+    ]
     with counter("Studies", n, progress) as advance:
         found = run_tasks(
             rank_chunk, chunks, executor=executor, workers=workers, advance=lambda done: advance(min(done * CHUNK, n))
@@ -219,12 +240,24 @@ def calibrate(
     return _join(studies, found, n, seed, truth is None, settings, time.perf_counter() - begun)
 
 
-def rank_chunk(chunk: _Chunk) -> list[_Ranked | Lost]:
-    """Draw, fit and rank studies one after the other; what a process runs."""
-    return [_rank(chunk, seed) for seed in chunk.seeds]
+def rank_chunk(chunk: _Chunk) -> list[Outcome]:
+    """Draw, fit and rank studies one after the other, but those that are kept; what a process runs."""
+    return [_outcome(chunk, chunk.first + i, seed) for i, seed in enumerate(chunk.seeds)]
 
 
-def _rank(chunk: _Chunk, seed: np.random.SeedSequence) -> _Ranked | Lost:
+def _outcome(chunk: _Chunk, number: int, seed: np.random.SeedSequence) -> Outcome:
+    known = None if chunk.place is None else read_outcome(chunk.place, number)
+    if known is not None:
+        return known
+    begun = time.perf_counter()
+    ranked = _rank(chunk, seed)
+    outcome = Outcome(ranked, time.perf_counter() - begun)
+    if chunk.place is not None:
+        write_outcome(chunk.place, number, outcome)
+    return outcome
+
+
+def _rank(chunk: _Chunk, seed: np.random.SeedSequence) -> Ranked | Lost:
     draw_seed, fit_seed = seed.spawn(2)
     try:
         # an outcome may come out constant, which no design can be made of
@@ -269,7 +302,7 @@ def _dependable(posterior: xr.Dataset) -> bool:
     return worst <= AGREE and least >= KEPT
 
 
-def rank_study(study: Study, posterior: xr.Dataset) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+def rank_study(study: Study, posterior: xr.Dataset) -> Ranked:
     """Return quantities, the ranks of their truths among kept draws, and the share of all draws below them."""
     flat = stack_draws(posterior)
     size = flat.sizes["sample"]
@@ -327,12 +360,13 @@ def _as_draw(study: Study) -> xr.Dataset:
 def _join(
     studies: Studies, found: list[Any], n: int, seed: int, at_prior: bool, settings: SamplerSettings, seconds: float
 ) -> Calibration:
-    each = [one for chunk in found for one in (chunk if isinstance(chunk, list) else [chunk] * CHUNK)]
-    ranked = [one for one in each if not isinstance(one, Lost)]
+    whole = [chunk if isinstance(chunk, list) else [Outcome(chunk, 0.0)] * CHUNK for chunk in found]
+    each = [outcome for chunk in whole for outcome in chunk][:n]
+    ranked = [outcome.ranked for outcome in each if not isinstance(outcome.ranked, Lost)]
     lost: dict[str, int] = {}
-    for one in each[:n]:
-        if isinstance(one, Lost):
-            lost[one.why] = lost.get(one.why, 0) + 1
+    for outcome in each:
+        if isinstance(outcome.ranked, Lost):
+            lost[outcome.ranked.why] = lost.get(outcome.ranked.why, 0) + 1
     if len(ranked) < 0.9 * n:
         raise FitError(f"{n - len(ranked)} of {n} studies could not be fitted: {first_few(list(lost))}")
     design = studies.design
@@ -347,6 +381,7 @@ def _join(
         at_prior=at_prior,
         priors={p.parameter: str(p.distribution) for p in design.priors.table()},
         settings=settings,
-        seconds=seconds,
+        seconds=seconds + sum(outcome.seconds for outcome in each if outcome.kept),
         lost=lost,
+        from_cache=sum(outcome.kept for outcome in each),
     )

@@ -59,3 +59,16 @@ def test_what_is_refused(tmp_path: Path) -> None:
         run(str(model), "--card")
     with pytest.raises(SpecError, match="comes without a study to calibrate it on; state one with --layout"):
         run(str(model))
+
+
+@pytest.mark.slow
+def test_calibrate_goes_on_from_a_cache(tmp_path: Path) -> None:
+    """Ten studies, then twelve: the second call says how many it found."""
+    layout = tmp_path / "layout.toml"
+    layout.write_text(LAYOUT)
+    asked = ("growth/three-level", "--layout", str(layout), "--workers", "1", "--cache", str(tmp_path / "kept"))
+    _, first = run(*asked, "--n", "10")
+    _, second = run(*asked, "--n", "12")
+    assert "in the cache" not in first
+    assert "12 SYNTHETIC studies" in second
+    assert "- 10 studies were in the cache." in second
