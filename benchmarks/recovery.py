@@ -35,7 +35,7 @@ CASES = {
     "group process, latent": (
         "mbct-groups",
         0,
-        ba.SamplerSettings(draws=600, tune=800, chains=2, target_accept=0.95, progress="off"),
+        ba.SamplerSettings(draws=800, tune=700, chains=1, target_accept=0.95, progress="off"),
     ),
 }
 

@@ -8,10 +8,13 @@ import pytest
 
 import bayes_alliance as ba
 from bayes_alliance.collapse.eligible import find_obstacles
+from bayes_alliance.collapse.kernel.forward import STACK, WIDE
 from tests.build.test_equations import ACROSS, HEAD, MODELS, TWO, equation, holes
 from tests.collapse.dense import Dense, Natural, engine_of, to_natural
-from tests.conftest import ROLES
+from tests.conftest import ROLES, make_trial
 
+MANY = "week * pre * stress + sqrt(week) * stress"
+SLOPES = "(1 + week | patient) + (1 + week | therapist)"
 SITE = "(1 + week | patient) + (1 + week | therapist) + (1 | site)"
 GAUSSIAN = {name: text for name, text in MODELS.items() if not find_obstacles(ba.parse_model(HEAD + text))}
 SHAPES = GAUSSIAN | {
@@ -29,6 +32,12 @@ SHAPES = GAUSSIAN | {
     "residual SDs by arm": equation("score", "week + (1 | patient) + (1 | therapist)", extra='sigma = "condition"')
     + '[[prior]]\non = "sigma arm[MBCT]"\ndist = "lognormal(2, 0.5)"\nreason = "r"\n',
     "residual SDs that vary within patients": equation("score", "week + (1 | patient)", extra='sigma = "room"'),
+    "many coefficients": equation("score", f"{MANY} + alliance + (1 + week | patient) + (1 | therapist)"),
+    "many coefficients, crossed": equation("score", f"{MANY} + (1 + week | patient) + (1 | room) + (1 | therapist)"),
+    "many coefficients and joint residuals": equation("score", f"{MANY} + {SLOPES}")
+    + equation("alliance", f"{MANY} + {SLOPES}")
+    + ACROSS
+    + '[residual]\ncorrelate = ["score", "alliance"]\n',
     "partial nesting": equation("score", "week + (1 | patient) + (0 + in_mbct | group)"),
     "partial nesting of slopes": equation("score", "week + (1 + week | patient) + (0 + in_mbct:week | group)"),
 }
@@ -61,7 +70,19 @@ def design_of(name: str, trial: pd.DataFrame) -> ba.Design:
 @pytest.fixture(scope="module", params=SHAPES)
 def shape(request: pytest.FixtureRequest, trial: pd.DataFrame) -> ba.Design:
     """Return one design per shape."""
-    return design_of(request.param, trial)
+    return design_of(request.param, many_patients() if request.param.startswith("many") else trial)
+
+
+def many_patients() -> pd.DataFrame:
+    """Return a trial with more units than are stacked at once."""
+    return make_trial(patients=40)
+
+
+def test_shapes_with_many_coefficients_fill_a_stack() -> None:
+    """Units are stacked where the last block is wide: a full stack, a partial one, and units that lack columns."""
+    wide = [engine_of(design_of(name, many_patients())).shape for name in SHAPES if name.startswith("many")]
+    assert all(shape.outer + shape.crossed_columns >= WIDE for shape in wide)
+    assert any(shape.factors[shape.chain[0]].levels * shape.path(0)[0] > STACK for shape in wide)
 
 
 def random_point(size: int, sds: int, rng: np.random.Generator) -> np.ndarray:

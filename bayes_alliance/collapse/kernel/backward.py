@@ -10,7 +10,15 @@ from bayes_alliance.collapse.kernel.elimination import (
     add_adjoint,
     own_adjoint,
 )
-from bayes_alliance.collapse.kernel.forward import last_places, most_effects, pattern_weight, target_place
+from bayes_alliance.collapse.kernel.forward import (
+    STACK,
+    WIDE,
+    is_stacked,
+    last_places,
+    most_effects,
+    pattern_weight,
+    target_place,
+)
 from bayes_alliance.collapse.kernel.parts import (
     CELL_AT,
     CELL_PATTERN,
@@ -83,14 +91,24 @@ def backward(N, R, lam, weights, work, bar, inner, lam_bar, weight_bar):
     outer = np.empty(most * most)
     below = np.empty(most * (first_width + size))
     flat = bar.reshape(-1)
+    rows = max(STACK, most) if size >= WIDE else 0
+    stack = np.empty((rows, size))
     for level in range(levels - 1, -1, -1):
         f = N[N[LEVEL_FACTOR] + level]
         q, chain = N[N[FACTOR_SIZE] + f], N[N[LEVEL_WIDTH] + level]
         offset = N[N[LEVEL_WIDTH]] - chain
-        for node in range(N[N[LEVEL_FIRST] + level], N[N[LEVEL_FIRST] + level + 1]):
+        stacked, row, stop = stack, rows, N[N[LEVEL_FIRST] + level + 1]
+        for node in range(N[N[LEVEL_FIRST] + level], stop):
             at, wide = N[N[NODE_AT] + node], chain + N[N[NODE_LAST] + node]
             own = at + q * wide
-            node_adjoint(N, R, work, bar, flat, node, level, below)
+            if is_stacked(N, node, size):
+                if row + q > rows:
+                    _stack(N, work, stack, node, stop, q, chain)
+                    stacked, row = np.dot(stack, bar), 0
+                node_adjoint(N, R, work, bar, flat, node, level, below, stacked, row)
+                row += q
+            else:
+                node_adjoint(N, R, work, bar, flat, node, level, below, stacked, -1)
             for i in range(q):
                 for j in range(q):
                     total = 0.0
@@ -124,8 +142,29 @@ def backward(N, R, lam, weights, work, bar, inner, lam_bar, weight_bar):
 
 
 @compiled
-def node_adjoint(N, R, work, bar, flat, node, level, below):
-    """Write N A to ``below``: a node's outer columns times the adjoint of what they push outward."""
+def _stack(N, work, stack, node, stop, q, chain):
+    """Stack the last columns of a unit and of those after it, as many as there is room for."""
+    rows, size = stack.shape
+    row = 0
+    while node < stop and row + q <= rows:
+        if is_stacked(N, node, size):
+            at = N[N[NODE_AT] + node] + chain
+            for k in range(q):
+                for c in range(size):
+                    stack[row + k, c] = work[at + k * (chain + size) + c]
+            row += q
+        node += 1
+    for k in range(row, rows):
+        for c in range(size):
+            stack[k, c] = 0.0
+
+
+@compiled
+def node_adjoint(N, R, work, bar, flat, node, level, below, stacked, row):
+    """Write N A to ``below``: a node's outer columns times the adjoint of what they push outward.
+
+    For the last columns these are rows of ``stacked`` from ``row`` on, if this is not negative.
+    """
     levels, size = N[LEVELS], bar.shape[0]
     q, chain = N[N[FACTOR_SIZE] + N[N[LEVEL_FACTOR] + level]], N[N[LEVEL_WIDTH] + level]
     at, last = N[N[NODE_AT] + node], N[N[NODE_LAST] + node]
@@ -133,6 +172,10 @@ def node_adjoint(N, R, work, bar, flat, node, level, below):
     for i in range(q * wide):
         below[i] = 0.0
     for k in range(q):
+        if row >= 0:
+            for c in range(last):
+                below[k * wide + chain + c] = stacked[row + k, c]
+            continue
         for a in range(last):
             weight = work[at + k * wide + chain + a]
             if weight != 0.0:

@@ -8,6 +8,7 @@ from bayes_alliance.collapse.kernel.compiled import compiled
 from bayes_alliance.collapse.kernel.crossed import eliminate_crossed
 from bayes_alliance.collapse.kernel.elimination import (
     eliminate_own,
+    invert_symmetric,
     take_products,
     times_covariance,
 )
@@ -54,6 +55,12 @@ from bayes_alliance.collapse.kernel.parts import (
 # numba has no types for mypy; shapes are in the docstrings
 # mypy: disable-error-code="no-untyped-def,untyped-decorator"
 
+STACK = 128
+"""Rows of units whose products are taken from the last block at once, by the linear algebra library."""
+
+WIDE = 12
+"""Columns of the last block from which stacking pays."""
+
 
 @compiled
 def forward(N, R, lam, weights, work, last, inner):
@@ -70,8 +77,10 @@ def forward(N, R, lam, weights, work, last, inner):
     most = most_effects(N)
     scratch = np.empty(3 * most * most)
     product = np.empty(most * (first_width + last.shape[0]))
-    flat = last.reshape(-1)
-    total = _eliminate_patterns(N, R, lam, weights, work, flat, last.shape[0], inner, scratch)
+    flat, size = last.reshape(-1), last.shape[0]
+    rows = max(STACK, most) if size >= WIDE else 0
+    left, right, filled = np.empty((rows, size)), np.empty((rows, size)), 0
+    total = _eliminate_patterns(N, R, lam, weights, work, flat, size, inner, scratch)
     for level in range(levels):
         f = N[N[LEVEL_FACTOR] + level]
         q, chain = N[N[FACTOR_SIZE] + f], N[N[LEVEL_WIDTH] + level]
@@ -87,20 +96,52 @@ def forward(N, R, lam, weights, work, last, inner):
             first = q
             for outer in range(level + 1, levels):
                 target = N[N[NODE_ABOVE] + node * levels + outer]
-                rows = N[N[FACTOR_SIZE] + N[N[LEVEL_FACTOR] + outer]]
+                effects = N[N[FACTOR_SIZE] + N[N[LEVEL_FACTOR] + outer]]
                 if target >= 0:
                     target_wide = N[N[LEVEL_WIDTH] + outer] + N[N[NODE_LAST] + target]
                     to = N[N[NODE_AT] + target]
-                    take_products(work, at, wide, q, product, first, rows, chain, work, to, target_wide, N, columns_at)
-                first += rows
+                    taken = (first, effects, chain)
+                    take_products(work, at, wide, q, product, *taken, work, to, target_wide, N, columns_at)
+                first += effects
+            if is_stacked(N, node, size):
+                if filled + q > left.shape[0]:
+                    _take_stacked(left, right, filled, flat)
+                    filled = 0
+                for k in range(q):
+                    for c in range(size):
+                        left[filled + k, c] = work[at + k * wide + chain + c]
+                        right[filled + k, c] = product[k * wide + chain + c]
+                filled += q
+                continue
             for a in range(N[N[NODE_LAST] + node]):
-                line = N[columns_at + a] * last.shape[0]
+                line = N[columns_at + a] * size
                 for k in range(q):
                     weight = work[at + k * wide + chain + a]
                     if weight != 0.0:
                         for c in range(N[N[NODE_LAST] + node]):
                             flat[line + N[columns_at + c]] -= weight * product[k * wide + chain + c]
+    if filled > 0:
+        _take_stacked(left, right, filled, flat)
     return total, square
+
+
+@compiled
+def is_stacked(N, node, size):
+    """Return whether a unit meets all columns of a wide last block: then they stand there in its own order."""
+    return size >= WIDE and N[N[NODE_LAST] + node] == size
+
+
+@compiled
+def _take_stacked(left, right, filled, flat):
+    """Take the products of stacked rows, left' right, from the last block."""
+    rows, size = left.shape
+    for k in range(filled, rows):
+        for c in range(size):
+            left[k, c] = 0.0
+            right[k, c] = 0.0
+    taken = np.dot(left.T, right).reshape(-1)
+    for i in range(size * size):
+        flat[i] -= taken[i]
 
 
 @compiled
@@ -250,14 +291,11 @@ def solve_last(N, R, lam, last, crossed):
         for b in range(n):
             own[a, b] = last[places[a], places[b]]
     if crossed is None:
-        covariance = np.empty((n, n))
-        identity = np.eye(n).reshape(-1)
-        both = np.empty(2 * n * n)
-        log_det = eliminate_own(own.reshape(-1), 0, n, n, identity, 0, both, 0, np.empty(3 * n * n))
-        # an assignment to a slice takes seconds to compile
+        # coefficients are counted in SDs of their priors, so that the prior adds 1 to each
         for a in range(n):
-            for b in range(n):
-                covariance[a, b] = both[a * n + b]
+            own[a, a] += 1.0
+        covariance = np.empty((n, n))
+        log_det = invert_symmetric(own, covariance)
     else:
         covariance, log_det = eliminate_crossed(N, lam, own)
     mean = np.zeros(n)
