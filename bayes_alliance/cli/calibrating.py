@@ -32,7 +32,7 @@ def calibrate(
     ] = None,
     cache: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder that studies are kept in as they are done: what was stopped goes on."),
+        typer.Option(metavar="DIR", help="Folder that keeps studies as they are done; what was stopped goes on."),
     ] = None,
     card: Annotated[bool, typer.Option("--card", help="Write the card beside the registered model.")] = False,
 ) -> None:
@@ -67,7 +67,7 @@ def calibrate(
         workers=workers,
     )
     out.print(found.verdict, style="green" if found.passed else "bold red", markup=False, highlight=False)
-    line(f"{len(found)} SYNTHETIC studies, {found.engine} engine, {found.seconds / 60:.1f} minutes.")
+    line(f"{len(found)} SYNTHETIC studies, {found.engine} engine, {found.seconds / 60:.1f} minutes of one core.")
     if found.from_cache:
         line(f"- {count_of(found.from_cache, 'study was', 'studies were')} in the cache.")
     for why, count in found.lost.items():

@@ -28,6 +28,7 @@ from bayes_alliance.fit.fit import fit_design
 from bayes_alliance.fit.many import FitJob, ManyFits, fit_many
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.settings import Progress, SamplerSettings
+from bayes_alliance.fit.threads import one_blas_thread
 from bayes_alliance.names import effect_dim, effects_name, factor_key
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.linear import effect_roots, stack_draws
@@ -120,7 +121,8 @@ def score_exactly(
         # of the priors, which are the same, only the difference remains
         if find_places(statistics.shape).size != points.shape[1]:
             raise FitError(f"Without {units.name} {units.labels[one]!r} the model has fewer parameters; refit=False.")
-        return np.asarray(density.values(points, np.zeros(density.sds, dtype=bool), os.cpu_count() or 1))
+        with one_blas_thread():
+            return np.asarray(density.values(points, np.zeros(density.sds, dtype=bool), os.cpu_count() or 1))
 
     rest = [outcome for outcome in units.codes if outcome not in wanted]
     if given_others:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,38 +18,31 @@ from bayes_alliance.collapse.eligible import find_design_obstacles
 from bayes_alliance.design.design import Design, PriorStatements
 from bayes_alliance.diagnosis.kept import (
     Outcome,
-    Ranked,
     calibration_key,
-    make_place,
+    check_place,
     read_outcome,
     write_outcome,
 )
+from bayes_alliance.diagnosis.ranks import KEPT, Ranked, rank_study
 from bayes_alliance.diagnosis.uniform import uniformity
 from bayes_alliance.errors import AllianceError, FitError
-from bayes_alliance.fit.checks import diagnose_draws, entry_name
+from bayes_alliance.fit.checks import diagnose_draws
 from bayes_alliance.fit.exact import sample_exact
 from bayes_alliance.fit.progress import counter
+from bayes_alliance.fit.provenance import Plain, versions
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.fit.settings import Progress, SamplerSettings
 from bayes_alliance.fit.workers import Lost, run_tasks
-from bayes_alliance.names import COEF, SIGMA_COEF, THRESHOLD_COEF, shape_dim
-from bayes_alliance.posterior.linear import row_densities, stack_draws
 from bayes_alliance.simulate.layout import Layout
 from bayes_alliance.simulate.simulate import VariableSpecs
-from bayes_alliance.simulate.studies import Studies, Study, plan_studies
+from bayes_alliance.simulate.studies import Studies, plan_studies
 from bayes_alliance.spec.model import ModelSpec
-
-KEPT = 99
-"""Draws of each posterior that a truth is ranked among, evenly spaced over its chains: 100 possible ranks."""
 
 CHUNK = 10
 """Studies that a process takes at a time."""
 
 INTERVALS = (0.5, 0.8, 0.95)
 """Equal-tailed intervals whose coverage is counted."""
-
-LOG_LIKELIHOOD = "log-likelihood"
-"""Name of the extra quantity: it reads the data, and so sees faults that leave every parameter's ranks alone."""
 
 WORST = 0.01
 """Smallest p-value over all quantities, multiplied by their number, that passes."""
@@ -69,8 +62,8 @@ class Calibration:
 
     ``ranks`` has shape (study, quantity), 0 to ``kept``; ``levels`` of the same shape the share of all draws below the
     truth. ``at_prior`` is false where all studies came from one stated truth: then intervals have a coverage, and ranks
-    need not be uniform. ``lost`` counts studies that could not be fitted, by reason. ``seconds`` is how long it took;
-    for the ``from_cache`` studies that an earlier call had left in its cache, how long these took there.
+    need not be uniform. ``lost`` counts studies that could not be fitted, by reason. ``seconds`` is what all studies
+    took, one after the other, those included that an earlier call had left in its cache (``from_cache`` of them).
     """
 
     title: str
@@ -150,14 +143,19 @@ class Calibration:
 
 @dataclass(frozen=True, eq=False)
 class _Chunk:
-    """Studies of one process: their seeds, the first one's number, how they are fitted and where they are kept."""
+    """Studies of one process: their numbers and seeds, how they are fitted, where and under what code they are kept."""
 
     studies: Studies
-    first: int
+    numbers: tuple[int, ...]
     seeds: tuple[np.random.SeedSequence, ...]
     truth: Mapping[str, float] | None
     settings: SamplerSettings
     place: Path | None
+    versions: Mapping[str, Plain]
+
+
+class _NotDependable(FitError):
+    """Chains that did not agree, however long: the study is set apart whenever it is fitted."""
 
 
 def calibrate(
@@ -199,7 +197,8 @@ def calibrate(
         Of each fit; 4 chains of 250 draws after 500 of tuning unless stated.
     cache : str or Path, optional
         Folder that each study's ranks are written to the moment it is done; a cluster's workers must see it too. The
-        same call goes on where one that was stopped had got to, and one with a larger ``n`` adds the studies behind.
+        same call, by the same versions of packages and code, goes on where one that was stopped had got to, and one
+        with a larger ``n`` adds the studies behind.
     executor, workers
         As in ``fit_many``.
     progress : {"auto", "off"}
@@ -220,7 +219,6 @@ def calibrate(
     check_seed(seed)
     if not isinstance(n, int) or isinstance(n, bool) or n < 1:
         raise FitError(f"n must be a whole number of 1 or more; it is {n!r}.")
-    begun = time.perf_counter()
     root, *each = np.random.SeedSequence(seed).spawn(n + 1)
     given = {"variables": variables, "columns": columns, "reference": reference, "priors": priors, "truth": truth}
     studies = plan_studies(spec, layout, seed=root, **given)  # type: ignore[arg-type]
@@ -228,44 +226,68 @@ def calibrate(
     place = None
     if cache is not None:
         key = calibration_key(studies, layout, variables, seed=seed, truth=truth, settings=settings)
-        place = make_place(cache, key)
+        place = Path(cache).expanduser().absolute() / key
+    known = _kept(place, range(n))
+    rest = [number for number in range(n) if number not in known]
+    if place is not None and rest:
+        check_place(str(cache), place)
+    parts = [tuple(rest[start : start + CHUNK]) for start in range(0, len(rest), CHUNK)]
     chunks = [
-        _Chunk(studies, start, tuple(each[start : start + CHUNK]), truth, settings, place)
-        for start in range(0, n, CHUNK)
+        _Chunk(studies, part, tuple(each[number] for number in part), truth, settings, place, versions())
+        for part in parts
     ]
     with counter("Studies", n, progress) as advance:
+        advance(len(known))
         found = run_tasks(
-            rank_chunk, chunks, executor=executor, workers=workers, advance=lambda done: advance(min(done * CHUNK, n))
+            rank_chunk,
+            chunks,
+            executor=executor,
+            workers=workers,
+            advance=lambda done: advance(min(len(known) + done * CHUNK, n)),
         )
-    return _join(studies, found, n, seed, truth is None, settings, time.perf_counter() - begun)
+    return _join(studies, known | _spread(parts, found, place), seed, truth is None, settings, len(known))
+
+
+def _kept(place: Path | None, numbers: Iterable[int]) -> dict[int, Outcome]:
+    """Return the studies that are on disk, by number."""
+    read = {} if place is None else {number: read_outcome(place, number) for number in numbers}
+    return {number: outcome for number, outcome in read.items() if outcome is not None}
+
+
+def _spread(
+    parts: Sequence[Sequence[int]], found: Sequence[list[Outcome] | Lost], place: Path | None
+) -> dict[int, Outcome]:
+    """Return what became of studies by number; of a process that died, what it had written before."""
+    outcomes: dict[int, Outcome] = {}
+    for part, chunk in zip(parts, found, strict=True):
+        if isinstance(chunk, Lost):
+            outcomes |= {number: Outcome(chunk, 0.0) for number in part} | _kept(place, part)
+        else:
+            outcomes |= dict(zip(part, chunk, strict=True))
+    return outcomes
 
 
 def rank_chunk(chunk: _Chunk) -> list[Outcome]:
-    """Draw, fit and rank studies one after the other, but those that are kept; what a process runs."""
-    return [_outcome(chunk, chunk.first + i, seed) for i, seed in enumerate(chunk.seeds)]
+    """Draw, fit and rank studies one after the other; what a process runs."""
+    keep = chunk.place if dict(chunk.versions) == versions() else None
+    return [_outcome(chunk, keep, *one) for one in zip(chunk.numbers, chunk.seeds, strict=True)]
 
 
-def _outcome(chunk: _Chunk, number: int, seed: np.random.SeedSequence) -> Outcome:
-    known = None if chunk.place is None else read_outcome(chunk.place, number)
-    if known is not None:
-        return known
-    begun = time.perf_counter()
-    ranked = _rank(chunk, seed)
-    outcome = Outcome(ranked, time.perf_counter() - begun)
-    if chunk.place is not None:
-        write_outcome(chunk.place, number, outcome)
-    return outcome
-
-
-def _rank(chunk: _Chunk, seed: np.random.SeedSequence) -> Ranked | Lost:
+def _outcome(chunk: _Chunk, keep: Path | None, number: int, seed: np.random.SeedSequence) -> Outcome:
+    """Rank a study, and keep it unless it was lost for a reason that another day may not have."""
+    begun, lasting = time.perf_counter(), True
     draw_seed, fit_seed = seed.spawn(2)
+    ranked: Ranked | Lost
     try:
         # an outcome may come out constant, which no design can be made of
         study = chunk.studies.draw(np.random.default_rng(draw_seed), chunk.truth)
-        posterior = _sample(study.design, chunk.settings, int(fit_seed.generate_state(1)[0]))
+        ranked = rank_study(study, _sample(study.design, chunk.settings, int(fit_seed.generate_state(1)[0])))
     except AllianceError as error:
-        return Lost(error.problems[0])
-    return rank_study(study, posterior)
+        ranked, lasting = Lost(error.problems[0]), not isinstance(error, FitError) or isinstance(error, _NotDependable)
+    outcome = Outcome(ranked, time.perf_counter() - begun)
+    if keep is not None and lasting:
+        write_outcome(keep, number, outcome)
+    return outcome
 
 
 def _sample(design: Design, settings: SamplerSettings, seed: int) -> xr.Dataset:
@@ -283,7 +305,7 @@ def _sample(design: Design, settings: SamplerSettings, seed: int) -> xr.Dataset:
         posterior = sample_nuts(model, attempt, seed).posterior
         if _dependable(posterior):
             return posterior
-    raise FitError(
+    raise _NotDependable(
         f"Chains did not agree (R-hat above {AGREE}, or fewer than {KEPT} effective draws), longer ones too."
     )
 
@@ -302,66 +324,15 @@ def _dependable(posterior: xr.Dataset) -> bool:
     return worst <= AGREE and least >= KEPT
 
 
-def rank_study(study: Study, posterior: xr.Dataset) -> Ranked:
-    """Return quantities, the ranks of their truths among kept draws, and the share of all draws below them."""
-    flat = stack_draws(posterior)
-    size = flat.sizes["sample"]
-    kept = np.linspace(0, size - 1, KEPT).astype(int)
-    names, ranks, levels = [], [], []
-    for variable in flat.data_vars:
-        array = flat[variable]
-        for index in np.ndindex(array.shape[1:]):
-            name = entry_name(str(variable), array.isel(sample=0), index)
-            if name in study.truth:
-                values = array.values[(slice(None), *index)]
-                names.append(name)
-                ranks.append(int((values[kept] < study.truth[name]).sum()))
-                levels.append(float((values < study.truth[name]).mean()))
-    lacking = sorted(set(study.truth) - set(names))
-    if lacking:
-        raise FitError(f"The posterior has no {first_few(lacking)}.")
-    true = log_likelihood(study.design, _as_draw(study))[0]
-    values = log_likelihood(study.design, flat.isel(sample=kept))
-    names.append(LOG_LIKELIHOOD)
-    ranks.append(int((values < true).sum()))
-    levels.append(float((values < true).mean()))
-    return tuple(names), np.array(ranks), np.array(levels)
-
-
-def log_likelihood(design: Design, draws: xr.Dataset) -> np.ndarray:
-    """Return the log-likelihood of all rows given coefficients, effects and residual SDs, shape (sample,).
-
-    Residuals that correlate are taken one by one, and observed means in place of latent ones: the quantity serves for
-    ranks whatever it leaves out.
-    """
-    return np.asarray(sum(rows.sum(axis=1) for rows in row_densities(design, draws, latent=False).values()))
-
-
-def _as_draw(study: Study) -> xr.Dataset:
-    """Return a truth as the one draw of a posterior."""
-    labels = [label for e in study.design.parts for label in e.coef_labels]
-    sigma = [label for e in study.design.equations if e.kind.spread for label in e.sigma_coef]
-    data = {"b": ((COEF,), np.array([study.truth[f"b[{label}]"] for label in labels]))}
-    if sigma:
-        data["sigma"] = ((SIGMA_COEF,), np.array([study.truth[f"sigma[{label}]"] for label in sigma]))
-    coords = {COEF: labels} | ({SIGMA_COEF: sigma} if sigma else {})
-    thresholds = [label for e in study.design.equations for label in e.threshold_labels]
-    if thresholds:
-        coords[THRESHOLD_COEF] = thresholds
-        data["threshold"] = ((THRESHOLD_COEF,), np.array([study.truth[f"threshold[{label}]"] for label in thresholds]))
-    for shape in study.design.priors.shapes:
-        dim = shape_dim(shape)
-        coords[dim] = [e.outcome for e in study.design.equations if shape in e.shapes]
-        data[shape] = ((dim,), np.array([study.truth[f"{shape}[{outcome}]"] for outcome in coords[dim]]))
-    whole = xr.Dataset(data, coords=coords)
-    return whole.merge(study.effects).expand_dims("sample")
-
-
 def _join(
-    studies: Studies, found: list[Any], n: int, seed: int, at_prior: bool, settings: SamplerSettings, seconds: float
+    studies: Studies,
+    outcomes: Mapping[int, Outcome],
+    seed: int,
+    at_prior: bool,
+    settings: SamplerSettings,
+    from_cache: int = 0,
 ) -> Calibration:
-    whole = [chunk if isinstance(chunk, list) else [Outcome(chunk, 0.0)] * CHUNK for chunk in found]
-    each = [outcome for chunk in whole for outcome in chunk][:n]
+    each, n = [outcomes[number] for number in sorted(outcomes)], len(outcomes)
     ranked = [outcome.ranked for outcome in each if not isinstance(outcome.ranked, Lost)]
     lost: dict[str, int] = {}
     for outcome in each:
@@ -381,7 +352,7 @@ def _join(
         at_prior=at_prior,
         priors={p.parameter: str(p.distribution) for p in design.priors.table()},
         settings=settings,
-        seconds=seconds + sum(outcome.seconds for outcome in each if outcome.kept),
+        seconds=sum(outcome.seconds for outcome in each),
         lost=lost,
-        from_cache=sum(outcome.kept for outcome in each),
+        from_cache=from_cache,
     )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from bayes_alliance.diagnosis.ranks import Ranked
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.cache import NOT_ASKED
 from bayes_alliance.fit.provenance import versions
@@ -21,17 +23,13 @@ from bayes_alliance.simulate.simulate import VariableSpecs, check_specs
 from bayes_alliance.simulate.studies import Studies
 from bayes_alliance.spec.toml import write_model
 
-type Ranked = tuple[tuple[str, ...], np.ndarray, np.ndarray]
-"""Quantities, ranks of their truths, shares of draws below them."""
-
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What became of a study: its ranks or why there are none, the seconds it took, whether it was on disk."""
+    """What became of a study: its ranks or why there are none, and the seconds it took."""
 
     ranked: Ranked | Lost
     seconds: float
-    kept: bool = False
 
 
 def calibration_key(
@@ -52,8 +50,8 @@ def calibration_key(
     drawn = check_specs(variables or {}, made)
     question = {
         "spec": write_model(design.spec),
-        "columns": dict(design.columns),
-        "reference": dict(design.reference),
+        "columns": sorted(design.columns.items()),
+        "reference": sorted(design.reference.items()),
         "priors": [
             [p.parameter, p.distribution.family, *map(repr, p.distribution.values)] for p in design.priors.table()
         ],
@@ -65,37 +63,39 @@ def calibration_key(
         "seed": seed,
         "versions": versions(),
     }
-    return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
+    # layouts and variables stay in their order, which draws follow
+    return hashlib.sha256(json.dumps(question).encode()).hexdigest()
 
 
-def make_place(cache: str | Path, key: str) -> Path:
-    """Return the folder of a question's studies, made if need be.
+def check_place(cache: str | Path, place: Path) -> None:
+    """Make the folder of a question's studies if need be, and try to write to it.
 
     Raises
     ------
     FitError
         If it cannot be written.
     """
-    place = Path(cache) / key
     try:
         place.mkdir(parents=True, exist_ok=True)
+        replace_file(place / "written", b"")
     except OSError as error:
         raise FitError(f"cache {str(cache)!r} cannot be written: {error.strerror}.") from None
-    return place
 
 
 def write_outcome(place: Path, number: int, outcome: Outcome) -> None:
-    """Write what became of a study; numbers come back as they are."""
+    """Write what became of a study; numbers come back as they are.
+
+    A study that cannot be written is ranked all the same: the folder could be written when the first one began, and
+    hours later losing what was ranked would be worse than having to fit it once more.
+    """
     found: dict[str, object] = {"seconds": outcome.seconds}
     if isinstance(outcome.ranked, Lost):
         found["lost"] = outcome.ranked.why
     else:
         names, ranks, levels = outcome.ranked
         found |= {"quantities": list(names), "ranks": ranks.tolist(), "levels": levels.tolist()}
-    try:
+    with suppress(OSError):
         replace_file(_path(place, number), json.dumps(found).encode())
-    except OSError as error:
-        raise FitError(f"cache {str(place)!r} cannot be written: {error.strerror}.") from None
 
 
 def read_outcome(place: Path, number: int) -> Outcome | None:
@@ -103,12 +103,12 @@ def read_outcome(place: Path, number: int) -> Outcome | None:
     try:
         found = json.loads(_path(place, number).read_bytes())
         if "lost" in found:
-            return Outcome(Lost(str(found["lost"])), float(found["seconds"]), kept=True)
+            return Outcome(Lost(str(found["lost"])), float(found["seconds"]))
         names = tuple(str(name) for name in found["quantities"])
         ranks, levels = np.array(found["ranks"], dtype=int), np.array(found["levels"], dtype=float)
         if not len(names) == len(ranks) == len(levels):
             return None
-        return Outcome((names, ranks, levels), float(found["seconds"]), kept=True)
+        return Outcome((names, ranks, levels), float(found["seconds"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -14,6 +14,7 @@ from bayes_alliance.errors import FitError
 from bayes_alliance.fit.exact import read_points
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import spread_seed
+from bayes_alliance.fit.threads import one_blas_thread
 from bayes_alliance.names import effect_dim, effects_name, factor_key
 
 
@@ -44,7 +45,8 @@ def draw_effects(fit: Fit) -> xr.Dataset:
         raise FitError("This fit is by the nuts engine; its effects are in fit.data['posterior'].")
     seed = fit.provenance["seed"]
     assert isinstance(seed, int)
-    recovered = draw_again(design, read_points(design, posterior), spread_seed(seed, 1)[0])
+    with one_blas_thread():
+        recovered = draw_again(design, read_points(design, posterior), spread_seed(seed, 1)[0])
     chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
     found = {}
     for factor in design.factors:

@@ -119,7 +119,7 @@ def plan_studies(
         resolved, given = plan.design, dict(plan.design.columns)
         table = table_of(plan.frame, made)
         plan = replace(
-            plan, design=make_design(spec, table, columns=given, reference=resolved.reference, priors=priors)
+            plan, design=make_design(resolved.spec, table, columns=given, reference=resolved.reference, priors=priors)
         )
     check_proper(plan.design)
     if truth is not None:

@@ -8,6 +8,7 @@ import pytest
 
 import bayes_alliance as ba
 from bayes_alliance.collapse.eligible import find_obstacles
+from bayes_alliance.collapse.engine import sum_design
 from bayes_alliance.collapse.kernel.forward import STACK, WIDE
 from tests.build.test_equations import ACROSS, HEAD, MODELS, TWO, equation, holes
 from tests.collapse.dense import Dense, Natural, engine_of, to_natural
@@ -33,6 +34,7 @@ SHAPES = GAUSSIAN | {
     + '[[prior]]\non = "sigma arm[MBCT]"\ndist = "lognormal(2, 0.5)"\nreason = "r"\n',
     "residual SDs that vary within patients": equation("score", "week + (1 | patient)", extra='sigma = "room"'),
     "many coefficients": equation("score", f"{MANY} + alliance + (1 + week | patient) + (1 | therapist)"),
+    "many coefficients, three effects": equation("score", f"{MANY} + alliance + (1 + week + stress | patient)"),
     "many coefficients, crossed": equation("score", f"{MANY} + (1 + week | patient) + (1 | room) + (1 | therapist)"),
     "many coefficients and joint residuals": equation("score", f"{MANY} + {SLOPES}")
     + equation("alliance", f"{MANY} + {SLOPES}")
@@ -75,14 +77,22 @@ def shape(request: pytest.FixtureRequest, trial: pd.DataFrame) -> ba.Design:
 
 def many_patients() -> pd.DataFrame:
     """Return a trial with more units than are stacked at once."""
-    return make_trial(patients=40)
+    return make_trial(patients=44)
 
 
 def test_shapes_with_many_coefficients_fill_a_stack() -> None:
-    """Units are stacked where the last block is wide: a full stack, a partial one, and units that lack columns."""
+    """Units are stacked where the last block is wide: full stacks with and without spare rows, a partial one."""
     wide = [engine_of(design_of(name, many_patients())).shape for name in SHAPES if name.startswith("many")]
     assert all(shape.outer + shape.crossed_columns >= WIDE for shape in wide)
-    assert any(shape.factors[shape.chain[0]].levels * shape.path(0)[0] > STACK for shape in wide)
+    effects = {shape.path(0)[0] for shape in wide if shape.factors[shape.chain[0]].levels * shape.path(0)[0] > STACK}
+    assert {3, 4} <= effects
+
+
+def test_units_that_lack_columns_stand_beside_those_that_have_all() -> None:
+    """Of patients who do not meet every room some columns of a wide last block are not there."""
+    design = design_of("many coefficients, crossed", many_patients())
+    columns = sum_design(design).levels[0].columns
+    assert columns.min() < columns.max() == sum(engine_of(design).shape.path(0)) + engine_of(design).shape.outer + 5
 
 
 def random_point(size: int, sds: int, rng: np.random.Generator) -> np.ndarray:

@@ -16,9 +16,10 @@ import bayes_alliance as ba
 from bayes_alliance.collapse.eligible import find_obstacles
 from bayes_alliance.design.design import Design
 from bayes_alliance.diagnosis import calibration as module
-from bayes_alliance.diagnosis.calibration import DEFAULTS, _join, rank_study
+from bayes_alliance.diagnosis.calibration import DEFAULTS, _join
 from bayes_alliance.diagnosis.cards import card_path, default_study, make_card, read_card, spec_digest
 from bayes_alliance.diagnosis.kept import Outcome
+from bayes_alliance.diagnosis.ranks import rank_study
 from bayes_alliance.fit.exact import sample_exact
 from bayes_alliance.simulate.studies import Studies, Study, plan_studies
 from bayes_alliance.spec.priors import Distribution
@@ -54,7 +55,7 @@ def run(studies: Studies, n: int, fit: Callable[[Study], Design] | None, draws: 
         posterior = sample_exact(made, SETTINGS, int(two.generate_state(1)[0])).posterior
         posterior = posterior if draws is None else draws(study, posterior)
         ranked.append(Outcome(rank_study(study, posterior), 0.0))
-    return _join(studies, [ranked], n, 3, True, SETTINGS, 0.0)
+    return _join(studies, dict(enumerate(ranked)), 3, True, SETTINGS)
 
 
 def with_prior(study: Study, **changed: tuple[Distribution, ...]) -> Design:
