@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pymc as pm
@@ -19,7 +19,7 @@ def build_vector(
     dim: str,
     *,
     strata: tuple[str, int] | None = None,
-    given: Mapping[int, TensorVariable] | None = None,
+    given: tuple[np.ndarray, TensorVariable] | None = None,
 ) -> TensorVariable:
     """Build one vector over ``dim`` from the priors of its entries.
 
@@ -36,19 +36,19 @@ def build_vector(
         Dim of the vector.
     strata : tuple of str and int, optional
         Dim and number of strata that have a vector each, under the same priors; it comes first.
-    given : mapping of int to TensorVariable, optional
-        Entries that are there already, by their place.
+    given : tuple of ndarray and TensorVariable, optional
+        Places of entries that are there already, and a vector of them.
     """
     dims = (dim,) if strata is None else (strata[0], dim)
-    given = given or {}
-    families = tuple(dict.fromkeys(prior.family for i, prior in enumerate(priors) if i not in given))
-    if len(families) == 1 and not given:
+    known = set() if given is None else set(given[0].tolist())
+    families = tuple(dict.fromkeys(prior.family for i, prior in enumerate(priors) if i not in known))
+    if len(families) == 1 and not known:
         return _build_family(name, priors, dims=dims)
     parts, places = [], []
-    if given:
-        parts, places = [pt.stack(list(given.values()))], [list(given)]
+    if given is not None:
+        parts, places = [given[1]], [given[0].tolist()]
     for family in families:
-        places.append([i for i, prior in enumerate(priors) if prior.family == family and i not in given])
+        places.append([i for i, prior in enumerate(priors) if prior.family == family and i not in known])
         chosen = [priors[i] for i in places[-1]]
         own = f"{name}{BLOCK}{family}"
         pm.modelcontext(None).add_coord(own, length=len(chosen))

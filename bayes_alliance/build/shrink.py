@@ -12,16 +12,22 @@ from bayes_alliance.design.shrink import Shrunk
 from bayes_alliance.names import global_name, local_name, shrunk_dim, slab_name
 
 
-def build_shrunk(design: Design) -> dict[int, TensorVariable]:
-    """Build all coefficients that share a prior and return them by their place among the coefficients."""
-    found: dict[int, TensorVariable] = {}
-    for group in design.priors.shrunk:
+def build_shrunk(design: Design) -> tuple[np.ndarray, TensorVariable] | None:
+    """Build all coefficients that share a prior; return their places among all, rising, and one vector of them."""
+    groups = design.priors.shrunk
+    if not groups:
+        return None
+    places = np.unique(np.concatenate([group.places.ravel() for group in groups]))
+    total: TensorVariable = pt.zeros(len(places))
+    for group in groups:
         standard = _horseshoe(group) if group.distribution.family == "horseshoe" else _r2d2(group)
         for line, weights in zip(group.places, group.weights, strict=True):
-            for number, (place, weight) in enumerate(zip(line, weights, strict=True)):
-                part = float(weight) * standard[number]
-                found[int(place)] = found[int(place)] + part if int(place) in found else part
-    return found
+            # a line has every place once; places of other groups and lines get nothing from it
+            number, weight = np.zeros(len(places), dtype=np.int64), np.zeros(len(places))
+            at = np.searchsorted(places, line)
+            number[at], weight[at] = np.arange(len(line)), weights
+            total = total + standard[number] * weight
+    return places, total
 
 
 def _horseshoe(group: Shrunk) -> TensorVariable:
