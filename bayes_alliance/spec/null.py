@@ -15,9 +15,6 @@ _NEVER = ("sd", "sigma", "sqrt")
 _LARGEST = 700
 """Powers of e above it are no numbers."""
 
-_MODERATOR = re.compile(r"(\w+) = (-?[\d.e+-]+)")
-"""A moderator and its value in an estimand's label, ``key[variable = value]``."""
-
 
 def stated_estimand(spec: ModelSpec, name: str) -> EstimandSpec | None:
     """Return the estimand a model states under a name, ``key`` or ``key[variable = value]``; None of automatic ones."""
@@ -40,7 +37,10 @@ def null_value(spec: ModelSpec, name: str) -> float | None:
     if estimand is None or " less " in name:
         return 0.0
     known: dict[str, Expression] = {key: one.parsed for key, one in spec.estimands.items()}
-    known |= {key: Number(float(value)) for key, value in _MODERATOR.findall(name) if key in estimand.at}
+    for moderator in estimand.at:
+        # a moderator's name may hold blanks: it is what stands between the bracket or a comma and its value
+        if stated := re.search(rf"(?:\[|, ){re.escape(moderator)} = (-?[\d.e+-]+)[,\]]", name):
+            known[moderator] = Number(float(stated[1]))
     value = value_at_zero(estimand.parsed, known)
     return value if math.isfinite(value) else None
 

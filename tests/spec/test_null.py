@@ -73,3 +73,11 @@ def test_null_values_at_moderators() -> None:
     assert null_value(spec, "asked[w = 0]") == 1.0
     assert null_value(spec, "asked[w = 2]") == 3.0
     assert null_value(spec, "asked[w = 2 less w = 0]") == 0.0
+
+
+def test_null_values_at_moderators_whose_names_hold_blanks() -> None:
+    """Each moderator has its own value, one whose name ends as another's too."""
+    moderated = "\nat = { w = [1], 'early w' = [2, -0.5] }\nunit = \"points\"\n"
+    spec = parse_model(MODEL.format(value="a + `early w` * exp(b) + w").replace('\nunit = "points"\n', moderated, 1))
+    assert null_value(spec, "asked[w = 1, early w = 2]") == 3.0
+    assert null_value(spec, "asked[w = 1, early w = -0.5]") == 0.5
