@@ -29,7 +29,6 @@ LAYOUT = {"patients": 24, "sessions": [0, 1, 2, 3], "therapists": 6, "dropout": 
 SETTINGS = replace(DEFAULTS, draws=100, chains=2).for_worker()
 SPEC = ba.load_model("growth/three-level")
 NO_CARD_YET = {
-    "dropout/joint-value",
     "mediation/latent-growth",
     "outcome/growth-predicts",
     "growth/dual-perspective-shrunk",
