@@ -31,7 +31,6 @@ SPEC = ba.load_model("growth/three-level")
 NO_CARD_YET = {
     "mediation/latent-growth",
     "outcome/growth-predicts",
-    "growth/dual-perspective-shrunk",
     "congruence/truth-and-bias-group",
 }
 """models/README.md says of each what is known without one."""
