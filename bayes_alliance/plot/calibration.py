@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -10,6 +12,9 @@ from bayes_alliance.diagnosis.uniform import simultaneous_band
 from bayes_alliance.plot.style import COLOURS, WIDTH, Picture
 
 COLUMNS = 3
+
+TITLE = 40
+"""Letters of a quantity's name that fit above its picture in one line."""
 
 
 def plot_calibration(calibration: Calibration, *, prob: float = 0.95) -> Figure:
@@ -43,7 +48,7 @@ def plot_calibration(calibration: Calibration, *, prob: float = 0.95) -> Figure:
         ).any()
         axes.plot(grid, curve, color=COLOURS[1] if outside else COLOURS[0], linewidth=1.2)
         axes.axhline(0, color="0.5", linewidth=0.6)
-        axes.set_title(name, fontsize=6)
+        axes.set_title("\n".join(textwrap.wrap(name, TITLE, break_long_words=False)), fontsize=6)
         axes.tick_params(labelsize=6)
         axes.set_xlim(0, 1)
         axes.spines[["top", "right"]].set_visible(False)
