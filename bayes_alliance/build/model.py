@@ -81,7 +81,7 @@ def build_model(spec: ModelSpec, design: Design, *, parametrization: Parametriza
         def predict(equation: EquationDesign) -> TensorVariable:
             held = {c.coef for g in equation.groups for c in g.carried} if parametrization == "chosen" else set()
             outcome = equation.outcome
-            mu = _population(equation, coefficients[outcome], vectors.get(outcome), held)
+            mu = _population(equation, coefficients[outcome], vectors, held)
             mu = sum(parts[outcome], start=mu)
             latent = add_latent(equation, design, coefficients, levels, values)
             return mu if latent is None else mu + latent
@@ -186,10 +186,13 @@ def build_coefficients(design: Design) -> tuple[dict[str, list[TensorVariable]],
 
 
 def _population(
-    equation: EquationDesign, coefficients: list[TensorVariable], vector: TensorVariable | None, carried: set[int]
+    equation: EquationDesign,
+    coefficients: list[TensorVariable],
+    vectors: dict[str, TensorVariable],
+    carried: set[int],
 ) -> TensorVariable:
     """Return what the coefficients that no group effect carries add to the linear predictor."""
-    if not coefficients or vector is None:
+    if not coefficients:
         return pt.zeros(())
     rows = np.ascontiguousarray(equation.coef.values.T)
     dims = (coef_dim(equation.outcome), obs_dim(equation.outcome))
@@ -197,6 +200,7 @@ def _population(
     kept = [i for i in range(len(coefficients)) if i not in carried]
     if len(kept) > MANY or (kept and rows.size > WIDE):
         # one vector, not as many scalars as there are predictors: half the time to compile
+        vector = vectors[equation.outcome]
         whole = vector * np.isin(np.arange(len(coefficients)), kept) if carried else vector
         return pt.dot(whole, predictors) if rows.size > WIDE else (predictors * whole[:, None]).sum(axis=0)
     parts = [c if equation.coef.labels[i] == INTERCEPT else predictors[i] * c for i, c in enumerate(coefficients)]

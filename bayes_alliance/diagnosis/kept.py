@@ -13,15 +13,13 @@ import numpy as np
 
 from bayes_alliance.diagnosis.ranks import Ranked
 from bayes_alliance.errors import FitError
-from bayes_alliance.fit.cache import NOT_ASKED
-from bayes_alliance.fit.provenance import versions
+from bayes_alliance.fit.cache import describe_question
 from bayes_alliance.fit.settings import SamplerSettings
 from bayes_alliance.fit.store import replace_file
 from bayes_alliance.fit.workers import Lost
 from bayes_alliance.simulate.layout import Layout, make_layout
 from bayes_alliance.simulate.simulate import VariableSpecs, check_specs
 from bayes_alliance.simulate.studies import Studies
-from bayes_alliance.spec.toml import write_model
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,22 +44,14 @@ def calibration_key(
     Invariant: how many studies there are, and on how many processes, changes nothing; another model, layout, prior,
     truth, seed, setting that draws depend on, package or code of this one gives another key.
     """
-    made, design = layout if isinstance(layout, Layout) else make_layout(layout), studies.design
+    made = layout if isinstance(layout, Layout) else make_layout(layout)
     drawn = check_specs(variables or {}, made)
     question = {
-        "spec": write_model(design.spec),
-        "columns": sorted(design.columns.items()),
-        "reference": sorted(design.reference.items()),
-        "priors": [
-            [p.parameter, p.distribution.family, *map(repr, p.distribution.values)] for p in design.priors.table()
-        ],
+        **describe_question(studies.design, settings),
         "layout": made.model_dump(mode="json"),
         "variables": {name: variable.model_dump(mode="json") for name, variable in drawn.items()},
-        "rows": design.fingerprint,
         "truth": None if truth is None else {name: repr(float(value)) for name, value in sorted(truth.items())},
-        "settings": {name: value for name, value in settings.as_dict().items() if name not in NOT_ASKED},
         "seed": seed,
-        "versions": versions(),
     }
     # layouts and variables stay in their order, which draws follow
     return hashlib.sha256(json.dumps(question).encode()).hexdigest()

@@ -33,20 +33,22 @@ def question_key(design: Design, *, seed: int, settings: SamplerSettings, engine
     Invariant: permuting the rows of the table's source changes nothing; changing a number of the table, a prior, a
     setting that draws depend on, a package or the code of this one gives another key.
     """
-    settled = settings.for_design(design)
+    question = {**describe_question(design, settings.for_design(design)), "engine": engine, "seed": seed}
+    return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
+
+
+def describe_question(design: Design, settings: SamplerSettings) -> dict[str, object]:
+    """Return as plain data what draws depend on but engine and seed: model, priors, rows, settings, versions."""
     priors = [[p.parameter, p.distribution.family, *map(repr, p.distribution.values)] for p in design.priors.table()]
-    question = {
+    return {
         "spec": write_model(design.spec),
-        "columns": dict(design.columns),
-        "reference": dict(design.reference),
+        "columns": dict(sorted(design.columns.items())),
+        "reference": dict(sorted(design.reference.items())),
         "priors": priors,
         "rows": design.fingerprint,
-        "settings": {name: value for name, value in settled.as_dict().items() if name not in NOT_ASKED},
-        "engine": engine,
-        "seed": seed,
+        "settings": {name: value for name, value in settings.as_dict().items() if name not in NOT_ASKED},
         "versions": versions(),
     }
-    return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
 
 
 def fit_cached(

@@ -252,7 +252,6 @@ def test_what_another_day_may_bring_is_tried_again(tmp_path: Path, monkeypatch: 
 
 def test_workers_of_other_code_keep_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cluster's worker with other packages ranks its studies and leaves the folder alone."""
-    monkeypatch.setattr(kept, "versions", lambda: {"code": "of the one who asks"})
     planned = iter([{"code": "of the one who asks"}])
     monkeypatch.setattr(module, "versions", lambda: next(planned, {"code": "of the worker"}))
     assert len(run(2, tmp_path)) == 2
