@@ -1,7 +1,8 @@
 """Do models find the truths that synthetic twins of three studies were drawn from? All studies are SYNTHETIC.
 
-    uv run --group test python -m benchmarks.recovery --n 100
+    uv run --group test python -m benchmarks.recovery --n 100 --keep studies.jsonl
 
+With `--keep` every study is one line of that file the moment it is fitted, and a run that was stopped goes on.
 Every study is drawn anew from its twin's stated truth, with the twin's gaps and leaving, and fitted; 95 % intervals of
 population coefficients should hold their truths in 95 % of studies. Each coefficient's count is tested against the
 binomial, and p-values are adjusted for their number (Holm). Group SDs are not judged at one truth: their priors pull,
@@ -12,10 +13,13 @@ from any one truth by intent, and calibration judges it.
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -64,6 +68,39 @@ def fit_one(case: tuple[str, int]) -> list[tuple[str, float, float, bool]]:
     return found
 
 
+def read_kept(path: Path | None) -> dict[tuple[str, int], list]:
+    """Return rows of the studies a file holds, by case and seed; a line cut off by a stop is not a study."""
+    kept = {}
+    for line in path.read_text().splitlines() if path is not None and path.exists() else []:
+        try:
+            study = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        kept[study["case"], study["seed"]] = study["rows"]
+    return kept
+
+
+def fit_cases(pool: ProcessPoolExecutor, cases: Sequence[tuple[str, int]], keep: Path | None) -> list[list]:
+    """Return rows of every case, those the file does not hold fitted now and written to it as they end."""
+    kept = read_kept(keep)
+    awaited = {pool.submit(fit_one, case): case for case in cases if case not in kept}
+    for done, future in enumerate(as_completed(awaited), start=1):
+        case = awaited[future]
+        kept[case] = future.result()
+        if keep is not None:
+            with keep.open("a") as file:
+                file.write("\n" * (not _ends_a_line(keep)))
+                file.write(json.dumps({"case": case[0], "seed": case[1], "rows": kept[case]}) + "\n")
+        print(f"\r{case[0]}: {done} of {len(awaited)} studies", end="", file=sys.stderr, flush=True)
+    return [kept[case] for case in cases]
+
+
+def _ends_a_line(path: Path) -> bool:
+    """Whether what is written next begins a line."""
+    held = path.read_bytes()
+    return not held or held.endswith(b"\n")
+
+
 def holm(p: Sequence[float]) -> np.ndarray:
     """Return p-values adjusted for their number (Holm 1979)."""
     order = np.argsort(p)
@@ -79,10 +116,11 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=100, help="studies of each case")
     parser.add_argument("--only", choices=list(CASES), help="one case alone")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--keep", type=Path, help="file of fitted studies, one a line: those it holds stay")
     asked = parser.parse_args()
     with ProcessPoolExecutor(asked.workers, mp_context=get_context("spawn")) as pool:
         for name in [asked.only] if asked.only else CASES:
-            found = list(pool.map(fit_one, [(name, 1000 + i) for i in range(asked.n)]))
+            found = fit_cases(pool, [(name, 1000 + i) for i in range(asked.n)], asked.keep)
             frame = pd.DataFrame([row for rows in found for row in rows], columns=["name", "error", "truth", "inside"])
             table = frame.groupby("name", sort=False).agg(
                 truth=("truth", "first"), error=("error", "mean"), covered=("inside", "mean"), n=("inside", "size")

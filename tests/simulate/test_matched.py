@@ -65,20 +65,24 @@ def test_growth_prints_what_was_printed(table: ba.SessionTable) -> None:
     assert round(contrast.pvalue, 2) == 0.74
 
 
-def test_dropout_prints_what_was_printed(table: ba.SessionTable) -> None:
-    """A logistic regression by a general optimiser, its standard error from differences of slopes."""
-    p = patients(table, "alliance_mean")
-    x = np.column_stack([np.ones(len(p)), p["alliance_mean"] - p["alliance_mean"].mean()])
-    y = p["dropout"].to_numpy(float)
+def logistic(y: pd.Series, column: pd.Series) -> tuple[float, float]:
+    """Return a slope's maximum-likelihood estimate by a general optimiser, and its SE from the information there."""
+    x = np.column_stack([np.ones(len(y)), column - column.mean()])
 
     def loss(b: np.ndarray) -> float:
-        return float(np.logaddexp(0, x @ b).sum() - y @ x @ b)
+        return float(np.logaddexp(0, x @ b).sum() - y.to_numpy() @ x @ b)
 
     found = optimize.minimize(loss, np.zeros(2), method="BFGS", options={"gtol": 1e-8})
     chance = 1 / (1 + np.exp(-x @ found.x))
-    se = np.sqrt(np.linalg.inv(x.T @ np.diag(chance * (1 - chance)) @ x)[1, 1])
-    assert round(found.x[1], 2) == -0.39
-    assert round(2 * stats.norm.sf(abs(found.x[1] / se)), 2) == 0.21
+    return float(found.x[1]), float(np.sqrt(np.linalg.inv(x.T @ np.diag(chance * (1 - chance)) @ x)[1, 1]))
+
+
+def test_dropout_prints_what_was_printed(table: ba.SessionTable) -> None:
+    """B and P of a logistic regression, to the printed digits."""
+    p = patients(table, "alliance_mean")
+    b, se = logistic(p["dropout"].astype(float), p["alliance_mean"])
+    assert round(b, 2) == -0.39
+    assert round(2 * stats.norm.sf(abs(b / se)), 2) == 0.21
 
 
 def test_it_says_what_it_is(table: ba.SessionTable) -> None:
@@ -138,3 +142,36 @@ def test_near_flat_priors_give_the_same(
     row = ba.summarize(fit).set_index("name").loc[f"b[{outcome}, {term}]"]
     assert abs(row["mean"] - b) < 0.005
     assert abs(row["sd"] / (b / t) - 1) < 0.02
+
+
+def test_near_flat_priors_give_the_same_logistic_regression() -> None:
+    """Posterior mean within .1 standard errors of the maximum-likelihood estimate of the slope, SD within 5 %."""
+    spec = ba.parse_model(
+        """
+        title = "A printed logistic regression"
+        question = "Does the early alliance go with leaving?"
+        [variables]
+        early = "at(alliance_mean, session=2)"
+        [[equation]]
+        outcome = "dropout"
+        unit = "patient"
+        family = "bernoulli"
+        formula = "early"
+        [[prior]]
+        on = "intercept"
+        dist = "normal(0, 1000)"
+        reason = "Near-flat."
+        [[prior]]
+        on = "b"
+        dist = "normal(0, 1000)"
+        reason = "Near-flat."
+        """
+    )
+    table = ba.simulate_matched(seed=1)
+    p = patients(table, "alliance_mean")
+    b, se = logistic(p["dropout"].astype(float), p["alliance_mean"])
+    fit = ba.fit_model(spec, table, seed=1, settings=ba.SamplerSettings(draws=4000, progress="off"))
+    row = ba.summarize(fit).set_index("name").loc["b[dropout, early]"]
+    assert fit.passed, fit.verdict
+    assert abs(row["mean"] - b) < 0.1 * se
+    assert abs(row["sd"] / se - 1) < 0.05
