@@ -18,6 +18,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import batched
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -42,6 +43,10 @@ CASES = {
         ba.SamplerSettings(draws=800, tune=700, chains=1, target_accept=0.95, progress="off"),
     ),
 }
+
+
+FRESH = 5
+"""Studies that a process fits: LLVM keeps and searches all models compiled before, so that each takes longer."""
 
 
 def fit_one(case: tuple[str, int]) -> list[tuple[str, float, float, bool]]:
@@ -80,18 +85,22 @@ def read_kept(path: Path | None) -> dict[tuple[str, int], list]:
     return kept
 
 
-def fit_cases(pool: ProcessPoolExecutor, cases: Sequence[tuple[str, int]], keep: Path | None) -> list[list]:
+def fit_cases(workers: int, cases: Sequence[tuple[str, int]], keep: Path | None) -> list[list]:
     """Return rows of every case, those the file does not hold fitted now and written to it as they end."""
     kept = read_kept(keep)
-    awaited = {pool.submit(fit_one, case): case for case in cases if case not in kept}
-    for done, future in enumerate(as_completed(awaited), start=1):
-        case = awaited[future]
-        kept[case] = future.result()
-        if keep is not None:
-            with keep.open("a") as file:
-                file.write("\n" * (not _ends_a_line(keep)))
-                file.write(json.dumps({"case": case[0], "seed": case[1], "rows": kept[case]}) + "\n")
-        print(f"\r{case[0]}: {done} of {len(awaited)} studies", end="", file=sys.stderr, flush=True)
+    missing = [case for case in cases if case not in kept]
+    for batch in batched(missing, workers * FRESH):
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            awaited = {pool.submit(fit_one, case): case for case in batch}
+            for future in as_completed(awaited):
+                case = awaited[future]
+                kept[case] = future.result()
+                if keep is not None:
+                    with keep.open("a") as file:
+                        file.write("\n" * (not _ends_a_line(keep)))
+                        file.write(json.dumps({"case": case[0], "seed": case[1], "rows": kept[case]}) + "\n")
+                done = sum(case in kept for case in cases)
+                print(f"\r{case[0]}: {done} of {len(cases)} studies", end="", file=sys.stderr, flush=True)
     return [kept[case] for case in cases]
 
 
@@ -118,19 +127,18 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--keep", type=Path, help="file of fitted studies, one a line: those it holds stay")
     asked = parser.parse_args()
-    with ProcessPoolExecutor(asked.workers, mp_context=get_context("spawn")) as pool:
-        for name in [asked.only] if asked.only else CASES:
-            found = fit_cases(pool, [(name, 1000 + i) for i in range(asked.n)], asked.keep)
-            frame = pd.DataFrame([row for rows in found for row in rows], columns=["name", "error", "truth", "inside"])
-            table = frame.groupby("name", sort=False).agg(
-                truth=("truth", "first"), error=("error", "mean"), covered=("inside", "mean"), n=("inside", "size")
-            )
-            counts = (table["covered"] * table["n"]).round().astype(int)
-            p = [stats.binomtest(int(k), int(n), 0.95).pvalue for k, n in zip(counts, table["n"], strict=True)]
-            table["holm_p"] = holm(p)
-            print(f"\n{name}: {asked.n} SYNTHETIC studies; error in posterior SDs (MC {1 / np.sqrt(asked.n):.2f})")
-            print(table.round(3).to_string())
-            print(f"covered {table['covered'].mean():.3f}, smallest Holm-adjusted p {table['holm_p'].min():.2f}")
+    for name in [asked.only] if asked.only else CASES:
+        found = fit_cases(asked.workers, [(name, 1000 + i) for i in range(asked.n)], asked.keep)
+        frame = pd.DataFrame([row for rows in found for row in rows], columns=["name", "error", "truth", "inside"])
+        table = frame.groupby("name", sort=False).agg(
+            truth=("truth", "first"), error=("error", "mean"), covered=("inside", "mean"), n=("inside", "size")
+        )
+        counts = (table["covered"] * table["n"]).round().astype(int)
+        p = [stats.binomtest(int(k), int(n), 0.95).pvalue for k, n in zip(counts, table["n"], strict=True)]
+        table["holm_p"] = holm(p)
+        print(f"\n{name}: {asked.n} SYNTHETIC studies; error in posterior SDs (MC {1 / np.sqrt(asked.n):.2f})")
+        print(table.round(3).to_string())
+        print(f"covered {table['covered'].mean():.3f}, smallest Holm-adjusted p {table['holm_p'].min():.2f}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -59,7 +59,8 @@ def realise_outcomes(
     truth: Mapping[str, float] = {}
     for _ in range((sessions + 2) * (len(plan.design.equations) + 2)):
         seen = _observed(plan, frame, truth)
-        made = _design(plan, seen)
+        lent = _constant(plan, seen)
+        made = _design(plan, seen, lent)
         fresh = settled or not serial
         if fresh:
             # a truth may refer to means of outcomes: those of a series are known when all of it is
@@ -68,6 +69,8 @@ def realise_outcomes(
         settled = _agree(plan, frame, drawn)
         frame = drawn
         if settled and fresh:
+            if lent:
+                made = _design(plan, seen)  # which refuses what came out constant
             _check_order(plan, made, frame, truth, effects)
             return (seen, made) if not plan.leaving else _leave(plan, frame, made)
     raise SpecError(_circular(plan))
@@ -122,13 +125,19 @@ def _check_starts(plan: Plan) -> None:
             )
 
 
-def _design(plan: Plan, frame: pd.DataFrame) -> Design:
+def _constant(plan: Plan, frame: pd.DataFrame) -> tuple[str, ...]:
+    """Return the outcomes that are the same in every row, as they may be before those that predict them are drawn."""
+    return tuple(name for name, column in plan.names.items() if frame[column].nunique() <= 1)
+
+
+def _design(plan: Plan, frame: pd.DataFrame, lent: Sequence[str] = ()) -> Design:
     """Return the design of rows; of outcomes that nothing follows, such as leaving, with the stand-ins they had.
 
-    A design refuses an outcome that is the same in every row, which those drawn from a prior may well be.
+    A design refuses an outcome that is the same in every row, which those drawn from a prior may well be. ``lent`` are
+    further outcomes that have their stand-ins for this pass.
     """
     layout = plan.layout
-    frame = frame.assign(**{plan.names[name]: plan.frame[plan.names[name]] for name in plan.leaving})
+    frame = frame.assign(**{plan.names[name]: plan.frame[plan.names[name]] for name in (*plan.leaving, *lent)})
     return design_of(plan.design.spec, table_of(frame, layout), layout, plan.columns, plan.reference)
 
 

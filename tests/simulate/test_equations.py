@@ -220,3 +220,25 @@ def test_covariances_by_arm_and_residual_correlations_are_recovered() -> None:
         inside += list(ba.compare_with_truth(fit, truth())["inside"])
     assert len(inside) == 4 * len(truth())
     assert np.sum(inside) >= 67, np.sum(inside)
+
+
+@pytest.mark.parametrize("of", ["dropout", "alliance"])
+def test_outcomes_drawn_late_may_be_constant_before(of: str) -> None:
+    """What hangs on an outcome of mean 5 is 1 of everyone while that has a stand-in, and no longer when it is drawn."""
+    first = equation("alliance", "(1 | therapist)", "patient")
+    second = equation("dropout", "alliance", "patient", 'family = "bernoulli"')
+    both = first + second if of == "dropout" else second + first
+    stated = {
+        "b[alliance, Intercept]": 5.0,
+        "sd_therapist[alliance, Intercept]": 0.1,
+        "sigma[alliance]": 0.5,
+        "b[dropout, Intercept]": 30.0,
+        "b[dropout, alliance]": -6.0,
+    }
+    layout = {"patients": 200, "therapists": 20}
+    drawn = ba.simulate_sessions(ba.parse_model(HEAD + both), layout, truth=stated, seed=1)
+    assert 0.3 < drawn.frame["dropout"].mean() < 0.7
+    with pytest.raises(ba.DesignError, match=r"'dropout' is constant \(1\)"):
+        ba.simulate_sessions(
+            ba.parse_model(HEAD + both), layout, truth=stated | {"b[dropout, Intercept]": 90.0}, seed=1
+        )
