@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -65,7 +67,7 @@ def plot_caterpillar(
         own = table.loc[[names[i] for i in order]]
         colours[(own["p_best_third"] >= SURE).to_numpy()] = COLOURS[2]
         colours[(own["p_worst_third"] >= SURE).to_numpy()] = COLOURS[1]
-        _explain_thirds(axes)
+        _explain_thirds(figure)
     axes.hlines(rows, low, high, color=colours, linewidth=1.2 if named else 0.5, alpha=1.0 if named else 0.6)
     patients = None
     if fit.design is not None and factor != "patient":
@@ -75,7 +77,7 @@ def plot_caterpillar(
     axes.scatter(values[order].mean(axis=1), rows, s=size, color=colours, zorder=3)
     axes.axvline(0, color="0.4", linewidth=0.8, linestyle="--")
     _name_levels(axes, factor, [names[i] for i in order], named, patients)
-    axes.set_xlabel(f"deviation from the population, {chosen.unit} of {chosen.outcome}{effect_text(chosen)}")
+    axes.set_xlabel(fill(f"deviation from the population, {chosen.unit} of {chosen.outcome}{effect_text(chosen)}", 80))
     sizes = (
         "" if patients is None else f"\nPoints grow with the number of patients, {patients.min()} to {patients.max()}"
     )
@@ -92,13 +94,14 @@ def _name_levels(axes: Axes, factor: str, names: list[str], named: bool, patient
     axes.set_yticks(np.arange(count) if named else [], shown if named else [], fontsize=8)
     axes.set_ylim(-0.8, count - 0.2)
     axes.grid(axis="y", visible=False)
-    axes.set_ylabel(f"{factor}" if named else f"{count} levels of {factor}, by size")
+    axes.set_ylabel(f"{factor}" if named else f"{count} levels of {factor}, by their means")
 
 
-def _explain_thirds(axes: Axes) -> None:
+def _explain_thirds(figure: Figure) -> None:
+    """Explain colours below the axes: intervals may fill these from corner to corner."""
     marks = [
         Line2D([], [], color=COLOURS[2], marker="o", label=f"best third, probability {SURE:.0%} or more"),
         Line2D([], [], color=COLOURS[1], marker="o", label=f"worst third, probability {SURE:.0%} or more"),
         Line2D([], [], color=COLOURS[0], marker="o", label="neither is sure"),
     ]
-    axes.legend(handles=marks, frameon=False, fontsize=8, loc="upper left")
+    figure.legend(handles=marks, frameon=False, fontsize=8, loc="outside lower center", ncols=3)

@@ -76,8 +76,13 @@ def test_caterpillar_is_sorted_and_named(small_fit: ba.Fit) -> None:
 
 def test_caterpillar_colours_who_is_surely_best_or_worst(small_fit: ba.Fit) -> None:
     """Levels that are in a third with a probability of 80 % or more, explained in the legend."""
-    (axes,) = ba.plot_caterpillar(small_fit, "therapist", better="lower").axes
-    assert axes.get_legend() is not None
+    figure = ba.plot_caterpillar(small_fit, "therapist", better="lower")
+    (axes,), (legend,) = figure.axes, figure.legends
+    assert [text.get_text().split(",")[0] for text in legend.get_texts()] == [
+        "best third",
+        "worst third",
+        "neither is sure",
+    ]
     table = ba.unit_estimates(small_fit, better="lower")
     worst = (table["p_worst_third"] >= 0.8).sum()
     drawn = axes.collections[-1].get_facecolors()
@@ -96,6 +101,19 @@ def test_caterpillar_of_a_slope(small_fit: ba.Fit) -> None:
     """A slope is named by its label and its unit says per what."""
     (axes,) = ba.plot_caterpillar(small_fit, "patient", effect="week").axes
     assert axes.get_xlabel().endswith("per unit of week")
+
+
+def test_long_names_on_a_caterpillar_are_wrapped(small_fit: ba.Fit) -> None:
+    """What the axis says stays within the picture."""
+    tree = small_fit.data.copy()
+    name = "within(mi(alliance_of_the_first_weeks), therapist_of_record, means=latent)"
+    moved = [str(label).replace("Intercept", name) for label in tree["posterior"]["therapist_effect"].values]
+    tree["posterior"] = xr.DataTree(tree["posterior"].to_dataset().assign_coords(therapist_effect=moved))
+    figure = ba.plot_caterpillar(replace(small_fit, data=tree), "therapist")
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    assert axes.get_xlabel().replace("\n", " ").endswith(name)
+    assert axes.xaxis.label.get_window_extent().x1 <= figure.bbox.x1
 
 
 def test_caterpillar_of_residual_sds(small_fit: ba.Fit) -> None:
