@@ -74,7 +74,7 @@ def fit_one(case: tuple[str, int]) -> list[tuple[str, float, float, bool]]:
 
 
 def read_kept(path: Path | None) -> dict[tuple[str, int], list]:
-    """Return rows of the studies a file holds, by case and seed; a line cut off by a stop is not a study."""
+    """Return rows of the studies a file holds, by case and seed; blank lines and one cut off by a stop are none."""
     kept = {}
     for line in path.read_text().splitlines() if path is not None and path.exists() else []:
         try:
@@ -96,18 +96,12 @@ def fit_cases(workers: int, cases: Sequence[tuple[str, int]], keep: Path | None)
                 case = awaited[future]
                 kept[case] = future.result()
                 if keep is not None:
+                    # the break stands first, so that a line cut off by a stop takes no other with it
                     with keep.open("a") as file:
-                        file.write("\n" * (not _ends_a_line(keep)))
-                        file.write(json.dumps({"case": case[0], "seed": case[1], "rows": kept[case]}) + "\n")
+                        file.write("\n" + json.dumps({"case": case[0], "seed": case[1], "rows": kept[case]}))
                 done = sum(case in kept for case in cases)
                 print(f"\r{case[0]}: {done} of {len(cases)} studies", end="", file=sys.stderr, flush=True)
     return [kept[case] for case in cases]
-
-
-def _ends_a_line(path: Path) -> bool:
-    """Whether what is written next begins a line."""
-    held = path.read_bytes()
-    return not held or held.endswith(b"\n")
 
 
 def holm(p: Sequence[float]) -> np.ndarray:

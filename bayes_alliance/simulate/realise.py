@@ -127,7 +127,8 @@ def _check_starts(plan: Plan) -> None:
 
 def _constant(plan: Plan, frame: pd.DataFrame) -> tuple[str, ...]:
     """Return the outcomes that are the same in every row, as they may be before those that predict them are drawn."""
-    return tuple(name for name, column in plan.names.items() if frame[column].nunique() <= 1)
+    names = (name for name in plan.names if name not in plan.leaving)
+    return tuple(name for name in names if frame[plan.names[name]].nunique() <= 1)
 
 
 def _design(plan: Plan, frame: pd.DataFrame, lent: Sequence[str] = ()) -> Design:

@@ -8,6 +8,7 @@ import pytest
 from scipy import optimize, stats
 
 import bayes_alliance as ba
+from tests.build.test_equations import HEAD, equation
 
 
 @pytest.fixture(scope="module", params=[1, 2, 3, 4, 5, 6])
@@ -95,6 +96,16 @@ def test_it_says_what_it_is(table: ba.SessionTable) -> None:
     pd.testing.assert_frame_equal(again.frame, ba.simulate_matched(seed=1).frame)
 
 
+def near_flat(formula: str, *, early: str = "alliance", family: str = "gaussian") -> ba.ModelSpec:
+    """Return a printed regression of patients with near-flat priors."""
+    priors = {"intercept": "normal(0, 1000)", "b": "normal(0, 1000)"}
+    if family == "gaussian":
+        priors["sigma"] = "flat_positive()"
+    stated = "".join(f"[[prior]]\non = '{on}'\ndist = '{dist}'\nreason = 'Near-flat.'\n" for on, dist in priors.items())
+    variables = f"[variables]\nearly = 'at({early}, session=2)'\n"
+    return ba.parse_model(HEAD + variables + equation("post", formula, "patient", f"family = '{family}'") + stated)
+
+
 @pytest.mark.parametrize(
     ("formula", "outcome", "pre", "term", "b", "t", "degrees"),
     [
@@ -107,32 +118,8 @@ def test_near_flat_priors_give_the_same(
     formula: str, outcome: str, pre: str, term: str, b: float, t: float, degrees: int
 ) -> None:
     """Posterior means within .005 of B and SDs within 2 % of the standard error."""
-    spec = ba.parse_model(
-        f"""
-        title = "A printed regression"
-        question = "Does the early alliance go with the outcome?"
-        [variables]
-        early = "at(alliance, session=2)"
-        [[equation]]
-        outcome = "post"
-        unit = "patient"
-        formula = "{formula}"
-        [[prior]]
-        on = "intercept"
-        dist = "normal(0, 1000)"
-        reason = "Near-flat."
-        [[prior]]
-        on = "b"
-        dist = "normal(0, 1000)"
-        reason = "Near-flat."
-        [[prior]]
-        on = "sigma"
-        dist = "flat_positive()"
-        reason = "Flat."
-        """
-    )
     fit = ba.fit_model(
-        spec,
+        near_flat(formula),
         ba.simulate_matched(seed=1),
         columns={"post": outcome, "pre": pre},
         reference={"arm": "MBCT"},
@@ -146,31 +133,12 @@ def test_near_flat_priors_give_the_same(
 
 def test_near_flat_priors_give_the_same_logistic_regression() -> None:
     """Posterior mean within .1 standard errors of the maximum-likelihood estimate of the slope, SD within 5 %."""
-    spec = ba.parse_model(
-        """
-        title = "A printed logistic regression"
-        question = "Does the early alliance go with leaving?"
-        [variables]
-        early = "at(alliance_mean, session=2)"
-        [[equation]]
-        outcome = "dropout"
-        unit = "patient"
-        family = "bernoulli"
-        formula = "early"
-        [[prior]]
-        on = "intercept"
-        dist = "normal(0, 1000)"
-        reason = "Near-flat."
-        [[prior]]
-        on = "b"
-        dist = "normal(0, 1000)"
-        reason = "Near-flat."
-        """
-    )
+    spec = near_flat("early", early="alliance_mean", family="bernoulli")
     table = ba.simulate_matched(seed=1)
     p = patients(table, "alliance_mean")
     b, se = logistic(p["dropout"].astype(float), p["alliance_mean"])
-    fit = ba.fit_model(spec, table, seed=1, settings=ba.SamplerSettings(draws=4000, progress="off"))
+    settings = ba.SamplerSettings(draws=4000, progress="off")
+    fit = ba.fit_model(spec, table, columns={"post": "dropout"}, seed=1, settings=settings)
     row = ba.summarize(fit).set_index("name").loc["b[dropout, early]"]
     assert fit.passed, fit.verdict
     assert abs(row["mean"] - b) < 0.1 * se
