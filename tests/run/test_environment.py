@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -148,29 +149,43 @@ def _rerun_all(folder: Path, engine: str, which: list[int]) -> None:
 
 @pytest.mark.slow
 def test_a_killed_run_is_never_read_as_whole_and_goes_on(tmp_path: Path) -> None:
-    """SIGKILL at twelve moments of a run; then it finishes, with the draws of one that was left alone."""
+    """SIGKILL at twelve moments of a run; then it finishes, with the draws of one that was left alone.
+
+    Moments are told by what stands in the folder, from nothing to all but a few files: a clock would strike before
+    anything is written on a slow machine, and after everything is on a fast one.
+    """
     quick = ANALYSIS + "\n[report]\nchecks = false\npictures = true\n"
     alone = run_analysis(write_study(tmp_path / "alone", analysis=quick), progress="off")
+    whole = _count(alone.folder)
     analysis = write_study(tmp_path / "killed", analysis=quick)
-    states = set()
-    for moment in range(12):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bayes_alliance.cli", "run", str(analysis)],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            process.wait(1.0 + 0.55 * moment)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        process.wait()
-        states.add(_state(analysis.parent / "analysis-run"))
+    folder = analysis.parent / "analysis-run"
+    states = [_killed(analysis, folder, whole * moment // 12) for moment in range(12)]
     finished = run_analysis(analysis, progress="off")
     for label in finished.labels:
         assert finished.record["models"][label]["draws"] == alone.record["models"][label]["draws"]
-    assert states <= {"none", "unfinished", "complete"}
-    assert len(states) > 1
+    assert states[0] == "none"
+    assert states.count("unfinished") > 6
+    assert set(states) <= {"none", "unfinished", "complete"}
+
+
+def _killed(analysis: Path, folder: Path, files: int) -> str:
+    """Run an analysis until so many files stand in its folder, kill it there and return what the folder then is."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bayes_alliance.cli", "run", str(analysis)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while process.poll() is None and _count(folder) < files:
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    return _state(folder)
+
+
+def _count(folder: Path) -> int:
+    """Return how many files stand in a folder, staged ones too."""
+    return sum(len(files) for _, _, files in os.walk(folder))
 
 
 def _state(folder: Path) -> str:
