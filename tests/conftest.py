@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,20 @@ import pytest
 import bayes_alliance as ba
 
 ROOT = Path(__file__).resolve().parents[1]
+
+BEGUN = time.monotonic()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--budget``, which bounds what a machine spends on slow tests however slow it is."""
+    parser.addoption("--budget", type=float, metavar="MINUTES", help="skip what has not begun after so many minutes")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test that would begin when the budget is spent, saying so."""
+    budget = item.config.getoption("--budget")
+    if budget is not None and time.monotonic() - BEGUN >= 60 * budget:
+        pytest.skip(f"the budget of {budget:g} minutes is spent")
 
 
 @pytest.fixture(scope="session")

@@ -156,3 +156,12 @@ def test_every_module_and_model_is_tracked() -> None:
     if ignored.returncode:
         pytest.skip("not a git checkout")
     assert not [name for name in ignored.stdout.split() if name.endswith((".py", ".toml", ".bib", ".typed"))]
+
+
+def test_a_spent_budget_skips_what_has_not_begun() -> None:
+    """CI's share of slow tests is bounded however slow the machine, and what it leaves out is said."""
+    command = [sys.executable, "-m", "pytest", "-m", "slow", "-n", "0", "--budget", "0", "tests/cli/test_simulate.py"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the budget of 0 minutes is spent" in done.stdout
+    assert re.search(r"= 1 skipped, \d+ deselected in ", done.stdout)
