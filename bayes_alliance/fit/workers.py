@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -14,8 +16,17 @@ from typing import Any
 
 from bayes_alliance.fit.threads import one_blas_thread
 
-AHEAD = 4
-"""Tasks handed out per worker before the first is back: enough to keep all busy, few enough to hold in memory."""
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+AHEAD = 64
+"""Tasks an executor has before the first is back: enough to keep all its workers busy, few enough to hold in memory."""
+
+GROWTH = 500_000_000
+"""Bytes that a process may add to those of its first task before another takes its place, if it then has more than its
+part of a quarter of the memory. Compiled models are never freed, and each makes the next slower to compile."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +52,8 @@ def run_tasks[T, R](
         What to run on what.
     executor : Executor or dask.distributed.Client, optional
         Where; spawned processes of this machine unless stated. There a process that dies takes one task with it, which
-        is tried once more; an executor minds its own workers, and one that breaks loses what was not done.
+        is tried once more, and one whose memory grew is replaced (not on Windows, which does not tell); an executor
+        minds its own workers, and one that breaks loses what was not done.
     workers : int, optional
         Processes of this machine; as many as it has cores unless stated.
     advance : callable
@@ -52,41 +64,81 @@ def run_tasks[T, R](
         _run_here(function, tasks, workers or os.cpu_count() or 1, found, advance)
     else:
         given = executor.get_executor() if hasattr(executor, "get_executor") else executor
-        _run(function, tasks, range(len(tasks)), given, 64, found, advance)
-        for i in set(range(len(tasks))) - set(found):
-            found[i] = Lost("a worker of the executor died, and it takes no more work; out of memory, or killed.")
+        _run(function, tasks, given, found, advance)
     return [found[i] for i in range(len(tasks))]
 
 
 def _run_here[T, R](
     function: Callable[[T], R], tasks: Sequence[T], workers: int, found: dict[int, R | Lost], advance: Any
 ) -> None:
-    """Run on spawned processes; where one dies, all that were out go again, one by one."""
-    rest = list(range(len(tasks)))
-    while rest:
-        alone = _run_pool(function, tasks, rest, min(workers, len(rest)), AHEAD, found, advance)
-        while alone:
-            # a pool that breaks does not say whose process died: one at a time, each speaks for itself
-            for i in _run_pool(function, tasks, alone, 1, 1, found, advance):
-                found[i] = Lost("its process died twice; out of memory, or killed.")
+    """Run on spawned processes, each a pool of its own: one that breaks says by that which task it was at."""
+    rest, tried = deque(range(len(tasks))), set[int]()
+    idle, waiting = list[Desk](), dict[Future[tuple[R, int]], tuple[int, Desk]]()
+    limit = _memory() // 4 // workers
+    try:
+        while rest or waiting:
+            while rest and len(waiting) < workers:
+                desk = idle.pop() if idle else Desk(_pool())
+                try:
+                    waiting[desk.pool.submit(_measured, function, tasks[rest[0]])] = rest[0], desk
+                    rest.popleft()
+                except BrokenProcessPool:  # it was killed while it had nothing to do
+                    desk.pool.shutdown()
+            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                i, desk = waiting.pop(future)
+                failure = future.exception()
+                died = isinstance(failure, BrokenProcessPool)
+                if died and i not in tried:
+                    tried.add(i)
+                    rest.append(i)
+                elif died:
+                    found[i] = Lost("its process died twice; out of memory, or killed.")
+                elif failure is not None:
+                    found[i] = Lost(f"{type(failure).__name__}: {failure}")
+                else:
+                    found[i], peak = future.result()
+                    desk.first = desk.first or peak
+                    desk.full = peak > max(limit, desk.first + GROWTH)
+                if died or desk.full:
+                    desk.pool.shutdown(wait=False)
+                else:
+                    idle.append(desk)
                 advance(len(found))
-            alone = [i for i in alone if i not in found]
-        rest = [i for i in rest if i not in found]
+    finally:
+        for desk in (*idle, *(desk for _, desk in waiting.values())):
+            desk.pool.shutdown(cancel_futures=True)
 
 
-def _run_pool[T, R](
-    function: Callable[[T], R],
-    tasks: Sequence[T],
-    places: Sequence[int],
-    workers: int,
-    ahead: int,
-    found: dict[int, R | Lost],
-    advance: Any,
-) -> list[int]:
-    """Run tasks, so many per worker ahead, until all are done or the pool breaks; return those that were out then."""
+@dataclass(eq=False)
+class Desk:
+    """One process to work on, the most memory it had taken after its first task, and whether it takes too much now."""
+
+    pool: ProcessPoolExecutor
+    first: int = 0
+    full: bool = False
+
+
+def _pool() -> ProcessPoolExecutor:
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_leave_with, initargs=(os.getpid(),)) as pool:
-        return _run(function, tasks, places, pool, ahead * workers, found, advance)
+    return ProcessPoolExecutor(1, context, initializer=_leave_with, initargs=(os.getpid(),))
+
+
+def _measured[T, R](function: Callable[[T], R], task: T) -> tuple[R, int]:
+    """Run a task; return what it gives and the most bytes this process ever took, 0 where that is not told."""
+    result = function(task)
+    if resource is None:
+        return result, 0
+    # in KiB, but for Apple
+    return result, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _memory() -> int:
+    """Return the bytes of memory that this machine has, 0 where it does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return 0
 
 
 def _leave_with(parent: int) -> None:
@@ -109,21 +161,16 @@ def _leave_with(parent: int) -> None:
 
 
 def _run[T, R](
-    function: Callable[[T], R],
-    tasks: Sequence[T],
-    places: Sequence[int],
-    executor: Executor,
-    ahead: int,
-    found: dict[int, R | Lost],
-    advance: Any,
-) -> list[int]:
-    rest, waiting = iter(places), dict[Future[R], int]()
+    function: Callable[[T], R], tasks: Sequence[T], executor: Executor, found: dict[int, R | Lost], advance: Any
+) -> None:
+    """Run on an executor, so many tasks ahead, until all are done or it breaks."""
+    rest, waiting = iter(range(len(tasks))), dict[Future[R], int]()
     try:
         while True:
-            while len(waiting) < ahead and (i := next(rest, None)) is not None:
+            while len(waiting) < AHEAD and (i := next(rest, None)) is not None:
                 waiting[executor.submit(function, tasks[i])] = i
             if not waiting:
-                return []
+                return
             done, _ = wait(waiting, return_when=FIRST_COMPLETED)
             for future in done:
                 failure = future.exception()
@@ -133,4 +180,5 @@ def _run[T, R](
                 found[i] = future.result() if failure is None else Lost(f"{type(failure).__name__}: {failure}")
                 advance(len(found))
     except BrokenProcessPool:
-        return [i for i in waiting.values() if i not in found]
+        for i in set(range(len(tasks))) - set(found):
+            found[i] = Lost("a worker of the executor died, and it takes no more work; out of memory, or killed.")
