@@ -164,21 +164,22 @@ def _run[T, R](
     function: Callable[[T], R], tasks: Sequence[T], executor: Executor, found: dict[int, R | Lost], advance: Any
 ) -> None:
     """Run on an executor, so many tasks ahead, until all are done or it breaks."""
-    rest, waiting = iter(range(len(tasks))), dict[Future[R], int]()
-    try:
-        while True:
+    rest, waiting, broken = iter(range(len(tasks))), dict[Future[R], int](), False
+    while not broken:
+        try:
             while len(waiting) < AHEAD and (i := next(rest, None)) is not None:
                 waiting[executor.submit(function, tasks[i])] = i
-            if not waiting:
-                return
-            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                failure = future.exception()
-                if isinstance(failure, BrokenProcessPool):
-                    raise failure
-                i = waiting.pop(future)
-                found[i] = future.result() if failure is None else Lost(f"{type(failure).__name__}: {failure}")
-                advance(len(found))
-    except BrokenProcessPool:
-        for i in set(range(len(tasks))) - set(found):
-            found[i] = Lost("a worker of the executor died, and it takes no more work; out of memory, or killed.")
+        except BrokenProcessPool:
+            broken = True
+        if not waiting:
+            break
+        done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+        for future in done:
+            i, failure = waiting.pop(future), future.exception()
+            if isinstance(failure, BrokenProcessPool):
+                broken = True
+                continue
+            found[i] = future.result() if failure is None else Lost(f"{type(failure).__name__}: {failure}")
+            advance(len(found))
+    for i in set(range(len(tasks))) - set(found):
+        found[i] = Lost("a worker of the executor died, and it takes no more work; out of memory, or killed.")
