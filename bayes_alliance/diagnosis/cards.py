@@ -14,11 +14,13 @@ from bayes_alliance.fit.store import replace_file
 from bayes_alliance.simulate.files import TABLES, StudyFile, read_study
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.registry import models_folder
-from bayes_alliance.spec.toml import write_model
 
 FOLDER = Path(__file__).resolve().parent / "studies"
 
 ENDING = ".card.json"
+
+TOLD = {"title", "question", "references", "tags", "labels", "estimands"}
+"""Parts of a model that its posterior does not depend on."""
 
 
 def default_study(name: str) -> StudyFile:
@@ -36,7 +38,7 @@ def default_study(name: str) -> StudyFile:
 
 
 def make_card(name: str, spec: ModelSpec, study: StudyFile, calibration: Calibration) -> dict[str, Plain]:
-    """Return a card as plain data; it is about the model as it is now, by the digest of its text."""
+    """Return a card as plain data; it is about the model as it is now, by the digest of what ranks depend on."""
     table = calibration.table()
     covers = [f"cover{100 * prob:.0f}" for prob in INTERVALS]
     quantities: dict[str, Plain] = {
@@ -63,8 +65,14 @@ def make_card(name: str, spec: ModelSpec, study: StudyFile, calibration: Calibra
 
 
 def spec_digest(spec: ModelSpec) -> str:
-    """Return a digest of a model's text."""
-    return hashlib.sha256(write_model(spec).encode()).hexdigest()
+    """Return a digest of everything in a model that ranks depend on.
+
+    Not of its words and reasons, nor of its estimands and their labels, which are read off draws that are ranked.
+    """
+    bare = spec.model_dump(mode="json", exclude_defaults=True, exclude=TOLD)
+    for stated in (*bare.get("prior", ()), *bare.get("shrink", {}).values()):
+        del stated["reason"]
+    return hashlib.sha256(json.dumps(bare, sort_keys=True).encode()).hexdigest()
 
 
 def card_path(name: str) -> Path:

@@ -22,6 +22,7 @@ from bayes_alliance.diagnosis.kept import Outcome
 from bayes_alliance.diagnosis.ranks import rank_study
 from bayes_alliance.fit.exact import sample_exact
 from bayes_alliance.simulate.studies import Studies, Study, plan_studies
+from bayes_alliance.spec.model import PriorSpec
 from bayes_alliance.spec.priors import Distribution
 from bayes_alliance.spec.registry import model_names
 
@@ -305,6 +306,20 @@ def test_studies_that_no_design_can_be_made_of_are_counted_one_by_one(monkeypatc
         found = ba.calibrate(SPEC, LAYOUT, n=11, seed=1, settings=SETTINGS, executor=pool, progress="off")
     assert dict(found.lost) == {"Outcome 'dropout' is constant.": 1}
     assert len(found) == 10
+
+
+def test_cards_follow_what_ranks_depend_on() -> None:
+    """Words, reasons and estimands of a model change nothing; a formula or a prior does."""
+    spec = ba.load_model("outcome/two-outcomes")
+    told = spec.model_copy(update={"title": "Another", "labels": {}, "estimands": {}, "tags": ()})
+    assert spec_digest(told) == spec_digest(spec)
+    stated = [
+        PriorSpec(on="b", dist=dist, reason=reason) for dist in ("normal(0, 1)", "normal(0, 2)") for reason in "ab"
+    ]
+    digests = [spec_digest(spec.model_copy(update={"prior": (one,)})) for one in stated]
+    assert digests[0] == digests[1] != digests[2] == digests[3] != spec_digest(spec)
+    changed = spec.equation[0].model_copy(update={"formula": "distress_pre"})
+    assert spec_digest(spec.model_copy(update={"equation": (changed, spec.equation[1])})) != spec_digest(spec)
 
 
 @pytest.mark.parametrize("name", [name for name in model_names() if name not in NO_CARD_YET])

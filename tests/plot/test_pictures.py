@@ -33,7 +33,21 @@ def test_effects_show_every_coefficient_but_the_intercept(small_fit: ba.Fit) -> 
     (axes,) = ba.plot_effects(small_fit).axes
     labels = [text.get_text() for text in axes.get_yticklabels()]
     assert labels == ["week:arm[MBCT]", "arm[MBCT]", "week"]
-    assert axes.get_xlabel() == "points of score per SD of the predictor"
+    assert axes.get_xlabel().startswith("points of score per SD of the predictor, between the values of one that has")
+    assert axes.get_xlabel().endswith("what products modify: at the mean of its moderators")
+
+
+def test_effects_of_what_products_modify_are_at_the_mean_moderator(small_fit: ba.Fit) -> None:
+    """The slope over weeks is that of the average row, the arms' difference that of the average week."""
+    (axes,) = ba.plot_effects(small_fit).axes
+    points = {line.get_ydata()[0]: line.get_xdata()[0] for line in axes.get_lines() if line.get_marker() == "o"}
+    assert small_fit.design is not None
+    week, arm = (small_fit.design.equation.coef.values[:, i] for i in (1, 2))
+    b = small_fit.data["posterior"]["b"].mean(("chain", "draw")).to_series()
+    slope, difference, product = b.to_numpy()[1:]
+    np.testing.assert_allclose(points[2], (slope + product * arm.mean()) * week.std(ddof=1))
+    np.testing.assert_allclose(points[1], difference + product * week.mean())
+    np.testing.assert_allclose(points[0], product * week.std(ddof=1))
 
 
 def test_pictures_need_rows(small_fit: ba.Fit, tmp_path: object) -> None:
