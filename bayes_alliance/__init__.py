@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from bayes_alliance.fit.result import Fit, load_fit
     from bayes_alliance.fit.settings import SamplerSettings
     from bayes_alliance.fit.stream import fit_stream
+    from bayes_alliance.plot.answers import plot_answers
     from bayes_alliance.plot.calibration import plot_calibration
     from bayes_alliance.plot.caterpillar import plot_caterpillar
     from bayes_alliance.plot.confounding import plot_sensitivity
@@ -173,6 +174,7 @@ _WHERE: Final = {
     "missing_table": "design.missing",
     "moderated_mediation": "posterior.mediation",
     "parse_model": "spec.toml",
+    "plot_answers": "plot.answers",
     "plot_calibration": "plot.calibration",
     "plot_caterpillar": "plot.caterpillar",
     "plot_effects": "plot.effects",
@@ -292,6 +294,7 @@ __all__ = [
     "missing_table",
     "moderated_mediation",
     "parse_model",
+    "plot_answers",
     "plot_calibration",
     "plot_caterpillar",
     "plot_effects",

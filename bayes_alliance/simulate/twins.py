@@ -33,12 +33,27 @@ class Generated(Record):
     truth: dict[str, float]
 
 
+class Collected(Record):
+    """What came between a study's design and its table, at about the size the study had it.
+
+    ``never`` is the share of patients who leave before the first session; of the others ``absent`` are shares who give
+    no value of a variable at any session, ``missing`` shares of single values. ``error`` are SDs of measurement, added
+    once everything is drawn from the true values.
+    """
+
+    never: Share = 0.0
+    absent: dict[str, Share] = Field(default_factory=dict)
+    missing: dict[str, Share] = Field(default_factory=dict)
+    error: dict[str, Annotated[float, Field(gt=0)]] = Field(default_factory=dict)
+
+
 class Twin(Record):
     """A study's design and the truth its synthetic data come from.
 
     ``known`` says what is published of the design, ``assumed`` what is ours. Outcomes are drawn in the order of
     ``generate``, each from what came before. ``leave`` names a 0/1 variable of those who leave treatment: their
     sessions end at random, and ``lost`` variables are missing for them; ``missing`` gives shares missing by chance.
+    ``collected`` is what its table lacks of the study's own gaps, and stands for ``missing`` where it is asked for.
     """
 
     title: str
@@ -51,6 +66,7 @@ class Twin(Record):
     leave: str | None = None
     lost: Words = ()
     missing: dict[str, Share] = Field(default_factory=dict)
+    collected: Collected | None = None
 
     def spec(self, outcome: Generated) -> ModelSpec:
         """Return the model an outcome is drawn from."""
@@ -122,12 +138,14 @@ def read_twin(content: Mapping[str, object], where: str = "") -> Twin:
             f"leave = {twin.leave!r} needs two sessions or more, which it ends (the layout has "
             f"{list(layout.sessions)}), or lost = [...], what is then missing."
         )
+    if twin.collected is not None and twin.collected.never and twin.leave is None:
+        problems.append("collected.never needs leave = ..., the variable that says who left.")
     if problems:
         raise SpecError(problems, where)
     return twin
 
 
-def simulate_twin(twin: str | Twin, *, seed: int) -> SimulatedTable:
+def simulate_twin(twin: str | Twin, *, seed: int, collected: bool = False) -> SimulatedTable:
     """Simulate a twin of a study.
 
     Parameters
@@ -136,6 +154,10 @@ def simulate_twin(twin: str | Twin, *, seed: int) -> SimulatedTable:
         Name or record.
     seed : int
         The same seed gives the same table.
+    collected : bool
+        Whether the table is as it would have been collected: with errors of measurement, with patients who never
+        started (``started`` is 0) and with the study's gaps, where the twin states these. Truths are those of the true
+        values then, and who and what is drawn is the same as without.
 
     Returns
     -------
@@ -145,10 +167,13 @@ def simulate_twin(twin: str | Twin, *, seed: int) -> SimulatedTable:
     Raises
     ------
     SpecError
-        For an unknown name, a layout without the waves a model reads, a truth that does not fit its model.
+        For an unknown name, a twin that does not say how it was collected, a layout without the waves a model reads,
+        a truth that does not fit its model.
     """
     named = twin if isinstance(twin, str) else "a twin"
     record = load_twin(twin) if isinstance(twin, str) else twin
+    if collected and record.collected is None:
+        raise SpecError(f"{named.capitalize()} of {record.title!r} does not say how its table was collected.")
     layout = make_layout(record.layout)
     rng = np.random.default_rng(np.random.SeedSequence(seed))
     rows = draw_variables(lay_out(layout, rng), check_specs(record.variables, layout), layout, rng)
@@ -162,13 +187,18 @@ def simulate_twin(twin: str | Twin, *, seed: int) -> SimulatedTable:
     messages = [f"SYNTHETIC: {named} of {record.title!r}, seed {seed}; every number is drawn from a stated truth."]
     _check_columns(record, rows)
     rows = _leave(rows, record, layout, rng, messages)
-    rows = _go_missing(rows, record, layout, rng, messages)
+    if collected and record.collected is not None:
+        rows = _collect(rows, record, record.collected, layout, rng, messages)
+    else:
+        rows = _go_missing(rows, record.missing, layout, rng, messages)
     return finish(rows, layout, tuple(messages), truth, effects, seed)
 
 
 def _check_columns(twin: Twin, rows: pd.DataFrame) -> None:
     """Raise where ``leave``, ``lost`` or ``missing`` name no column."""
     named = [*([twin.leave] if twin.leave else []), *twin.lost, *twin.missing]
+    if twin.collected is not None:
+        named += [*twin.collected.absent, *twin.collected.missing, *twin.collected.error]
     problems = [unknown("column", name, rows.columns) for name in named if name not in rows.columns]
     if problems:
         raise SpecError(problems)
@@ -202,12 +232,42 @@ def _leave(
     return rows[~gone].reset_index(drop=True)
 
 
+def _collect(
+    rows: pd.DataFrame, twin: Twin, how: Collected, layout: Layout, rng: np.random.Generator, messages: list[str]
+) -> pd.DataFrame:
+    """Add errors of measurement, then take away what the study did not get."""
+    patient = layout.name("patient")
+    people = np.array(sorted(set(rows[patient])))
+    for name, spread in how.error.items():
+        rows[name] = rows[name] + rng.normal(0.0, spread, size=len(rows))
+        messages.append(f"{name} is rated with an error of SD {spread:g}; truths are of values without it.")
+    never = set(people[rng.random(len(people)) < how.never])
+    out = rows[patient].isin(never)
+    if how.never:
+        gone = list(dict.fromkeys([*twin.lost, *how.error, *how.absent, *how.missing]))
+        rows.loc[out, gone] = np.nan
+        rows.loc[out, twin.leave] = 1.0
+        rows = rows.assign(started=1.0 - out)[~(out & rows.duplicated(patient))].reset_index(drop=True)
+        messages.append(
+            f"{count_of(len(never), 'patient')} never started (started is 0): {twin.leave} is 1, {quote(gone)} missing."
+        )
+    for name, share in how.absent.items():
+        silent = set(people[rng.random(len(people)) < share])
+        rows.loc[rows[patient].isin(silent), name] = np.nan
+        messages.append(f"{name} is missing in all rows of {count_of(len(silent - never), 'patient')} more.")
+    return _go_missing(rows, how.missing, layout, rng, messages)
+
+
 def _go_missing(
-    rows: pd.DataFrame, twin: Twin, layout: Layout, rng: np.random.Generator, messages: list[str]
+    rows: pd.DataFrame,
+    missing: Mapping[str, float],
+    layout: Layout,
+    rng: np.random.Generator,
+    messages: list[str],
 ) -> pd.DataFrame:
     """Take values away by chance: per patient for what is constant within patients, per row for the rest."""
     patient = layout.name("patient")
-    for name, share in twin.missing.items():
+    for name, share in missing.items():
         constant = (rows.groupby(patient)[name].nunique(dropna=False) <= 1).all()
         if constant:
             people = sorted(set(rows[patient]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -211,3 +212,45 @@ def test_parts_of_an_association_stand_side_by_side(trial: pd.DataFrame) -> None
             ba.plot_within_between(fit, parts=wrong, **asked)  # type: ignore[arg-type]
     with pytest.raises(ba.FitError, match="variable of post"):
         ba.plot_within_between(fit, predictor="allianc", outcome="post", parts=parts)
+
+
+def answers() -> pd.DataFrame:
+    """Return two questions, two analyses each."""
+    rows = [
+        ("slope", "as printed", -1.2, -2.0, -0.4, "points", -1.8),
+        ("slope", "better", -1.7, -2.6, -0.8, "points", -1.8),
+        ("odds", "as printed", 0.7, 0.4, 1.2, "times the odds", np.nan),
+        ("odds", "better", 0.6, 0.3, 1.1, "times the odds", np.nan),
+    ]
+    return pd.DataFrame(rows, columns=["question", "analysis", "estimate", "lower", "upper", "unit", "truth"])
+
+
+def test_answers_stand_side_by_side() -> None:
+    """A panel per question, a row per analysis, the truth where it is known; factors on a logarithmic axis."""
+    figure = ba.plot_answers(answers(), factors=["odds"])
+    slope, odds = figure.axes
+    assert [slope.get_title(loc="left"), odds.get_title(loc="left")] == ["slope", "odds"]
+    assert [slope.get_xlabel(), odds.get_xlabel()] == ["points", "times the odds"]
+    assert (slope.get_xscale(), odds.get_xscale()) == ("linear", "log")
+    spans = [list(map(float, line.get_xdata())) for line in slope.get_lines() if line.get_linewidth() == 2]
+    assert spans == [[-2.0, -0.4], [-2.6, -0.8]]
+    upright = [float(line.get_xdata()[0]) for line in slope.get_lines() if line.get_linewidth() == 1.2]
+    assert -1.8 in upright
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["as printed", "better", "truth"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows.drop(columns="lower"), "lack the columns 'lower'"),
+        (lambda rows: pd.concat([rows, rows.head(1)]), "two answers of one analysis: 'slope'"),
+        (lambda rows: rows.assign(unit=list("abcc")), "more than one unit: 'slope'"),
+        (lambda rows: rows.assign(lower=-1.0), "Factors are positive; not so: 'odds'"),
+        (lambda rows: rows[rows["question"] == "slope"], "No question 'odds'"),
+        (lambda rows: rows.assign(estimate=np.nan), "need numbers"),
+    ],
+)
+def test_answers_that_cannot_be_drawn(change: Callable[[pd.DataFrame], pd.DataFrame], message: str) -> None:
+    """Each says what is wrong with the table."""
+    with pytest.raises(ba.FitError, match=message):
+        ba.plot_answers(change(answers()), factors=["odds"])

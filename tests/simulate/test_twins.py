@@ -75,6 +75,37 @@ def test_who_leaves_a_study_without_sessions_lacks_what_comes_after() -> None:
     assert (frame["hads_post"].isna() == (frame["dropout"] == 1)).all()
 
 
+def test_a_table_as_it_was_collected() -> None:
+    """The same draws as without, rated with the stated error, in about the numbers of rows that were printed."""
+    drawn, table = (ba.simulate_twin("embct-mbct", seed=3, collected=one) for one in (False, True))
+    both = drawn.frame.merge(table.frame, on=["patient", "week"], suffixes=("", "_got"), validate="one_to_one")
+    error = (both["alliance_got"] - both["alliance"]).dropna()
+    assert error.std() == pytest.approx(0.43, abs=4 * 0.43 / np.sqrt(2 * len(error)))
+    assert abs(error.mean()) < 4 * 0.43 / np.sqrt(len(error))
+    scores = both.dropna(subset=["hads_post", "hads_post_got"])
+    assert len(scores) > 300
+    assert (scores["hads_post"] == scores["hads_post_got"]).all()
+    assert table.truth == drawn.truth
+    early = table.frame[table.frame["week"] == 2]
+    assert len(early) == 245
+    rows = [early["alliance"].count(), len(early.dropna(subset=["alliance", "hads_post"]))]
+    waves = table.frame.pivot(index="patient", columns="week", values="alliance").dropna()
+    np.testing.assert_allclose([*rows, len(waves)], [144, 118, 93], atol=20)
+
+
+def test_who_never_started_left_and_gave_nothing() -> None:
+    """One row each, without ratings or scores afterwards; all others are marked as started."""
+    table = ba.simulate_twin("embct-mbct", seed=3, collected=True)
+    never = table.frame[table.frame["started"] == 0]
+    assert 5 < len(never) == never["patient"].nunique() < 40
+    assert never[["alliance", "hads_post", "mhc_post"]].isna().all(axis=None)
+    assert (never["dropout"] == 1).all()
+    assert never["hads_pre"].notna().all()
+    assert any(f"{len(never)} patients never started" in message for message in table.messages)
+    with pytest.raises(ba.SpecError, match="does not say how its table was collected"):
+        ba.simulate_twin("mbct-groups", seed=1, collected=True)
+
+
 def broken(**changes: object) -> dict[str, object]:
     """Return the content of a twin with changes."""
     return {**tomllib.loads((FOLDER / "embct-mbct.toml").read_text()), **changes}
@@ -84,9 +115,12 @@ def broken(**changes: object) -> dict[str, object]:
     ("changes", "message"),
     [
         ({"layout": {"patients": 30, "arms": {"MBCT": 15, "eMBCT": 15}}, "lost": []}, "needs two sessions or more"),
-        ({"layout": {"patients": 30, "arms": {"MBCT": 15, "eMBCT": 15}}, "leave": None}, "State the waves"),
+        ({"layout": {"patients": 30, "arms": {"MBCT": 15, "eMBCT": 15}}, "leave": None, "collected": None}, "State"),
         ({"leave": "droput"}, "Did you mean 'dropout'"),
         ({"missing": {"hads": 0.1}}, "Unknown column 'hads'"),
+        ({"collected": {"error": {"hads": 0.1}}}, "Unknown column 'hads'"),
+        ({"collected": {"error": {"alliance": 0.0}}}, "greater than 0"),
+        ({"collected": {"never": 0.1}, "leave": None, "lost": []}, "collected.never needs leave"),
         ({"generate": [{"truth": {}}]}, "names a model or writes a spec"),
         ({"titel": "x"}, "Did you mean 'title'"),
     ],
