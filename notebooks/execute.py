@@ -2,8 +2,8 @@
 
     uv run --group test python notebooks/execute.py
 
-What differs from run to run (times of execution, widget states, how printed text was cut into pieces on its way) is not
-stored.
+What differs from run to run (times of cells, widget states, how printed text was cut into pieces on its way) is not
+stored, but for the seconds that the whole took: a reader should not wait longer than three minutes.
 """
 
 from __future__ import annotations
@@ -57,8 +57,10 @@ def main() -> None:
     paths = [Path(name) for name in sys.argv[1:]] or sorted(FOLDER.glob("*.ipynb"))
     for path in paths:
         start = time.perf_counter()
-        nbformat.write(execute(path), path)
-        print(f"{path.name}: {time.perf_counter() - start:.0f} s")
+        notebook = execute(path)
+        notebook.metadata["seconds"] = round(time.perf_counter() - start)
+        nbformat.write(notebook, path)
+        print(f"{path.name}: {notebook.metadata['seconds']} s")
 
 
 if __name__ == "__main__":

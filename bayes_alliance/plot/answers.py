@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from bayes_alliance._messages import quote
 from bayes_alliance.errors import FitError
@@ -82,8 +82,9 @@ def _draw(axes: Axes, own: pd.DataFrame, analyses: list[str], factor: bool) -> N
         axes.plot(answer["estimate"], -i, marker=MARKERS[i % len(MARKERS)], color=_colour(i), markersize=6)
     if factor:
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(MaxNLocator(6))
         axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.2, 0.5)))
+        axes.xaxis.set_minor_locator(NullLocator())
     axes.axvline(1.0 if factor else 0.0, color="0.4", linewidth=0.8, linestyle=":", zorder=0)
     axes.set_ylim(0.6 - len(analyses), 0.6)
     axes.set_yticks([])
