@@ -10,11 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, NullLocator
 
 from bayes_alliance._messages import quote
 from bayes_alliance.errors import FitError
-from bayes_alliance.plot.style import COLOURS, MARKERS, WIDTH, Picture
+from bayes_alliance.plot.style import COLOURS, MARKERS, WIDTH, Picture, on_log_axis
 
 NEEDED = ("question", "analysis", "estimate", "lower", "upper")
 
@@ -81,10 +80,7 @@ def _draw(axes: Axes, own: pd.DataFrame, analyses: list[str], factor: bool) -> N
         axes.plot([answer["lower"], answer["upper"]], [-i, -i], color=_colour(i), linewidth=2)
         axes.plot(answer["estimate"], -i, marker=MARKERS[i % len(MARKERS)], color=_colour(i), markersize=6)
     if factor:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(MaxNLocator(6))
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_locator(NullLocator())
+        on_log_axis(axes)
     axes.axvline(1.0 if factor else 0.0, color="0.4", linewidth=0.8, linestyle=":", zorder=0)
     axes.set_ylim(0.6 - len(analyses), 0.6)
     axes.set_yticks([])

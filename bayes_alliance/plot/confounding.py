@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 from matplotlib.figure import Figure
 
 from bayes_alliance.comparison.confounders import SensitivityGrid
@@ -25,7 +27,8 @@ def plot_sensitivity(sensitivity: Sensitivity | SensitivityGrid | Sweep) -> Figu
         Of one pair, with the 95 % interval; dashed lines stand where the mean is 0 (1 of factors). Of several, a line
         per value of the second pair and a panel per combination of the others; hollow marks have an interval that holds
         0. The model as it stands is at correlations of 0. Of a sweep, a diamond stands where the coefficient was
-        estimated, and crosses where chains did not agree.
+        estimated, hollow marks where a sampling
+        check failed, and crosses where chains did not agree.
     """
     if isinstance(sensitivity, SensitivityGrid):
         return _plot_grid(sensitivity)
@@ -51,8 +54,23 @@ def plot_sensitivity(sensitivity: Sensitivity | SensitivityGrid | Sweep) -> Figu
             fontsize=8,
             color=COLOURS[1],
         )
+    if len(sensitivity.tipping):
+        none = "0" if null is None else f"{null:g}"
+        axes.plot([], [], color=COLOURS[1], linestyle="--", linewidth=1, label=f"mean is {none}, between fits")
+        axes.legend(frameon=False, fontsize=8)
     if isinstance(sensitivity, Sweep):
         free, far = sensitivity.estimated.iloc[0], sensitivity.apart
+        short = table[~table["passed"].astype(bool)]
+        if len(short):
+            axes.plot(
+                short["held"],
+                short["mean"],
+                "o",
+                color=COLOURS[0],
+                markerfacecolor="white",
+                markersize=5,
+                label="a sampling check failed",
+            )
         if len(far):
             axes.plot(far["held"], far["mean"], "x", color=COLOURS[1], label="chains did not agree")
         axes.plot([free["held"]] * 2, [free["eti95_lb"], free["eti95_ub"]], color=COLOURS[2], linewidth=1.5)
@@ -63,8 +81,8 @@ def plot_sensitivity(sensitivity: Sensitivity | SensitivityGrid | Sweep) -> Figu
     else:
         one, two = sensitivity.between
         what = "residuals" if sensitivity.level == RESIDUAL else f"{sensitivity.level} effects"
-        axes.set_xlabel(f"Correlation of the {what} of {one} and {two} (stated, not estimated)")
-        axes.set_ylabel(f"Effect {sensitivity.effect!r}\non {sensitivity.outcome}")
+        axes.set_xlabel(fill(f"Correlation of the {what} of {one} and {two} (stated, not estimated)", 72))
+        axes.set_ylabel(fill(f"{sensitivity.effect} on {sensitivity.outcome}", 40))
     axes.set_title("Posterior mean and 95% equal-tailed interval", fontsize=9, loc="left", pad=14)
     return figure
 

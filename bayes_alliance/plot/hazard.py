@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from bayes_alliance.plot.style import COLOURS, WIDTH, Picture
 
@@ -31,7 +31,7 @@ def plot_hazard(draws: xr.Dataset, *, ci_prob: float = 0.95, names: Sequence[str
     Figure
         Left: chances to leave, with bands of their posterior. Right: the share that is still there.
     """
-    figure = Picture(figsize=(WIDTH, 3.2), dpi=150, layout="constrained")
+    figure = Picture(figsize=(WIDTH, 3.5), dpi=150, layout="constrained")
     predictor, sessions = str(draws.attrs["predictor"]), draws["session"].values
     labels = list(names) if names is not None else [f"{value:g}" for value in draws["value"].values]
     for number, (part, label) in enumerate(PANELS):
@@ -47,7 +47,14 @@ def plot_hazard(draws: xr.Dataset, *, ci_prob: float = 0.95, names: Sequence[str
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.set_ylim(bottom=0.0, top=1.0 if part == "staying" else None)
         axes.set_xlabel(str(draws.attrs["session"]))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(label, fontsize=9, loc="left")
-    figure.axes[0].legend(frameon=False, fontsize=8, title=predictor)
-    figure.suptitle(f"Posterior mean with {ci_prob:.0%} equal-tailed band", fontsize=9, x=0.01, ha="left")
+    lines, texts = figure.axes[0].get_legend_handles_labels()
+    figure.legend(lines, texts, frameon=False, fontsize=8, title=predictor, loc="outside lower center", ncols=3)
+    figure.suptitle(
+        f"Posterior mean with {ci_prob:.0%} equal-tailed band, averaged over patients at risk",
+        fontsize=9,
+        x=0.01,
+        ha="left",
+    )
     return figure

@@ -55,7 +55,7 @@ def plot_within_between(
         If the fit has no rows, or a part names no estimand or no variable.
     """
     frame = _points(fit, predictor, outcome, list(parts), adjust)
-    figure = Picture(figsize=(WIDTH, 2.9), dpi=150, layout="constrained")
+    figure = Picture(figsize=(WIDTH, 3.1), dpi=150, layout="constrained")
     estimands = fit.data["estimands"].to_dataset() if "estimands" in fit.data.children else xr.Dataset()
     known = [str(name) for name in estimands["estimand"].values] if "estimand" in estimands else []
     units = list(parts)
@@ -64,15 +64,19 @@ def plot_within_between(
             raise FitError(unknown("estimand", name, known))
         slope = estimands["value"].sel(estimand=name).values.ravel()
         wider = units[place + 1] if place + 1 < len(units) else None
-        axes = figure.add_subplot(1, len(parts), place + 1)
+        axes = figure.add_subplot(1, len(parts), place + 1, sharey=figure.axes[0] if place else None)
         _draw_part(axes, _apart(frame, unit, wider), slope, ci_prob, COLOURS[place % len(COLOURS)])
         what = f"{unit}s of one {wider}" if wider else f"means of {unit}s"
         low, high = np.quantile(slope, [(1 - ci_prob) / 2, (1 + ci_prob) / 2])
         axes.set_title(f"{what}\n{np.median(slope):.2f} [{low:.2f}, {high:.2f}]", fontsize=9, loc="left")
         axes.set_xlabel(predictor if wider is None else f"{predictor}, less the {wider}'s mean", fontsize=8)
-    figure.axes[0].set_ylabel(outcome + (f", less {' + '.join(adjust)}" if adjust else ""), fontsize=8)
+    figure.axes[0].set_ylabel(outcome + (f",\nadjusted for {', '.join(adjust)}" if adjust else ""), fontsize=8)
     figure.suptitle(
-        f"Posterior median of each slope with {ci_prob:.0%} equal-tailed interval", fontsize=9, x=0.01, ha="left"
+        f"Posterior median of each slope with {ci_prob:.0%} equal-tailed interval; bands are of the slope alone.\n"
+        "Points: rows or observed means, larger with more rows.",
+        fontsize=9,
+        x=0.01,
+        ha="left",
     )
     return figure
 

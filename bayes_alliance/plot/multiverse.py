@@ -64,7 +64,7 @@ def _draw_curve(axes: Axes, multiverse: Multiverse, table: pd.DataFrame) -> None
         axes.axhline(null, color="0.4", linewidth=0.8, linestyle="--")
     units = ", ".join(dict.fromkeys(table["unit"]))
     axes.set_ylabel(f"{multiverse.estimand}\n({units})", fontsize=8)
-    axes.set_title(f"{len(table)} analyses, median and 95% ETI", fontsize=9, loc="left", pad=16)
+    axes.set_title(f"{len(table)} analyses, median and 95% equal-tailed interval", fontsize=9, loc="left", pad=16)
     axes.spines[["top", "right", "bottom"]].set_visible(False)
     axes.tick_params(axis="x", length=0)
     axes.tick_params(axis="y", labelsize=8)

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 """Okabe and Ito's palette, ordered for contrast."""
@@ -31,6 +32,14 @@ class Picture(Figure):
 def held_at(at: Mapping[str, float | str]) -> str:
     """Return what a picture's title says of moderators at stated values."""
     return f"; at {', '.join(f'{name} = {value}' for name, value in at.items())}" if at else ""
+
+
+def on_log_axis(axes: Axes) -> None:
+    """Give factors a logarithmic axis with a few plain numbers on it."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def draw_interval(

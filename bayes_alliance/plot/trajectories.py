@@ -51,7 +51,7 @@ def plot_trajectories(fit: Fit, *, outcome: str | None = None, by: str | None = 
         values = draws.sel(arm=arm)
         low, high = values.quantile(tails, dim=("chain", "draw")).values
         x = values["session"].values
-        axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+        axes.fill_between(x, low, high, color=colour, alpha=0.35 if by else 0.2, linewidth=0, zorder=2)
         label = "fitted" if arm == "all" else str(arm)
         axes.plot(x, values.mean(("chain", "draw")), color=colour, linewidth=2, label=label)
         sizes = 8 + 40 * observed.count[i] / max(observed.count.max(), 1)
@@ -70,8 +70,8 @@ def plot_trajectories(fit: Fit, *, outcome: str | None = None, by: str | None = 
     axes.set_ylabel(f"{equation.outcome} (expected)")
     axes.legend(frameon=False, title=equation.arms.label if equation.arms and len(draws["arm"]) > 1 else None)
     axes.set_title(
-        f"Lines: posterior mean with {ci_prob:.0%} equal-tailed band. Points: observed means."
-        + (f"\nThin lines: each {by}." if by else ""),
+        f"Lines: posterior mean with {ci_prob:.0%} equal-tailed band. Points: observed means of those still there,\n"
+        "larger with more rows." + (f" Thin lines: posterior mean of each {by}." if by else ""),
         fontsize=9,
         loc="left",
     )
@@ -87,4 +87,5 @@ def _draw_units(axes: Axes, fit: Fit, equation: EquationDesign, factor: str) -> 
     for level, line in zip(lines[factor].values, lines.values, strict=True):
         rows = (group.code == group.levels.index(str(level))) & group.inside
         arm = int(np.bincount(equation.arms.code[rows]).argmax()) if equation.arms and len(arms) > 1 else 0
-        axes.plot(lines["session"], line, color=COLOURS[arm % len(COLOURS)], linewidth=0.6, alpha=0.45, zorder=1)
+        colour = COLOURS[arm % len(COLOURS)] if len(arms) > 1 else "0.5"
+        axes.plot(lines["session"], line, color=colour, linewidth=0.5, alpha=0.4, zorder=1)

@@ -119,12 +119,13 @@ def test_a_sweep_says_why_it_does_not_tip() -> None:
     """One chain has no R-hat and counts; a quotient has no mean, an SD nothing it is compared with."""
     table = pd.DataFrame(
         {"held": [0.0, 1.0], "mean": [-0.5, 0.5], "eti95_lb": [-1.0, 0.1], "eti95_ub": [-0.1, 1.0], "r_hat": np.nan}
-    )
+    ).assign(passed=True)
     sweep = Sweep("hold", "b[y, value(x)]", "growth", "points", table, table.iloc[:1])
     assert sweep.tipping == (0.5,)
     assert "where its mean would turn is not known" in repr(replace(sweep, table=table.assign(mean=np.nan)))
     assert "it has no value that means no difference" in repr(replace(sweep, null=None))
-    apart = replace(sweep, table=table.assign(r_hat=[1.0, 2.0]))
+    apart = replace(sweep, table=table.assign(r_hat=[1.0, 2.0], passed=[False, False]))
     assert "not known (without 1, where" in repr(apart)
-    drawn = ba.plot_sensitivity(apart).axes[0].get_legend_handles_labels()[1]
-    assert drawn == ["chains did not agree", "estimated"]
+    drawn = [ba.plot_sensitivity(one).axes[0].get_legend_handles_labels()[1] for one in (sweep, apart)]
+    assert drawn[0] == ["mean is 0, between fits", "estimated"]
+    assert drawn[1] == ["a sampling check failed", "chains did not agree", "estimated"]
