@@ -70,8 +70,9 @@ def plot_trajectories(fit: Fit, *, outcome: str | None = None, by: str | None = 
     axes.set_ylabel(f"{equation.outcome} (expected)")
     axes.legend(frameon=False, title=equation.arms.label if equation.arms and len(draws["arm"]) > 1 else None)
     axes.set_title(
-        f"Lines: posterior mean with {ci_prob:.0%} equal-tailed band. Points: observed means of those still there,\n"
-        "larger with more rows." + (f" Thin lines: posterior mean of each {by}." if by else ""),
+        f"Lines: posterior mean with {ci_prob:.0%} equal-tailed band"
+        + (f"; thin lines: each {by}." if by else ".")
+        + "\nPoints: observed means of those still there, larger with more rows.",
         fontsize=9,
         loc="left",
     )
