@@ -61,10 +61,14 @@ def test_notebooks_end_with_what_to_report(path: Path) -> None:
     assert re.search(r"\*\*To report\.\*\*|## What to report", notebook.cells[-1].source)
 
 
+LONGER = {"who-leaves-early": 360}
+"""Seconds of notebooks that take longer than three minutes: this one fits seven joint models."""
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebooks_took_less_than_three_minutes(path: Path) -> None:
     """On two cores, as executed for the repository."""
-    assert nbformat.read(path, as_version=4).metadata["seconds"] < 180
+    assert nbformat.read(path, as_version=4).metadata["seconds"] < LONGER.get(path.stem, 180)
 
 
 def test_the_index_has_every_notebook_and_its_question() -> None:

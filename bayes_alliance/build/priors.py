@@ -62,7 +62,9 @@ def _build_family(name: str, priors: Sequence[Distribution], **shape: object) ->
     value = {p: np.array([prior.value(p) for prior in priors]) for p in family.parameters}
     match family.name:
         case "normal":
-            return pm.Normal(name, value["mu"], value["sigma"], **shape)
+            # containers, so that a model with other numbers is the same compiled one
+            mu, sigma = (pm.Data(f"{name}{BLOCK}{part}", value[part]) for part in ("mu", "sigma"))
+            return pm.Normal(name, mu, sigma, **shape)
         case "student_t":
             return pm.StudentT(name, nu=value["nu"], mu=value["mu"], sigma=value["sigma"], **shape)
         case "half_normal":

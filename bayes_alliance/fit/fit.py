@@ -19,7 +19,7 @@ from bayes_alliance.fit.exact import constant_data, sample_exact
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.fit.seeds import check_seed, spread_seed
 from bayes_alliance.fit.settings import ENGINES, TARGET_ACCEPT, Engine, SamplerSettings
-from bayes_alliance.names import effects_name
+from bayes_alliance.names import BLOCK, effects_name
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.table.sessions import SessionTable
 
@@ -170,7 +170,7 @@ def nuts_constant_data(design: Design) -> xr.Dataset:
 
 def _constant(model: pm.Model) -> xr.Dataset:
     """Return the data containers the likelihood reads, as the model holds them, so that PyMC finds them unchanged."""
-    containers = {variable.name: variable for variable in model.data_vars}
+    containers = {variable.name: variable for variable in model.data_vars if BLOCK not in variable.name}
     dims = {name: model.named_vars_to_dims.get(name, ()) for name in containers}
     used = {dim for names in dims.values() for dim in names}
     coords = {str(dim): np.asarray(values) for dim, values in model.coords.items() if dim in used}
