@@ -120,8 +120,8 @@ def _apart(frame: pd.DataFrame, unit: str, wider: str | None) -> pd.DataFrame:
 
 
 def _draw_part(axes: Axes, points: pd.DataFrame, slope: np.ndarray, ci_prob: float, colour: str) -> None:
-    largest = points["n"].max()
-    size = np.full(len(points), 7.0) if largest == 1 else 5 + 45 * points["n"] / largest
+    alike = points["n"].nunique() == 1
+    size = np.full(len(points), 7.0) if alike else 5 + 45 * points["n"] / points["n"].max()
     axes.scatter(points["x"], points["y"], s=size, color="0.6", alpha=0.6, linewidth=0, zorder=1)
     middle_x, middle_y = np.average(points["x"], weights=points["n"]), np.average(points["y"], weights=points["n"])
     grid = np.linspace(points["x"].min(), points["x"].max(), 40)
