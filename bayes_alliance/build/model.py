@@ -73,7 +73,7 @@ def build_model(spec: ModelSpec, design: Design, *, parametrization: Parametriza
     if spec.outcomes != design.spec.outcomes:
         raise FitError("This design was made from another model; make it again with make_design.")
     with pm.Model(coords=model_coords(design)) as model:
-        coefficients, vectors = build_coefficients(design)
+        coefficients, vectors = build_coefficients(design, as_data=parametrization == "chosen")
         parts = build_groups(design, coefficients, parametrization)
         levels = build_measured(design)
         values: dict[str, TensorVariable] = {}
@@ -159,12 +159,18 @@ def _term_densities(model: pm.Model, point: dict[str, np.ndarray]) -> dict[str, 
     return {variable.name: float(np.sum(value)) for variable, value in zip(variables, values, strict=True)}
 
 
-def build_coefficients(design: Design) -> tuple[dict[str, list[TensorVariable]], dict[str, TensorVariable]]:
-    """Build ``b``; return each outcome's coefficients, as scalars and as a vector: intercepts at predictors of zero."""
+def build_coefficients(
+    design: Design, *, as_data: bool = False
+) -> tuple[dict[str, list[TensorVariable]], dict[str, TensorVariable]]:
+    """Build ``b``; return each outcome's coefficients, as scalars and as a vector: intercepts at predictors of zero.
+
+    With ``as_data`` the numbers of their priors are data. PyMC's own predictions take a fit's draws of ``b`` as they
+    are only where nothing before them is data, so models that are not sampled here go without.
+    """
     priors = [prior.distribution for prior in design.priors.coef]
     if not priors:
         return {equation.outcome: [] for equation in design.parts}, {}
-    centred = build_vector("b_centred", priors, COEF, given=build_shrunk(design))
+    centred = build_vector("b_centred", priors, COEF, given=build_shrunk(design), as_data=as_data)
     coefficients, vectors, start = {}, {}, 0
     for equation in design.parts:
         size = len(equation.coef.labels)

@@ -20,6 +20,7 @@ def build_vector(
     *,
     strata: tuple[str, int] | None = None,
     given: tuple[np.ndarray, TensorVariable] | None = None,
+    as_data: bool = False,
 ) -> TensorVariable:
     """Build one vector over ``dim`` from the priors of its entries.
 
@@ -38,12 +39,14 @@ def build_vector(
         Dim and number of strata that have a vector each, under the same priors; it comes first.
     given : tuple of ndarray and TensorVariable, optional
         Places of entries that are there already, and a vector of them.
+    as_data : bool
+        Whether the numbers of normal priors are data, so that models that differ in these are one compiled model.
     """
     dims = (dim,) if strata is None else (strata[0], dim)
     known = set() if given is None else set(given[0].tolist())
     families = tuple(dict.fromkeys(prior.family for i, prior in enumerate(priors) if i not in known))
     if len(families) == 1 and not known:
-        return _build_family(name, priors, dims=dims)
+        return _build_family(name, priors, as_data, dims=dims)
     parts, places = [], []
     if given is not None:
         parts, places = [given[1]], [given[0].tolist()]
@@ -52,19 +55,19 @@ def build_vector(
         chosen = [priors[i] for i in places[-1]]
         own = f"{name}{BLOCK}{family}"
         pm.modelcontext(None).add_coord(own, length=len(chosen))
-        parts.append(_build_family(f"{name}_{family}", chosen, dims=(*dims[:-1], own)))
+        parts.append(_build_family(f"{name}_{family}", chosen, as_data, dims=(*dims[:-1], own)))
     order = np.argsort(np.concatenate(places))
     return pm.Deterministic(name, pt.concatenate(parts, axis=-1)[..., order], dims=dims)
 
 
-def _build_family(name: str, priors: Sequence[Distribution], **shape: object) -> TensorVariable:
+def _build_family(name: str, priors: Sequence[Distribution], as_data: bool, **shape: object) -> TensorVariable:
     family = FAMILIES[priors[0].family]
     value = {p: np.array([prior.value(p) for prior in priors]) for p in family.parameters}
     match family.name:
         case "normal":
-            # containers, so that a model with other numbers is the same compiled one
-            mu, sigma = (pm.Data(f"{name}{BLOCK}{part}", value[part]) for part in ("mu", "sigma"))
-            return pm.Normal(name, mu, sigma, **shape)
+            if as_data:
+                value = {part: pm.Data(f"{name}{BLOCK}{part}", numbers) for part, numbers in value.items()}
+            return pm.Normal(name, value["mu"], value["sigma"], **shape)
         case "student_t":
             return pm.StudentT(name, nu=value["nu"], mu=value["mu"], sigma=value["sigma"], **shape)
         case "half_normal":

@@ -53,7 +53,7 @@ def test_outcomes_that_predict_each_other_are_refused(trial: pd.DataFrame) -> No
 
 
 def test_one_graph_has_one_key_and_others_have_others(trial: pd.DataFrame) -> None:
-    """Values of data and centring constants do not matter; priors, terms, shapes and labels do."""
+    """Values of data, centring constants and coefficients' priors do not matter; other priors, terms, shapes do."""
     text = equation("score", "week + pre + (1 + week | patient)")
     plain = design_of(text, trial)
     key = graph_key(build_model(plain.spec, plain))
@@ -61,6 +61,10 @@ def test_one_graph_has_one_key_and_others_have_others(trial: pd.DataFrame) -> No
     assert graph_key(build_model(moved.spec, moved)) == key
     later = design_of(text, trial.assign(week=trial["week"] + 1))
     assert graph_key(build_model(later.spec, later)) == key
+    narrow = design_of(text, trial, priors={"b week": "normal(0.5, 0.01)"})
+    assert graph_key(build_model(narrow.spec, narrow)) == key
+    heavy = design_of(text, trial, priors={"b week": "student_t(3, 0, 1)"})
+    assert graph_key(build_model(heavy.spec, heavy)) != key
     renamed = trial.assign(pid="Q" + trial["pid"].str[1:])
     others = [
         design_of(text, trial, priors={"sd patient": "half_normal(1)"}),
@@ -91,3 +95,8 @@ def test_a_process_compiles_a_graph_once(trial: pd.DataFrame, monkeypatch: pytes
     assert len(counted) == 1
     np.testing.assert_array_equal(one, three)
     assert not np.array_equal(one, two)
+    held = design_of(DROPOUT, trial, priors={"b pre": "normal(0.3, 0.001)"})
+    assert sample_nuts(build_model(held.spec, held), FEW, 1).posterior["b"][..., 1].mean() == pytest.approx(
+        0.3, abs=0.01
+    )
+    assert len(counted) == 1, "another prior of a coefficient needs no compiling"
