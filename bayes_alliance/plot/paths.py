@@ -8,12 +8,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
+from matplotlib.text import Text
 
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.plot.style import COLOURS, WIDTH, Picture, held_at
 from bayes_alliance.posterior.mediation import Mediation, path_slopes
 
 CLEAR, UNCLEAR = COLOURS[0], "0.6"
+
+type Point = tuple[float, float]
 
 
 def plot_paths(fit: Fit, mediation: Mediation, *, ci_prob: float = 0.95) -> Figure:
@@ -36,7 +39,8 @@ def plot_paths(fit: Fit, mediation: Mediation, *, ci_prob: float = 0.95) -> Figu
     """
     slopes = path_slopes(fit, mediation)
     first = mediation.paths[0].edges[0]
-    start = f"{first.source}\n[{first.level}]" if first.level else first.source
+    source = _column(fit, first.source)
+    start = f"{source}\n[{first.level}]" if first.level else source
     longest = max(mediation.paths, key=lambda path: len(path.edges))
     order = [edge.target for edge in longest.edges[:-1]]
     order += sorted({e.target for p in mediation.paths for e in p.edges} - {*order, mediation.outcome})
@@ -45,24 +49,56 @@ def plot_paths(fit: Fit, mediation: Mediation, *, ci_prob: float = 0.95) -> Figu
     places = {name: (float(np.cos(a)), 0.75 * float(np.sin(a))) for name, a in zip(names, angles, strict=True)}
     figure = Picture(figsize=(WIDTH, 3.9 if order else 1.6), dpi=150, layout="constrained")
     axes = figure.add_subplot()
-    for source, target in dict.fromkeys(key[:2] for key in slopes):
+    boxes = {
+        name: _name(axes, place, start if name == first.source else _column(fit, name))
+        for name, place in places.items()
+    }
+    ways = list(dict.fromkeys(key[:2] for key in slopes))
+    spots = _free_spots([(places[source], places[target]) for source, target in ways])
+    for (source, target), spot in zip(ways, spots, strict=True):
         own = {way: values for (*ends, way), values in slopes.items() if ends == [source, target]}
-        _arrow(axes, places[source], places[target], own, ci_prob)
-    for name, place in places.items():
-        _name(axes, place, start if name == first.source else name)
+        _arrow(axes, (places[source], places[target]), (boxes[source], boxes[target]), own, spot, ci_prob)
     axes.set_xlim(-1.3, 1.3)
     axes.set_ylim(-0.12, 0.87 if order else 0.2)
     axes.axis("off")
     axes.set_title(
-        f"Posterior mean of every slope, {ci_prob:.0%} equal-tailed interval{held_at(mediation.at)}",
+        f"Posterior mean of every slope, {ci_prob:.0%} equal-tailed interval{held_at(mediation.at)}"
+        "\nBlue: an interval excludes 0",
         fontsize=9,
         loc="left",
     )
     return figure
 
 
+def _column(fit: Fit, name: str) -> str:
+    """Return the study's name of a variable."""
+    if fit.design is None:
+        return name
+    known = [e.variables[name].label for e in fit.design.equations if name in e.variables]
+    return next(iter([e.outcome for e in fit.design.equations if e.spec.outcome == name] + known), name)
+
+
+def _free_spots(chords: list[tuple[Point, Point]]) -> list[Point]:
+    """Return a spot on every chord, one after the other, far from the other chords and from spots that are taken."""
+    taken: list[Point] = []
+    for chord in chords:
+        others = [np.linspace(np.array(other[0]), np.array(other[1]), 41) for other in chords if other != chord]
+        away = np.vstack([*others, *([np.array(taken)] if taken else [])]) if others or taken else np.empty((0, 2))
+        shares = np.linspace(0.25, 0.75, 21)
+        spots = np.array(chord[0]) + shares[:, None] * (np.array(chord[1]) - np.array(chord[0]))
+        gaps = np.linalg.norm(spots[:, None] - away[None], axis=2).min(axis=1) if len(away) else -abs(shares - 0.4)
+        x, y = spots[int(gaps.argmax())]
+        taken.append((float(x), float(y)))
+    return taken
+
+
 def _arrow(
-    axes: Axes, start: tuple[float, float], end: tuple[float, float], own: Mapping[str, np.ndarray], ci_prob: float
+    axes: Axes,
+    ends: tuple[Point, Point],
+    boxes: tuple[Text, Text],
+    own: Mapping[str, np.ndarray],
+    spot: Point,
+    ci_prob: float,
 ) -> None:
     colour, lines = UNCLEAR, []
     for way, values in own.items():
@@ -70,13 +106,20 @@ def _arrow(
         colour = CLEAR if low > 0 or high < 0 else colour
         lines += [f"{way}: {values.mean():.2f}" if way else f"{values.mean():.2f}", f"[{low:.2f}, {high:.2f}]"]
     arrow = FancyArrowPatch(
-        start, end, arrowstyle="-|>", mutation_scale=11, color=colour, linewidth=1.2, shrinkA=26, shrinkB=28, zorder=1
+        *ends,
+        arrowstyle="-|>",
+        mutation_scale=11,
+        color=colour,
+        linewidth=1.2,
+        patchA=boxes[0].get_bbox_patch(),
+        patchB=boxes[1].get_bbox_patch(),
+        shrinkA=0,
+        shrinkB=2,
+        zorder=1,
     )
     axes.add_patch(arrow)
-    x, y = (start[i] + 0.4 * (end[i] - start[i]) for i in range(2))
     axes.text(
-        x,
-        y,
+        *spot,
         "\n".join(lines),
         fontsize=6.5,
         ha="center",
@@ -87,8 +130,8 @@ def _arrow(
     )
 
 
-def _name(axes: Axes, place: tuple[float, float], name: str) -> None:
-    axes.text(
+def _name(axes: Axes, place: Point, name: str) -> Text:
+    return axes.text(
         *place,
         name.replace("_", "\n"),
         fontsize=8,

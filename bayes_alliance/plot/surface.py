@@ -6,6 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.path import Path as Outline
+from matplotlib.patheffects import Normal, Stroke
+from matplotlib.ticker import MaxNLocator
 
 from bayes_alliance.plot.style import COLOURS, WIDTH, Picture, held_at
 from bayes_alliance.posterior.geometry import hull_of
@@ -36,7 +38,8 @@ def plot_surface(surface: Surface, *, ci_prob: float = 0.95) -> Figure:
     -------
     Figure
         The posterior mean from the side and from above, as the difference from the centre in points of the outcome;
-        from above, what lies outside the rows is pale, dots are rows, the first principal axis is dashed. Below, the
+        from above, what lies outside the rows is pale, dots are rows, the line of congruence is solid, that of
+        incongruence dotted, the first principal axis dashed. Below, the
         lines of congruence (x = y) and incongruence (x = -y) with bands, solid where rows surround them.
     """
     figure = Picture(figsize=(WIDTH, 6.0), dpi=150, layout="constrained")
@@ -53,7 +56,9 @@ def plot_surface(surface: Surface, *, ci_prob: float = 0.95) -> Figure:
         axes = figure.add_subplot(grid[1, place])
         _along(axes, surface, ticks, direction, ci_prob)
         axes.set_title(f"Line of {name}", fontsize=8, loc="left")
-        axes.set_xlabel(f"{surface.ratings[0]}, less the centre", fontsize=7)
+        axes.set_xlabel(
+            f"{surface.ratings[0]}, less the centre" + ("; y = -x" if direction < 0 else "; y = x"), fontsize=7
+        )
         axes.tick_params(labelsize=7)
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[-2].set_ylabel(f"{surface.scale}: difference\nfrom the centre", fontsize=7)
@@ -78,21 +83,24 @@ def lies_inside(surface: Surface, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def _from_side(figure: Figure, place: object, surface: Surface, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> None:
     axes = figure.add_subplot(place, projection="3d")
     axes.plot_surface(x, y, z, cmap="viridis", linewidth=0, antialiased=True, rcount=GRID, ccount=GRID, alpha=0.95)
-    axes.set_xlabel(f"x: {surface.ratings[0]}", fontsize=6.5, labelpad=-8)
-    axes.set_ylabel(f"y: {surface.ratings[1]}", fontsize=6.5, labelpad=-8)
-    axes.set_zlabel(surface.scale, fontsize=6.5, labelpad=-8)
+    axes.set_xlabel(f"x: {surface.ratings[0]}", fontsize=6.5, labelpad=-5)
+    axes.set_ylabel(f"y: {surface.ratings[1]}", fontsize=6.5, labelpad=-5)
+    axes.set_zlabel(f"{surface.scale}: difference\nfrom the centre", fontsize=6.5, labelpad=3)
     axes.tick_params(labelsize=6, pad=-3)
     axes.view_init(elev=24, azim=-120)
-    axes.set_title("Where rows are", fontsize=8, loc="left")
+    axes.set_title("From the side, where rows are", fontsize=7, loc="left")
 
 
 def _from_above(axes: Axes, surface: Surface, x: np.ndarray, y: np.ndarray, z: np.ndarray, inside: np.ndarray) -> None:
     levels = np.linspace(float(z[inside].min()), float(z[inside].max()), 14)
     axes.contourf(x, y, z, levels=levels, cmap="viridis", alpha=0.25, extend="both")
-    axes.contourf(x, y, np.where(inside, z, np.nan), levels=levels, cmap="viridis")
+    shades = axes.contourf(x, y, np.where(inside, z, np.nan), levels=levels, cmap="viridis")
+    bar = axes.figure.colorbar(shades, ax=axes, shrink=0.8, pad=0.02, ticks=MaxNLocator(5))
+    bar.ax.tick_params(labelsize=6)
     side = float(x.max())
-    axes.plot([-side, side], [-side, side], color="white", linewidth=1.4)
-    axes.plot([-side, side], [side, -side], color="white", linewidth=1.4, linestyle=":")
+    dark = [Stroke(linewidth=2.6, foreground="0.15"), Normal()]  # white is lost on the brightest shade
+    axes.plot([-side, side], [-side, side], color="white", linewidth=1.4, path_effects=dark)
+    axes.plot([-side, side], [side, -side], color="white", linewidth=1.4, linestyle=":", path_effects=dark)
     if surface.points is not None:
         shown = surface.points[:: max(1, len(surface.points) // 1000)]
         axes.plot(shown[:, 0], shown[:, 1], ".", color="black", markersize=1.2, alpha=0.35)
@@ -105,7 +113,9 @@ def _from_above(axes: Axes, surface: Surface, x: np.ndarray, y: np.ndarray, z: n
     axes.set_xlabel(f"x: {surface.ratings[0]}, less the centre", fontsize=7)
     axes.set_ylabel(f"y: {surface.ratings[1]}, less the centre", fontsize=7)
     axes.tick_params(labelsize=7)
-    axes.set_title("From above; dashed: first axis", fontsize=8, loc="left")
+    axes.set_title(
+        "From above; pale: no rows\nsolid: x = y, dotted: x = -y, dashed: first axis", fontsize=7, loc="left"
+    )
 
 
 def _along(axes: Axes, surface: Surface, ticks: np.ndarray, direction: float, ci_prob: float) -> None:

@@ -274,7 +274,7 @@ def test_the_diagram_has_every_step_once(sequential: ba.Fit) -> None:
     )
     texts = [text.get_text() for text in ba.plot_paths(sequential, found).axes[0].texts]
     assert sum("[" in text and "," in text for text in texts) == 10
-    assert {"condition\n[MBCT]", "alliance\nearly", "depression\npost"} <= set(texts)
+    assert {"arm\n[MBCT]", "alliance\nearly", "post"} <= set(texts), "the study's names"
 
 
 def test_the_index_of_moderated_mediation(trial: pd.DataFrame) -> None:
