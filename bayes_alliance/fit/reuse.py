@@ -17,10 +17,12 @@ from bayes_alliance.build.model import build_model
 from bayes_alliance.collapse.eligible import find_design_obstacles
 from bayes_alliance.design.design import Design
 from bayes_alliance.errors import FitError
+from bayes_alliance.fit.compile import start_anew
 from bayes_alliance.fit.exact import sample_exact
 from bayes_alliance.fit.nuts import compile_model, sample_compiled
 from bayes_alliance.fit.sampled import Sampled
 from bayes_alliance.fit.settings import SamplerSettings
+from bayes_alliance.names import BLOCK
 
 KEPT = 24
 """Compiled models that a process keeps: studies of one model differ in which of its effects are centred."""
@@ -31,12 +33,22 @@ _COMPILED: OrderedDict[str, CompiledPyMCModel] = OrderedDict()
 def compile_once(model: pm.Model, settings: SamplerSettings) -> tuple[CompiledPyMCModel, float]:
     """Compile a model, or give one with the same graph the model's data; return it and the seconds it took."""
     key = graph_key(model)
+    values = {variable.name: variable.get_value() for variable in model.data_vars}
     known = _COMPILED.pop(key, None)
     compiled, seconds = (known, 0.0) if known is not None else compile_model(model, settings)
     _COMPILED[key] = compiled
+    if known is not None and not _starts_alike(known, values):
+        compiled = start_anew(known, model)
     while len(_COMPILED) > KEPT:
         _COMPILED.popitem(last=False)
-    return with_containers(compiled, {v.name: v.get_value() for v in model.data_vars}), seconds
+    return with_containers(compiled, values), seconds
+
+
+def _starts_alike(compiled: CompiledPyMCModel, values: Mapping[str, np.ndarray]) -> bool:
+    """Return whether the numbers of priors, which chains start by, are those a compiled model was made with."""
+    made = {str(variable.name): compiled.shared_data[key] for variable, key in compiled.shared_var_keys.items()}
+    stated = {name: value for name, value in values.items() if BLOCK in name}
+    return all(name in made and np.array_equal(made[name], value) for name, value in stated.items())
 
 
 def graph_key(model: pm.Model) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bayes_alliance.fit.threads import one_blas_thread
@@ -72,11 +73,15 @@ def _run_here[T, R](
     function: Callable[[T], R], tasks: Sequence[T], workers: int, found: dict[int, R | Lost], advance: Any
 ) -> None:
     """Run on spawned processes, each a pool of its own: one that breaks says by that which task it was at."""
-    rest, tried = deque(range(len(tasks))), set[int]()
+    rest, again = deque(range(len(tasks))), deque[int]()
+    tried = set[int]()
     idle, waiting = list[Desk](), dict[Future[tuple[R, int]], tuple[int, Desk]]()
     limit = _memory() // 4 // workers
     try:
-        while rest or waiting:
+        while rest or waiting or again:
+            if again and not rest and not waiting:
+                # what died may have been too large beside others, or killed for them: it goes again alone
+                rest.append(again.popleft())
             while rest and len(waiting) < workers:
                 desk = idle.pop() if idle else Desk(_pool())
                 try:
@@ -91,7 +96,7 @@ def _run_here[T, R](
                 died = isinstance(failure, BrokenProcessPool)
                 if died and i not in tried:
                     tried.add(i)
-                    rest.append(i)
+                    again.append(i)
                 elif died:
                     found[i] = Lost("its process died twice; out of memory, or killed.")
                 elif failure is not None:
@@ -126,11 +131,18 @@ def _pool() -> ProcessPoolExecutor:
 
 def _measured[T, R](function: Callable[[T], R], task: T) -> tuple[R, int]:
     """Run a task; return what it gives and the most bytes this process ever took, 0 where that is not told."""
-    result = function(task)
-    if resource is None:
-        return result, 0
-    # in KiB, but for Apple
-    return result, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return function(task), _peak()
+
+
+def _peak() -> int:
+    """Return the most bytes this process ever took; on Linux its own alone, where rusage starts from its parent's."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration, ValueError):
+        if resource is None:
+            return 0
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _memory() -> int:

@@ -25,7 +25,8 @@ def plot_effects(fit: Fit, *, outcome: str | None = None, ci_prob: float = 0.95)
 
     A predictor that takes two values is drawn as the whole difference between them, any other per SD (Gelman 2008); a
     product per SD, or difference, of each of its parts. What products modify is drawn at the mean of its moderators,
-    where rows are: a coefficient as it stands would be the effect where they are 0, which no row may be near.
+    where rows are: a coefficient as it stands would be the effect where they are 0, which no row may be near. Where a
+    moderator has no coefficient of its own (``week + week:arm``) it stays at 0, and the product is per SD of itself.
 
     Parameters
     ----------
@@ -53,7 +54,8 @@ def plot_effects(fit: Fit, *, outcome: str | None = None, ci_prob: float = 0.95)
     if not shown:
         raise FitError("This model has no predictor to draw.")
     draws = fit.data["posterior"].to_dataset()["b"].sel(coef=list(equation.coef_labels)).values
-    draws = draws.reshape(-1, len(equation.coef.labels)) @ comparable(equation.coef).T
+    weights = comparable(equation.coef)
+    draws = draws.reshape(-1, len(equation.coef.labels)) @ weights.T
     figure, axes = make_figure(1.2 + 0.38 * len(shown))
     for row, i in enumerate(reversed(shown)):
         draw_interval(axes, row, draws[:, i], ci_prob, colour=COLOURS[0])
@@ -61,10 +63,10 @@ def plot_effects(fit: Fit, *, outcome: str | None = None, ci_prob: float = 0.95)
     axes.set_yticks(range(len(shown)), [equation.coef.labels[i] for i in reversed(shown)])
     axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.grid(axis="y", visible=False)
-    modified = any(len(parts) > 1 for parts in equation.coef.parts)
+    modified = bool((weights[~np.eye(len(weights), dtype=bool)] != 0).any())
     axes.set_xlabel(
         f"{equation.kind.unit} of {equation.outcome} per SD of the predictor, between the values of one that has two"
-        + (";\nwhat products modify: at the mean of its moderators" if modified else ""),
+        + (";\nwhat products modify: at the mean of moderators in the model" if modified else ""),
         fontsize=8,
     )
     return figure

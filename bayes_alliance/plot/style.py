@@ -34,10 +34,22 @@ def held_at(at: Mapping[str, float | str]) -> str:
     return f"; at {', '.join(f'{name} = {value}' for name, value in at.items())}" if at else ""
 
 
+class _FewNumbers(MaxNLocator):
+    """Ticks of a logarithmic axis: 1, 2 and 5 over the decades, round numbers within a short range."""
+
+    def tick_values(self, vmin: float, vmax: float) -> list[float]:
+        """Return the ticks between two ends."""
+        if not 0 < 6 * vmin < vmax:
+            return [float(tick) for tick in super().tick_values(max(vmin, 1e-9), vmax)]
+        decades = 10.0 ** np.arange(np.floor(np.log10(vmin)), np.ceil(np.log10(vmax)) + 1)
+        steps = (1, 2, 5) if vmax < 300 * vmin else (1,)
+        return [float(decade * step) for decade in decades for step in steps]
+
+
 def on_log_axis(axes: Axes) -> None:
     """Give factors a logarithmic axis with a few plain numbers on it."""
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_locator(_FewNumbers(6))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_locator(NullLocator())
 

@@ -239,7 +239,10 @@ def _collect(
     patient = layout.name("patient")
     people = np.array(sorted(set(rows[patient])))
     for name, spread in how.error.items():
-        rows[name] = rows[name] + rng.normal(0.0, spread, size=len(rows))
+        noise = rng.normal(0.0, spread, size=len(rows))
+        if _is_constant(rows, patient, name):
+            noise = pd.Series(noise, index=rows.index).groupby(rows[patient]).transform("first").to_numpy()
+        rows[name] = rows[name] + noise
         messages.append(f"{name} is rated with an error of SD {spread:g}; truths are of values without it.")
     never = set(people[rng.random(len(people)) < how.never])
     out = rows[patient].isin(never)
@@ -258,6 +261,11 @@ def _collect(
     return _go_missing(rows, how.missing, layout, rng, messages)
 
 
+def _is_constant(rows: pd.DataFrame, patient: str, name: str) -> bool:
+    """Return whether a variable has one value per patient."""
+    return bool((rows.groupby(patient)[name].nunique(dropna=False) <= 1).all())
+
+
 def _go_missing(
     rows: pd.DataFrame,
     missing: Mapping[str, float],
@@ -268,7 +276,7 @@ def _go_missing(
     """Take values away by chance: per patient for what is constant within patients, per row for the rest."""
     patient = layout.name("patient")
     for name, share in missing.items():
-        constant = (rows.groupby(patient)[name].nunique(dropna=False) <= 1).all()
+        constant = _is_constant(rows, patient, name)
         if constant:
             people = sorted(set(rows[patient]))
             absent = rows[patient].map(dict(zip(people, rng.random(len(people)) < share, strict=True))).astype(bool)

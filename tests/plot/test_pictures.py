@@ -35,7 +35,7 @@ def test_effects_show_every_coefficient_but_the_intercept(small_fit: ba.Fit) -> 
     labels = [text.get_text() for text in axes.get_yticklabels()]
     assert labels == ["week:arm[MBCT]", "arm[MBCT]", "week"]
     assert axes.get_xlabel().startswith("points of score per SD of the predictor, between the values of one that has")
-    assert axes.get_xlabel().endswith("what products modify: at the mean of its moderators")
+    assert axes.get_xlabel().endswith("what products modify: at the mean of moderators in the model")
 
 
 def test_effects_of_what_products_modify_are_at_the_mean_moderator(small_fit: ba.Fit) -> None:

@@ -11,7 +11,7 @@ import pytest
 import bayes_alliance as ba
 from bayes_alliance.simulate.layout import make_layout
 from bayes_alliance.simulate.plan import design_of
-from bayes_alliance.simulate.twins import FOLDER, read_twin
+from bayes_alliance.simulate.twins import FOLDER, Collected, read_twin
 from bayes_alliance.spec.registry import models_folder
 
 
@@ -104,6 +104,15 @@ def test_who_never_started_left_and_gave_nothing() -> None:
     assert any(f"{len(never)} patients never started" in message for message in table.messages)
     with pytest.raises(ba.SpecError, match="does not say how its table was collected"):
         ba.simulate_twin("mbct-groups", seed=1, collected=True)
+
+
+def test_an_error_of_a_patients_value_is_one_for_all_rows() -> None:
+    """What has one value per patient keeps one."""
+    twin = ba.load_twin("embct-mbct")
+    noisy = twin.model_copy(update={"collected": Collected(error={"hads_pre": 1.0})})
+    frame = ba.simulate_twin(noisy, seed=1, collected=True).frame
+    assert (frame.groupby("patient")["hads_pre"].nunique() == 1).all()
+    assert not np.allclose(frame["hads_pre"] % 1, 0)
 
 
 def broken(**changes: object) -> dict[str, object]:
