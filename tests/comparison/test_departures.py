@@ -74,7 +74,7 @@ def test_a_factor_is_compared_with_one() -> None:
     """A hazard ratio never reaches 0: its sweep tips where it passes 1, and an SD's nowhere."""
     table = pd.DataFrame(
         {"held": [-1.0, 0.0, 1.0], "mean": [0.5, 0.8, 1.2], "eti95_lb": [0.3, 0.6, 0.9], "eti95_ub": [0.7, 1.1, 1.5]}
-    ).assign(r_hat=1.0)
+    ).assign(r_hat=1.0, passed=True)
     sweep = Sweep("hold", "b[y, value(x)]", "ratio", "times", table, table.iloc[:1], 1.0)
     assert sweep.tipping == pytest.approx((0.5,))
     assert sweep.unclear == (0.0,)
