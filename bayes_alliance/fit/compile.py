@@ -55,7 +55,7 @@ def compile_density(model: pm.Model) -> CompiledPyMCModel:
         What ``nutpie.sample`` takes; the same draws as from ``nutpie.compile_pymc_model``, to the bit, where no
         variable states a start.
     """
-    start = nutpie_pymc._wrap_with_lock(_starting_points(model))
+    start = _starting_points(model)
     size, expanded, logp, expand, start, shape_info, transformed = nutpie_pymc._make_functions(
         model, mode="NUMBA", compute_grad=True, join_expanded=True, pymc_initial_point_fn=start
     )
@@ -90,7 +90,7 @@ def start_anew(compiled: CompiledPyMCModel, model: pm.Model) -> CompiledPyMCMode
 
     Starting points lie near the middles of priors, whose numbers are data, and nutpie's ``with_data`` leaves them.
     """
-    draw = nutpie_pymc._wrap_with_lock(_starting_points(model))
+    draw = _starting_points(model)
     names = [model.rvs_to_values[variable].name for variable in model.free_RVs]
 
     def start(seed: int) -> np.ndarray:
@@ -117,7 +117,8 @@ def _starting_points(model: pm.Model) -> Callable[[int], dict[str, np.ndarray]]:
             point[name] = point[name] + noise.uniform(-NEAR, NEAR, np.shape(point[name]))
         return point
 
-    return start if names else draw
+    locked: Callable[[int], dict[str, np.ndarray]] = nutpie_pymc._wrap_with_lock(start if names else draw)
+    return locked
 
 
 def _frozen(value: np.ndarray) -> np.ndarray:

@@ -92,7 +92,7 @@ def _run_here[T, R](
             done, _ = wait(waiting, return_when=FIRST_COMPLETED)
             for future in done:
                 i, desk = waiting.pop(future)
-                failure = future.exception()
+                failure, full = future.exception(), False
                 died = isinstance(failure, BrokenProcessPool)
                 if died and i not in tried:
                     tried.add(i)
@@ -104,8 +104,8 @@ def _run_here[T, R](
                 else:
                     found[i], peak = future.result()
                     desk.first = desk.first or peak
-                    desk.full = peak > max(limit, desk.first + GROWTH)
-                if died or desk.full:
+                    full = peak > max(limit, desk.first + GROWTH)
+                if died or full:
                     desk.pool.shutdown(wait=False)
                 else:
                     idle.append(desk)
@@ -117,11 +117,10 @@ def _run_here[T, R](
 
 @dataclass(eq=False)
 class Desk:
-    """One process to work on, the most memory it had taken after its first task, and whether it takes too much now."""
+    """One process to work on, and the most memory it had taken after its first task."""
 
     pool: ProcessPoolExecutor
     first: int = 0
-    full: bool = False
 
 
 def _pool() -> ProcessPoolExecutor:

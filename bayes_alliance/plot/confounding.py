@@ -27,8 +27,7 @@ def plot_sensitivity(sensitivity: Sensitivity | SensitivityGrid | Sweep) -> Figu
         Of one pair, with the 95 % interval; dashed lines stand where the mean is 0 (1 of factors). Of several, a line
         per value of the second pair and a panel per combination of the others; hollow marks have an interval that holds
         0. The model as it stands is at correlations of 0. Of a sweep, a diamond stands where the coefficient was
-        estimated, hollow marks where a sampling
-        check failed, and crosses where chains did not agree.
+        estimated, hollow marks where a sampling check failed, and crosses where chains did not agree.
     """
     if isinstance(sensitivity, SensitivityGrid):
         return _plot_grid(sensitivity)
@@ -43,8 +42,9 @@ def plot_sensitivity(sensitivity: Sensitivity | SensitivityGrid | Sweep) -> Figu
     if null is not None:
         axes.axhline(null, color="0.4", linewidth=0.8)
     axes.axvline(0, color="0.8", linewidth=0.8)
-    for value in sensitivity.tipping:
-        axes.axvline(value, color=COLOURS[1], linestyle="--", linewidth=1)
+    turns = f"mean is {null or 0:g}, between fits"
+    for number, value in enumerate(sensitivity.tipping):
+        axes.axvline(value, color=COLOURS[1], linestyle="--", linewidth=1, label=None if number else turns)
         axes.annotate(
             f"{value:.2f}",
             (value, 1.0),
@@ -54,10 +54,6 @@ def plot_sensitivity(sensitivity: Sensitivity | SensitivityGrid | Sweep) -> Figu
             fontsize=8,
             color=COLOURS[1],
         )
-    if len(sensitivity.tipping):
-        none = "0" if null is None else f"{null:g}"
-        axes.plot([], [], color=COLOURS[1], linestyle="--", linewidth=1, label=f"mean is {none}, between fits")
-        axes.legend(frameon=False, fontsize=8)
     if isinstance(sensitivity, Sweep):
         free, far = sensitivity.estimated.iloc[0], sensitivity.apart
         short = table[~table["passed"].astype(bool)]
@@ -75,7 +71,6 @@ def plot_sensitivity(sensitivity: Sensitivity | SensitivityGrid | Sweep) -> Figu
             axes.plot(far["held"], far["mean"], "x", color=COLOURS[1], label="chains did not agree")
         axes.plot([free["held"]] * 2, [free["eti95_lb"], free["eti95_ub"]], color=COLOURS[2], linewidth=1.5)
         axes.plot(free["held"], free["mean"], color=COLOURS[2], marker="D", linestyle="none", label="estimated")
-        axes.legend(frameon=False, fontsize=8)
         axes.set_xlabel(f"{sensitivity.coefficient} (held, not estimated)")
         axes.set_ylabel(f"{sensitivity.estimand}\n{sensitivity.unit}")
     else:
@@ -83,6 +78,8 @@ def plot_sensitivity(sensitivity: Sensitivity | SensitivityGrid | Sweep) -> Figu
         what = "residuals" if sensitivity.level == RESIDUAL else f"{sensitivity.level} effects"
         axes.set_xlabel(fill(f"Correlation of the {what} of {one} and {two} (stated, not estimated)", 72))
         axes.set_ylabel(fill(f"{sensitivity.effect} on {sensitivity.outcome}", 40))
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(frameon=False, fontsize=8)
     axes.set_title("Posterior mean and 95% equal-tailed interval", fontsize=9, loc="left", pad=14)
     return figure
 

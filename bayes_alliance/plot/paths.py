@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.text import Text
 
-from bayes_alliance.fit.result import Fit
+from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.plot.style import COLOURS, WIDTH, Picture, held_at
 from bayes_alliance.posterior.mediation import Mediation, path_slopes
 
@@ -39,8 +39,11 @@ def plot_paths(fit: Fit, mediation: Mediation, *, ci_prob: float = 0.95) -> Figu
     """
     slopes = path_slopes(fit, mediation)
     first = mediation.paths[0].edges[0]
-    source = _column(fit, first.source)
-    start = f"{source}\n[{first.level}]" if first.level else source
+    equations = design_of(fit).equations
+    labels = {name: variable.label for e in equations for name, variable in e.variables.items()}
+    labels |= {e.spec.outcome: e.outcome for e in equations}
+    if first.level:
+        labels[first.source] += f"\n[{first.level}]"
     longest = max(mediation.paths, key=lambda path: len(path.edges))
     order = [edge.target for edge in longest.edges[:-1]]
     order += sorted({e.target for p in mediation.paths for e in p.edges} - {*order, mediation.outcome})
@@ -49,10 +52,7 @@ def plot_paths(fit: Fit, mediation: Mediation, *, ci_prob: float = 0.95) -> Figu
     places = {name: (float(np.cos(a)), 0.75 * float(np.sin(a))) for name, a in zip(names, angles, strict=True)}
     figure = Picture(figsize=(WIDTH, 3.9 if order else 1.6), dpi=150, layout="constrained")
     axes = figure.add_subplot()
-    boxes = {
-        name: _name(axes, place, start if name == first.source else _column(fit, name))
-        for name, place in places.items()
-    }
+    boxes = {name: _name(axes, place, labels[name]) for name, place in places.items()}
     ways = list(dict.fromkeys(key[:2] for key in slopes))
     spots = _free_spots([(places[source], places[target]) for source, target in ways])
     for (source, target), spot in zip(ways, spots, strict=True):
@@ -68,14 +68,6 @@ def plot_paths(fit: Fit, mediation: Mediation, *, ci_prob: float = 0.95) -> Figu
         loc="left",
     )
     return figure
-
-
-def _column(fit: Fit, name: str) -> str:
-    """Return the study's name of a variable."""
-    if fit.design is None:
-        return name
-    known = [e.variables[name].label for e in fit.design.equations if name in e.variables]
-    return next(iter([e.outcome for e in fit.design.equations if e.spec.outcome == name] + known), name)
 
 
 def _free_spots(chords: list[tuple[Point, Point]]) -> list[Point]:

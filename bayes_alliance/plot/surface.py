@@ -39,8 +39,8 @@ def plot_surface(surface: Surface, *, ci_prob: float = 0.95) -> Figure:
     Figure
         The posterior mean from the side and from above, as the difference from the centre in points of the outcome;
         from above, what lies outside the rows is pale, dots are rows, the line of congruence is solid, that of
-        incongruence dotted, the first principal axis dashed. Below, the
-        lines of congruence (x = y) and incongruence (x = -y) with bands, solid where rows surround them.
+        incongruence dotted, the first principal axis dashed. Below, the lines of congruence (x = y) and incongruence
+        (x = -y) with bands, solid where rows surround them.
     """
     figure = Picture(figsize=(WIDTH, 6.0), dpi=150, layout="constrained")
     grid = figure.add_gridspec(2, 2, height_ratios=(1.25, 1))

@@ -172,8 +172,9 @@ def simulate_twin(twin: str | Twin, *, seed: int, collected: bool = False) -> Si
     """
     named = twin if isinstance(twin, str) else "a twin"
     record = load_twin(twin) if isinstance(twin, str) else twin
-    if collected and record.collected is None:
-        raise SpecError(f"{named.capitalize()} of {record.title!r} does not say how its table was collected.")
+    how = record.collected if collected else None
+    if collected and how is None:
+        raise SpecError(f"{named} of {record.title!r} does not say how its table was collected.")
     layout = make_layout(record.layout)
     rng = np.random.default_rng(np.random.SeedSequence(seed))
     rows = draw_variables(lay_out(layout, rng), check_specs(record.variables, layout), layout, rng)
@@ -187,10 +188,10 @@ def simulate_twin(twin: str | Twin, *, seed: int, collected: bool = False) -> Si
     messages = [f"SYNTHETIC: {named} of {record.title!r}, seed {seed}; every number is drawn from a stated truth."]
     _check_columns(record, rows)
     rows = _leave(rows, record, layout, rng, messages)
-    if collected and record.collected is not None:
-        rows = _collect(rows, record, record.collected, layout, rng, messages)
-    else:
+    if how is None:
         rows = _go_missing(rows, record.missing, layout, rng, messages)
+    else:
+        rows = _collect(rows, record, how, layout, rng, messages)
     return finish(rows, layout, tuple(messages), truth, effects, seed)
 
 

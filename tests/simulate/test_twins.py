@@ -124,7 +124,10 @@ def broken(**changes: object) -> dict[str, object]:
     ("changes", "message"),
     [
         ({"layout": {"patients": 30, "arms": {"MBCT": 15, "eMBCT": 15}}, "lost": []}, "needs two sessions or more"),
-        ({"layout": {"patients": 30, "arms": {"MBCT": 15, "eMBCT": 15}}, "leave": None, "collected": None}, "State"),
+        (
+            {"layout": {"patients": 30, "arms": {"MBCT": 15, "eMBCT": 15}}, "leave": None, "collected": None},
+            "State the waves",
+        ),
         ({"leave": "droput"}, "Did you mean 'dropout'"),
         ({"missing": {"hads": 0.1}}, "Unknown column 'hads'"),
         ({"collected": {"error": {"hads": 0.1}}}, "Unknown column 'hads'"),
