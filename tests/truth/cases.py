@@ -1,0 +1,78 @@
+"""The models and studies that readers are tried on: the registry's, and small ones of the kinds that went wrong."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+import numpy as np
+import pandas as pd
+
+import bayes_alliance as ba
+from bayes_alliance.design.design import Design
+from bayes_alliance.fit.result import Fit
+from tests.conftest import make_trial
+from tests.contracts.test_registry import NAMES, table_for
+from tests.truth.fits import make_fit
+from tests.truth.worlds import Study, Truth, View, World, open_study
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A model with a study, as a table and as raw rows."""
+
+    name: str
+    spec: ba.ModelSpec
+    table: ba.SessionTable
+    columns: Mapping[str, str]
+    reference: Mapping[str, str]
+
+    @cached_property
+    def design(self) -> Design:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ba.make_design(self.spec, self.table, columns=dict(self.columns), reference=dict(self.reference))
+
+    @cached_property
+    def fit(self) -> Fit:
+        return make_fit(self.design, seed=11)
+
+    @cached_property
+    def study(self) -> Study:
+        frame = self.table.frame.copy()
+        keys = [self.table.roles["patient"], *([self.table.roles["session"]] if "session" in self.table.roles else [])]
+        frame = frame.sort_values(keys, kind="stable").reset_index(drop=True)
+        bounds = {k: (float(a), float(b)) for k, (a, b) in self.table.bounds.items()}
+        return open_study(Study(frame, dict(self.table.roles), dict(self.columns), self.design.spec, bounds))
+
+    def draws(self) -> list[tuple[int, int]]:
+        posterior = self.fit.data["posterior"]
+        return [(c, d) for c in range(posterior.sizes["chain"]) for d in range(posterior.sizes["draw"])]
+
+    def world(self, chain: int, draw: int) -> World:
+        """Return the study under one draw's parameters."""
+        return World(self.study, Truth(self.fit.data["posterior"].to_dataset().isel(chain=chain, draw=draw)))
+
+    def view(self, world: World, outcome: str) -> View:
+        return world.view(self.study.equation(outcome).unit)
+
+
+def trial(seed: int = 3, patients: int = 30) -> pd.DataFrame:
+    """Return a small trial with values missing here and there, not in the same rows for all columns."""
+    frame = make_trial(seed=seed, patients=patients)
+    rng = np.random.default_rng(5)
+    for name, share in (("alliance", 0.08), ("score", 0.12), ("stress", 0.05)):
+        frame.loc[rng.random(len(frame)) < share, name] = np.nan
+    return frame
+
+
+@cache
+def registry_case(name: str) -> Case:
+    """Return a registered model on a small study."""
+    table, columns, reference = table_for(name, make_trial(seed=3, patients=30))
+    return Case(name, ba.load_model(name), table, columns, reference)
+
+
+__all__ = ["NAMES", "Case", "registry_case"]
