@@ -53,7 +53,12 @@ class Case:
 
     def world(self, chain: int, draw: int) -> World:
         """Return the study under one draw's parameters."""
-        return World(self.study, Truth(self.fit.data["posterior"].to_dataset().isel(chain=chain, draw=draw)))
+        return self._worlds[chain, draw]
+
+    @cached_property
+    def _worlds(self) -> dict[tuple[int, int], World]:
+        posterior = self.fit.data["posterior"].to_dataset()
+        return {(c, d): World(self.study, Truth(posterior.isel(chain=c, draw=d))) for c, d in self.draws()}
 
     def view(self, world: World, outcome: str) -> View:
         return world.view(self.study.equation(outcome).unit)

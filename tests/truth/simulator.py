@@ -14,12 +14,12 @@ from tests.truth.worlds import Truth, View, World, is_dynamic, level_of
 type Effects = dict[str, np.ndarray]
 """Per factor, effects of shape (replicate or 1, level and new level, effect)."""
 
-REACH, POINTS = 8.0, 321
+REACH, POINTS = 7.0, 101
 """How far, in SDs, and how finely the normal sum of a row's group effects is integrated over."""
 
 
 def factors_of(truth: Truth) -> list[str]:
-    return [str(n)[3:] for n in truth.draw.data_vars if str(n).startswith("sd_")]
+    return [n[3:] for n in truth.names if n.startswith("sd_")]
 
 
 def factor_name(world: World, key: str) -> str:
@@ -37,6 +37,11 @@ class Membership:
 
 
 def membership(view: View, factor: str) -> Membership:
+    """Return which levels rows belong to, in the world as it is set; see ``_membership``."""
+    return view.world.remember(("membership", view.unit, factor), lambda: _membership(view, factor))
+
+
+def _membership(view: View, factor: str) -> Membership:
     """Return which levels rows belong to, in the world as it is set.
 
     A row without an id gets a level of its own where its covariates ask for one: the unit that it would have had. Where
@@ -51,16 +56,14 @@ def membership(view: View, factor: str) -> Membership:
         weights = [view.column(world.study.label(w))[0] for w in stated.weights]
         return Membership(tuple(codes), tuple(np.where(c >= 0, w, 0.0) for c, w in zip(codes, weights, strict=True)))
     ids = view.ids(factor)
-    patient = {k: i for i, k in enumerate(sorted(set(world.study.frame[world.study.roles["patient"]].astype(str))))}
-    own = world.study.frame[world.study.roles["patient"]].astype(str).to_numpy(object)[view.first]
-    fresh = np.array([len(levels) + patient[k] for k in own])
+    fresh = len(levels) + world.study.rows_of("patient")[2][view.first]
     code = np.array([levels.get(k, -1) for k in ids])
     code = np.where(code < 0, fresh, code)
     inside = (ids != "") | gated(view, factor)
     for column in world.replaced:
-        observed = World(world.study, world.truth).column(column)
+        observed = world.observed.column(column)
         if observed.dtype == object and column in world.study.frame:
-            first = View(World(world.study, world.truth), view.unit)
+            first = View(world.observed, view.unit)
             arm, there = first.column(column)[0], first.ids(factor) != ""
             shares = {level: there[arm == level].mean() for level in set(arm) - {""}}
             if set(shares.values()) == {0.0, 1.0} and not gated(view, factor).any():
@@ -89,7 +92,7 @@ def state_effects(
     for key in factors_of(world.truth):
         factor = factor_name(world, key)
         own = world.truth.own_effects(factor)
-        people = len(set(world.study.frame[world.study.roles["patient"]]))
+        people = len(world.study.rows_of("patient")[0])
         size = len(own) + people
         mode = how if only in (None, factor) else "zero"
         if mode == "zero":
@@ -195,7 +198,7 @@ def residual_sd(view: View, outcome: str, effects: Effects | None = None) -> np.
     truth = view.world.truth
     if truth.labels(f"sigma({outcome})"):
         return np.exp(linear_predictor(view, f"sigma({outcome})", effects))
-    labels = [str(v) for v in truth.draw["sigma_coef"].values if str(v) == outcome or str(v).startswith(f"{outcome}, ")]
+    labels = [v for v in truth.dims["sigma_coef"] if v == outcome or v.startswith(f"{outcome}, ")]
     if labels == [outcome]:
         return np.full((1, len(view)), truth.one("sigma", sigma_coef=outcome))
     total = np.full((1, len(view)), np.nan)
@@ -261,8 +264,7 @@ def expected(view: View, outcome: str, eta: np.ndarray, effects: Effects | None 
 
 
 def thresholds(truth: Truth, outcome: str) -> list[float]:
-    labels = [str(v) for v in truth.draw["threshold_coef"].values]
-    return [truth.one("threshold", threshold_coef=v) for v in labels if v.startswith(f"{outcome}, ")]
+    return [v for k, v in truth.mapping("threshold").items() if k.startswith(f"{outcome}, ")]
 
 
 def offset_of(view: View, equation: EquationSpec) -> float:
@@ -276,7 +278,7 @@ def marginal_mean(view: View, outcome: str, *, groups: str = "integrated") -> np
     """Return every row's expected outcome, group effects integrated out (a fine sum over a normal) or at 0."""
     zero = state_effects(view.world, "zero")
     eta = linear_predictor(view, outcome, zero)
-    if groups == "zero":
+    if groups == "zero" or view.world.study.equation(outcome).family in ("gaussian", "student_t"):
         return expected(view, outcome, eta, zero)
     sd = np.sqrt(variance_of_effects(view, outcome))
     x = np.linspace(-REACH, REACH, POINTS)

@@ -7,8 +7,10 @@ Nothing here reads a design's columns or the readers of a fit. A world holds eve
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,6 +33,8 @@ class Study:
     columns: dict[str, str]
     spec: ModelSpec
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
+    memory: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=dict)
+    plain: dict[str, np.ndarray] = field(default_factory=dict)
 
     def label(self, variable: str) -> str:
         """Return the study's name of a model's variable."""
@@ -39,6 +43,27 @@ class Study:
     def equation(self, label: str) -> EquationSpec | None:
         """Return the equation whose outcome the study calls so."""
         return next((e for e in self.spec.equation if self.label(e.outcome) == label), None)
+
+    def rows_of(self, unit: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return a unit's first session rows and ids, and which of them every session row belongs to (-1: none)."""
+        if unit not in self.memory:
+            ids = self.frame[self.roles["patient" if unit == "session" else unit]].astype(str).to_numpy(object)
+            if unit == "session":
+                self.memory[unit] = (np.arange(len(ids)), ids, np.arange(len(ids)))
+            else:
+                levels, first = np.unique(ids, return_index=True)
+                first = np.sort(first[levels != ""])
+                place = {k: i for i, k in enumerate(ids[first])}
+                self.memory[unit] = (first, ids[first], np.array([place.get(k, -1) for k in ids]))
+        return self.memory[unit]
+
+    def raw(self, name: str) -> np.ndarray:
+        """Return a column as it was observed: numbers, or words."""
+        if name not in self.plain:
+            values = self.frame[name]
+            numeric = pd.api.types.is_numeric_dtype(values)
+            self.plain[name] = (values.to_numpy(float) if numeric else values.astype(str).to_numpy(object))[None]
+        return self.plain[name]
 
     def factor_column(self, factor: str) -> str:
         """Return the column of a grouping factor's ids."""
@@ -64,51 +89,57 @@ def open_study(study: Study) -> Study:
         frame = pd.concat([frame, pd.DataFrame(rows)], ignore_index=True)
         for column in set(study.roles.values()) - {session}:
             frame[column] = frame[column].fillna("")
-        study = replace(study, frame=frame.sort_values([patient, session], kind="stable").reset_index(drop=True))
+        study = replace(study, memory={}, plain={}, frame=frame.sort_values([patient, session], kind="stable").reset_index(drop=True))
     return study
 
 
-@dataclass(frozen=True, eq=False)
 class Truth:
-    """The parameters of one draw, by name and label."""
+    """The parameters of one draw, by name and label, as plain arrays."""
 
-    draw: xr.Dataset
+    def __init__(self, draw: xr.Dataset) -> None:
+        self.names = [str(name) for name in draw.data_vars]
+        self.dims = {str(dim): [str(v) for v in values.values] for dim, values in draw.coords.items() if values.ndim == 1}
+        self.over = {str(name): tuple(map(str, array.dims)) for name, array in draw.data_vars.items()}
+        self.arrays = {str(name): np.asarray(array.values) for name, array in draw.data_vars.items()}
+        self._known: dict[tuple[str, str], int] = {}
 
     def one(self, variable: str, **labels: str) -> float:
-        return float(self.draw[variable].sel(labels).values)
+        """Return one entry of a variable over one dim."""
+        ((dim, label),) = labels.items()
+        if (dim, label) not in self._known:
+            self._known[dim, label] = self.dims[dim].index(label)
+        return float(self.arrays[variable][self._known[dim, label]])
+
+    def mapping(self, variable: str) -> dict[str, float]:
+        """Return a variable over one dim by its labels."""
+        (dim,) = self.over[variable]
+        return dict(zip(self.dims[dim], self.arrays[variable].tolist(), strict=True))
 
     def labels(self, outcome: str) -> list[str]:
         """Return the labels of an outcome's coefficients, the outcome taken off."""
         start = f"{outcome}, "
-        return [str(c)[len(start) :] for c in self.draw["coef"].values if str(c).startswith(start)] if "coef" in self.draw.dims else []
+        return [c[len(start) :] for c in self.dims.get("coef", ()) if c.startswith(start)]
 
     def effects(self, factor: str, outcome: str) -> list[tuple[int, str]]:
         """Return the places and labels of an outcome's effects of a factor."""
         dim, start = f"{factor.replace(':', '_')}_effect", f"{outcome}, "
-        if dim not in self.draw.dims:
-            return []
-        return [(i, str(c)[len(start) :]) for i, c in enumerate(self.draw[dim].values) if str(c).startswith(start)]
+        return [(i, c[len(start) :]) for i, c in enumerate(self.dims.get(dim, ())) if c.startswith(start)]
 
     def levels(self, factor: str) -> list[str]:
-        return [str(v) for v in self.draw[factor.replace(":", "_")].values]
+        return self.dims[factor.replace(":", "_")]
 
     def strata(self, factor: str) -> list[str]:
-        dim = f"{factor.replace(':', '_')}_by"
-        return [str(v) for v in self.draw[dim].values] if dim in self.draw.dims else []
+        return self.dims.get(f"{factor.replace(':', '_')}_by", [])
 
     def covariance(self, factor: str) -> np.ndarray:
         """Return covariances of a factor's effects, shape (stratum, effect, effect)."""
         key = factor.replace(":", "_")
-        sd = np.atleast_2d(self.draw[f"sd_{key}"].transpose(..., f"{key}_effect").values)
-        cor = np.eye(sd.shape[1])
-        if f"cor_{key}" in self.draw:
-            cor = self.draw[f"cor_{key}"].transpose(..., f"{key}_effect", f"{key}_effect_2").values
-        cor = np.broadcast_to(cor, (len(sd), *cor.shape[-2:]))
+        sd = np.atleast_2d(self.arrays[f"sd_{key}"])
+        cor = np.broadcast_to(self.arrays.get(f"cor_{key}", np.eye(sd.shape[1])), (len(sd), sd.shape[1], sd.shape[1]))
         return np.asarray(sd[:, :, None] * sd[:, None, :] * cor)
 
     def own_effects(self, factor: str) -> np.ndarray:
-        key = factor.replace(":", "_")
-        return np.asarray(self.draw[f"u_{key}"].transpose(key, f"{key}_effect").values)
+        return self.arrays[f"u_{factor.replace(':', '_')}"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,10 +153,22 @@ class World:
     study: Study
     truth: Truth
     replaced: dict[str, np.ndarray] = field(default_factory=dict)
+    memory: dict[object, object] = field(default_factory=dict)
+
+    def remember(self, key: object, work: Callable[[], Any]) -> Any:
+        """Return what was worked out in this world before, or work it out."""
+        if key not in self.memory:
+            self.memory[key] = work()
+        return self.memory[key]
+
+    @property
+    def observed(self) -> World:
+        """Return the world with nothing set."""
+        return self.remember("observed", lambda: World(self.study, self.truth)) if self.replaced else self
 
     def put(self, column: str, values: np.ndarray) -> World:
         """Return the world with a column replaced."""
-        return replace(self, replaced={**self.replaced, column: values})
+        return World(self.study, self.truth, {**self.replaced, column: values})
 
     def set(self, variable: str, value: float | str, rows: np.ndarray | None = None) -> World:
         """Return the world with a model's variable set in all rows, or in some."""
@@ -143,6 +186,9 @@ class World:
         """Return a column over session rows, shape (replicate or 1, row)."""
         if name in self.replaced:
             return self.replaced[name]
+        return self.remember(("column", name), lambda: self._column(name))
+
+    def _column(self, name: str) -> np.ndarray:
         spec = self.study.spec
         if name in spec.declared and name not in self.study.columns:
             return self._declared(name, spec.declared[name])
@@ -153,11 +199,10 @@ class World:
         if raters and name not in self.study.frame:
             with np.errstate(all="ignore"):
                 return np.nanmean([self.column(self.study.label(r)) for r in raters], axis=0)
-        values = self.study.frame[name]
-        return (values.to_numpy(float) if pd.api.types.is_numeric_dtype(values) else values.astype(str).to_numpy(object))[None]
+        return self.study.raw(name)
 
     def _declared(self, name: str, call: Call) -> np.ndarray:
-        patient = codes_of(self.study.frame[self.study.roles["patient"]])
+        patient = np.asarray(pd.factorize(self.study.frame[self.study.roles["patient"]], sort=True)[0])
         if call.function == "survive":
             last, event = (self.column(self.study.label(a.name)) for a in call.arguments)
             start = dict(call.keywords).get("start", Number(1.0)).value
@@ -213,10 +258,6 @@ class World:
         return View(self, unit)
 
 
-def codes_of(values: pd.Series) -> np.ndarray:
-    return np.asarray(pd.factorize(values, sort=True)[0])
-
-
 def level_of(values: np.ndarray, level: str) -> np.ndarray:
     """Return 1 where a factor has a level, however the level is spelled in numbers."""
     if values.dtype == object:
@@ -264,42 +305,47 @@ class View:
     world: World
     unit: str
 
-    def __post_init__(self) -> None:
-        study = self.world.study
-        if self.unit == "session":
-            first = np.arange(len(study.frame))
-            key = study.frame[study.roles["patient"]].astype(str).to_numpy(object)
-        else:
-            ids = study.frame[study.roles[self.unit]].astype(str).to_numpy(object)
-            levels, first = np.unique(ids, return_index=True)
-            first = np.sort(first[levels != ""])
-            key = ids[first]
-        object.__setattr__(self, "first", first)
-        object.__setattr__(self, "key", key)
-
     def __len__(self) -> int:
         return len(self.first)
 
     @property
+    def first(self) -> np.ndarray:
+        """Return the first session row of every row."""
+        return self.world.study.rows_of(self.unit)[0]
+
+    @property
+    def key(self) -> np.ndarray:
+        """Return the id of every row's patient, therapist and so on."""
+        return self.world.study.rows_of(self.unit)[1]
+
+    @property
     def session(self) -> np.ndarray:
+        """Return each row's session number as it was observed: a session that is set moves no row."""
         column = self.world.study.roles.get("session")
         if self.unit != "session" or column is None:
             return np.full((1, len(self)), np.nan)
-        return self.world.column(column)
+        return self.world.study.frame[column].to_numpy(float)[None]
 
     def column(self, name: str) -> np.ndarray:
+        return self.world.remember((self.unit, name), lambda: self._column(name))
+
+    def _column(self, name: str) -> np.ndarray:
         values = self.world.column(name)
         if self.unit == "session":
             return values
         if name in self.world.replaced:
             return values[:, self.first]
-        ids = self.world.study.frame[self.world.study.roles[self.unit]].astype(str).to_numpy(object)
         missing = (values[0] == "") if values.dtype == object else np.isnan(values[0])
-        found = np.array([next((i for i in np.flatnonzero(ids == k) if not missing[i]), f) for k, f in zip(self.key, self.first, strict=True)])
+        code, found = self.world.study.rows_of(self.unit)[2], self.first.copy()
+        for i in np.flatnonzero(~missing & (code >= 0))[::-1]:
+            found[code[i]] = i
         return values[:, found]
 
     def ids(self, factor: str) -> np.ndarray:
         """Return the level of a factor in every row, empty where it has none."""
+        return self.world.remember(("ids", self.unit, factor), lambda: self._ids(factor))
+
+    def _ids(self, factor: str) -> np.ndarray:
         parts = [self.column(self.world.study.factor_column(p))[0].astype(str) for p in factor.split(":")]
         if len(parts) == 1:
             return np.asarray(parts[0].astype(object))
@@ -337,6 +383,9 @@ class View:
 
     def labelled(self, label: str) -> np.ndarray:
         """Return the column a label names, shape (replicate or 1, row)."""
+        return self.world.remember(("label", self.unit, label), lambda: self._labelled(label))
+
+    def _labelled(self, label: str) -> np.ndarray:
         if label == "Intercept":
             return np.ones((1, len(self)))
         total = np.ones((1, len(self)))
@@ -420,7 +469,7 @@ class View:
 
     def _constant(self, expression: Expression) -> float:
         """Return the mean over the rows as they were observed, whatever is set here."""
-        observed = View(replace(self.world, replaced={}), self.unit)
+        observed = View(self.world.observed, self.unit)
         inner = expression.arguments[0] if isinstance(expression, Call) and expression.function == "lag" else expression
         return float(np.nanmean(observed.value(inner)[0]))
 
@@ -470,8 +519,7 @@ class View:
 
             return static_part(self, bare.name)
         key = f"mean_{bare.name}_{factor}"
-        levels = [str(v) for v in self.world.truth.draw[f"{bare.name}_{factor}"].values]
-        values = dict(zip(levels, self.world.truth.draw[key].values, strict=True))
+        values = self.world.truth.mapping(key)
         return np.array([values.get(k, np.nan) for k in self.ids(factor)])[None]
 
     def _unit_mean(self, inner: Expression, factor: str) -> np.ndarray:
@@ -514,10 +562,9 @@ class View:
         if label in self.world.replaced:
             return observed
         name = f"value_{label}"
-        if name not in self.world.truth.draw:
+        if name not in self.world.truth.arrays:
             return observed
-        keys = [str(v) for v in self.world.truth.draw[f"modelled_{label}"].values]
-        values = dict(zip(keys, self.world.truth.draw[name].values, strict=True))
+        values = self.world.truth.mapping(name)
         unit = self.world.study.equation(label).unit
         if unit == "session":
             here = [f"{k}, {s:g}" for k, s in zip(self.key, self.session[0], strict=True)]
@@ -529,8 +576,8 @@ class View:
     def _mo(self, call: Call) -> np.ndarray:
         name = call.arguments[0].name
         values = self.column(name)
-        step = next(n for n in self.world.truth.draw if str(n).startswith("step_") and str(n).endswith(f"_{name}"))
-        way = np.concatenate([[0.0], np.cumsum(self.world.truth.draw[step].values)])
+        step = next(n for n in self.world.truth.names if n.startswith("step_") and n.endswith(f"_{name}"))
+        way = np.concatenate([[0.0], np.cumsum(self.world.truth.arrays[step])])
         categories = self.world.study.frame[name]
         if isinstance(categories.dtype, pd.CategoricalDtype):
             order = [str(c) for c in categories.cat.categories if str(c) in set(categories.astype(str))]
