@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -36,13 +37,18 @@ class FollowValue:
 class FollowSteps:
     """Rows of ordered categories: ``code`` counts from the lowest; ``plugged`` is the way come in equal steps.
 
-    ``name`` is that of the estimated steps, ``steps`` their labels.
+    ``name`` is that of the estimated steps, ``categories`` are the names of the categories.
     """
 
     name: str
-    steps: tuple[str, ...]
+    categories: tuple[str, ...]
     code: np.ndarray
     plugged: np.ndarray
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """Return the labels of the steps: between which two categories each lies."""
+        return tuple(f"{below} to {above}" for below, above in pairwise(self.categories))
 
 
 @dataclass(frozen=True, eq=False)

@@ -89,7 +89,7 @@ def join_latent(
             if not isinstance(mean, MeanOf):
                 follows[mean] = _coded_value(mean, plugged, m, by_outcome)
                 if isinstance(mean, StepsOf):
-                    source.note(say_unused(f"mo({mean.variable})", mean.steps, follows[mean].code))  # type: ignore[union-attr]
+                    source.note(say_unused(f"mo({mean.variable})", mean.categories, follows[mean].code))  # type: ignore[union-attr]
                 continue
             if mean.variable in by_outcome:
                 modelled = _modelled(mean, plugged, m, wholes[mean.variable], by_outcome, factors, problems)
@@ -168,7 +168,7 @@ def _coded_value(
         filled = inside if modelled is None else inside & ~modelled.measured[code]
         return FollowValue(by_outcome[key.variable].outcome, code, numbers, inside, filled)
     label = made.equation.variables[key.variable].label
-    return FollowSteps(steps_name(made.equation.outcome, label), key.steps, code, numbers)
+    return FollowSteps(steps_name(made.equation.outcome, label), key.categories, code, numbers)
 
 
 def _at_patients(made: Made, mean: MeanOf, source: Source) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -36,7 +35,7 @@ def monotone(evaluator: Evaluator, call: Call) -> Value:
         return evaluator.nothing()
     names, code = found
     missing = np.isnan(code)
-    key = StepsOf(argument.name, tuple(f"{a} to {b}" for a, b in pairwise(names)))
+    key = StepsOf(argument.name, tuple(names))
     share = code / (len(names) - 1)
     evaluator.means[key] = Plugged(share, None, np.where(missing, 0, code).astype(np.int64))
     return Value(share, {key: np.where(missing, 0.0, 1.0)})
@@ -89,10 +88,9 @@ def _right_number(evaluator: Evaluator, call: Call, label: str, names: list[str]
     return False
 
 
-def say_unused(call: str, steps: tuple[str, ...], code: np.ndarray) -> list[str]:
+def say_unused(call: str, categories: tuple[str, ...], code: np.ndarray) -> list[str]:
     """Name the categories that no row used is in."""
-    names = [steps[0].split(" to ")[0], *(step.split(" to ")[1] for step in steps)]
-    unused = [name for i, name in enumerate(names) if not (code == i).any()]
+    unused = [name for i, name in enumerate(categories) if not (code == i).any()]
     return [f"{call}: no row used is in category {quote(unused)}; the steps around it rest on their prior."] * bool(
         unused
     )

@@ -33,10 +33,13 @@ class ValueOf:
 
 @dataclass(frozen=True)
 class StepsOf:
-    """How far categories lie on the way from the lowest to the highest one, as the steps between them are estimated."""
+    """How far categories lie on the way from the lowest to the highest one, as the steps between them are estimated.
+
+    ``categories`` are their names, the lowest first.
+    """
 
     variable: str
-    steps: tuple[str, ...]
+    categories: tuple[str, ...]
     lag: tuple[int, int] | None = None
 
 

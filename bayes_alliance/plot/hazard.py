@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from bayes_alliance.plot.style import COLOURS, WIDTH, Picture
 
-PANELS = (("hazard", "chance to leave, of those who are there"), ("staying", "still there after the session"))
+PANELS = (("hazard", "probability of dropout, of those at risk"), ("staying", "still in treatment after the session"))
 
 
 def plot_hazard(draws: xr.Dataset, *, ci_prob: float = 0.95, names: Sequence[str] | None = None) -> Figure:
@@ -29,13 +29,16 @@ def plot_hazard(draws: xr.Dataset, *, ci_prob: float = 0.95, names: Sequence[str
     Returns
     -------
     Figure
-        Left: chances to leave, with bands of their posterior. Right: the share that is still there.
+        Left: probabilities of dropout, with bands of their posterior. Right: the share that is still in treatment,
+        where the draws have it.
     """
+    panels = [panel for panel in PANELS if panel[0] in draws]
     figure = Picture(figsize=(WIDTH, 3.5), dpi=150, layout="constrained")
     predictor, sessions = str(draws.attrs["predictor"]), draws["session"].values
-    labels = list(names) if names is not None else [f"{value:g}" for value in draws["value"].values]
-    for number, (part, label) in enumerate(PANELS):
-        axes = figure.add_subplot(1, 2, number + 1)
+    values_set = [value if isinstance(value, str) else f"{value:g}" for value in draws["value"].values.tolist()]
+    labels = list(names) if names is not None else values_set
+    for number, (part, label) in enumerate(panels):
+        axes = figure.add_subplot(1, len(panels), number + 1)
         for i, name in enumerate(labels):
             values = draws[part].isel(value=i).values
             low, high = np.quantile(values, [(1 - ci_prob) / 2, (1 + ci_prob) / 2], axis=0)
@@ -52,7 +55,7 @@ def plot_hazard(draws: xr.Dataset, *, ci_prob: float = 0.95, names: Sequence[str
     lines, texts = figure.axes[0].get_legend_handles_labels()
     figure.legend(lines, texts, frameon=False, fontsize=8, title=predictor, loc="outside lower center", ncols=3)
     figure.suptitle(
-        f"Posterior mean with {ci_prob:.0%} equal-tailed band, averaged over patients at risk",
+        f"Posterior mean with {ci_prob:.0%} equal-tailed band, averaged over patients",
         fontsize=9,
         x=0.01,
         ha="left",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 import numpy as np
 import xarray as xr
@@ -101,10 +102,7 @@ def linear_parts(design: Design, equation: EquationDesign, flat: xr.Dataset, *, 
             population = population + weight * apart[mean]
             continue
         if isinstance(follow, FollowMeasured):
-            label = next(m.label for m in design.measured if m.name == follow.measured)
-            population = population + weight * (
-                flat[unit_means_name(label, follow.factor)].values[:, follow.code] - follow.plugged
-            )
+            population = population + weight * follow_rows(design, follow, flat)
             continue
         assert isinstance(follow, FollowModelled)
         implied = _coefficients(design.find(follow.outcome), flat) @ follow.coef.T
@@ -133,8 +131,11 @@ def effects_of(flat: xr.Dataset, factor: str) -> np.ndarray:
     return np.asarray(flat[name].transpose("sample", factor_key(factor), effect_dim(factor)).values)
 
 
-def effect_roots(design: Design, factor: str, flat: xr.Dataset) -> np.ndarray:
-    """Return lower roots of the covariance of a factor's effects, shape (draw, level, effect, effect)."""
+def strata_roots(design: Design, factor: str, flat: xr.Dataset) -> np.ndarray:
+    """Return lower roots of the covariance of a factor's effects, shape (draw, stratum, effect, effect).
+
+    There is one stratum where all levels share a covariance matrix.
+    """
     made = find_factor(design.factors, factor)
     sd = flat[sd_name(factor)].transpose("sample", ..., effect_dim(factor)).values
     size = len(made.effects)
@@ -143,8 +144,14 @@ def effect_roots(design: Design, factor: str, flat: xr.Dataset) -> np.ndarray:
     else:
         cor = np.broadcast_to(np.eye(size), (*sd.shape, size))
     root = sd[..., :, None] * np.linalg.cholesky(cor)
+    return np.asarray(root[:, None] if made.by is None else root)
+
+
+def effect_roots(design: Design, factor: str, flat: xr.Dataset) -> np.ndarray:
+    """Return lower roots of the covariance of a factor's effects, shape (draw, level, effect, effect)."""
+    made, root = find_factor(design.factors, factor), strata_roots(design, factor, flat)
     if made.by is None:
-        return np.broadcast_to(root[:, None], (len(root), len(made.levels), size, size))
+        return np.broadcast_to(root, (len(root), len(made.levels), *root.shape[2:]))
     return np.asarray(root[:, made.by.code])
 
 
@@ -176,6 +183,53 @@ def drawn_values(follow: FollowValue | FollowSteps, flat: xr.Dataset) -> np.ndar
         return np.asarray(flat[value_name(follow.outcome)].transpose("sample", ...).values)
     way = np.cumsum(flat[follow.name].transpose("sample", ...).values, axis=1)
     return np.asarray(np.pad(way, ((0, 0), (1, 0))))
+
+
+def follow_rows(design: Design, follow: Follow, flat: xr.Dataset) -> np.ndarray:
+    """Return what is estimated less what is plugged in for it, with effects as drawn, shape (draw, obs)."""
+    match follow:
+        case FollowValue() | FollowSteps():
+            return np.asarray(drawn_values(follow, flat)[:, follow.code] - follow.plugged)
+        case FollowMeasured():
+            return np.asarray(_measured_means(design, follow, flat)[:, follow.code] - follow.plugged)
+        case FollowModelled():
+            total = _coefficients(design.find(follow.outcome), flat) @ follow.coef.T - follow.plugged
+            for factor, code, values in follow.groups:
+                places = list(find_factor(design.factors, factor).places[follow.outcome])
+                total = total + (effects_of(flat, factor)[:, :, places][:, code] * values).sum(axis=2)
+            return np.asarray(total)
+        case _:
+            assert_never(follow)
+
+
+def follow_mean(design: Design, follow: Follow, weight: np.ndarray, flat: xr.Dataset) -> np.ndarray:
+    """Return the mean over rows of ``weight`` times ``follow_rows``, shape (draw,), without a number per row."""
+    plugged = (weight * follow.plugged).mean()
+    match follow:
+        case FollowValue() | FollowSteps():
+            drawn = drawn_values(follow, flat)
+            return np.asarray(drawn @ np.bincount(follow.code, weight, drawn.shape[1]) / len(weight) - plugged)
+        case FollowMeasured():
+            drawn = _measured_means(design, follow, flat)
+            return np.asarray(drawn @ np.bincount(follow.code, weight, drawn.shape[1]) / len(weight) - plugged)
+        case FollowModelled():
+            b = _coefficients(design.find(follow.outcome), flat)
+            total = b @ (weight[:, None] * follow.coef).mean(axis=0) - plugged
+            for factor, code, values in follow.groups:
+                places = list(find_factor(design.factors, factor).places[follow.outcome])
+                drawn = effects_of(flat, factor)[:, :, places]
+                pooled = np.zeros(drawn.shape[1:])
+                np.add.at(pooled, code, weight[:, None] * values / len(weight))
+                total = total + np.einsum("sle,le->s", drawn, pooled)
+            return np.asarray(total)
+        case _:
+            assert_never(follow)
+
+
+def _measured_means(design: Design, follow: FollowMeasured, flat: xr.Dataset) -> np.ndarray:
+    """Return drawn means of a variable without an equation, shape (draw, level)."""
+    label = next(m.label for m in design.measured if m.name == follow.measured)
+    return np.asarray(flat[unit_means_name(label, follow.factor)].transpose("sample", ...).values)
 
 
 def _moved(group: GroupDesign, entry: Entry, apart: Mapping[Hidden, np.ndarray | None]) -> Entry:

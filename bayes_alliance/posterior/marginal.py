@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Literal
 
 import numpy as np
 import xarray as xr
 
-from bayes_alliance._messages import quote, unknown
-from bayes_alliance.design.design import Design
-from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.factors import find_factor
-from bayes_alliance.design.terms import Columns, code_terms
-from bayes_alliance.design.transforms import ROWWISE
-from bayes_alliance.design.variables import Variable
+from bayes_alliance._messages import unknown
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit, design_of
-from bayes_alliance.names import COEF
-from bayes_alliance.posterior.families import expected
-from bayes_alliance.posterior.linear import drawn_rows, effect_roots, stack_draws
-from bayes_alliance.posterior.moved import Moved, RowwiseEvaluator
-from bayes_alliance.spec.expressions import Term, calls_in, names_in, render_term
+from bayes_alliance.posterior.effects import with_effects
+from bayes_alliance.posterior.families import Rows, expected, expected_over, normal_rule, rows_of
+from bayes_alliance.posterior.linear import stack_draws
+from bayes_alliance.posterior.moved import Moved, move
+from bayes_alliance.posterior.setting import Setting, check_values, name_settings, set_variables
 
 type Groups = Literal["integrated", "zero"]
 
-type Setting = float | str
-
-NODES = 21
-"""Points of Gauss-Hermite quadrature over the normal sum of a row's group effects."""
+AT_ONCE = 4_000_000
+"""Numbers (draws times rows) that are worked out together."""
 
 
 def marginal_effects(
@@ -44,7 +37,9 @@ def marginal_effects(
     """Return the expected outcome with a predictor at stated values, and differences from the first, as draws.
 
     In every row the predictor, and the moderators of ``at``, are set to each value; all else stays as observed; rows
-    are averaged. Means and lags of what is set are not moved with it.
+    are averaged. What goes with a variable is set with it: 0/1 variables that stand for its levels, the residual SD and
+    the covariances of its level, and the units of a factor that one arm has and the other has not. Means and lags of
+    what is set are not moved. Latent means and modelled values are those of the rows' own units, as drawn.
 
     Parameters
     ----------
@@ -53,7 +48,8 @@ def marginal_effects(
     variable : str
         A predictor, in the model's name or the study's.
     values : sequence
-        Two or more numbers, or levels of a factor; differences are from the first.
+        Two or more numbers, or levels of a factor; differences are from the first. Levels that are numbers may be
+        stated as numbers.
     at : mapping of str to sequence, optional
         Moderators and their values.
     outcome : str, optional
@@ -65,7 +61,8 @@ def marginal_effects(
     Returns
     -------
     Dataset over (chain, draw, <variable>, <moderators>)
-        ``mean`` in units of the outcome (probabilities for 0/1 outcomes), and ``difference`` from the first value.
+        ``mean`` in units of the outcome (probabilities for 0/1 outcomes, shares of the trials for numbers of
+        successes), and ``difference`` from the first value.
 
     Raises
     ------
@@ -76,17 +73,18 @@ def marginal_effects(
     if groups not in ("integrated", "zero"):
         raise FitError(unknown("groups", str(groups), ("integrated", "zero")))
     equation = design.find(outcome)
-    settings = {variable: list(values), **{name: list(own) for name, own in (at or {}).items()}}
+    settings = {variable: list(values), **{name: list(own) for name, own in (at or {}).items() if name != variable}}
     if len(values) < 2:
         raise FitError(f"Differences need two values of {variable!r} or more.")
-    named = {_find(equation, name): own for name, own in settings.items()}
+    named = name_settings(equation, [(variable, list(values)), *((n, list(own)) for n, own in (at or {}).items())])
     for name, own in named.items():
-        _check_values(equation, name, own)
-    flat = stack_draws(fit.data["posterior"].to_dataset())
+        check_values(equation.variables[name], own)
+    flat = stack_draws(with_effects(fit) if equation.follows else fit.data["posterior"].to_dataset())
     shape = tuple(len(own) for own in named.values())
     means = np.empty((flat.sizes["sample"], *shape))
     for place, chosen in zip(np.ndindex(*shape), product(*named.values()), strict=True):
-        means[(slice(None), *place)] = _mean(design, equation, dict(zip(named, chosen, strict=True)), flat, groups)
+        moved = move(design, equation, set_variables(equation, dict(zip(named, chosen, strict=True))))
+        means[(slice(None), *place)] = _mean(moved, flat, groups)
     chains, draws = fit.data["posterior"].sizes["chain"], fit.data["posterior"].sizes["draw"]
     dims = ("chain", "draw", *settings)
     coords = {"chain": np.arange(chains), "draw": np.arange(draws), **settings}
@@ -95,119 +93,65 @@ def marginal_effects(
     return xr.Dataset({"mean": mean, "difference": difference.rename({variable: f"{variable}_less_{values[0]}"})})
 
 
-def _find(equation: EquationDesign, name: str) -> str:
-    """Return the model's name of a predictor."""
-    known = {v.label: key for key, v in equation.variables.items() if key != equation.spec.outcome}
-    by_model = {key: key for key in known.values()}
-    if name not in known and name not in by_model:
-        raise FitError(unknown("predictor", name, [*known, *by_model]))
-    return by_model.get(name, known.get(name, name))
-
-
-def _check_values(equation: EquationDesign, name: str, values: Sequence[Setting]) -> None:
-    variable = equation.variables[name]
-    if variable.levels is not None:
-        odd = [str(value) for value in values if value not in variable.levels]
-        if odd:
-            raise FitError(f"{variable.label!r} has no level {quote(odd)}; it has {quote(variable.levels)}.")
-        return
-    words = [repr(value) for value in values if isinstance(value, str) or not np.isfinite(value)]
-    if words:
-        raise FitError(f"{variable.label!r} is a number; {', '.join(words)} cannot be set.")
-
-
-def _mean(
-    design: Design, equation: EquationDesign, chosen: Mapping[str, Setting], flat: xr.Dataset, groups: Groups
-) -> np.ndarray:
+def _mean(moved: Moved, flat: xr.Dataset, groups: Groups) -> np.ndarray:
     """Return the expected outcome averaged over rows, shape (draw,)."""
-    moved = {name: _set(equation, name, value) for name, value in chosen.items()}
-    formula = equation.spec.parsed
-    b = flat["b"].sel({COEF: list(equation.coef_labels)}).transpose("sample", COEF).values
-    evaluator = RowwiseEvaluator(equation, {**equation.variables, **moved})
-    coded, fixed = _code_moved(
-        evaluator, moved, formula.intercept, formula.terms, equation.coef.terms, column=equation.kind.intercept
-    )
-    columns = Moved(equation, coded.values, coded.latent, fixed, evaluator.codes)
-    if equation.kind.linear:
-        return np.asarray(b @ columns.values.mean(axis=0) + columns.mean_shift(flat) + equation.offset)
-    linear, rows = b @ columns.values.T + columns.row_shift(flat), drawn_rows(design, equation, flat)
+    e = moved.equation
+    if e.kind.linear:
+        return moved.mean(flat) + e.offset
+    size = max(1, AT_ONCE // len(e.y))
+    parts = [flat.isel(sample=slice(start, start + size)) for start in range(0, flat.sizes["sample"], size)]
+    return np.concatenate([_mean_of_part(moved, part, groups) for part in parts]) + e.offset
+
+
+def _mean_of_part(moved: Moved, flat: xr.Dataset, groups: Groups) -> np.ndarray:
+    e, linear, spread = moved.equation, moved.linear(flat), moved.spread()
+    log_sd = None if spread is None else spread.linear(flat)
+    rows = rows_of(e, flat, moved.sigma(flat) if log_sd is None else np.exp(log_sd))
     if groups == "zero":
         return np.asarray(expected(rows, linear).mean(axis=1))
-    variance = variance_of_effects(design, equation, moved, flat)
-    x, w = np.polynomial.hermite_e.hermegauss(NODES)
+    of_mean = _carried(moved, flat)
+    if spread is None:
+        return np.asarray(expected_over(rows, linear, _variance(of_mean, linear)).mean(axis=1))
+    return _over_spread(rows, linear, of_mean, _carried(spread, flat))
+
+
+type Carried = dict[tuple[str, int], np.ndarray]
+
+
+def variance_of_effects(moved: Moved, flat: xr.Dataset) -> np.ndarray:
+    """Return the variance of the sum of each row's group effects, those of new units, shape (draw, obs)."""
+    return _variance(_carried(moved, flat), np.zeros((flat.sizes["sample"], len(moved.equation.y))))
+
+
+def _carried(moved: Moved, flat: xr.Dataset) -> Carried:
+    """Return what standard normal variables of a new unit add to a row's predictor, (draw, obs, root), by factor."""
+    found = {}
+    for own in moved.groups():
+        roots = own.roots(moved.design, flat)[:, own.stratum]
+        found[own.group.factor, own.group.slot] = np.einsum("oe,soek->sok", own.values, roots)
+    return found
+
+
+def _variance(carried: Carried, like: np.ndarray) -> np.ndarray:
+    """Return the variance that new units' effects add, shape (draw, obs)."""
+    return sum(((one**2).sum(axis=2) for one in carried.values()), start=np.zeros_like(like))
+
+
+def _over_spread(rows: Rows, linear: np.ndarray, of_mean: Carried, of_spread: Carried) -> np.ndarray:
+    """Return the mean over rows where the log residual SD has group effects, too, which may go with those of the mean.
+
+    Given the effect on the log SD, that on the mean is normal; the former is integrated point by point.
+    """
+    own, its = _variance(of_mean, linear), _variance(of_spread, linear)
+    together = sum(
+        ((one * of_spread[key]).sum(axis=2) for key, one in of_mean.items() if key in of_spread),
+        start=np.zeros_like(linear),
+    )
+    slope = np.divide(together, its, out=np.zeros_like(its), where=its > 0)
+    left = np.maximum(own - slope * together, 0.0)
     total = np.zeros(len(linear))
-    for node, weight in zip(x, w / w.sum(), strict=True):
-        total += weight * expected(rows, linear + node * np.sqrt(variance)).mean(axis=1)
-    return total
-
-
-def _set(equation: EquationDesign, name: str, value: Setting) -> Variable:
-    variable = equation.variables[name]
-    number = float(variable.levels.index(str(value))) if variable.levels is not None else float(value)
-    return Variable(name, variable.label, np.full(len(equation.y), number), variable.levels)
-
-
-def _moved_columns(
-    equation: EquationDesign,
-    moved: Mapping[str, Variable],
-    intercept: bool,
-    terms: Sequence[Term],
-    observed: np.ndarray,
-    column_terms: Sequence[str],
-) -> np.ndarray:
-    """Return coded columns with predictors set; those that do not read them stay as observed."""
-    evaluator = RowwiseEvaluator(equation, {**equation.variables, **moved})
-    coded, keep = _code_moved(evaluator, moved, intercept, terms, column_terms)
-    values = coded.values
-    values[:, keep] = observed[:, keep]
-    return values
-
-
-def _code_moved(
-    evaluator: RowwiseEvaluator,
-    moved: Mapping[str, Variable],
-    intercept: bool,
-    terms: Sequence[Term],
-    column_terms: Sequence[str],
-    *,
-    column: bool = True,
-) -> tuple[Columns, list[int]]:
-    """Return columns coded with predictors set, and the places of those that do not read them."""
-    reading = {render_term(term): term for term in terms if _reads(term, moved)}
-    for text, term in reading.items():
-        around = [call.function for part in term.parts for call in calls_in(part) if call.function not in ROWWISE]
-        if around:
-            raise FitError(
-                f"{text} reads other rows ({', '.join(around)}), so {quote(list(moved))} cannot be set in it."
-            )
-    coded = code_terms(intercept, terms, evaluator, column=column)
-    return coded, [i for i, text in enumerate(column_terms) if text not in reading]
-
-
-def _reads(term: Term, moved: Mapping[str, Variable]) -> bool:
-    return bool({name for part in term.parts for name in names_in(part)} & set(moved))
-
-
-def variance_of_effects(
-    design: Design, equation: EquationDesign, moved: Mapping[str, Variable], flat: xr.Dataset
-) -> np.ndarray:
-    """Return the variance of the sum of each row's group effects, shape (draw, obs)."""
-    total = np.zeros((flat.sizes["sample"], len(equation.y)))
-    for group in equation.groups:
-        values, start = group.values.copy(), 0
-        if group.weight is not None:
-            values = np.divide(values, group.weight[:, None], out=np.zeros_like(values), where=group.inside[:, None])
-        for term in equation.spec.parsed.groups:
-            if term.factor != group.factor:
-                continue
-            own = code_terms(term.intercept, term.terms, RowwiseEvaluator(equation, dict(equation.variables)))
-            stop = start + len(own.labels)
-            part = _moved_columns(equation, moved, term.intercept, term.terms, values[:, start:stop], own.terms)
-            weight = group.inside if group.weight is None else group.weight
-            values[:, start:stop] = np.where(group.inside[:, None], part * np.asarray(weight, float)[:, None], 0.0)
-            start = stop
-        places = list(find_factor(design.factors, group.factor).places[equation.outcome])
-        roots = effect_roots(design, group.factor, flat)[:, :, places]
-        carried = np.einsum("oe,soek->sok", values, roots[:, group.code])
-        total += (carried**2).sum(axis=2)
+    for node, weight in normal_rule(float(np.sqrt(its.max(initial=0.0)))):
+        effect = node * np.sqrt(its)
+        wider = replace(rows, given={**rows.given, "sigma": rows.given["sigma"] * np.exp(effect)})
+        total += weight * expected_over(wider, linear + slope * effect, left).mean(axis=1)
     return total

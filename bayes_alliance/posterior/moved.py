@@ -1,93 +1,311 @@
-"""Columns with some predictors set to stated values, modelled values and steps followed as drawn."""
+"""Rows of an equation with some variables set: columns, group effects, strata and residual SDs that go with them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
 
 from bayes_alliance._messages import quote
+from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.follow import FollowSteps, FollowValue
+from bayes_alliance.design.factors import find_factor
+from bayes_alliance.design.follow import Follow, FollowSteps, FollowValue
+from bayes_alliance.design.groups import GroupDesign
 from bayes_alliance.design.rows import Rows
 from bayes_alliance.design.surfaces import pieces_of
+from bayes_alliance.design.terms import Columns, code_terms
 from bayes_alliance.design.transforms import ROWWISE, Evaluator
 from bayes_alliance.design.values import CurrentOf, Hidden, Value
 from bayes_alliance.design.variables import Variable
 from bayes_alliance.errors import FitError
-from bayes_alliance.names import COEF
-from bayes_alliance.posterior.linear import drawn_values
-from bayes_alliance.spec.expressions import Call, Expression, Name, render
+from bayes_alliance.names import COEF, SIGMA_COEF, coef_label, level_label
+from bayes_alliance.posterior.linear import (
+    effects_of,
+    follow_mean,
+    follow_rows,
+    residual_spread,
+    strata_roots,
+)
+from bayes_alliance.spec.expressions import Call, Expression, Name, Term, calls_in, names_in, render, render_term
 
 
+@dataclass(frozen=True, eq=False)
 class Moved:
-    """Coded columns with some predictors set, and how they follow modelled values and steps.
+    """An equation with some variables set.
 
-    Columns in ``fixed`` stay as observed; ``codes`` are the categories of ordered predictors as set.
+    ``variables`` are all variables over the rows, those in ``moved`` as set; ``coef`` are the coded columns, those that
+    do not read what is set as observed; ``follows`` says per estimated thing where its values come from.
     """
 
-    def __init__(
-        self,
-        equation: EquationDesign,
-        values: np.ndarray,
-        latent: Sequence[Mapping[Hidden, np.ndarray]],
-        fixed: Sequence[int],
-        codes: Mapping[Hidden, np.ndarray],
-    ) -> None:
-        read = [key.variable for key in equation.follows if isinstance(key, CurrentOf)]
-        if read:
+    design: Design
+    equation: EquationDesign
+    variables: Mapping[str, Variable]
+    moved: Mapping[str, Variable]
+    coef: Columns
+    follows: Mapping[Hidden, Follow]
+
+    def mean(self, flat: xr.Dataset) -> np.ndarray:
+        """Return the linear predictor without group effects, averaged over the rows, shape (draw,)."""
+        b = self._coefficients(flat)
+        total = b @ self.coef.values.mean(axis=0)
+        for i, key, weight in self._weights():
+            total += b[:, i] * follow_mean(self.design, self.follows[key], weight, flat)
+        return np.asarray(total)
+
+    def linear(self, flat: xr.Dataset, rows: np.ndarray | None = None) -> np.ndarray:
+        """Return the linear predictor without group effects, shape (draw, obs), of some of the rows where stated."""
+        chosen = np.arange(len(self.equation.y)) if rows is None else rows
+        b = self._coefficients(flat)
+        total = b @ self.coef.values[chosen].T
+        for i, key, weight in self._weights():
+            total += b[:, i, None] * (weight * follow_rows(self.design, self.follows[key], flat))[:, chosen]
+        return np.asarray(total)
+
+    def groups(self) -> tuple[MovedGroup, ...]:
+        """Return which units the rows belong to, and the covariates of their effects.
+
+        Raises
+        ------
+        FitError
+            If it is not known whether rows would belong to a unit.
+        """
+        return tuple(_move_group(self, group) for group in self.equation.groups)
+
+    def spread(self) -> Moved | None:
+        """Return the equation of the log residual SD with the same variables set, None where there is none."""
+        part = self.equation.spread
+        return None if part is None else _move(self.design, part, self.moved)
+
+    def sigma(self, flat: xr.Dataset) -> np.ndarray | None:
+        """Return the residual SD of every row, shape (draw, obs); None of families without, or where it is a formula.
+
+        Raises
+        ------
+        FitError
+            If no row has the level that is set, so that its residual SD was not estimated.
+        """
+        e = self.equation
+        if not e.kind.spread or e.spread is not None:
+            return None
+        by = e.spec.sigma_factor
+        if by is None or by not in self.moved:
+            return residual_spread(self.design, e, flat)
+        variable = self.moved[by]
+        assert variable.levels is not None
+        labels = [coef_label(e.outcome, level_label(variable.label, level)) for level in variable.levels]
+        code = variable.values.astype(np.int64)
+        absent = [variable.levels[i] for i in np.unique(code) if labels[i] not in e.sigma_coef]
+        if absent:
             raise FitError(
-                f"{equation.outcome} reads what the equation of {read[0]} says of each patient, which is estimated "
-                f"and is not set; use predict_hazard, or the coefficients."
+                f"No row of {e.outcome!r} has {variable.label} {quote(absent)}, so its residual SD is not known."
             )
-        self.equation, self.codes = equation, codes
-        self.values = values.copy()
-        self.values[:, fixed] = equation.coef.values[:, fixed]
-        self.latent = [equation.coef.latent[i] if i in fixed else own for i, own in enumerate(latent)]
-        self.fixed = fixed
+        place = np.array([e.sigma_coef.index(label) if label in e.sigma_coef else -1 for label in labels])[code]
+        shared = [i for i, label in enumerate(e.sigma_coef) if label not in labels]  # rows that start a series
+        place = np.where(np.isin(e.sigma_code, shared), e.sigma_code, place)
+        drawn = flat["sigma"].sel({SIGMA_COEF: list(e.sigma_coef)}).transpose("sample", SIGMA_COEF).values
+        return np.asarray(drawn[:, place])
 
-    def mean_shift(self, flat: xr.Dataset) -> np.ndarray:
-        """Return what modelled values and steps add to the mean of the linear predictor over rows, shape (draw,)."""
-        total = np.zeros(flat.sizes["sample"])
-        for b, weight, code, plugged, values in self._parts(flat):
-            pooled = np.bincount(code, weight, values.shape[1]) / len(weight)
-            total += b * (values @ pooled - (weight * plugged).mean())
-        return total
+    def _coefficients(self, flat: xr.Dataset) -> np.ndarray:
+        labels = list(self.equation.coef_labels)
+        return np.asarray(flat["b"].sel({COEF: labels}).transpose("sample", COEF).values)
 
-    def row_shift(self, flat: xr.Dataset) -> np.ndarray:
-        """Return the same of every row, shape (draw, obs)."""
-        total = np.zeros((flat.sizes["sample"], len(self.equation.y)))
-        for b, weight, code, plugged, values in self._parts(flat):
-            total += b[:, None] * weight * (values[:, code] - plugged)
-        return total
+    def _weights(self) -> list[tuple[int, Hidden, np.ndarray]]:
+        return [(i, key, weight) for i, weights in enumerate(self.coef.latent) for key, weight in weights.items()]
 
-    def _parts(self, flat: xr.Dataset) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-        """Yield coefficient, weights, codes, what is plugged in and drawn values of everything that is followed."""
-        b = flat["b"].sel({COEF: list(self.equation.coef_labels)}).transpose("sample", COEF).values
-        for i, weights in enumerate(self.latent):
-            for key, weight in weights.items():
-                follow = self.equation.follows[key]
-                if not isinstance(follow, FollowValue | FollowSteps):
-                    continue
-                code, plugged = follow.code, follow.plugged
-                if i not in self.fixed and key in self.codes and isinstance(follow, FollowSteps):
-                    code = self.codes[key]
-                    plugged = code / len(follow.steps)
-                yield b[:, i], weight, code, plugged, drawn_values(follow, flat)
+
+@dataclass(frozen=True, eq=False)
+class MovedGroup:
+    """Units that rows belong to where variables are set.
+
+    ``values`` of shape (obs, effect) are the covariates, weights of memberships included and 0 outside; ``inside`` and
+    ``new`` of shape (obs,) say which rows belong to a unit, and to one that is not among the observed ones; ``stratum``
+    points into the factor's strata.
+    """
+
+    group: GroupDesign
+    places: tuple[int, ...]
+    values: np.ndarray
+    inside: np.ndarray
+    new: np.ndarray
+    stratum: np.ndarray
+
+    def roots(self, design: Design, flat: xr.Dataset) -> np.ndarray:
+        """Return lower roots of the covariance of the equation's effects per stratum, (draw, stratum, effect, root)."""
+        return strata_roots(design, self.group.factor, flat)[:, :, list(self.places)]
+
+    def own(self, flat: xr.Dataset, rows: np.ndarray | None = None) -> np.ndarray:
+        """Return what drawn effects of the units that rows are in add, shape (draw, obs); nothing of new units."""
+        chosen = np.arange(len(self.new)) if rows is None else rows
+        drawn = effects_of(flat, self.group.factor)[:, :, list(self.places)]
+        values = np.where(self.new[:, None], 0.0, self.values)[chosen]
+        return np.asarray((drawn[:, self.group.code[chosen]] * values).sum(axis=2))
+
+
+def move(design: Design, equation: EquationDesign, moved: Mapping[str, Variable]) -> Moved:
+    """Set variables in every row of an equation.
+
+    Parameters
+    ----------
+    design, equation
+        The rows.
+    moved : mapping of str to Variable
+        From ``set_variables``.
+
+    Raises
+    ------
+    FitError
+        If a term that reads what is set reads other rows, too, or the equation reads another equation's values.
+    """
+    read = [key.variable for key in equation.follows if isinstance(key, CurrentOf)]
+    if read:
+        raise FitError(
+            f"{equation.outcome} reads what the equation of {read[0]} says of each patient, which is estimated "
+            f"and is not set; use predict_hazard, or the coefficients."
+        )
+    return _move(design, equation, moved)
+
+
+def _move(design: Design, equation: EquationDesign, moved: Mapping[str, Variable]) -> Moved:
+    variables = {**equation.variables, **moved}
+    evaluator = RowwiseEvaluator(equation, variables)
+    formula, observed = equation.spec.parsed, equation.coef
+    reading = _check_terms(formula.terms, moved)
+    coded = code_terms(formula.intercept, formula.terms, evaluator, column=equation.kind.intercept)
+    keep = np.array([text not in reading for text in observed.terms], dtype=bool)
+    values = np.where(keep, observed.values, coded.values)
+    pairs = zip(keep, observed.latent, coded.latent, strict=True)
+    latent = tuple(before if kept else now for kept, before, now in pairs)
+    coef = replace(coded, values=values, latent=latent)
+    return Moved(design, equation, variables, moved, coef, {**equation.follows, **evaluator.stepped})
+
+
+def _check_terms(terms: Sequence[Term], moved: Mapping[str, Variable]) -> set[str]:
+    """Return the terms that read what is set, by their text, refusing those that read other rows, too."""
+    reading = {render_term(term): term for term in terms if reads(term, moved)}
+    for text, term in reading.items():
+        around = _around(term)
+        if around:
+            raise FitError(
+                f"{text} reads other rows ({', '.join(around)}), so {quote(list(moved))} cannot be set in it."
+            )
+    return set(reading)
+
+
+def _around(term: Term) -> list[str]:
+    """Return the calls of a term that look at other rows."""
+    return [call.function for part in term.parts for call in calls_in(part) if call.function not in ROWWISE]
+
+
+def reads(term: Term, moved: Mapping[str, Variable]) -> bool:
+    """Return whether a term reads one of the variables."""
+    return bool({name for part in term.parts for name in names_in(part)} & set(moved))
+
+
+def _move_group(moved: Moved, group: GroupDesign) -> MovedGroup:
+    design, e = moved.design, moved.equation
+    if any(group.columns.latent):
+        raise FitError(
+            f"Effects of {group.factor} on {e.outcome} vary with something that is estimated; what they add where "
+            f"variables are set is not worked out."
+        )
+    values, before = _covariates(moved, group)
+    wanted, observed = (values != 0).any(axis=1), (before != 0).any(axis=1)
+    if group.weight is not None:
+        inside = group.inside & wanted
+        values = np.where(inside[:, None], values * group.weight[:, None], 0.0)
+        new = np.zeros(len(inside), dtype=bool)
+    else:
+        member = group.inside | ~observed
+        lacking = observed & ~group.inside
+        if lacking.any():
+            member = _follow_arms(moved, group, lacking)
+        inside = wanted & member
+        values = np.where(inside[:, None], values, 0.0)
+        new = inside & ~group.inside
+    factor = find_factor(design.factors, group.factor)
+    stratum = np.zeros(len(e.y), dtype=np.int64)
+    if factor.by is not None:
+        variable = moved.variables[str(design.spec.group(group.factor).by)]
+        labels = [level_label(variable.label, level) for level in variable.levels or ()]
+        stratum = np.array([factor.by.labels.index(label) for label in labels])[variable.values.astype(np.int64)]
+    return MovedGroup(group, factor.places[e.outcome], values, inside, new, stratum)
+
+
+def _covariates(moved: Moved, group: GroupDesign) -> tuple[np.ndarray, np.ndarray]:
+    """Return covariates of a factor's effects with variables set and as observed, rows outside the factor included.
+
+    Columns that read other rows are as observed in both, and 0 outside the factor.
+    """
+    e, stated = moved.equation, group.values
+    if group.weight is not None:
+        stated = np.divide(stated, group.weight[:, None], out=np.zeros_like(stated), where=group.inside[:, None])
+    found: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    start = 0
+    for term in e.spec.parsed.groups:
+        if term.factor != group.factor:
+            continue
+        _check_terms(term.terms, moved.moved)
+        around = {render_term(one) for one in term.terms if _around(one)}
+        for columns, variables in zip(found, (moved.variables, e.variables), strict=True):
+            coded = code_terms(term.intercept, term.terms, RowwiseEvaluator(e, variables))
+            own = stated[:, start : start + len(coded.labels)]
+            columns.append(np.where([text in around for text in coded.terms], own, coded.values))
+        start += len(found[0][-1].T)
+    return np.column_stack(found[0]), np.column_stack(found[1])
+
+
+def _follow_arms(moved: Moved, group: GroupDesign, lacking: np.ndarray) -> np.ndarray:
+    """Return which rows have a unit, where rows without an id have none and what is set may give or take one.
+
+    In an arm where every row has a unit a row has one, in an arm without units it has none; rows keep what they have
+    where what is set is what they had.
+    """
+    e = moved.equation
+    arms = {
+        name: v
+        for name, v in moved.moved.items()
+        if v.levels is not None or bool(np.isin(e.variables[name].values, (0.0, 1.0)).all())
+    }
+    if not arms:
+        return group.inside
+    here = np.all([e.variables[name].values == v.values for name, v in arms.items()], axis=0)
+    share = group.inside[here].mean() if here.any() else np.nan
+    if share in (0.0, 1.0):
+        return np.full(len(e.y), share == 1.0)
+    everywhere = [
+        group.inside[e.variables[name].values == value].mean()
+        for name in arms
+        for value in np.unique(e.variables[name].values)
+    ]
+    if all(0 < one < 1 for one in everywhere):
+        return group.inside  # ids are missing in every arm: whether a row has a unit is no matter of what is set
+    shown = ", ".join(f"{v.label} = {_show(v)}" for v in arms.values())
+    raise FitError(
+        f"{int(lacking[here].sum())} of {int(here.sum())} rows with {shown} have no {group.factor}, so it is not known "
+        f"whether others would have one. Complete the ids, or write (0 + in_{group.factor} | {group.factor}) with a "
+        f"column that is 1 where a {group.factor} exists."
+    )
+
+
+def _show(variable: Variable) -> str:
+    value = variable.values[0]
+    return variable.levels[int(value)] if variable.levels is not None else f"{value:g}"
 
 
 class RowwiseEvaluator(Evaluator):
     """Evaluates over the rows used; calls that look at other rows are left to the observed columns.
 
-    ``codes`` collects the categories of ordered predictors.
+    ``stepped`` collects the ordered predictors that are set, with their categories.
     """
 
-    def __init__(self, equation: EquationDesign, variables: dict[str, Variable]) -> None:
+    def __init__(self, equation: EquationDesign, variables: Mapping[str, Variable]) -> None:
         rows = Rows(equation.spec.unit, None, equation.patient, equation.session, equation.row)  # type: ignore[arg-type]
         super().__init__(rows, variables, lambda _: equation.patient, [])
         self.equation = equation
-        self.codes: dict[Hidden, np.ndarray] = {}
+        self.stepped: dict[Hidden, Follow] = {}
 
     def _followed(self, call: Call) -> Value:
         """Return a modelled value or a step: following what is estimated, unless it is set."""
@@ -101,9 +319,12 @@ class RowwiseEvaluator(Evaluator):
                     return Value(variable.values)
                 return Value(follow.plugged, {key: follow.inside.astype(float)})
             if isinstance(follow, FollowSteps):
-                code = follow.code if variable is observed else category_of(variable, follow)
-                self.codes[key] = code
-                return Value(code / len(follow.steps), {key: np.ones(len(code))})
+                if variable is not observed:
+                    code = category_of(variable, follow)
+                    share = code / (len(follow.categories) - 1)
+                    follow = FollowSteps(follow.name, follow.categories, code, share)
+                    self.stepped[key] = follow
+                return Value(follow.plugged, {key: np.ones(len(follow.code))})
         return Value(variable.values)
 
     def value(self, expression: Expression) -> Value:
@@ -129,8 +350,7 @@ def category_of(variable: Variable, follow: FollowSteps) -> np.ndarray:
     FitError
         If it is none of them.
     """
-    names = [follow.steps[0].split(" to ")[0], *(step.split(" to ")[1] for step in follow.steps)]
-    levels = variable.levels
+    names, levels = list(follow.categories), variable.levels
     words = [levels[int(v)] if levels is not None else f"{v:g}" for v in variable.values]
     odd = sorted(set(words) - set(names))
     if odd:

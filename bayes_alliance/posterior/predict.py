@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
 from bayes_alliance._messages import unknown
+from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.factors import find_factor
-from bayes_alliance.design.follow import FollowSteps, FollowValue
-from bayes_alliance.design.groups import code_groups
-from bayes_alliance.design.terms import code_terms
 from bayes_alliance.design.transforms import ROWWISE
 from bayes_alliance.design.variables import Variable
 from bayes_alliance.errors import FitError
@@ -20,14 +19,13 @@ from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.names import COEF, effect_dim, effects_name, factor_key
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.linear import stack_draws
-from bayes_alliance.posterior.moved import Moved, RowwiseEvaluator
-from bayes_alliance.spec.expressions import Term, calls_in, names_in, render_term
-
-SESSION = "session"
+from bayes_alliance.posterior.moved import Moved, move
+from bayes_alliance.posterior.setting import SESSION, Setting, set_variables
+from bayes_alliance.spec.expressions import Call, Expression, Operation, calls_in, names_in
 
 NO_TRAJECTORY = (
-    "This model has no trajectory: it needs an outcome with an identity link (gaussian, student_t) and session as a "
-    "plain predictor."
+    "This model has no trajectory: it needs an outcome with an identity link (gaussian, student_t), session as a plain "
+    "predictor, and no earlier values of the outcome among its predictors."
 )
 
 
@@ -52,8 +50,9 @@ def has_trajectories(fit: Fit, outcome: str | None = None) -> bool:
 def predict_trajectories(fit: Fit, *, outcome: str | None = None, points: int = 50) -> xr.DataArray:
     """Return the expected outcome along session for each condition, every draw kept.
 
-    Every row's session and condition are set to the point's, all else stays as observed, group effects are at
-    their mean of 0, and the rows are averaged.
+    Every row's session and condition are set to the point's, with what goes with them, all else stays as observed,
+    group effects are at their mean of 0, and the rows are averaged. Latent means and modelled values are those of the
+    rows' own units, as drawn.
 
     Parameters
     ----------
@@ -77,17 +76,14 @@ def predict_trajectories(fit: Fit, *, outcome: str | None = None, points: int = 
     equation = _with_trajectory(fit, outcome)
     grid = np.linspace(np.nanmin(equation.session), np.nanmax(equation.session), points)
     levels = arm_levels(equation)
-    made = [[_mean_row(equation, s, arm) for s in grid] for arm in range(len(levels))]
-    means = np.array([[mean for mean, _ in row] for row in made])
-    coords = {"arm": list(levels), SESSION: grid, COEF: list(equation.coef_labels)}
-    x = xr.DataArray(means, dims=("arm", SESSION, COEF), coords=coords)
-    b = fit.data["posterior"].to_dataset()["b"].sel({COEF: list(equation.coef_labels)})
-    draws: xr.DataArray = xr.dot(b.drop_vars(["equation", "effect"], errors="ignore"), x, dim=COEF)
-    if any(isinstance(follow, FollowValue | FollowSteps) for follow in equation.follows.values()):
-        flat = stack_draws(fit.data["posterior"].to_dataset())
-        shifts = np.array([[moved.mean_shift(flat) for _, moved in row] for row in made])
-        shape = (len(levels), points, draws.sizes["chain"], draws.sizes["draw"])
-        draws = draws + xr.DataArray(shifts.reshape(shape), dims=("arm", SESSION, "chain", "draw"))
+    design, posterior = design_of(fit), with_effects(fit) if equation.follows else fit.data["posterior"].to_dataset()
+    flat = stack_draws(posterior)
+    means = np.array(
+        [[_moved(design, equation, s, arm).mean(flat) for s in grid] for arm in levels]
+    )  # (arm, session, draw)
+    shape = (len(levels), points, posterior.sizes["chain"], posterior.sizes["draw"])
+    coords = {"arm": list(levels), SESSION: grid, "chain": posterior["chain"], "draw": posterior["draw"]}
+    draws = xr.DataArray(means.reshape(shape) + equation.offset, dims=("arm", SESSION, "chain", "draw"), coords=coords)
     return draws.transpose("chain", "draw", "arm", SESSION)
 
 
@@ -124,15 +120,17 @@ def predict_unit_trajectories(fit: Fit, factor: str, *, outcome: str | None = No
         raise FitError(unknown("grouping factor", factor, [one.factor for one in equation.groups]))
     if equation.follows:
         raise FitError(f"{equation.outcome} reads values that are estimated; lines of every {factor} are not drawn.")
+    if group.weight is not None:
+        raise FitError(f"Rows belong to several levels of {factor}; lines of every {factor} are not drawn.")
     grid = np.linspace(np.nanmin(equation.session), np.nanmax(equation.session), points)
     size = np.bincount(group.code[group.inside], minlength=len(group.levels))[:, None]
     there = np.flatnonzero(size[:, 0])
     rows, effects = [], []
     for session in grid:
-        moved, columns = _moved_rows(equation, session, None)
-        own = code_groups(equation.spec.parsed.groups, moved)[factor][0].values * group.inside[:, None]
-        rows.append(_level_means(columns.values, group.code, group.inside, size))
-        effects.append(_level_means(own, group.code, group.inside, size))
+        moved = _moved(design_of(fit), equation, session, None)
+        own = next(one for one in moved.groups() if one.group is group)
+        rows.append(_level_means(moved.coef.values, group.code, group.inside, size))
+        effects.append(_level_means(own.values, group.code, group.inside, size))
     posterior = fit.data["posterior"].to_dataset()
     drawn = posterior if effects_name(factor) in posterior else with_effects(fit)
     places = find_factor(design_of(fit).factors, factor).places[equation.outcome]
@@ -142,7 +140,8 @@ def predict_unit_trajectories(fit: Fit, factor: str, *, outcome: str | None = No
     values = np.einsum("cdk,slk->cdls", b, np.array(rows)) + np.einsum("cdle,sle->cdls", u.values, np.array(effects))
     levels = [group.levels[i] for i in there]
     coords = {"chain": posterior["chain"], "draw": posterior["draw"], factor: levels, SESSION: grid}
-    return xr.DataArray(values[:, :, there], dims=("chain", "draw", factor, SESSION), coords=coords)
+    dims = ("chain", "draw", factor, SESSION)
+    return xr.DataArray(values[:, :, there] + equation.offset, dims=dims, coords=coords)
 
 
 def _with_trajectory(fit: Fit, outcome: str | None) -> EquationDesign:
@@ -162,7 +161,7 @@ def _level_means(values: np.ndarray, code: np.ndarray, inside: np.ndarray, size:
 
 
 def observed_means(equation: EquationDesign) -> ObservedMeans:
-    """Return what the trajectories should pass near."""
+    """Return what the trajectories should pass near, in outcome units."""
     sessions = np.unique(equation.session)
     arms = arm_levels(equation)
     code = equation.arms.code if equation.arms and len(arms) > 1 else np.zeros(len(equation.y), dtype=int)
@@ -173,7 +172,7 @@ def observed_means(equation: EquationDesign) -> ObservedMeans:
             rows = (code == a) & (equation.session == session) & equation.seen
             count[a, s] = rows.sum()
             if rows.any():
-                mean[a, s] = equation.y[rows].mean()
+                mean[a, s] = equation.y[rows].mean() + equation.offset
     return ObservedMeans(sessions, mean, count)
 
 
@@ -190,42 +189,43 @@ def _arm_variable(equation: EquationDesign) -> Variable | None:
     return found[0] if found else None
 
 
-def _mean_row(equation: EquationDesign, session: float, arm: int) -> tuple[np.ndarray, Moved]:
-    """Return the mean coded row with every row's session and condition set, and the rows it is the mean of."""
-    _, whole = _moved_rows(equation, session, arm)
-    return np.asarray(whole.values.mean(axis=0)), whole
-
-
-def _moved_rows(equation: EquationDesign, session: float, arm: int | None) -> tuple[RowwiseEvaluator, Moved]:
-    """Return the rows with their session set, and their condition unless ``arm`` is None."""
-    moved = dict(equation.variables)
-    size = len(equation.y)
-    moved[SESSION] = Variable(SESSION, moved[SESSION].label, np.full(size, session))
-    variable = _arm_variable(equation) if arm is not None else None
+def _moved(design: Design, equation: EquationDesign, session: float, arm: str | None) -> Moved:
+    """Return the rows with their session set, and their condition where there is one in the formula."""
+    settings: dict[str, Setting] = {SESSION: session}
+    variable = _arm_variable(equation)
     if variable is not None and arm is not None:
-        moved[variable.name] = Variable(variable.name, variable.label, np.full(size, float(arm)), variable.levels)
-    formula = equation.spec.parsed
-    evaluator = RowwiseEvaluator(equation, moved)
-    columns = code_terms(formula.intercept, formula.terms, evaluator)
-    fixed = [i for i, term in enumerate(equation.coef.terms) if not _reads(equation, term, SESSION, variable)]
-    return evaluator, Moved(equation, columns.values, columns.latent, fixed, evaluator.codes)
+        settings[variable.name] = arm
+    return move(design, equation, set_variables(equation, settings))
 
 
 def _movable(equation: EquationDesign) -> bool:
-    """Return whether session and condition can be moved: no term mixes them with a call that looks at other rows."""
+    """Return whether session and condition can be moved.
+
+    They cannot where a term mixes them with a call that looks at other rows, or where the outcome follows its own
+    earlier values, which would be others at another session or in another arm. Deviations have the mean 0 at any.
+    """
     variable = _arm_variable(equation)
+    names = {SESSION} | ({variable.name} if variable is not None else set())
     for term in equation.spec.parsed.terms:
-        looks_around = any(call.function not in ROWWISE for part in term.parts for call in calls_in(part))
-        if looks_around and _term_reads(term, SESSION, variable):
+        around = [call for part in term.parts for call in calls_in(part) if call.function not in ROWWISE]
+        if around and names & {name for part in term.parts for name in names_in(part)}:
+            return False
+        read = {name for part in term.parts for name in _earlier_values(part)}
+        if equation.spec.outcome in read:
             return False
     return True
 
 
-def _reads(equation: EquationDesign, text: str, session: str, variable: Variable | None) -> bool:
-    terms = {render_term(term): term for term in equation.spec.parsed.terms}
-    return text in terms and _term_reads(terms[text], session, variable)
-
-
-def _term_reads(term: Term, session: str, variable: Variable | None) -> bool:
-    names = {name for part in term.parts for name in names_in(part)}
-    return session in names or (variable is not None and variable.name in names)
+def _earlier_values(part: Expression) -> Iterator[str]:
+    """Yield the variables whose earlier values a part reads as they are, not as deviations from a mean."""
+    if isinstance(part, Call) and part.function == "within":
+        return
+    if isinstance(part, Call) and part.function == "lag":
+        inner = part.arguments[0]
+        yield from () if isinstance(inner, Call) and inner.function == "within" else names_in(inner)
+    elif isinstance(part, Call):
+        for argument in part.arguments:
+            yield from _earlier_values(argument)
+    elif isinstance(part, Operation):
+        yield from _earlier_values(part.left)
+        yield from _earlier_values(part.right)

@@ -38,9 +38,9 @@ def fit() -> ba.Fit:
     )
 
 
-def test_hazards_are_those_of_the_rows_at_risk(fit: ba.Fit) -> None:
-    """Worked out again by hand, therapists' effects included; staying is what the hazards leave."""
-    found = ba.predict_hazard(fit, "lag(alliance)", values=(4.0, 6.0), draws=None)
+def test_hazards_of_those_observed_at_risk(fit: ba.Fit) -> None:
+    """Worked out again by hand, therapists' effects included; there is no survival curve of those who stayed."""
+    found = ba.predict_hazard(fit, "lag(alliance)", values=(4.0, 6.0), draws=None, at_risk="observed")
     assert fit.design is not None
     equation = fit.design.find("leaving")
     posterior = fit.data["posterior"].to_dataset().stack(sample=("chain", "draw"))
@@ -53,8 +53,27 @@ def test_hazards_are_those_of_the_rows_at_risk(fit: ba.Fit) -> None:
     np.testing.assert_allclose(found["hazard"].sel(value=4.0, session=3.0), by_hand)
     weak, strong = (found["hazard"].sel(value=value).mean("draw") for value in (4.0, 6.0))
     assert (weak > strong).all()
-    np.testing.assert_allclose(found["staying"], (1 - found["hazard"].values).cumprod(axis=2))
     assert int(found["rows"].sel(session=3.0)) == at.sum()
+    assert "staying" not in found
+
+
+def test_survival_is_that_of_all_who_were_there_at_first(fit: ba.Fit) -> None:
+    """A patient's chances to stay are multiplied before they are averaged; hazards are what the curve loses."""
+    found = ba.predict_hazard(fit, "lag(alliance)", values=(4.0, 6.0), draws=None)
+    assert fit.design is not None
+    e = fit.design.find("leaving")
+    flat = fit.data["posterior"].to_dataset().stack(sample=("chain", "draw"))
+    b = {str(label): flat["b"].sel(coef=label).values for label in flat["coef"].values}
+    u = flat["u_therapist"].values[:, 0].T
+    there = e.groups[0].code[e.session == 2]
+    staying = np.ones((len(u), len(there)))
+    for session in (2.0, 3.0, 4.0, 5.0):
+        linear = b["leaving, Intercept"] + b["leaving, log(session)"] * np.log(session)
+        linear = (linear + 6.0 * b["leaving, lag(alliance)"])[:, None] + u[:, there]
+        before, staying = staying, staying * np.exp(-np.exp(linear))
+        np.testing.assert_allclose(found["staying"].sel(value=6.0, session=session), staying.mean(axis=1), rtol=1e-9)
+        lost = 1 - staying.mean(axis=1) / before.mean(axis=1)
+        np.testing.assert_allclose(found["hazard"].sel(value=6.0, session=session), lost, rtol=1e-6)
 
 
 def test_the_picture_has_hazard_and_staying(fit: ba.Fit) -> None:
@@ -91,7 +110,7 @@ def test_a_current_value_that_is_set_takes_the_patients_effects_with_it() -> Non
         size = (1, 4, len(factor.levels), len(factor.effects))
         posterior[f"u_{factor.factor}"] = xr.DataArray(rng.normal(size=size), dims=dims, coords=coords)
     fit = ba.Fit(made.spec, xr.DataTree.from_dict({"posterior": posterior}), {"messages": []}, (), made)
-    found = ba.predict_hazard(fit, "value(alliance)", values=(1.5,), draws=None)
+    found = ba.predict_hazard(fit, "value(alliance)", values=(1.5,), draws=None, at_risk="observed")
     e = made.equations[1]
     flat = fit.data["posterior"].to_dataset().stack(sample=("chain", "draw"))
     b = {label: flat["b"].sel(coef=label).values for label in e.coef_labels}
@@ -104,3 +123,9 @@ def test_a_current_value_that_is_set_takes_the_patients_effects_with_it() -> Non
         whole = linear[:, None] + b["leaving, condition[MBCT]"][:, None] * arm + v[:, e.groups[0].code[at]]
         by_hand = (1 - np.exp(-np.exp(whole))).mean(axis=1)
         np.testing.assert_allclose(found["hazard"].sel(value=1.5, session=session), by_hand, rtol=1e-9)
+    everybody = ba.predict_hazard(fit, "value(alliance)", values=(1.5,), draws=None)
+    np.testing.assert_allclose(
+        everybody["hazard"].sel(session=1.0), found["hazard"].sel(session=1.0), rtol=1e-9
+    )  # all are at risk at first
+    with pytest.raises(ba.FitError, match="reads what the equation of alliance says"):
+        ba.predict_hazard(fit, "condition", values=("TAU", "MBCT"))

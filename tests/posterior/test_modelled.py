@@ -16,6 +16,7 @@ from bayes_alliance.diagnosis.predictive import loo_pit
 from bayes_alliance.names import value_name
 from bayes_alliance.posterior.linear import replicate, row_densities, stack_draws
 from bayes_alliance.posterior.marginal import variance_of_effects
+from bayes_alliance.posterior.moved import move
 from bayes_alliance.simulate.prior import draw_parameters
 from bayes_alliance.spec.make import make_model
 from tests.conftest import ROLES
@@ -198,7 +199,7 @@ def test_effects_of_shared_rows_count_by_their_weights(trial: pd.DataFrame) -> N
     squares = (people["w_1"] ** 2 + people["w_2"] ** 2).to_numpy()
     sd = flat["sd_therapist"].values
     expected = squares * (sd[:, [0]] ** 2 + sd[:, [1]] ** 2 * people["iip_pre"].to_numpy() ** 2)
-    np.testing.assert_allclose(variance_of_effects(made, made.equation, {}, flat), expected, rtol=1e-9)
+    np.testing.assert_allclose(variance_of_effects(move(made, made.equation, {}), flat), expected, rtol=1e-9)
 
 
 def test_a_stated_reliability_is_that_of_the_scores() -> None:
