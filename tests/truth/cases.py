@@ -45,7 +45,9 @@ class Case:
         keys = [self.table.roles["patient"], *([self.table.roles["session"]] if "session" in self.table.roles else [])]
         frame = frame.sort_values(keys, kind="stable").reset_index(drop=True)
         bounds = {k: (float(a), float(b)) for k, (a, b) in self.table.bounds.items()}
-        return open_study(Study(frame, dict(self.table.roles), dict(self.columns), self.design.spec, bounds))
+        reference = {self.columns.get(name, name): level for name, level in self.reference.items()}
+        made = Study(frame, dict(self.table.roles), dict(self.columns), self.design.spec, bounds, reference)
+        return open_study(made)
 
     def draws(self) -> list[tuple[int, int]]:
         posterior = self.fit.data["posterior"]

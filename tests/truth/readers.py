@@ -139,7 +139,65 @@ def _unit_trajectories(case: Case, outcome: str, factor: str) -> Pair:
     return Pair(got.transpose("chain", "draw", factor, "session").values, over_draws(case, right))
 
 
+def hazards(case: Case) -> Iterator[Setting]:
+    """predict_hazard: hazard and survival of those at risk at first, with a predictor set in all sessions."""
+    for e in case.design.equations:
+        if e.family not in ("hazard", "bernoulli") or e.spec.unit != "session":
+            continue
+        for variable, values in settable(case, e.outcome):
+            yield f"{e.outcome}: {variable}", lambda e=e, v=variable, x=values: _hazard(case, e.outcome, v, x)
+            world = case.world(0, 0)
+            if world.column(case.study.label(variable))[0].dtype == object and len(values) > 1:
+                label = f"{case.study.label(variable)}[{values[-1]}]"
+                yield (
+                    f"{e.outcome}: {label} 0 and 1",
+                    lambda e=e, v=variable, x=[values[0], values[-1]], p=label: _hazard(case, e.outcome, v, x, p),
+                )
+        for label in e.coef.labels:
+            if "(" in label and ":" not in label and "[" not in label:
+                place = list(e.coef.labels).index(label)
+                values = [float(v) for v in np.quantile(e.coef.values[:, place], [0.2, 0.8])]
+                yield f"{e.outcome}: column {label}", lambda e=e, p=label, x=values: _hazard(case, e.outcome, None, x, p)
+
+
+def _hazard(case: Case, outcome: str, variable: str | None, values: list, label: str | None = None) -> Pair:
+    said = [0.0, 1.0] if label is not None and variable is not None else values
+    got = ba.predict_hazard(case.fit, label or variable, values=said, outcome=outcome, draws=None)
+    sessions = got["session"].values
+
+    def right(world: World) -> np.ndarray:
+        first = case.view(world, outcome)
+        keep = usable(first, outcome) & (first.session[0] == sessions[0])
+        table = []
+        for value in values:
+            moved = world.set(variable, value) if variable is not None else world
+            staying = np.ones((1, keep.sum()))
+            line = []
+            for session in sessions:
+                here = moved if variable == "session" else moved.set("session", float(session))
+                view = case.view(here, outcome)
+                if variable is None:
+                    here.memory["label", view.unit, label] = np.full((1, len(view)), value)
+                rng = np.random.default_rng(1)
+                effects = state_effects(here, "own", replicates=HAZARD_REPLICATES, rng=rng)
+                eta = linear_predictor(view, outcome, effects)
+                chance = expected(view, outcome, np.broadcast_to(eta, (max(len(eta), 1), len(view))))[:, keep]
+                staying = staying * (1 - chance)
+                line.append(staying.mean())
+            line = np.array(line)
+            before = np.concatenate([[1.0], line[:-1]])
+            table.append(np.concatenate([1 - line / before, line]))
+        return np.array(table)
+
+    means = over_draws(case, right).reshape(len(case.draws()), len(values), -1)
+    says = np.concatenate([got["hazard"].values, got["staying"].values], axis=2)
+    return Pair(says, means, exact=1e-4)
+
+
+HAZARD_REPLICATES = 2
+
 READERS = {
+    "predict_hazard": hazards,
     "marginal_effects": marginal,
     "predict_trajectories": trajectories,
     "predict_unit_trajectories": unit_trajectories,

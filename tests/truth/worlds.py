@@ -26,13 +26,17 @@ DYNAMIC = ("lag", "within")
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """Raw rows, sorted by patient and session, and how a model's variables are called in them."""
+    """Raw rows, sorted by patient and session, and how a model's variables are called in them.
+
+    ``reference`` is the reference level of factors, by column.
+    """
 
     frame: pd.DataFrame
     roles: dict[str, str]
     columns: dict[str, str]
     spec: ModelSpec
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
+    reference: dict[str, str] = field(default_factory=dict)
     memory: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=dict)
     plain: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -146,13 +150,15 @@ class Truth:
 class World:
     """A study with some columns replaced, under one draw's parameters.
 
-    ``replaced`` maps a column (or declared variable) to values of shape (replicate, row); ``first`` is the study as it
-    was observed, which constants are taken from.
+    ``replaced`` maps a column (or declared variable) to values of shape (replicate, row). With ``follows`` what an
+    equation reads of another outcome's equation (latent means, current values) moves with what is set; else it stays as
+    it was observed.
     """
 
     study: Study
     truth: Truth
     replaced: dict[str, np.ndarray] = field(default_factory=dict)
+    follows: bool = False
     memory: dict[object, object] = field(default_factory=dict)
 
     def remember(self, key: object, work: Callable[[], Any]) -> Any:
@@ -168,11 +174,29 @@ class World:
 
     def put(self, column: str, values: np.ndarray) -> World:
         """Return the world with a column replaced."""
-        return World(self.study, self.truth, {**self.replaced, column: values})
+        return World(self.study, self.truth, {**self.replaced, column: values}, self.follows)
+
+    def following(self) -> World:
+        """Return the world in which what equations read of each other moves with what is set."""
+        return World(self.study, self.truth, self.replaced, True)
+
+    @property
+    def read(self) -> World:
+        """Return the world in which other outcomes' equations are read."""
+        return self if self.follows else self.observed
 
     def set(self, variable: str, value: float | str, rows: np.ndarray | None = None) -> World:
         """Return the world with a model's variable set in all rows, or in some."""
         column = self.study.label(variable)
+        match = PIECE.match(column)
+        if match and column not in self.study.frame:
+            # a 0/1 variable that stands for a level is set by setting its factor
+            here = self.column(match["part"])
+            levels = [v for v in sorted(set(here.ravel())) if v not in ("", match["piece"])]
+            level = match["piece"] if value == 1 else self.study.reference.get(match["part"], levels[0])
+            new = np.array(here)
+            new[:, slice(None) if rows is None else rows] = level
+            return self.put(match["part"], new)
         old = self.column(column)
         new = np.array(np.broadcast_to(old, old.shape), dtype=object if isinstance(value, str) else float)
         new[:, slice(None) if rows is None else rows] = value
@@ -517,7 +541,7 @@ class View:
         if self.world.study.equation(bare.name) is not None:
             from tests.truth.simulator import static_part
 
-            return static_part(self, bare.name)
+            return static_part(View(self.world.read, self.unit), bare.name)
         key = f"mean_{bare.name}_{factor}"
         values = self.world.truth.mapping(key)
         return np.array([values.get(k, np.nan) for k in self.ids(factor)])[None]
@@ -606,11 +630,14 @@ class View:
         return (sides[1] - sides[0]) / (2 * step)
 
     def _at_session(self, call: Call) -> View:
-        stated = dict(call.keywords).get("session")
-        if stated is None:
-            return self
+        """Return the rows in which another equation is read: its session as set here, or as stated."""
+        stated, world = dict(call.keywords).get("session"), self.world.read
         column = self.world.study.roles["session"]
-        return replace(self, world=self.world.put(column, np.full((1, self.world.size), stated.value)))
+        if stated is not None:
+            world = world.put(column, np.full((1, world.size), stated.value))
+        elif column in self.world.replaced:
+            world = world.put(column, self.world.replaced[column])
+        return replace(self, world=world)
 
     def _effect(self, call: Call) -> np.ndarray:
         outcome, factor, which = call.arguments
