@@ -152,13 +152,14 @@ class World:
 
     ``replaced`` maps a column (or declared variable) to values of shape (replicate, row). With ``follows`` what an
     equation reads of another outcome's equation (latent means, current values) moves with what is set; else it stays as
-    it was observed.
+    it was observed. With ``held`` so do the means of units: what is set is one session of each.
     """
 
     study: Study
     truth: Truth
     replaced: dict[str, np.ndarray] = field(default_factory=dict)
     follows: bool = False
+    held: bool = False
     memory: dict[object, object] = field(default_factory=dict)
 
     def remember(self, key: object, work: Callable[[], Any]) -> Any:
@@ -174,11 +175,15 @@ class World:
 
     def put(self, column: str, values: np.ndarray) -> World:
         """Return the world with a column replaced."""
-        return World(self.study, self.truth, {**self.replaced, column: values}, self.follows)
+        return World(self.study, self.truth, {**self.replaced, column: values}, self.follows, self.held)
 
     def following(self) -> World:
         """Return the world in which what equations read of each other moves with what is set."""
-        return World(self.study, self.truth, self.replaced, True)
+        return World(self.study, self.truth, self.replaced, follows=True)
+
+    def holding(self) -> World:
+        """Return the world in which means of units stay as they were observed."""
+        return World(self.study, self.truth, self.replaced, held=True)
 
     @property
     def read(self) -> World:
@@ -548,9 +553,9 @@ class View:
 
     def _unit_mean(self, inner: Expression, factor: str) -> np.ndarray:
         """Return each row's mean over the observed rows of its unit: over sessions, where patients' rows average them."""
-        source = self
+        source = View(self.world.observed, self.unit) if self.world.held else self
         if self.unit != "session" and any(self.varies(n.name) for n in walk(inner) if isinstance(n, Name)):
-            source = View(self.world, "session")
+            source = View(source.world, "session")
         ids, here = source.ids(factor), self.ids(factor)
         levels = {k: i for i, k in enumerate(sorted(set(ids) - {""}))}
         means = unit_means(source.value(inner), np.array([levels.get(k, -1) for k in ids]))
