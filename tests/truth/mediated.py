@@ -83,7 +83,7 @@ def mediation(case: Case) -> Iterator[Setting]:
         settings: list[dict[str, float]] = [{}]
         if held:
             quantiles = {m: np.nanquantile(case.world(0, 0).column(case.study.label(m))[0], 0.8) for m in held}
-            settings.append({m: float(v) for m, v in quantiles.items()})
+            settings.append({m: float(np.round(v) if m == "session" else v) for m, v in quantiles.items()})
         for at in settings:
             where = "" if not at else " at " + ", ".join(f"{k}={v:.3g}" for k, v in at.items())
             yield f"{name}{'' if level is None else f'[{level}]'} -> {outcome}{where}", lambda n=name, o=outcome, v=level, at=at: _mediation(case, n, o, v, at)
@@ -94,43 +94,92 @@ def _mediation(case: Case, predictor: str, outcome: str, level: str | None, at: 
     names = [str(v) for v in result.draws["estimand"].values]
     scopes = [str(v) for v in result.draws["level"].values]
     wanted = [i for i, n in enumerate(names) if n.split(" (")[0] in ("direct", "indirect", "total", "share mediated")]
-    says, right, error = [], [], []
-    for chain, draw in case.draws():
-        worlds = {scope: effects_in(case, case.world(chain, draw), predictor, outcome, level, at, scope) for scope in set(scopes)}
-        for i in wanted:
-            value, se = worlds[scopes[i]][names[i].split(" (")[0]]
-            says.append(float(result.draws["value"].values[chain, draw, i]))
-            right.append(value)
-            error.append(se)
-    return Pair(np.array(says), np.array(right), np.array(error), exact=1e-6)
+    says = [float(result.draws["value"].values[c, d, i]) for c, d in case.draws() for i in wanted]
+    pairs = []
+    for average in averages(case, predictor, outcome) if not at else [AT]:
+        right, error = [], []
+        for chain, draw in case.draws():
+            world = case.world(chain, draw)
+            worlds = {s: effects_in(case, world, predictor, outcome, level, at, s, average) for s in set(scopes)}
+            found = [worlds[scopes[i]][names[i].split(" (")[0]] for i in wanted]
+            right += [value for value, _ in found]
+            error += [se for _, se in found]
+        pairs.append(Pair(np.array(says), np.array(right), np.array(error), exact=1e-6))
+    return min(pairs, key=lambda pair: float(np.abs(pair.says - pair.right).max()))
+
+
+AT = ("", False)
+"""Rows of the outcome, with moderators as stated."""
+
+
+def averages(case: Case, predictor: str, outcome: str) -> list[tuple[str, bool]]:
+    """Return what moderators that are not stated may be averaged over: the rows of one equation, as they are or at their mean.
+
+    One value (or one set of rows) holds for all steps of a path; which equation's rows they are is not prescribed.
+    """
+    order = in_order(case, case.study.label(outcome))
+    if not any(":" in label for o in order for label in case.world(0, 0).truth.labels(o)):
+        return [AT]
+    return [(label, fixed) for label in order for fixed in (False, True)]
+
+
+def levels_of(case: Case, world: World, predictor: str, order: list[str], source: str) -> list[tuple[float, World]]:
+    """Return the worlds with a factor that moderates at each level, and the share of an equation's rows that have it."""
+    factor = "condition" if predictor != "condition" and "condition" in case.reference else None
+    products = [label for o in order for label in case.world(0, 0).truth.labels(o) if ":" in label]
+    column = case.study.label("condition")
+    if not source or factor is None or not any(f"{column}[" in label for label in products):
+        return [(1.0, world)]
+    view = case.view(world.observed, source)
+    own = view.column(column)[0][usable(view, source)]
+    levels = sorted({str(v) for v in own})
+    return [(float((own.astype(str) == v).mean()), world.set("condition", v)) for v in levels]
 
 
 def effects_in(
-    case: Case, world: World, predictor: str, outcome: str, level: str | None, at: Mapping[str, float], scope: str,
-    *, effects: str = "new", only: str | None = None,
+    case: Case,
+    world: World,
+    predictor: str,
+    outcome: str,
+    level: str | None,
+    at: Mapping[str, float],
+    scope: str,
+    average: tuple[str, bool] = AT,
 ) -> dict[str, tuple[float, float]]:
-    """Return direct, indirect and total effects with their errors, of one session where ``scope`` is within units."""
-    label = case.study.label(outcome)
+    """Return direct, indirect and total effects with their errors, of one session where ``scope`` is within units.
+
+    ``at`` sets moderators in all rows; a session that is stated chooses the outcome's rows of that session, while the
+    rows before keep theirs.
+    """
+    label, study = case.study.label(outcome), case.study
     start = world.holding() if scope.startswith("within") else world.following()
     order = in_order(case, label)
-    system = make_system(case, start, label, REPLICATES, 5, order, effects=effects, only=only)
-    keep = system.rows()
+    system = make_system(case, start, label, REPLICATES, 5, order)
+    keep, view = system.rows(), case.view(world, label)
     held = dict(at)
-    for name in moderators(case, predictor, order):
-        if name not in held:
-            view = case.view(world, label)
-            own = view.column(case.study.label(name))[0] if case.study.equation(label).unit != "session" else world.column(case.study.label(name))[0]
-            held[name] = float(np.nanmean(own[usable(view, label)]))
+    if average[0]:
+        source = case.view(world, average[0])
+        rows = usable(source, average[0])
+        if average[1]:
+            for name in moderators(case, predictor, order):
+                held[name] = float(np.nanmean(source.column(study.label(name))[0][rows]))
+        elif source.unit == view.unit:
+            keep = rows
     base = start
     for name, value in held.items():
-        base = base.set(name, value)
-    worlds = [step(base, predictor, level, up) for up in (0, 1)]
-    count = len(order)
-    none = system.run([worlds[0]] * count)
-    direct = system.run([worlds[0]] * (count - 1) + [worlds[1]])
-    both = system.run([worlds[1]] * count)
-    total, direct_effect, indirect = (mean_and_error(v, keep) for v in (both - none, direct - none, both - direct))
-    ratio = indirect[0] / total[0]
+        if name == "session" and average == AT and view.unit == "session":
+            keep = keep & (view.session[0] == value)
+        else:
+            base = base.set(name, value)
+    count, effects_of = len(order), []
+    for weight, world_at in levels_of(case, base, predictor, order, average[0]):
+        worlds = [step(world_at, predictor, level, up) for up in (0, 1)]
+        none = system.run([worlds[0]] * count)
+        direct = system.run([worlds[0]] * (count - 1) + [worlds[1]])
+        both = system.run([worlds[1]] * count)
+        effects_of.append([weight * v for v in (both - none, direct - none, both - direct)])
+    total, direct_effect, indirect = (mean_and_error(sum(own), keep) for own in zip(*effects_of, strict=True))
+    ratio = indirect[0] / total[0] if total[0] else np.nan
     share = abs(ratio) * (abs(indirect[1] / indirect[0]) + abs(total[1] / total[0])) if indirect[0] else 0.0
     return {"direct": direct_effect, "indirect": indirect, "total": total, "share mediated": (ratio, share)}
 

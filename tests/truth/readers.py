@@ -9,12 +9,15 @@ import numpy as np
 import bayes_alliance as ba
 from tests.truth.cases import Case
 from tests.truth.simulator import (
+    POINTS,
+    REACH,
     expected,
     linear_predictor,
     marginal_mean,
     offset_of,
     state_effects,
     usable,
+    variance_of_effects,
 )
 from tests.truth.table import Pair, Setting
 from tests.truth.worlds import World
@@ -169,21 +172,23 @@ def _hazard(case: Case, outcome: str, variable: str | None, values: list, label:
         first = case.view(world, outcome)
         keep = usable(first, outcome) & (first.session[0] == sessions[0])
         table = []
+        x = np.linspace(-REACH, REACH, POINTS)[:, None]
+        weight = np.exp(-x * x / 2) / np.exp(-x * x / 2).sum()
         for value in values:
             moved = world.set(variable, value) if variable is not None else world
-            staying = np.ones((1, keep.sum()))
+            staying = np.ones((len(x), keep.sum()))
             line = []
             for session in sessions:
                 here = moved if variable == "session" else moved.set("session", float(session))
                 view = case.view(here, outcome)
                 if variable is None:
                     here.memory["label", view.unit, label] = np.full((1, len(view)), value)
-                rng = np.random.default_rng(1)
-                effects = state_effects(here, "own", replicates=HAZARD_REPLICATES, rng=rng)
-                eta = linear_predictor(view, outcome, effects)
-                chance = expected(view, outcome, np.broadcast_to(eta, (max(len(eta), 1), len(view))))[:, keep]
-                staying = staying * (1 - chance)
-                line.append(staying.mean())
+                eta = linear_predictor(view, outcome, state_effects(here, "own"))
+                eta = np.broadcast_to(eta, (1, len(view)))
+                # units that nobody was in before: their effect is one normal variable over all of a patient's sessions
+                sd = np.sqrt(variance_of_effects(view, outcome, new_only=True))
+                staying = staying * (1 - expected(view, outcome, eta + x * sd)[:, keep])
+                line.append(float((weight * staying).sum(axis=0).mean()))
             line = np.array(line)
             before = np.concatenate([[1.0], line[:-1]])
             table.append(np.concatenate([1 - line / before, line]))
@@ -193,8 +198,6 @@ def _hazard(case: Case, outcome: str, variable: str | None, values: list, label:
     says = np.concatenate([got["hazard"].values, got["staying"].values], axis=2)
     return Pair(says, means, exact=1e-4)
 
-
-HAZARD_REPLICATES = 2
 
 READERS = {
     "predict_hazard": hazards,

@@ -157,25 +157,27 @@ def covariates(view: View, outcome: str, factor: str, *, still: bool = False):
             yield x, share, code, place
 
 
-def variance_of_effects(view: View, outcome: str) -> np.ndarray:
-    """Return the variance of the sum of each row's group effects, all of them new ones, shape (replicate, row)."""
+def variance_of_effects(view: View, outcome: str, other: str | None = None, *, new_only: bool = False) -> np.ndarray:
+    """Return the variance of the sum of each row's group effects, those of new units, shape (replicate, row).
+
+    With ``other`` their covariance with the sum of the effects on that one; with ``new_only`` of rows alone whose unit
+    is none of the observed ones.
+    """
     world, total = view.world, np.zeros((1, len(view)))
     for key in factors_of(world.truth):
         factor = factor_name(world, key)
-        parts: dict[int, list[tuple[int, np.ndarray]]] = {}
-        effects = world.truth.effects(factor, outcome)
-        if not effects:
+        effects, others = (world.truth.effects(factor, o) for o in (outcome, other or outcome))
+        if not effects or not others:
             continue
-        member = membership(view, factor)
-        columns = view.columns([label for _, label in effects], outcome)
+        member, known = membership(view, factor), len(world.truth.levels(factor))
+        columns, further = (view.columns([label for _, label in own], outcome) for own in (effects, others))
         covariance = world.truth.covariance(factor)
         chosen = np.broadcast_to(stratum_of(view, factor), (len(view),))
-        for k, (code, share) in enumerate(zip(member.codes, member.weights, strict=True)):
-            parts[k] = []
+        for code, share in zip(member.codes, member.weights, strict=True):
+            counts = (code >= known) if new_only else (code >= 0)
             for (i, _), x in zip(effects, columns, strict=True):
-                for (j, _), y in zip(effects, columns, strict=True):
-                    value = np.nan_to_num(x * y) * covariance[chosen, i, j] * share**2
-                    total = total + np.where(code >= 0, value, 0.0)
+                for (j, _), y in zip(others, further, strict=True):
+                    total = total + np.where(counts, np.nan_to_num(x * y) * covariance[chosen, i, j] * share**2, 0.0)
     return total
 
 
@@ -227,7 +229,9 @@ def bounds_of(view: View, equation: EquationSpec) -> tuple[float, float]:
     return float(values.min()), float(values.max())
 
 
-def expected(view: View, outcome: str, eta: np.ndarray, effects: Effects | None = None) -> np.ndarray:
+def expected(
+    view: View, outcome: str, eta: np.ndarray, effects: Effects | None = None, sigma: np.ndarray | None = None
+) -> np.ndarray:
     """Return expected outcomes at linear predictors; of successes their share of the trials."""
     study, truth = view.world.study, view.world.truth
     equation = study.equation(outcome)
@@ -242,7 +246,7 @@ def expected(view: View, outcome: str, eta: np.ndarray, effects: Effects | None 
             return np.exp(eta)
         case "censored":
             low, high = bounds_of(view, equation)
-            sigma = residual_sd(view, outcome, effects)
+            sigma = residual_sd(view, outcome, effects) if sigma is None else sigma
 
             def area(x: np.ndarray) -> np.ndarray:
                 return x * ndtr(x) + np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
@@ -284,7 +288,20 @@ def marginal_mean(view: View, outcome: str, *, groups: str = "integrated") -> np
     x = np.linspace(-REACH, REACH, POINTS)
     w = np.exp(-x * x / 2)
     w /= w.sum()
-    return np.asarray(sum(wi * expected(view, outcome, eta + xi * sd, zero) for xi, wi in zip(x, w, strict=True)))
+    part = f"sigma({outcome})"
+    if not any(view.world.truth.effects(factor_name(view.world, k), part) for k in factors_of(view.world.truth)):
+        return np.asarray(sum(wi * expected(view, outcome, eta + xi * sd, zero) for xi, wi in zip(x, w, strict=True)))
+    # the log residual SD varies with units, too, and may go along with their level
+    log_sigma, log_sd = linear_predictor(view, part, zero), np.sqrt(variance_of_effects(view, part))
+    both = variance_of_effects(view, outcome, part)
+    along = np.divide(both, sd, out=np.zeros_like(both * sd), where=sd > 0)
+    rest = np.sqrt(np.maximum(log_sd**2 - along**2, 0.0))
+    total = np.zeros_like(eta * sd)
+    for xi, wi in zip(x[::2], 2 * w[::2], strict=True):
+        for zi, vi in zip(x[::2], 2 * w[::2], strict=True):
+            sigma = np.exp(log_sigma + along * xi + rest * zi)
+            total = total + wi * vi * expected(view, outcome, eta + xi * sd, zero, sigma)
+    return total
 
 
 def draw_outcome(view: View, outcome: str, eta: np.ndarray, z: np.ndarray, effects: Effects | None = None) -> np.ndarray:
