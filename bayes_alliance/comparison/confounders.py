@@ -17,7 +17,7 @@ from bayes_alliance.fit.progress import counter
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.fit.settings import Progress, SamplerSettings
 from bayes_alliance.names import RESIDUAL
-from bayes_alliance.posterior.mediation import Setting
+from bayes_alliance.posterior.setting import Setting
 from bayes_alliance.spec.make import make_model
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.residual import can_hold

@@ -18,13 +18,13 @@ from bayes_alliance.comparison.loo import check_outcomes
 from bayes_alliance.comparison.refit import fit_jobs, leave_out, refit_job, score_unseen, unseen_draws
 from bayes_alliance.comparison.scores import Method, Scores, average_density
 from bayes_alliance.comparison.units import UnitName, Units, find_units, fingerprint
-from bayes_alliance.design.design import Design, make_design
-from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.design import Design, make_design_until
 from bayes_alliance.design.subset import keep_rows
 from bayes_alliance.errors import AllianceWarning, FitError
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.fit.settings import Progress
+from bayes_alliance.spec.reading import values_in
 from bayes_alliance.table.sessions import SessionTable
 
 
@@ -107,7 +107,9 @@ def leave_future_out(
     """Predict every patient's next session from fits of the sessions so far.
 
     For each session number t from ``start`` the model is fitted to all sessions up to t, with means and lags worked out
-    anew from these, and predicts the following session of the patients it has seen, given their effects.
+    anew from these, and predicts the following session of the patients it has seen, given their effects. Where one
+    outcome predicts another of the same session, the joint density is that of the first times that of the second given
+    the first as observed.
 
     Parameters
     ----------
@@ -207,10 +209,9 @@ def _scores(
 
 
 def _split(fit: Fit, design: Design, sessions: SessionTable, t: float, after: float) -> tuple[Design, Design]:
-    """Return the designs of sessions up to t and of the next one, made from rows that do not hold its outcomes."""
-    session, patient = sessions.roles["session"], sessions.roles["patient"]
-    frame = sessions.frame[sessions.frame[session] <= after].copy()
-    training = frame[session] <= t
+    """Return the designs of sessions up to t and of the next one, whose values no mean is over."""
+    session = sessions.roles["session"]
+    frame = sessions.frame[sessions.frame[session] <= after]
     stated = {e.outcome: e for e in design.equations}
     declared = [outcome for outcome in stated if outcome not in frame.columns]
     if declared:
@@ -218,34 +219,41 @@ def _split(fit: Fit, design: Design, sessions: SessionTable, t: float, after: fl
             f"Outcome {declared[0]!r} is worked out of other columns, and sessions to come cannot be taken from it; "
             f"leave_future_out knows outcomes that are columns of the table."
         )
-    for outcome, equation in stated.items():
-        means = frame[outcome].where(training).groupby(frame[patient]).transform("mean")
-        scores = equation.kind.link == "identity" or equation.kind.bounds != "none"
-        stand_in = means * 0 if not scores else means.round() if equation.family == "cumulative" else means
-        frame[outcome] = frame[outcome].where(training | frame[outcome].isna(), stand_in)
     table = replace(sessions, _frame=frame.reset_index(drop=True))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AllianceWarning)
-        made = make_design(fit.spec, table, columns=dict(design.columns), reference=dict(design.reference))
+        made = make_design_until(fit.spec, table, t, columns=dict(design.columns), reference=dict(design.reference))
     if any(
         (e.coef_labels, e.threshold_labels) != (stated[e.outcome].coef_labels, stated[e.outcome].threshold_labels)
         for e in made.equations
     ):
         raise FitError(f"Up to session {t:g} the model has other coefficients; state a later start.")
+    _check_windows(made, t)
     made = replace(made, priors=design.priors)
     train = keep_rows(made, {e.outcome: e.session <= t for e in made.equations})
     ahead = {}
     for e in made.equations:
         seen = set(train.find(e.outcome).patient)
         ahead[e.outcome] = (e.session == after) & np.array([p in seen for p in e.patient])
-    test = keep_rows(made, ahead)
-    return train, replace(test, equations=tuple(_with_truth(e, stated[e.outcome]) for e in test.equations))
+    return train, keep_rows(made, ahead)
 
 
-def _with_truth(test: EquationDesign, whole: EquationDesign) -> EquationDesign:
-    """Return an equation with the outcomes as observed in place of what stood for them."""
-    known = {(p, s): y for p, s, y in zip(whole.patient, whole.session, whole.y, strict=True)}
-    return replace(test, y=np.array([known[p, s] for p, s in zip(test.patient, test.session, strict=True)]))
+def _check_windows(made: Design, t: float) -> None:
+    """Refuse variables that are worked out of outcomes of the session that is to be predicted."""
+    outcomes = set(made.spec.outcomes)
+    late = {
+        variable.label: variable.sessions[1]
+        for e in made.equations
+        for name, variable in e.variables.items()
+        if variable.sessions is not None and variable.sessions[1] > t
+        if {read for argument in made.spec.declared[name].arguments for read in values_in(argument)} & outcomes
+    }
+    if late:
+        shown = ", ".join(f"{name!r} (up to session {last:g})" for name, last in late.items())
+        raise FitError(
+            f"{shown} would be worked out of outcomes after session {t:g}, which are to be predicted. State a later "
+            f"start, or a variable of earlier sessions."
+        )
 
 
 def _test_units(test: Design) -> Units:

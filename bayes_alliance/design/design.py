@@ -122,12 +122,33 @@ def make_design(
     DesignError
         With every problem at once: names, factors without a reference, ids, values, spread, rank, priors.
     """
+    return _make(spec, sessions, columns, reference, priors, None)
+
+
+def make_design_until(
+    spec: ModelSpec, sessions: SessionTable, until: float, *, columns: Mapping[str, str], reference: Mapping[str, str]
+) -> Design:
+    """Bring a model and a table together, with means over the sessions up to one alone.
+
+    Later sessions have rows, whose values are read as they are; means, deviations and constants know nothing of them.
+    """
+    return _make(spec, sessions, columns, reference, (), until)
+
+
+def _make(
+    spec: ModelSpec,
+    sessions: SessionTable,
+    columns: Mapping[str, str] | None,
+    reference: Mapping[str, str] | None,
+    priors: PriorStatements,
+    until: float | None,
+) -> Design:
     reference = dict(reference or {})
     sessions = open_periods(spec, sessions, columns or {})
     messages = list(sessions.messages)
     resolved, columns, dropped, problems = match_names(spec, sessions, columns, reference, messages)
     resolved = state_bounds(resolved, sessions, columns, problems)
-    source = Source(resolved, sessions, columns, reference, messages)
+    source = Source(resolved, sessions, columns, reference, messages, until=until)
     made = _make_equations(source, problems)
     resolved, stated = state_priors(resolved, priors, dropped, problems)
     parts, factors = join_factors(resolved, with_spreads([m.equation for m in made]), problems)

@@ -70,7 +70,7 @@ def pooled_mean(evaluator: Evaluator, expressions: tuple[Expression, ...] | list
     """Return the mean of all observed rows, of several expressions with equal weight."""
     means = []
     for expression in expressions:
-        numbers = evaluator.numbers(unlagged(expression))
+        numbers = evaluator.counted(evaluator.numbers(unlagged(expression)))
         means.append(float(np.nanmean(numbers)) if not np.isnan(numbers).all() else np.nan)
     return float(np.mean(means))
 
@@ -133,7 +133,7 @@ def unit_means(evaluator: Evaluator, inner: Expression, factor: str) -> np.ndarr
     source = evaluator.finer if _averaged_finely(evaluator, inner) else evaluator
     assert source is not None
     ids = pd.Series(source.factor_ids(factor))
-    means = pd.Series(source.numbers(inner)).groupby(ids).mean()
+    means = pd.Series(source.counted(source.numbers(inner))).groupby(ids).mean()
     here = pd.Series(evaluator.factor_ids(factor))
     return here.map(means).mask(here == "").to_numpy(float)
 
@@ -179,13 +179,15 @@ def _detrended(evaluator: Evaluator, call: Call, own: Value, factor: str, time: 
     if own.latent:
         evaluator.report(f"{render(call)}: lines are fitted to observed values; take mi() and mo() out, or detrend.")
     frame = pd.DataFrame({"unit": evaluator.factor_ids(factor), "y": own.numbers, "t": evaluator.numbers(time)})
-    used = frame.dropna()
+    used = frame.assign(y=evaluator.counted(own.numbers)).dropna()
     used = used[used.unit != ""]
     of_unit = used.groupby("unit")
-    t, y = used.t - of_unit.t.transform("mean"), used.y - of_unit.y.transform("mean")
-    spread = (t**2).groupby(used.unit).transform("sum")
-    slope = (t * y).groupby(used.unit).transform("sum") / spread.where(spread > 0, np.nan)
-    left = (y - slope.fillna(0.0) * t).reindex(frame.index)
+    middle = of_unit[["t", "y"]].mean()
+    t, y = (used[name] - used.unit.map(middle[name]) for name in ("t", "y"))
+    spread, together = (t**2).groupby(used.unit).sum(), (t * y).groupby(used.unit).sum()
+    slope = (together / spread.where(spread > 0, np.nan)).fillna(0.0)
+    unit = frame.unit.mask(frame.unit == "")
+    left = frame.y - unit.map(middle["y"]) - unit.map(slope) * (frame.t - unit.map(middle["t"]))
     few = int((of_unit.size() < 3).sum())
     lost = (
         f"; {count_of(few, factor)} with fewer than three rows {are(few, 'is', 'are')} 0 in all of them" if few else ""

@@ -33,7 +33,8 @@ class Evaluator:
     ``lag(within(x, patient))``, one variable under two spellings. ``finer`` evaluates over sessions what an equation
     of patients averages; ``messages`` collects what a reader should know of the columns; ``arm`` is the condition;
     ``means`` collects the latent means and modelled values that were asked for, with what stands in for them;
-    ``modelled`` says of outcomes which of their values are modelled.
+    ``modelled`` says of outcomes which of their values are modelled; ``until`` is the last session that means are over,
+    where they are not over all rows.
     """
 
     rows: Rows
@@ -45,6 +46,11 @@ class Evaluator:
     finer: Evaluator | None = None
     arm: Variable | None = None
     means: dict[Hidden, Plugged] = field(default_factory=dict)
+    until: float | None = None
+
+    def counted(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the numbers that means are over, the others missing."""
+        return numbers if self.until is None else np.where(self.rows.session <= self.until, numbers, np.nan)
 
     def value(self, expression: Expression) -> Value:
         """Return the expression's value in every row, NaN where something it needs is missing."""

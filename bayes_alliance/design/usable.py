@@ -31,7 +31,8 @@ class Source:
 
     ``common`` holds per unit the rows that every equation can use, where all are to use the same. ``modelled`` holds,
     of outcomes made so far, which of their values are modelled. ``levels`` are those
-    of factors, by variable, where ``sessions`` is a part of a table.
+    of factors, by variable, where ``sessions`` is a part of a table. ``until`` is the last session that means are over,
+    where later ones are to be predicted.
     """
 
     spec: ModelSpec
@@ -42,6 +43,7 @@ class Source:
     common: dict[Unit, np.ndarray] = field(default_factory=dict)
     modelled: dict[str, Modelled] = field(default_factory=dict)
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    until: float | None = None
 
     def note(self, messages: Sequence[str]) -> None:
         """Collect messages once each."""
@@ -88,7 +90,7 @@ def find_usable(equation: EquationSpec, source: Source, problems: list[str], mes
 
     def evaluate(chosen: Mapping[str, Variable], notes: list[str]) -> Evaluator:
         arm = next((v for v in chosen.values() if v.name == "condition" and v.levels), None)
-        return Evaluator(rows, chosen, factor_ids, problems, notes, source.modelled, finer, arm)
+        return Evaluator(rows, chosen, factor_ids, problems, notes, source.modelled, finer, arm, until=source.until)
 
     coef, coded, starts = code_columns(equation, evaluate(variables, []))
     spread = None if equation.spread is None else code_columns(equation.spread, evaluate(variables, []))[:2]
@@ -185,7 +187,8 @@ def _finer(
         for name in averaged
     }
     source.note([f"{name} varies within {rows.unit}s; its means are taken over sessions." for name in averaged])
-    return Evaluator(sessions, made, _factor_ids(sessions, source, problems), problems, modelled=source.modelled)
+    ids = _factor_ids(sessions, source, problems)
+    return Evaluator(sessions, made, ids, problems, modelled=source.modelled, until=source.until)
 
 
 def _factor_ids(rows: Rows, source: Source, problems: list[str]) -> Callable[[str], np.ndarray]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+from typing import Final
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -10,6 +13,9 @@ from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.names import INTERCEPT
 from bayes_alliance.plot.style import COLOURS, draw_interval, make_figure
+
+LABEL: Final = 36
+"""Characters after which a label goes on in the next line."""
 
 
 def has_effects(fit: Fit, outcome: str | None = None) -> bool:
@@ -24,9 +30,10 @@ def plot_effects(fit: Fit, *, outcome: str | None = None, ci_prob: float = 0.95)
     """Draw every population coefficient of an outcome but the intercept, on one scale.
 
     A predictor that takes two values is drawn as the whole difference between them, any other per SD (Gelman 2008); a
-    product per SD, or difference, of each of its parts. What products modify is drawn at the mean of its moderators,
-    where rows are: a coefficient as it stands would be the effect where they are 0, which no row may be near. Where a
-    moderator has no coefficient of its own (``week + week:arm``) it stays at 0, and the product is per SD of itself.
+    product per SD, or difference, of each of its parts. What is part of a product is drawn at the mean of its
+    moderators, where rows are: a coefficient as it stands would be the effect where they are 0, which no row may be
+    near. Where a moderator has no coefficient of its own (``week + week:arm``) it stays at 0, and the product is per SD
+    of itself. Each label says so where the number is not that of the table of coefficients.
 
     Parameters
     ----------
@@ -56,20 +63,39 @@ def plot_effects(fit: Fit, *, outcome: str | None = None, ci_prob: float = 0.95)
     draws = fit.data["posterior"].to_dataset()["b"].sel(coef=list(equation.coef_labels)).values
     weights = comparable(equation.coef)
     draws = draws.reshape(-1, len(equation.coef.labels)) @ weights.T
-    figure, axes = make_figure(1.2 + 0.38 * len(shown))
+    labels = [fill(label_of(equation.coef, weights, i), LABEL) for i in reversed(shown)]
+    figure, axes = make_figure(1.2 + 0.38 * len(shown) + 0.14 * sum(label.count("\n") for label in labels))
     for row, i in enumerate(reversed(shown)):
         draw_interval(axes, row, draws[:, i], ci_prob, colour=COLOURS[0])
     axes.axvline(0, color="0.4", linewidth=0.8, linestyle="--")
-    axes.set_yticks(range(len(shown)), [equation.coef.labels[i] for i in reversed(shown)])
+    axes.set_yticks(range(len(shown)), labels)
     axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.grid(axis="y", visible=False)
-    modified = bool((weights[~np.eye(len(weights), dtype=bool)] != 0).any())
-    axes.set_xlabel(
-        f"{equation.kind.unit} of {equation.outcome} per SD of the predictor, between the values of one that has two"
-        + (";\nwhat products modify: at the mean of moderators in the model" if modified else ""),
-        fontsize=8,
-    )
+    axes.set_xlabel(fill(f"Change in {equation.outcome}, {equation.kind.unit}, with {ci_prob:.0%} CrI", 70), fontsize=8)
     return figure
+
+
+def label_of(columns: Columns, weights: np.ndarray, place: int) -> str:
+    """Return what a drawn number is: the coefficient's label, its scale, and which moderators are held at their means.
+
+    A coefficient that is drawn as it is in tables has its label alone.
+    """
+    moderators = [
+        columns.labels[columns.parts.index(columns.parts[j] - columns.parts[place])]
+        for j in np.flatnonzero(weights[place])
+        if j != place
+    ]
+    said = [] if np.isclose(weights[place, place], 1.0) else [_scale_text(columns, place, weights[place, place])]
+    said += [f"at mean {name}" for name in dict.fromkeys(moderators)]
+    return ", ".join([columns.labels[place], *said])
+
+
+def _scale_text(columns: Columns, place: int, weight: float) -> str:
+    """Return per how many units of its predictor a coefficient is drawn."""
+    values = np.unique(columns.values[:, place])
+    if len(columns.parts[place]) == 1 and len(values) == 2:
+        return f"{values[1]:g} rather than {values[0]:g}"
+    return f"per {weight:.3g} (SD)" if len(columns.parts[place]) == 1 else f"per {weight:.3g} (SDs multiplied)"
 
 
 def comparable(columns: Columns) -> np.ndarray:

@@ -15,6 +15,7 @@ from bayes_alliance.plot.effects import has_effects, plot_effects
 from bayes_alliance.plot.trajectories import plot_trajectories
 from bayes_alliance.plot.variance import has_shares, plot_variance_shares
 from bayes_alliance.posterior.predict import has_trajectories
+from bayes_alliance.posterior.units import first_effects
 from bayes_alliance.posterior.variance import fitted_factors
 
 
@@ -30,7 +31,7 @@ def draw_pictures(fit: Fit) -> dict[str, bytes]:
     -------
     dict of str to bytes
         ``trajectories.png`` and ``effects.png`` (per outcome, with its name, where there are several),
-        ``variance-shares.png``, and a caterpillar per factor but the patient.
+        ``variance-shares.png``, and a caterpillar per factor but the patient, of its first effect on every outcome.
     """
     figures: dict[str, Figure] = {}
     outcomes = [equation.outcome for equation in fit.design.equations] if fit.design is not None else []
@@ -45,7 +46,11 @@ def draw_pictures(fit: Fit) -> dict[str, bytes]:
         figures["variance-shares.png"] = plot_variance_shares(fit)
         for factor in fitted_factors(fit):
             if factor != "patient":
-                figures[f"{factor_key(factor)}-effects.png"] = plot_caterpillar(fit, factor)
+                firsts = first_effects(fit, factor)
+                of_owner = file_names(list(firsts))
+                for owner, effect in firsts.items():
+                    of = f"-{of_owner[owner]}" if len(firsts) > 1 else ""
+                    figures[f"{factor_key(factor)}-effects{of}.png"] = plot_caterpillar(fit, factor, effect=effect)
     return {name: picture_bytes(figure) for name, figure in figures.items()}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -287,17 +288,17 @@ def _check_constant(equation: EquationDesign, moved: Sequence[Moved]) -> None:
         for own in one.groups():
             if varies(np.column_stack([own.values, own.group.code, own.inside])).any():
                 changing[f"what {own.group.factor} adds"] = None
-    for first, later in zip(moved, moved[1:], strict=False):
+    for first, later in pairwise(moved):
         for before, after in zip(first.groups(), later.groups(), strict=True):
             if before.new.any() and not np.array_equal(before.values[before.new], after.values[before.new]):
                 raise FitError(
-                    f"The effects of {before.group.factor} change with session, and patients would belong to new ones in "
-                    f'another arm: their chances to stay are not worked out. State at_risk="observed".'
+                    f"The effects of {before.group.factor} change with session, and patients would belong to new ones "
+                    f'in another arm: survival is not worked out. State at_risk="observed".'
                 )
     if changing:
         raise FitError(
-            f"{quote(changing)} change over a patient's sessions, and after dropout their values are not known: chances "
-            f'to be there cannot be worked out. State at_risk="observed" for hazards of those observed to be at risk.'
+            f"{quote(changing)} change over a patient's sessions, and their values after dropout are not known: "
+            f'survival cannot be worked out. State at_risk="observed" for hazards of those observed to be at risk.'
         )
 
 

@@ -19,21 +19,20 @@ from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.names import COEF, effect_dim, effects_name, factor_key
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.estimands import tabulate
+from bayes_alliance.posterior.moderators import Moderators, Weight
+from bayes_alliance.posterior.path_checks import check_paths
 from bayes_alliance.posterior.paths import (
     WHOLE,
     Edge,
     Path,
-    check_held,
     check_order,
     find_paths,
     last_outcome,
-    moderator_value,
-    read_by,
 )
+from bayes_alliance.posterior.setting import Setting
 from bayes_alliance.posterior.summarize import IntervalKind
 
-type Setting = float | str
-type Weights = list[tuple[str, float]]
+type Weights = list[tuple[str, Weight]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +87,9 @@ def mediation_effects(
     predictor, outcome : str
         In the model's names; the outcome may be left out where only the last equation's is no predictor of others.
     at : mapping, optional
-        Values of moderators that slopes are multiplied by; else their means over the rows.
+        Values of moderators that slopes are multiplied by, by the variable; of what stands in a call that reads other
+        rows, by the call (``"between(pre, patient)"``). Else their means over the rows of the outcome, or of the last
+        equation that has them.
     level : str, optional
         Of a factor with several levels, which one is compared with the reference.
     standardise : bool
@@ -105,7 +106,9 @@ def mediation_effects(
     ------
     FitError
         If no path leads from one to the other, an equation on the way is not linear, a slope depends on the predictor
-        or a mediator, or declared variables say that a mediator was measured after the outcome.
+        or on an outcome that it changes (``counterfactual_effects`` works such effects out), a slope depends on the
+        session and a later step reads other sessions, or declared variables say that a mediator was measured after the
+        outcome.
     """
     design = design_of(fit)
     outcome = last_outcome(design) if outcome is None else outcome
@@ -113,10 +116,10 @@ def mediation_effects(
     check_order(design, paths)
     _check_linear(design, paths)
     settings = dict(at or {})
-    _check_settings(paths, settings, predictor, outcome)
+    check_paths(design, paths, settings, predictor, outcome)
     draws = fit.data["posterior"].to_dataset()
     scale = _scale(design, predictor, outcome) if standardise else 1.0
-    effects = {path: scale * _effect(design, path, settings, draws) for path in paths}
+    effects = {path: scale * _effect(path, _moderators(fit, path, settings), draws) for path in paths}
     unit = _unit(design, predictor, outcome, standardise)
     entries: list[tuple[str, str, str, bool, xr.DataArray]] = []
     scopes = list(dict.fromkeys(path.scope for path in paths))
@@ -195,6 +198,8 @@ def moderated_mediation(
 def _settings(design: Design, moderator: str) -> tuple[Setting, Setting]:
     """Return the two levels of a factor, or 0 and 1."""
     found = [e.variables[moderator] for e in design.equations if moderator in e.variables]
+    if any(part == moderator for e in design.equations for parts in e.coef.parts for part, _ in parts) and not found:
+        return 0.0, 1.0
     if not found:
         raise FitError(unknown("moderator", moderator, dict.fromkeys(n for e in design.equations for n in e.variables)))
     levels = found[0].levels
@@ -237,7 +242,8 @@ def unit_effects(
     outcome = last_outcome(design) if outcome is None else outcome
     paths = _of_level(find_paths(design, predictor, outcome), predictor, level)
     _check_linear(design, paths)
-    _check_settings(paths, dict(at or {}), predictor, outcome)
+    settings = dict(at or {})
+    check_paths(design, paths, settings, predictor, outcome)
     names = [f.factor for f in design.factors]
     if factor not in names:
         raise FitError(unknown("grouping factor", factor, names))
@@ -251,7 +257,7 @@ def unit_effects(
         total = xr.ones_like(own.isel({effect_dim(factor): 0}, drop=True))
         for edge in path.edges:
             slope = xr.zeros_like(total)
-            for label, weight in _weights(design, edge, dict(at or {}), path):
+            for label, weight in _weights(edge, _moderators(fit, path, settings)):
                 one = draws["b"].sel({COEF: label}, drop=True)
                 if label in made.effects:
                     one = one + own.sel({effect_dim(factor): label}, drop=True)
@@ -268,13 +274,14 @@ def path_slopes(fit: Fit, mediation: Mediation) -> dict[tuple[str, str, str], np
     The level is such as ``within patient``, empty where a variable is read as it is; ``a session later`` where it is
     read at an earlier session.
     """
-    design, draws = design_of(fit), fit.data["posterior"].to_dataset()
+    draws = fit.data["posterior"].to_dataset()
     found: dict[tuple[str, str, str], np.ndarray] = {}
     for edge in dict.fromkeys(edge for path in mediation.paths for edge in path.edges):
         path = next(path for path in mediation.paths if edge in path.edges)
+        weights = _weights(edge, _moderators(fit, path, mediation.at))
         slope = sum(
-            weight * draws["b"].sel({COEF: label}).values.ravel()
-            for label, weight in _weights(design, edge, mediation.at, path)
+            (weight * draws["b"].sel({COEF: label}, drop=True)).transpose("chain", "draw").values.ravel()
+            for label, weight in weights
         )
         way = "" if edge.how == "itself" else f"{edge.how} {edge.factor}"
         key = (edge.source, edge.target, f"{way} a session later".strip() if edge.lagged else way)
@@ -303,35 +310,28 @@ def _check_linear(design: Design, paths: Sequence[Path]) -> None:
         )
 
 
-def _check_settings(paths: Sequence[Path], at: Mapping[str, Setting], predictor: str, outcome: str) -> None:
-    parts = [parts for path in paths for edge in path.edges for _, parts in edge.columns]
-    check_held(parts, at, f"No slope on a path from {predictor!r} to {outcome!r}")
+def _moderators(fit: Fit, path: Path, at: Mapping[str, Setting]) -> Moderators:
+    """Return the values of moderators; means are over rows of the last equation on the path that has them."""
+    design = design_of(fit)
+    order = [design.find(edge.target) for edge in reversed(path.edges)]
+    draws = with_effects(fit) if any(e.follows for e in order) else fit.data["posterior"].to_dataset()
+    return Moderators(design, at, order, draws)
 
 
-def _weights(design: Design, edge: Edge, at: Mapping[str, Setting], path: Path) -> Weights:
+def _weights(edge: Edge, moderators: Moderators) -> Weights:
     """Return the coefficients a slope is made of, each with the product of what it is multiplied by."""
-    equation = design.find(edge.target)
-    on_path = {one.source for one in path.edges} | {one.target for one in path.edges}
-    weights: Weights = []
-    for label, parts in edge.columns:
-        weight = 1.0
-        for part, piece in parts:
-            if read_by(part) & on_path and part not in at:
-                raise FitError(
-                    f"The slope of {edge.source} in the equation of {edge.target!r} depends on {part!r}, which is on "
-                    f"the path {path.name}: state the value it is held at, at={{{part!r}: ...}}, one after the other."
-                )
-            weight *= moderator_value(equation, part, piece, at)
-        weights.append((label, weight))
-    return weights
+    e = moderators.design.find(edge.target)
+    return [(label, moderators.weight(e, parts)) for label, parts in edge.columns]
 
 
-def _effect(design: Design, path: Path, at: Mapping[str, Setting], draws: xr.Dataset) -> xr.DataArray:
+def _effect(path: Path, moderators: Moderators, draws: xr.Dataset) -> xr.DataArray:
     """Return the mean over units of the product of a path's slopes."""
     total: xr.DataArray | float = 0.0
-    for chosen in product(*(_weights(design, edge, at, path) for edge in path.edges)):
-        weight = float(np.prod([w for _, w in chosen]))
-        if weight:
+    for chosen in product(*(_weights(edge, moderators) for edge in path.edges)):
+        weight: Weight = 1.0
+        for _, own in chosen:
+            weight = weight * own
+        if isinstance(weight, xr.DataArray) or weight:
             total = total + weight * mean_of_product([label for label, _ in chosen], draws)
     if not isinstance(total, xr.DataArray):
         total = xr.zeros_like(draws["b"].isel({COEF: 0}, drop=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import xarray as xr
@@ -30,6 +31,8 @@ from bayes_alliance.posterior.linear import (
     strata_roots,
 )
 from bayes_alliance.spec.expressions import Call, Expression, Name, Term, calls_in, names_in, render, render_term
+
+type Unclear = Literal["refuse", "observed"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,15 +67,20 @@ class Moved:
             total += b[:, i, None] * (weight * follow_rows(self.design, self.follows[key], flat))[:, chosen]
         return np.asarray(total)
 
-    def groups(self) -> tuple[MovedGroup, ...]:
+    def groups(self, *, unclear: Unclear = "refuse") -> tuple[MovedGroup, ...]:
         """Return which units the rows belong to, and the covariates of their effects.
+
+        Parameters
+        ----------
+        unclear : {"refuse", "observed"}
+            What is done where it is not known whether rows would have a unit: an error, or rows keep what they have.
 
         Raises
         ------
         FitError
             If it is not known whether rows would belong to a unit.
         """
-        return tuple(_move_group(self, group) for group in self.equation.groups)
+        return tuple(_move_group(self, group, unclear) for group in self.equation.groups)
 
     def spread(self) -> Moved | None:
         """Return the equation of the log residual SD with the same variables set, None where there is none."""
@@ -120,14 +128,16 @@ class Moved:
 class MovedGroup:
     """Units that rows belong to where variables are set.
 
-    ``values`` of shape (obs, effect) are the covariates, weights of memberships included and 0 outside; ``inside`` and
-    ``new`` of shape (obs,) say which rows belong to a unit, and to one that is not among the observed ones; ``stratum``
+    ``values`` of shape (obs, effect) are the covariates, weights of memberships included and 0 outside. Of shape (obs,)
+    are ``share``, the weight with which a row has a unit (0 where it has none, whatever its covariates), ``inside``,
+    which rows are in a unit, ``new``, which are in one that is not among the observed ones, and ``stratum``, which
     points into the factor's strata.
     """
 
     group: GroupDesign
     places: tuple[int, ...]
     values: np.ndarray
+    share: np.ndarray
     inside: np.ndarray
     new: np.ndarray
     stratum: np.ndarray
@@ -204,7 +214,7 @@ def reads(term: Term, moved: Mapping[str, Variable]) -> bool:
     return bool({name for part in term.parts for name in names_in(part)} & set(moved))
 
 
-def _move_group(moved: Moved, group: GroupDesign) -> MovedGroup:
+def _move_group(moved: Moved, group: GroupDesign, unclear: Unclear) -> MovedGroup:
     design, e = moved.design, moved.equation
     if any(group.columns.latent):
         raise FitError(
@@ -214,24 +224,23 @@ def _move_group(moved: Moved, group: GroupDesign) -> MovedGroup:
     values, before = _covariates(moved, group)
     wanted, observed = (values != 0).any(axis=1), (before != 0).any(axis=1)
     if group.weight is not None:
-        inside = group.inside & wanted
-        values = np.where(inside[:, None], values * group.weight[:, None], 0.0)
-        new = np.zeros(len(inside), dtype=bool)
+        share = np.where(group.inside, group.weight, 0.0)
     else:
         member = group.inside | ~observed
         lacking = observed & ~group.inside
         if lacking.any():
-            member = _follow_arms(moved, group, lacking)
-        inside = wanted & member
-        values = np.where(inside[:, None], values, 0.0)
-        new = inside & ~group.inside
+            member = _follow_arms(moved, group, lacking, unclear)
+        share = member.astype(float)
+    inside = wanted & (share != 0)
+    values = np.where(inside[:, None], values * share[:, None], 0.0)
+    new = inside & ~group.inside
     factor = find_factor(design.factors, group.factor)
     stratum = np.zeros(len(e.y), dtype=np.int64)
     if factor.by is not None:
         variable = moved.variables[str(design.spec.group(group.factor).by)]
         labels = [level_label(variable.label, level) for level in variable.levels or ()]
         stratum = np.array([factor.by.labels.index(label) for label in labels])[variable.values.astype(np.int64)]
-    return MovedGroup(group, factor.places[e.outcome], values, inside, new, stratum)
+    return MovedGroup(group, factor.places[e.outcome], values, share, inside, new, stratum)
 
 
 def _covariates(moved: Moved, group: GroupDesign) -> tuple[np.ndarray, np.ndarray]:
@@ -257,7 +266,7 @@ def _covariates(moved: Moved, group: GroupDesign) -> tuple[np.ndarray, np.ndarra
     return np.column_stack(found[0]), np.column_stack(found[1])
 
 
-def _follow_arms(moved: Moved, group: GroupDesign, lacking: np.ndarray) -> np.ndarray:
+def _follow_arms(moved: Moved, group: GroupDesign, lacking: np.ndarray, unclear: Unclear) -> np.ndarray:
     """Return which rows have a unit, where rows without an id have none and what is set may give or take one.
 
     In an arm where every row has a unit a row has one, in an arm without units it has none; rows keep what they have
@@ -280,7 +289,7 @@ def _follow_arms(moved: Moved, group: GroupDesign, lacking: np.ndarray) -> np.nd
         for name in arms
         for value in np.unique(e.variables[name].values)
     ]
-    if all(0 < one < 1 for one in everywhere):
+    if unclear == "observed" or all(0 < one < 1 for one in everywhere):
         return group.inside  # ids are missing in every arm: whether a row has a unit is no matter of what is set
     shown = ", ".join(f"{v.label} = {_show(v)}" for v in arms.values())
     raise FitError(

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 from bayes_alliance._messages import quote, unknown
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.errors import FitError, SpecError
-from bayes_alliance.spec.expressions import Call, Expression, Name, render, render_term
-from bayes_alliance.spec.formula import parse_formula
+from bayes_alliance.errors import FitError
+from bayes_alliance.spec.expressions import Call, Expression, Name, Text, render, render_term
 from bayes_alliance.spec.reading import values_in
 
 type How = Literal["itself", "within", "between"]
@@ -33,7 +30,9 @@ class Edge:
     """One outcome read by an equation: by itself, or as deviation from or mean of a unit.
 
     ``level`` is that of a factor, empty for a number. ``columns`` are the coefficients the slope is made of, each with
-    what it is multiplied by: other parts of the term and their levels.
+    what it is multiplied by: other parts of the term and their levels. ``latent`` says that the mean is the one that
+    the source's own equation implies, its static part, and ``dynamic`` that the columns are no static part of the
+    target's: they are about deviations or earlier sessions.
     """
 
     source: str
@@ -43,6 +42,8 @@ class Edge:
     level: str
     lagged: bool
     columns: tuple[tuple[str, Parts], ...]
+    latent: bool = False
+    dynamic: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,30 @@ def find_paths(design: Design, predictor: str, outcome: str, *, bent: bool = Fal
             f"says. Outcomes that read {predictor!r}: {reached or 'none'}."
         )
     return tuple(sorted(found, key=lambda path: (len(path.edges), path.name)))
+
+
+def find_blocked(design: Design, predictor: str, outcome: str) -> tuple[Path, ...]:
+    """Return the ways that a predictor does not take only because it is constant within units, as ``find_paths``.
+
+    Something gets through where a slope before the deviation differs within units.
+    """
+    edges = list(_edges(design, {predictor, *design.spec.outcomes}, False))
+    every = frozenset(edge.factor for edge in edges)
+    open_ways = [path for path in _walk(edges, predictor, outcome, (), every) if path is not None]
+    taken = [path for path in _walk(edges, predictor, outcome, (), _varies_inside(design, predictor)) if path]
+    return tuple(path for path in open_ways if path not in taken)
+
+
+def changed_by(design: Design, predictor: str) -> frozenset[str]:
+    """Return a predictor and all outcomes that it reaches, at whatever level of variation."""
+    found, left = {predictor}, [predictor]
+    while left:
+        source = left.pop()
+        for e in design.spec.equation:
+            if source in e.predictors and e.outcome not in found:
+                found.add(e.outcome)
+                left.append(e.outcome)
+    return frozenset(found)
 
 
 def check_order(design: Design, paths: Sequence[Path]) -> None:
@@ -155,6 +180,10 @@ def _scope(path: Sequence[Edge], inside: frozenset[str]) -> str | None:
 
     ``inside`` are the factors within whose levels the predictor varies.
     """
+    for before, edge in pairwise(path):
+        # a latent mean is the whole static part of its outcome's equation: deviations from it know nothing of that part
+        if edge.latent and before.dynamic != (edge.how == "within"):
+            return None
     scopes = {(edge.how, edge.factor) for edge in path if edge.how != "itself"}
     first = path[0]
     for how, factor in scopes:
@@ -186,7 +215,7 @@ def _edges(design: Design, sources: set[str], bent: bool) -> Iterator[Edge]:
     """Yield the edges into every outcome from what may stand on a path."""
     for e in design.equations:
         terms = {render_term(term): term for term in e.spec.parsed.terms}
-        gathered: dict[tuple[str, How, str, str, bool], list[tuple[str, Parts]]] = {}
+        gathered: dict[tuple[str, How, str, str, bool, bool, bool], list[tuple[str, Parts]]] = {}
         for i, text in enumerate(e.coef.terms):
             if text not in terms:
                 continue
@@ -197,86 +226,35 @@ def _edges(design: Design, sources: set[str], bent: bool) -> Iterator[Edge]:
                     continue
                 carried = _carried(part)
                 if carried is None and bent:
-                    carried = (sorted(names)[0], "itself", "", False)
+                    carried = (sorted(names)[0], "itself", "", False, False)
                 if carried is None:
                     raise FitError(
                         f"{render(part)} in the equation of {e.outcome!r} is no straight line in {quote(names)}, so "
                         f"that paths through it have no single slope. Compare predicted outcomes (marginal_effects)."
                     )
-                name, how, factor, lagged = carried
+                name, how, factor, lagged, latent = carried
                 rest = frozenset((p, piece) for p, piece in e.coef.parts[i] if p != render(part))
-                key = (name, how, factor, pieces[render(part)], lagged)
+                key = (name, how, factor, pieces[render(part)], lagged, latent, e.coef.dynamic[i])
                 gathered.setdefault(key, []).append((e.coef_labels[i], rest))
-        for (name, how, factor, level, lagged), columns in gathered.items():
-            yield Edge(name, e.spec.outcome, how, factor, level, lagged, tuple(columns))
+        for (name, how, factor, level, lagged, latent, dynamic), columns in gathered.items():
+            yield Edge(name, e.spec.outcome, how, factor, level, lagged, tuple(columns), latent, dynamic)
 
 
-def _carried(part: Expression) -> tuple[str, How, str, bool] | None:
-    """Return the variable a part passes on, how, of which unit and whether from an earlier session; None if bent."""
+def _carried(part: Expression) -> tuple[str, How, str, bool, bool] | None:
+    """Return the variable a part passes on, how, of which unit, if from an earlier session and by a latent mean.
+
+    Returns None where that is no straight line.
+    """
     match part:
         case Name(name):
-            return name, "itself", "", False
+            return name, "itself", "", False, False
         case Call(function, arguments, _) if function in PASSED:
             inner = _carried(arguments[0])
-            return None if inner is None else (*inner[:3], inner[3] or function == "lag")
-        case Call(("within" | "between") as how, (inner, factor), _):
+            return None if inner is None else (*inner[:3], inner[3] or function == "lag", inner[4])
+        case Call(("within" | "between") as how, (inner, factor), keywords):
             found = _carried(inner)
             if found is None or found[1] != "itself" or not isinstance(factor, Name):
                 return None
-            return found[0], "within" if how == "within" else "between", factor.name, found[3]
+            latent = dict(keywords).get("means", Text("observed")) != Text("observed")
+            return found[0], "within" if how == "within" else "between", factor.name, found[3], latent
     return None
-
-
-def check_held(parts: Sequence[Parts], at: Mapping[str, float | str], nothing: str) -> None:
-    """Refuse stated values of what multiplies none of these columns; ``nothing`` starts the sentence.
-
-    Raises
-    ------
-    FitError
-        With what can be stated, and how what stands in a call is.
-    """
-    held = dict.fromkeys(part for one in parts for part, _ in one)
-    problems = []
-    for name in at:
-        if name in held:
-            continue
-        inside = [part for part in held if name in read_by(part)]
-        known = f" What can be stated: {quote(held)}." if held else " Nothing multiplies it."
-        written = f" It stands in {quote(inside)}: state the value of that." if inside else ""
-        problems.append(f"{nothing} depends on {name!r}.{written or known}")
-    if problems:
-        raise FitError(problems)
-
-
-def read_by(part: str) -> set[str]:
-    """Return the variables a part of a column reads, from its text."""
-    try:
-        terms = parse_formula(part).terms
-    except SpecError:
-        return {part}  # the name of a column that a formula would write in quotes
-    return {name for term in terms for one in term.parts for name in values_in(one)}
-
-
-def moderator_value(e: EquationDesign, part: str, piece: str, at: Mapping[str, float | str]) -> float:
-    """Return what a slope is multiplied by: a moderator at a stated value, else its mean over the rows.
-
-    Raises
-    ------
-    FitError
-        If a moderator that must be stated is not, or has no such level.
-    """
-    variable = e.variables.get(part)
-    if variable is not None and variable.levels is not None:
-        if part in at:
-            if at[part] not in variable.levels:
-                raise FitError(unknown(f"level of {variable.label!r}:", str(at[part]), variable.levels))
-            return float(at[part] == piece)
-        return float(np.mean(variable.values == variable.levels.index(piece)))
-    if part in at:
-        return float(at[part])
-    if variable is not None:
-        return float(np.mean(variable.values))
-    alone = [i for i, parts in enumerate(e.coef.parts) if parts == frozenset({(part, piece)})]
-    if not alone:
-        raise FitError(f"{part} moderates a path to {e.outcome!r}; state its value: at={{{part!r}: ...}}.")
-    return float(e.coef.values[:, alone[0]].mean())

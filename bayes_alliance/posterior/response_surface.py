@@ -17,8 +17,9 @@ from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.names import COEF, coef_label, cor_name, effect_dim, sd_name, second_dim
+from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.geometry import principal_axes
-from bayes_alliance.posterior.paths import check_held, moderator_value
+from bayes_alliance.posterior.moderators import Moderators, Weight, check_held
 from bayes_alliance.posterior.surface import Matrix, Setting, Surface, weights_of
 from bayes_alliance.spec.expressions import Call, render
 from bayes_alliance.spec.formula import parse_formula
@@ -74,9 +75,10 @@ def response_surface(
     design = design_of(fit)
     equation, part, columns = _find(design, outcome, which)
     settings = dict(at or {})
-    check_held([rest for _, _, rest in columns], settings, f"The surface of {equation.outcome!r}")
+    check_held([(equation, rest) for _, _, rest in columns], settings, f"The surface of {equation.outcome!r}")
     posterior = fit.data["posterior"].to_dataset()
-    weights = [(label, piece, _moderation(equation, rest, settings)) for label, piece, rest in columns]
+    moderators = Moderators(design, settings, [equation], with_effects(fit) if equation.follows else posterior)
+    weights = [(label, piece, moderators.weight(equation, rest)) for label, piece, rest in columns]
     b = _coefficients(weights, posterior)
     cubic = _cubic(weights, posterior)
     axes = {} if cubic else {name: (value, True) for name, value in principal_axes(b).items()}
@@ -114,7 +116,7 @@ def _cubic(weights: Weighted, posterior: xr.Dataset) -> dict[str, Matrix]:
     found: dict[str, Matrix] = {}
     for label, piece, weight in weights:
         if piece in CUBIC:
-            own = weight * posterior["b"].sel({COEF: label}, drop=True).transpose("chain", "draw").values
+            own = (weight * posterior["b"].sel({COEF: label}, drop=True)).transpose("chain", "draw").values
             found[piece] = found[piece] + own if piece in found else own
     return found
 
@@ -148,7 +150,7 @@ def _with_past(e: EquationDesign) -> Matrix:
 
 
 type Column = tuple[str, str, frozenset[tuple[str, str]]]
-type Weighted = Sequence[tuple[str, str, float]]
+type Weighted = Sequence[tuple[str, str, Weight]]
 
 
 def _find(design: Design, outcome: str | None, which: str | None) -> tuple[EquationDesign, str, list[Column]]:
@@ -175,10 +177,6 @@ def _find(design: Design, outcome: str | None, which: str | None) -> tuple[Equat
     return design.find(name), part, columns
 
 
-def _moderation(e: EquationDesign, rest: frozenset[tuple[str, str]], at: Mapping[str, Setting]) -> float:
-    return float(np.prod([moderator_value(e, part, piece, at) for part, piece in rest]))
-
-
 def _coefficients(weights: Weighted, posterior: xr.Dataset) -> xr.DataArray:
     """Return the draws of x, y, x^2, x*y and y^2, whatever the form."""
     nothing = xr.zeros_like(posterior["b"].isel({COEF: 0}, drop=True)).reset_coords(drop=True)
@@ -200,7 +198,11 @@ def _spreads(
 ) -> dict[str, tuple[Matrix, bool]]:
     """Return the SD over levels of every a, C Psi C' at the moderators' values, for each factor by which it varies."""
     found = {}
-    pieces = {label: (piece, weight) for label, piece, weight in weights if weight and piece not in CUBIC}
+    pieces = {
+        label: (piece, _per_draw(weight, posterior))
+        for label, piece, weight in weights
+        if piece not in CUBIC and (isinstance(weight, xr.DataArray) or weight != 0)
+    }
     for factor in design.factors:
         own = [label for label in factor.effects if label in pieces]
         if not own or factor.by is not None:
@@ -212,15 +214,26 @@ def _spreads(
             matrix = posterior[cor_name(factor.factor)].sel({dim: own, second_dim(dim): own})
             cor = matrix.transpose("chain", "draw", dim, second_dim(dim)).values
         covariance = sd[..., :, None] * sd[..., None, :] * cor
-        basis = np.array(
-            [[weight * PIECES[piece].get(m, 0.0) for m in MONOMIALS] for piece, weight in map(pieces.__getitem__, own)]
+        basis = np.stack(
+            [
+                np.stack([weight * PIECES[piece].get(m, 0.0) for m in MONOMIALS], axis=-1)
+                for piece, weight in map(pieces.__getitem__, own)
+            ],
+            axis=-2,
         )
         for name in PARAMETERS:
             c = basis @ weights_of(name)
-            variance = np.einsum("i,...ij,j->...", c, covariance, c)
+            variance = np.einsum("cdi,cdij,cdj->cd", c, covariance, c)
             if variance.any():
                 found[f"SD of {name} over {factor.factor}s"] = (np.sqrt(np.maximum(variance, 0.0)), False)
     return found
+
+
+def _per_draw(weight: Weight, posterior: xr.Dataset) -> Matrix:
+    """Return a weight in every draw, shape (chain, draw)."""
+    if isinstance(weight, xr.DataArray):
+        return np.asarray(weight.transpose("chain", "draw").values)
+    return np.full((posterior.sizes["chain"], posterior.sizes["draw"]), weight)
 
 
 def _prior(design: Design, weights: Weighted, seed: int) -> Matrix:
@@ -229,6 +242,8 @@ def _prior(design: Design, weights: Weighted, seed: int) -> Matrix:
     labels = [label for e in design.parts for label in e.coef_labels]
     whole = np.zeros((PRIOR_DRAWS, len(MONOMIALS)))
     for label, piece, weight in weights:
+        if isinstance(weight, xr.DataArray):
+            return np.full_like(whole, np.nan)  # the prior of what moderates is not that of the coefficients alone
         own = _draw(design.priors.coef[labels.index(label)].distribution, rng)
         for monomial, share in PIECES[piece].items():
             whole[:, MONOMIALS.index(monomial)] += weight * share * own

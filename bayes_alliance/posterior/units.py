@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_alliance._messages import unknown
+from bayes_alliance._messages import quote, unknown
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.factors import find_factor
 from bayes_alliance.errors import FitError
@@ -45,18 +46,54 @@ def unit_effect(fit: Fit, factor: str, effect: str | None) -> UnitEffect:
     dim, moments = effect_dim(factor), fitted_moments(fit)
     full = [str(label) for label in draws[dim].values]
     spreads = {spread_label(outcome): outcome for outcome in moments}
-    known = [*moments, *spreads]
-    owners = [next(one for one in known if label.startswith(coef_label(one, ""))) for label in full]
-    labels = [label.removeprefix(coef_label(owner, "")) for label, owner in zip(full, owners, strict=True)]
-    if effect is not None and effect not in (*labels, *full):
-        raise FitError(unknown(f"effect of {factor}", effect, full if len(moments) > 1 else labels))
-    place = 0 if effect is None else full.index(effect) if effect in full else labels.index(effect)
+    owned = _owned(moments, factor)
+    owners = [owned[label] for label in full]
+    labels = [label[len(coef_label(owner, "")) :] for label, owner in zip(full, owners, strict=True)]
+    place = _place_of(factor, effect, full, labels, owners)
     owner = owners[place]
     unit = FAMILY[moments[owner].attrs["family"]].unit if owner in moments else "log residual SD"
     own = [label for label, other in zip(labels, owners, strict=True) if other == owner]
     gated = len(own) == 1 and labels[place].endswith("]")
     values = draws.isel({dim: place}).transpose(factor_key(factor), "chain", "draw")
     return UnitEffect(values, spreads.get(owner, owner), labels[place], unit, gated)
+
+
+def _owned(moments: Mapping[str, xr.Dataset], factor: str) -> dict[str, str]:
+    """Return whose every effect of a factor is, by its whole label: an outcome, or its log residual SD."""
+    found: dict[str, str] = {}
+    for outcome, own in moments.items():
+        products = f"zz_{factor_key(factor)}"
+        if products in own:
+            found |= dict.fromkeys(map(str, own[products][effect_dim(factor)].values), outcome)
+        of_spread = f"spread_effect_{factor_key(factor)}"
+        if of_spread in own:
+            found |= dict.fromkeys(map(str, own[of_spread].values), spread_label(outcome))
+    return found
+
+
+def first_effects(fit: Fit, factor: str) -> dict[str, str]:
+    """Return the whole label of a factor's first effect on each outcome (or log residual SD) that it has effects on."""
+    found: dict[str, str] = {}
+    for label, owner in _owned(fitted_moments(fit), factor).items():
+        found.setdefault(owner, label)
+    return found
+
+
+def _place_of(factor: str, effect: str | None, full: list[str], labels: list[str], owners: list[str]) -> int:
+    """Return the place of an effect: by its whole label, or by its short one where that is one outcome's."""
+    several = len(set(owners)) > 1
+    if effect is None:
+        if several:
+            raise FitError(f"{factor} has effects on several outcomes: {quote(full)}. State effect=.")
+        return 0
+    if effect in full:
+        return full.index(effect)
+    named = [i for i, label in enumerate(labels) if label == effect]
+    if not named:
+        raise FitError(unknown(f"effect of {factor}", effect, full if several else labels))
+    if len(named) > 1:
+        raise FitError(f"{effect!r} is an effect on several outcomes: {quote(full[i] for i in named)}. State one.")
+    return named[0]
 
 
 def unit_estimates(
@@ -80,8 +117,8 @@ def unit_estimates(
         Which direction of the outcome is an improvement. There is no default: a scale of symptoms and one of the
         alliance point in different directions.
     effect : str, optional
-        Which effect, by its label (``"Intercept"``, ``"week"``, or ``"phq9, week"`` where the model has several
-        outcomes); the first one unless stated.
+        Which effect, by its label (``"Intercept"``, ``"week"``, or ``"phq9, week"`` where the factor has effects on
+        several outcomes, one of which must then be stated); the first one unless stated.
     ci_prob : float
         Probability of the interval.
     ci_kind : {"eti", "hdi"}

@@ -17,30 +17,33 @@ from bayes_alliance.design.transforms import ROWWISE
 from bayes_alliance.design.values import Value
 from bayes_alliance.design.variables import Variable
 from bayes_alliance.errors import FitError
-from bayes_alliance.names import COEF, SIGMA_COEF, coef_label, level_label
+from bayes_alliance.names import COEF
 from bayes_alliance.posterior.families import draw, expected, rows_of
-from bayes_alliance.posterior.linear import drawn_values, effect_roots, residual_spread
-from bayes_alliance.posterior.moved import RowwiseEvaluator, category_of
+from bayes_alliance.posterior.linear import drawn_values
+from bayes_alliance.posterior.moved import Moved, RowwiseEvaluator, category_of, move
+from bayes_alliance.posterior.setting import Setting, set_variables
 from bayes_alliance.spec.expressions import Call, calls_in, render
-
-type Setting = float | str
 
 
 @dataclass(frozen=True, eq=False)
 class World:
-    """What mediators and outcomes are drawn from: equations in their order, some posterior draws, effects of groups."""
+    """What mediators and outcomes are drawn from: equations in their order, posterior draws, effects of new units.
+
+    ``moved`` holds every equation with the treatment set, by outcome and whether it is treated. ``normal`` holds
+    standard normal variables of new units, (draw, obs, effect), by factor and membership: every row has units of its
+    own, so that averages over rows are not those over a few drawn therapists; they are the same in all equations and
+    whatever is set, and get the covariance of the arm that is set.
+    """
 
     design: Design
     system: Sequence[EquationDesign]
-    treatment: str
-    values: tuple[Setting, Setting]
+    moved: Mapping[tuple[str, bool], Moved]
     flat: xr.Dataset
-    effects: Mapping[str, np.ndarray]
+    normal: Mapping[tuple[str, int], np.ndarray]
 
     def linear(self, place: int, treated: bool, given: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return linear predictors of one equation, shape (draw, obs)."""
-        setting = self.values[int(treated)]
-        return _linear(self.design, self.system[place], self.treatment, setting, given, self.flat, self.effects)
+        return self._linear(self.moved[self.system[place].outcome, treated], given)
 
     def draw(self, place: int, treated: bool, given: Mapping[str, np.ndarray], seed: int) -> np.ndarray:
         """Draw a mediator, shape (draw, obs); the same seed gives the same residuals."""
@@ -65,20 +68,38 @@ class World:
 
     def spread(self, place: int, treated: bool, given: Mapping[str, np.ndarray]) -> np.ndarray | None:
         """Return residual SDs, shape (draw, obs), those of the treatment that is set; None of families without."""
-        e, setting = self.system[place], self.values[int(treated)]
+        e = self.system[place]
         if not e.kind.spread:
             return None
-        if e.spread is not None:
-            part = _linear(self.design, e.spread, self.treatment, setting, given, self.flat, self.effects)
-            return np.exp(part)
-        own = e.variables.get(self.treatment)
-        if e.spec.sigma != self.treatment or own is None or own.levels is None:
-            return residual_spread(self.design, e, self.flat)
-        label = coef_label(e.outcome, level_label(own.label, str(setting)))
-        if label not in e.sigma_coef:
-            raise FitError(f"No row of {e.outcome!r} has {setting!r}: its residual SD there is not known.")
-        sigma = self.flat["sigma"].sel({SIGMA_COEF: label}).transpose("sample").values
-        return np.tile(sigma[:, None], len(e.y))
+        moved = self.moved[e.outcome, treated]
+        spread = moved.spread()
+        return moved.sigma(self.flat) if spread is None else np.exp(self._linear(spread, given))
+
+    def _linear(self, moved: Moved, given: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return linear predictors with mediators as drawn, shape (draw, obs)."""
+        e, size, rows = moved.equation, self.flat.sizes["sample"], len(moved.equation.y)
+        tiled = _tiled(e, size)
+        variables = dict(tiled.variables)
+        for name, own in moved.moved.items():
+            variables[name] = replace(own, values=np.tile(own.values, size))
+        for name, values in given.items():
+            if name in variables:
+                variables[name] = Variable(name, variables[name].label, values.ravel())
+        formula = e.spec.parsed
+        evaluator = _WorldEvaluator(tiled, variables, self.flat)
+        x = code_terms(formula.intercept, formula.terms, evaluator, column=e.kind.intercept).values
+        b = self.flat["b"].sel({COEF: list(e.coef_labels)}).transpose("sample", COEF).values
+        linear = np.einsum("snk,sk->sn", x.reshape(size, rows, -1), b)
+        # a mean does not depend on who has a unit, unless something after it is no straight line
+        straight = all(one.kind.linear for one in self.system)
+        for own_group in moved.groups(unclear="observed" if straight else "refuse"):
+            group = own_group.group
+            terms = [term for term in formula.groups if term.factor == group.factor]
+            z = np.column_stack([code_terms(t.intercept, t.terms, evaluator).values for t in terms])
+            roots = own_group.roots(self.design, self.flat)[:, own_group.stratum]
+            effects = np.einsum("soek,sok->soe", roots, self.normal[group.factor, group.slot])
+            linear += own_group.share * (z.reshape(size, rows, -1) * effects).sum(axis=2)
+        return np.asarray(linear)
 
 
 def find_system(design: Design, outcomes: Sequence[str]) -> tuple[EquationDesign, ...]:
@@ -104,12 +125,6 @@ def find_system(design: Design, outcomes: Sequence[str]) -> tuple[EquationDesign
                 f"The equation of {e.outcome!r} reads other rows ({', '.join(sorted(around))}), which do not change "
                 f"with the row's own treatment here. Follow its paths with mediation_effects."
             )
-    gated = sorted({g.factor for e in chosen for g in e.groups if not g.inside.all()})
-    if gated and not all(e.kind.linear for e in chosen):
-        problems.append(
-            f"Some rows are outside {quote(gated)}, whose units they would have if their treatment were another; "
-            f"through a bent link their effects move expected outcomes. Model all rows with or without {quote(gated)}."
-        )
     if problems:
         raise FitError(problems)
     rows = set(chosen[0].row).intersection(*(set(e.row) for e in chosen[1:]))
@@ -180,54 +195,26 @@ class _WorldEvaluator(RowwiseEvaluator):
         return Value(variable.values)
 
 
-def draw_new_effects(design: Design, flat: xr.Dataset, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Return effects of new levels in the places of those there are, shape (draw, level, effect)."""
+def set_treatment(
+    design: Design, system: Sequence[EquationDesign], treatment: str, values: tuple[Setting, Setting]
+) -> dict[tuple[str, bool], Moved]:
+    """Return every equation with the treatment at either value, by outcome and whether it is the second."""
     found = {}
-    for factor in design.factors:
-        roots = effect_roots(design, factor.factor, flat)
-        z = rng.normal(size=roots.shape[:-1])
-        found[factor.factor] = np.einsum("slij,slj->sli", roots, z)
+    for e in system:
+        for treated, value in enumerate(values):
+            settings = {treatment: value} if treatment in e.variables else {}
+            found[e.outcome, bool(treated)] = move(design, e, set_variables(e, settings))
     return found
 
 
-def _linear(
-    design: Design,
-    e: EquationDesign,
-    treatment: str,
-    setting: Setting,
-    drawn: Mapping[str, np.ndarray],
-    flat: xr.Dataset,
-    effects: Mapping[str, np.ndarray],
-) -> np.ndarray:
-    """Return linear predictors with the treatment set and mediators as drawn, shape (draw, obs)."""
-    size, rows = flat.sizes["sample"], len(e.y)
-    tiled = _tiled(e, size)
-    variables = dict(tiled.variables)
-    for name, values in drawn.items():
-        if name in variables:
-            variables[name] = Variable(name, variables[name].label, values.ravel())
-    if treatment in variables:
-        own = variables[treatment]
-        number = float(own.levels.index(str(setting))) if own.levels is not None else float(setting)
-        variables[treatment] = replace(own, values=np.full(size * rows, number))
-        for name, other in variables.items():
-            # a 0/1 variable that stands for a level of the treatment is set with it
-            if own.levels is not None and other.label in {level_label(own.label, level) for level in own.levels}:
-                here = float(other.label == level_label(own.label, str(setting)))
-                variables[name] = replace(other, values=np.full(size * rows, here))
-    formula = e.spec.parsed
-    evaluator = _WorldEvaluator(tiled, variables, flat)
-    x = code_terms(formula.intercept, formula.terms, evaluator, column=e.kind.intercept).values
-    b = flat["b"].sel({COEF: list(e.coef_labels)}).transpose("sample", COEF).values
-    linear = np.einsum("snk,sk->sn", x.reshape(size, rows, -1), b)
-    factors = {f.factor: f for f in design.factors}
-    for group in e.groups:
-        terms = [term for term in formula.groups if term.factor == group.factor]
-        z = np.column_stack([code_terms(t.intercept, t.terms, evaluator).values for t in terms])
-        share = group.inside.astype(float) if group.weight is None else group.weight
-        own_effects = effects[group.factor][:, :, list(factors[group.factor].places[e.outcome])][:, group.code]
-        linear += share * (z.reshape(size, rows, -1) * own_effects).sum(axis=2)
-    return np.asarray(linear)
+def draw_new_units(
+    design: Design, system: Sequence[EquationDesign], draws: int, rng: np.random.Generator
+) -> dict[tuple[str, int], np.ndarray]:
+    """Draw standard normal variables of new units for every row, (draw, obs, effect), by factor and membership."""
+    parts = [part for e in system for part in (e, e.spread) if part is not None]
+    keys = dict.fromkeys((group.factor, group.slot) for part in parts for group in part.groups)
+    sizes = {factor.factor: len(factor.effects) for factor in design.factors}
+    return {key: rng.normal(size=(draws, len(system[0].y), sizes[key[0]])) for key in keys}
 
 
 def _tiled(e: EquationDesign, size: int) -> EquationDesign:

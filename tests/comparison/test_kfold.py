@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 import bayes_alliance as ba
 from bayes_alliance.comparison.kfold import _split
@@ -59,6 +61,46 @@ def test_the_next_session_does_not_leak(trial: pd.DataFrame, table: ba.SessionTa
     assert (one[1].equation.session == 6).all()
     np.testing.assert_array_equal(one[0].equation.y, two[0].equation.y)
     assert (two[1].equation.y == 99).all()
+
+
+def test_the_next_session_is_read_as_it_was(trial: pd.DataFrame, table: ba.SessionTable) -> None:
+    """What one outcome reads of another in the predicted session is observed; means over sessions are those so far."""
+    frame = trial.assign(late=(trial["score"] > 12).astype(float))
+    text = (
+        HEAD
+        + equation("alliance", "week + (1 | patient)")
+        + equation("score", "alliance + within(alliance, patient) + (1 | patient)", extra='centre = "alliance"')
+        + equation("stress", "between(alliance, therapist) + between(late, patient) + within(alliance, patient, "
+                   "detrend=week)")
+        + equation("late", "week", extra='family = "bernoulli"')
+    )  # fmt: skip
+    table = ba.read_sessions(frame, NESTED)
+    spec = ba.parse_model(text)
+    design = ba.make_design(spec, table)
+    fit = ba.Fit(spec, xr.DataTree(), {"messages": []}, (), design)
+    train, test = _split(fit, design, table, 5.0, 6.0)
+    for made, weeks in ((train, frame["week"] <= 5), (test, frame["week"] == 6)):
+        rows = frame[weeks & frame["pid"].isin(frame["pid"][frame["week"] <= 5])].sort_values(["pid", "week"])
+        so_far = frame[frame["week"] <= 5]
+        mean = so_far.groupby("pid")["alliance"].mean()[rows["pid"]].to_numpy()
+        score, stress = made.find("score"), made.find("stress")
+        np.testing.assert_allclose(score.y + score.offset, rows["score"])
+        assert score.offset == pytest.approx(so_far["alliance"].mean())
+        np.testing.assert_allclose(score.coef.values[:, 1], rows["alliance"])
+        np.testing.assert_allclose(score.coef.values[:, 2], rows["alliance"] - mean)
+        by_therapist = so_far.groupby("tid")["alliance"].mean()[rows["tid"]]
+        np.testing.assert_allclose(stress.coef.values[:, 1], by_therapist)
+        np.testing.assert_allclose(stress.coef.values[:, 2], so_far.groupby("pid")["late"].mean()[rows["pid"]])
+        for i, (person, week, value) in enumerate(zip(rows["pid"], rows["week"], rows["alliance"], strict=True)):
+            own = so_far[so_far["pid"] == person]
+            line = np.polyfit(own["week"], own["alliance"], 1) if len(own) > 1 else [0.0, own["alliance"].mean()]
+            assert stress.coef.values[i, 3] == pytest.approx(value - np.polyval(line, week), abs=1e-9)
+    declared = HEAD + '[variables]\nearly = "window(alliance, 1, 6)"\n' + equation("alliance", "week")
+    spec = ba.parse_model(declared + equation("score", "early + alliance"))
+    design = ba.make_design(spec, table)
+    fit = replace(fit, spec=spec, design=design)
+    with pytest.raises(ba.FitError, match=r"'early' \(up to session 6\) would be worked out of outcomes after"):
+        _split(fit, design, table, 5.0, 6.0)
 
 
 def test_the_next_session_is_scored(fit: ba.Fit, table: ba.SessionTable, trial: pd.DataFrame) -> None:

@@ -30,12 +30,42 @@ def test_trajectories_show_each_condition(small_fit: ba.Fit) -> None:
 
 
 def test_effects_show_every_coefficient_but_the_intercept(small_fit: ba.Fit) -> None:
-    """One row per coefficient, top to bottom in the order of the formula, unit on the axis."""
+    """One row per coefficient in the order of the formula; labels say where a number is not that of the table."""
     (axes,) = ba.plot_effects(small_fit).axes
     labels = [text.get_text() for text in axes.get_yticklabels()]
-    assert labels == ["week:arm[MBCT]", "arm[MBCT]", "week"]
-    assert axes.get_xlabel().startswith("points of score per SD of the predictor, between the values of one that has")
-    assert axes.get_xlabel().endswith("what products modify: at the mean of moderators in the model")
+    assert small_fit.design is not None
+    spread = small_fit.design.equation.coef.values[:, 1].std(ddof=1)
+    assert [label.replace("\n", " ") for label in labels] == [
+        f"week:arm[MBCT], per {spread:.3g} (SDs multiplied)",
+        "arm[MBCT], at mean week",
+        f"week, per {spread:.3g} (SD), at mean arm[MBCT]",
+    ]
+    assert axes.get_xlabel() == "Change in score, points, with 95% CrI"
+
+
+def test_no_text_of_the_effects_is_cut_off(sessions: ba.SessionTable) -> None:
+    """Long names of predictors and outcomes are broken into lines that lie inside the picture."""
+    text = (
+        "title = 'x'\nquestion = 'x?'\n[[equation]]\noutcome = 'distress'\nunit = 'session'\n"
+        "formula = 'condition * week + alliance * stress'\n"
+    )
+    fit = ba.fit_model(
+        ba.parse_model(text),
+        sessions,
+        columns={"distress": "score", "condition": "arm"},
+        reference={"condition": "TAU"},
+        seed=1,
+        settings=ba.SamplerSettings(draws=20, chains=2, progress="off"),
+        engine="collapsed",
+    )
+    figure = ba.plot_effects(fit)
+    figure.draw_without_rendering()
+    box = figure.bbox
+    for text_ in (*figure.axes[0].get_yticklabels(), figure.axes[0].xaxis.label, figure.axes[0].title):
+        own = text_.get_window_extent()
+        assert own.x0 >= box.x0
+        assert own.x1 <= box.x1
+        assert own.y0 >= box.y0
 
 
 def test_effects_of_what_products_modify_are_at_the_mean_moderator(small_fit: ba.Fit) -> None:

@@ -124,7 +124,7 @@ def test_moderated_surfaces_are_taken_at_stated_values(dyads: ba.SessionTable) -
     assert abs(a4["standard"]["mean"]) < 4 * a4["standard"]["sd"]
     assert abs(a4["trained"]["mean"] + 2) < 4 * a4["trained"]["sd"]
     assert "at arm = trained" in repr(found["trained"])
-    with pytest.raises(ba.FitError, match="Unknown level of 'arm'"):
+    with pytest.raises(ba.FitError, match="'arm' has no level 'both'; it has"):
         ba.response_surface(made, at={"arm": "both"})
 
 
