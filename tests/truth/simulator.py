@@ -209,7 +209,7 @@ def residual_sd(view: View, outcome: str, effects: Effects | None = None) -> np.
     for label in labels:
         own = label.removeprefix(f"{outcome}, ")
         if own == "first":
-            starts = view._starts(truth.labels(outcome), outcome)
+            starts = view.starts(truth.labels(outcome), outcome)
             total = np.where(starts, truth.one("sigma", sigma_coef=label), total)
         elif own.endswith("]"):
             column, level = own[:-1].split("[")

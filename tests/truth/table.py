@@ -17,6 +17,10 @@ EXACT = 2e-6
 """Share of their size that two numbers worked out exactly may differ by."""
 
 
+class NotCompared(Exception):
+    """The right value is not worked out here; says why."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """One setting of a reader on a model: ``how`` is agrees, refused, not applicable or DISAGREES."""
@@ -54,6 +58,10 @@ def judge(model: str, reader: str, setting: str, work: Callable[[], Pair]) -> Ce
         pair = work()
     except AllianceError as error:
         return Cell(model, reader, setting, "refused", first_sentence(str(error)))
+    except NotCompared as error:
+        return Cell(model, reader, setting, "not applicable", str(error))
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError, AssertionError) as error:
+        return Cell(model, reader, setting, "DISAGREES", f"ends in {type(error).__name__}: {error}")
     says, right = np.asarray(pair.says, float), np.asarray(pair.right, float)
     if says.shape != right.shape:
         return Cell(model, reader, setting, "DISAGREES", f"shape {says.shape}, right {right.shape}")

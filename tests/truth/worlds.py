@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Operation, Term, Text, calls_in
+from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Operation, Term, Text, calls_in, render
 from bayes_alliance.spec.formula import parse_formula
 from bayes_alliance.spec.model import EquationSpec, ModelSpec
 
@@ -393,12 +393,12 @@ class View:
     def columns(self, labels: list[str], outcome: str) -> list[np.ndarray]:
         """Return the column of every label; what is dynamic is 0 in rows that start the outcome's own series."""
         found = [self.labelled(label) for label in labels]
-        starts = self._starts(labels, outcome)
+        starts = self.starts(labels, outcome)
         if starts is not None:
             found = [np.where(starts, 0.0, x) if is_dynamic(label) else x for label, x in zip(labels, found, strict=True)]
         return found
 
-    def _starts(self, labels: list[str], outcome: str) -> np.ndarray | None:
+    def starts(self, labels: list[str], outcome: str) -> np.ndarray | None:
         own = None
         for label in labels:
             for part, _ in parse_part(label) if label != "Intercept" else ():
@@ -457,7 +457,8 @@ class View:
                 taken = (self._unit_mean(plain[0], factor) + self._unit_mean(plain[1], factor)) / 2
             case _:
                 taken = (self._constant(plain[0]) + self._constant(plain[1])) / 2
-        x, y = x - taken, y - taken
+        # ratings that are set stand at a distance from the centre
+        x, y = self.world.memory.get(("ratings", self.unit, render(call)), (x - taken, y - taken))
         d, s = x - y, x + y
         return {
             "x": x,
