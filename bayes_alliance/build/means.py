@@ -134,31 +134,50 @@ def _difference(
     if isinstance(follow, FollowMeasured):
         code = pm.Data(f"{name}_code", follow.code, dims=dim)
         return levels[follow.measured, follow.factor][code] - plugged
-    if isinstance(follow, FollowValue):
-        if follow.outcome not in values:
-            return pt.zeros(())
-        return values[follow.outcome][pm.Data(f"{name}_code", follow.code, dims=dim)] - plugged
+    if isinstance(follow, FollowModelled):
+        return _static(name, follow, dim, design, coefficients, values) - plugged
+    return _apart(name, follow, plugged, dim, design, values)
+
+
+def _apart(
+    name: str,
+    follow: FollowValue | FollowSteps,
+    plugged: TensorVariable,
+    dim: str,
+    design: Design,
+    values: Values,
+) -> TensorVariable:
+    """Return modelled values, or ways along steps, less what is plugged in for them."""
     if isinstance(follow, FollowSteps):
         return build_steps(follow, design)[pm.Data(f"{name}_code", follow.code, dims=dim)] - plugged
-    return _static(name, follow, dim, design, coefficients) - plugged
+    if follow.outcome not in values:
+        return pt.zeros(())
+    return values[follow.outcome][pm.Data(f"{name}_code", follow.code, dims=dim)] - plugged
 
 
-def _static(name: str, follow: FollowModelled, dim: str, design: Design, coefficients: Coefficients) -> TensorVariable:
-    """Return the mean an outcome's equation implies, at the rows that are followed."""
+def _static(
+    name: str, follow: FollowModelled, dim: str, design: Design, coefficients: Coefficients, values: Values
+) -> TensorVariable:
+    """Return the mean an outcome's equation implies, at the rows that are followed, from what is estimated there."""
     total: TensorVariable = pt.zeros(())
     for column, coefficient in enumerate(coefficients[follow.outcome]):
-        values = follow.coef[:, column]
-        if values.any():
-            total = total + coefficient * pm.Data(f"{name}_coef_{column + 1}", values, dims=dim)
-    for factor_name, code, values in follow.groups:
+        numbers = follow.coef[:, column]
+        if numbers.any():
+            total = total + coefficient * pm.Data(f"{name}_coef_{column + 1}", numbers, dims=dim)
+    for factor_name, code, covariates in follow.groups:
         factor = find_factor(design.factors, factor_name)
         own = pm.modelcontext(None)[effects_name(factor_name)]
         start = factor.places[follow.outcome][0]
         codes = pm.Data(f"{name}_{factor_key(factor_name)}_code", code, dims=dim)
-        for member in range(values.shape[1]):
-            if values[:, member].any():
+        for member in range(covariates.shape[1]):
+            if covariates[:, member].any():
                 key = f"{name}_{factor_key(factor_name)}_{member + 1}"
-                total = total + own[:, start + member][codes] * pm.Data(key, values[:, member], dims=dim)
+                total = total + own[:, start + member][codes] * pm.Data(key, covariates[:, member], dims=dim)
+    for number, (column, weight, inner) in enumerate(follow.inner):
+        inside = f"{name}_inner_{number + 1}"
+        plugged = pm.Data(f"{inside}_observed", inner.plugged, dims=dim)
+        apart = _apart(inside, inner, plugged, dim, design, values)
+        total = total + coefficients[follow.outcome][column] * pm.Data(f"{inside}_weight", weight, dims=dim) * apart
     return total
 
 

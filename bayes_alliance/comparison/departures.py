@@ -23,8 +23,8 @@ from bayes_alliance.spec.model import ModelSpec, PriorSpec
 from bayes_alliance.spec.null import null_value
 from bayes_alliance.table.sessions import SessionTable
 
-HELD = 1e-3
-"""SD of the normal that holds a coefficient: a thousandth of its unit."""
+HELD = 1e-2
+"""SD of the normal that holds a coefficient, as a share of its posterior SD where it is estimated."""
 
 KEPT = ["mean", "sd", "eti95_lb", "eti95_ub", "p_positive", "r_hat", "ess_bulk"]
 
@@ -151,10 +151,10 @@ def delta_sweep(
     term = names[0]
     used = settings or SamplerSettings(progress="off")
 
-    def follow(held: float | None) -> tuple[Fit, dict[str, object]]:
+    def follow(held: float | None, spread: float = 0.0) -> tuple[Fit, dict[str, object]]:
         stated = list(prior_records(priors))
         if held is not None:
-            text = f"normal({held!r}, {HELD})"
+            text = f"normal({held!r}, {HELD * spread!r})"
             stated.append(PriorSpec(on=f"{outcome}: b {term}", dist=text, reason="Held, in a sensitivity analysis."))
         fit = fit_model(spec, sessions, columns=columns, reference=reference, priors=stated, seed=seed, settings=used)
         table = summarize_estimands(fit).set_index("name")
@@ -167,10 +167,11 @@ def delta_sweep(
     with counter("Values", len(chosen) + 1, progress) as advance:
         free, line = follow(None)
         place = _coefficient(free, outcome, term)
-        estimated = {"held": float(free.data["posterior"]["b"].sel(coef=place).mean()), **line}
+        own = free.data["posterior"]["b"].sel(coef=place)
+        estimated = {"held": float(own.mean()), **line}
         advance(1)
         for number, value in enumerate(chosen, start=2):
-            lines.append({"held": value, **follow(value)[1]})
+            lines.append({"held": value, **follow(value, float(own.std()))[1]})
             advance(number)
     unit = str(summarize_estimands(free).set_index("name").loc[estimand, "unit"])
     table = pd.DataFrame(lines)

@@ -181,13 +181,19 @@ def _tabulate(scores: Mapping[str, Scores]) -> pd.DataFrame:
             "elpd": score.elpd,
             "se": score.se,
             "elpd_diff": float(found.loc[name, "elpd_diff"]),
-            "dse": float(found.loc[name, "dse"]),
+            "dse": _error_of_difference(aligned[str(name)], aligned[str(found.index[0])]),
             "p_loo": score.p_loo,
             "weight": float(found.loc[name, "weight"]),
             "mcse": score.mcse,
             "bad_k": int(score.bad.sum()),
         }
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _error_of_difference(score: Scores, best: Scores) -> float:
+    """Return the standard error of a difference in elpd over the same units, with the degrees of freedom of ``se``."""
+    apart = score.elpd_i - best.elpd_i
+    return float(np.sqrt(len(apart)) * apart.std(ddof=1)) if len(apart) > 1 else float("nan")
 
 
 def _aligned(score: Scores, place: Mapping[str, int]) -> Scores:

@@ -183,7 +183,7 @@ def follow_current(
             f"out."
         )
         return None
-    varying = not np.allclose(values, values[:1]) or any(own.any() for _, _, own in found)
+    varying = bool(np.ptp(values, axis=0).any()) or any(own.any() for _, _, own in found)
     if not varying:
         problems.append(
             f"Outcome {reader!r} reads {shown}, which is the same in all rows: give {target.outcome} a group effect or "
@@ -231,11 +231,11 @@ def _of_patients(key: CurrentOf, target: Target) -> str:
             return f"its course is no line; state the session of the slope, as in slope({key.variable}, session=9)."
     for columns in (coef, *(part for part, _ in groups.values())):
         frame = pd.DataFrame(columns.values).groupby(target.rows.key)
-        spread = (frame.max() - frame.min()).max()
+        spread, size = (frame.max() - frame.min()).max(), np.nanmax(np.abs(columns.values), axis=0, initial=0.0)
         moves = [
             label
-            for label, own, gone in zip(columns.labels, spread, columns.dynamic, strict=True)
-            if own > 1e-9 and not gone
+            for label, own, gone, whole in zip(columns.labels, spread, columns.dynamic, size, strict=True)
+            if own > 1e-9 * whole and not gone
         ]
         if moves:
             return f"{moves[0]} varies within patients, and which of its values is meant is not said."

@@ -56,13 +56,16 @@ class FollowModelled:
     """Rows that follow the mean an outcome's equation implies: what is neither within() nor lag() in it.
 
     ``coef`` has shape (obs, coef of that equation); ``groups`` holds per factor its code, shape (obs,), and
-    covariates, shape (obs, effect), at the row whose mean is followed; ``plugged`` stands in for the mean.
+    covariates, shape (obs, effect), at the row whose mean is followed; ``plugged`` stands in for the mean. ``inner``
+    lists the columns of that equation that follow something estimated themselves: the column's place, its weights of
+    shape (obs,), and what it follows at these rows.
     """
 
     outcome: str
     coef: np.ndarray
     groups: tuple[tuple[str, np.ndarray, np.ndarray], ...]
     plugged: np.ndarray
+    inner: tuple[tuple[int, np.ndarray, FollowValue | FollowSteps], ...] = ()
 
 
 type Follow = FollowMeasured | FollowModelled | FollowValue | FollowSteps

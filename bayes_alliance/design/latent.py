@@ -157,11 +157,19 @@ def _steps_of_one_name(equations: Sequence[EquationDesign]) -> list[str]:
 
 
 def _coded_value(
-    key: ValueOf | StepsOf, plugged: Plugged, made: Made, by_outcome: Mapping[str, EquationDesign]
+    key: ValueOf | StepsOf,
+    plugged: Plugged,
+    made: Made,
+    by_outcome: Mapping[str, EquationDesign],
+    place: np.ndarray | None = None,
 ) -> FollowValue | FollowSteps:
-    """Point the rows of an equation into the modelled values of an outcome, or into the steps between categories."""
+    """Point the rows of an equation into the modelled values of an outcome, or into the steps between categories.
+
+    ``place`` are other rows of the equation than those used, where it is another one that follows them.
+    """
     assert plugged.code is not None
-    code, numbers = plugged.code[made.place], np.nan_to_num(plugged.numbers[made.place])
+    rows = made.place if place is None else place
+    code, numbers = plugged.code[rows], np.nan_to_num(plugged.numbers[rows])
     if isinstance(key, ValueOf):
         modelled = by_outcome[key.variable].modelled
         inside, code = code >= 0, np.maximum(code, 0)
@@ -208,7 +216,7 @@ def _measure(
     stats = narrow.agg(["mean", "size"]).reindex(list(levels[-1]))
     squares = float(((frame.x - narrow.transform("mean")) ** 2).sum())
     degrees = int(len(frame) - len(stats))
-    if degrees < 1 or squares <= 1e-12 * float((frame.x**2).sum()):
+    if degrees < 1 or squares <= 1e-12 * float(((frame.x - frame.x.mean()) ** 2).sum()):
         problems.append(
             f"Latent means of {variable.label!r} by {factors[-1]}: no {factors[-1]} has two different values, so their "
             f'means cannot be told from single values. Write means="observed", or between() of a wider unit.'
@@ -327,4 +335,41 @@ def _modelled(
             f"which a predictor of it is missing. Leave that predictor out, or complete it."
         )
     numbers = np.nan_to_num(plugged.numbers[made.place])
-    return FollowModelled(equation.outcome, coef, tuple(groups), numbers)
+    inner = _inner(target, place, reached, by_outcome, problems)
+    return FollowModelled(equation.outcome, coef, tuple(groups), numbers, inner)
+
+
+def _inner(
+    target: Made,
+    place: np.ndarray,
+    reached: np.ndarray,
+    by_outcome: Mapping[str, EquationDesign],
+    problems: list[str],
+) -> tuple[tuple[int, np.ndarray, FollowValue | FollowSteps], ...]:
+    """Return what the static columns of an outcome's equation follow themselves, at the rows whose mean is followed."""
+    found: list[tuple[int, np.ndarray, FollowValue | FollowSteps]] = []
+    columns = [target.coef, *(columns for _, columns in target.groups.values())]
+    odd = {
+        key.variable
+        for part in columns
+        for weights, dynamic in zip(part.latent, part.dynamic, strict=True)
+        for key in weights
+        if not dynamic and (part is not target.coef or not isinstance(key, ValueOf | StepsOf))
+    }
+    if odd:
+        problems.append(
+            f"Latent means of {target.equation.outcome!r} come from its own equation, which reads something that is "
+            f"estimated of {quote(sorted(odd))} in another way than as a modelled value (mi) or in steps (mo). Take "
+            f"observed means there."
+        )
+        return ()
+    for i, (weights, dynamic) in enumerate(zip(target.coef.latent, target.coef.dynamic, strict=True)):
+        for key, weight in weights.items():
+            if dynamic or not isinstance(key, ValueOf | StepsOf):
+                continue
+            follow = _coded_value(key, target.plugged[key], target, by_outcome, place)
+            own = np.where(reached, weight[place], 0.0)
+            if isinstance(follow, FollowValue):
+                own = np.where(follow.inside, own, 0.0)
+            found.append((i, own, follow))
+    return tuple(found)

@@ -12,7 +12,7 @@ from bayes_alliance._messages import quote
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign, subset_variable
 from bayes_alliance.design.factors import FactorDesign
-from bayes_alliance.design.follow import Follow, FollowModelled, FollowSteps
+from bayes_alliance.design.follow import Follow, FollowModelled, FollowSteps, FollowValue
 from bayes_alliance.design.groups import GroupDesign
 from bayes_alliance.design.residual import ResidualDesign, line_up
 from bayes_alliance.design.series import line_up_series
@@ -97,7 +97,8 @@ def _equation(e: EquationDesign, keep: np.ndarray, levels: Mapping[str, np.ndarr
             continue
         assert isinstance(follow, FollowModelled)
         groups = tuple((f, _moved(code[keep], levels[f]), values[keep]) for f, code, values in follow.groups)
-        follows[mean] = replace(follow, coef=follow.coef[keep], groups=groups, plugged=follow.plugged[keep])
+        inner = tuple((i, weight[keep], _inner(own, keep)) for i, weight, own in follow.inner)
+        follows[mean] = FollowModelled(follow.outcome, follow.coef[keep], groups, follow.plugged[keep], inner)
     return replace(
         e,
         y=e.y[keep],
@@ -115,6 +116,12 @@ def _equation(e: EquationDesign, keep: np.ndarray, levels: Mapping[str, np.ndarr
         series=None if e.series is None else line_up_series(e.patient[keep], e.session[keep]),
         spread=None if e.spread is None else _equation(e.spread, keep, levels),
     )
+
+
+def _inner(follow: FollowValue | FollowSteps, keep: np.ndarray) -> FollowSteps:
+    """Return fewer rows of what a followed mean follows itself; designs with modelled values do not come here."""
+    assert isinstance(follow, FollowSteps)
+    return replace(follow, code=follow.code[keep], plugged=follow.plugged[keep])
 
 
 def _group(group: GroupDesign, keep: np.ndarray, levels: Mapping[str, np.ndarray]) -> GroupDesign:

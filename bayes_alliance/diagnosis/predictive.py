@@ -77,7 +77,7 @@ def predictive_checks(fit: Fit, *, draws: int = 400, seed: int = 1) -> pd.DataFr
     for e in map(seen_rows, design.equations):
         drawn_rows = made[e.outcome][:, design.find(e.outcome).seen]
         for figure in figures(e):
-            observed, drawn = float(figure.of(e.y)), figure.of(drawn_rows)
+            observed, drawn = float(figure.of(e.y)), figure.of(drawn_rows + e.offset)
             low, high = np.quantile(drawn, [0.025, 0.975])
             tail = min((drawn >= observed).mean(), (drawn <= observed).mean())
             rows.append(
@@ -136,13 +136,14 @@ def loo_pit(fit: Fit, *, seed: int = 1) -> dict[str, tuple[np.ndarray, float]]:
 
 
 def seen_rows(e: EquationDesign) -> EquationDesign:
-    """Return what figures read of an equation, over the rows with an observed outcome."""
+    """Return what figures read of an equation, over the rows with an observed outcome; ``y`` is in outcome units."""
     if e.seen.all():
-        return e
+        return replace(e, y=e.y + e.offset)
     groups = tuple(replace(g, code=g.code[e.seen], inside=g.inside[e.seen]) for g in e.groups)
     arms = None if e.arms is None else replace(e.arms, code=e.arms.code[e.seen])
+    y = e.y[e.seen] + e.offset
     return replace(
-        e, y=e.y[e.seen], patient=e.patient[e.seen], session=e.session[e.seen], arms=arms, groups=groups, modelled=None
+        e, y=y, patient=e.patient[e.seen], session=e.session[e.seen], arms=arms, groups=groups, modelled=None
     )
 
 

@@ -89,10 +89,10 @@ def _points(fit: Fit, predictor: str, outcome: str, units: list[str], adjust: Se
     odd = [name for name in (predictor, *adjust) if name not in equation.variables]
     if odd:
         raise FitError(unknown(f"variable of {outcome}", odd[0], equation.variables))
-    y = equation.y.astype(float)
+    y, seen = equation.y + equation.offset, equation.seen
     if adjust:
         x = np.column_stack([np.ones(len(y)), *(equation.variables[name].values for name in adjust)])
-        y = y - (x - x.mean(axis=0)) @ np.linalg.lstsq(x, y, rcond=None)[0]
+        y = y - (x - x[seen].mean(axis=0)) @ np.linalg.lstsq(x[seen], y[seen], rcond=None)[0]
     frame = pd.DataFrame({"x": equation.variables[predictor].values, "y": y, "patient": equation.patient})
     for unit in units:
         if unit in ("session", "patient"):
@@ -101,7 +101,7 @@ def _points(fit: Fit, predictor: str, outcome: str, units: list[str], adjust: Se
         if group is None:
             raise FitError(unknown(f"unit of {outcome}", unit, ["patient", *(g.factor for g in equation.groups)]))
         frame[unit] = np.where(group.inside, group.code, np.nan)
-    return frame[np.asarray(equation.seen)].dropna()
+    return frame[np.asarray(seen)].dropna()
 
 
 def _apart(frame: pd.DataFrame, unit: str, wider: str | None) -> pd.DataFrame:

@@ -37,21 +37,22 @@ def plot_prior_prediction(design: Design, *, seed: int, outcome: str | None = No
         If a prior is improper.
     """
     equation = design.find(outcome)
-    drawn = predict_prior(design, draws=draws, seed=seed)[equation.outcome].values.ravel()
+    drawn = predict_prior(design, draws=draws, seed=seed)[equation.outcome].values.ravel() + equation.offset
+    observed = equation.y[equation.seen] + equation.offset
     figure, axes = make_figure(3.2)
     if equation.family in BINARY:
         shares = drawn.reshape(draws, -1).mean(axis=1)
         axes.hist(shares, bins=20, range=(0, 1), weights=np.full(draws, 1 / draws), color=COLOURS[0], alpha=0.3)
-        axes.axvline(equation.y.mean(), color=COLOURS[1], linewidth=2)
+        axes.axvline(observed.mean(), color=COLOURS[1], linewidth=2)
         axes.set_xlabel(f"share of {equation.outcome} = 1 in a study")
         axes.set_ylabel("share of studies")
     else:
         low, high = np.quantile(drawn, [0.01, 0.99])
-        bins = list(np.linspace(min(low, equation.y.min()), max(high, equation.y.max()), 60))
+        bins = list(np.linspace(min(low, observed.min()), max(high, observed.max()), 60))
         weights = np.full(len(drawn), 1 / len(drawn))
         axes.hist(drawn, bins=bins, weights=weights, color=COLOURS[0], alpha=0.3)
-        weights = np.full(len(equation.y), 1 / len(equation.y))
-        axes.hist(equation.y, bins=bins, weights=weights, histtype="step", color=COLOURS[1], linewidth=1.5)
+        weights = np.full(len(observed), 1 / len(observed))
+        axes.hist(observed, bins=bins, weights=weights, histtype="step", color=COLOURS[1], linewidth=1.5)
         axes.set_xlabel(equation.outcome)
         axes.set_ylabel("share of outcomes")
     axes.set_title(f"Area: {draws} studies drawn from the priors. Line: observed.", fontsize=9, loc="left")

@@ -305,7 +305,9 @@ def _check_constant(equation: EquationDesign, moved: Sequence[Moved]) -> None:
 def _where(follow: Follow) -> np.ndarray:
     """Return what says which estimated value a row follows, shape (obs, …)."""
     if isinstance(follow, FollowModelled):
-        return np.column_stack([follow.coef, *(np.column_stack([code, values]) for _, code, values in follow.groups)])
+        groups = [np.column_stack([code, values]) for _, code, values in follow.groups]
+        inner = [np.column_stack([weight, own.code]) for _, weight, own in follow.inner]
+        return np.column_stack([follow.coef, *groups, *inner])
     return follow.code.astype(float)
 
 

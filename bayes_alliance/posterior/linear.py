@@ -105,8 +105,7 @@ def linear_parts(design: Design, equation: EquationDesign, flat: xr.Dataset, *, 
             population = population + weight * follow_rows(design, follow, flat)
             continue
         assert isinstance(follow, FollowModelled)
-        implied = _coefficients(design.find(follow.outcome), flat) @ follow.coef.T
-        population = population + weight * (implied - follow.plugged)
+        population = population + weight * (_implied(design, follow, flat) - follow.plugged)
         for factor, code, values in follow.groups:
             places = find_factor(design.factors, factor).places[follow.outcome]
             entries.append(Entry(factor, code, places, weight[:, :, None] * values))
@@ -193,7 +192,7 @@ def follow_rows(design: Design, follow: Follow, flat: xr.Dataset) -> np.ndarray:
         case FollowMeasured():
             return np.asarray(_measured_means(design, follow, flat)[:, follow.code] - follow.plugged)
         case FollowModelled():
-            total = _coefficients(design.find(follow.outcome), flat) @ follow.coef.T - follow.plugged
+            total = _implied(design, follow, flat) - follow.plugged
             for factor, code, values in follow.groups:
                 places = list(find_factor(design.factors, factor).places[follow.outcome])
                 total = total + (effects_of(flat, factor)[:, :, places][:, code] * values).sum(axis=2)
@@ -221,9 +220,20 @@ def follow_mean(design: Design, follow: Follow, weight: np.ndarray, flat: xr.Dat
                 pooled = np.zeros(drawn.shape[1:])
                 np.add.at(pooled, code, weight[:, None] * values / len(weight))
                 total = total + np.einsum("sle,le->s", drawn, pooled)
+            for column, own, inner in follow.inner:
+                total = total + b[:, column] * follow_mean(design, inner, weight * own, flat)
             return np.asarray(total)
         case _:
             assert_never(follow)
+
+
+def _implied(design: Design, follow: FollowModelled, flat: xr.Dataset) -> np.ndarray:
+    """Return the mean that an outcome's equation implies without group effects, shape (draw, obs)."""
+    b = _coefficients(design.find(follow.outcome), flat)
+    total = b @ follow.coef.T
+    for column, weight, inner in follow.inner:
+        total = total + b[:, column, None] * weight * follow_rows(design, inner, flat)
+    return np.asarray(total)
 
 
 def _measured_means(design: Design, follow: FollowMeasured, flat: xr.Dataset) -> np.ndarray:

@@ -169,11 +169,13 @@ def move(design: Design, equation: EquationDesign, moved: Mapping[str, Variable]
     FitError
         If a term that reads what is set reads other rows, too, or the equation reads another equation's values.
     """
-    read = [key.variable for key in equation.follows if isinstance(key, CurrentOf)]
+    read = [key for key in equation.follows if isinstance(key, CurrentOf)]
     if read:
+        what = f"{read[0].kind}({read[0].variable})"
         raise FitError(
-            f"{equation.outcome} reads what the equation of {read[0]} says of each patient, which is estimated "
-            f"and is not set; use predict_hazard, or the coefficients."
+            f"{equation.outcome} reads {what}, what the equation of {read[0].variable} says of each patient; it changes "
+            f"with what is set, and that is not worked out. Read the coefficients, or hold {what} itself at stated "
+            f"values with predict_hazard."
         )
     return _move(design, equation, moved)
 

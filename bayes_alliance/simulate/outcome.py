@@ -102,9 +102,13 @@ def _apart_steps(equation: EquationDesign, truth: Mapping[str, float]) -> dict[H
     apart: dict[Hidden, np.ndarray] = {}
     for key, follow in equation.follows.items():
         if isinstance(follow, FollowSteps):
-            way = np.cumsum([0.0, *(truth[entry_of(follow.name, step)] for step in follow.steps)])
-            apart[key] = way[follow.code] - follow.plugged
+            apart[key] = _way(follow, truth)[follow.code] - follow.plugged
     return apart
+
+
+def _way(follow: FollowSteps, truth: Mapping[str, float]) -> np.ndarray:
+    """Return how far each category lies on the way from the lowest to the highest, shape (category,)."""
+    return np.cumsum([0.0, *(truth[entry_of(follow.name, step)] for step in follow.steps)])
 
 
 def predict_latent(
@@ -121,7 +125,7 @@ def predict_latent(
     apart = _apart_steps(equation, truth)
     for mean, follow in equation.follows.items():
         if isinstance(follow, FollowModelled):
-            apart[mean] = _implied(design, follow, truth, effects) - follow.plugged
+            apart[mean] = _implied(design, follow, truth, effects, values) - follow.plugged
         elif isinstance(follow, FollowValue) and follow.outcome in values:
             apart[mean] = values[follow.outcome][follow.code] - follow.plugged
     return _add_apart(equation, truth, effects, apart)
@@ -149,16 +153,31 @@ def _effects_of(equation: EquationDesign, group: GroupDesign, effects: xr.Datase
     return np.asarray(own.sel({key: list(group.levels)}).transpose(key, dim).values[group.code])
 
 
-def _implied(design: Design, follow: FollowModelled, truth: Mapping[str, float], effects: xr.Dataset) -> np.ndarray:
+def _implied(
+    design: Design,
+    follow: FollowModelled,
+    truth: Mapping[str, float],
+    effects: xr.Dataset,
+    values: Mapping[str, np.ndarray],
+) -> np.ndarray:
     """Return the mean that an outcome's equation implies at the rows that are followed, shape (obs,)."""
-    mean = follow.coef @ np.array([truth[f"b[{label}]"] for label in design.find(follow.outcome).coef_labels])
-    for name, code, values in follow.groups:
+    b = np.array([truth[f"b[{label}]"] for label in design.find(follow.outcome).coef_labels])
+    mean = follow.coef @ b
+    for column, weight, inner in follow.inner:
+        if isinstance(inner, FollowSteps):
+            estimated = _way(inner, truth)
+        elif inner.outcome in values:
+            estimated = values[inner.outcome]
+        else:
+            continue
+        mean = mean + b[column] * weight * (estimated[inner.code] - inner.plugged)
+    for name, code, covariates in follow.groups:
         factor = find_factor(design.factors, name)
         own = effects[effects_name(name)].sel(
             {effect_dim(name): [factor.effects[i] for i in factor.places[follow.outcome]]}
         )
         own = own.sel({factor_key(name): list(factor.levels)}).transpose(factor_key(name), effect_dim(name))
-        mean = mean + (own.values[code] * values).sum(axis=1)
+        mean = mean + (own.values[code] * covariates).sum(axis=1)
     return np.asarray(mean)
 
 

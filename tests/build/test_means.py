@@ -10,7 +10,7 @@ from scipy import stats
 
 import bayes_alliance as ba
 from bayes_alliance.build.model import CHECKED, check_log_density
-from tests.build.oracle import density, evaluate
+from tests.build.oracle import density, evaluate, evaluate_terms
 from tests.build.test_equations import HEAD, equation
 from tests.conftest import ROLES, make_trial
 
@@ -247,6 +247,45 @@ def test_the_latent_mean_of_an_outcome_is_its_equations(frame: pd.DataFrame) -> 
 
     got, expected = differences(made, log_density)
     np.testing.assert_allclose(got, expected, rtol=1e-8, atol=1e-6)
+
+
+def test_a_latent_mean_reads_what_its_own_equation_reads(frame: pd.DataFrame) -> None:
+    """Where the mean's equation reads a modelled value or estimated steps, so does who follows the mean."""
+    people = sorted(set(frame["pid"]))
+    rows = frame.assign(
+        pre=frame["pre"].where(~frame["pid"].isin(people[::4])),
+        stage=frame["pid"].map({p: float(1 + i % 4) for i, p in enumerate(people)}),
+    )
+    made = made_from(
+        equation("pre", "iip_pre", unit="patient", extra='missing = "model"')
+        + equation("alliance", "mi(pre) + mo(stage) + (1 | patient)")
+        + equation("score", f"within(alliance, patient, {LATENT}) + (1 | patient)"),
+        rows,
+    )
+    model = ba.build_model(made.spec, made, parametrization="centred")
+    rng = np.random.default_rng(6)
+    term = model.logp(vars=[model["score"]], jacobian=False, sum=True)
+    for _ in range(2):
+        at = start(model, rng)
+        steps = next(name for name in at if name.startswith("step_"))
+        at[steps] = rng.dirichlet(np.ones(3))
+        b, u, values = variables(model, at, "b", "u_patient", "value_pre")
+        labels = [label for e in made.equations for label in e.coef_labels]
+        coefficient = dict(zip(labels, b, strict=True))
+        effect = dict(zip(model.coords["patient"], u, strict=True))
+        true = dict(zip(made.find("pre").modelled.labels, values, strict=True))  # type: ignore[union-attr]
+        way = np.concatenate([[0.0], np.cumsum(at[steps])])
+        total = 0.0
+        for row in rows.itertuples():
+            if np.isnan(row.alliance) or np.isnan(row.score):
+                continue
+            pre = true[row.pid] if np.isnan(row.pre) else row.pre  # type: ignore[index]
+            implied = coefficient["alliance, Intercept"] + coefficient["alliance, mi(pre)"] * pre
+            implied += coefficient["alliance, mo(stage)"] * way[int(row.stage) - 1] + effect[row.pid][0]
+            slope = coefficient[f"score, within(alliance, patient, {LATENT})"]
+            mean = coefficient["score, Intercept"] + slope * (row.alliance - implied) + effect[row.pid][1]
+            total += stats.norm.logpdf(row.score, mean, variables(model, at, "sigma")[0][2])
+        assert evaluate_terms(model, term, at) == pytest.approx(total, rel=1e-9)
 
 
 def test_graph_of_latent_means_does_not_grow_with_rows() -> None:

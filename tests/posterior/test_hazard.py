@@ -127,5 +127,5 @@ def test_a_current_value_that_is_set_takes_the_patients_effects_with_it() -> Non
     np.testing.assert_allclose(
         everybody["hazard"].sel(session=1.0), found["hazard"].sel(session=1.0), rtol=1e-9
     )  # all are at risk at first
-    with pytest.raises(ba.FitError, match="reads what the equation of alliance says"):
+    with pytest.raises(ba.FitError, match=r"reads value\(alliance\), what the equation of alliance says"):
         ba.predict_hazard(fit, "condition", values=("TAU", "MBCT"))
