@@ -95,7 +95,7 @@ def _scale_text(columns: Columns, place: int, weight: float) -> str:
     values = np.unique(columns.values[:, place])
     if len(columns.parts[place]) == 1 and len(values) == 2:
         return f"{values[1]:g} rather than {values[0]:g}"
-    return f"per {weight:.3g} (SD)" if len(columns.parts[place]) == 1 else f"per {weight:.3g} (SDs multiplied)"
+    return f"per {weight:.3g} (SD)" if len(columns.parts[place]) == 1 else f"per {weight:.3g} (SDs)"
 
 
 def comparable(columns: Columns) -> np.ndarray:

@@ -36,7 +36,7 @@ def test_effects_show_every_coefficient_but_the_intercept(small_fit: ba.Fit) -> 
     assert small_fit.design is not None
     spread = small_fit.design.equation.coef.values[:, 1].std(ddof=1)
     assert [label.replace("\n", " ") for label in labels] == [
-        f"week:arm[MBCT], per {spread:.3g} (SDs multiplied)",
+        f"week:arm[MBCT], per {spread:.3g} (SDs)",
         "arm[MBCT], at mean week",
         f"week, per {spread:.3g} (SD), at mean arm[MBCT]",
     ]
