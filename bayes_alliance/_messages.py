@@ -1,11 +1,89 @@
-"""Pieces of text that errors and messages share: quoting, counting, the nearest name."""
+"""Pieces of text that errors and messages share: quoting, counting, the nearest name; what may be shown of cells."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
 
 SHOWN = 5
+
+LAYOUT = "\n\t"
+"""Control characters that lay text out and are shown as they are."""
+
+HIDDEN_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode categories of characters that are not seen: controls, directions, zero width, halves of pairs, separators."""
+
+_WITHHELD: ContextVar[bool] = ContextVar("withheld", default=False)
+
+
+def visible(text: str) -> str:
+    r"""Return text whose control characters are escaped, so that a terminal shows them and does not obey them.
+
+    Escaped are the controls of C0 (but new line and tab) and C1, DEL, changes of direction, and characters of no
+    width. Text that was escaped stays as it is.
+
+    Examples
+    --------
+    >>> visible("wai\x1b[31m")
+    'wai\\x1b[31m'
+    """
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return text
+    return "".join(_escaped(one) for one in text)
+
+
+def escaped[Record](method: Callable[[Record], str]) -> Callable[[Record], str]:
+    """Decorate a ``__repr__`` or ``__str__`` whose text is printed, so that it is ``visible``."""
+
+    @wraps(method)
+    def shown(record: Record) -> str:
+        return visible(method(record))
+
+    return shown
+
+
+def _escaped(character: str) -> str:
+    if character in LAYOUT or unicodedata.category(character) not in HIDDEN_CATEGORIES:
+        return character
+    return character.encode("unicode_escape").decode()
+
+
+@contextmanager
+def withhold_cells() -> Iterator[None]:
+    """Have messages inside the block describe cells of text by their length, since a cell may name a person."""
+    token = _WITHHELD.set(True)
+    try:
+        yield
+    finally:
+        _WITHHELD.reset(token)
+
+
+def are_withheld() -> bool:
+    """Return whether cells of text are withheld from messages."""
+    return _WITHHELD.get()
+
+
+def show_cell(value: object) -> str:
+    """Return a cell of text in quotes; its length alone where cells are withheld."""
+    text = str(value)
+    return f"text of {count_of(len(text), 'character')}" if are_withheld() else repr(text)
+
+
+def show_cells(values: Iterable[object]) -> str:
+    """Return cells of text (levels, say) in quotes and separated by commas; their number where cells are withheld."""
+    known = list(values)
+    return f"{count_of(len(known), 'text')} that a run does not show" if are_withheld() else quote(known)
+
+
+def unknown_cell(kind: str, name: str, options: Iterable[object]) -> str:
+    """Return the sentence for a value that no cell holds, with those there are; their number where withheld."""
+    if are_withheld():
+        return f"Unknown {kind} {name!r}. Valid: {show_cells(options)}; 'bayes-alliance check' shows them."
+    return unknown(kind, name, (str(option) for option in options))
 
 
 def quote(names: Iterable[object]) -> str:

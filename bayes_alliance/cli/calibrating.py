@@ -66,7 +66,7 @@ def calibrate(
         cache=cache,
         workers=workers,
     )
-    out.print(found.verdict, style="green" if found.passed else "bold red", markup=False, highlight=False)
+    out.print(found.verdict, style="green" if found.passed else "bold red", highlight=False)
     line(f"{len(found)} SYNTHETIC studies, {found.engine} engine, {found.seconds / 60:.1f} minutes of one core.")
     if found.from_cache:
         line(f"- {count_of(found.from_cache, 'study was', 'studies were')} in the cache.")

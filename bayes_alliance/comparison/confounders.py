@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import count_of, quote
+from bayes_alliance._messages import count_of, escaped, quote
 from bayes_alliance.comparison.confounding import NOT_TOLD, Refits, correlation_of, with_prior
 from bayes_alliance.design.design import PriorStatements
 from bayes_alliance.errors import FitError
@@ -69,6 +69,7 @@ class SensitivityGrid:
         inside = (self.table["eti95_lb"] <= 0) & (self.table["eti95_ub"] >= 0)
         return self.table.loc[[i for i in order if inside[i]]]
 
+    @escaped
     def __repr__(self) -> str:
         whole = count_of(len(self.table), "combination")
         turns, holds = len(self.turned), len(self.unclear)

@@ -64,7 +64,7 @@ def check_names(
         elif name not in needed and name not in factors:
             valid = [variable for variable in needed if variable not in sessions.roles]
             problems.append(f"columns: {unknown('variable of the model', name, valid)}")
-        elif column_of(column)[0] not in frame.columns:
+        elif column not in frame.columns and column_of(column)[0] not in frame.columns:
             problems.append(f"columns: {unknown('column', column_of(column)[0], frame.columns)}")
     for name in needed:
         is_role = name in ROLES

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import tomli_w
 
-from bayes_alliance._messages import count_of
+from bayes_alliance._messages import count_of, escaped
 from bayes_alliance.errors import AllianceError, RunError
 from bayes_alliance.fit.settings import Progress
 from bayes_alliance.run.agree import Agreed, Agreement, compare_fits, tell_differences
@@ -46,6 +46,7 @@ class Rerun:
         circumstances = f" Different: {'; '.join(self.differences)}." if self.differences else " Nothing else differs."
         return f"{self.level.capitalize()}: {count_of(len(self.agreed), 'model')} fitted again.{circumstances}"
 
+    @escaped
     def __repr__(self) -> str:
         lines = [self.verdict]
         for label, one in self.agreed.items():
