@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,12 @@ from contextvars import ContextVar
 from functools import wraps
 
 SHOWN = 5
+"""Items of a list that a message shows."""
+
+LISTED = 60
+"""Valid names that a message lists."""
+
+_SHORT = reprlib.Repr(maxstring=300, maxlong=40, maxother=300, maxlist=10, maxtuple=10, maxdict=10, maxlevel=3)
 
 LAYOUT = "\n\t"
 """Control characters that lay text out and are shown as they are."""
@@ -86,6 +93,17 @@ def unknown_cell(kind: str, name: str, options: Iterable[object]) -> str:
     return unknown(kind, name, (str(option) for option in options))
 
 
+def shorten(value: object) -> str:
+    """Return what a file holds as a message repeats it: in quotes if it is text, its middle left out where it is long.
+
+    Nothing a file can hold makes this fail: nested lists, endless numbers, halves of characters.
+    """
+    try:
+        return _SHORT.repr(value)
+    except (ValueError, RecursionError, OverflowError):
+        return f"a value of type {type(value).__name__}"
+
+
 def quote(names: Iterable[object]) -> str:
     """Return names quoted and separated by commas, in the order given."""
     return ", ".join(repr(str(name)) for name in names)
@@ -131,4 +149,5 @@ def unknown(kind: str, name: str, options: Iterable[str]) -> str:
     choices = list(options)
     guess = nearest(name, choices)
     hint = f" Did you mean {guess!r}?" if guess else ""
-    return f"Unknown {kind} {name!r}. Valid: {quote(choices) or 'none'}.{hint}"
+    valid = quote(choices[:LISTED]) + (f", … ({len(choices)} in all)" if len(choices) > LISTED else "")
+    return f"Unknown {kind} {shorten(name)}. Valid: {valid or 'none'}.{hint}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -197,7 +198,7 @@ def _check(spec: ModelSpec, correlations: Mapping[tuple[str, str], Sequence[floa
     for pair, values in correlations.items():
         if not len(values) or not all(-1 < value < 1 for value in values):
             problems.append(f"correlations of {' | '.join(pair)}: {list(values)}: one or more, between -1 and 1.")
-    asked = int(np.prod([max(len(set(values)), 1) for values in correlations.values()]))
+    asked = math.prod(max(len(set(values)), 1) for values in correlations.values())
     if asked > MOST:
         problems.append(f"correlations ask for {asked:,} fits; at most {MOST}. State fewer values per pair.")
     return problems

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Literal
@@ -30,6 +31,9 @@ type Setting = float | str
 
 NODES = 21
 """Points of Gauss-Hermite quadrature over the normal sum of a row's group effects."""
+
+MOST_COMBINATIONS = 1_000
+"""Combinations of values that predictors are set to."""
 
 
 def marginal_effects(
@@ -82,8 +86,12 @@ def marginal_effects(
     named = {_find(equation, name): own for name, own in settings.items()}
     for name, own in named.items():
         _check_values(equation, name, own)
-    flat = stack_draws(fit.data["posterior"].to_dataset())
     shape = tuple(len(own) for own in named.values())
+    if math.prod(shape) > MOST_COMBINATIONS:
+        raise FitError(
+            f"values and at ask for more than {MOST_COMBINATIONS:,} combinations, the limit. State fewer values."
+        )
+    flat = stack_draws(fit.data["posterior"].to_dataset())
     means = np.empty((flat.sizes["sample"], *shape))
     for place, chosen in zip(np.ndindex(*shape), product(*named.values()), strict=True):
         means[(slice(None), *place)] = _mean(design, equation, dict(zip(named, chosen, strict=True)), flat, groups)

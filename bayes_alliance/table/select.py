@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import count_of, number_text, quote, unknown
+from bayes_alliance._messages import count_of, number_text, quote, shorten, unknown
 from bayes_alliance.errors import TableError
 from bayes_alliance.table.sessions import SessionTable, with_rows
 
@@ -65,9 +65,12 @@ def select_rows(
 
 def _limit(name: str, limit: object) -> float:
     try:
-        return float(str(limit))
+        number = float(str(limit))
     except ValueError:
-        raise TableError(f"The limit of {name!r} must be a number; it is {limit!r}.") from None
+        number = np.nan
+    if np.isnan(number):
+        raise TableError(f"The limit of {name!r} must be a number; it is {shorten(limit)}.")
+    return number
 
 
 def _column(table: SessionTable, name: str) -> str:
