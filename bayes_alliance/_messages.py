@@ -76,14 +76,31 @@ def are_withheld() -> bool:
 
 def show_cell(value: object) -> str:
     """Return a cell of text in quotes; its length alone where cells are withheld."""
-    text = str(value)
-    return f"text of {count_of(len(text), 'character')}" if are_withheld() else repr(text)
+    return _length_of(str(value)) if are_withheld() else repr(str(value))
+
+
+def show_level(value: object) -> str:
+    """Return a cell as it is; of text its length alone where cells are withheld. Numbers name nobody."""
+    return _length_of(str(value)) if are_withheld() and not is_number(str(value)) else str(value)
 
 
 def show_cells(values: Iterable[object]) -> str:
-    """Return cells of text (levels, say) in quotes and separated by commas; their number where cells are withheld."""
+    """Return cells of text (levels, say) in quotes and separated by commas; their lengths where cells are withheld."""
     known = list(values)
-    return f"{count_of(len(known), 'text')} that a run does not show" if are_withheld() else quote(known)
+    return first_few([show_cell(value) for value in known]) if are_withheld() else quote(known)
+
+
+def _length_of(text: str) -> str:
+    return f"a text of {count_of(len(text), 'character')}"
+
+
+def is_number(text: str) -> bool:
+    """Return whether a text reads as a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def unknown_cell(kind: str, name: str, options: Iterable[object]) -> str:
