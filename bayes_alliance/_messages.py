@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import reprlib
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,11 +19,11 @@ LISTED = 60
 
 _SHORT = reprlib.Repr(maxstring=300, maxlong=40, maxother=300, maxlist=10, maxtuple=10, maxdict=10, maxlevel=3)
 
-LAYOUT = "\n\t"
-"""Control characters that lay text out and are shown as they are."""
-
 HIDDEN_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp")
 """Unicode categories of characters that are not seen: controls, directions, zero width, halves of pairs, separators."""
+
+_UNUSUAL = re.compile(r"[^\x20-\x7e\n\t]")
+"""All but plain characters, and the two controls that lay text out, which are shown as they are."""
 
 _WITHHELD: ContextVar[bool] = ContextVar("withheld", default=False)
 
@@ -38,9 +39,7 @@ def visible(text: str) -> str:
     >>> visible("wai\x1b[31m")
     'wai\\x1b[31m'
     """
-    if text.isascii() and text.replace("\n", "").isprintable():
-        return text
-    return "".join(_escaped(one) for one in text)
+    return _UNUSUAL.sub(lambda found: _escaped(found.group()), text)
 
 
 def escaped[Record](method: Callable[[Record], str]) -> Callable[[Record], str]:
@@ -54,7 +53,7 @@ def escaped[Record](method: Callable[[Record], str]) -> Callable[[Record], str]:
 
 
 def _escaped(character: str) -> str:
-    if character in LAYOUT or unicodedata.category(character) not in HIDDEN_CATEGORIES:
+    if unicodedata.category(character) not in HIDDEN_CATEGORIES:
         return character
     return character.encode("unicode_escape").decode()
 

@@ -23,6 +23,7 @@ from bayes_alliance.fit.fit import fit_design
 from bayes_alliance.fit.provenance import Plain, versions
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.fit.settings import Progress
+from bayes_alliance.fit.spreadsheet import csv_bytes
 from bayes_alliance.fit.store import MANIFEST, write_artefact
 from bayes_alliance.run.agree import draws_digest
 from bayes_alliance.run.analysis import Analysis, find_specs, read_analysis
@@ -40,7 +41,7 @@ from bayes_alliance.run.record import (
     load_run,
     read_record,
 )
-from bayes_alliance.run.results import compare_all, comparison_problems, csv_bytes, write_results
+from bayes_alliance.run.results import compare_all, comparison_problems, write_results
 from bayes_alliance.run.rows import Rows, find_paths, read_rows, tell_changes
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.toml import write_model
