@@ -1,11 +1,123 @@
-"""Pieces of text that errors and messages share: quoting, counting, the nearest name."""
+"""Pieces of text that errors and messages share: quoting, counting, the nearest name; what may be shown of cells."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+import re
+import reprlib
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
 
 SHOWN = 5
+"""Items of a list that a message shows."""
+
+LISTED = 60
+"""Valid names that a message lists."""
+
+_SHORT = reprlib.Repr(maxstring=300, maxlong=40, maxother=300, maxlist=10, maxtuple=10, maxdict=10, maxlevel=3)
+
+HIDDEN_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp")
+"""Unicode categories of characters that are not seen: controls, directions, zero width, halves of pairs, separators."""
+
+_UNUSUAL = re.compile(r"[^\x20-\x7e\n\t]")
+"""All but plain characters, and the two controls that lay text out, which are shown as they are."""
+
+_WITHHELD: ContextVar[bool] = ContextVar("withheld", default=False)
+
+
+def visible(text: str) -> str:
+    r"""Return text whose control characters are escaped, so that a terminal shows them and does not obey them.
+
+    Escaped are the controls of C0 (but new line and tab) and C1, DEL, changes of direction, and characters of no
+    width. Text that was escaped stays as it is.
+
+    Examples
+    --------
+    >>> visible("wai\x1b[31m")
+    'wai\\x1b[31m'
+    """
+    return _UNUSUAL.sub(lambda found: _escaped(found.group()), text)
+
+
+def escaped[Record](method: Callable[[Record], str]) -> Callable[[Record], str]:
+    """Decorate a ``__repr__`` or ``__str__`` whose text is printed, so that it is ``visible``."""
+
+    @wraps(method)
+    def shown(record: Record) -> str:
+        return visible(method(record))
+
+    return shown
+
+
+def _escaped(character: str) -> str:
+    if unicodedata.category(character) not in HIDDEN_CATEGORIES:
+        return character
+    return character.encode("unicode_escape").decode()
+
+
+@contextmanager
+def withhold_cells() -> Iterator[None]:
+    """Have messages inside the block describe cells of text by their length, since a cell may name a person."""
+    token = _WITHHELD.set(True)
+    try:
+        yield
+    finally:
+        _WITHHELD.reset(token)
+
+
+def are_withheld() -> bool:
+    """Return whether cells of text are withheld from messages."""
+    return _WITHHELD.get()
+
+
+def show_cell(value: object) -> str:
+    """Return a cell of text in quotes; its length alone where cells are withheld."""
+    return _length_of(str(value)) if are_withheld() else repr(str(value))
+
+
+def show_level(value: object) -> str:
+    """Return a cell as it is; of text its length alone where cells are withheld. Numbers name nobody."""
+    return _length_of(str(value)) if are_withheld() and not is_number(str(value)) else str(value)
+
+
+def show_cells(values: Iterable[object]) -> str:
+    """Return cells of text (levels, say) in quotes and separated by commas; their lengths where cells are withheld."""
+    known = list(values)
+    return first_few([show_cell(value) for value in known]) if are_withheld() else quote(known)
+
+
+def _length_of(text: str) -> str:
+    return f"a text of {count_of(len(text), 'character')}"
+
+
+def is_number(text: str) -> bool:
+    """Return whether a text reads as a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def unknown_cell(kind: str, name: str, options: Iterable[object]) -> str:
+    """Return the sentence for a value that no cell holds, with those there are; their number where withheld."""
+    if are_withheld():
+        return f"Unknown {kind} {name!r}. Valid: {show_cells(options)}; 'bayes-alliance check' shows them."
+    return unknown(kind, name, (str(option) for option in options))
+
+
+def shorten(value: object) -> str:
+    """Return what a file holds as a message repeats it: in quotes if it is text, its middle left out where it is long.
+
+    Nothing a file can hold makes this fail: nested lists, endless numbers, halves of characters.
+    """
+    try:
+        return _SHORT.repr(value)
+    except (ValueError, RecursionError, OverflowError):
+        return f"a value of type {type(value).__name__}"
 
 
 def quote(names: Iterable[object]) -> str:
@@ -53,4 +165,5 @@ def unknown(kind: str, name: str, options: Iterable[str]) -> str:
     choices = list(options)
     guess = nearest(name, choices)
     hint = f" Did you mean {guess!r}?" if guess else ""
-    return f"Unknown {kind} {name!r}. Valid: {quote(choices) or 'none'}.{hint}"
+    valid = quote(choices[:LISTED]) + (f", … ({len(choices)} in all)" if len(choices) > LISTED else "")
+    return f"Unknown {kind} {shorten(name)}. Valid: {valid or 'none'}.{hint}"

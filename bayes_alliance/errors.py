@@ -11,12 +11,14 @@ Our exception hierarchy::
     AllianceWarning (UserWarning)        something the user can act on, after which work goes on
 
 Every error carries ``problems``, one sentence group per problem, so that all that is wrong with an input is
-reported at once.
+reported at once. Errors and warnings hold no control characters: a name out of a file cannot command a terminal.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+from bayes_alliance._messages import visible
 
 
 class AllianceError(Exception):
@@ -31,8 +33,9 @@ class AllianceError(Exception):
     """
 
     def __init__(self, problems: str | Sequence[str], where: str = "") -> None:
-        self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
-        self.where = where
+        stated = (problems,) if isinstance(problems, str) else tuple(problems)
+        self.problems: tuple[str, ...] = tuple(visible(problem) for problem in stated)
+        self.where = visible(where)
         super().__init__(self._text())
 
     def _text(self) -> str:
@@ -66,3 +69,6 @@ class RunError(AllianceError, RuntimeError):
 
 class AllianceWarning(UserWarning):
     """Something the user can act on, after which work goes on."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(visible(text))

@@ -11,9 +11,10 @@ PACKAGE = Path(__file__).resolve().parents[1] / "bayes_alliance"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = {
+    "_messages": -1,
     "errors": 0,
+    "_terminal": 0,
     "names": 0,
-    "_messages": 0,
     "instruments": 1,
     "table": 2,
     "spec": 2,

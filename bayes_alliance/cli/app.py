@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+import traceback
 import warnings
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
+from bayes_alliance._messages import visible
 from bayes_alliance.cli.calibrating import calibrate
 from bayes_alliance.cli.console import err
 from bayes_alliance.cli.demo import demo
@@ -17,7 +21,30 @@ from bayes_alliance.cli.running import rerun, run
 from bayes_alliance.cli.simulating import simulate
 from bayes_alliance.errors import AllianceError, AllianceWarning
 
+
+class Commands(TyperGroup):
+    """The commands; what an argument holds is escaped where an error repeats it, as everywhere else."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Read the options before the command."""
+        return _escape(super().make_context, *arguments, **options)
+
+    def invoke(self, *arguments: Any, **options: Any) -> Any:
+        """Read a command's arguments and call it."""
+        return _escape(super().invoke, *arguments, **options)
+
+
+def _escape(call: Any, *arguments: Any, **options: Any) -> Any:
+    try:
+        return call(*arguments, **options)
+    except Exception as error:
+        if isinstance(message := getattr(error, "message", None), str):
+            error.message = visible(message)  # type: ignore[attr-defined]
+        raise
+
+
 app = typer.Typer(
+    cls=Commands,
     name="bayes-alliance",
     help="Bayesian models of psychotherapy process: alliance, outcome, growth, dropout. Start with 'models', then "
     "'check' your table against one, then 'fit'. 'run' answers a whole analysis file, and 'report' tells it.",
@@ -31,11 +58,17 @@ for command in (demo, models, show, check, fit, run, report, rerun, simulate, ca
 
 
 def main() -> None:
-    """Run the command line; bad input ends with exit code 2 and the collected problems, never a traceback."""
+    """Run the command line; bad input ends with exit code 2 and the collected problems, never a traceback.
+
+    Tracebacks of other errors, which are faults of the package, are printed with control characters escaped.
+    """
     warnings.simplefilter("ignore", AllianceWarning)
     try:
         app(standalone_mode=True)
     except AllianceError as error:
         err.print(f"{type(error).__name__}: ", style="bold red", end="")
-        err.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        err.print(str(error), highlight=False, soft_wrap=True)
         sys.exit(2)
+    except Exception as error:  # a fault of the package: its traceback may quote names and cells
+        err.print("".join(traceback.format_exception(error)), highlight=False, soft_wrap=True)
+        sys.exit(1)

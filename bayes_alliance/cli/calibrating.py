@@ -66,7 +66,7 @@ def calibrate(
         cache=cache,
         workers=workers,
     )
-    out.print(found.verdict, style="green" if found.passed else "bold red", markup=False, highlight=False)
+    out.print(found.verdict, style="green" if found.passed else "bold red", highlight=False)
     line(f"{len(found)} SYNTHETIC studies, {found.engine} engine, {found.seconds / 60:.1f} minutes of one core.")
     if found.from_cache:
         line(f"- {count_of(found.from_cache, 'study was', 'studies were')} in the cache.")
@@ -76,12 +76,13 @@ def calibrate(
     if out_folder is not None:
         import pandas as pd
 
+        from bayes_alliance.fit.spreadsheet import csv_bytes
         from bayes_alliance.fit.store import write_artefact
         from bayes_alliance.plot.pictures import picture_bytes
 
         files = {
-            "table.csv": found.table().to_csv(index=False).encode(),
-            "ranks.csv": pd.DataFrame(found.ranks, columns=list(found.quantities)).to_csv(index=False).encode(),
+            "table.csv": csv_bytes(found.table()),
+            "ranks.csv": csv_bytes(pd.DataFrame(found.ranks, columns=list(found.quantities))),
         }
         if found.at_prior:
             from bayes_alliance.plot.calibration import plot_calibration

@@ -138,7 +138,7 @@ def _found(found: pd.DataFrame) -> Table:
     for row in found.itertuples(index=False):
         name, truth, mean, low, high, inside = row
         table.add_row(
-            str(name).replace("[", r"\["),
+            str(name),
             f"{truth:.2f}",
             f"{mean:.2f}",
             f"{low:.2f} to {high:.2f}",

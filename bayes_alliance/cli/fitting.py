@@ -225,15 +225,16 @@ def prepare(folder: Path) -> None:
 
 def write_results(fitted: Fit, summary: pd.DataFrame, folder: Path) -> list[str]:
     """Write the posterior, the summary and every picture there is; return the names."""
+    from bayes_alliance.fit.spreadsheet import csv_bytes
     from bayes_alliance.fit.store import write_artefact
     from bayes_alliance.plot.pictures import draw_pictures
     from bayes_alliance.posterior.estimands import summarize_estimands
 
     fitted.save(folder / "fit")
-    files = {"summary.csv": summary.to_csv(index=False).encode()}
+    files = {"summary.csv": csv_bytes(summary)}
     estimands = summarize_estimands(fitted)
     if len(estimands):
-        files["estimands.csv"] = estimands.to_csv(index=False).encode()
+        files["estimands.csv"] = csv_bytes(estimands)
     files |= draw_pictures(fitted)
     write_artefact(folder, files)
     return [*files, "fit/"]

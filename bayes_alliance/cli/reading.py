@@ -45,22 +45,22 @@ def show(name: ModelName) -> None:
         line("\n" + equation_latex(equation))
     heading("Needs")
     for variable in needed_variables(spec):
-        out.print(f"variable:  {variable}", markup=False)
+        out.print(f"variable:  {variable}")
     for variable, text in spec.variables.items():
-        out.print(f"declared:  {variable} = {text}", markup=False)
+        out.print(f"declared:  {variable} = {text}")
     for factor in spec.factors:
         group = spec.group(factor)
         joined = f"; effects correlate across {', '.join(group.correlate)}" if group.correlate else ""
         joined += f"; rows belong to those of {', '.join(group.members)} by weights" if group.members else ""
-        out.print(f"factor:    {factor}{' (optional)' if group.optional else ''}{joined}", markup=False)
+        out.print(f"factor:    {factor}{' (optional)' if group.optional else ''}{joined}")
     if spec.residual is not None:
-        out.print(f"residuals: of {', '.join(spec.residual.correlate)} correlate within a row", markup=False)
+        out.print(f"residuals: of {', '.join(spec.residual.correlate)} correlate within a row")
     if spec.estimands:
         heading("Estimands")
         for name, label in spec.labels.items():
-            out.print(f"{name}: {label}", markup=False, highlight=False)
+            out.print(f"{name}: {label}", highlight=False)
         for name, estimand in spec.estimands.items():
-            out.print(f"{name} = {estimand.value}   ({estimand.unit})", markup=False, highlight=False)
+            out.print(f"{name} = {estimand.value}   ({estimand.unit})", highlight=False)
     heading("Priors (scaled to the data; 'check' prints the numbers)")
     table = Table("On", "Distribution", "Times", "Reason", box=None, pad_edge=False, header_style="bold")
     for prior in spec.prior:
@@ -77,6 +77,6 @@ def show(name: ModelName) -> None:
     out.print(table)
     obstacles = find_obstacles(spec)
     heading("Engine")
-    out.print(f"nuts. {say_obstacles(obstacles)}" if obstacles else f"collapsed. {EXACT}", markup=False)
+    out.print(f"nuts. {say_obstacles(obstacles)}" if obstacles else f"collapsed. {EXACT}")
     heading("References")
     out.print(", ".join(spec.references) or "none")

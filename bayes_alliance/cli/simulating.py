@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bayes_alliance._messages import visible
 from bayes_alliance.cli.console import line, out
 from bayes_alliance.cli.fitting import prepare
 from bayes_alliance.cli.options import ModelName
@@ -85,9 +85,10 @@ def write_table(table: SimulatedTable, path: Path) -> Path:
 
 def truth_text(table: SimulatedTable) -> str:
     """Return the truth of a table as TOML, labelled synthetic."""
-    lines = [*(f"# {message}" for message in table.messages), "[truth]"]
-    lines += [f"{json.dumps(name)} = {float(value)!r}" for name, value in table.truth.items()]
-    return "\n".join(lines) + "\n"
+    import tomli_w
+
+    notes = [f"# {line}\n" for message in table.messages for line in visible(message).splitlines()]
+    return "".join(notes) + str(tomli_w.dumps({"truth": {name: float(value) for name, value in table.truth.items()}}))
 
 
 def options_text(table: SimulatedTable, columns: Mapping[str, str], spec: ModelSpec) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -9,7 +10,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import count_of, quote
+from bayes_alliance._messages import count_of, escaped, quote
 from bayes_alliance.comparison.confounding import NOT_TOLD, Refits, correlation_of, with_prior
 from bayes_alliance.design.design import PriorStatements
 from bayes_alliance.errors import FitError
@@ -69,6 +70,7 @@ class SensitivityGrid:
         inside = (self.table["eti95_lb"] <= 0) & (self.table["eti95_ub"] >= 0)
         return self.table.loc[[i for i in order if inside[i]]]
 
+    @escaped
     def __repr__(self) -> str:
         whole = count_of(len(self.table), "combination")
         turns, holds = len(self.turned), len(self.unclear)
@@ -196,7 +198,7 @@ def _check(spec: ModelSpec, correlations: Mapping[tuple[str, str], Sequence[floa
     for pair, values in correlations.items():
         if not len(values) or not all(-1 < value < 1 for value in values):
             problems.append(f"correlations of {' | '.join(pair)}: {list(values)}: one or more, between -1 and 1.")
-    asked = int(np.prod([max(len(set(values)), 1) for values in correlations.values()]))
+    asked = math.prod(max(len(set(values)), 1) for values in correlations.values())
     if asked > MOST:
         problems.append(f"correlations ask for {asked:,} fits; at most {MOST}. State fewer values per pair.")
     return problems

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import quote, unknown
+from bayes_alliance._messages import escaped, quote, unknown
 from bayes_alliance.design.design import Design, PriorStatements
 from bayes_alliance.design.factors import find_factor
 from bayes_alliance.errors import FitError, SpecError
@@ -91,6 +91,7 @@ class Sensitivity:
         """Return the correlations nearest to 0, on either side, whose interval holds an effect of 0."""
         return unclear_points(self.table, "correlation")
 
+    @escaped
     def __repr__(self) -> str:
         one, two = self.between
         tips = ", ".join(f"{value:.2f}" for value in self.tipping)

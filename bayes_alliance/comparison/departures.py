@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bayes_alliance._messages import unknown
+from bayes_alliance._messages import escaped, unknown
 from bayes_alliance.comparison.confounding import tipping_points, unclear_points
 from bayes_alliance.design.design import PriorStatements, prior_records
 from bayes_alliance.errors import FitError, SpecError
@@ -68,6 +68,7 @@ class Sweep:
         """Return the held values nearest to 0, on either side, at which the interval holds ``null``."""
         return unclear_points(self.agreed, "held", null=self.null)
 
+    @escaped
     def __repr__(self) -> str:
         tips = ", ".join(f"{value:.2f}" for value in self.tipping)
         if self.null is None:

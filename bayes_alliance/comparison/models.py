@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import count_of, quote, unknown
+from bayes_alliance._messages import count_of, escaped, quote, unknown
 from bayes_alliance.comparison.refit import fit_jobs
 from bayes_alliance.comparison.table import Comparison, compare
 from bayes_alliance.comparison.units import UnitName
@@ -41,6 +41,7 @@ class ModelComparison:
     estimands: pd.DataFrame
     fits: Mapping[str, Fit]
 
+    @escaped
     def __repr__(self) -> str:
         if self.estimands.empty:
             return f"{self.comparison!r}\nThe models state no estimands."

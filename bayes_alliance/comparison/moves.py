@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
@@ -47,7 +48,7 @@ def find_moves(table: pd.DataFrame, forks: Mapping[str, Sequence[str]], *, null:
     """
     done = table[table["median"].notna()].copy()
     done[["median", "eti95_lb", "eti95_ub"]] -= null or 0.0
-    full = len(done) == int(np.prod([len(options) for options in forks.values()]))
+    full = len(done) == math.prod(len(options) for options in forks.values())
     rows = [_fork(done, fork, [other for other in forks if other != fork], full) for fork in forks]
     made = pd.DataFrame(rows, columns=list(COLUMNS))
     if null is None:

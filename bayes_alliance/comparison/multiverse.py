@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import count_of, first_few, unknown
+from bayes_alliance._messages import count_of, escaped, first_few, unknown
 from bayes_alliance.comparison.forks import RESULTS, Forks, Universe, expand_forks, say_where
 from bayes_alliance.comparison.loo import loo
 from bayes_alliance.comparison.meaning import describe_meaning
@@ -83,6 +83,7 @@ class Multiverse:
             f"{f' Sampling passed in all {len(done)}.' if done['passed'].all() else ''}"
         )
 
+    @escaped
     def __repr__(self) -> str:
         shown = self.moves.to_string(index=False, float_format=lambda value: f"{value:.3g}")
         return "\n".join([self._head, "What each decision moves:", shown, *self.messages])

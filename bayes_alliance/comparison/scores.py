@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_alliance._messages import count_of
+from bayes_alliance._messages import count_of, escaped
 from bayes_alliance.comparison.pareto import smooth_weights
 from bayes_alliance.comparison.units import UnitName
 
@@ -112,6 +112,7 @@ class Scores:
             pareto_k=values(self.pareto_k),
         )
 
+    @escaped
     def __repr__(self) -> str:
         lines = [
             f"elpd {self.elpd:.1f} (SE {self.se:.1f}, Monte Carlo {self.mcse:.2f}), p_loo {self.p_loo:.1f}: "

@@ -11,7 +11,7 @@ import arviz_stats as azs
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import count_of, first_few, quote
+from bayes_alliance._messages import count_of, escaped, first_few, quote
 from bayes_alliance.comparison.equivalent import same_distribution
 from bayes_alliance.comparison.loo import loo
 from bayes_alliance.comparison.scores import Scores
@@ -46,6 +46,7 @@ class Comparison:
         """Return the model with the highest elpd, whatever its lead."""
         return str(self.table.index[0])
 
+    @escaped
     def __repr__(self) -> str:
         shown = self.table.to_string(float_format=lambda value: f"{value:.2f}")
         return "\n".join([self._head, shown, *self.messages])

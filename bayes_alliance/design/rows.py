@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import are, count_of, first_few, number_text
+from bayes_alliance._messages import are, count_of, first_few, number_text, show_cell
 from bayes_alliance.spec.model import Unit
 from bayes_alliance.table.sessions import SessionTable
 
@@ -112,4 +112,4 @@ def make_rows(unit: Unit, sessions: SessionTable) -> Rows:
 
 
 def _show(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else repr(value)
+    return f"{value:g}" if isinstance(value, float) else show_cell(value)

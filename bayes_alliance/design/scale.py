@@ -133,9 +133,10 @@ def _impossible(label: str, values: np.ndarray, equation: EquationSpec, trials: 
                 f"{where} outside its bounds [{low:g}, {high:g}] in {count_of(int(outside.sum()), 'row')}: "
                 f"{_shown(values, outside)}. Mend the values, or state the bounds of the scale as it was scored."
             ]
-    if family == "cumulative" and np.ptp(values) >= MANY_CATEGORIES:
+    ends = (values.min(), values.max()) if equation.bounds is None else equation.bounds
+    if family == "cumulative" and ends[1] - ends[0] >= MANY_CATEGORIES:
         return [
-            f"Outcome {label!r} runs from {values.min():g} to {values.max():g}: too many categories for thresholds "
+            f"Outcome {label!r} runs from {ends[0]:g} to {ends[1]:g}: too many categories for thresholds "
             f"(at most {MANY_CATEGORIES}). Take ordered_beta or censored."
         ]
     return []

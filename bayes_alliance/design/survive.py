@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import are, count_of, first_few
+from bayes_alliance._messages import are, count_of, first_few, show_level
 from bayes_alliance.design.rows import Rows
 from bayes_alliance.errors import DesignError, TableError
 from bayes_alliance.spec.expressions import Call, Name, Number
@@ -75,7 +75,8 @@ def survive_values(
     if event.dtype != np.float64 or not event.dropna().isin((0.0, 1.0)).all():
         odd = sorted({str(value) for value in event.dropna()} - {"0", "1", "0.0", "1.0"})
         problems.append(
-            f"{where}: {event_column!r} is 1 for patients who left and 0 for others; it has {first_few(odd)}."
+            f"{where}: {event_column!r} is 1 for patients who left and 0 for others; it has "
+            f"{first_few([show_level(one) for one in odd])}."
         )
         return np.full(len(rows), np.nan)
     left = event.groupby(rows.key).max().reindex(patient).to_numpy(float)

@@ -7,12 +7,17 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from bayes_alliance._messages import count_of
 from bayes_alliance.design.transforms import Evaluator
 from bayes_alliance.design.values import Hidden, Value
 from bayes_alliance.design.variables import Variable
+from bayes_alliance.errors import DesignError
 from bayes_alliance.names import INTERCEPT, level_label
 from bayes_alliance.spec.expressions import Call, Name, Term, render, render_term
 from bayes_alliance.spec.reading import is_dynamic
+
+MOST_COLUMNS = 1_000
+"""Columns that the terms of an equation, or of a group term, are coded into."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +113,8 @@ def code_terms(intercept: bool, terms: Sequence[Term], evaluator: Evaluator, *, 
             has_margin = (term.key() - {part}) in stated
             if open_slot and len(term.parts) == 1 and _levels(part, evaluator.variables):
                 has_margin, open_slot = False, False
+            levels = _levels(part, evaluator.variables)
+            _check_number(len(done) + len(coded) * len(levels or ("",)), term, evaluator)
             pieces = _code_part(part, has_margin, evaluator)
             coded = [_multiply(one, piece, term, evaluator) for one in coded for piece in pieces]
         done += [(render_term(term), one, is_dynamic(term)) for one in coded]
@@ -120,6 +127,19 @@ def code_terms(intercept: bool, terms: Sequence[Term], evaluator: Evaluator, *, 
         tuple(column.value.latent for _, column, _ in done),
         tuple(dynamic for _, _, dynamic in done),
     )
+
+
+def _check_number(columns: int, term: Term, evaluator: Evaluator) -> None:
+    """Raise before more columns are made than a model can have: a term has the product of its factors' levels."""
+    if columns > MOST_COLUMNS:
+        levels = {part: _levels(part, evaluator.variables) for part in term.parts}
+        sizes = [f"{render(part)} ({len(own)} levels)" for part, own in levels.items() if own]
+        raise DesignError(
+            f"With {render_term(term)} an equation has {columns:,} columns or more; up to {MOST_COLUMNS:,} are "
+            f"coded. Its factors: {', '.join(sizes) or 'none'}. Write a factor of many levels (persons, dates) as a "
+            f"grouping factor, (1 | factor), or leave the term out.",
+            count_of(len(evaluator.rows), "row"),
+        )
 
 
 def study_names(evaluator: Evaluator) -> Mapping[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from bayes_alliance._messages import count_of, quote
+from bayes_alliance._messages import count_of, show_cells
 from bayes_alliance.design.groups import Block, code_groups
 from bayes_alliance.design.missing import keep_rows, missing_reasons
 from bayes_alliance.design.modelled import Modelled
@@ -83,7 +83,9 @@ def find_usable(equation: EquationSpec, source: Source, problems: list[str], mes
     outcome = variables[equation.outcome]
     if outcome.levels is not None:
         problems[:] = [p for p in problems if not p.startswith(f"Factor {outcome.name!r}")]
-        problems.append(f"Outcome {outcome.label!r} holds words ({quote(outcome.levels[:5])}); a number is needed.")
+        problems.append(
+            f"Outcome {outcome.label!r} holds words ({show_cells(outcome.levels[:5])}); a number is needed."
+        )
     stop_on(problems, rows)
     factor_ids = _factor_ids(rows, source, problems)
     finer = _finer(equation, rows, variables, source, problems)

@@ -9,7 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import are, count_of, first_few, nearest, number_text, quote, unknown
+from bayes_alliance._messages import (
+    are,
+    count_of,
+    first_few,
+    nearest,
+    number_text,
+    quote,
+    show_cell,
+    show_cells,
+    show_level,
+    unknown,
+    unknown_cell,
+)
 from bayes_alliance.design.rows import Rows
 from bayes_alliance.design.survive import SURVIVE, survive_values
 from bayes_alliance.names import ROLES
@@ -64,7 +76,7 @@ def check_names(
         elif name not in needed and name not in factors:
             valid = [variable for variable in needed if variable not in sessions.roles]
             problems.append(f"columns: {unknown('variable of the model', name, valid)}")
-        elif column_of(column)[0] not in frame.columns:
+        elif column not in frame.columns and column_of(column)[0] not in frame.columns:
             problems.append(f"columns: {unknown('column', column_of(column)[0], frame.columns)}")
     for name in needed:
         is_role = name in ROLES
@@ -226,7 +238,7 @@ def _indicator(
     words = read_words(series)
     levels = levels or tuple(sorted(set(words.dropna())))
     if level not in levels:
-        problems.append(f"columns: {unknown(f'level of {column_of(text)[0]!r}:', level, levels)}")
+        problems.append(f"columns: {unknown_cell(f'level of {column_of(text)[0]!r}:', level, levels)}")
     values = np.where(words.isna(), np.nan, (words == level).to_numpy(dtype=float, na_value=0.0))
     return Variable(name, text, values)
 
@@ -249,11 +261,11 @@ def order_levels(
         as_numbers = pd.to_numeric(pd.Series(levels), errors="coerce").notna().all()
         advice = " If these are numbers, store the column as numbers." if as_numbers else ""
         problems.append(
-            f"Factor {name!r} (column {column!r}) has levels without a stated order: {quote(levels)}. State the one "
-            f"the others are compared with, such as reference={{{name!r}: {levels[0]!r}}}.{advice}"
+            f"Factor {name!r} (column {column!r}) has levels without a stated order: {show_cells(levels)}. State the "
+            f"one the others are compared with, such as reference={{{name!r}: {show_cell(levels[0])}}}.{advice}"
         )
     elif reference is not None and reference not in levels:
-        problems.append(f"reference of {name!r}: {unknown('level', reference, levels)}")
+        problems.append(f"reference of {name!r}: {unknown_cell('level', reference, levels)}")
     elif reference is not None:
         levels = [reference, *(level for level in levels if level != reference)]
     return tuple(levels)
@@ -273,7 +285,8 @@ def prune_levels(variable: Variable, keep: np.ndarray, problems: list[str], mess
     if len(used) == 1:
         problems.append(
             f"Factor {variable.name!r} (column {variable.label!r}) has one level in the rows used: "
-            f"{variable.levels[used.pop()]!r}. Two are needed for a comparison; leave the factor out or keep more rows."
+            f"{show_cell(variable.levels[used.pop()])}. Two are needed for a comparison; leave the factor out or keep "
+            f"more rows."
         )
         return variable
     lost = [level for i, level in enumerate(variable.levels) if i not in used]
@@ -281,11 +294,12 @@ def prune_levels(variable: Variable, keep: np.ndarray, problems: list[str], mess
         return variable
     if 0 not in used:
         problems.append(
-            f"No row used has the reference level {variable.levels[0]!r} of {variable.name!r}. State another of "
-            f"{quote(level for i, level in enumerate(variable.levels) if i in used)}."
+            f"No row used has the reference level {show_cell(variable.levels[0])} of {variable.name!r}. State another "
+            f"of {show_cells(level for i, level in enumerate(variable.levels) if i in used)}."
         )
     verb = are(len(lost), "has", "have")
-    messages.append(f"{count_of(len(lost), 'level')} of {variable.label} {verb} no row in use: {first_few(lost)}.")
+    shown = first_few([show_level(one) for one in lost])
+    messages.append(f"{count_of(len(lost), 'level')} of {variable.label} {verb} no row in use: {shown}.")
     kept = [i for i in range(len(variable.levels)) if i in used]
     position = np.full(len(variable.levels), np.nan)
     position[kept] = np.arange(len(kept))

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_alliance._messages import count_of, first_few
+from bayes_alliance._messages import count_of, escaped, first_few
 from bayes_alliance.collapse.eligible import find_design_obstacles
 from bayes_alliance.design.design import Design, PriorStatements
 from bayes_alliance.diagnosis.kept import (
@@ -83,6 +83,7 @@ class Calibration:
     def __len__(self) -> int:
         return len(self.ranks)
 
+    @escaped
     def __repr__(self) -> str:
         studies = count_of(len(self), "study", "studies")
         return f"{self.verdict}\nCalibration of {self.title!r} by {studies}, {self.engine} engine."

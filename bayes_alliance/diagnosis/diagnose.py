@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bayes_alliance._messages import count_of, first_few
+from bayes_alliance._messages import count_of, escaped, first_few
 from bayes_alliance.diagnosis.predictive import EXTREME, loo_pit, predictive_checks
 from bayes_alliance.diagnosis.sensitivity import SENSITIVE, prior_overlap, prior_sensitivity
 from bayes_alliance.errors import AllianceError
@@ -54,6 +54,7 @@ class Diagnosis:
         columns = ["name", "passed", "sentence", "remedy"]
         return pd.DataFrame([[getattr(check, c) for c in columns] for check in self.checks], columns=columns)
 
+    @escaped
     def __repr__(self) -> str:
         return "\n".join([self._head, *(_line(check) for check in self.checks)])
 

@@ -99,7 +99,7 @@ def read_outcome(place: Path, number: int) -> Outcome | None:
         if not len(names) == len(ranks) == len(levels):
             return None
         return Outcome((names, ranks, levels), float(found["seconds"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 

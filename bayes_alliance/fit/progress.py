@@ -7,11 +7,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from html import escape
+from typing import Final
 
+from bayes_alliance._messages import visible
 from bayes_alliance.fit.settings import Progress
 
 VARIABLE = "BAYES_ALLIANCE_PROGRESS"
 """Environment variable that turns ``progress="auto"`` off, for runs whose output is kept."""
+
+DESCRIPTION: Final = "{task.description}"
 
 
 def is_watched(progress: Progress) -> bool:
@@ -40,11 +45,14 @@ def counter(text: str, total: int, progress: Progress) -> Iterator[Callable[[int
     if not is_watched(progress):
         yield lambda done: None
         return
-    from rich.console import Console
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    with Bar(console=None if _in_notebook() else Console(stderr=True)) as bar:
-        task = bar.add_task(text, total=total)
+    from bayes_alliance._terminal import PlainConsole
+
+    shown = (TextColumn(DESCRIPTION, markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Bar(*shown, console=None if _in_notebook() else PlainConsole(stderr=True)) as bar:
+        task = bar.add_task(visible(text), total=total)
         yield lambda done: bar.update(task, completed=done)
 
 
@@ -57,7 +65,7 @@ def _notebook_line(text: str) -> Iterator[None]:
     """Show one line of output that is replaced by itself and the seconds; widgets are not needed."""
     from IPython.display import HTML, display
 
-    start = time.perf_counter()
+    start, text = time.perf_counter(), escape(visible(text))
     line = display(HTML(f"<small>{text} …</small>"), display_id=True)
     yield
     if line is not None:
@@ -66,12 +74,13 @@ def _notebook_line(text: str) -> Iterator[None]:
 
 @contextmanager
 def _spinner(text: str) -> Iterator[None]:
-    from rich.console import Console
     from rich.progress import Progress as Bar
     from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=False) as bar:
-        task = bar.add_task(text, total=1)
+    from bayes_alliance._terminal import PlainConsole
+
+    columns = (SpinnerColumn(), TextColumn(DESCRIPTION, markup=False), TimeElapsedColumn())
+    with Bar(*columns, console=PlainConsole(stderr=True), transient=False) as bar:
+        task = bar.add_task(visible(text), total=1)
         yield
         bar.update(task, completed=1)

@@ -14,6 +14,7 @@ from typing import Final
 
 import xarray as xr
 
+from bayes_alliance._messages import escaped
 from bayes_alliance.design.design import Design, make_design
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.checks import CheckResult, verdict
@@ -60,6 +61,7 @@ class Fit:
         stored = self.provenance["messages"]
         return tuple(str(message) for message in stored) if isinstance(stored, list) else ()
 
+    @escaped
     def __repr__(self) -> str:
         posterior = self.data["posterior"]
         size = f"{posterior.sizes['chain']} chains of {posterior.sizes['draw']:,} draws"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from bayes_alliance._messages import shorten
 from bayes_alliance.errors import FitError
 
 
@@ -16,7 +17,7 @@ def check_seed(seed: object) -> None:
         If it is not.
     """
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise FitError(f"seed must be a whole number of 0 or more; it is {seed!r}.")
+        raise FitError(f"seed must be a whole number of 0 or more; it is {shorten(seed)}.")
 
 
 def spread_seed(seed: int, stages: int) -> tuple[int, ...]:

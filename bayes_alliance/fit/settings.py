@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
-from bayes_alliance._messages import quote
+from bayes_alliance._messages import quote, shorten
 from bayes_alliance.design.design import Design
 from bayes_alliance.errors import FitError
 
@@ -19,6 +19,10 @@ TARGET_ACCEPT = 0.8
 
 HORSESHOE_ACCEPT = 0.99
 """The same where coefficients have a horseshoe: longer steps miss the narrow parts of its posterior and diverge."""
+
+
+MOST = {"draws": 1_000_000, "tune": 1_000_000, "chains": 1_000, "cores": 1_000, "max_treedepth": 20}
+"""Largest values: a slip of the keys is refused before it asks for all memory."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,9 @@ class SamplerSettings:
             if value is None and name == "cores":
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                problems.append(f"{name} must be a whole number of {least} or more; it is {value!r}.")
+                problems.append(f"{name} must be a whole number of {least} or more; it is {shorten(value)}.")
+            elif value > MOST[name]:
+                problems.append(f"{name} may be at most {MOST[name]:,}; it is {shorten(value)}.")
         if self.target_accept is not None and not 0 < self.target_accept < 1:
             problems.append(f"target_accept must lie between 0 and 1; it is {self.target_accept!r}.")
         if self.progress not in ("auto", "off"):

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from bayes_alliance._messages import quote
 from bayes_alliance.errors import FitError
-from bayes_alliance.plot.style import COLOURS, MARKERS, WIDTH, Picture, on_log_axis
+from bayes_alliance.plot.style import COLOURS, MARKERS, WIDTH, Picture, legend_label, on_log_axis
 
 NEEDED = ("question", "analysis", "estimate", "lower", "upper")
 
@@ -65,8 +65,8 @@ def plot_answers(
             known = True
             axes.axvline(float(own["truth"].dropna().iloc[0]), color="black", linewidth=1.2, zorder=1)
     marks = [
-        Line2D([], [], color=_colour(i), marker=MARKERS[i % len(MARKERS)], markersize=5, label=analysis)
-        for i, analysis in enumerate(analyses)
+        Line2D([], [], color=_colour(i), marker=MARKERS[i % len(MARKERS)], markersize=5, label=label)
+        for i, label in enumerate(map(legend_label, map(str, analyses)))
     ]
     marks += [Line2D([], [], color="black", linewidth=1.2, label="truth")] if known else []
     figure.legend(handles=marks, frameon=False, fontsize=8, loc="outside lower center", ncols=2)

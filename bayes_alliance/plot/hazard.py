@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from bayes_alliance.plot.style import COLOURS, WIDTH, Picture
+from bayes_alliance.plot.style import COLOURS, WIDTH, Picture, legend_label
 
 PANELS = (("hazard", "probability of dropout, of those at risk"), ("staying", "still in treatment after the session"))
 
@@ -44,7 +44,7 @@ def plot_hazard(draws: xr.Dataset, *, ci_prob: float = 0.95, names: Sequence[str
             low, high = np.quantile(values, [(1 - ci_prob) / 2, (1 + ci_prob) / 2], axis=0)
             colour = COLOURS[i % len(COLOURS)]
             axes.fill_between(sessions, low, high, color=colour, alpha=0.2, linewidth=0, step=None)
-            axes.plot(sessions, values.mean(axis=0), color=colour, linewidth=2, label=name)
+            axes.plot(sessions, values.mean(axis=0), color=colour, linewidth=2, label=legend_label(str(name)))
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color="0.92", linewidth=0.8)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))

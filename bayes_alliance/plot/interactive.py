@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_alliance._messages import visible
 from bayes_alliance.errors import FitError
 from bayes_alliance.plot.style import held_at
 from bayes_alliance.plot.surface import HIGH, SHOWN, lies_inside
@@ -57,11 +59,11 @@ def turn_surface(surface: Surface, *, ci_prob: float = 0.95) -> Figure:
     held = held_at(surface.at)
     figure = go.Figure(pieces)
     figure.update_layout(
-        title={"text": f"Posterior mean of {surface.scale} where rows are{held}", "font": {"size": 14}},
+        title={"text": _plain(f"Posterior mean of {surface.scale} where rows are{held}"), "font": {"size": 14}},
         scene={
-            "xaxis_title": f"{surface.ratings[0]}, less the centre",
-            "yaxis_title": f"{surface.ratings[1]}, less the centre",
-            "zaxis_title": surface.scale,
+            "xaxis_title": _plain(f"{surface.ratings[0]}, less the centre"),
+            "yaxis_title": _plain(f"{surface.ratings[1]}, less the centre"),
+            "zaxis_title": _plain(surface.scale),
             "camera": {"eye": {"x": -1.6, "y": -1.6, "z": 0.9}},
         },
         legend={"orientation": "h", "y": -0.05},
@@ -96,7 +98,7 @@ def _sheets(go: Any, surface: Surface, ticks: np.ndarray, ci_prob: float) -> lis
             colorscale="Viridis",
             name="posterior mean",
             showlegend=True,
-            colorbar={"title": {"text": surface.scale}, "len": 0.6},
+            colorbar={"title": {"text": _plain(surface.scale)}, "len": 0.6},
         )
     ]
     for values, name in ((low, "lower"), (high, "upper")):
@@ -144,3 +146,8 @@ def _rows(go: Any, surface: Surface, ticks: np.ndarray) -> list[Any]:
             hoverinfo="skip",
         )
     ]
+
+
+def _plain(text: str) -> str:
+    """Return text that plotly shows as it stands; it reads some tags of HTML."""
+    return escape(visible(text), quote=False)

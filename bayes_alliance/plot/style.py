@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, NullLocator
+
+from bayes_alliance._messages import visible
 
 COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 """Okabe and Ito's palette, ordered for contrast."""
@@ -21,12 +26,37 @@ WIDTH: Final = 6.3
 
 
 class Picture(Figure):
-    """A figure that notebooks show as the value of a cell, whether or not pyplot was ever imported."""
+    """A figure that notebooks show as the value of a cell, whether or not pyplot was ever imported.
+
+    Its text is shown as it stands: a column ``$a$b`` is no formula, and control characters are escaped.
+    """
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw the figure."""
+        with rc_context({"text.parse_math": False}):  # of labels of ticks, which are made while drawing
+            self._as_it_stands()
+            super().draw(renderer)
+
+    def get_tightbbox(self, *arguments: Any, **options: Any) -> Any:
+        """Measure the figure, for ``savefig(bbox_inches="tight")``."""
+        with rc_context({"text.parse_math": False}):
+            self._as_it_stands()
+            return super().get_tightbbox(*arguments, **options)
+
+    def _as_it_stands(self) -> None:
+        for text in self.findobj(Text):
+            text.set_parse_math(False)
+            text.set_text(visible(text.get_text()))
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
         self.savefig(buffer, format="png")
         return buffer.getvalue()
+
+
+def legend_label(text: str) -> str:
+    """Return a label that legends show: one that begins with ``_`` is left out of them, and so gets a blank before."""
+    return f" {text}" if text.startswith("_") else text
 
 
 def held_at(at: Mapping[str, float | str]) -> str:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.fit.result import Fit
-from bayes_alliance.plot.style import COLOURS, MARKERS, make_figure
+from bayes_alliance.plot.style import COLOURS, MARKERS, legend_label, make_figure
 from bayes_alliance.posterior.predict import arm_levels, observed_means, predict_trajectories, predict_unit_trajectories
 
 
@@ -52,7 +52,7 @@ def plot_trajectories(fit: Fit, *, outcome: str | None = None, by: str | None = 
         low, high = values.quantile(tails, dim=("chain", "draw")).values
         x = values["session"].values
         axes.fill_between(x, low, high, color=colour, alpha=0.35 if by else 0.2, linewidth=0, zorder=2)
-        label = "fitted" if arm == "all" else str(arm)
+        label = "fitted" if arm == "all" else legend_label(str(arm))
         axes.plot(x, values.mean(("chain", "draw")), color=colour, linewidth=2, label=label)
         sizes = 8 + 40 * observed.count[i] / max(observed.count.max(), 1)
         marker = MARKERS[i % len(MARKERS)]

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.names import factor_key
-from bayes_alliance.plot.style import COLOURS, MARKERS, draw_interval, make_figure
+from bayes_alliance.plot.style import COLOURS, MARKERS, draw_interval, legend_label, make_figure
 from bayes_alliance.posterior.variance import fitted_factors, fitted_moments, variance_shares
 
 
@@ -52,7 +52,7 @@ def plot_variance_shares(fit: Fit, *, ci_prob: float = 0.95, session: float | No
             values = shares[f"share_{factor_key(part)}"].sel(stratum=stratum).values.ravel()
             if not values.any():
                 continue  # a factor that does not exist in this arm
-            label = None if stratum in shown else stratum.replace("rows", "average over rows", 1)
+            label = None if stratum in shown else legend_label(stratum.replace("rows", "average over rows", 1))
             colour, marker = COLOURS[j % len(COLOURS)], MARKERS[j % len(MARKERS)]
             draw_interval(axes, row, values, ci_prob, colour=colour, marker=marker, label=label)
             shown.add(stratum)

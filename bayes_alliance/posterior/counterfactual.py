@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_alliance._messages import unknown
+from bayes_alliance._messages import escaped, unknown
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit, design_of
@@ -86,6 +86,7 @@ class Counterfactual:
         """Return one line per effect, with the columns of ``summarize_estimands``."""
         return tabulate(self.draws, ci_prob=ci_prob, ci_kind=ci_kind)
 
+    @escaped
     def __repr__(self) -> str:
         columns = ["name", "mean", "median", "eti95_lb", "eti95_ub", "r_hat"]
         lines = [f"- {text}" for text in self.assumptions]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
@@ -23,6 +24,9 @@ type Groups = Literal["integrated", "zero"]
 
 AT_ONCE = 4_000_000
 """Numbers (draws times rows) that are worked out together."""
+
+MOST_COMBINATIONS = 1_000
+"""Combinations of values that predictors are set to."""
 
 
 def marginal_effects(
@@ -79,8 +83,12 @@ def marginal_effects(
     named = name_settings(equation, [(variable, list(values)), *((n, list(own)) for n, own in (at or {}).items())])
     for name, own in named.items():
         check_values(equation.variables[name], own)
-    flat = stack_draws(with_effects(fit) if equation.follows else fit.data["posterior"].to_dataset())
     shape = tuple(len(own) for own in named.values())
+    if math.prod(shape) > MOST_COMBINATIONS:
+        raise FitError(
+            f"values and at ask for more than {MOST_COMBINATIONS:,} combinations, the limit. State fewer values."
+        )
+    flat = stack_draws(with_effects(fit) if equation.follows else fit.data["posterior"].to_dataset())
     means = np.empty((flat.sizes["sample"], *shape))
     for place, chosen in zip(np.ndindex(*shape), product(*named.values()), strict=True):
         moved = move(design, equation, set_variables(equation, dict(zip(named, chosen, strict=True))))

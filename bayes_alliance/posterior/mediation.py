@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_alliance._messages import quote, unknown
+from bayes_alliance._messages import escaped, quote, unknown
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.factors import find_factor
 from bayes_alliance.errors import FitError
@@ -55,6 +55,7 @@ class Mediation:
         """Return one line per effect, with the columns of ``summarize_estimands``."""
         return tabulate(self.draws, ci_prob=ci_prob, ci_kind=ci_kind)
 
+    @escaped
     def __repr__(self) -> str:
         scale = ", standardised" if self.standardised else ""
         shown = self.table()[["name", "level", "mean", "median", "eti95_lb", "eti95_ub", "r_hat"]].round(3)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import combinations, islice, pairwise
+from math import prod
 from typing import Literal
 
 import pandas as pd
@@ -20,6 +21,18 @@ type Parts = frozenset[tuple[str, str]]
 
 WHOLE = "population"
 """Scope of paths that read everything as it is, and so carry every level of variation."""
+
+MOST_PATHS = 500
+"""Paths between two variables: their number doubles with each mediator that all later ones read."""
+
+MOST_EDGES = 10
+"""Steps of a path: how many covariances of its slopes add to the mean of their product doubles with each."""
+
+MOST_PRODUCTS = 5_000
+"""Products of the coefficients that the slopes of a path are made of."""
+
+MOST_STEPS = 20_000
+"""Steps from one variable to the next that are tried to find them."""
 
 PASSED = ("mi", "centred", "lag")
 """Calls that pass a variable on as it is, moved or complete: the slope of what stands in them is that of the call."""
@@ -80,11 +93,24 @@ def find_paths(design: Design, predictor: str, outcome: str, *, bent: bool = Fal
     predictors = dict.fromkeys(name for e in design.spec.equation for name in e.predictors)
     if predictor not in predictors:
         raise FitError(unknown("predictor", predictor, predictors))
-    edges = list(_edges(design, {predictor, *outcomes}, bent))
+    every = list(_edges(design, {predictor, *outcomes}, bent))
+    edges = _leading_to(outcome, every)
     inside = _varies_inside(design, predictor)
-    found = [path for path in _walk(edges, predictor, outcome, (), inside) if path is not None]
+    walked = list(islice(_walk(edges, predictor, outcome, (), inside), MOST_STEPS + 1))
+    found = [path for path in walked if path is not None]
+    if len(walked) > MOST_STEPS or len(found) > MOST_PATHS:
+        raise FitError(
+            f"More than {MOST_PATHS} paths lead from {predictor!r} to {outcome!r}, or more than {MOST_STEPS:,} steps "
+            f"were tried, which is the limit. Leave out mediators, or look at a part of the way."
+        )
+    long = [p for p in found if len(p.edges) > MOST_EDGES or prod(len(e.columns) for e in p.edges) > MOST_PRODUCTS]
+    if long:
+        raise FitError(
+            f"The path {long[0].name} has more than {MOST_EDGES} steps, or its slopes more than {MOST_PRODUCTS:,} "
+            f"products, which is the limit. Leave out mediators or interactions, or look at a part of the way."
+        )
     if not found:
-        reached = quote(e.target for e in edges if e.source == predictor)
+        reached = quote(e.target for e in every if e.source == predictor)
         raise FitError(
             f"No path leads from {predictor!r} to {outcome!r}: no equation on the way reads what the one before it "
             f"says. Outcomes that read {predictor!r}: {reached or 'none'}."
@@ -97,10 +123,11 @@ def find_blocked(design: Design, predictor: str, outcome: str) -> tuple[Path, ..
 
     Something gets through where a slope before the deviation differs within units.
     """
-    edges = list(_edges(design, {predictor, *design.spec.outcomes}, False))
+    edges = _leading_to(outcome, list(_edges(design, {predictor, *design.spec.outcomes}, False)))
     every = frozenset(edge.factor for edge in edges)
-    open_ways = [path for path in _walk(edges, predictor, outcome, (), every) if path is not None]
-    taken = [path for path in _walk(edges, predictor, outcome, (), _varies_inside(design, predictor)) if path]
+    inside = _varies_inside(design, predictor)
+    open_ways = [path for path in islice(_walk(edges, predictor, outcome, (), every), MOST_STEPS) if path is not None]
+    taken = [path for path in islice(_walk(edges, predictor, outcome, (), inside), MOST_STEPS) if path is not None]
     return tuple(path for path in open_ways if path not in taken)
 
 
@@ -159,19 +186,31 @@ def last_outcome(design: Design) -> str:
     return last[0]
 
 
+def _leading_to(outcome: str, edges: Sequence[Edge]) -> list[Edge]:
+    """Return the edges from which the outcome can be reached; no step into another direction is tried."""
+    reach, size = {outcome}, 0
+    while len(reach) > size:
+        size = len(reach)
+        reach |= {edge.source for edge in edges if edge.target in reach}
+    return [edge for edge in edges if edge.target in reach]
+
+
 def _walk(
     edges: Sequence[Edge], at: str, outcome: str, before: tuple[Edge, ...], inside: frozenset[str]
 ) -> Iterator[Path | None]:
+    """Yield the paths to the outcome, and None for every other step, so that steps can be counted."""
     for edge in edges:
         if edge.source != at or any(edge.target in (one.source, one.target) for one in before):
             continue
         path = (*before, edge)
         scope = _scope(path, inside)
         if scope is None:
+            yield None
             continue
         if edge.target == outcome:
             yield Path(path, scope)
         else:
+            yield None
             yield from _walk(edges, edge.target, outcome, path, inside)
 
 

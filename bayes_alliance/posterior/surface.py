@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_alliance._messages import quote
+from bayes_alliance._messages import escaped, quote
 from bayes_alliance.design.surfaces import CUBIC, MONOMIALS, PARAMETERS
 from bayes_alliance.errors import FitError
 from bayes_alliance.posterior.estimands import tabulate
@@ -205,6 +205,7 @@ class Surface:
             )
         return self.points
 
+    @escaped
     def __repr__(self) -> str:
         held = f" at {', '.join(f'{name} = {value}' for name, value in self.at.items())}" if self.at else ""
         shown = self.table()[["name", "mean", "sd", "median", "eti95_lb", "eti95_ub", "p_positive", "r_hat"]]

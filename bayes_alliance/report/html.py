@@ -14,6 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from latex2mathml.converter import convert
 from markupsafe import Markup
 
+from bayes_alliance._messages import visible
 from bayes_alliance.report.document import (
     Block,
     Cell,
@@ -46,7 +47,7 @@ def render_html(document: Document) -> str:
     def show(block: Block, level: int = 3) -> Markup:
         return _show(block, level, anchors, tables)
 
-    return template.render(document=document, style=style, show=show)
+    return visible(template.render(document=document, style=style, show=show))
 
 
 class _Tables:
@@ -159,7 +160,7 @@ def latex_to_mathml(latex: str, *, display: str = "block") -> str:
         On lines of their own, or in a sentence.
     """
     body = re.sub(r"\\(begin|end)\{align(ed|\*)\}", "", latex)
-    rows = [row.replace("&", "").strip() for row in body.split("\\\\\n") if row.strip()]
+    rows = [re.sub(r"(?<!\\)&", "", row).strip() for row in body.split("\\\\\n") if row.strip()]
     try:
         made = [convert(row.rstrip("\\").strip(), display=display) for row in rows]
     except Exception:  # whatever the converter does not know

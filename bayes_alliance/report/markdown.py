@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from bayes_alliance._messages import visible
 from bayes_alliance.report.document import (
     Block,
     Code,
@@ -19,7 +20,7 @@ from bayes_alliance.report.document import (
 )
 from bayes_alliance.report.html import cell_text
 
-_SPECIAL: Final = re.compile(r"([\\`*_\[\]<>|#$~&^@])")
+_SPECIAL: Final = re.compile(r"([\\`*_\[\]{}<>|#$~&^@]|:(?=[\w+-]+:))")
 _STARTS: Final = re.compile(r"^(\d+)?([.)+-])(\s)")
 """What makes a list of a paragraph."""
 
@@ -41,7 +42,7 @@ def render_markdown(document: Document, folder: str) -> tuple[str, dict[str, byt
     for number, section in enumerate(document.sections, start=1):
         parts.append(f"## {number}. {_plain(section.title)}")
         parts += [_show(block, 3, folder, pictures, tables) for block in section.blocks]
-    return "\n\n".join(parts) + "\n", pictures
+    return visible("\n\n".join(parts)) + "\n", pictures
 
 
 def _show(block: Block, level: int, folder: str, pictures: dict[str, bytes], tables: list[int]) -> str:
@@ -74,7 +75,7 @@ def _show(block: Block, level: int, folder: str, pictures: dict[str, bytes], tab
 
 def _table(table: Table, number: int) -> str:
     columns = list(table.lines[0]) if table.lines else []
-    lines = [columns, ["---"] * len(columns)]
+    lines = [[_plain(c) for c in columns], ["---"] * len(columns)]
     lines += [[_plain(cell_text(line.get(c))) for c in columns] for line in table.lines]
     body = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     note = f"\n\n{_plain(table.note)}" if table.note else ""

@@ -6,7 +6,6 @@ from math import isnan
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -23,15 +22,15 @@ def scale_text(scale: str) -> str:
 def print_design(design: Design, out: Console) -> None:
     """Print the equation, the rows used, every message, and the priors as a table."""
     for equation in design.equations:
-        out.print(f"{equation.outcome} ~ {equation.spec.formula}", markup=False, highlight=False, soft_wrap=True)
+        out.print(f"{equation.outcome} ~ {equation.spec.formula}", highlight=False, soft_wrap=True)
         levels = "".join(f", {len(group.levels)} {group.factor} levels" for group in equation.groups)
         out.print(f"{len(equation.y):,} of {equation.rows_read:,} rows{levels}")
     for message in design.messages:
-        out.print(f"- {message}", markup=False, highlight=False, soft_wrap=True)
+        out.print(f"- {message}", highlight=False, soft_wrap=True)
     print_missing(design, out)
     table = Table("Parameter", "Prior", "From", "Reason", box=None, pad_edge=False, header_style="bold")
     for prior in design.priors.table():
-        table.add_row(plain(prior.parameter), str(prior.distribution), prior.source, plain(prior.reason))
+        table.add_row(prior.parameter, str(prior.distribution), prior.source, prior.reason)
     out.print("\nPriors", style="bold")
     out.print(table)
 
@@ -46,11 +45,9 @@ def print_missing(design: Design, out: Console) -> None:
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in missing.columns:
-        table.add_column(
-            plain(str(column)), justify="left" if column in ("outcome", "variable", "treated") else "right"
-        )
+        table.add_column(str(column), justify="left" if column in ("outcome", "variable", "treated") else "right")
     for row in missing.itertuples(index=False):
-        table.add_row(*(plain(str(cell)) for cell in row))
+        table.add_row(*(str(cell) for cell in row))
     out.print("\nMissing values", style="bold")
     out.print(table)
 
@@ -61,7 +58,7 @@ def claims_table(claims: pd.DataFrame) -> Table:
     for column in ("Median", "5 %", "95 %"):
         table.add_column(column, justify="right")
     for row in claims.itertuples(index=False):
-        table.add_row(plain(row.name), plain(row.scale), f"{row.median:.2f}", f"{row.q5:.2f}", f"{row.q95:.2f}")
+        table.add_row(str(row.name), str(row.scale), f"{row.median:.2f}", f"{row.q5:.2f}", f"{row.q95:.2f}")
     return table
 
 
@@ -76,7 +73,7 @@ def estimands_table(estimands: pd.DataFrame) -> Table:
         numbers = [middle, *(row[bound] for bound in bounds), row["p_positive"], row["p_rope"], row["r_hat"]]
         cells = ["-" if isnan(number) else f"{number:.3f}" for number in numbers]
         name = str(row["name"]) if row["mixed"] else f"{row['name']} (chains NOT MIXED)"
-        table.add_row(plain(name), plain(row["unit"]), *cells, f"{row['ess_bulk']:.0f}")
+        table.add_row(name, str(row["unit"]), *cells, f"{row['ess_bulk']:.0f}")
     return table
 
 
@@ -89,7 +86,7 @@ def summary_table(summary: pd.DataFrame) -> Table:
         cells = []
         for column, value in zip(summary.columns, row, strict=True):
             style = ".0f" if column.startswith("ess") else ".3f"
-            cells.append(plain(value) if column == "name" else format(value, style))
+            cells.append(str(value) if column == "name" else format(value, style))
         table.add_row(*cells)
     return table
 
@@ -100,11 +97,6 @@ def calibration_table(table: pd.DataFrame) -> Table:
     for column in table.columns:
         shown.add_column(column, justify="left" if column == "quantity" else "right", overflow="fold")
     for row in table.itertuples(index=False):
-        cells = [plain(v) if c == "quantity" else format(v, ".3f") for c, v in zip(table.columns, row, strict=True)]
+        cells = [str(v) if c == "quantity" else format(v, ".3f") for c, v in zip(table.columns, row, strict=True)]
         shown.add_row(*cells)
     return shown
-
-
-def plain(text: object) -> str:
-    """Return text whose brackets are shown as they are."""
-    return escape(str(text))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,16 +10,15 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bayes_alliance._messages import quote, unknown
+from bayes_alliance._messages import quote, shorten, unknown
 from bayes_alliance.comparison.units import UnitName
 from bayes_alliance.errors import SpecError
 from bayes_alliance.fit.settings import Engine, SamplerSettings
 from bayes_alliance.spec.make import make_model
 from bayes_alliance.spec.model import Bound, ModelSpec
 from bayes_alliance.spec.registry import load_model, model_names
+from bayes_alliance.spec.toml import is_file, parse_toml, read_text
 from bayes_alliance.table.rules import Transfers
-
-MAX_BYTES: Final = 1_000_000
 
 LABEL: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 """What a model is called in a run: it becomes the name of a folder on any system."""
@@ -132,14 +130,9 @@ def parse_analysis(text: str, where: str = "") -> Analysis:
     ------
     SpecError
         With every problem at once: TOML syntax, unknown keys and the nearest valid one, values of a wrong type, labels
-        that repeat, comparisons of models that are not there.
+        that repeat, comparisons of models that are not there; or for what ``parse_toml`` refuses.
     """
-    if len(text.encode()) > MAX_BYTES:
-        raise SpecError(f"An analysis file may have {MAX_BYTES:,} bytes; this one has {len(text.encode()):,}.", where)
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError(f"This is not valid TOML: {error}.", where) from None
+    content = parse_toml(text, "An analysis file", where)
     try:
         analysis = Analysis.model_validate(content)
     except ValidationError as error:
@@ -159,12 +152,9 @@ def read_analysis(path: str | Path) -> tuple[Analysis, str]:
         If the file cannot be read, or as in ``parse_analysis``.
     """
     place = Path(path)
-    try:
-        text = place.read_bytes().decode()
-    except FileNotFoundError:
-        raise SpecError(f"No analysis file at {str(place)!r}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"Analysis file {place.name!r} cannot be read: {error}.") from None
+    if not is_file(place):
+        raise SpecError(f"No analysis file at {shorten(str(place))}.")
+    text = read_text(place, "Analysis file")
     return parse_analysis(text, place.name), text
 
 
@@ -266,5 +256,5 @@ def _sentence(detail: Any) -> str:
     if detail["type"] == "missing":
         return f"{where!r} is missing."
     if detail["type"] == "literal_error":
-        return f"{where} = {detail['input']!r}: allowed are {detail['ctx']['expected']}."
-    return f"{where} = {detail['input']!r}: {detail['msg'].lower()}."
+        return f"{where} = {shorten(detail['input'])}: allowed are {detail['ctx']['expected']}."
+    return f"{where} = {shorten(detail['input'])}: {detail['msg'].lower()}."

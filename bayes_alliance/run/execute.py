@@ -23,10 +23,12 @@ from bayes_alliance.fit.fit import fit_design
 from bayes_alliance.fit.provenance import Plain, versions
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.fit.settings import Progress
+from bayes_alliance.fit.spreadsheet import csv_bytes
 from bayes_alliance.fit.store import MANIFEST, write_artefact
 from bayes_alliance.run.agree import draws_digest
 from bayes_alliance.run.analysis import Analysis, find_specs, read_analysis
 from bayes_alliance.run.environment import all_packages, environment_files
+from bayes_alliance.run.ids import without_cells
 from bayes_alliance.run.record import (
     ANALYSIS,
     FITS,
@@ -39,7 +41,7 @@ from bayes_alliance.run.record import (
     load_run,
     read_record,
 )
-from bayes_alliance.run.results import compare_all, comparison_problems, csv_bytes, write_results
+from bayes_alliance.run.results import compare_all, comparison_problems, write_results
 from bayes_alliance.run.rows import Rows, find_paths, read_rows, tell_changes
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.toml import write_model
@@ -113,9 +115,11 @@ def run_analysis(
     Raises
     ------
     SpecError, TableError, DesignError
-        With everything that is wrong with the file, the table or a model, before anything is fitted. Ids are codes.
+        With everything that is wrong with the file, the table or a model, before anything is fitted. Ids are codes, and
+        other cells of text are described by their length.
     RunError
-        If another process runs in the folder, or it holds something else.
+        If another process runs in the folder, or it holds something else; or for an error of another library, whose
+        text is not repeated.
     FitError
         If sampling cannot start, or the folder cannot be written.
     """
@@ -126,6 +130,7 @@ def run_analysis(
     return execute(question, place, replace_old=replace_old, key=key, cache=cache, progress=progress, log=Log(tell))
 
 
+@without_cells("an analysis was run")
 def execute(
     question: Question,
     place: Path,

@@ -5,12 +5,21 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+import traceback
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 import pandas as pd
 
+from bayes_alliance._messages import is_number, withhold_cells
+from bayes_alliance.errors import AllianceError, RunError
 from bayes_alliance.table.read import MISSING_CODES, id_text
+
+PACKAGE: Final = "bayes_alliance"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +41,33 @@ class Coded:
             return text
         longest = sorted(quoted, key=len, reverse=True)
         return re.sub("|".join(map(re.escape, longest)), lambda found: quoted[found.group()], text)
+
+
+@contextmanager
+def without_cells(doing: str) -> Iterator[None]:
+    """Keep cells of text out of every message inside the block (or function): those of other libraries, too.
+
+    A run's messages give column, row and length. Levels of a factor whose reference is stated are labels of results,
+    and are shown in these.
+
+    Raises
+    ------
+    RunError
+        In place of an exception that is none of the package's: what kind it is and where it arose, without its text.
+    """
+    with withhold_cells():
+        try:
+            yield
+        except AllianceError:
+            raise
+        except Exception as error:
+            frames = traceback.extract_tb(error.__traceback__)
+            own = [f"{Path(one.filename).name}, line {one.lineno}" for one in frames if PACKAGE in one.filename]
+            why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+            raise RunError(
+                f"{type(error).__name__}{why} while {doing}, in {own[-1] if own else 'another library'}. Its text is "
+                f"not shown, since it may quote cells; 'bayes-alliance check' with the same table and model shows it."
+            ) from None
 
 
 def code_ids(
@@ -77,6 +113,59 @@ def code_ids(
     names = ["role", "code", "id"]
     key = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=names)
     return Coded(coded, key.sort_values(["role", "code"], ignore_index=True)[names])
+
+
+def find_named(texts: Iterable[str], ids: Iterable[str]) -> set[str]:
+    """Return the texts that hold an identifier, or nearly one, whatever stands around it.
+
+    Compared are words without case, accents, blanks and punctuation, in any order: of the id ``Dora Beispiel`` are
+    found ``dora beispiel``, ``Beispiel, Dora`` and ``see Dora Beispiel``; of ``MR-0012`` also ``mr0012``. Numbers are
+    no names, unless one of five digits or more stands inside a text. An id of fewer than four characters (three with
+    letters and digits) is found where a text is nothing else. A misspelt name is not found.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        Different cells.
+    ids : iterable of str
+        Identifiers of all roles.
+    """
+    exact: set[str] = set()
+    whole: set[str] = set()
+    by_word: dict[str, list[frozenset[str]]] = {}
+    for one in ids:
+        words = _words(one)
+        joined = "".join(words)
+        if not is_number(one):
+            exact.add(one)
+            whole.add(joined)
+        if not joined:
+            continue
+        if len(joined) >= 4 + joined.isdigit() or (len(joined) == 3 and not joined.isalpha() and not joined.isdigit()):
+            by_word.setdefault(max(words, key=len), []).append(frozenset(words))
+            by_word.setdefault(joined, []).append(frozenset([joined]))
+    found = set()
+    for text in texts:
+        if is_number(text):
+            continue
+        here = _words(text)
+        known = set(here)
+        if (
+            text in exact
+            or (here and "".join(here) in whole)
+            or any(one <= known for word in known for one in by_word.get(word, ()))
+        ):
+            found.add(text)
+    return found
+
+
+def _words(text: str) -> list[str]:
+    """Return the words of a text without case and accents."""
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return _WORDS.findall(plain.casefold())
+
+
+_WORDS = re.compile(r"[^\W_]+")
 
 
 def table_secret(frames: Mapping[str, pd.DataFrame]) -> bytes:

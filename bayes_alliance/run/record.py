@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from bayes_alliance._messages import first_few, quote, unknown
+from bayes_alliance._messages import escaped, first_few, quote, unknown
 from bayes_alliance.errors import FitError, RunError
 from bayes_alliance.fit.result import Fit, load_fit
 from bayes_alliance.fit.store import MANIFEST, read_artefact
@@ -69,6 +69,7 @@ class Run:
         files = read_artefact(self.folder / RESULTS / label)
         return {name: content for name, content in files.items() if name.endswith(".png")}
 
+    @escaped
     def __repr__(self) -> str:
         lines = [f"Run of {self.record['title']!r}, seed {self.record['seed']}."]
         lines += [f"{label}: {one['facts']['verdict']}" for label, one in self.record["models"].items()]

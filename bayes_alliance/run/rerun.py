@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import tomli_w
 
-from bayes_alliance._messages import count_of
+from bayes_alliance._messages import count_of, escaped
 from bayes_alliance.errors import AllianceError, RunError
 from bayes_alliance.fit.settings import Progress
 from bayes_alliance.run.agree import Agreed, Agreement, compare_fits, tell_differences
@@ -18,7 +17,7 @@ from bayes_alliance.run.analysis import parse_analysis
 from bayes_alliance.run.execute import Log, Question, execute
 from bayes_alliance.run.record import ANALYSIS, Run, load_run
 from bayes_alliance.run.rows import Rows, check_stated, read_rows, tell_changes
-from bayes_alliance.spec.toml import parse_model
+from bayes_alliance.spec.toml import parse_model, parse_toml
 
 ORDER: tuple[Agreement, ...] = ("bit-identical", "statistically identical", "different")
 
@@ -46,6 +45,7 @@ class Rerun:
         circumstances = f" Different: {'; '.join(self.differences)}." if self.differences else " Nothing else differs."
         return f"{self.level.capitalize()}: {count_of(len(self.agreed), 'model')} fitted again.{circumstances}"
 
+    @escaped
     def __repr__(self) -> str:
         lines = [self.verdict]
         for label, one in self.agreed.items():
@@ -119,7 +119,7 @@ def _compare(before: Run, now: Run, *, kept: bool) -> Rerun:
 
 def _with_seed(text: str, seed: int) -> str:
     """Return an analysis file's text with another seed, so that what a folder holds and says is one thing."""
-    return str(tomli_w.dumps({**tomllib.loads(text), "seed": seed}))
+    return str(tomli_w.dumps({**parse_toml(text, "An analysis file"), "seed": seed}))
 
 
 def _read_same(before: Run, question: Question) -> Rows:

@@ -18,6 +18,7 @@ from bayes_alliance.fit.progress import step
 from bayes_alliance.fit.provenance import Plain
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.fit.settings import Progress
+from bayes_alliance.fit.spreadsheet import csv_bytes
 from bayes_alliance.fit.store import write_artefact
 from bayes_alliance.plot.estimands import plot_estimands
 from bayes_alliance.plot.graph import plot_graph
@@ -125,14 +126,3 @@ def comparison_problems(one: ComparisonPart, designs: Mapping[str, Design]) -> l
             f"use (data.shared_rows = true, or limits), or leave the comparison out."
         ]
     return []
-
-
-def csv_bytes(lines: Any) -> bytes:
-    """Return plain lines as CSV; a cell that a spreadsheet would take for a formula begins with a quote."""
-    table = pd.DataFrame(lines)
-    for name in table.columns:
-        table[name] = [
-            f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t")) else cell
-            for cell in table[name]
-        ]
-    return bytes(table.to_csv(index=False, lineterminator="\n").encode())

@@ -19,7 +19,7 @@ from bayes_alliance.errors import AllianceWarning, TableError
 from bayes_alliance.fit.provenance import Plain
 from bayes_alliance.names import ID_ROLES
 from bayes_alliance.run.analysis import Analysis, inside, model_label
-from bayes_alliance.run.ids import Coded, cell_text, code_ids, table_secret
+from bayes_alliance.run.ids import Coded, cell_text, code_ids, find_named, table_secret, without_cells
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.reading import needed_variables
 from bayes_alliance.table import rules
@@ -62,6 +62,7 @@ class Rows:
         return codes[text]
 
 
+@without_cells("rows were read")
 def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], *, stated: bool = True) -> Rows:
     """Read the rows of an analysis: only the columns its models need, codes in place of ids, rows selected.
 
@@ -79,7 +80,9 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], 
     Raises
     ------
     SpecError, TableError
-        With every problem at once; where ids are coded, the messages hold codes.
+        With every problem at once; ids are codes in messages, and other cells of text are their length.
+    RunError
+        For an error of another library, whose text may quote cells and is not repeated.
     """
     data = analysis.data
     problems: list[str] = []
@@ -251,32 +254,26 @@ def _check_columns(frames: Mapping[str, pd.DataFrame], roles: Mapping[str, str])
 
 
 def _misplaced(coded: Coded, frames: Mapping[str, pd.DataFrame], ids: set[str]) -> list[str]:
-    """Report cells that hold somebody's identifier where a value is expected, by row and column alone.
+    """Report cells that hold somebody's identifier, or nearly one, where a value is expected: by row and column alone.
 
     Identifiers that are numbers cannot be told from values, and say little by themselves.
     """
-    words = {one for one in coded.key["id"] if not _is_number(one)}
+    known = coded.key["id"].tolist()
     problems = []
     for what, frame in frames.items():
         for name in frame.columns:
             if name in ids:
                 continue
-            rows = np.flatnonzero(frame[name].astype("str").isin(words).to_numpy())
+            cells = frame[name].astype("str")
+            rows = np.flatnonzero(cells.isin(find_named(cells.dropna().unique(), known)).to_numpy())
             if len(rows):
                 shown = first_few([f"row {row + 1}" for row in rows])
                 problems.append(
-                    f"Column {name!r} ({what}) holds an identifier in {count_of(len(rows), 'cell')}: {shown}. It is "
-                    f"not shown here, and would be a value or a level of everything that follows. Correct the cells."
+                    f"Column {name!r} ({what}) holds an identifier in {count_of(len(rows), 'cell')}: {shown}. It, or a "
+                    f"text that is nearly one, is not shown here, and would be a value or a level of everything that "
+                    f"follows. Correct the cells."
                 )
     return problems
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _notes(

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
+from bayes_alliance._messages import shorten
 from bayes_alliance.errors import SpecError
+from bayes_alliance.spec.toml import parse_toml, read_text
 
 TABLES = ("layout", "variables", "truth", "columns", "reference")
+
+HOLD: Final[Mapping[str, tuple[type | tuple[type, ...], str]]] = {
+    "variables": (dict, "a table"),
+    "truth": ((int, float), "a number"),
+    "columns": (str, "a text"),
+    "reference": (str, "a text"),
+}
+"""What the tables hold, and what it is called."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +39,36 @@ def read_study(path: Path) -> StudyFile:
     Raises
     ------
     SpecError
-        If it cannot be read or has other tables.
+        If it cannot be read, has other tables, or a table holds what it cannot: every such place is named.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SpecError(f"Layout file {str(path)!r} cannot be read: {error}.") from None
+    return make_study(parse_toml(read_text(path, "Layout file"), "A layout file", path.name), path.name)
+
+
+def make_study(content: Mapping[str, object], where: str) -> StudyFile:
+    """Check that the tables of a layout file hold what they can; what a layout means is checked by ``make_layout``.
+
+    Raises
+    ------
+    SpecError
+        With every table or key that is none, or of a wrong type.
+    """
     odd = [key for key in content if key not in TABLES]
     if odd or "layout" not in content:
         found = ", ".join(content) or "none"
-        raise SpecError(f"Layout file {path.name!r}: tables are {', '.join(TABLES)}, layout required; found {found}.")
-    return StudyFile(**content)
+        raise SpecError(f"Layout file {where!r}: tables are {', '.join(TABLES)}, layout required; found {found}.")
+    problems = [
+        f"Layout file {where!r}: {table} = {shorten(part)} is no table; write [{table}] and its keys below."
+        for table, part in content.items()
+        if not isinstance(part, dict)
+    ]
+    if problems:
+        raise SpecError(problems)
+    problems = [
+        f"Layout file {where!r}: {table}.{key} = {shorten(value)}; {need} is needed."
+        for table, (kind, need) in HOLD.items()
+        for key, value in content.get(table, {}).items()  # type: ignore[attr-defined]
+        if not isinstance(value, kind) or isinstance(value, bool)
+    ]
+    if problems:
+        raise SpecError(problems)
+    return StudyFile(**content)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from bayes_alliance._messages import count_of, unknown
+from bayes_alliance._messages import count_of, shorten, unknown
 from bayes_alliance.errors import SpecError
 from bayes_alliance.spec.model import Bound, Record
 
@@ -117,6 +117,9 @@ class Layout(Record):
         return {role: self.name(role) for role, there in present.items() if there}
 
 
+MOST_ROWS = 10_000_000
+"""Rows of a simulated table: patients by sessions."""
+
 NAMED = ("patient", "therapist", "group", "site", "session", "condition")
 
 
@@ -156,11 +159,14 @@ def sentence(what: str, detail: Mapping[str, object], valid: tuple[str, ...]) ->
         return f"{what}: {unknown('key', path, valid)}"
     if detail["type"] == "missing":
         return f"{what}: required key {path!r} is missing."
-    return f"{what}: {path}: {detail['msg']} (found {detail['input']!r})."
+    return f"{what}: {path}: {detail['msg']} (found {shorten(detail['input'])})."
 
 
 def impossible(layout: Layout) -> list[str]:
     """Return why no study can be laid out like this; empty if one can."""
+    rows = layout.patients * max(len(layout.sessions), 1)
+    if rows > MOST_ROWS or layout.sites > MOST_ROWS:
+        return [f"layout: a simulated table may have {MOST_ROWS:,} rows, patients by sessions; this one has more."]
     return [*_names(layout), *_sessions(layout), *_arms(layout), *_therapists(layout), *_groups(layout)]
 
 

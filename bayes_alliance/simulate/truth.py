@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from itertools import combinations
@@ -78,5 +79,5 @@ def check_truth(truth: Mapping[str, float], names: tuple[str, ...]) -> None:
         if not missing and abs(total - 1) > 1e-6:
             problems.append(f"truth: {steps} are shares of the way and add up to 1; they add up to {total:g}.")
     if problems:
-        lines = [f'"{name}" = {truth.get(name, "...")}' for name in names]
+        lines = [f"{json.dumps(name, ensure_ascii=False)} = {truth.get(name, '...')}" for name in names]
         raise SpecError([*problems, "Fill in this template:\n[truth]\n" + "\n".join(lines)])

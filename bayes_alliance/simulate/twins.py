@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +20,7 @@ from bayes_alliance.simulate.simulate import SimulatedTable, add_outcomes, check
 from bayes_alliance.spec.make import make_model
 from bayes_alliance.spec.model import ModelSpec, Record, Words
 from bayes_alliance.spec.registry import load_model
+from bayes_alliance.spec.toml import parse_toml, read_text
 
 
 class Generated(Record):
@@ -110,7 +110,7 @@ def load_twin(name: str) -> Twin:
     """
     if name not in list_twins():
         raise SpecError(unknown("twin", name, list_twins()))
-    return read_twin(tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8")), f"{name}.toml")
+    return read_twin(parse_toml(read_text(FOLDER / f"{name}.toml", "Twin"), "A twin"), f"{name}.toml")
 
 
 def read_twin(content: Mapping[str, object], where: str = "") -> Twin:

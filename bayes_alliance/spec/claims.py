@@ -5,12 +5,21 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 
 from bayes_alliance._messages import quote, unknown
 from bayes_alliance.names import ROLES
 from bayes_alliance.spec.expressions import Call, Expression, Name, calls_in, render
 from bayes_alliance.spec.families import BINARY, FAMILY
-from bayes_alliance.spec.labels import LabelTarget, names_of_value, products_in, rewrite, value_arguments
+from bayes_alliance.spec.formula import MAX_OPERATORS
+from bayes_alliance.spec.labels import (
+    LabelTarget,
+    names_of_value,
+    operators_in,
+    products_in,
+    rewrite,
+    value_arguments,
+)
 from bayes_alliance.spec.model import EquationSpec, EstimandSpec, GroupSpec, ModelSpec
 from bayes_alliance.spec.modelled import check_modelled
 from bayes_alliance.spec.order import find_cycle
@@ -19,6 +28,10 @@ from bayes_alliance.spec.residual import check_correlated, check_residual
 from bayes_alliance.spec.shrink import check_shrinkage
 
 _WORD = re.compile(r"[^\W\d]\w*\Z")
+
+
+MOST_ENTRIES = 500
+"""Numbers of one estimand: combinations of the values in ``at``, and contrasts of them."""
 
 
 def check_claims(spec: ModelSpec) -> list[str]:
@@ -215,8 +228,7 @@ def _estimands(spec: ModelSpec) -> list[str]:
         if name in spec.labels:
             problems.append(f"{where} has the name of a label; choose another.")
         problems += [f"{where}: {problem}" for problem in _estimand(spec, name, estimand)]
-    if not problems and _estimand_cycle(spec):
-        problems.append(f"[estimands] refer to each other in a circle: {' -> '.join(_estimand_cycle(spec))}.")
+    problems = problems or _written_out(spec)
     if problems:
         return problems
     return [f"[estimands.{name}]: {problem}" for name in spec.estimands for problem in check_products(spec, name)]
@@ -234,6 +246,8 @@ def _estimand(spec: ModelSpec, name: str, estimand: EstimandSpec) -> Iterator[st
             yield f"the moderator {moderator!r} of 'at' does not occur in {estimand.value!r}."
         if not values or len(set(values)) < len(values):
             yield f"'at' needs different values for {moderator!r}."
+    if estimand.entries > MOST_ENTRIES:
+        yield f"'at' states more than {MOST_ENTRIES} combinations of values and contrasts of them, which is the limit."
     if estimand.contrast and not any(len(values) > 1 for values in estimand.at.values()):
         yield "contrast = true needs two values or more of a moderator in 'at'."
     if estimand.rope is not None and not estimand.rope[0] < estimand.rope[1]:
@@ -298,17 +312,28 @@ def correlate_by(spec: ModelSpec, one: str, two: str, factor: str) -> bool:
     return here == there and here is not None and _equation(spec, a.outcome).parsed.groups[here].correlated
 
 
-def _estimand_cycle(spec: ModelSpec) -> list[str]:
-    def visit(name: str, path: list[str]) -> list[str]:
-        if name in path:
-            return [*path[path.index(name) :], name]
-        for other in names_of_value(spec.estimands[name].parsed):
-            found = visit(other, [*path, name]) if other in spec.estimands else []
-            if found:
-                return found
-        return []
+def _written_out(spec: ModelSpec) -> list[str]:
+    """Report estimands that name each other in a circle, or are endless once those they name are written out.
 
-    return next((found for name in spec.estimands if (found := visit(name, []))), [])
+    Sizes are counted, not made: twenty estimands that each double the one before are a million terms.
+    """
+    named = {
+        name: [other for other in names_of_value(estimand.parsed) if other in spec.estimands]
+        for name, estimand in spec.estimands.items()
+    }
+    try:
+        order = tuple(TopologicalSorter(named).static_order())
+    except CycleError as error:
+        return [f"[estimands] refer to each other in a circle: {' -> '.join(error.args[1][::-1])}."]
+    sizes: dict[str, int] = {}
+    for name in order:
+        sizes[name] = operators_in(spec.estimands[name].parsed) + sum(1 + sizes[other] for other in named[name])
+    return [
+        f"[estimands.{name}]: with the estimands it names written out it has more than {MAX_OPERATORS} operators and "
+        f"names, which is the limit. Write it shorter."
+        for name in spec.estimands
+        if sizes[name] > MAX_OPERATORS
+    ]
 
 
 def expand(spec: ModelSpec, expression: Expression) -> Expression:

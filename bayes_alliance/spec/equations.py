@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bayes_alliance._messages import visible
 from bayes_alliance.spec.expressions import Call, Expression, Formula, Name, Number, Operation, Term, Text
 from bayes_alliance.spec.model import EquationSpec
 
@@ -117,5 +118,17 @@ def _expression(expression: Expression, row: bool = False) -> str:
             return f"{name}{{{inside}}}" if function == "sqrt" else f"{name}({inside})"
 
 
+_SIGNS = {
+    "\\": r"\backslash ",
+    "^": r"\wedge ",
+    "~": r"\sim ",
+    " ": r"\ ",
+    **{sign: f"\\{sign}" for sign in "_&%$#{}"},
+}
+"""What LaTeX reads as a command, and how it is written."""
+
+
 def _word(name: str) -> str:
-    return rf"\mathrm{{{name.replace('_', chr(92) + '_')}}}"
+    """Return a name upright, with every sign that LaTeX reads as a command written out."""
+    plain = visible(" ".join(name.split()))
+    return rf"\mathrm{{{''.join(_SIGNS.get(character, character) for character in plain)}}}"

@@ -17,11 +17,12 @@ Every token must be consumed. Names may hold dots (``hamd.b``); any other column
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from bayes_alliance._messages import unknown
+from bayes_alliance._messages import shorten, unknown
 from bayes_alliance.errors import SpecError
 from bayes_alliance.spec.expressions import (
     Call,
@@ -38,7 +39,19 @@ from bayes_alliance.spec.expressions import (
 from bayes_alliance.spec.functions import FORMULA_FUNCTIONS, Function
 
 MAX_LENGTH = 4000
+"""Characters of a formula."""
+
 MAX_DEPTH = 32
+"""Brackets inside brackets."""
+
+MAX_TERMS = 500
+"""Terms that a formula may have, counted before products are written out: a * b * c doubles them with each factor."""
+
+MAX_OPERATORS = 200
+"""Operators of the arithmetic inside one call; what reads an expression goes down one level per operator."""
+
+MAX_NESTED = 8
+"""Factors of one group term that are nested in each other."""
 
 
 def parse_formula(text: str) -> Formula:
@@ -58,15 +71,14 @@ def parse_formula(text: str) -> Formula:
     ------
     SpecError
         If a token is left over, a function is not on the allow-list, or the grammar is not met; the message
-        gives the place.
+        gives the place. If it has more than 4,000 characters, 500 terms (products written out and group terms
+        counted), 32 brackets inside brackets, or 200 operators inside one call: before anything is written out.
     """
-    if len(text) > MAX_LENGTH:
-        raise SpecError(f"A formula may have {MAX_LENGTH} characters; this one has {len(text)}.")
     parser = _Parser(text, FORMULA_FUNCTIONS)
     summed = parser.sum()
     parser.expect_end()
     if not (summed.terms or summed.groups or summed.intercept is not False):
-        raise SpecError(f"Formula {text!r} has neither an intercept nor a term.")
+        raise SpecError(f"Formula {shorten(text)} has neither an intercept nor a term.")
     intercept = True if summed.intercept is None else summed.intercept
     return Formula(intercept, tuple(summed.terms), _check_groups(summed.groups, text))
 
@@ -83,7 +95,7 @@ def parse_call(text: str, functions: Mapping[str, Function]) -> Call:
     expression = parser.arithmetic()
     parser.expect_end()
     if not isinstance(expression, Call):
-        raise SpecError(f"{text!r} is not a call. Allowed: {', '.join(f.usage for f in functions.values())}.")
+        raise SpecError(f"{shorten(text)} is not a call. Allowed: {', '.join(f.usage for f in functions.values())}.")
     return expression
 
 
@@ -95,8 +107,6 @@ def parse_arithmetic(text: str, functions: Mapping[str, Function]) -> Expression
     SpecError
         If a token is left over or a function is not among those listed.
     """
-    if len(text) > MAX_LENGTH:
-        raise SpecError(f"An expression may have {MAX_LENGTH} characters; this one has {len(text)}.")
     parser = _Parser(text, functions)
     expression = parser.arithmetic()
     parser.expect_end()
@@ -105,18 +115,20 @@ def parse_arithmetic(text: str, functions: Mapping[str, Function]) -> Expression
 
 @dataclass
 class _Sum:
-    """Terms gathered so far; ``intercept`` is None until a 0 or 1 is written."""
+    """Terms gathered so far; ``intercept`` is None until a 0 or 1 is written; a term is kept once, where it stood."""
 
     intercept: bool | None = None
-    terms: list[Term] = field(default_factory=list)
+    by_key: dict[frozenset[Name | Call], Term] = field(default_factory=dict)
     groups: list[GroupTerm] = field(default_factory=list)
 
-    def add(self, terms: Iterable[Term]) -> None:
-        known = {term.key() for term in self.terms}
+    @property
+    def terms(self) -> list[Term]:
+        return list(self.by_key.values())
+
+    def add(self, terms: Iterable[Term]) -> _Sum:
         for term in terms:
-            if term.key() not in known:
-                known.add(term.key())
-                self.terms.append(term)
+            self.by_key.setdefault(term.key(), term)
+        return self
 
 
 _TOKEN = re.compile(
@@ -129,11 +141,15 @@ class _Parser:
     """Recursive descent over the tokens of one text."""
 
     def __init__(self, text: str, functions: Mapping[str, Function]) -> None:
+        if len(text) > MAX_LENGTH:
+            raise SpecError(f"A formula may have {MAX_LENGTH} characters; this one has {len(text)}.")
         self.text = text
         self.functions = functions
         self.tokens = list(self._scan(text))
         self.at = 0
         self.depth = 0
+        self.operators = 0
+        self.written = 0
 
     def _scan(self, text: str) -> Iterator[tuple[str, str, int]]:
         position = 0
@@ -149,7 +165,7 @@ class _Parser:
     def error(self, what: str, place: int | None = None) -> SpecError:
         if place is None:
             place = self.tokens[self.at][2] if self.at < len(self.tokens) else len(self.text)
-        return SpecError(f"Formula {self.text!r}: {what}, at character {place + 1}.")
+        return SpecError(f"Formula {shorten(self.text)}: {what}, at character {place + 1}.")
 
     def peek(self) -> str:
         """Return the next symbol, or its kind in angle brackets."""
@@ -176,6 +192,15 @@ class _Parser:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise self.error(f"brackets are nested more than {MAX_DEPTH} deep")
+
+    def _write_out(self, count: int) -> None:
+        """Count terms before they are made, so that a short text cannot ask for millions."""
+        self.written += count
+        if self.written > MAX_TERMS:
+            raise self.error(
+                f"with its products written out it has more than {MAX_TERMS} terms, which is the limit; each further "
+                f"factor of a * b * c doubles them. Write the terms that are meant, with ':' between their variables"
+            )
 
     def sum(self) -> _Sum:
         self._deepen()
@@ -210,6 +235,7 @@ class _Parser:
             self.take("*")
             right = self._product()
             self._need_plain(left, right)
+            self._write_out(len(left.by_key) * len(right.by_key))
             products = [_multiply(a, b) for a in left.terms for b in right.terms]
             left.add([*right.terms, *products])
         return left
@@ -220,11 +246,12 @@ class _Parser:
             self.take(":")
             right = self._atom()
             self._need_plain(left, right)
-            left = _Sum(terms=[_multiply(a, b) for a in left.terms for b in right.terms])
+            self._write_out(len(left.by_key) * len(right.by_key) - 1)
+            left = _Sum().add(_multiply(a, b) for a in left.terms for b in right.terms)
         return left
 
     def _need_plain(self, *sums: _Sum) -> None:
-        if any(s.groups or s.intercept is not None or not s.terms for s in sums):
+        if any(s.groups or s.intercept is not None or not s.by_key for s in sums):
             raise self.error("a product needs variables on both sides")
 
     def _atom(self) -> _Sum:
@@ -236,7 +263,8 @@ class _Parser:
             self.take(")")
             return inner
         expression = self._name_or_call()
-        return _Sum(terms=[Term((expression,))])
+        self._write_out(1)
+        return _Sum().add([Term((expression,))])
 
     def _group(self, inner: _Sum) -> _Sum:
         bar = self.take("|", "||")
@@ -249,8 +277,11 @@ class _Parser:
                 factors.append(":".join(names))
             names.append(self.take("<name>"))
         factors.append(":".join(names))
+        if len(names) > MAX_NESTED:
+            raise self.error(f"{len(names)} factors are nested in each other; a group term may have {MAX_NESTED}")
+        self._write_out(len(factors) + (len(factors) - 1) * len(inner.by_key))
         intercept = inner.intercept is not False
-        if not intercept and not inner.terms:
+        if not intercept and not inner.by_key:
             raise self.error("a group term needs an intercept or a variable")
         return _Sum(
             intercept=None,
@@ -295,20 +326,26 @@ class _Parser:
         self._deepen()
         left = self._scaled()
         while self.peek() in ("+", "-"):
-            left = Operation(self.take("+", "-"), left, self._scaled())
+            left = Operation(self._operator("+", "-"), left, self._scaled())
         self.depth -= 1
         return left
 
     def _scaled(self) -> Expression:
         left = self._value()
         while self.peek() in ("*", "/"):
-            left = Operation(self.take("*", "/"), left, self._value())
+            left = Operation(self._operator("*", "/"), left, self._value())
         return left
+
+    def _operator(self, *wanted: str) -> str:
+        self.operators += 1
+        if self.operators > MAX_OPERATORS:
+            raise self.error(f"arithmetic has more than {MAX_OPERATORS} operators, which is the limit")
+        return self.take(*wanted)
 
     def _value(self) -> Expression:
         match self.peek():
             case "<number>":
-                return Number(float(self.take("<number>")))
+                return self._number()
             case "<text>":
                 return Text(self.take("<text>"))
             case "-":
@@ -325,6 +362,12 @@ class _Parser:
             case _:
                 return self._name_or_call()
 
+    def _number(self) -> Number:
+        value = float(self.take("<number>"))
+        if not math.isfinite(value):
+            raise self.error("the number is too large", self.tokens[self.at - 1][2])
+        return Number(value)
+
 
 def _multiply(left: Term, right: Term) -> Term:
     return Term((*left.parts, *(part for part in right.parts if part not in left.parts)))
@@ -339,6 +382,6 @@ def _check_groups(groups: Iterable[GroupTerm], text: str) -> tuple[GroupTerm, ..
         for key in (*effects, *(term.key() for term in group.terms)):
             if (group.factor, key) in seen:
                 label = "intercept" if not key else ":".join(render(part) for part in key)
-                raise SpecError(f"Formula {text!r}: the {label} of {group.factor!r} is stated twice.")
+                raise SpecError(f"Formula {shorten(text)}: the {label} of {group.factor!r} is stated twice.")
             seen.add((group.factor, key))
     return checked

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations, product
 
+from bayes_alliance._messages import shorten
 from bayes_alliance.errors import SpecError
 from bayes_alliance.names import INTERCEPT
 from bayes_alliance.spec.expressions import Call, Expression, Name, Operation, Term, render
@@ -53,12 +54,14 @@ def parse_label(text: str) -> LabelTarget:
     """
     outcome, tilde, right = (piece.strip() for piece in text.partition("~"))
     if not tilde or not outcome or not right:
-        raise SpecError(f"Label {text!r} is not written outcome ~ term, such as 'depression ~ alliance'.")
+        raise SpecError(f"Label {shorten(text)} is not written outcome ~ term, such as 'depression ~ alliance'.")
     if right in ("1", INTERCEPT):
         return LabelTarget(outcome, frozenset())
     terms = parse_formula(without_brackets(right)).terms
     if len(terms) != 1 or len(terms[0].parts) != len(_split_product(right)):
-        raise SpecError(f"Label {text!r} names no single term. Write one, such as 'depression ~ session:alliance'.")
+        raise SpecError(
+            f"Label {shorten(text)} names no single term. Write one, such as 'depression ~ session:alliance'."
+        )
     return LabelTarget(outcome, frozenset(_with_pieces(right, terms[0])))
 
 
@@ -109,6 +112,16 @@ def names_of_value(expression: Expression) -> Iterator[str]:
         case Call():
             for argument in value_arguments(expression):
                 yield from names_of_value(argument)
+
+
+def operators_in(expression: Expression) -> int:
+    """Return how many operators and calls an expression has: an upper end of how deeply it is nested."""
+    match expression:
+        case Operation(_, left, right):
+            return 1 + operators_in(left) + operators_in(right)
+        case Call(_, arguments, _):
+            return 1 + sum(map(operators_in, arguments))
+    return 0
 
 
 def rewrite(expression: Expression, change: Callable[[Expression], Expression | None]) -> Expression:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Any
 
 from pydantic import ValidationError
 
-from bayes_alliance._messages import unknown
+from bayes_alliance._messages import shorten, unknown
 from bayes_alliance.errors import SpecError
 from bayes_alliance.spec.claims import check_claims
 from bayes_alliance.spec.formula import parse_call, parse_formula
@@ -26,6 +26,13 @@ from bayes_alliance.spec.model import (
 from bayes_alliance.spec.priors import parse_distribution, parse_target
 from bayes_alliance.spec.shrink import spell_terms
 
+MOST: Mapping[str, int] = {
+    "equation": 50,
+    **dict.fromkeys(("variables", "labels", "estimands", "groups", "shrink", "prior"), 500),
+}
+"""How many equations, and entries of each table, a model may have; everything that reads a model takes at least their
+number squared."""
+
 
 def make_model(content: Mapping[str, object], where: str = "") -> ModelSpec:
     """Make a model from plain data, reporting every problem at once.
@@ -42,8 +49,17 @@ def make_model(content: Mapping[str, object], where: str = "") -> ModelSpec:
     SpecError
         For an unknown key, a wrong type, a formula, variable, label, estimand or prior that does not parse, a
         ``[groups]`` entry that no formula uses, outcomes that predict each other in a circle, an estimand that
-        multiplies paths through a non-linear link.
+        multiplies paths through a non-linear link; for more equations or entries than ``MOST`` allows.
     """
+    if not isinstance(content, Mapping):
+        raise SpecError(f"A model is made from tables and their keys, not from {shorten(content)}.", where)
+    problems = [
+        f"{key}: a model may have {most}; this one has {len(part):,}."
+        for key, most in MOST.items()
+        if isinstance(part := content.get(key), Sized) and len(part) > most
+    ]
+    if problems:
+        raise SpecError(problems, where)
     try:
         spec = ModelSpec.model_validate(dict(content))
     except ValidationError as error:
@@ -108,5 +124,5 @@ def _sentence(detail: Mapping[str, Any]) -> str:
         return f"{path}: required key is missing."
     if finding["type"] == "literal_error":
         allowed = finding["ctx"]["expected"]
-        return f"{path}: {finding['input']!r} is not allowed. Valid: {allowed}."
-    return f"{path}: {finding['msg']} (found {finding['input']!r})."
+        return f"{path}: {shorten(finding['input'])} is not allowed. Valid: {allowed}."
+    return f"{path}: {finding['msg']} (found {shorten(finding['input'])})."

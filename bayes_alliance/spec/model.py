@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Annotated, Literal
 
@@ -196,6 +197,13 @@ class EstimandSpec(Record):
     def parsed(self) -> Expression:
         """Return the value as an expression."""
         return parse_estimand(self.value)
+
+    @property
+    def entries(self) -> int:
+        """Return how many numbers it is: one per combination of values in ``at``, and one per contrast of two."""
+        sizes = [len(values) for values in self.at.values()]
+        each = math.prod(sizes)
+        return each + each * sum(size - 1 for size in sizes) // 2 if self.contrast else each
 
 
 class PriorSpec(Record):

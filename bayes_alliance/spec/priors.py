@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from bayes_alliance._messages import unknown
+from bayes_alliance._messages import shorten, unknown
 from bayes_alliance.errors import SpecError
 
 type Support = Literal["real", "positive", "correlation", "stated", "shares", "shrunk"]
@@ -91,25 +91,27 @@ def parse_distribution(text: str) -> Distribution:
     """
     match = _CALL.match(text)
     if match is None:
-        raise SpecError(f"Prior {text!r} is not written as name(number, …), such as normal(0, 2.5).")
+        raise SpecError(f"Prior {shorten(text)} is not written as name(number, …), such as normal(0, 2.5).")
     name, inside = match.groups()
     if name not in FAMILIES:
-        raise SpecError(f"Prior {text!r}: {unknown('distribution', name, FAMILIES)}")
+        raise SpecError(f"Prior {shorten(text)}: {unknown('distribution', name, FAMILIES)}")
     family = FAMILIES[name]
     try:
         values = tuple(float(part) for part in inside.split(",") if inside.strip())
     except ValueError:
-        raise SpecError(f"Prior {text!r}: parameters must be numbers ({', '.join(family.parameters)}).") from None
+        raise SpecError(
+            f"Prior {shorten(text)}: parameters must be numbers ({', '.join(family.parameters)})."
+        ) from None
     if len(values) != len(family.parameters):
         need = ", ".join(family.parameters) or "no parameters"
-        raise SpecError(f"Prior {text!r}: {name} takes {need}; {len(values)} were given.")
+        raise SpecError(f"Prior {shorten(text)}: {name} takes {need}; {len(values)} were given.")
     for parameter, value in zip(family.parameters, values, strict=True):
         if parameter == "correlation":
             if not -1 < value < 1:
-                raise SpecError(f"Prior {text!r}: a correlation is between -1 and 1.")
+                raise SpecError(f"Prior {shorten(text)}: a correlation is between -1 and 1.")
         elif not math.isfinite(value) or (parameter != "mu" and value <= 0):
             need = "finite" if parameter == "mu" else "finite and above 0"
-            raise SpecError(f"Prior {text!r}: {parameter} must be {need}.")
+            raise SpecError(f"Prior {shorten(text)}: {parameter} must be {need}.")
     return Distribution(name, values)
 
 
@@ -180,5 +182,5 @@ def parse_target(text: str) -> PriorTarget:
         case "sd", 2:
             found = PriorTarget("sd", factor=words[0], effect=words[1].strip())
     if found is None or (outcome and found.kind == "cor"):
-        raise SpecError(f"Prior on {text!r}: a prior may be on {TARGET_FORMS}.")
+        raise SpecError(f"Prior on {shorten(text)}: a prior may be on {TARGET_FORMS}.")
     return replace(found, outcome=outcome.strip() or None)

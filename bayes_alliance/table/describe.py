@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import are, count_of, first_few, unknown
+from bayes_alliance._messages import are, count_of, escaped, first_few, unknown
 from bayes_alliance.errors import TableError
 from bayes_alliance.names import ID_ROLES
 from bayes_alliance.table.rules import UNITS_ABOVE, changing_patients
@@ -27,6 +27,7 @@ class Description:
     missing: pd.DataFrame
     notes: tuple[str, ...]
 
+    @escaped
     def __str__(self) -> str:
         share = self.missing.copy()
         for name in share.columns[2:]:

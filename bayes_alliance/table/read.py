@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import are, count_of, first_few
+from bayes_alliance._messages import are, count_of, first_few, show_cell, show_level
 from bayes_alliance.errors import TableError
 
 MISSING_CODES: Final = ("", "NA", "N/A", "NaN", "nan")
@@ -42,9 +42,8 @@ def read_frame(source: Source) -> pd.DataFrame:
     names = [str(name) for name in frame.columns]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise TableError(
-            f"Columns share a name in {where}: {first_few(repeated)}. Give every column a name of its own."
-        )
+        shown = first_few([show_level(name) for name in repeated])  # of a file without a header these are cells
+        raise TableError(f"Columns share a name in {where}: {shown}. Give every column a name of its own.")
     if frame.empty:
         raise TableError(f"There are no rows in {where}.")
     frame.columns = pd.Index(names)
@@ -179,5 +178,5 @@ def _finite(name: str, values: pd.Series, problems: list[str]) -> pd.Series:
 
 
 def _rows(cells: pd.Series, where: pd.Series) -> str:
-    found = [f"row {position + 1} ({cells.iloc[position]!r})" for position in np.flatnonzero(where.to_numpy())]
+    found = [f"row {position + 1} ({show_cell(cells.iloc[position])})" for position in np.flatnonzero(where.to_numpy())]
     return f"{count_of(len(found), 'cell')}: {first_few(found)}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import pandas as pd
 
-from bayes_alliance._messages import are, count_of, first_few, nearest, quote, unknown
+from bayes_alliance._messages import are, count_of, first_few, nearest, quote, show_level, unknown
 from bayes_alliance.names import ID_ROLES, ROLES
 from bayes_alliance.table.read import MISSING_CODES
 
@@ -182,7 +182,7 @@ def check_units(frame: pd.DataFrame, units: Mapping[str, str], roles: Mapping[st
         several = pairs.drop_duplicates().groupby(roles[unit])[name].agg(lambda own: sorted(map(str, own)))
         several = several[several.map(len) > 1]
         if len(several):
-            shown = [f"{key!r} ({', '.join(first)})" for key, first in several.items()]
+            shown = [f"{key!r} ({', '.join(map(show_level, first))})" for key, first in several.items()]
             problems.append(
                 f"{name!r} is stated to be of {unit}s, and {count_of(len(several), unit)} "
                 f"{are(len(several), 'has', 'have')} several values: {first_few(shown)}. Correct the ids or the "

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import count_of, number_text, quote, unknown
+from bayes_alliance._messages import count_of, number_text, quote, shorten, unknown, unknown_cell
 from bayes_alliance.errors import TableError
 from bayes_alliance.table.sessions import SessionTable, with_rows
 
@@ -58,16 +58,19 @@ def select_rows(
         values = _as_words(table.frame[column])
         level = number_text(level) if isinstance(level, (int, float)) else str(level)
         if level not in set(values):
-            raise TableError(f"only: {unknown(f'level of {column!r}:', level, sorted(set(values)))}")
+            raise TableError(f"only: {unknown_cell(f'level of {column!r}:', level, sorted(set(values)))}")
         table = _keep(table, (values == level).to_numpy(), f"{column} other than {level!r}")
     return table
 
 
 def _limit(name: str, limit: object) -> float:
     try:
-        return float(str(limit))
+        number = float(str(limit))
     except ValueError:
-        raise TableError(f"The limit of {name!r} must be a number; it is {limit!r}.") from None
+        number = np.nan
+    if np.isnan(number):
+        raise TableError(f"The limit of {name!r} must be a number; it is {shorten(limit)}.")
+    return number
 
 
 def _column(table: SessionTable, name: str) -> str:

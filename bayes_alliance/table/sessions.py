@@ -11,7 +11,7 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import are, count_of, unknown
+from bayes_alliance._messages import are, count_of, escaped, unknown
 from bayes_alliance.errors import AllianceWarning, TableError
 from bayes_alliance.table import rules
 from bayes_alliance.table.join import SIDES, join_side, missing_codes, type_frame
@@ -42,6 +42,7 @@ class SessionTable:
     def __len__(self) -> int:
         return len(self._frame)
 
+    @escaped
     def __repr__(self) -> str:
         counts = [count_of(self._frame[column].nunique(), role) for role, column in self.roles.items()]
         return f"{type(self).__name__} of {count_of(len(self), 'row')}: {', '.join(counts)}; units {dict(self.units)}"

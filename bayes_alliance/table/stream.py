@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset as pads
 
-from bayes_alliance._messages import count_of, first_few, quote, unknown
+from bayes_alliance._messages import count_of, escaped, first_few, quote, unknown
 from bayes_alliance.errors import TableError
 from bayes_alliance.table import rules
 from bayes_alliance.table.read import id_text
@@ -47,6 +47,7 @@ class SessionStream:
     def __len__(self) -> int:
         return int(self.source.count_rows())
 
+    @escaped
     def __repr__(self) -> str:
         return f"{type(self).__name__} of {count_of(len(self), 'row')} in blocks of {self.rows:,}: {self.name}"
 

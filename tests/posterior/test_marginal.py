@@ -106,3 +106,11 @@ def test_what_cannot_be_set(fit: ba.Fit, trial: pd.DataFrame, tmp_path) -> None:
     )
     with pytest.raises(ba.FitError, match=r"within\(alliance, patient\) reads other rows \(within\)"):
         ba.marginal_effects(within, "alliance", values=[4, 5])
+
+
+def test_combinations_of_values_have_a_limit(fit: ba.Fit) -> None:
+    """They are counted before any is worked out."""
+    with pytest.raises(ba.FitError, match="more than 1,000 combinations"):
+        ba.marginal_effects(
+            fit, "week", values=[float(v) for v in range(60)], at={"pre": [float(v) for v in range(60)]}
+        )

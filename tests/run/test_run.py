@@ -306,7 +306,7 @@ def test_what_is_no_run_is_refused(finished: Run, tmp_path: Path) -> None:
 
 def test_cells_that_a_spreadsheet_would_run_are_quoted() -> None:
     """A label that begins with an equals sign stays text."""
-    from bayes_alliance.run.results import csv_bytes
+    from bayes_alliance.fit.spreadsheet import csv_bytes
 
     assert csv_bytes([{"name": "=cmd()", "mean": 1.5}]).decode() == "name,mean\n'=cmd(),1.5\n"
 
