@@ -173,8 +173,8 @@ def move(design: Design, equation: EquationDesign, moved: Mapping[str, Variable]
     if read:
         what = f"{read[0].kind}({read[0].variable})"
         raise FitError(
-            f"{equation.outcome} reads {what}, what the equation of {read[0].variable} says of each patient; it changes "
-            f"with what is set, and that is not worked out. Read the coefficients, or hold {what} itself at stated "
+            f"{equation.outcome} reads {what}, what the equation of {read[0].variable} says of each patient. It "
+            f"changes with what is set, and how is not worked out. Read the coefficients, or hold {what} itself at stated "
             f"values with predict_hazard."
         )
     return _move(design, equation, moved)

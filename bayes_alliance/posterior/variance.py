@@ -67,7 +67,7 @@ def variance_shares(fit: Fit, *, session: float | None = None) -> xr.Dataset:
     Raises
     ------
     FitError
-        If another session is asked for and the fit has no rows.
+        If the model has no grouping factor, or another session is asked for and the fit has no rows.
     """
     moments = fitted_moments(fit)
     if session is not None:
@@ -81,6 +81,8 @@ def variance_shares(fit: Fit, *, session: float | None = None) -> xr.Dataset:
         }
     draws = fit.data["posterior"].to_dataset()
     shares = {outcome: shares_of(draws, own) for outcome, own in moments.items() if own.sizes.get("factor")}
+    if not shares:
+        raise FitError("The model has no grouping factor, so its variance has no shares between units.")
     return join_shares(shares)
 
 

@@ -201,3 +201,13 @@ def test_logit_shares_name_their_scale(trial: pd.DataFrame) -> None:
     variance = fit.data["posterior"].to_dataset()["sd_patient"].values[..., 0] ** 2
     np.testing.assert_allclose(shares["share_patient"].values[..., 0], variance / (variance + np.pi**2 / 3))
     assert shares.attrs["scale"] == "latent logit scale, residual variance pi^2 / 3"
+
+
+def test_a_model_without_units_has_no_shares(sessions: ba.SessionTable) -> None:
+    """No grouping factor: nothing to share the variance between, said in a sentence; the summary leaves it out."""
+    text = "title='x'\nquestion='x?'\n[[equation]]\noutcome='score'\nunit='session'\nformula='week'"
+    quick = ba.SamplerSettings(draws=20, chains=2, progress="off")
+    fit = ba.fit_model(ba.parse_model(text), sessions, seed=1, settings=quick, engine="collapsed")
+    with pytest.raises(ba.FitError, match="The model has no grouping factor"):
+        ba.variance_shares(fit)
+    assert not ba.summarize(fit)["name"].str.startswith("share_").any()
