@@ -174,8 +174,8 @@ def move(design: Design, equation: EquationDesign, moved: Mapping[str, Variable]
         what = f"{read[0].kind}({read[0].variable})"
         raise FitError(
             f"{equation.outcome} reads {what}, what the equation of {read[0].variable} says of each patient. It "
-            f"changes with what is set, and how is not worked out. Read the coefficients, or hold {what} itself at stated "
-            f"values with predict_hazard."
+            f"changes with what is set, and how is not worked out. Read the coefficients, or hold {what} itself at "
+            f"stated values with predict_hazard."
         )
     return _move(design, equation, moved)
 

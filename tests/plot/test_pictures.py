@@ -154,6 +154,8 @@ def test_long_names_on_a_caterpillar_are_wrapped(small_fit: ba.Fit) -> None:
     name = "within(mi(alliance_of_the_first_weeks), therapist_of_record, means=latent)"
     moved = [str(label).replace("Intercept", name) for label in tree["posterior"]["therapist_effect"].values]
     tree["posterior"] = xr.DataTree(tree["posterior"].to_dataset().assign_coords(therapist_effect=moved))
+    named = {"therapist_effect": moved, "therapist_effect_2": moved}
+    tree["variance/score"] = xr.DataTree(tree["variance/score"].to_dataset().assign_coords(named))
     figure = ba.plot_caterpillar(replace(small_fit, data=tree), "therapist")
     figure.draw_without_rendering()
     (axes,) = figure.axes
@@ -167,6 +169,8 @@ def test_caterpillar_of_residual_sds(small_fit: ba.Fit) -> None:
     moved = [str(label).replace("score, ", "sigma(score), ") for label in tree["posterior"]["therapist_effect"].values]
     posterior = tree["posterior"].to_dataset().assign_coords(therapist_effect=moved)
     tree["posterior"] = xr.DataTree(posterior)
+    moments = tree["variance/score"].to_dataset().assign_coords(spread_effect_therapist=moved)
+    tree["variance/score"] = xr.DataTree(moments)
     (axes,) = ba.plot_caterpillar(replace(small_fit, data=tree), "therapist").axes
     assert axes.get_xlabel() == "deviation from the population, log residual SD of score"
 

@@ -8,9 +8,9 @@ from io import StringIO
 import numpy as np
 import pytest
 import xarray as xr
-from rich.console import Console
 
 import bayes_alliance as ba
+from bayes_alliance._terminal import PlainConsole
 from bayes_alliance.design.estimands import EstimandDesign
 from bayes_alliance.fit.estimands import work_out
 from bayes_alliance.report.terminal import estimands_table
@@ -148,7 +148,7 @@ def test_the_terminal_shows_estimands_with_their_units(small_fit: ba.Fit) -> Non
         labels={"slope": "outcome ~ session", "more": "outcome ~ session:condition"},
     )
     table = ba.summarize_estimands(asked).set_index("name")
-    console = Console(file=StringIO(), width=200)
+    console = PlainConsole(file=StringIO(), width=200)
     console.print(estimands_table(table.reset_index()))
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     share = next(line for line in lines if line.startswith("share"))
@@ -175,7 +175,7 @@ def test_estimands_whose_chains_did_not_mix_are_marked(small_fit: ba.Fit) -> Non
     data["estimands"] = xr.DataTree(asked.data["estimands"].to_dataset().drop_dims("draw").assign(value=drawn))
     table = ba.summarize_estimands(replace(asked, data=data))
     assert list(table["mixed"]) == [False, True]
-    console = Console(file=StringIO(), width=200)
+    console = PlainConsole(file=StringIO(), width=200)
     console.print(estimands_table(table))
     assert "rate (chains NOT MIXED)" in console.file.getvalue()  # type: ignore[attr-defined]
     assert "more (chains" not in console.file.getvalue()  # type: ignore[attr-defined]
