@@ -31,16 +31,19 @@ class Case:
 
     @cached_property
     def design(self) -> Design:
+        """Return the design, made once."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return ba.make_design(self.spec, self.table, columns=dict(self.columns), reference=dict(self.reference))
 
     @cached_property
     def fit(self) -> Fit:
+        """Return a fit with stated parameters, made once."""
         return make_fit(self.design, seed=11)
 
     @cached_property
     def study(self) -> Study:
+        """Return the raw rows."""
         frame = self.table.frame.copy()
         keys = [self.table.roles["patient"], *([self.table.roles["session"]] if "session" in self.table.roles else [])]
         frame = frame.sort_values(keys, kind="stable").reset_index(drop=True)
@@ -50,6 +53,7 @@ class Case:
         return open_study(made)
 
     def draws(self) -> list[tuple[int, int]]:
+        """Return every chain and draw."""
         posterior = self.fit.data["posterior"]
         return [(c, d) for c in range(posterior.sizes["chain"]) for d in range(posterior.sizes["draw"])]
 
@@ -63,6 +67,7 @@ class Case:
         return {(c, d): World(self.study, Truth(posterior.isel(chain=c, draw=d))) for c, d in self.draws()}
 
     def view(self, world: World, outcome: str) -> View:
+        """Return the rows of an outcome's equation."""
         return world.view(self.study.equation(outcome).unit)
 
 

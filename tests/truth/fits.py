@@ -258,7 +258,10 @@ def _put_values(design: Design, rng: np.random.Generator, found: Variables, coor
             dim = modelled_dim(e.outcome)
             coords[dim] = list(e.modelled.labels)
             spread = outcome_spread(e)
-            found[value_name(e.outcome)] = ((dim,), e.y[e.modelled.rows] + 0.5 * spread * rng.normal(size=len(e.modelled.rows)))
+            found[value_name(e.outcome)] = (
+                (dim,),
+                e.y[e.modelled.rows] + 0.5 * spread * rng.normal(size=len(e.modelled.rows)),
+            )
     for m in design.measured:
         coords |= {f"{m.label}_mean": [m.label], f"{m.label}_part": list(m.parts)}
         found[mean_name(m.label)] = ((f"{m.label}_mean",), np.array([m.centre]))

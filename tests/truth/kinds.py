@@ -77,16 +77,21 @@ COLUMNS = {"condition": "arm", "in_group": "arm[MBCT]"}
 
 def equation(outcome: str, unit: str, formula: str, more: str = "") -> str:
     """Return an equation as a model's file has it."""
-    return f"[[equation]]\noutcome = \"{outcome}\"\nunit = \"{unit}\"\nformula = '{formula}'\n{more}\n"
+    return f'[[equation]]\noutcome = "{outcome}"\nunit = "{unit}"\nformula = \'{formula}\'\n{more}\n'
 
 
 E = equation
 KINDS: dict[str, str] = {
     "three arms, a quadratic course": E("score", "session", "condition * quadratic(session) + (1 + session | patient)"),
     "three arms, a course in pieces": E(
-        "bad_days", "session", "condition * piecewise(session, 3, 5) + (1 + session | patient)", 'family = "negative_binomial"'
+        "bad_days",
+        "session",
+        "condition * piecewise(session, 3, 5) + (1 + session | patient)",
+        'family = "negative_binomial"',
     ),
-    "ordered steps by condition": E("cured", "patient", "condition * mo(education) + (1 | therapist)", 'family = "bernoulli"'),
+    "ordered steps by condition": E(
+        "cured", "patient", "condition * mo(education) + (1 | therapist)", 'family = "bernoulli"'
+    ),
     "a square by condition, slopes vary": E(
         "cured", "patient", "condition * quadratic(x) + (1 + x | therapist)", 'family = "bernoulli"'
     ),
@@ -95,23 +100,32 @@ KINDS: dict[str, str] = {
     ),
     "groups by their ids alone": E("cured", "patient", "condition + x + (1 | group)", 'family = "bernoulli"')
     + '[groups.group]\nmissing = "none"\n',
-    "covariances by condition": E("better", "session", "condition + session + (1 + session | patient)", 'family = "bernoulli"')
+    "covariances by condition": E(
+        "better", "session", "condition + session + (1 + session | patient)", 'family = "bernoulli"'
+    )
     + '[groups.patient]\nby = "condition"\n',
     "a censored score, residual SDs by condition": E(
         "bounded", "session", "condition + x + (1 | patient)", 'family = "censored"\nsigma = "condition"'
     ),
     "a censored score, a formula of the residual SD": E(
-        "bounded", "session", "condition + x + (1 | patient)", 'family = "censored"\nsigma = "1 + condition + x + (1 | therapist)"'
+        "bounded",
+        "session",
+        "condition + x + (1 | patient)",
+        'family = "censored"\nsigma = "1 + condition + x + (1 | therapist)"',
     ),
     "a censored score, one patient effect on both": E(
-        "bounded", "session", "condition + (1 | patient)", 'family = "censored"\nsigma = "1 + condition + (1 | patient)"'
+        "bounded",
+        "session",
+        "condition + (1 | patient)",
+        'family = "censored"\nsigma = "1 + condition + (1 | patient)"',
     ),
     "categories, slopes of the condition": E(
         "step", "session", "condition * x + (1 + condition | therapist)", 'family = "cumulative"'
     ),
     "a score between bounds": E("bounded", "session", "condition * session + (1 | patient)", 'family = "ordered_beta"'),
-    "successes out of trials": E("tasks", "patient", "condition * x + (1 | therapist)", 'family = "binomial"\ntrials = 6')
-    .replace('"tasks"', '"tasks_first"'),
+    "successes out of trials": E(
+        "tasks", "patient", "condition * x + (1 | therapist)", 'family = "binomial"\ntrials = 6'
+    ).replace('"tasks"', '"tasks_first"'),
     "heavy tails, residual SDs by condition": E(
         "score", "session", "condition * session + (1 | patient)", 'family = "student_t"\nsigma = "condition"'
     ),
@@ -123,16 +137,26 @@ KINDS: dict[str, str] = {
     "a latent mean of a modelled outcome": E("al", "session", "session + (1 | patient)")
     + E("better", "session", 'between(al, patient, means="latent") + condition', 'family = "bernoulli"'),
     "a latent mean that the condition moves": E("al", "session", "condition + session + (1 | patient)")
-    + E("better", "session", 'between(al, patient, means="latent") + condition + (1 | patient)', 'family = "bernoulli"'),
-    "a latent mean of a measured variable": E(
-        "better", "session", 'within(al, patient, means="latent") + between(al, patient, means="latent") + condition', 'family = "bernoulli"'
+    + E(
+        "better", "session", 'between(al, patient, means="latent") + condition + (1 | patient)', 'family = "bernoulli"'
     ),
-    "a measured centre": E("al", "session", "centred(score, on=score) + session * condition + (1 | patient)", 'centre = "score"'),
-    "a treatment that changes its mediator's slope": E("m", "patient", "condition + x") + E("post", "patient", "condition * m + x"),
+    "a latent mean of a measured variable": E(
+        "better",
+        "session",
+        'within(al, patient, means="latent") + between(al, patient, means="latent") + condition',
+        'family = "bernoulli"',
+    ),
+    "a measured centre": E(
+        "al", "session", "centred(score, on=score) + session * condition + (1 | patient)", 'centre = "score"'
+    ),
+    "a treatment that changes its mediator's slope": E("m", "patient", "condition + x")
+    + E("post", "patient", "condition * m + x"),
     "a moderator of both steps": E("m", "patient", "condition * x + (1 | therapist)")
     + E("post", "patient", "m * x + condition * x + (1 | therapist)"),
-    "a moderator in ordered steps": E("m", "patient", "condition * mo(education)") + E("post", "patient", "m + condition"),
-    "a moderator of two columns": E("al", "session", "x * quadratic(session)") + E("score", "session", "al + x + session"),
+    "a moderator in ordered steps": E("m", "patient", "condition * mo(education)")
+    + E("post", "patient", "m + condition"),
+    "a moderator of two columns": E("al", "session", "x * quadratic(session)")
+    + E("score", "session", "al + x + session"),
     "one moderator at two means": E("al", "session", "x * session") + E("score", "session", "al * session + x"),
     "a mean of all sessions": E("al", "session", "condition * session + (1 | patient)")
     + E("score", "session", "within(al, patient) + between(al, patient) + condition + session + (1 | patient)"),
@@ -148,7 +172,9 @@ KINDS: dict[str, str] = {
     "slopes by strata": E("al", "session", "session + (1 + session | patient)")
     + E("score", "session", "al + session + (1 + al | patient)")
     + '[groups.patient]\ncorrelate = ["al", "score"]\nby = "condition"\n',
-    "mediators in a row, the first a yes or no": E("ill", "patient", "condition + x + (1 | therapist)", 'family = "bernoulli"')
+    "mediators in a row, the first a yes or no": E(
+        "ill", "patient", "condition + x + (1 | therapist)", 'family = "bernoulli"'
+    )
     + E("m", "patient", "ill * condition + x + (1 | therapist)")
     + E("cured", "patient", "ill + m * condition + x + (1 | therapist)", 'family = "bernoulli"'),
     "two scores on the way, a product of both": E("m", "patient", "condition + x")
@@ -164,12 +190,15 @@ KINDS: dict[str, str] = {
     "groups in one arm, a mediator": E("m", "patient", "condition + (0 + in_group | group)")
     + E("post", "patient", "m * condition + (0 + in_group | group)")
     + '[groups.group]\ncorrelate = ["m", "post"]\n',
-    "groups in one arm, a mediator of yes or no": E("ill", "patient", "condition + (0 + in_group | group)", 'family = "bernoulli"')
+    "groups in one arm, a mediator of yes or no": E(
+        "ill", "patient", "condition + (0 + in_group | group)", 'family = "bernoulli"'
+    )
     + E("post", "patient", "ill * condition + x"),
     "a mediator whose strata differ": E("m", "patient", "condition + x + (1 | therapist)")
     + E("cured", "patient", "m + condition + (1 | therapist)", 'family = "bernoulli"'),
-    "a treatment coded by numbers": E("m", "patient", "condition + x") + E("cured", "patient", "m * condition", 'family = "bernoulli"'),
-    "a mediator that is modelled where missing": E("m", "patient", "condition + x", 'reliability = 0.7')
+    "a treatment coded by numbers": E("m", "patient", "condition + x")
+    + E("cured", "patient", "m * condition", 'family = "bernoulli"'),
+    "a mediator that is modelled where missing": E("m", "patient", "condition + x", "reliability = 0.7")
     + E("cured", "patient", "mi(m) * condition", 'family = "bernoulli"'),
     "a product of two latent parts": E("score", "session", "condition * x + session:x + (1 + x:session | therapist)"),
 }
@@ -192,5 +221,5 @@ def kind_case(name: str) -> Case:
         columns["condition"], reference["condition"] = "dose", "0"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        table = ba.read_sessions(frame, ROLES, bounds={k: v for k, v in BOUNDS.items()})
+        table = ba.read_sessions(frame, ROLES, bounds=dict(BOUNDS.items()))
     return Case(name, spec, table, columns, reference)

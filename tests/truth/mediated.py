@@ -86,7 +86,10 @@ def mediation(case: Case) -> Iterator[Setting]:
             settings.append({m: float(np.round(v) if m == "session" else v) for m, v in quantiles.items()})
         for at in settings:
             where = "" if not at else " at " + ", ".join(f"{k}={v:.3g}" for k, v in at.items())
-            yield f"{name}{'' if level is None else f'[{level}]'} -> {outcome}{where}", lambda n=name, o=outcome, v=level, at=at: _mediation(case, n, o, v, at)
+            yield (
+                f"{name}{'' if level is None else f'[{level}]'} -> {outcome}{where}",
+                lambda n=name, o=outcome, v=level, at=at: _mediation(case, n, o, v, at),
+            )
 
 
 def _mediation(case: Case, predictor: str, outcome: str, level: str | None, at: Mapping[str, float]) -> Pair:
@@ -113,7 +116,7 @@ AT = ("", False)
 
 
 def averages(case: Case, predictor: str, outcome: str) -> list[tuple[str, bool]]:
-    """Return what moderators that are not stated may be averaged over: the rows of one equation, as they are or at their mean.
+    """Return what moderators that are not stated may be averaged over: the rows of an equation, or their mean.
 
     One value (or one set of rows) holds for all steps of a path; which equation's rows they are is not prescribed.
     """
@@ -222,7 +225,10 @@ def by_unit(case: Case) -> Iterator[Setting]:
     factors = [f.factor for f in case.design.factors]
     for name, outcome, level in predictors_of(case):
         for factor in factors:
-            yield f"{name} -> {outcome} by {factor}", lambda n=name, o=outcome, v=level, f=factor: _by_unit(case, n, o, v, f)
+            yield (
+                f"{name} -> {outcome} by {factor}",
+                lambda n=name, o=outcome, v=level, f=factor: _by_unit(case, n, o, v, f),
+            )
 
 
 def _by_unit(case: Case, predictor: str, outcome: str, level: str | None, factor: str) -> Pair:
@@ -265,21 +271,28 @@ def counterfactual(case: Case) -> Iterator[Setting]:
             kinds += [("natural", 0.0), ("natural", 0.6)]
         for kind, cross in kinds:
             note = kind if cross is None else f"{kind}, cross_world {cross:g}"
-            yield f"{name} {values[0]} to {values[1]} -> {outcome}: {note}", lambda n=name, o=outcome, v=values, k=kind, c=cross: _counterfactual(case, n, o, v, k, c)
+            yield (
+                f"{name} {values[0]} to {values[1]} -> {outcome}: {note}",
+                lambda n=name, o=outcome, v=values, k=kind, c=cross: _counterfactual(case, n, o, v, k, c),
+            )
 
 
 REPEATS = 400
 """Draws with the same parameters, over which what a reader itself draws is averaged."""
 
 
-def _counterfactual(case: Case, treatment: str, outcome: str, values: tuple[Value, Value], kind: str, cross: float | None) -> Pair:
+def _counterfactual(
+    case: Case, treatment: str, outcome: str, values: tuple[Value, Value], kind: str, cross: float | None
+) -> Pair:
     posterior = case.fit.data["posterior"].to_dataset()
     says, right, errors = [], [], []
     for chain, draw in case.draws()[1:3]:
         same = posterior.isel(chain=[chain, chain], draw=[draw] * (REPEATS // 2))
         same = same.assign_coords(chain=[0, 1], draw=np.arange(REPEATS // 2))
         fit = put_together(case.design, same, str(case.fit.provenance["engine"]))
-        got = ba.counterfactual_effects(fit, treatment, outcome=outcome, values=values, kind=kind, cross_world=cross, draws=REPEATS, seed=3)
+        got = ba.counterfactual_effects(
+            fit, treatment, outcome=outcome, values=values, kind=kind, cross_world=cross, draws=REPEATS, seed=3
+        )
         found = steps_between(case, case.world(chain, draw), treatment, case.study.label(outcome), values, kind, cross)
         for place, name in enumerate(map(str, got.draws["estimand"].values)):
             if name == "share mediated":

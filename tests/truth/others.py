@@ -29,7 +29,7 @@ from tests.truth.simulator import (
     usable,
     variance_of_effects,
 )
-from tests.truth.table import Pair, Setting
+from tests.truth.table import NotCompared, Pair, Setting
 from tests.truth.worlds import View, World, parse_part
 
 # shares of variance
@@ -53,7 +53,12 @@ def _shares(case: Case, session: float | None) -> Pair:
     for name in map(str, got.data_vars):
         says.append(got[name].transpose("stratum", "chain", "draw").values)
         right.append(
-            np.array([over_draws(case, lambda w, n=name, t=str(s): _share(case, w, n, t, several)) for s in got["stratum"].values])
+            np.array(
+                [
+                    over_draws(case, lambda w, n=name, t=str(s): _share(case, w, n, t, several))
+                    for s in got["stratum"].values
+                ]
+            )
         )
     return Pair(np.array(says), np.array(right))
 
@@ -91,20 +96,22 @@ def only_factor(world: World, key: str) -> World:
     import copy
 
     truth = copy.copy(world.truth)
-    truth.arrays = {n: np.zeros_like(v) if n.startswith("sd_") and n != f"sd_{key}" else v for n, v in world.truth.arrays.items()}
+    truth.arrays = {
+        n: np.zeros_like(v) if n.startswith("sd_") and n != f"sd_{key}" else v for n, v in world.truth.arrays.items()
+    }
     return World(world.study, truth)
 
 
 def nests(view: View, inner: str, outer: str, keep: np.ndarray) -> bool:
     """Return whether every unit of one factor lies in one unit of the other."""
     inside, outside = (membership(view, factor_name(view.world, f)).codes[0] for f in (inner, outer))
-    used = (inside >= 0) & usable_rows(keep)
+    used = (inside >= 0) & keep
     pairs = {(a, b) for a, b in zip(inside[used], outside[used], strict=True)}
-    return all(b >= 0 for _, b in pairs) and len(pairs) == len({a for a, _ in pairs}) and len({a for a, _ in pairs}) > len({b for _, b in pairs})
-
-
-def usable_rows(keep: np.ndarray) -> np.ndarray:
-    return np.ones(len(keep), dtype=bool)
+    return (
+        all(b >= 0 for _, b in pairs)
+        and len(pairs) == len({a for a, _ in pairs})
+        and len({a for a, _ in pairs}) > len({b for _, b in pairs})
+    )
 
 
 def residual_variance(case: Case, view: View, outcome: str, keep: np.ndarray) -> float:
@@ -121,7 +128,10 @@ def residual_variance(case: Case, view: View, outcome: str, keep: np.ndarray) ->
             return float(np.log(1 + 1 / mean + 1 / truth.one("shape", shape_coef=outcome)))
         case "ordered_beta":
             low, high = bounds_of(view, equation)
-            mean, phi = ((view.column(outcome)[0][every] - low) / (high - low)).mean(), truth.one("phi", phi_coef=outcome)
+            mean, phi = (
+                ((view.column(outcome)[0][every] - low) / (high - low)).mean(),
+                truth.one("phi", phi_coef=outcome),
+            )
             return float(polygamma(1, mean * phi) + polygamma(1, (1 - mean) * phi))
     part = f"sigma({outcome})"
     if truth.labels(part):
@@ -166,7 +176,9 @@ def _surface(case: Case, outcome: str, which: str, at: Mapping[str, str]) -> Pai
         base = world
         for name, value in at.items():
             base = base.set(name, value)
-        keep = usable(case.view(world, outcome), outcome)
+        keep = every = usable(case.view(world, outcome), outcome)
+        column = case.study.label("condition")
+        by_condition = not at and any(f"{column}[" in label and ":" in label for label in world.truth.labels(outcome))
         starts = case.view(world, outcome).starts(world.truth.labels(outcome), outcome)
         if starts is not None:
             # rows that start a series have no ratings before them
@@ -174,15 +186,27 @@ def _surface(case: Case, outcome: str, which: str, at: Mapping[str, str]) -> Pai
         lines = {"a1": (1, 1), "a3": (1, -1), "x": (1, 0), "y": (0, 1)}
 
         def shape(effects) -> dict[str, float]:
+            nonlocal base
             found = {}
             for name, (dx, dy) in lines.items():
-                ends = [_at_ratings(case, base, outcome, which, t * dx, t * dy, effects, keep) for t in (-1.0, 0.0, 1.0)]
+                ends = [
+                    _at_ratings(case, base, outcome, which, t * dx, t * dy, effects, keep) for t in (-1.0, 0.0, 1.0)
+                ]
                 found[name] = ((ends[2] - ends[0]) / 2, (ends[2] + ends[0]) / 2 - ends[1])
             (a1, a2), (a3, a4) = found["a1"], found["a3"]
             return {"a1": a1, "a2": a2, "a3": a3, "a4": a4, "a5": found["x"][1] - found["y"][1]}
 
         zero = state_effects(base, "zero")
-        mean = shape(zero)
+        levels = [str(v) for v in case.view(world, outcome).column(column)[0][every]] if by_condition else []
+        if levels:
+            # what moderates is averaged over all rows of the equation
+            each = []
+            for level in sorted(set(levels)):
+                base = world.set("condition", level)
+                each.append((levels.count(level) / len(levels), shape(zero)))
+            mean = {name: sum(w * own[name] for w, own in each) for name in each[0][1]}
+        else:
+            mean = shape(zero)
         line = []
         for i in wanted:
             if names[i] in mean:
@@ -202,7 +226,9 @@ def _surface(case: Case, outcome: str, which: str, at: Mapping[str, str]) -> Pai
     return Pair(got.draws["value"].values[..., wanted], over_draws(case, right), exact=1e-6)
 
 
-def _at_ratings(case: Case, world: World, outcome: str, which: str, x: float, y: float, effects, keep: np.ndarray) -> float:
+def _at_ratings(
+    case: Case, world: World, outcome: str, which: str, x: float, y: float, effects, keep: np.ndarray
+) -> float:
     """Return the mean linear predictor with the two ratings of a surface at a distance from its centre."""
     moved = World(world.study, world.truth, world.replaced)
     view = case.view(moved, outcome)
@@ -254,6 +280,7 @@ def _estimand(case: Case, name: str) -> Pair:
 
 
 def evaluate(case: Case, world: World, value: Expression, at: Mapping[str, float]) -> float:
+    """Return a value of a model's file under one draw."""
     match value:
         case Number(number):
             return number
@@ -287,6 +314,7 @@ def evaluate(case: Case, world: World, value: Expression, at: Mapping[str, float
 
 
 def together(world: World, factor: str, one: str, two: str) -> float:
+    """Return the covariance of two effects of a factor, 0 where one does not vary."""
     labels = world.truth.dims.get(f"{factor}_effect", [])
     if one not in labels or two not in labels:
         return 0.0
@@ -381,7 +409,7 @@ def densities(case: Case, view: View, outcome: str, eta: np.ndarray) -> np.ndarr
 
 
 def left_out(case: Case) -> Iterator[Setting]:
-    """loo of patients whose outcomes are not Gaussian: densities with the patient's effects integrated out."""
+    """Loo of patients whose outcomes are not Gaussian: densities with the patient's effects integrated out."""
     families = {e.family for e in case.design.equations}
     if families <= {"gaussian"}:
         return
@@ -408,24 +436,27 @@ def patient_densities(case: Case, world: World, labels: list[str]) -> np.ndarray
         grids.append((factor, covariance))
     size = sum(c.shape[-1] for _, c in grids)
     if size > 2:
-        raise NotImplementedError(f"{size} effects of a patient")
+        raise NotCompared(f"{size} effects of a patient are not integrated out here")
     x = np.linspace(-6.5, 6.5, 81)
     w = np.exp(-x * x / 2) / np.exp(-x * x / 2).sum()
     mesh = np.stack([m.ravel() for m in np.meshgrid(*[x] * size, indexing="ij")], axis=1) if size else np.zeros((1, 0))
-    weight = np.prod([g for g in np.meshgrid(*[w] * size, indexing="ij")], axis=0).ravel() if size else np.ones(1)
+    weight = np.prod(list(np.meshgrid(*[w] * size, indexing="ij")), axis=0).ravel() if size else np.ones(1)
     logs = np.zeros((len(mesh), len(labels)))
-    for e in case.design.equations:
-        view = case.view(world, e.outcome)
-        keep = usable(view, e.outcome)
-        effects, start = state_effects(world, "own"), 0
-        for factor, covariance in grids:
-            stop = start + covariance.shape[-1]
-            stratum = np.zeros(effects[factor].shape[1], dtype=int)
+    effects, start = state_effects(world, "own"), 0
+    for factor, covariance in grids:
+        stop = start + covariance.shape[-1]
+        stratum = np.zeros(effects[factor].shape[1], dtype=int)
+        for e in case.design.equations:
+            view = case.view(world, e.outcome)
             code = membership(view, factor).codes[0]
             stratum[code[code >= 0]] = np.broadcast_to(stratum_of(view, factor), (len(view),))[code >= 0]
-            roots = np.linalg.cholesky(covariance + 1e-15 * np.eye(covariance.shape[-1]))
-            effects[factor] = np.einsum("lij,pj->pli", roots[stratum], mesh[:, start:stop])
-            start = stop
+        roots = np.linalg.cholesky(covariance + 1e-15 * np.eye(covariance.shape[-1]))
+        effects[factor] = np.einsum("lij,pj->pli", roots[stratum], mesh[:, start:stop])
+        start = stop
+    alike = World(world.study, world.truth, effects=effects)
+    for e in case.design.equations:
+        view = case.view(alike, e.outcome)
+        keep = usable(case.view(world, e.outcome), e.outcome)
         eta = np.broadcast_to(linear_predictor(view, e.outcome, effects), (len(mesh), len(view)))
         rows = densities(case, view, e.outcome, eta)
         for i, label in enumerate(labels):
@@ -477,23 +508,22 @@ def _next_sessions(case: Case, start: float) -> Pair:
         after = float(numbers[numbers > t][0])
         frame = case.study.frame
         frame = frame[frame[session_column] <= after].reset_index(drop=True)
-        study = replace(case.study, frame=frame, memory={}, plain={})
+        study = replace(case.study, frame=frame, until=t, memory={}, plain={})
         part = replace(case, name=case.name)
         object.__setattr__(part, "study", study)
         object.__setattr__(part, "fit", fit)
         per_draw = {}
         for chain, draw in part.draws():
-            world = part.world(chain, draw)
+            world, found = part.world(chain, draw), {}
             for e in part.design.equations:
                 view = part.view(world, e.outcome)
                 known = set(fit.design.find(e.outcome).patient)
                 keep = usable(view, e.outcome) & (view.session[0] == after) & np.isin(view.key, list(known))
-                # a means over observed sessions so far, and the outcome of the session itself where it predicts
-                eta = linear_predictor(view, e.outcome, own_effects_of(world))
-                rows = np.broadcast_to(densities(part, view, e.outcome, eta), (1, len(view)))[0]
+                eta = np.broadcast_to(linear_predictor(view, e.outcome, state_effects(world, "own")), (1, len(view)))
                 for i in np.flatnonzero(keep):
-                    per_draw.setdefault(f"{view.key[i]}, session {after:g}", {}).setdefault((chain, draw), 0.0)
-                    per_draw[f"{view.key[i]}, session {after:g}"][chain, draw] += rows[i]
+                    found.setdefault(f"{view.key[i]}, session {after:g}", {})[e.outcome] = (view, i, eta)
+            for label, outcomes in found.items():
+                per_draw.setdefault(label, {})[chain, draw] = together_density(part, world, outcomes)
         for label, values in per_draw.items():
             own = np.array(list(values.values()))
             right[label] = float(np.log(np.mean(np.exp(own - own.max()))) + own.max())
@@ -501,8 +531,22 @@ def _next_sessions(case: Case, start: float) -> Pair:
     return Pair(np.array([says[k] for k in labels]), np.array([right.get(k, np.nan) for k in labels]), exact=1e-6)
 
 
-def own_effects_of(world: World):
-    return state_effects(world, "own")
+def together_density(case: Case, world: World, outcomes: Mapping[str, tuple[View, int, np.ndarray]]) -> float:
+    """Return the joint log-density of one row's outcomes: normal together where their residuals correlate."""
+    total, apart, sds, names = 0.0, [], [], []
+    joint = world.truth.dims.get("residual", [])
+    for outcome, (view, i, eta) in outcomes.items():
+        if outcome in joint:
+            offset = offset_of(view, case.study.equation(outcome))
+            apart.append(float(view.column(outcome)[0][i] - eta[0, i] - offset))
+            sds.append(float(np.broadcast_to(residual_sd(view, outcome), (1, len(view)))[0, i]))
+            names.append(joint.index(outcome))
+        else:
+            total += float(np.broadcast_to(densities(case, view, outcome, eta), (1, len(view)))[0, i])
+    if names:
+        cor = world.truth.arrays["cor_residual"][np.ix_(names, names)]
+        total += float(stats.multivariate_normal.logpdf(apart, np.zeros(len(apart)), np.outer(sds, sds) * cor))
+    return total
 
 
 READERS = {

@@ -77,7 +77,9 @@ class System:
                 known[label] = self.draw(put_all(world, known), label)
         return self.finish(settings[-1], known)
 
-    def mediators(self, settings: Sequence[World], noise: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
+    def mediators(
+        self, settings: Sequence[World], noise: Mapping[str, np.ndarray] | None = None
+    ) -> dict[str, np.ndarray]:
         """Return the outcomes before the last one as they are drawn."""
         system = self if noise is None else System(self.case, self.world, self.outcomes, self.effects, noise)
         known: dict[str, np.ndarray] = {}
@@ -86,6 +88,7 @@ class System:
         return known
 
     def finish(self, world: World, known: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return expected last outcomes, shape (replicate, row), given the others."""
         last = self.outcomes[-1]
         view = self.case.view(put_all(world, known), last)
         eta = linear_predictor(view, last, self.effects)
@@ -99,7 +102,17 @@ def put_all(world: World, known: Mapping[str, np.ndarray]) -> World:
     return world
 
 
-def make_system(case: Case, world: World, outcome: str, replicates: int, seed: int, outcomes: Sequence[str] | None = None, *, effects: str = "new", only: str | None = None) -> System:
+def make_system(
+    case: Case,
+    world: World,
+    outcome: str,
+    replicates: int,
+    seed: int,
+    outcomes: Sequence[str] | None = None,
+    *,
+    effects: str = "new",
+    only: str | None = None,
+) -> System:
     """Return the outcomes up to one, with new units' effects and residuals drawn, each beside its mirror image."""
     rng = np.random.default_rng(seed)
     chosen = list(outcomes or in_order(case, outcome))

@@ -42,7 +42,9 @@ def settable(case: Case, outcome: str) -> list[tuple[str, list[float | str]]]:
         values = world.column(label)[0]
         if values.dtype == object:
             levels = sorted(set(values) - {""})
-            found.append((name, [case.reference.get(name, levels[0]), *[v for v in levels if v != case.reference.get(name)]]))
+            found.append(
+                (name, [case.reference.get(name, levels[0]), *[v for v in levels if v != case.reference.get(name)]])
+            )
         elif name in case.reference:
             levels = sorted(set(values[~np.isnan(values)]))
             found.append((name, [f"{v:g}" for v in levels]))
@@ -62,7 +64,12 @@ def marginal(case: Case) -> Iterator[Setting]:
             for at in [None, *([other] if other is not None and number == 0 else [])]:
                 for groups in ("integrated", "zero"):
                     name = f"{e.outcome}: {variable}{'' if at is None else ' at ' + at[0]}, {groups}"
-                    yield name, lambda e=e, v=variable, values=values, at=at, g=groups: _marginal(case, e.outcome, v, values, at, g)
+                    yield (
+                        name,
+                        lambda e=e, v=variable, values=values, at=at, g=groups: _marginal(
+                            case, e.outcome, v, values, at, g
+                        ),
+                    )
 
 
 def _marginal(case: Case, outcome: str, variable: str, values: list, at, groups: str) -> Pair:
@@ -79,7 +86,9 @@ def _marginal(case: Case, outcome: str, variable: str, values: list, at, groups:
                 if other is not None:
                     moved = moved.set(at[0], other)
                 view = case.view(moved, outcome)
-                line.append(np.broadcast_to(marginal_mean(view, outcome, groups=groups), (1, len(view)))[0][keep].mean())
+                line.append(
+                    np.broadcast_to(marginal_mean(view, outcome, groups=groups), (1, len(view)))[0][keep].mean()
+                )
             table.append(line)
         return np.array(table)
 
@@ -110,7 +119,9 @@ def _trajectories(case: Case, outcome: str, points: int) -> Pair:
                 if str(arm) != "all":
                     moved = moved.set("condition", str(arm))
                 view = case.view(moved, outcome)
-                line.append(np.broadcast_to(marginal_mean(view, outcome, groups="zero"), (1, len(view)))[0][keep].mean())
+                line.append(
+                    np.broadcast_to(marginal_mean(view, outcome, groups="zero"), (1, len(view)))[0][keep].mean()
+                )
             table.append(line)
         return np.array(table)
 
@@ -160,7 +171,10 @@ def hazards(case: Case) -> Iterator[Setting]:
             if "(" in label and ":" not in label and "[" not in label:
                 place = list(e.coef.labels).index(label)
                 values = [float(v) for v in np.quantile(e.coef.values[:, place], [0.2, 0.8])]
-                yield f"{e.outcome}: column {label}", lambda e=e, p=label, x=values: _hazard(case, e.outcome, None, x, p)
+                yield (
+                    f"{e.outcome}: column {label}",
+                    lambda e=e, p=label, x=values: _hazard(case, e.outcome, None, x, p),
+                )
 
 
 def _hazard(case: Case, outcome: str, variable: str | None, values: list, label: str | None = None) -> Pair:

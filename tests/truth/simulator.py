@@ -1,4 +1,4 @@
-"""Outcomes of a world, simulated or expected: linear predictors, group effects, residuals and families in plain NumPy."""
+"""Outcomes of a world, simulated or expected: linear predictors, group effects, residuals, families in NumPy."""
 
 from __future__ import annotations
 
@@ -74,7 +74,11 @@ def _membership(view: View, factor: str) -> Membership:
 def gated(view: View, factor: str) -> np.ndarray:
     """Return the rows that every effect of a factor asks into a level although they may have no id."""
     world = view.world
-    labels = [label for e in world.study.spec.equation for _, label in world.truth.effects(factor, world.study.label(e.outcome))]
+    labels = [
+        label
+        for e in world.study.spec.equation
+        for _, label in world.truth.effects(factor, world.study.label(e.outcome))
+    ]
     gates = [label for label in labels if label.endswith("]") and ":" not in label and "(" not in label]
     if not gates or len(gates) < len(labels):
         return np.zeros(len(view), dtype=bool)
@@ -98,7 +102,9 @@ def state_effects(
         if mode == "zero":
             found[factor] = np.zeros((1, size, own.shape[1]))
             continue
-        drawn = draw_effects(world, factor, size, replicates, rng) if rng is not None else np.zeros((1, size, own.shape[1]))
+        drawn = (
+            draw_effects(world, factor, size, replicates, rng) if rng is not None else np.zeros((1, size, own.shape[1]))
+        )
         if mode == "own":
             drawn[:, : len(own)] = own
         found[factor] = drawn
@@ -132,7 +138,8 @@ def linear_predictor(view: View, outcome: str, effects: Effects | None = None, *
     ``still`` leaves out what is about deviations and earlier sessions: what another equation reads of this one.
     """
     truth = view.world.truth
-    effects = state_effects(view.world, "own") if effects is None else effects
+    if effects is None:
+        effects = view.world.effects or state_effects(view.world, "own")
     labels = [label for label in truth.labels(outcome) if not (still and is_dynamic(label))]
     total = np.zeros((1, len(view)))
     for label, x in zip(labels, view.columns(labels, outcome), strict=True):
@@ -147,7 +154,9 @@ def linear_predictor(view: View, outcome: str, effects: Effects | None = None, *
 
 def covariates(view: View, outcome: str, factor: str, *, still: bool = False):
     """Yield every effect's covariate with the share, code and place of the level that it belongs to."""
-    effects = [(i, label) for i, label in view.world.truth.effects(factor, outcome) if not (still and is_dynamic(label))]
+    effects = [
+        (i, label) for i, label in view.world.truth.effects(factor, outcome) if not (still and is_dynamic(label))
+    ]
     if not effects:
         return
     member = membership(view, factor)
@@ -304,7 +313,9 @@ def marginal_mean(view: View, outcome: str, *, groups: str = "integrated") -> np
     return total
 
 
-def draw_outcome(view: View, outcome: str, eta: np.ndarray, z: np.ndarray, effects: Effects | None = None) -> np.ndarray:
+def draw_outcome(
+    view: View, outcome: str, eta: np.ndarray, z: np.ndarray, effects: Effects | None = None
+) -> np.ndarray:
     """Return outcomes drawn at linear predictors from standard normals, the same of which give the same residuals."""
     equation = view.world.study.equation(outcome)
     match equation.family:
@@ -362,4 +373,4 @@ def usable(view: View, outcome: str) -> np.ndarray:
     return keep
 
 
-__all__ = ["Effects", "residual_sd", "draw_outcome", "expected", "linear_predictor", "marginal_mean", "ndtri", "usable"]
+__all__ = ["Effects", "draw_outcome", "expected", "linear_predictor", "marginal_mean", "ndtri", "residual_sd", "usable"]

@@ -72,7 +72,9 @@ def judge(model: str, reader: str, setting: str, work: Callable[[], Pair]) -> Ce
     both = np.isnan(says) & np.isnan(right)
     bad = ~(both | (apart <= allowed))
     worst = np.unravel_index(np.argmax(np.where(both, -1.0, np.nan_to_num(apart / allowed, nan=np.inf))), apart.shape)
-    size = f"{apart[worst]:.2g} apart" + (f", {apart[worst] / error[worst]:.1f} errors" if error[worst] > 1e-9 * scale else "")
+    size = f"{apart[worst]:.2g} apart" + (
+        f", {apart[worst] / error[worst]:.1f} errors" if error[worst] > 1e-9 * scale else ""
+    )
     if bad.any():
         return Cell(model, reader, setting, "DISAGREES", f"says {says[worst]:.6g}, right {right[worst]:.6g} ({size})")
     return Cell(model, reader, setting, "agrees", f"{right[worst]:.4g} ({size})")

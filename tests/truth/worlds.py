@@ -6,6 +6,7 @@ Nothing here reads a design's columns or the readers of a fit. A world holds eve
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -28,7 +29,7 @@ DYNAMIC = ("lag", "within")
 class Study:
     """Raw rows, sorted by patient and session, and how a model's variables are called in them.
 
-    ``reference`` is the reference level of factors, by column.
+    ``reference`` is the reference level of factors, by column. Means are over sessions up to ``until``.
     """
 
     frame: pd.DataFrame
@@ -37,6 +38,7 @@ class Study:
     spec: ModelSpec
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
     reference: dict[str, str] = field(default_factory=dict)
+    until: float = np.inf
     memory: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=dict)
     plain: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -89,11 +91,18 @@ def open_study(study: Study) -> Study:
             here = set(own[session])
             for s in range(start, int(ends[person]) + 1):
                 if s not in here:
-                    rows.append({**{c: own[c].dropna().iloc[0] for c in constant if own[c].notna().any()}, session: float(s)})
+                    rows.append(
+                        {**{c: own[c].dropna().iloc[0] for c in constant if own[c].notna().any()}, session: float(s)}
+                    )
         frame = pd.concat([frame, pd.DataFrame(rows)], ignore_index=True)
         for column in set(study.roles.values()) - {session}:
             frame[column] = frame[column].fillna("")
-        study = replace(study, memory={}, plain={}, frame=frame.sort_values([patient, session], kind="stable").reset_index(drop=True))
+        study = replace(
+            study,
+            memory={},
+            plain={},
+            frame=frame.sort_values([patient, session], kind="stable").reset_index(drop=True),
+        )
     return study
 
 
@@ -102,7 +111,9 @@ class Truth:
 
     def __init__(self, draw: xr.Dataset) -> None:
         self.names = [str(name) for name in draw.data_vars]
-        self.dims = {str(dim): [str(v) for v in values.values] for dim, values in draw.coords.items() if values.ndim == 1}
+        self.dims = {
+            str(dim): [str(v) for v in values.values] for dim, values in draw.coords.items() if values.ndim == 1
+        }
         self.over = {str(name): tuple(map(str, array.dims)) for name, array in draw.data_vars.items()}
         self.arrays = {str(name): np.asarray(array.values) for name, array in draw.data_vars.items()}
         self._known: dict[tuple[str, str], int] = {}
@@ -130,9 +141,11 @@ class Truth:
         return [(i, c[len(start) :]) for i, c in enumerate(self.dims.get(dim, ())) if c.startswith(start)]
 
     def levels(self, factor: str) -> list[str]:
+        """Return a factor's levels."""
         return self.dims[factor.replace(":", "_")]
 
     def strata(self, factor: str) -> list[str]:
+        """Return the strata that have covariances of their own."""
         return self.dims.get(f"{factor.replace(':', '_')}_by", [])
 
     def covariance(self, factor: str) -> np.ndarray:
@@ -143,6 +156,7 @@ class Truth:
         return np.asarray(sd[:, :, None] * sd[:, None, :] * cor)
 
     def own_effects(self, factor: str) -> np.ndarray:
+        """Return effects as drawn, shape (level, effect)."""
         return self.arrays[f"u_{factor.replace(':', '_')}"]
 
 
@@ -152,7 +166,8 @@ class World:
 
     ``replaced`` maps a column (or declared variable) to values of shape (replicate, row). With ``follows`` what an
     equation reads of another outcome's equation (latent means, current values) moves with what is set; else it stays as
-    it was observed. With ``held`` so do the means of units: what is set is one session of each.
+    it was observed. With ``held`` so do the means of units: what is set is one session of each. ``effects`` stand in
+    place of those drawn wherever group effects are read.
     """
 
     study: Study
@@ -160,6 +175,7 @@ class World:
     replaced: dict[str, np.ndarray] = field(default_factory=dict)
     follows: bool = False
     held: bool = False
+    effects: dict[str, np.ndarray] | None = None
     memory: dict[object, object] = field(default_factory=dict)
 
     def remember(self, key: object, work: Callable[[], Any]) -> Any:
@@ -171,11 +187,13 @@ class World:
     @property
     def observed(self) -> World:
         """Return the world with nothing set."""
-        return self.remember("observed", lambda: World(self.study, self.truth)) if self.replaced else self
+        if not self.replaced:
+            return self
+        return self.remember("observed", lambda: World(self.study, self.truth, effects=self.effects))
 
     def put(self, column: str, values: np.ndarray) -> World:
         """Return the world with a column replaced."""
-        return World(self.study, self.truth, {**self.replaced, column: values}, self.follows, self.held)
+        return World(self.study, self.truth, {**self.replaced, column: values}, self.follows, self.held, self.effects)
 
     def following(self) -> World:
         """Return the world in which what equations read of each other moves with what is set."""
@@ -209,6 +227,7 @@ class World:
 
     @property
     def size(self) -> int:
+        """Return the number of session rows."""
         return len(self.study.frame)
 
     def column(self, name: str) -> np.ndarray:
@@ -284,6 +303,7 @@ class World:
         return found
 
     def view(self, unit: str) -> View:
+        """Return the rows of one unit."""
         return View(self, unit)
 
 
@@ -356,6 +376,7 @@ class View:
         return self.world.study.frame[column].to_numpy(float)[None]
 
     def column(self, name: str) -> np.ndarray:
+        """Return a column over these rows, shape (replicate or 1, row)."""
         return self.world.remember((self.unit, name), lambda: self._column(name))
 
     def _column(self, name: str) -> np.ndarray:
@@ -382,6 +403,7 @@ class View:
         return np.where(np.any([p == "" for p in parts], axis=0), "", whole)
 
     def varies(self, name: str) -> bool:
+        """Return whether a column differs within one of these rows' units."""
         study = self.world.study
         if name not in study.frame or self.unit == "session":
             return False
@@ -395,10 +417,13 @@ class View:
         found = [self.labelled(label) for label in labels]
         starts = self.starts(labels, outcome)
         if starts is not None:
-            found = [np.where(starts, 0.0, x) if is_dynamic(label) else x for label, x in zip(labels, found, strict=True)]
+            found = [
+                np.where(starts, 0.0, x) if is_dynamic(label) else x for label, x in zip(labels, found, strict=True)
+            ]
         return found
 
     def starts(self, labels: list[str], outcome: str) -> np.ndarray | None:
+        """Return the rows that start the outcome's own series, None where it follows none."""
         own = None
         for label in labels:
             for part, _ in parse_part(label) if label != "Intercept" else ():
@@ -423,6 +448,7 @@ class View:
         return total
 
     def piece(self, part: Name | Call, piece: str) -> np.ndarray:
+        """Return one part of a label, of a factor or of several columns the one in its bracket."""
         if isinstance(part, Name):
             values = self.column(part.name)
             return level_of(values, piece) if piece else values
@@ -443,7 +469,7 @@ class View:
             return np.minimum(x, knots[0])
         if piece == f"from {knots[-1]:g}":
             return np.maximum(x - knots[-1], 0.0)
-        low, high = next((a, b) for a, b in zip(knots, knots[1:], strict=False) if piece == f"{a:g} to {b:g}")
+        low, high = next((a, b) for a, b in itertools.pairwise(knots) if piece == f"{a:g} to {b:g}")
         return np.clip(x, low, high) - low
 
     def _surface(self, call: Call, piece: str) -> np.ndarray:
@@ -476,6 +502,7 @@ class View:
     # expressions
 
     def value(self, expression: Expression) -> np.ndarray:
+        """Return an expression over these rows, shape (replicate or 1, row)."""
         match expression:
             case Number(value):
                 return np.full((1, len(self)), value)
@@ -501,7 +528,12 @@ class View:
         """Return the mean over the rows as they were observed, whatever is set here."""
         observed = View(self.world.observed, self.unit)
         inner = expression.arguments[0] if isinstance(expression, Call) and expression.function == "lag" else expression
-        return float(np.nanmean(observed.value(inner)[0]))
+        return float(np.nanmean(observed._so_far(observed.value(inner))[0]))
+
+    def _so_far(self, values: np.ndarray) -> np.ndarray:
+        """Return values with those of later sessions missing."""
+        until = self.world.study.until
+        return values if np.isinf(until) else np.where(self.session <= until, values, np.nan)
 
     def lagged_rows(self, steps: int, longest: int, usable: np.ndarray) -> np.ndarray:
         """Return each row's latest usable earlier row, -1 without one."""
@@ -553,13 +585,13 @@ class View:
         return np.array([values.get(k, np.nan) for k in self.ids(factor)])[None]
 
     def _unit_mean(self, inner: Expression, factor: str) -> np.ndarray:
-        """Return each row's mean over the observed rows of its unit: over sessions, where patients' rows average them."""
+        """Return each row's mean over the observed rows of its unit: sessions, where patients' rows average them."""
         source = View(self.world.observed, self.unit) if self.world.held else self
         if self.unit != "session" and any(self.varies(n.name) for n in walk(inner) if isinstance(n, Name)):
             source = View(source.world, "session")
         ids, here = source.ids(factor), self.ids(factor)
         levels = {k: i for i, k in enumerate(sorted(set(ids) - {""}))}
-        means = unit_means(source.value(inner), np.array([levels.get(k, -1) for k in ids]))
+        means = unit_means(source._so_far(source.value(inner)), np.array([levels.get(k, -1) for k in ids]))
         code = np.array([levels.get(k, -1) for k in here])
         return np.where(code >= 0, means[:, code], np.nan)
 
@@ -647,9 +679,11 @@ class View:
 
     def _effect(self, call: Call) -> np.ndarray:
         outcome, factor, which = call.arguments
-        place = dict((label, i) for i, label in self.world.truth.effects(factor.name, outcome.name))
+        place = {label: i for i, label in self.world.truth.effects(factor.name, outcome.name)}
         label = "Intercept" if which.value == "Intercept" else self.world.study.label(which.value)
-        effects = dict(zip(self.world.truth.levels(factor.name), self.world.truth.own_effects(factor.name), strict=True))
+        effects = dict(
+            zip(self.world.truth.levels(factor.name), self.world.truth.own_effects(factor.name), strict=True)
+        )
         return np.array([effects[k][place[label]] for k in self.ids(factor.name)])[None]
 
 
