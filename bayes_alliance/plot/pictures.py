@@ -49,16 +49,20 @@ def draw_pictures(fit: Fit) -> dict[str, bytes]:
     return {name: picture_bytes(figure) for name, figure in figures.items()}
 
 
+LONGEST = 40
+"""Letters of a column that a file's name takes; a folder takes names of 255 bytes, four a letter at most."""
+
+
 def file_names(texts: Sequence[str]) -> dict[str, str]:
     """Return columns' names as parts of files' names on any system, different where the columns are.
 
     What is no letter, digit, ``-`` or ``.`` becomes ``_``; where names differ in such signs or case alone, later ones
-    carry a number.
+    carry a number. Long names are cut.
     """
     found: dict[str, str] = {}
     taken: set[str] = set()
     for text in texts:
-        plain = re.sub(r"[^\w.-]", "_", text)
+        plain = re.sub(r"[^\w.-]", "_", text)[:LONGEST]
         number = 1
         while (name := plain if number == 1 else f"{plain}-{number}").lower() in taken:
             number += 1
