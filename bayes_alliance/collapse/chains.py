@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import nutpie
 import numpy as np
+import nutpie
 import xarray as xr
 from nutpie.compile_pymc import CompiledPyMCModel
 
@@ -82,8 +82,8 @@ def find_gaps(posterior: xr.Dataset, *, chains: int, draws: int) -> list[str]:
     found = {dim: posterior.sizes.get(dim, 0) for dim in ("chain", "draw")}
     if found != {"chain": chains, "draw": draws}:
         return [
-            f"It has {found['chain']} chains of {found['draw']:,} draws, not the {chains} chains of {draws:,} draws that "
-            f"were asked for."
+            f"It has {found['chain']} chains of {found['draw']:,} draws, not the {chains} chains of {draws:,} draws "
+            f"that were asked for."
         ]
     without = [str(name) for name, values in posterior.data_vars.items() if values.dims[:2] != ("chain", "draw")]
     if without:

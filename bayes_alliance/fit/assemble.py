@@ -64,7 +64,7 @@ def assemble_fit(
     data = xr.DataTree.from_dict(groups)
     provenance = record_provenance(design, settings, engine, seed, sampled.seconds)
     provenance["messages"] = [*design.messages, *notes]
-    provenance["constants"] = dict(constants_record(constants))
+    provenance["constants"] = {name: list(places) for name, places in constants_record(constants).items()}
     return Fit(
         spec=design.spec,
         data=data,
@@ -89,7 +89,7 @@ def judged_constants(data: xr.DataTree, constants: Constants) -> Constants:
     """Return which of the entries that a fit's checks look at the model fixes."""
     if "estimands" not in data:
         return constants
-    return {**constants, "estimand": data["estimands"]["constant"].values.astype(bool)}
+    return {**constants, "estimand": data["estimands"].to_dataset()["constant"].values.astype(bool)}
 
 
 def _with_plain_coords(posterior: xr.Dataset, design: Design) -> xr.Dataset:

@@ -70,7 +70,8 @@ def diagnose_draws(draws: xr.Dataset) -> dict[str, xr.Dataset]:
     vehtari2021
     """
     dims = ("chain", "draw")
-    known = np.isfinite(draws).all(dims) & (draws.max(dims) > draws.min(dims))
+    finite: xr.Dataset = xr.apply_ufunc(np.isfinite, draws)
+    known = finite.all(dims) & (draws.max(dims) > draws.min(dims))
     with np.errstate(invalid="ignore", divide="ignore"):
         found = {
             "r_hat": azs.rhat(draws, method="rank"),

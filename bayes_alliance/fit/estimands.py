@@ -54,7 +54,10 @@ def work_out(
             "rope_lb": ("estimand", [low for low, _ in ropes]),
             "rope_ub": ("estimand", [high for _, high in ropes]),
             "ratio": ("estimand", [int(_divides(estimand.value)) for _, _, estimand in entries]),
-            "constant": ("estimand", [int(bool(np.isfinite(values).all() and np.ptp(values) == 0)) for values in trial]),
+            "constant": (
+                "estimand",
+                [int(bool(np.isfinite(values).all() and np.ptp(values) == 0)) for values in trial],
+            ),
         },
     )
 

@@ -1,7 +1,7 @@
 """Files of an artefact: the old ones or the new ones whenever a process dies, verified when read. No pickle.
 
-What a folder says is checked before it is used: the names in its manifest are plain names of files inside it, and what is
-read is a file, never a link that leads elsewhere.
+What a folder says is checked before it is used: the names in its manifest are plain names of files inside it, and what
+is read is a file, never a link that leads elsewhere.
 """
 
 from __future__ import annotations
@@ -74,6 +74,8 @@ def write_artefact(
         with locked(folder / LOCK):
             old = _check_old(folder)
             for inner in {(folder / name).parent for name in files} - {folder}:
+                if inner.is_symlink():
+                    raise FitError(f"{str(inner)!r} is a link, not a folder. Nothing was changed. Give another folder.")
                 inner.mkdir(exist_ok=True)
             _tidy(folder, old, known)
             for name, content in files.items():
@@ -162,7 +164,7 @@ def _odd_names(folder: Path, manifest: Mapping[str, str]) -> str:
     if not odd:
         return ""
     return (
-        f"{str(folder)!r} was not written by bayes_alliance: {MANIFEST!r} names {first_few(odd)}, and only plain names of "
+        f"{str(folder)!r} was not written by bayes_alliance: {MANIFEST!r} names {first_few(odd)}. Only plain names of "
         f"files inside the folder are allowed. Nothing was changed. Give another folder, or ask where this one comes from."
     )
 

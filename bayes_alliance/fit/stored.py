@@ -122,8 +122,8 @@ def read_tree(content: bytes, record: Mapping[str, Any], spec: ModelSpec, settin
     Raises
     ------
     FitError
-        If it is no netCDF file, reads from other files, is names arrays larger than itself, lacks groups or variables, or its draws
-        are fewer than the settings say or not finite.
+        If it is no netCDF file, reads from other files, names arrays larger than itself, lacks groups or variables, or
+        its draws are fewer than the settings say or not finite.
     """
     try:
         with h5py.File(io.BytesIO(content), "r") as file:

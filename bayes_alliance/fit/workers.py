@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -140,7 +139,7 @@ class _Recorded(SpawnContext):
         super().__init__()
         self.started: list[SpawnProcess] = []
 
-    def Process(self, *args: Any, **named: Any) -> SpawnProcess:  # type: ignore[override]  # noqa: N802
+    def Process(self, *args: Any, **named: Any) -> SpawnProcess:  # type: ignore[override]
         """Return a process that is spawned when it starts."""
         self.started.append(SpawnProcess(*args, **named))
         return self.started[-1]

@@ -49,7 +49,7 @@ def draw_pictures(fit: Fit) -> dict[str, bytes]:
     return {name: picture_bytes(figure) for name, figure in figures.items()}
 
 
-LONGEST = 40
+LONGEST = 30
 """Letters of a column that a file's name takes; a folder takes names of 255 bytes, four a letter at most."""
 
 

@@ -80,7 +80,7 @@ def conda_packages(prefix: Path) -> list[str]:
         try:
             record = json.loads(path.read_bytes())
             lines.append(f"{record['name']}={record['version']}={record['build']}")
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
     return lines
 

@@ -394,9 +394,8 @@ def _check_key(key: str | Path | None, place: Path) -> None:
 def _write_key(rows: Rows, path: Path) -> None:
     """Write the key for the owner's eyes only; a file that is no key is left alone."""
     try:
-        if path.exists():
-            if not path.read_bytes().startswith(KEY_HEAD):
-                raise RunError(f"{path.name!r} is there and is no key to codes. Give --key another name.")
+        if path.exists() and not path.read_bytes().startswith(KEY_HEAD):
+            raise RunError(f"{path.name!r} is there and is no key to codes. Give --key another name.")
         replace_file(path, rows.coded.key.to_csv(index=False, lineterminator="\n").encode(), mode=0o600)
     except OSError as error:
         raise RunError(f"The key {path.name!r} cannot be written: {error.strerror}.") from None

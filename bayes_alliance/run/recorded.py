@@ -1,4 +1,4 @@
-"""What the record of a run must hold: read from a folder that anybody may have written, so checked before it is used."""
+"""What the record of a run must hold: anybody may have written the folder, so it is checked before it is used."""
 
 from __future__ import annotations
 
