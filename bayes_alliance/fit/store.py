@@ -165,7 +165,7 @@ def _odd_names(folder: Path, manifest: Mapping[str, str]) -> str:
         return ""
     return (
         f"{str(folder)!r} was not written by bayes_alliance: {MANIFEST!r} names {first_few(odd)}. Only plain names of "
-        f"files inside the folder are allowed. Nothing was changed. Give another folder, or ask where this one comes from."
+        f"files inside the folder are allowed. Nothing was changed. Give another folder, or ask where this one is from."
     )
 
 
