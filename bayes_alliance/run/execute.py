@@ -38,6 +38,7 @@ from bayes_alliance.run.record import (
     ROOT,
     Run,
     file_digest,
+    find_links,
     load_run,
     read_record,
 )
@@ -336,7 +337,7 @@ def _check_place(place: Path, question: Question, rows: Rows, replace_old: bool)
     if not (place / MANIFEST).exists():
         raise RunError(f"{str(place)!r} holds other files. Give an empty folder, or one that is not there yet.")
     record, text = read_record(place)
-    links = [path.relative_to(place).as_posix() for part in (FITS, RESULTS) for path in _links(place / part)]
+    links = find_links(place)
     if links:
         raise RunError(
             f"{place.name!r} holds links in place of folders: {first_few([repr(link) for link in links])}. Nothing was "
@@ -355,12 +356,6 @@ def _check_place(place: Path, question: Question, rows: Rows, replace_old: bool)
             f"{place.name!r} holds a run of {' '.join(other)} Give another folder (--out), or state --replace: fits "
             f"whose question did not change are kept then."
         )
-
-
-def _links(part: Path) -> list[Path]:
-    """Return what of a part of a run is a link, which writing and clearing would follow."""
-    inner = sorted(part.glob("*")) if part.is_dir() else []
-    return [path for path in (part, *inner) if path.is_symlink()]
 
 
 @contextmanager

@@ -154,6 +154,13 @@ def file_digest(place: Path, name: str) -> str | None:
         return None
 
 
+def find_links(place: Path) -> list[str]:
+    """Return what of a run's folders is a link, which writing and clearing would follow, by its name in the run."""
+    parts = [place / FITS, place / RESULTS]
+    inner = [path for part in parts if part.is_dir() for path in sorted(part.glob("*"))]
+    return [path.relative_to(place).as_posix() for path in (*parts, *inner) if path.is_symlink()]
+
+
 def _version(record: Mapping[str, Any]) -> str:
     """Return the version a record says it was written by; of a newer format nothing is certain."""
     found: Any = record

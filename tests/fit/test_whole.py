@@ -76,7 +76,7 @@ def with_nan(*places: object) -> np.ndarray:
         (WHOLE[:3], "It has 3 chains of 50 draws"),
         (with_nan(slice(2, None)), r"Draws are NaN or infinite: b \(100 of 200 numbers\)"),
         (with_nan(1, slice(30, None)), r"b \(20 of 200 numbers\)"),
-        (np.where(WHOLE == WHOLE[0, 0], np.inf, WHOLE), r"b \(1 of 200 numbers\)"),
+        (np.where(WHOLE[0, 0] == WHOLE, np.inf, WHOLE), r"b \(1 of 200 numbers\)"),
     ],
 )
 def test_draws_that_are_not_whole_are_no_fit(
