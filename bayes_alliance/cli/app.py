@@ -19,6 +19,7 @@ from bayes_alliance.cli.reading import models, show
 from bayes_alliance.cli.reporting import report
 from bayes_alliance.cli.running import rerun, run
 from bayes_alliance.cli.simulating import simulate
+from bayes_alliance.cli.stopping import report_stop, stoppable, termination_heeded
 from bayes_alliance.errors import AllianceError, AllianceWarning
 
 
@@ -54,21 +55,25 @@ app = typer.Typer(
 )
 
 for command in (demo, models, show, check, fit, run, report, rerun, simulate, calibrate):
-    app.command()(command)
+    app.command()(stoppable(command))
 
 
 def main() -> None:
     """Run the command line; bad input ends with exit code 2 and the collected problems, never a traceback.
 
-    Tracebacks of other errors, which are faults of the package, are printed with control characters escaped.
+    A command that is stopped ends with 130 (Ctrl-C) or 143 (SIGTERM) and one sentence. Tracebacks of other errors, which
+    are faults of the package, are printed with control characters escaped.
     """
     warnings.simplefilter("ignore", AllianceWarning)
-    try:
-        app(standalone_mode=True)
-    except AllianceError as error:
-        err.print(f"{type(error).__name__}: ", style="bold red", end="")
-        err.print(str(error), highlight=False, soft_wrap=True)
-        sys.exit(2)
-    except Exception as error:  # a fault of the package: its traceback may quote names and cells
-        err.print("".join(traceback.format_exception(error)), highlight=False, soft_wrap=True)
-        sys.exit(1)
+    with termination_heeded():
+        try:
+            app(standalone_mode=True)
+        except AllianceError as error:
+            err.print(f"{type(error).__name__}: ", style="bold red", end="")
+            err.print(str(error), highlight=False, soft_wrap=True)
+            sys.exit(2)
+        except KeyboardInterrupt as stopped:  # before or after a command's own work
+            sys.exit(report_stop(stopped, "the command had not begun or was done; run it again to be sure."))
+        except Exception as error:  # a fault of the package: its traceback may quote names and cells
+            err.print("".join(traceback.format_exception(error)), highlight=False, soft_wrap=True)
+            sys.exit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from bayes_alliance._messages import count_of
 from bayes_alliance.cli.console import err, line, out
 from bayes_alliance.cli.fitting import prepare
 from bayes_alliance.cli.options import ModelName, PriorOption, pairs
+from bayes_alliance.cli.stopping import on_stop
 from bayes_alliance.errors import SpecError
 
 
@@ -52,20 +54,24 @@ def calibrate(
         raise SpecError("--card is for studies from the model's own priors: leave [truth] and --prior out.")
     if out_folder is not None:
         prepare(out_folder)
-    found = run(
-        spec,
-        study.layout,
-        n=n,
-        seed=seed,
-        variables=study.variables,
-        columns=study.columns,
-        reference=study.reference,
-        priors=pairs(prior, "--prior", split=False),
-        truth=study.truth or None,
-        settings=replace(DEFAULTS, draws=draws, chains=chains),
-        cache=cache,
-        workers=workers,
-    )
+    kept = "nothing was stored; with --cache DIR a calibration that is stopped goes on from there."
+    if cache is not None:
+        kept = f"studies that were done are stored in {str(cache)!r}; run the same command to go on from there."
+    with on_stop(kept):
+        found = run(
+            spec,
+            study.layout,
+            n=n,
+            seed=seed,
+            variables=study.variables,
+            columns=study.columns,
+            reference=study.reference,
+            priors=pairs(prior, "--prior", split=False),
+            truth=study.truth or None,
+            settings=replace(DEFAULTS, draws=draws, chains=chains),
+            cache=cache,
+            workers=workers,
+        )
     out.print(found.verdict, style="green" if found.passed else "bold red", highlight=False)
     line(f"{len(found)} SYNTHETIC studies, {found.engine} engine, {found.seconds / 60:.1f} minutes of one core.")
     if found.from_cache:
@@ -88,7 +94,7 @@ def calibrate(
             from bayes_alliance.plot.calibration import plot_calibration
 
             files["ranks.png"] = picture_bytes(plot_calibration(found))
-        write_artefact(out_folder, files)
+        write_artefact(out_folder, files, known=re.compile(r"(table|ranks)\.csv|ranks\.png"))
         line(f"Written to {out_folder}: {', '.join(files)}")
     if card:
         path = cards.card_path(name)

@@ -13,6 +13,7 @@ from rich.table import Table
 from bayes_alliance.cli.console import err, heading, line, out
 from bayes_alliance.cli.fitting import prepare, write_results
 from bayes_alliance.cli.simulating import options_text, write_table
+from bayes_alliance.cli.stopping import on_stop
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +33,12 @@ def demo(
     ] = Path("bayes-alliance-demo"),
 ) -> None:
     """Simulate a trial of known truth, ask it two questions, and show what to run next."""
+    with on_stop(f"what was written to {str(out_folder)!r} stays; run the same command to write all of it again."):
+        _show(out_folder)
+
+
+def _show(out_folder: Path) -> None:
+    """Simulate, fit, write and print."""
     start = time.perf_counter()
     prepare(out_folder)
     out.print("A synthetic trial", style="bold")

@@ -31,6 +31,7 @@ from bayes_alliance.cli.options import (
     pairs,
     ranges,
 )
+from bayes_alliance.cli.stopping import on_stop
 from bayes_alliance.errors import DesignError
 from bayes_alliance.names import ROLES
 from bayes_alliance.report.terminal import claims_table, estimands_table, print_design, print_missing, summary_table
@@ -128,18 +129,20 @@ def fit(
     )
     if any(equation.modelled for equation in spec.equation):
         print_missing(_design(name, sessions, variables, reference, prior), out)
-    fitted = fit_model(
-        spec,
-        sessions,
-        columns=variables,
-        reference=pairs(reference, "--reference"),
-        priors=pairs(prior, "--prior", split=False),
-        seed=seed,
-        engine=engine.value,
-        settings=settings,
-    )
-    summary = summarize(fitted)
-    written = write_results(fitted, summary, out_folder)
+    with on_stop(f"{str(out_folder)!r} is as it was; run the same command to begin again."):
+        fitted = fit_model(
+            spec,
+            sessions,
+            columns=variables,
+            reference=pairs(reference, "--reference"),
+            priors=pairs(prior, "--prior", split=False),
+            seed=seed,
+            engine=engine.value,
+            settings=settings,
+        )
+        summary = summarize(fitted)
+    with on_stop(f"{str(out_folder)!r} holds the earlier results or the new ones, whole; run the same command again."):
+        written = write_results(fitted, summary, out_folder)
     if sys.stderr.isatty():
         err.print()  # the sampler's bar ends without a new line
     line(fitted.verdict, "green" if fitted.passed else "bold red")
@@ -224,17 +227,18 @@ def prepare(folder: Path) -> None:
 
 
 def write_results(fitted: Fit, summary: pd.DataFrame, folder: Path) -> list[str]:
-    """Write the posterior, the summary and every picture there is; return the names."""
+    """Write the fit, its summary and every picture there is, all or nothing; return the names."""
+    from bayes_alliance.fit.result import RESULTS, fit_files
     from bayes_alliance.fit.spreadsheet import csv_bytes
     from bayes_alliance.fit.store import write_artefact
     from bayes_alliance.plot.pictures import draw_pictures
     from bayes_alliance.posterior.estimands import summarize_estimands
 
-    fitted.save(folder / "fit")
-    files = {"summary.csv": csv_bytes(summary)}
+    files = {**fit_files(fitted), "summary.csv": csv_bytes(summary)}
     estimands = summarize_estimands(fitted)
     if len(estimands):
         files["estimands.csv"] = csv_bytes(estimands)
     files |= draw_pictures(fitted)
-    write_artefact(folder, files)
-    return [*files, "fit/"]
+    # one artefact: a posterior never stands beside the summary of another
+    write_artefact(folder, files, known=RESULTS)
+    return list(files)

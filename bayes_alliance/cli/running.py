@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bayes_alliance.cli.console import err, heading, line, out
+from bayes_alliance.cli.stopping import on_stop
 from bayes_alliance.report.terminal import estimands_table
 
 if TYPE_CHECKING:
@@ -32,9 +33,11 @@ def run(
     cache: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of fits that several runs share.")] = None,
 ) -> None:
     """Run an analysis file: fit, check, compare, and keep everything a rerun and a report need."""
-    from bayes_alliance.run.execute import run_analysis
+    from bayes_alliance.run.execute import default_folder, run_analysis
 
-    found = run_analysis(file, folder=out_folder, replace_old=replace, key=key, cache=cache, tell=line)
+    place = out_folder if out_folder is not None else default_folder(file)
+    with on_stop(f"fits that were finished are stored in {str(place)!r}; run the same command to go on from there."):
+        found = run_analysis(file, folder=place, replace_old=replace, key=key, cache=cache, tell=line)
     _say(found)
     line(f"\nWritten to {found.folder}. Ids are codes there{'' if key is None else f'; the key is {key}'}.")
     line(f"Read it:        bayes-alliance report {found.folder}")
@@ -60,7 +63,11 @@ def rerun(
     """
     from bayes_alliance.run.rerun import rerun as again
 
-    found = again(folder, data=data, seed=seed, out=out_folder, tell=line)
+    kept = f"the run in {str(folder)!r} is as it was, and nothing else was stored; run the same command to begin again."
+    if out_folder is not None:
+        kept = f"fits that were finished are stored in {str(out_folder)!r}; run the same command to go on from there."
+    with on_stop(kept):
+        found = again(folder, data=data, seed=seed, out=out_folder, tell=line)
     style = "bold red" if found.level == "different" else "green"
     first, *rest = repr(found).splitlines()
     line(first, style)

@@ -13,6 +13,7 @@ from bayes_alliance._messages import visible
 from bayes_alliance.cli.console import line, out
 from bayes_alliance.cli.fitting import prepare
 from bayes_alliance.cli.options import ModelName
+from bayes_alliance.cli.stopping import on_stop
 from bayes_alliance.errors import SpecError
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def simulate(
         table = simulate_twin(layout, seed=seed)
         columns = next(outcome.columns for outcome in twin.generate if outcome.model == name)
     prepare(out_file.parent)
-    truth_file = write_table(table, out_file)
+    with on_stop(f"{str(out_file)!r} is the earlier table or the new one, whole; run the same command again."):
+        truth_file = write_table(table, out_file)
     for message in table.messages:
         line(f"- {message}")
     line(f"Written: {out_file} ({len(table):,} rows) and its truth, {truth_file}")
@@ -78,6 +80,7 @@ def write_table(table: SimulatedTable, path: Path) -> Path:
     from bayes_alliance.fit.store import replace_file
 
     truth_file = path.with_suffix(".truth.toml")
+    truth_file.unlink(missing_ok=True)  # whenever this is stopped, no table stands beside the truth of another
     replace_file(path, table.frame.to_csv(index=False).encode())
     replace_file(truth_file, truth_text(table).encode())
     return truth_file

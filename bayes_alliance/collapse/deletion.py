@@ -340,7 +340,11 @@ def _run(tasks: list[Callable[[], None]], least: int) -> None:
 def _all[T](tasks: Iterable[Callable[[], T]]) -> list[T]:
     """Return what tasks give that release Python's lock, run on all cores."""
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        return [done.result() for done in [pool.submit(task) for task in tasks]]
+        try:
+            return [done.result() for done in [pool.submit(task) for task in tasks]]
+        except BaseException:  # a stop does not wait for what has not begun
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _silent(unit: _Unit) -> _Unit:

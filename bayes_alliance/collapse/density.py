@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ NOT_FINITE = 3
 
 LEAST = 8
 """Points that a thread is worth."""
+
+AT_ONCE = 4_000_000
+"""Numbers that one call of the compiled function reads at most, over its points: a stop waits for one call."""
 
 RECORD = 16
 """Numbers of a record: address and length of integers, floats, frame, unpooled integers and floats, normals, effects;
@@ -102,6 +106,11 @@ class Density:
         """Return the number of SDs of group effects."""
         return sum(factor.strata * factor.effects for factor in self.shape.factors)
 
+    @property
+    def _block(self) -> int:
+        """Return how many points one call evaluates."""
+        return max(1, AT_ONCE // (len(self.packed.floats) + 1))
+
     def callback(self, *, slopes: bool) -> Any:
         """Return the compiled C function for this shape of model."""
         shape = self.shape
@@ -139,7 +148,7 @@ class Density:
             call(size, _pointer(block), _pointer(own), _pointer(own), record.address)
             found[part] = own
 
-        _share(run, len(points), cores)
+        _share(run, len(points), cores, self._block)
         return found
 
     def draw_effects(
@@ -176,7 +185,7 @@ class Density:
             record = Record.of(parts, len(block), depth)
             call(size, _pointer(block), _pointer(values), _pointer(values), record.address)
 
-        _share(run, len(points), cores)
+        _share(run, len(points), cores, max(1, AT_ONCE // (len(units.floats) + len(self.packed.floats) + 1)))
         return effects
 
 
@@ -199,15 +208,27 @@ class Record:
         return int(self.numbers.ctypes.data)
 
 
-def _share(run: Callable[[slice], None], count: int, cores: int) -> None:
-    """Run over parts of a range, on several threads."""
+def _share(run: Callable[[slice], None], count: int, cores: int, block: int) -> None:
+    """Run over parts of a range, on several threads and in blocks of so many; a stop ends all of them."""
     edges = np.linspace(0, count, max(min(cores, count // LEAST), 1) + 1).astype(int)
-    parts = [slice(int(start), int(stop)) for start, stop in pairwise(edges)]
+    parts = [range(int(start), int(stop)) for start, stop in pairwise(edges)]
+    stopped = threading.Event()
+
+    def work(part: range) -> None:
+        for start in part[::block]:
+            if stopped.is_set():
+                return
+            run(slice(start, min(start + block, part.stop)))
+
     if len(parts) == 1:
-        run(parts[0])
+        work(parts[0])
         return
     with ThreadPoolExecutor(len(parts)) as pool:
-        list(pool.map(run, parts))
+        try:
+            list(pool.map(work, parts))
+        except BaseException:  # Ctrl-C reaches this thread alone, and the pool would wait for the others
+            stopped.set()
+            raise
 
 
 def _plain(logs: np.ndarray, size: int) -> Frame:

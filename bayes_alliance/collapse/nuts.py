@@ -10,10 +10,10 @@ from typing import Any
 
 import numba
 import numpy as np
-import nutpie
 import xarray as xr
 from nutpie.compile_pymc import CompiledPyMCModel
 
+from bayes_alliance.collapse.chains import run_chains
 from bayes_alliance.collapse.density import Density, Frame
 
 types: Any = numba.types
@@ -49,12 +49,17 @@ def sample_nuts(density: Density, frame: Frame, start: np.ndarray, *, seed: int,
     seed : int
         For the sampler alone.
     **settings
-        Of ``nutpie.sample``.
+        As in ``run_chains``.
 
     Returns
     -------
     DataTree
         With ``z`` over (chain, draw, parameter).
+
+    Raises
+    ------
+    FitError, KeyboardInterrupt
+        As in ``run_chains``.
     """
     record = density.record(frame)
     size = density.packed.size
@@ -79,5 +84,4 @@ def sample_nuts(density: Density, frame: Frame, start: np.ndarray, *, seed: int,
         expand_func=None,
         reparameterized_names=None,
     )
-    tree: xr.DataTree = nutpie.sample(model, seed=seed, save_warmup=False, **settings)
-    return tree
+    return run_chains(model, seed=seed, **settings)

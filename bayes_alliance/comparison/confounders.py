@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance._messages import count_of, escaped, quote
-from bayes_alliance.comparison.confounding import NOT_TOLD, Refits, correlation_of, with_prior
+from bayes_alliance.comparison.confounding import NOT_TOLD, Refits, correlation_of, say_failed, with_prior
 from bayes_alliance.design.design import PriorStatements
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.progress import counter
@@ -83,7 +83,8 @@ class SensitivityGrid:
         left = f" {count_of(self.left_out, 'combination')} left out: no such correlations can hold together."
         text = (
             f"Effect {self.effect!r} of {self.predictor} on {self.outcome} by correlations of residuals: {says}; "
-            f"{zero}.{left if self.left_out else ''} {NOT_TOLD.replace('this correlation', 'these correlations')}\n"
+            f"{zero}.{left if self.left_out else ''}{say_failed(self.table)} "
+            f"{NOT_TOLD.replace('this correlation', 'these correlations')}\n"
             f"{self.table.round(3).to_string(index=False)}"
         )
         if self.under_prior is None:

@@ -48,6 +48,12 @@ def tipping_points(stated: pd.Series, means: pd.Series, *, null: float | None = 
     return tuple(found)
 
 
+def say_failed(table: pd.DataFrame) -> str:
+    """Return in a sentence how many fits of a table did not pass their checks; empty where all did."""
+    failed = int((~table["passed"].astype(bool)).sum()) if "passed" in table else 0
+    return f" Sampling checks FAILED in {failed} of {len(table)} fits (column passed)." if failed else ""
+
+
 def unclear_points(table: pd.DataFrame, stated: str, *, null: float | None = 0.0) -> tuple[float, ...]:
     """Return the stated values nearest to 0, on either side, whose 95 % interval holds ``null`` (None: none)."""
     if null is None:
@@ -102,7 +108,7 @@ class Sensitivity:
         what = "residuals" if self.level == RESIDUAL else f"{self.level} effects"
         text = (
             f"Effect {self.effect!r} of {self.predictor} on {self.outcome} by the correlation of the {what} of "
-            f"{one} and {two}: {says}; {holds}. {self.told}\n{shown}"
+            f"{one} and {two}: {says}; {holds}.{say_failed(self.table)} {self.told}\n{shown}"
         )
         if self.under_prior is None:
             return text

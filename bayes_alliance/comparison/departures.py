@@ -37,7 +37,7 @@ class Sweep:
     ``estimated`` the same where the coefficient was estimated, ``held`` being its posterior mean. ``tipping`` are the
     values at which the mean of the estimand is ``null``, the value that means no difference (0, or 1 of factors such as
     hazard ratios), by interpolation; ``unclear`` those from which on, away from 0, its 95 % interval holds it. Neither
-    rests on fits whose chains disagree on the estimand (R-hat above 1.01).
+    rests on fits whose chains disagree on the estimand (R-hat above 1.01, or not known).
     """
 
     label: str
@@ -50,8 +50,8 @@ class Sweep:
 
     @property
     def agreed(self) -> pd.DataFrame:
-        """Return the lines whose chains agree on the estimand."""
-        return self.table[~(self.table["r_hat"] > RHAT_MAX)]  # one chain has none
+        """Return the lines whose chains agree on the estimand; one chain alone agrees with nothing."""
+        return self.table[self.table["r_hat"] <= RHAT_MAX]
 
     @property
     def apart(self) -> pd.DataFrame:

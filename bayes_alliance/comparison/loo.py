@@ -234,9 +234,9 @@ def _efficiency(fit: Fit) -> float:
     chosen = posterior[[name for name in names if name in posterior]]
     ess = azs.ess(chosen, method="mean")
     values = np.concatenate([np.ravel(ess[name].values) for name in ess.data_vars])
-    values = values[np.isfinite(values)]
     total = posterior.sizes["chain"] * posterior.sizes["draw"]
-    return float(np.clip(values.mean() / total, 0.01, 1.0)) if len(values) else 1.0
+    # draws of which no effective number can be worked out count as none
+    return float(np.clip(np.where(np.isfinite(values), values, 0.0).mean() / total, 0.01, 1.0)) if len(values) else 1.0
 
 
 def _refit_bad(

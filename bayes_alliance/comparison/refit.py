@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +29,7 @@ from bayes_alliance.fit.many import FitJob, ManyFits, fit_many
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.settings import Progress, SamplerSettings
 from bayes_alliance.fit.threads import one_blas_thread
+from bayes_alliance.fit.workers import Here
 from bayes_alliance.names import effect_dim, effects_name, factor_key
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.linear import effect_roots, stack_draws
@@ -67,8 +68,8 @@ def kept_fits(
     Without a folder the fits stay for as long as the context.
     """
     kept = tempfile.TemporaryDirectory() if folder is None else nullcontext(str(folder))
-    with kept as place, ThreadPoolExecutor(1) as here:
-        yield fit_many(jobs, folder=place, seed=seed, executor=executor or here, progress=progress)
+    with kept as place:
+        yield fit_many(jobs, folder=place, seed=seed, executor=executor or Here(), progress=progress)
 
 
 def fit_jobs(

@@ -131,6 +131,9 @@ class Scores:
 def smooth(log_density: np.ndarray, scored: np.ndarray, efficiency: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return leave-one-out log-densities, their Monte Carlo errors and Pareto k, each of shape (unit,).
 
+    Pareto k is NaN of units that no draw says anything of, which need no weights, and infinite where weights have no
+    tail that it could be worked out from.
+
     Parameters
     ----------
     log_density : ndarray, shape (draw, unit)
@@ -145,7 +148,8 @@ def smooth(log_density: np.ndarray, scored: np.ndarray, efficiency: float) -> tu
     # what no draw says anything of needs no weights, and has no tail to be smoothed
     varied = np.ptp(log_density, axis=0) > ALIKE * (1 + np.abs(log_density).max(axis=0))
     if varied.any():
-        weights[varied], k[varied] = smooth_weights(-log_density.T[varied], efficiency)
+        weights[varied], own = smooth_weights(-log_density.T[varied], efficiency)
+        k[varied] = np.where(np.isnan(own), np.inf, own)
     elpd = np.logaddexp.reduce(weights + scored.T, axis=1)
     apart = np.exp(scored.T - elpd[:, None]) - 1
     error = np.sqrt((np.exp(2 * weights) * apart**2).sum(axis=1) / efficiency)

@@ -26,7 +26,8 @@ from bayes_alliance.diagnosis.kept import (
 from bayes_alliance.diagnosis.ranks import KEPT, Ranked, rank_study
 from bayes_alliance.diagnosis.uniform import uniformity
 from bayes_alliance.errors import AllianceError, FitError
-from bayes_alliance.fit.checks import diagnose_draws
+from bayes_alliance.fit.checks import diagnose_draws, flatten
+from bayes_alliance.fit.constants import Constants, find_constants
 from bayes_alliance.fit.exact import sample_exact
 from bayes_alliance.fit.progress import counter
 from bayes_alliance.fit.provenance import Plain, versions
@@ -215,7 +216,10 @@ def calibrate(
     SpecError, DesignError
         If studies cannot be drawn from the layout, the model or its priors.
     FitError
-        If n or the seed is none, more than a tenth of the studies could not be fitted, or the cache cannot be written.
+        If n or the seed is none, more than a tenth of the studies could not be fitted, or the cache cannot be written
+        or holds other studies.
+    KeyboardInterrupt
+        If it is stopped meanwhile. Studies that were done are in the cache, and the same call goes on from there.
     """
     check_seed(seed)
     if not isinstance(n, int) or isinstance(n, bool) or n < 1:
@@ -304,15 +308,17 @@ def _sample(design: Design, settings: SamplerSettings, seed: int) -> xr.Dataset:
         steps = max(accept, settings.target_accept or 0.0)
         attempt = replace(settings, draws=draws * settings.draws, tune=tune * settings.tune, target_accept=steps)
         posterior = sample_nuts(model, attempt, seed).posterior
-        if _dependable(posterior):
+        if _dependable(posterior, find_constants(design, posterior)):
             return posterior
     raise _NotDependable(
         f"Chains did not agree (R-hat above {AGREE}, or fewer than {KEPT} effective draws), longer ones too."
     )
 
 
-def _dependable(posterior: xr.Dataset) -> bool:
+def _dependable(posterior: xr.Dataset, constants: Constants) -> bool:
     """Return whether chains agree on every parameter and tell enough of it to rank a truth.
+
+    What cannot be worked out counts against it, unless the model fixes the entry.
 
     Whether a study is set apart depends on its data and the sampler, not on its truth: ranks of the others stay uniform
     where all is right (Modrák et al. 2023).
@@ -320,9 +326,8 @@ def _dependable(posterior: xr.Dataset) -> bool:
     names = [str(name) for name in posterior.data_vars]
     draws = posterior[[name for name in names if not name.startswith(("u_", "value_", "b_centred", "local_"))]]
     found = diagnose_draws(draws)
-    worst = max((float(a.max()) for a in found["r_hat"].data_vars.values() if np.isfinite(a).any()), default=1.0)
-    least = min((float(a.min()) for a in found["ess_bulk"].data_vars.values() if np.isfinite(a).any()), default=KEPT)
-    return worst <= AGREE and least >= KEPT
+    hats, sizes = (flatten(found[name], constants).values() for name in ("r_hat", "ess_bulk"))
+    return all(hat <= AGREE for hat in hats) and all(size >= KEPT for size in sizes)
 
 
 def _join(
@@ -341,6 +346,12 @@ def _join(
             lost[outcome.ranked.why] = lost.get(outcome.ranked.why, 0) + 1
     if len(ranked) < 0.9 * n:
         raise FitError(f"{n - len(ranked)} of {n} studies could not be fitted: {first_few(list(lost))}")
+    other = sorted({quantities for quantities, _, _ in ranked} - {ranked[0][0]})
+    if other:
+        raise FitError(
+            f"Studies were ranked on different quantities: {first_few(list(ranked[0][0]))}; and "
+            f"{first_few(list(other[0]))}. Give another folder as cache: this one holds studies of something else."
+        )
     design = studies.design
     return Calibration(
         title=design.spec.title,

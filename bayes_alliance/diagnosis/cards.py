@@ -10,7 +10,7 @@ from pathlib import Path
 from bayes_alliance.diagnosis.calibration import INTERVALS, Calibration
 from bayes_alliance.errors import SpecError
 from bayes_alliance.fit.provenance import Plain, versions
-from bayes_alliance.fit.store import replace_file
+from bayes_alliance.fit.store import parse_json, replace_file
 from bayes_alliance.simulate.files import TABLES, StudyFile, read_study
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.registry import models_folder
@@ -86,9 +86,20 @@ def write_card(card: Mapping[str, Plain], path: Path) -> None:
 
 
 def read_card(name: str) -> dict[str, Plain] | None:
-    """Return a registered model's card, None where it has none."""
+    """Return a registered model's card, None where it has none.
+
+    Raises
+    ------
+    SpecError
+        If its file is no card.
+    """
     path = card_path(name)
-    return dict(json.loads(path.read_bytes())) if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        return dict(parse_json(path.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
+        raise SpecError(f"Card {path.name!r} cannot be read: {error}. Make it again with calibrate --card.") from None
 
 
 def _plain(value: object) -> Plain:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bayes_alliance.diagnosis.ranks import Ranked
+from bayes_alliance.diagnosis.ranks import KEPT, Ranked
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.cache import describe_question
 from bayes_alliance.fit.settings import SamplerSettings
-from bayes_alliance.fit.store import replace_file
+from bayes_alliance.fit.store import parse_json, replace_file
 from bayes_alliance.fit.workers import Lost
 from bayes_alliance.simulate.layout import Layout, make_layout
 from bayes_alliance.simulate.simulate import VariableSpecs, check_specs
@@ -89,18 +89,22 @@ def write_outcome(place: Path, number: int, outcome: Outcome) -> None:
 
 
 def read_outcome(place: Path, number: int) -> Outcome | None:
-    """Return what became of a study, None where nothing is kept of it or the file is damaged."""
+    """Return what became of a study, None where nothing is kept of it or the file does not hold it."""
     try:
-        found = json.loads(_path(place, number).read_bytes())
+        found = parse_json(_path(place, number).read_bytes())
+        seconds = float(found["seconds"])
+        if not 0 <= seconds < np.inf:
+            return None
         if "lost" in found:
-            return Outcome(Lost(str(found["lost"])), float(found["seconds"]))
+            return Outcome(Lost(str(found["lost"])), seconds)
         names = tuple(str(name) for name in found["quantities"])
         ranks, levels = np.array(found["ranks"], dtype=int), np.array(found["levels"], dtype=float)
-        if not len(names) == len(ranks) == len(levels):
-            return None
-        return Outcome((names, ranks, levels), float(found["seconds"]))
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError):
         return None
+    right = ranks.shape == levels.shape == (len(names),) and len(set(names)) == len(names) > 0
+    if not right or not ((ranks >= 0) & (ranks <= KEPT)).all() or not ((levels >= 0) & (levels <= 1)).all():
+        return None
+    return Outcome((names, ranks, levels), seconds)
 
 
 def _path(place: Path, number: int) -> Path:

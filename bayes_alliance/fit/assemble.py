@@ -10,6 +10,7 @@ import xarray as xr
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.moments import variance_moments
 from bayes_alliance.fit.checks import check_sampling
+from bayes_alliance.fit.constants import Constants, constants_record, find_constants
 from bayes_alliance.fit.estimands import work_out
 from bayes_alliance.fit.provenance import record_provenance
 from bayes_alliance.fit.result import Fit
@@ -48,7 +49,8 @@ def assemble_fit(
 ) -> Fit:
     """Put draws, rows and provenance together, work estimands out, and check the sampling."""
     posterior = _with_plain_coords(sampled.posterior, design)
-    estimands = work_out(design.estimands, posterior)
+    constants = find_constants(design, posterior)
+    estimands = work_out(design.estimands, posterior, constants)
     groups = {
         "posterior": posterior,
         "sample_stats": sampled.sample_stats,
@@ -62,11 +64,14 @@ def assemble_fit(
     data = xr.DataTree.from_dict(groups)
     provenance = record_provenance(design, settings, engine, seed, sampled.seconds)
     provenance["messages"] = [*design.messages, *notes]
+    provenance["constants"] = {name: list(places) for name, places in constants_record(constants).items()}
     return Fit(
         spec=design.spec,
         data=data,
         provenance=provenance,
-        checks=check_sampling(judged_draws(data, engine), sampled.sample_stats),
+        checks=check_sampling(
+            judged_draws(data, engine), sampled.sample_stats, constants=judged_constants(data, constants)
+        ),
         design=design if rows.complete else None,
     )
 
@@ -78,6 +83,13 @@ def judged_draws(data: xr.DataTree, engine: str) -> xr.Dataset:
         exact = [name for name in posterior.data_vars if str(name).startswith("u_")]
         posterior = posterior.drop_vars([*exact, "b_centred"])
     return posterior.assign(estimand=data["estimands"]["value"]) if "estimands" in data else posterior
+
+
+def judged_constants(data: xr.DataTree, constants: Constants) -> Constants:
+    """Return which of the entries that a fit's checks look at the model fixes."""
+    if "estimands" not in data:
+        return constants
+    return {**constants, "estimand": data["estimands"].to_dataset()["constant"].values.astype(bool)}
 
 
 def _with_plain_coords(posterior: xr.Dataset, design: Design) -> xr.Dataset:

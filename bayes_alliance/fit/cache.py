@@ -94,7 +94,7 @@ def read_answer(place: Path, design: Design) -> tuple[Fit | None, bool]:
         return None, place.exists() and any(place.glob("[!.]*"))
     try:
         fit = load_fit(place)
-    except (FitError, OSError, ValueError, KeyError):
+    except FitError:
         return None, True
     if fit.provenance.get("fingerprint") != design.fingerprint:
         return None, True

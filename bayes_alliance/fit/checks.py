@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_alliance._messages import first_few
+from bayes_alliance.fit.constants import Constants
 
 RHAT_MAX: Final = 1.01
 ESS_PER_CHAIN: Final = 100
@@ -28,13 +29,23 @@ class CheckResult:
     remedy: str = ""
 
 
-def check_sampling(posterior: xr.Dataset, sample_stats: xr.Dataset) -> tuple[CheckResult, ...]:
+NOT_KNOWN: Final = "Its draws do not vary, or some are NaN or infinite."
+
+
+def check_sampling(
+    posterior: xr.Dataset, sample_stats: xr.Dataset, *, constants: Constants | None = None
+) -> tuple[CheckResult, ...]:
     """Check R-hat, bulk and tail ESS, then divergences, tree depth and E-BFMI of NUTS or weights of proposals.
+
+    A diagnostic that is missing or not a number fails its check.
 
     Parameters
     ----------
     posterior, sample_stats : Dataset over (chain, draw, …)
-        Entries that never vary, such as the diagonal of a correlation matrix, are left out.
+        Draws and what the sampler says of them.
+    constants : mapping of str to ndarray of bool, optional
+        Entries that the model fixes, from ``find_constants``: they have no diagnostics and need none. Any other entry
+        that never varies fails.
 
     Returns
     -------
@@ -42,7 +53,7 @@ def check_sampling(posterior: xr.Dataset, sample_stats: xr.Dataset) -> tuple[Che
         In the order in which a reader should look at them.
     """
     chains = posterior.sizes["chain"]
-    rhat, bulk, tail = (flatten(values) for values in diagnose_draws(posterior).values())
+    rhat, bulk, tail = (flatten(values, constants) for values in diagnose_draws(posterior).values())
     mixing = (_rhat(rhat, chains), _ess("bulk", bulk, chains), _ess("tail", tail, chains))
     if "pareto_k" in sample_stats.attrs:
         return (*mixing, _pareto(float(sample_stats.attrs["pareto_k"])))
@@ -52,47 +63,52 @@ def check_sampling(posterior: xr.Dataset, sample_stats: xr.Dataset) -> tuple[Che
 def diagnose_draws(draws: xr.Dataset) -> dict[str, xr.Dataset]:
     """Return rank-normalised R-hat, bulk ESS and tail ESS (of the 5 % and 95 % quantiles) of every entry.
 
-    Entries that never vary have none (NaN).
+    Entries that never vary, or with a draw that is NaN or infinite, have none (NaN).
 
     References
     ----------
     vehtari2021
     """
+    dims = ("chain", "draw")
+    finite: xr.Dataset = xr.apply_ufunc(np.isfinite, draws)
+    known = finite.all(dims) & (draws.max(dims) > draws.min(dims))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return {
+        found = {
             "r_hat": azs.rhat(draws, method="rank"),
             "ess_bulk": azs.ess(draws, method="bulk"),
             "ess_tail": azs.ess(draws, method="tail", prob=(0.05, 0.95)),
         }
+    # ranks of infinite draws are numbers like any, and draws that never vary count as independent ones
+    return {name: values.where(known) for name, values in found.items()}
 
 
 def verdict(checks: tuple[CheckResult, ...]) -> str:
     """Return one line that says whether the chains can be trusted."""
     failed = [check for check in checks if not check.passed]
-    if not failed:
+    if checks and not failed:
         return f"Sampling passed all {len(checks)} checks."
     return f"Sampling FAILED {len(failed)} of {len(checks)} checks: " + " ".join(
         f"{check.sentence} {check.remedy}" for check in failed
     )
 
 
-def chains_mixed(row: Mapping[str, float], chains: int) -> bool:
+def chains_mixed(row: Mapping[str, float], chains: int, *, constant: bool = False) -> bool:
     """Return whether chains agree on a quantity and tell enough of it, from its ``r_hat``, ``ess_bulk``, ``ess_tail``.
 
-    A quantity that never varies has none of these, and is as sure as can be.
+    A quantity without one of these has not mixed, unless it is ``constant``: fixed by the model.
     """
-    enough = all(not row[name] < ESS_PER_CHAIN * chains for name in ("ess_bulk", "ess_tail"))
-    return enough and not row["r_hat"] > RHAT_MAX
+    enough = all(row[name] >= ESS_PER_CHAIN * chains for name in ("ess_bulk", "ess_tail"))
+    return constant or (enough and row["r_hat"] <= RHAT_MAX)
 
 
-def flatten(values: xr.Dataset) -> dict[str, float]:
-    """Return every finite entry under its name, such as ``b[phq9, month]``."""
+def flatten(values: xr.Dataset, constants: Constants | None = None) -> dict[str, float]:
+    """Return every entry under its name, such as ``b[phq9, month]``, but those that the model fixes."""
     flat = {}
     for name, array in values.data_vars.items():
+        fixed = (constants or {}).get(str(name))
         for index in np.ndindex(array.shape):
-            value = float(array.values[index])
-            if np.isfinite(value):
-                flat[entry_name(str(name), array, index)] = value
+            if fixed is None or not fixed[index]:
+                flat[entry_name(str(name), array, index)] = float(array.values[index])
     return flat
 
 
@@ -107,10 +123,12 @@ def entry_name(variable: str, array: xr.DataArray, index: tuple[int, ...]) -> st
 def _rhat(rhat: dict[str, float], chains: int) -> CheckResult:
     if chains < 2:
         return CheckResult("r_hat", False, "R-hat needs two chains or more.", "Sample four chains.")
+    unknown = _unknown("r_hat", "R-hat", rhat)
+    if unknown is not None:
+        return unknown
     bad = {name: value for name, value in rhat.items() if value > RHAT_MAX}
-    worst = max(rhat.values(), default=np.nan)
     if not bad:
-        return CheckResult("r_hat", True, f"R-hat is at most {worst:.3f} (allowed {RHAT_MAX}).")
+        return CheckResult("r_hat", True, f"R-hat is at most {max(rhat.values()):.3f} (allowed {RHAT_MAX}).")
     shown = first_few([f"{n} ({v:.3f})" for n, v in sorted(bad.items(), key=lambda item: -item[1])])
     return CheckResult(
         "r_hat",
@@ -121,13 +139,25 @@ def _rhat(rhat: dict[str, float], chains: int) -> CheckResult:
 
 
 def _ess(kind: str, ess: dict[str, float], chains: int) -> CheckResult:
-    need = ESS_PER_CHAIN * chains
+    need, name = ESS_PER_CHAIN * chains, f"{kind.capitalize()} ESS"
+    unknown = _unknown(f"ess_{kind}", name, ess)
+    if unknown is not None:
+        return unknown
     bad = {name: value for name, value in ess.items() if value < need}
-    least = min(ess.values(), default=np.nan)
     if not bad:
-        return CheckResult(f"ess_{kind}", True, f"{kind.capitalize()} ESS is at least {least:.0f} (needed {need}).")
+        return CheckResult(f"ess_{kind}", True, f"{name} is at least {min(ess.values()):.0f} (needed {need}).")
     shown = first_few([f"{n} ({v:.0f})" for n, v in sorted(bad.items(), key=lambda item: item[1])])
-    return CheckResult(f"ess_{kind}", False, f"{kind.capitalize()} ESS is below {need} for {shown}.", "Draw more.")
+    return CheckResult(f"ess_{kind}", False, f"{name} is below {need} for {shown}.", "Draw more.")
+
+
+def _unknown(check: str, name: str, values: dict[str, float]) -> CheckResult | None:
+    """Return the failed check of a diagnostic that some entry lacks, None where all have it."""
+    lacking = [entry for entry, value in values.items() if not np.isfinite(value)]
+    if lacking:
+        return CheckResult(check, False, f"{name} cannot be worked out for {first_few(lacking)}.", NOT_KNOWN)
+    if not values:
+        return CheckResult(check, False, f"{name} cannot be worked out: there are no draws that vary.", NOT_KNOWN)
+    return None
 
 
 def _pareto(shape: float) -> CheckResult:
@@ -143,8 +173,21 @@ def _pareto(shape: float) -> CheckResult:
     )
 
 
+def _statistic(stats: xr.Dataset, name: str) -> np.ndarray | None:
+    """Return a statistic of every draw, None where the sampler did not give it or some of it is not a number."""
+    values = stats[name].values if name in stats else np.empty(0)
+    return values if values.size and np.isfinite(values.astype(float)).all() else None
+
+
+def _not_given(check: str, what: str) -> CheckResult:
+    return CheckResult(check, False, f"{what} are not known of every draw.", "Fit again: the sampler stopped early.")
+
+
 def _divergences(stats: xr.Dataset) -> CheckResult:
-    count, total = int(stats["diverging"].sum()), stats["diverging"].size
+    diverging = _statistic(stats, "diverging")
+    if diverging is None:
+        return _not_given("divergences", "Divergences")
+    count, total = int(diverging.sum()), diverging.size
     if count == 0:
         return CheckResult("divergences", True, "No divergences.")
     return CheckResult(
@@ -156,7 +199,10 @@ def _divergences(stats: xr.Dataset) -> CheckResult:
 
 
 def _tree_depth(stats: xr.Dataset) -> CheckResult:
-    share = float(stats["reached_max_treedepth"].mean())
+    reached = _statistic(stats, "reached_max_treedepth")
+    if reached is None:
+        return _not_given("tree_depth", "Tree depths")
+    share = float(reached.mean())
     if share < 0.01:
         return CheckResult("tree_depth", True, f"{share:.1%} of draws reached the largest tree.")
     return CheckResult(
@@ -168,7 +214,10 @@ def _tree_depth(stats: xr.Dataset) -> CheckResult:
 
 
 def _bfmi(stats: xr.Dataset) -> CheckResult:
-    least = float(azs.bfmi(stats[["energy"]])["energy"].min())
+    if _statistic(stats, "energy") is None:
+        return _not_given("e_bfmi", "Energies")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        least = float(np.min(azs.bfmi(stats[["energy"]])["energy"].values))
     if least >= BFMI_MIN:
         return CheckResult("e_bfmi", True, f"E-BFMI is at least {least:.2f} (needed {BFMI_MIN}).")
     return CheckResult(

@@ -9,11 +9,14 @@ import numpy as np
 import xarray as xr
 
 from bayes_alliance.design.estimands import EstimandDesign
+from bayes_alliance.fit.constants import Constants
 from bayes_alliance.names import COEF, cor_name, effect_dim, entry_label, sd_name, second_dim
 from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Operation, render
 
 
-def work_out(estimands: Sequence[EstimandDesign], posterior: xr.Dataset) -> xr.Dataset | None:
+def work_out(
+    estimands: Sequence[EstimandDesign], posterior: xr.Dataset, constants: Constants | None = None
+) -> xr.Dataset | None:
     """Work every estimand out of the draws.
 
     Parameters
@@ -22,24 +25,22 @@ def work_out(estimands: Sequence[EstimandDesign], posterior: xr.Dataset) -> xr.D
         Resolved; none gives None.
     posterior : Dataset over (chain, draw, …)
         Draws of coefficients, SDs and correlations.
+    constants : mapping of str to ndarray of bool, optional
+        Entries of these that the model fixes, from ``find_constants``.
 
     Returns
     -------
     Dataset or None
         ``value[chain, draw, estimand]`` with the coords ``unit``, ``level``, ``rope_lb``, ``rope_ub`` (NaN where none
-        was stated) and ``ratio`` (whether it divides by a quantity that may be 0, so that it may have no mean). An
-        estimand over SDs that differ by stratum has an entry per stratum.
+        was stated), ``ratio`` (whether it divides by a quantity that may be 0, so that it may have no mean) and
+        ``constant`` (whether it reads nothing but what the model fixes, so that it never varies). An estimand over SDs
+        that differ by stratum has an entry per stratum.
     """
-    entries: list[tuple[str, xr.DataArray, EstimandDesign]] = []
-    for estimand in estimands:
-        value = _evaluate(estimand.value, estimand.labels, posterior)
-        extra = [dim for dim in value.dims if dim not in ("chain", "draw")]
-        if not extra:
-            entries.append((estimand.name, value, estimand))
-        for label in value[extra[0]].values if extra else ():
-            entries.append((entry_label(estimand.name, str(label)), value.sel({extra[0]: label}, drop=True), estimand))
+    entries = _entries(estimands, posterior)
     if not entries:
         return None
+    with np.errstate(all="ignore"):
+        trial = [value.values for _, value, _ in _entries(estimands, _random(posterior, constants or {}))]
     names = [name for name, _, _ in entries]
     values = [value.reset_coords(drop=True) for _, value, _ in entries]
     together = xr.concat(values, dim="estimand").transpose("chain", "draw", "estimand")
@@ -53,8 +54,41 @@ def work_out(estimands: Sequence[EstimandDesign], posterior: xr.Dataset) -> xr.D
             "rope_lb": ("estimand", [low for low, _ in ropes]),
             "rope_ub": ("estimand", [high for _, high in ropes]),
             "ratio": ("estimand", [int(_divides(estimand.value)) for _, _, estimand in entries]),
+            "constant": (
+                "estimand",
+                [int(bool(np.isfinite(values).all() and np.ptp(values) == 0)) for values in trial],
+            ),
         },
     )
+
+
+def _entries(
+    estimands: Sequence[EstimandDesign], posterior: xr.Dataset
+) -> list[tuple[str, xr.DataArray, EstimandDesign]]:
+    """Return name, draws and estimand of every entry."""
+    entries: list[tuple[str, xr.DataArray, EstimandDesign]] = []
+    for estimand in estimands:
+        value = _evaluate(estimand.value, estimand.labels, posterior)
+        extra = [dim for dim in value.dims if dim not in ("chain", "draw")]
+        if not extra:
+            entries.append((estimand.name, value, estimand))
+        for label in value[extra[0]].values if extra else ():
+            entries.append((entry_label(estimand.name, str(label)), value.sel({extra[0]: label}, drop=True), estimand))
+    return entries
+
+
+def _random(posterior: xr.Dataset, constants: Constants) -> xr.Dataset:
+    """Return a few draws with random numbers for all that may vary: what is the same in all of them is constant."""
+    rng = np.random.default_rng(0)
+    few = posterior.isel(chain=slice(1), draw=slice(2))
+    found = {}
+    for name, array in few.data_vars.items():
+        values = rng.uniform(0.1, 0.9, array.shape)
+        fixed = constants.get(str(name))
+        if fixed is not None:
+            values[..., fixed] = array.values[..., fixed]
+        found[name] = array.copy(data=values)
+    return few.assign(found)
 
 
 def _evaluate(value: Expression, labels: Mapping[str, str], draws: xr.Dataset) -> xr.DataArray:

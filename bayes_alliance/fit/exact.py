@@ -12,7 +12,7 @@ from bayes_alliance.collapse.shape import find_places, pairs_of
 from bayes_alliance.collapse.statistics import Statistics
 from bayes_alliance.design.design import Design
 from bayes_alliance.fit.progress import step
-from bayes_alliance.fit.sampled import Sampled, keep_statistics
+from bayes_alliance.fit.sampled import Sampled, whole_draws
 from bayes_alliance.fit.settings import TARGET_ACCEPT, SamplerSettings
 from bayes_alliance.fit.threads import one_blas_thread
 from bayes_alliance.names import (
@@ -49,6 +49,11 @@ def sample_exact(design: Design, settings: SamplerSettings, seed: int, *, indepe
         For the sampler alone.
     independent : bool
         Whether variances may be sampled by independent proposals where these are good enough.
+
+    Raises
+    ------
+    FitError
+        If chains or draws are missing, or draws are NaN or infinite.
     """
     return sample_statistics(design, sum_design(design), settings, seed, independent=independent)
 
@@ -71,7 +76,7 @@ def sample_statistics(
         )
     posterior = name_draws(design, collapsed)
     posterior.attrs = {"inference_library": "bayes_alliance", "sampler": collapsed.method}
-    return Sampled(posterior, keep_statistics(collapsed.statistics), collapsed.seconds)
+    return whole_draws(posterior, collapsed.statistics, collapsed.seconds, settings)
 
 
 def name_draws(design: Design, collapsed: Collapsed) -> xr.Dataset:

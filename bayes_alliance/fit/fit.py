@@ -13,10 +13,10 @@ from bayes_alliance._messages import unknown
 from bayes_alliance.collapse.eligible import find_design_obstacles, say_obstacles
 from bayes_alliance.design.design import Design, PriorStatements, make_design
 from bayes_alliance.errors import FitError
-from bayes_alliance.fit.assemble import assemble_fit, judged_draws, rows_of
+from bayes_alliance.fit.assemble import assemble_fit, judged_constants, judged_draws, rows_of
 from bayes_alliance.fit.checks import diagnose_draws, flatten
 from bayes_alliance.fit.exact import constant_data, sample_exact
-from bayes_alliance.fit.result import Fit
+from bayes_alliance.fit.result import Fit, constants_of
 from bayes_alliance.fit.seeds import check_seed, spread_seed
 from bayes_alliance.fit.settings import ENGINES, TARGET_ACCEPT, Engine, SamplerSettings
 from bayes_alliance.names import BLOCK, effects_name
@@ -82,8 +82,10 @@ def fit_model(
     DesignError
         With everything that does not fit together, before anything is compiled.
     FitError
-        If the settings, the engine's name or the starting point cannot be used, or the collapsed engine is asked for
-        and cannot fit the model.
+        If the settings, the engine's name or the starting point cannot be used, the collapsed engine is asked for and
+        cannot fit the model, or the sampler hands back fewer draws than asked for, or draws that are not finite.
+    KeyboardInterrupt
+        If it is stopped meanwhile. Nothing is stored then.
     """
     if engine not in ENGINES:
         raise FitError(unknown("engine", str(engine), ENGINES))
@@ -121,11 +123,10 @@ def _mixed_badly(fit: Fit) -> bool:
     failed = {check.name for check in fit.checks if not check.passed}
     if not failed:
         return False
-    draws = judged_draws(fit.data, "collapsed")
-    worst = min(flatten(diagnose_draws(draws)["ess_bulk"]).values(), default=np.inf)
-    return (
-        bool(failed - {"r_hat", "ess_bulk", "ess_tail"}) or worst < WORTH * draws.sizes["chain"] * draws.sizes["draw"]
-    )
+    draws, constants = judged_draws(fit.data, "collapsed"), judged_constants(fit.data, constants_of(fit))
+    ess = flatten(diagnose_draws(draws)["ess_bulk"], constants)
+    enough = all(value >= WORTH * draws.sizes["chain"] * draws.sizes["draw"] for value in ess.values())
+    return bool(failed - {"r_hat", "ess_bulk", "ess_tail"}) or not enough
 
 
 def _fit_exactly(

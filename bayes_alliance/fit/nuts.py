@@ -13,10 +13,10 @@ import pytensor
 import xarray as xr
 from nutpie.compile_pymc import CompiledPyMCModel
 
-from bayes_alliance.errors import FitError
+from bayes_alliance.collapse.chains import run_chains
 from bayes_alliance.fit.compile import compile_density
 from bayes_alliance.fit.progress import is_watched, step
-from bayes_alliance.fit.sampled import Sampled, keep_statistics
+from bayes_alliance.fit.sampled import Sampled, whole_draws
 from bayes_alliance.fit.settings import TARGET_ACCEPT, SamplerSettings
 from bayes_alliance.fit.threads import one_blas_thread
 from bayes_alliance.names import BLOCK
@@ -39,8 +39,8 @@ def sample_nuts(model: pm.Model, settings: SamplerSettings, seed: int) -> Sample
 
     Raises
     ------
-    FitError
-        If the sampler finds no point to start from.
+    FitError, KeyboardInterrupt
+        As in ``run_chains``.
     """
     from bayes_alliance.fit.reuse import compile_once  # which stands on this module
 
@@ -68,30 +68,25 @@ def sample_compiled(
 
     Raises
     ------
-    FitError
-        If the sampler finds no point to start from.
+    FitError, KeyboardInterrupt
+        As in ``run_chains``.
     """
     start = time.perf_counter()
-    try:
-        with one_blas_thread():
-            tree = nutpie.sample(
-                compiled,
-                draws=settings.draws,
-                tune=settings.tune,
-                chains=settings.chains,
-                cores=settings.cores or min(settings.chains, os.cpu_count() or 1),
-                seed=seed,
-                save_warmup=False,
-                progress_bar=is_watched(settings.progress),
-                target_accept=settings.target_accept or TARGET_ACCEPT,
-                maxdepth=settings.max_treedepth,
-            )
-    except RuntimeError as error:
-        why = " ".join(str(error).split("Stack backtrace")[0].split()).rstrip(".")
-        raise FitError(f"The sampler could not run: {why}. Check priors and outliers of the outcome.") from error
+    with one_blas_thread():
+        tree = run_chains(
+            compiled,
+            draws=settings.draws,
+            tune=settings.tune,
+            chains=settings.chains,
+            cores=settings.cores or min(settings.chains, os.cpu_count() or 1),
+            seed=seed,
+            progress_bar=is_watched(settings.progress),
+            target_accept=settings.target_accept or TARGET_ACCEPT,
+            maxdepth=settings.max_treedepth,
+        )
     seconds = {**before, "sample": time.perf_counter() - start}
     posterior = _tidy(tree["posterior"].to_dataset())
-    return Sampled(posterior, keep_statistics(tree["sample_stats"].to_dataset()), seconds)
+    return whole_draws(posterior, tree["sample_stats"].to_dataset(), seconds, settings)
 
 
 def _tidy(draws: xr.Dataset) -> xr.Dataset:

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-import io
 import json
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 import xarray as xr
 
-from bayes_alliance._messages import escaped
+from bayes_alliance._messages import escaped, quote
 from bayes_alliance.design.design import Design, make_design
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.checks import CheckResult, verdict
+from bayes_alliance.fit.constants import read_constants
 from bayes_alliance.fit.provenance import Plain
-from bayes_alliance.fit.store import read_artefact, write_artefact
+from bayes_alliance.fit.settings import SamplerSettings
+from bayes_alliance.fit.store import MANIFEST, read_artefact, write_artefact
+from bayes_alliance.fit.stored import find_problems, plain_locks, read_record, read_tree
 from bayes_alliance.spec.model import ModelSpec
-from bayes_alliance.spec.toml import parse_model
 from bayes_alliance.table.sessions import SessionTable
 
 TREE: Final = "posterior.nc"
 RECORD: Final = "fit.json"
+CHECK_PARTS: Final = ("name", "passed", "sentence", "remedy")
+RESULTS: Final = re.compile(r"fit\.json|posterior\.nc|(summary|estimands)\.csv|\w[\w.-]*\.png")
+"""Names of the files of a fit and of what is written of it."""
+
 ROW_GROUPS: Final = ("observed_data", "constant_data")
 
 
@@ -94,15 +99,11 @@ class Fit:
         Raises
         ------
         FitError
-            If the folder cannot be written.
+            If the folder cannot be written, its manifest names files outside it, or the fit's draws are fewer than
+            its settings say or not finite.
         """
         folder = Path(path)
-        tree = self.data if include_rows else self.data.filter(lambda node: node.name not in ROW_GROUPS)
-        record = {
-            "provenance": dict(self.provenance),
-            "checks": [[c.name, c.passed, c.sentence, c.remedy] for c in self.checks],
-        }
-        write_artefact(folder, {TREE: _tree_bytes(tree), RECORD: json.dumps(record, indent=1).encode()})
+        write_artefact(folder, fit_files(self, include_rows=include_rows), known=RESULTS)
         return folder
 
     def with_rows(self, sessions: SessionTable) -> Fit:
@@ -140,6 +141,12 @@ def design_of(fit: Fit) -> Design:
     return fit.design
 
 
+def constants_of(fit: Fit) -> dict[str, np.ndarray]:
+    """Return which entries of a fit's draws its model fixes, by variable; see ``find_constants``."""
+    record: Any = fit.provenance["constants"]
+    return read_constants(record, fit.data["posterior"].to_dataset())
+
+
 def load_fit(path: str | Path) -> Fit:
     """Read a fit from the folder ``Fit.save`` wrote.
 
@@ -156,33 +163,43 @@ def load_fit(path: str | Path) -> Fit:
     Raises
     ------
     FitError
-        If a file is missing, damaged or changed.
+        If a file is missing, damaged or changed, does not hold what a fit holds, or the draws are fewer than the
+        settings say or not finite.
     """
     folder = Path(path)
-    if not (folder / RECORD).exists() and (folder / "fit" / RECORD).exists():
-        raise FitError(f"{str(folder)!r} holds results; the fit itself is in {str(folder / 'fit')!r}.")
     files = read_artefact(folder)
-    record = json.loads(files[RECORD])
-    with _plain_locks():
-        tree = xr.load_datatree(io.BytesIO(files[TREE]), engine="h5netcdf")
-    checks = tuple(CheckResult(*check) for check in record["checks"])
-    return Fit(parse_model(record["provenance"]["spec"]), tree, record["provenance"], checks)
+    lacking = [name for name in (RECORD, TREE) if name not in files]
+    if lacking:
+        raise FitError(f"{str(folder)!r} is no fit: {MANIFEST!r} does not name {quote(lacking)}.")
+    reading = RECORD
+    try:
+        record, spec, settings = read_record(files[RECORD])
+        reading = TREE
+        tree = read_tree(files[TREE], record, spec, settings)
+    except FitError as error:
+        told = [f"{reading!r} of {str(folder)!r} is not that of a whole fit. {problem}" for problem in error.problems]
+        raise FitError(told) from None
+    checks = tuple(CheckResult(*(check[part] for part in CHECK_PARTS)) for check in record["checks"])
+    return Fit(spec, tree, record["provenance"], checks)
 
 
-@contextmanager
-def _plain_locks() -> Iterator[None]:
-    """Keep xarray from asking a cluster's scheduler for a lock on bytes in memory, which it does on a Dask worker."""
-    if "distributed" not in sys.modules:
-        yield
-        return
-    import dask
+def fit_files(fit: Fit, *, include_rows: bool = False) -> dict[str, bytes]:
+    """Return the files of a fit by name; ``include_rows`` as in ``Fit.save``.
 
-    with dask.config.set(scheduler="synchronous"):
-        yield
-
-
-def _tree_bytes(tree: xr.DataTree) -> bytes:
-    """Serialise in memory: a full disk then never meets a half-open file."""
-    with _plain_locks():
+    Raises
+    ------
+    FitError
+        If its draws are fewer than its settings say, or not finite: that is no fit to store.
+    """
+    settings: Any = fit.provenance["settings"]
+    problems = find_problems(fit.data, fit.spec, SamplerSettings(**settings))
+    if problems:
+        raise FitError([f"This fit is not stored: it is not whole. {problem}" for problem in problems])
+    tree = fit.data if include_rows else fit.data.filter(lambda node: node.name not in ROW_GROUPS)
+    record = {
+        "provenance": dict(fit.provenance),
+        "checks": [{part: getattr(check, part) for part in CHECK_PARTS} for check in fit.checks],
+    }
+    with plain_locks():  # in memory: a full disk then never meets a half-open file
         content = tree.to_netcdf(engine="h5netcdf")
-    return bytes(content) if content is not None else b""
+    return {TREE: bytes(content) if content is not None else b"", RECORD: json.dumps(record, indent=1).encode()}

@@ -1,10 +1,14 @@
-"""What an engine hands over: draws, the sampler's statistics, seconds."""
+"""What an engine hands over: whole draws, the sampler's statistics, seconds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import xarray as xr
+
+from bayes_alliance.collapse.chains import find_gaps
+from bayes_alliance.errors import FitError
+from bayes_alliance.fit.settings import SamplerSettings
 
 KEPT_STATISTICS = {
     "diverging": "diverging",
@@ -28,6 +32,23 @@ class Sampled:
     posterior: xr.Dataset
     sample_stats: xr.Dataset
     seconds: dict[str, float]
+
+
+def whole_draws(
+    posterior: xr.Dataset, statistics: xr.Dataset, seconds: dict[str, float], settings: SamplerSettings
+) -> Sampled:
+    """Return what an engine drew, once it is known to be what was asked for.
+
+    Raises
+    ------
+    FitError
+        If chains or draws are missing, or draws are NaN or infinite.
+    """
+    problems = find_gaps(posterior, chains=settings.chains, draws=settings.draws)
+    if problems:
+        advice = "Check priors and outliers of the outcome."
+        raise FitError([f"Sampling gave no whole posterior. {problem} {advice}" for problem in problems])
+    return Sampled(posterior, keep_statistics(statistics), seconds)
 
 
 def keep_statistics(statistics: xr.Dataset) -> xr.Dataset:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +55,18 @@ def run_tasks[T, R](
         What to run on what.
     executor : Executor or dask.distributed.Client, optional
         Where; spawned processes of this machine unless stated. There a process that dies takes one task with it, which
-        is tried once more, and one whose memory grew is replaced (not on Windows, which does not tell); an executor
-        minds its own workers, and one that breaks loses what was not done.
+        is tried once more, and one whose memory grew is replaced (not on Windows, which does not tell). An executor
+        minds its own workers, and one that breaks loses what was not done. ``Here`` runs tasks in this thread.
     workers : int, optional
         Processes of this machine; as many as it has cores unless stated.
     advance : callable
         Told how many tasks are done.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If the process is stopped meanwhile. Processes started here have ended by then; tasks that an executor has
+        not begun are cancelled.
     """
     found: dict[int, R | Lost] = {}
     if executor is None:
@@ -75,7 +83,7 @@ def _run_here[T, R](
     """Run on spawned processes, each a pool of its own: one that breaks says by that which task it was at."""
     rest, again = deque(range(len(tasks))), deque[int]()
     tried = set[int]()
-    idle, waiting = list[Desk](), dict[Future[tuple[R, int]], tuple[int, Desk]]()
+    desks, idle, waiting = list[Desk](), list[Desk](), dict[Future[tuple[R, int]], tuple[int, Desk]]()
     limit = _memory() // 4 // workers
     try:
         while rest or waiting or again:
@@ -83,9 +91,13 @@ def _run_here[T, R](
                 # what died may have been too large beside others, or killed for them: it goes again alone
                 rest.append(again.popleft())
             while rest and len(waiting) < workers:
-                desk = idle.pop() if idle else Desk(_pool())
+                if not idle:
+                    desks.append(Desk())
+                desk = idle.pop() if idle else desks[-1]
                 try:
-                    waiting[desk.pool.submit(_measured, function, tasks[rest[0]])] = rest[0], desk
+                    with _interrupts_held():
+                        future = desk.pool.submit(_measured, function, tasks[rest[0]])
+                    waiting[future] = rest[0], desk
                     rest.popleft()
                 except BrokenProcessPool:  # it was killed while it had nothing to do
                     desk.pool.shutdown()
@@ -110,22 +122,76 @@ def _run_here[T, R](
                 else:
                     idle.append(desk)
                 advance(len(found))
+    except BaseException:
+        # what they are at would be waited for, and go on being stored after this process has gone
+        for desk in desks:
+            desk.kill()
+        raise
     finally:
-        for desk in (*idle, *(desk for _, desk in waiting.values())):
+        for desk in desks:
             desk.pool.shutdown(cancel_futures=True)
+
+
+class _Recorded(SpawnContext):
+    """Starts processes as the spawn context does, and knows them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[SpawnProcess] = []
+
+    def Process(self, *args: Any, **named: Any) -> SpawnProcess:  # type: ignore[override]
+        """Return a process that is spawned when it starts."""
+        self.started.append(SpawnProcess(*args, **named))
+        return self.started[-1]
 
 
 @dataclass(eq=False)
 class Desk:
     """One process to work on, and the most memory it had taken after its first task."""
 
-    pool: ProcessPoolExecutor
+    context: _Recorded = field(default_factory=_Recorded)
     first: int = 0
 
+    def __post_init__(self) -> None:
+        """Make the pool of one process; the process starts with its first task."""
+        self.pool = ProcessPoolExecutor(1, self.context, initializer=_leave_with, initargs=(os.getpid(),))
 
-def _pool() -> ProcessPoolExecutor:
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(1, context, initializer=_leave_with, initargs=(os.getpid(),))
+    def kill(self) -> None:
+        """End the process at once, whatever it is at: what it stores is whole or not there."""
+        for process in self.context.started:
+            try:
+                process.kill()
+            except (ValueError, AttributeError):  # it has ended, or has not begun
+                continue
+
+
+class Here(Executor):
+    """Runs tasks in the caller's thread, one after the other, where a stop reaches what they do."""
+
+    def submit[**P, R](self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        """Run a task; an error is in what comes back, a stop is raised."""
+        future = Future[R]()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back while a process starts, which inherits that: stopping it is left to this one.
+
+    A terminal sends Ctrl-C to all processes, and each worker would answer with a traceback of its own.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _measured[T, R](function: Callable[[T], R], task: T) -> tuple[R, int]:
@@ -175,10 +241,30 @@ def _run[T, R](
     function: Callable[[T], R], tasks: Sequence[T], executor: Executor, found: dict[int, R | Lost], advance: Any
 ) -> None:
     """Run on an executor, so many tasks ahead, until all are done or it breaks."""
-    rest, waiting, broken = iter(range(len(tasks))), dict[Future[R], int](), False
+    waiting = dict[Future[R], int]()
+    try:
+        _feed(function, tasks, executor, waiting, found, advance)
+    except BaseException:
+        for future in waiting:
+            future.cancel()
+        raise
+    for i in set(range(len(tasks))) - set(found):
+        found[i] = Lost("a worker of the executor died, and it takes no more work; out of memory, or killed.")
+
+
+def _feed[T, R](
+    function: Callable[[T], R],
+    tasks: Sequence[T],
+    executor: Executor,
+    waiting: dict[Future[R], int],
+    found: dict[int, R | Lost],
+    advance: Any,
+) -> None:
+    rest, broken = iter(range(len(tasks))), False
+    ahead = 1 if isinstance(executor, Here) else AHEAD
     while not broken:
         try:
-            while len(waiting) < AHEAD and (i := next(rest, None)) is not None:
+            while len(waiting) < ahead and (i := next(rest, None)) is not None:
                 waiting[executor.submit(function, tasks[i])] = i
         except BrokenProcessPool:
             broken = True
@@ -190,7 +276,7 @@ def _run[T, R](
             if isinstance(failure, BrokenProcessPool):
                 broken = True
                 continue
+            if isinstance(failure, KeyboardInterrupt):  # a terminal sends Ctrl-C to the executor's processes, too
+                raise failure
             found[i] = future.result() if failure is None else Lost(f"{type(failure).__name__}: {failure}")
             advance(len(found))
-    for i in set(range(len(tasks))) - set(found):
-        found[i] = Lost("a worker of the executor died, and it takes no more work; out of memory, or killed.")

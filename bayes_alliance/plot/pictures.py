@@ -54,8 +54,8 @@ def draw_pictures(fit: Fit) -> dict[str, bytes]:
     return {name: picture_bytes(figure) for name, figure in figures.items()}
 
 
-LONGEST = 60
-"""Characters of a column's name in a file's name; systems allow 255 bytes, most letters take up to four."""
+LONGEST = 30
+"""Letters of a column that a file's name takes; a folder takes names of 255 bytes, four a letter at most."""
 
 
 def file_names(texts: Sequence[str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from bayes_alliance.design.estimands import resolve_estimands
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.checks import chains_mixed, diagnose_draws
 from bayes_alliance.fit.estimands import work_out
-from bayes_alliance.fit.result import Fit
+from bayes_alliance.fit.result import Fit, constants_of
 from bayes_alliance.posterior.summarize import IntervalKind, check_interval, interval
 from bayes_alliance.spec.make import make_model
 from bayes_alliance.spec.null import null_value
@@ -39,7 +39,8 @@ def summarize_estimands(fit: Fit, *, ci_prob: float = 0.95, ci_kind: IntervalKin
     -------
     DataFrame
         Columns ``name, level, unit, mean, sd, median, eti95_lb, eti95_ub, p_positive, p_rope, mcse, r_hat, ess_bulk,
-        ess_tail, mixed``; ``mixed`` is False where R-hat is above 1.01 or an ESS below 100 per chain. ``p_positive``
+        ess_tail, mixed``; ``mixed`` is False where R-hat is above 1.01, an ESS below 100 per chain, or one of them
+        cannot be worked out, unless the model fixes the estimand. ``p_positive``
         is the probability that the estimand lies above the value that means no difference: 0, or 1 of factors such as
         odds and hazard ratios; of SDs, which have no such value, it is missing. A ratio may have no mean: it has none
         here, and ``mcse`` is that of its median; of all others it is that of the mean. ``p_rope`` is missing where no
@@ -72,7 +73,8 @@ def tabulate(draws: xr.Dataset, *, ci_prob: float = 0.95, ci_kind: IntervalKind 
     ----------
     draws : Dataset
         ``value[chain, draw, estimand]`` with the coords that ``work_out`` gives, and ``null`` where not 0 alone means
-        no difference.
+        no difference. Where ``constant`` is not among them, an effect that is that value in every draw is one of which
+        the model says that it is none.
     """
     check_interval(ci_prob, ci_kind)
     width = f"{ci_kind}{100 * ci_prob:g}"
@@ -99,7 +101,8 @@ def tabulate(draws: xr.Dataset, *, ci_prob: float = 0.95, ci_kind: IntervalKind 
             "mcse": float(azs.mcse(values, method="median" if ratio else "mean")),
         }
         row |= {column: float(values_of[i]) for column, values_of in mixing.items()}
-        rows.append(row | {"mixed": chains_mixed(row, values.sizes["chain"])})
+        constant = bool(draws["constant"].values[i]) if "constant" in draws.coords else bool((values == null).all())
+        rows.append(row | {"mixed": chains_mixed(row, values.sizes["chain"], constant=constant)})
     return pd.DataFrame(rows)
 
 
@@ -178,7 +181,7 @@ def add_estimands(
     if problems:
         raise FitError(problems)
     tree = fit.data.copy()
-    values = work_out(resolved, fit.data["posterior"].to_dataset())
+    values = work_out(resolved, fit.data["posterior"].to_dataset(), constants_of(fit))
     if values is not None:
         tree["estimands"] = xr.DataTree(values)
     return replace(

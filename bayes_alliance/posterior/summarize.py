@@ -11,7 +11,8 @@ import xarray as xr
 
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.checks import diagnose_draws, entry_name
-from bayes_alliance.fit.result import Fit
+from bayes_alliance.fit.constants import Constants
+from bayes_alliance.fit.result import Fit, constants_of
 from bayes_alliance.names import RESIDUAL, cor_name, effects_name, mean_name, sd_name, spread_name
 from bayes_alliance.posterior.variance import fitted_factors, variance_shares
 from bayes_alliance.spec.families import SHAPES
@@ -46,7 +47,8 @@ def summarize(
     -------
     DataFrame
         Columns ``name, mean, sd, eti95_lb, eti95_ub, r_hat, ess_bulk, ess_tail``; coefficients and SDs in units of
-        the outcome (log-odds for 0/1 outcomes) per unit of the predictor, shares and ICCs between 0 and 1.
+        the outcome (log-odds for 0/1 outcomes) per unit of the predictor, shares and ICCs between 0 and 1. What the
+        model fixes has no line; a parameter that did not move in any chain has one, without ``r_hat``.
 
     Raises
     ------
@@ -54,10 +56,10 @@ def summarize(
         If ``ci_prob`` or ``ci_kind`` is not allowed.
     """
     check_interval(ci_prob, ci_kind)
-    parts = [public_draws(fit, group_effects=group_effects)]
+    rows = _rows(public_draws(fit, group_effects=group_effects), constants_of(fit), ci_prob, ci_kind)
     if fitted_factors(fit):
-        parts.append(variance_shares(fit, session=session))
-    rows = [row for part in parts for row in _rows(part, ci_prob, ci_kind)]
+        shares = variance_shares(fit, session=session)
+        rows += _rows(shares, _never_vary(shares), ci_prob, ci_kind)
     return pd.DataFrame(rows)
 
 
@@ -82,7 +84,22 @@ def _of_means(posterior: xr.Dataset) -> list[str]:
     return [make(part) for part in parts for make in (mean_name, spread_name)]
 
 
-def _rows(draws: xr.Dataset, ci_prob: float, ci_kind: IntervalKind) -> list[dict[str, str | float]]:
+def is_told(variable: str, index: tuple[int, ...], constants: Constants) -> bool:
+    """Return whether tables list an entry: not if the model fixes it, nor a correlation's second half."""
+    fixed = constants.get(variable)
+    twice = variable.startswith("cor_") and not index[-2] < index[-1]
+    return not twice and (fixed is None or not fixed[index])
+
+
+def _never_vary(draws: xr.Dataset) -> Constants:
+    """Return entries that are the same in all draws; of shares, which follow from draws that are listed themselves."""
+    dims = ("chain", "draw")
+    return {str(name): ((values.max(dims) - values.min(dims)) == 0).values for name, values in draws.items()}
+
+
+def _rows(
+    draws: xr.Dataset, constants: Constants, ci_prob: float, ci_kind: IntervalKind
+) -> list[dict[str, str | float]]:
     rows = []
     width = f"{ci_kind}{100 * ci_prob:g}"
     mixing = diagnose_draws(draws)
@@ -90,7 +107,7 @@ def _rows(draws: xr.Dataset, ci_prob: float, ci_kind: IntervalKind) -> list[dict
         array = draws[variable].transpose("chain", "draw", ...)
         for index in np.ndindex(array.shape[2:]):
             values = array.values[(slice(None), slice(None), *index)]
-            if np.ptp(values) == 0 or (variable.startswith("cor_") and not index[-2] < index[-1]):
+            if not is_told(variable, index, constants):
                 continue
             low, high = interval(values, ci_prob, ci_kind)
             row: dict[str, str | float] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -10,8 +11,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 from bayes_alliance._messages import quote, unknown
-from bayes_alliance.errors import RunError
-from bayes_alliance.fit.store import replace_file
+from bayes_alliance.errors import FitError, RunError
+from bayes_alliance.fit.store import write_artefact
 from bayes_alliance.report.compose import compose
 from bayes_alliance.report.html import render_html
 from bayes_alliance.report.markdown import render_markdown
@@ -20,7 +21,15 @@ from bayes_alliance.run.record import load_run
 type Format = Literal["html", "md", "docx", "pdf"]
 FORMATS: Final[tuple[Format, ...]] = ("html", "md", "docx", "pdf")
 
+CONVERTED: Final[tuple[Format, ...]] = ("docx", "pdf")
+"""Formats that pandoc makes of the Markdown."""
+
 STEM: Final = "report"
+
+PICTURES: Final = "pictures"
+
+FILES: Final = re.compile(rf"{STEM}\.({'|'.join(FORMATS)})|{PICTURES}/\w[\w.-]*\.png")
+"""Names of the files of a report."""
 
 PLAIN_MARKDOWN: Final = "markdown-smart-citations-superscript-subscript"
 """Pandoc's Markdown without what it would read into words: quotes, citations, raised and lowered letters."""
@@ -43,7 +52,8 @@ def write_report(
     Returns
     -------
     dict of str to Path
-        What was written, by format.
+        What was written, by format: those asked for, and those that the folder has of an earlier report, made again.
+        All of them or none, whenever the process dies.
 
     Raises
     ------
@@ -54,8 +64,8 @@ def write_report(
     odd = [unknown("format", one, FORMATS) for one in formats if one not in FORMATS]
     if odd:
         raise RunError(odd)
-    wanted = [one for one in ("docx", "pdf") if one in formats]
     pandoc = shutil.which("pandoc")
+    wanted = [one for one in CONVERTED if one in formats]
     if wanted and pandoc is None:
         raise RunError(
             f"{quote(wanted)} need pandoc, which is not installed. Install it (pandoc.org), or ask for 'html' and "
@@ -70,31 +80,29 @@ def write_report(
     )
     if place.resolve().is_relative_to(found.folder.resolve()):
         raise RunError("A report must not lie in the run's folder, whose files are counted. Give another --out.")
-    text, pictures = ("", {}) if set(formats) == {"html"} else render_markdown(document, "pictures")
-    written: dict[str, Path] = {}
+    # a report is one thing: what else of it is there is of the same run, too
+    chosen = [one for one in FORMATS if one in formats or (_is_there(place, one) and (pandoc or one not in CONVERTED))]
+    text, pictures = ("", {}) if chosen == ["html"] else render_markdown(document, PICTURES)
+    files: dict[str, bytes] = {}
+    for one in chosen:
+        match one:
+            case "html":
+                files[f"{STEM}.html"] = render_html(document).encode()
+            case "md":
+                files |= {f"{PICTURES}/{name}": content for name, content in pictures.items()}
+                files[f"{STEM}.md"] = text.encode()
+            case "docx" | "pdf":
+                files[f"{STEM}.{one}"] = _convert(str(pandoc), text, pictures, one)
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        if "html" in formats:
-            written["html"] = place / f"{STEM}.html"
-            _write(written["html"], render_html(document).encode())
-        if "md" in formats:
-            (place / "pictures").mkdir(exist_ok=True)
-            for name, content in pictures.items():
-                _write(place / "pictures" / name, content)
-            written["md"] = place / f"{STEM}.md"
-            _write(written["md"], text.encode())
-        for one in wanted:
-            written[one] = place / f"{STEM}.{one}"
-            _write(written[one], _convert(str(pandoc), text, pictures, one))
-    except OSError as error:
-        raise RunError(f"{str(place)!r} cannot be written: {error.strerror}.") from None
-    return written
+        # for everybody to read: a report is made to be passed on
+        write_artefact(place, files, known=FILES, mode=0o644)
+    except FitError as error:
+        raise RunError(error.problems) from None
+    return {one: place / f"{STEM}.{one}" for one in chosen}
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, for everybody to read: a report is made to be passed on."""
-    replace_file(path, content)
-    path.chmod(0o644)
+def _is_there(place: Path, one: Format) -> bool:
+    return (place / f"{STEM}.{one}").is_file()
 
 
 def _convert(pandoc: str, text: str, pictures: dict[str, bytes], one: str) -> bytes:

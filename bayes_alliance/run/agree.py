@@ -13,9 +13,10 @@ import pandas as pd
 import xarray as xr
 
 from bayes_alliance.fit.checks import entry_name
-from bayes_alliance.fit.result import Fit
+from bayes_alliance.fit.constants import Constants
+from bayes_alliance.fit.result import Fit, constants_of
 from bayes_alliance.posterior.estimands import summarize_estimands
-from bayes_alliance.posterior.summarize import public_draws
+from bayes_alliance.posterior.summarize import is_told, public_draws
 
 type Agreement = Literal["bit-identical", "statistically identical", "different"]
 
@@ -142,18 +143,21 @@ def _figures(fit: Fit) -> dict[tuple[str, str], tuple[float, float]]:
     """Return every figure that is compared and its Monte Carlo error, by quantity and figure."""
     found: dict[tuple[str, str], tuple[float, float]] = {}
     draws = public_draws(fit)
-    _add(found, draws, ["mean"])
+    _add(found, draws, ["mean"], constants_of(fit))
     estimands = fit.data["estimands"].to_dataset() if "estimands" in fit.data.children else None
     if estimands is not None:
         means = dict(zip(*(summarize_estimands(fit)[column] for column in ("name", "mean")), strict=True))
         for name in map(str, estimands["estimand"].values):
             ratio = bool(np.isnan(means[name]))
             one = estimands[["value"]].sel(estimand=name, drop=True).rename({"value": name})
-            _add(found, one, ["median" if ratio else "mean"])
+            fixed = np.asarray(bool(estimands["constant"].sel(estimand=name)))
+            _add(found, one, ["median" if ratio else "mean"], {name: fixed})
     return found
 
 
-def _add(found: dict[tuple[str, str], tuple[float, float]], draws: xr.Dataset, middle: list[str]) -> None:
+def _add(
+    found: dict[tuple[str, str], tuple[float, float]], draws: xr.Dataset, middle: list[str], constants: Constants
+) -> None:
     dims = ("chain", "draw")
     plain = xr.Dataset({name: draws[name].transpose(*dims, ...) for name in draws.data_vars})
     figures = {name: getattr(plain, name)(dims) for name in middle}
@@ -165,8 +169,7 @@ def _add(found: dict[tuple[str, str], tuple[float, float]], draws: xr.Dataset, m
     for name in map(str, plain.data_vars):
         array = plain[name]
         for index in np.ndindex(array.shape[2:]):
-            values = array.values[(slice(None), slice(None), *index)]
-            if np.ptp(values) == 0 or (name.startswith("cor_") and not index[-2] < index[-1]):
+            if not is_told(name, index, constants):
                 continue
             entry = entry_name(name, array[0, 0], index)
             for figure in figures:

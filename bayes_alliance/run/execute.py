@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
+from bayes_alliance._messages import first_few
 from bayes_alliance.comparison.models import check_read, read_by, share_rows
 from bayes_alliance.design.design import Design, make_design
 from bayes_alliance.errors import AllianceError, DesignError, RunError, SpecError, TableError
@@ -24,7 +25,7 @@ from bayes_alliance.fit.provenance import Plain, versions
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.fit.settings import Progress
 from bayes_alliance.fit.spreadsheet import csv_bytes
-from bayes_alliance.fit.store import MANIFEST, write_artefact
+from bayes_alliance.fit.store import MANIFEST, locked, replace_file, write_artefact
 from bayes_alliance.run.agree import draws_digest
 from bayes_alliance.run.analysis import Analysis, find_specs, read_analysis
 from bayes_alliance.run.environment import all_packages, environment_files
@@ -36,8 +37,10 @@ from bayes_alliance.run.record import (
     LOG,
     RECORD,
     RESULTS,
+    ROOT,
     Run,
     file_digest,
+    find_links,
     load_run,
     read_record,
 )
@@ -51,6 +54,7 @@ FLAGS = ("PYTENSOR_FLAGS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_T
 
 
 KEY_HEAD = b"role,code,id"
+"""How a key from codes to ids begins."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,13 +125,20 @@ def run_analysis(
         If another process runs in the folder, or it holds something else; or for an error of another library, whose
         text is not repeated.
     FitError
-        If sampling cannot start, or the folder cannot be written.
+        If sampling cannot start or finish, or the folder cannot be written.
+    KeyboardInterrupt
+        If the process is stopped meanwhile: fits that were finished are in the folder, and the same call goes on.
     """
     analysis, text = read_analysis(path)
     base = Path(path).resolve().parent
-    place = Path(folder) if folder is not None else base / f"{Path(path).stem}-run"
+    place = Path(folder) if folder is not None else default_folder(path)
     question = Question(analysis, text, base, _specs(analysis, base))
     return execute(question, place, replace_old=replace_old, key=key, cache=cache, progress=progress, log=Log(tell))
+
+
+def default_folder(path: str | Path) -> Path:
+    """Return the folder of an analysis file's run unless another is stated: ``<file>-run`` beside the file."""
+    return Path(path).resolve().parent / f"{Path(path).stem}-run"
 
 
 @without_cells("an analysis was run")
@@ -298,7 +309,8 @@ def _finished(
         for label, fit in fits.items()
     }
     parts = sorted(path for part in (FITS, RESULTS) for path in (place / part).rglob("*"))
-    files = {p.relative_to(place).as_posix(): file_digest(p) for p in parts if p.is_file() and p.name[0] != "."}
+    names = [path.relative_to(place).as_posix() for path in parts if path.is_file() and path.name[0] != "."]
+    files = {name: file_digest(place, name) for name in names}
     finished = datetime.now(UTC).date().isoformat()
     return {
         **started,
@@ -320,7 +332,7 @@ def _write_root(place: Path, record: Mapping[str, Any], question: Question, log:
     }
     for number, comparison in enumerate(record["comparisons"], start=1):
         files[f"comparison-{number}.csv"] = csv_bytes(comparison["table"])
-    write_artefact(place, files)
+    write_artefact(place, files, known=ROOT)
 
 
 def _check_place(place: Path, question: Question, rows: Rows, replace_old: bool) -> None:
@@ -330,6 +342,12 @@ def _check_place(place: Path, question: Question, rows: Rows, replace_old: bool)
     if not (place / MANIFEST).exists():
         raise RunError(f"{str(place)!r} holds other files. Give an empty folder, or one that is not there yet.")
     record, text = read_record(place)
+    links = find_links(place)
+    if links:
+        raise RunError(
+            f"{place.name!r} holds links in place of folders: {first_few([repr(link) for link in links])}. Nothing was "
+            f"changed. Give another folder (--out), or put the folders themselves there."
+        )
     if replace_old:
         return
     other = [] if text == question.text else ["another analysis file."]
@@ -350,7 +368,7 @@ def _alone(place: Path) -> Iterator[None]:
     """Hold the folder for this process; of two at once the second is told."""
     try:
         place.mkdir(parents=True, exist_ok=True)
-        with FileLock(place / ".run.lock", timeout=0):
+        with locked(place / ".run.lock", timeout=0):
             yield
     except Timeout:
         raise RunError(
@@ -376,11 +394,8 @@ def _check_key(key: str | Path | None, place: Path) -> None:
 def _write_key(rows: Rows, path: Path) -> None:
     """Write the key for the owner's eyes only; a file that is no key is left alone."""
     try:
-        if path.exists():
-            if not path.read_bytes().startswith(KEY_HEAD):
-                raise RunError(f"{path.name!r} is there and is no key to codes. Give --key another name.")
-            path.unlink()
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(rows.coded.key.to_csv(index=False, lineterminator="\n"))
+        if path.exists() and not path.read_bytes().startswith(KEY_HEAD):
+            raise RunError(f"{path.name!r} is there and is no key to codes. Give --key another name.")
+        replace_file(path, rows.coded.key.to_csv(index=False, lineterminator="\n").encode(), mode=0o600)
     except OSError as error:
         raise RunError(f"The key {path.name!r} cannot be written: {error.strerror}.") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,8 +13,9 @@ from typing import Any, Final
 from bayes_alliance._messages import escaped, first_few, quote, unknown
 from bayes_alliance.errors import FitError, RunError
 from bayes_alliance.fit.result import Fit, load_fit
-from bayes_alliance.fit.store import MANIFEST, read_artefact
+from bayes_alliance.fit.store import MANIFEST, parse_json, read_artefact
 from bayes_alliance.run.analysis import Analysis, parse_analysis
+from bayes_alliance.run.recorded import find_problems
 
 FORMAT: Final = 1
 """Of the record; a run of a later one is refused."""
@@ -24,6 +25,15 @@ ANALYSIS: Final = "analysis.toml"
 LOG: Final = "log.txt"
 FITS: Final = "fits"
 RESULTS: Final = "results"
+
+ROOT: Final = re.compile(
+    r"run\.json|analysis\.toml|log\.txt|requirements\.txt|environment\.yml|conda-packages\.txt"
+    r"|model-[a-z0-9_-]+\.toml|comparison-[0-9]+\.csv"
+)
+"""Names of the files of a run that lie in its folder itself."""
+
+TABLES: Final = re.compile(r"(summary|estimands)\.csv|\w[\w.-]*\.png")
+"""Names of the files of a model's results."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,14 +92,14 @@ def load_run(folder: str | Path) -> Run:
     Raises
     ------
     RunError
-        If the folder holds no run, an unfinished or failed one (with what is missing), one of a newer version, or a
-        file that was changed or damaged.
+        If the folder holds no run, an unfinished or failed one (with what is missing), one of a newer version, a file
+        that was changed or damaged, or a record that is not one of a run.
     """
     place = Path(folder)
     record, text = read_record(place)
     if record["state"] != "complete":
         raise RunError(_unfinished(place, record))
-    bad = [name for name, digest in record["files"].items() if file_digest(place / name) != digest]
+    bad = [name for name, digest in record["files"].items() if file_digest(place, name) != digest]
     if bad:
         raise RunError(
             f"{place.name!r} was changed or damaged after it was written: {first_few([repr(one) for one in bad])}. "
@@ -104,33 +114,60 @@ def read_record(place: Path) -> tuple[dict[str, Any], str]:
     Raises
     ------
     RunError
-        If there is none, it is damaged, or of a newer version.
+        If there is none, it is damaged, of a newer version, or does not hold what a run's record holds.
     """
     if not (place / MANIFEST).is_file():
         raise RunError(f"{place.name!r} holds no run: {RECORD!r} is missing. Make one with: bayes-alliance run FILE.")
     try:
         files = read_artefact(place)
-        record = json.loads(files[RECORD])
-        made = int(record["format"])
     except FitError as error:
         raise RunError(error.problems, error.where) from None
-    except (KeyError, TypeError, ValueError):
-        raise RunError(f"{place.name!r} holds something else than a run.") from None
+    if RECORD not in files or ANALYSIS not in files:
+        raise RunError(f"{place.name!r} holds something else than a run.")
+    try:
+        record, text = parse_json(files[RECORD]), files[ANALYSIS].decode()
+    except ValueError as error:
+        raise RunError(f"The run in {place.name!r} cannot be read: {str(error).rstrip('.')}.") from None
+    made = record.get("format") if isinstance(record, dict) else None
+    if not isinstance(made, int):
+        raise RunError(f"{place.name!r} holds something else than a run: {RECORD!r} states no format.")
     if made > FORMAT:
         raise RunError(
             f"{place.name!r} was written by a newer version (format {made}, this one reads up to {FORMAT}; "
-            f"bayes-alliance {record.get('versions', {}).get('packages', {}).get('bayes-alliance', 'unknown')}). "
-            f"Update bayes-alliance to read it."
+            f"bayes-alliance {_version(record)}). Update bayes-alliance to read it."
         )
-    return record, files[ANALYSIS].decode()
+    problems = find_problems(record)
+    if problems:
+        raise RunError([f"{RECORD!r} of {place.name!r} is not that of a run. {problem}" for problem in problems])
+    return record, text
 
 
-def file_digest(path: Path) -> str | None:
-    """Return a file's sha256; None where there is no file."""
+def file_digest(place: Path, name: str) -> str | None:
+    """Return the sha256 of a file of a run by its name there; None where there is no file, or only a link to one."""
+    path = place
     try:
+        for part in name.split("/"):
+            path = path / part
+            if path.is_symlink():
+                return None
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return None
+
+
+def find_links(place: Path) -> list[str]:
+    """Return what of a run's folders is a link, which writing and clearing would follow, by its name in the run."""
+    parts = [place / FITS, place / RESULTS]
+    inner = [path for part in parts if part.is_dir() for path in sorted(part.glob("*"))]
+    return [path.relative_to(place).as_posix() for path in (*parts, *inner) if path.is_symlink()]
+
+
+def _version(record: Mapping[str, Any]) -> str:
+    """Return the version a record says it was written by; of a newer format nothing is certain."""
+    found: Any = record
+    for part in ("versions", "packages", "bayes-alliance"):
+        found = found.get(part) if isinstance(found, dict) else None
+    return str(found or "unknown")[:40]
 
 
 def _unfinished(place: Path, record: Mapping[str, Any]) -> list[str]:

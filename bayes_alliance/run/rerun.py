@@ -12,10 +12,11 @@ import tomli_w
 from bayes_alliance._messages import count_of, escaped
 from bayes_alliance.errors import AllianceError, RunError
 from bayes_alliance.fit.settings import Progress
+from bayes_alliance.fit.store import MANIFEST
 from bayes_alliance.run.agree import Agreed, Agreement, compare_fits, tell_differences
 from bayes_alliance.run.analysis import parse_analysis
 from bayes_alliance.run.execute import Log, Question, execute
-from bayes_alliance.run.record import ANALYSIS, Run, load_run
+from bayes_alliance.run.record import ANALYSIS, Run, load_run, read_record
 from bayes_alliance.run.rows import Rows, check_stated, read_rows, tell_changes
 from bayes_alliance.spec.toml import parse_model, parse_toml
 
@@ -75,7 +76,8 @@ def rerun(
     seed : int, optional
         Another seed, to see whether conclusions hang on it.
     out : str or Path, optional
-        Empty folder that keeps the new run; a temporary one, without pictures, unless stated.
+        Empty folder that keeps the new run, or that of a rerun that was stopped and goes on; a temporary one, without
+        pictures, unless stated.
     progress, tell
         As in ``run_analysis``.
 
@@ -103,13 +105,20 @@ def rerun(
         place = Path(out)
         if place.resolve().is_relative_to(before.folder.resolve()):
             raise RunError("A rerun must not lie in the run's folder, which it does not change. Give another --out.")
-        if place.exists() and (not place.is_dir() or any(place.iterdir())):
+        if place.exists() and not _is_free(place):
             raise RunError(f"{str(place)!r} is no empty folder; a rerun, which fits everything anew, needs one.")
         now = execute(question, place, progress=progress, log=Log(tell), rows=rows)
         return _compare(before, now, kept=True)
     with tempfile.TemporaryDirectory(prefix="bayes-alliance-rerun-") as temporary:
         now = execute(question, Path(temporary) / "run", progress=progress, log=Log(tell), rows=rows)
         return _compare(before, now, kept=False)
+
+
+def _is_free(place: Path) -> bool:
+    """Return whether a rerun may write here: nothing is there, or a rerun that was stopped, which then goes on."""
+    if not place.is_dir():
+        return False
+    return not any(place.iterdir()) or ((place / MANIFEST).exists() and read_record(place)[0]["state"] == "running")
 
 
 def _compare(before: Run, now: Run, *, kept: bool) -> Rerun:

@@ -32,7 +32,7 @@ from bayes_alliance.posterior.mediation import mediation_effects
 from bayes_alliance.posterior.response_surface import response_surface
 from bayes_alliance.run.analysis import Analysis, ComparisonPart
 from bayes_alliance.run.facts import describe_fit, records
-from bayes_alliance.run.record import RESULTS
+from bayes_alliance.run.record import RESULTS, TABLES
 
 
 def write_results(
@@ -55,7 +55,7 @@ def _write_one(analysis: Analysis, label: str, fit: Fit, place: Path, log: Calla
             files |= draw_pictures(fit) | _more_pictures(fit, analysis.seed, facts["predictive"])
         except AllianceError as error:
             log(f"{label}: a picture could not be drawn: {error}")
-    write_artefact(place / RESULTS / label, files)
+    write_artefact(place / RESULTS / label, files, known=TABLES)
     log(f"{label}: {count_of(len(files), 'file')} of results.")
     return facts
 

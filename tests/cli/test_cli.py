@@ -95,7 +95,7 @@ def test_fit_writes_summary_posterior_and_picture(
     assert asked["settings"] == ba.SamplerSettings(draws=50)
     summary = pd.read_csv(tmp_path / "out" / "summary.csv")
     pd.testing.assert_frame_equal(summary, ba.summarize(small_fit))
-    assert ba.load_fit(tmp_path / "out" / "fit").checks == small_fit.checks
+    assert ba.load_fit(tmp_path / "out").checks == small_fit.checks
     assert (tmp_path / "out" / "trajectories.png").read_bytes()[:4] == b"\x89PNG"
     assert capsys.readouterr().out.startswith("Sampling ")
 

@@ -116,12 +116,15 @@ def test_a_single_term_is_held(sessions: ba.SessionTable) -> None:
 
 
 def test_a_sweep_says_why_it_does_not_tip() -> None:
-    """One chain has no R-hat and counts; a quotient has no mean, an SD nothing it is compared with."""
+    """One chain has no R-hat and counts for nothing; a quotient has no mean, an SD nothing it is compared with."""
     table = pd.DataFrame(
-        {"held": [0.0, 1.0], "mean": [-0.5, 0.5], "eti95_lb": [-1.0, 0.1], "eti95_ub": [-0.1, 1.0], "r_hat": np.nan}
+        {"held": [0.0, 1.0], "mean": [-0.5, 0.5], "eti95_lb": [-1.0, 0.1], "eti95_ub": [-0.1, 1.0], "r_hat": 1.0}
     ).assign(passed=True)
     sweep = Sweep("hold", "b[y, value(x)]", "growth", "points", table, table.iloc[:1])
     assert sweep.tipping == (0.5,)
+    alone = replace(sweep, table=table.assign(r_hat=np.nan, passed=False))
+    assert alone.tipping == alone.unclear == ()
+    assert "not known (without 0, 1, where" in repr(alone)
     assert "where its mean would turn is not known" in repr(replace(sweep, table=table.assign(mean=np.nan)))
     assert "it has no value that means no difference" in repr(replace(sweep, null=None))
     apart = replace(sweep, table=table.assign(r_hat=[1.0, 2.0], passed=[False, False]))

@@ -1,0 +1,208 @@
+"""What a stored fit must hold: everything read from its files is checked before it is used."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, Literal
+
+import h5py
+import numpy as np
+import xarray as xr
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bayes_alliance._messages import first_few, quote
+from bayes_alliance.collapse.chains import find_gaps
+from bayes_alliance.errors import AllianceError, FitError
+from bayes_alliance.fit.settings import SamplerSettings
+from bayes_alliance.fit.store import parse_json
+from bayes_alliance.names import sd_name
+from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.spec.toml import parse_model
+
+GROUPS: Final = ("posterior", "sample_stats", "observed_data", "constant_data", "variance", "estimands")
+"""Groups a fit's tree may have; the first two are always there."""
+
+CHECKED: Final = ("r_hat", "ess_bulk", "ess_tail")
+"""Checks that every fit has."""
+
+ROOM: Final = 8
+"""Bytes that an array may take per byte of its file; dims without labels are written as arrays without content."""
+
+DEEPEST: Final = 4
+"""Groups inside one another, from the file's own on."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+
+class _Provenance(_Part):
+    spec: str
+    columns: dict[str, str]
+    reference: dict[str, str]
+    priors: list[dict[str, Any]]
+    rows_read: dict[str, int]
+    rows_used: dict[str, int]
+    rows_left_out: dict[str, dict[str, int]]
+    messages: list[str]
+    constants: dict[str, list[int]]
+    fingerprint: str
+    engine: Literal["nuts", "collapsed"]
+    settings: dict[str, Any]
+    seed: int
+    seconds: dict[str, float]
+    packages: dict[str, str]
+    code: str
+
+
+class _Check(_Part):
+    name: str
+    passed: bool
+    sentence: str
+    remedy: str
+
+
+class _Record(_Part):
+    provenance: _Provenance
+    checks: list[_Check]
+
+
+def read_record(content: bytes) -> tuple[dict[str, Any], ModelSpec, SamplerSettings]:
+    """Return the record of a fit, its model and its settings.
+
+    Parameters
+    ----------
+    content : bytes
+        Of ``fit.json``.
+
+    Raises
+    ------
+    FitError
+        With everything that is not what a fit's record holds.
+    """
+    try:
+        record = parse_json(content)
+    except ValueError as error:
+        raise FitError(f"It is no JSON: {str(error).rstrip('.')}.") from None
+    try:
+        _Record.model_validate(record)
+    except ValidationError as error:
+        raise FitError([say_detail(detail) for detail in error.errors()]) from None
+    provenance = record["provenance"]
+    lacking = [name for name in CHECKED if name not in {check["name"] for check in record["checks"]}]
+    if lacking:
+        raise FitError(f"It lacks the checks {quote(lacking)}.")
+    try:
+        return record, parse_model(provenance["spec"]), SamplerSettings(**provenance["settings"])
+    except TypeError:
+        raise FitError("'provenance.settings' are not those of a sampler.") from None
+    except AllianceError as error:
+        raise FitError(error.problems) from None
+
+
+def say_detail(detail: Mapping[str, Any]) -> str:
+    """Return what pydantic found in one place as a sentence."""
+    where = ".".join(map(str, detail["loc"])) or "the whole"
+    return f"{where[:100]!r}: {str(detail['msg']).rstrip('.')}."
+
+
+def read_tree(content: bytes, record: Mapping[str, Any], spec: ModelSpec, settings: SamplerSettings) -> xr.DataTree:
+    """Return the tree of a fit, once it is known to hold whole draws of the model.
+
+    Parameters
+    ----------
+    content : bytes
+        Of ``posterior.nc``.
+    record, spec, settings
+        From ``read_record``.
+
+    Raises
+    ------
+    FitError
+        If it is no netCDF file, reads from other files, names arrays larger than itself, lacks groups or variables, or
+        its draws are fewer than the settings say or not finite.
+    """
+    try:
+        with h5py.File(io.BytesIO(content), "r") as file:
+            odd = list(_odd_parts(file, ROOM * len(content) + ROOM**7))
+    except Exception as error:  # h5py raises what the library's code says
+        raise FitError(f"It is no netCDF file: {error}.") from None
+    if odd:
+        raise FitError(f"It is no fit's: {first_few(odd)}.")
+    try:
+        with plain_locks():
+            tree = xr.load_datatree(io.BytesIO(content), engine="h5netcdf")
+    except Exception as error:
+        raise FitError(f"It is no netCDF file of a fit: {error}.") from None
+    problems = find_problems(tree, spec, settings) or _odd_constants(tree, record["provenance"]["constants"])
+    if problems:
+        raise FitError(problems)
+    return tree
+
+
+def find_problems(tree: xr.DataTree, spec: ModelSpec, settings: SamplerSettings) -> list[str]:
+    """Report what keeps a tree from being that of a fit of a model with these settings."""
+    lacking = [name for name in GROUPS[:2] if name not in tree.children]
+    odd = [name for name in tree.children if name not in GROUPS]
+    if lacking or odd:
+        problems = [f"It lacks the groups {quote(lacking)}."] if lacking else []
+        return [*problems, *([f"It has groups {quote(odd)}, which no fit has."] if odd else [])]
+    posterior = tree["posterior"].to_dataset()
+    wanted = [sd_name(factor) for factor in spec.factors]
+    if any(equation.parsed.terms for equation in spec.equation):
+        wanted.insert(0, "b")
+    missing = [name for name in wanted if name not in posterior]
+    if missing:
+        return [f"Its draws lack {quote(missing)}."]
+    problems = find_gaps(posterior, chains=settings.chains, draws=settings.draws)
+    size = {"chain": settings.chains, "draw": settings.draws}
+    for name in ("sample_stats", "estimands"):
+        own = tree[name].sizes if name in tree.children else size
+        if not problems and {dim: own.get(dim) for dim in size} != size:
+            problems.append(f"Group {name!r} is not of the same chains and draws as the posterior.")
+    return problems
+
+
+def _odd_parts(file: Any, most: int, depth: int = 0) -> Iterator[str]:
+    """Yield what an HDF5 file has that no fit has: links, contents of other files, arrays larger than the file."""
+    for name in file:
+        link = file.get(name, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            yield f"{name!r} is a link"
+        elif isinstance(own := file[name], h5py.Group):
+            if depth >= DEEPEST:
+                yield f"{name!r} is nested too deeply"
+            else:
+                yield from _odd_parts(own, most, depth + 1)
+        elif isinstance(own, h5py.Dataset):
+            if own.is_virtual or own.external:
+                yield f"{name!r} is read from another file"
+            elif own.size is not None and own.size * own.dtype.itemsize > most:
+                yield f"{name!r} is larger than the file"
+
+
+def _odd_constants(tree: xr.DataTree, constants: Mapping[str, list[int]]) -> list[str]:
+    """Report entries that a record calls fixed and that are not there."""
+    posterior = tree["posterior"].to_dataset()
+    odd = [
+        name
+        for name, places in constants.items()
+        if name not in posterior
+        or any(not 0 <= place < int(np.prod(posterior[name].shape[2:], dtype=int)) for place in places)
+    ]
+    return [f"{quote(odd)}: fixed by the model, as fit.json says, and not among the draws."] if odd else []
+
+
+@contextmanager
+def plain_locks() -> Iterator[None]:
+    """Keep xarray from asking a cluster's scheduler for a lock on bytes in memory, which it does on a Dask worker."""
+    if "distributed" not in sys.modules:
+        yield
+        return
+    import dask
+
+    with dask.config.set(scheduler="synchronous"):
+        yield
