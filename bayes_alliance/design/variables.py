@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import are, count_of, first_few, nearest, number_text, quote, unknown
+from bayes_alliance._messages import are, count_of, first_few, hint, number_text, quote, unknown
 from bayes_alliance.design.rows import Rows
 from bayes_alliance.design.survive import SURVIVE, survive_values
 from bayes_alliance.names import ROLES
@@ -73,11 +73,9 @@ def check_names(
         if is_role:
             problems.append(f"The model reads {name!r} and no column plays it. Name its column in roles.")
             continue
-        guess = nearest(name, frame.columns)
-        hint = f" Did you mean {guess!r}?" if guess else ""
         problems.append(
             f"Variable {name!r} of the model has no column. State columns={{{name!r}: ...}}. Columns seen: "
-            f"{quote(frame.columns)}.{hint}"
+            f"{quote(frame.columns)}.{hint(name, frame.columns)}"
         )
     for part in sorted(factors):
         if part in ROLES and part not in sessions.roles:

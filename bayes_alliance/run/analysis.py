@@ -18,7 +18,7 @@ from bayes_alliance.fit.settings import Engine, SamplerSettings
 from bayes_alliance.spec.make import make_model
 from bayes_alliance.spec.model import Bound, ModelSpec
 from bayes_alliance.spec.registry import load_model, model_names
-from bayes_alliance.table.rules import Transfers
+from bayes_alliance.table.nesting import Transfer
 
 MAX_BYTES: Final = 1_000_000
 
@@ -48,7 +48,7 @@ class DataPart(_Part):
     minimum: dict[str, float] = {}
     maximum: dict[str, float] = {}
     only: dict[str, str | float] = {}
-    transfers: Transfers = "ask"
+    transfers: Transfer | dict[str, Transfer] = "ask"
     shared_rows: bool = False
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bayes_alliance.table.read import MISSING_CODES, id_text
+from bayes_alliance.table.cells import id_text
+from bayes_alliance.table.read import MISSING_CODES
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,8 @@ class Coded:
 
     def mask(self, text: str, role: str) -> str:
         """Return a text in which a role's identifiers in quotes are codes."""
-        quoted = {repr(one): repr(code) for one, code in self.codes(role).items()}
+        codes = self.codes(role).items()
+        quoted = {write(one): repr(code) for one, code in codes for write in (repr, ascii)}
         if not quoted:
             return text
         longest = sorted(quoted, key=len, reverse=True)
