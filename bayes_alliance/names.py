@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
 ROLES: Final = ("patient", "therapist", "group", "site", "session")
@@ -27,6 +28,22 @@ RESIDUAL: Final = "residual"
 def factor_key(factor: str) -> str:
     """Return the name of a grouping factor inside variable and dim names (``therapist:patient`` is one factor)."""
     return factor.replace(":", "_")
+
+
+def join_ids(parts: Sequence[Iterable[object]], mark: str) -> list[str]:
+    r"""Return ids of several columns joined row by row; a mark inside an id gets a backslash; labels stay apart.
+
+    Examples
+    --------
+    >>> join_ids([["a:b", "a"], ["c", "b:c"]], ":")
+    ['a\\:b:c', 'a:b\\:c']
+    """
+
+    def one(part: object) -> str:
+        text = str(part)
+        return text.replace("\\", "\\\\").replace(mark, f"\\{mark}") if mark in text or "\\" in text else text
+
+    return [mark.join(map(one, row)) for row in zip(*parts, strict=True)]
 
 
 def shape_dim(shape: str) -> str:

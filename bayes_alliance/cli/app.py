@@ -61,8 +61,8 @@ for command in (demo, models, show, check, fit, run, report, rerun, simulate, ca
 def main() -> None:
     """Run the command line; bad input ends with exit code 2 and the collected problems, never a traceback.
 
-    A command that is stopped ends with 130 (Ctrl-C) or 143 (SIGTERM) and one sentence. Tracebacks of other errors, which
-    are faults of the package, are printed with control characters escaped.
+    A command that is stopped ends with 130 (Ctrl-C) or 143 (SIGTERM) and one sentence. Tracebacks of other errors,
+    which are faults of the package, are printed with control characters escaped.
     """
     warnings.simplefilter("ignore", AllianceWarning)
     with termination_heeded():

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -26,7 +26,6 @@ from bayes_alliance.cli.options import (
     Reference,
     Side,
     Transfers,
-    TransfersName,
     numbers,
     pairs,
     ranges,
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
 
     from bayes_alliance.design.design import Design
     from bayes_alliance.fit.result import Fit
+    from bayes_alliance.table.nesting import Transfers as Meanings
     from bayes_alliance.table.sessions import SessionTable
 
 
@@ -55,7 +55,7 @@ def check(
     prior: PriorOption = None,
     missing: Missing = None,
     bounds: BoundsOption = None,
-    transfers: Transfers = TransfersName.ask,
+    transfers: Transfers = None,
     ignore: Ignore = None,
     patients: Side = None,
     therapists: Side = None,
@@ -108,7 +108,7 @@ def fit(
     ] = EngineName.auto,
     missing: Missing = None,
     bounds: BoundsOption = None,
-    transfers: Transfers = TransfersName.ask,
+    transfers: Transfers = None,
     ignore: Ignore = None,
     patients: Side = None,
     therapists: Side = None,
@@ -164,7 +164,7 @@ def _read(
     only: Sequence[str] | None,
     missing: Sequence[str] | None,
     bounds: Sequence[str] | None,
-    transfers: TransfersName,
+    transfers: Sequence[str] | None,
     ignore: Sequence[str] | None,
     patients: Path | None,
     therapists: Path | None,
@@ -179,6 +179,7 @@ def _read(
     for text in missing or []:
         for name, code in pairs([text], "--missing", split=False).items():
             codes.setdefault(name, []).append(code)
+    meanings = pairs([text if "=" in text else f"patient={text}" for text in transfers or ["ask"]], "--transfers")
     sessions = read_sessions(
         data,
         roles={name: column for name, column in mapping.items() if name in ROLES},
@@ -187,7 +188,7 @@ def _read(
         groups=groups,
         missing=codes,
         bounds=ranges(pairs(bounds, "--bounds"), "--bounds"),
-        transfers=transfers.value,
+        transfers=cast("Meanings", meanings),
         ignore=ignore or (),
     )
     limits = [numbers(pairs(texts, option), option) for texts, option in ((minimum, "--min"), (maximum, "--max"))]

@@ -20,14 +20,6 @@ class EngineName(StrEnum):
     nuts = "nuts"
 
 
-class TransfersName(StrEnum):
-    """What a patient id under two therapists means."""
-
-    ask = "ask"
-    transferred = "transferred"
-    reused = "reused"
-
-
 ModelName = Annotated[str, typer.Argument(metavar="NAME", help="A model of the list, or the path of a .toml file.")]
 DataPath = Annotated[Path, typer.Argument(metavar="DATA", help="CSV or parquet: one row per patient and session.")]
 Columns = Annotated[
@@ -64,7 +56,14 @@ BoundsOption = Annotated[
         "--bounds", metavar="COLUMN=LOW:HIGH", help="Ends of a column's scale, such as wai=12:84. Repeatable."
     ),
 ]
-Transfers = Annotated[TransfersName, typer.Option(help="What a patient id under two therapists means.")]
+Transfers = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="MEANING",
+        help="What a patient id under two therapists means: ask, transferred, or reused; of therapists or groups under "
+        "two sites as therapist=reused. Repeatable.",
+    ),
+]
 Ignore = Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A column to leave unread. Repeatable.")]
 Side = Annotated[
     Path | None, typer.Option(metavar="DATA", help="Table with what is measured once per unit, joined by id.")

@@ -17,6 +17,33 @@ from bayes_alliance.spec.families import FAMILY, FamilyName
 from bayes_alliance.spec.model import ModelSpec
 
 
+def check_labels(where: str, named: Sequence[tuple[str, str]]) -> list[str]:
+    """Report columns that come out with one label, such as those of a level and of a column called ``arm[CBT]``.
+
+    Parameters
+    ----------
+    where : str
+        Whose they are, for the message.
+    named : sequence of (label, term)
+        In the study's names, and as the model writes it.
+    """
+    owners: dict[str, list[str]] = {}
+    for label, term in named:
+        owners.setdefault(label, []).append(term)
+    return [
+        f"{count_of(len(terms), 'coefficient')} of {where} would have one name, {label!r}: from the terms "
+        f"{quote(terms)}. Rename a column or a level."
+        for label, terms in owners.items()
+        if len(terms) > 1
+    ]
+
+
+def check_columns_named(outcome: str, coef: Columns, groups: Sequence[GroupDesign] = ()) -> list[str]:
+    """Report columns of one label among the population columns of an equation, or among the effects of a factor."""
+    named = [(outcome, coef), *((f"{outcome} by {group.factor}", group.columns) for group in groups if not group.slot)]
+    return [p for where, own in named for p in check_labels(where, list(zip(own.labels, own.terms, strict=True)))]
+
+
 def check_predictors(coef: Columns, shrunk: Collection[str] = (), messages: list[str] | None = None) -> list[str]:
     """Report constant columns, empty cells of products, and columns that others determine.
 

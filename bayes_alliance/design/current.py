@@ -149,7 +149,7 @@ def follow_current(
             problems.append(f"Outcome {reader!r} reads {key.kind}({target.outcome}): {apart}")
             return None
     shown = f"{key.kind}({target.outcome})" if not key.factor else f"effect({target.outcome}, {key.factor})"
-    coef, groups, problem = _columns(key, target)
+    coef, groups, problem = _columns(key, target, at)
     if problem:
         problems.append(f"Outcome {reader!r} reads {shown}: {problem}")
         return None
@@ -242,8 +242,8 @@ def _of_patients(key: CurrentOf, target: Target) -> str:
     return ""
 
 
-def _columns(key: CurrentOf, target: Target) -> tuple[Columns, Groups, str]:
-    """Return the columns that are read, over all rows of the target, and what is wrong with the wish."""
+def _columns(key: CurrentOf, target: Target, rows: np.ndarray) -> tuple[Columns, Groups, str]:
+    """Return the columns that are read, over all rows of the target, and what is wrong in the rows that are read."""
     session = None if key.session is None else np.full(len(target.rows), key.session)
     coef, groups = target.at(None)
     if target.fixed and (session is not None or key.kind == "slope"):
@@ -264,7 +264,7 @@ def _columns(key: CurrentOf, target: Target) -> tuple[Columns, Groups, str]:
         return coef, groups, f"{target.outcome} does not change with session: its slope is 0."
     own = target.rows.session if session is None else session
     before, after = target.at(own - STEP), target.at(own + STEP)
-    if np.isnan(before[0].values).any() or np.isnan(after[0].values).any():
+    if np.isnan(before[0].values[rows]).any() or np.isnan(after[0].values[rows]).any():
         return coef, groups, "its slope is not defined in all sessions, as that of log or sqrt at session 0."
     slope = coef.with_values((after[0].values - before[0].values) / (2 * STEP))
     changed = {

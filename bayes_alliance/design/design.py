@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from bayes_alliance._messages import count_of
 from bayes_alliance.design.centring import centre_on_outer, centre_on_population
-from bayes_alliance.design.checks import notes_on_means
+from bayes_alliance.design.checks import check_labels, notes_on_means
+from bayes_alliance.design.entry import check_entry
 from bayes_alliance.design.equation import EquationDesign, join_spreads, with_spreads
 from bayes_alliance.design.estimands import EstimandDesign, resolve_estimands
 from bayes_alliance.design.factors import FactorDesign, join_factors
@@ -22,6 +24,7 @@ from bayes_alliance.design.optional import resolve_optional
 from bayes_alliance.design.others import say_others
 from bayes_alliance.design.priors import Priors, resolve_priors
 from bayes_alliance.design.priors import Source as PriorSource
+from bayes_alliance.design.read_columns import check_doubts, check_read_columns
 from bayes_alliance.design.reserved import check_reserved
 from bayes_alliance.design.residual import ResidualDesign, join_residuals
 from bayes_alliance.design.scale import state_bounds
@@ -144,16 +147,24 @@ def _make(
     until: float | None,
 ) -> Design:
     reference = dict(reference or {})
+    read = sessions
     sessions = open_periods(spec, sessions, columns or {})
     messages = list(sessions.messages)
     resolved, columns, dropped, problems = match_names(spec, sessions, columns, reference, messages)
     resolved = state_bounds(resolved, sessions, columns, problems)
+    check_read_columns(resolved, read, columns, reference, problems, messages)
+    check_entry(resolved, read, columns, reference, problems, messages)
+    doubts = check_doubts(resolved, read, columns, reference)
+    if doubts:  # nothing can be worked out from such columns
+        raise DesignError([*problems, *doubts], count_of(len(read), "row"))
     source = Source(resolved, sessions, columns, reference, messages, until=until)
     made = _make_equations(source, problems)
     resolved, stated = state_priors(resolved, priors, dropped, problems)
     parts, factors = join_factors(resolved, with_spreads([m.equation for m in made]), problems)
     equations = join_spreads(parts)
     equations, measured = join_latent(source, made, equations, factors, problems)
+    every = [(n, f"{t} of {e.outcome}") for e in parts for n, t in zip(e.coef_labels, e.coef.terms, strict=True)]
+    problems += check_labels("the model", every)
     messages += notes_on_means(resolved)
     messages += say_others(resolved)
     residual = join_residuals(resolved, equations, problems, messages)
@@ -163,7 +174,7 @@ def _make(
     if problems:
         raise DesignError(problems)
     equations = _centred(equations)
-    read = {name for equation in equations for name in equation.variables}
+    used = {name for equation in equations for name in equation.variables}
     return Design(
         resolved,
         equations,
@@ -173,7 +184,7 @@ def _make(
         numbers,
         estimands,
         columns,
-        {name: level for name, level in reference.items() if name in read},
+        {name: level for name, level in reference.items() if name in used},
         tuple(messages),
         _fingerprint(equations, factors, residual, measured, sessions),
     )

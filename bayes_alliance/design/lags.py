@@ -29,7 +29,7 @@ def lag(evaluator: Evaluator, call: Call) -> Value:
             f"no smaller."
         )
         return evaluator.nothing()
-    inner = evaluator.value(call.arguments[0])
+    inner = evaluator.whole.value(call.arguments[0])
     source = find_earlier(evaluator, steps, longest, ~np.isnan(inner.numbers))
     found = source >= 0
     _audit(evaluator, call, found, longest)

@@ -78,18 +78,18 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
     stop_on(problems, rows)
     evaluator = usable.evaluate(variables, messages)
     whole, coded, starts = code_columns(equation, evaluator)
+    stop_on(problems, rows)
     coef = whole.rows(keep)
     sigma = find_spread(equation, variables, problems)
     arms = find_arms(equation, variables, keep)
-    weights = {name: subset_variable(variable, keep) for name, variable in variables.items()}
-    further = (weights, rows.key[keep])
+    own = {name: subset_variable(variable, keep) for name, variable in variables.items()}
+    further = (own, rows.key[keep])
     groups = _make_groups(equation, coded, ids, keep, arms, source.spec, problems, messages, *further)
     shares = [s for s in source.spec.shrink.values() if equation.outcome in shrunk_outcomes(source.spec, s)]
     shrunk = {term for shrink in shares for term in shrink.terms}
+    problems += checks.check_columns_named(outcome.label, coef, groups)
     problems += checks.check_predictors(coef, shrunk, messages) + checks.check_groups(groups, equation.family)
     spread = _code_spread(equation, usable, evaluator, arms, source.spec, problems, messages)
-    if spread is not None and starts[keep].any():
-        problems.append(f"sigma = {equation.sigma!r}: rows that start a series have an SD of their own; name a factor.")
     stop_on(problems, rows)
     offset = _outcome_centre(equation, outcome, evaluator, messages)
     y = outcome.values[keep] - offset
@@ -123,7 +123,7 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
         row=rows.position[keep],
         patient=rows.key[keep],
         session=rows.session[keep],
-        variables={name: subset_variable(variable, keep) for name, variable in variables.items()},
+        variables=own,
         names=study_names(evaluator),
         rows_read=len(rows),
         ledger=ledger,
@@ -178,7 +178,11 @@ def _code_spread(
     """Return columns and groups of the log residual SD over the rows used, or None where it is no formula."""
     if equation.spread is None:
         return None
+    if usable.starts[usable.keep].any():
+        problems.append(f"sigma = {equation.sigma!r}: rows that start a series have an SD of their own; name a factor.")
     whole, coded, _ = code_columns(equation.spread, evaluator)
+    if problems:  # what was reported has no columns to check
+        return None
     coef = whole.rows(usable.keep)
     weights = {name: subset_variable(v, usable.keep) for name, v in evaluator.variables.items()}
     further = (weights, usable.rows.key[usable.keep])

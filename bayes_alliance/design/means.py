@@ -32,7 +32,7 @@ def within(evaluator: Evaluator, call: Call) -> Value:
             f"between({render(inner)}, patient, within={factor.name}) for the deviation of the patient's mean."
         )
         return evaluator.nothing()
-    own = evaluator.value(inner)
+    own = evaluator.whole.value(inner)
     detrend = dict(call.keywords).get("detrend")
     if detrend is not None:
         return _detrended(evaluator, call, own, factor.name, detrend)
@@ -70,7 +70,7 @@ def pooled_mean(evaluator: Evaluator, expressions: tuple[Expression, ...] | list
     """Return the mean of all observed rows, of several expressions with equal weight."""
     means = []
     for expression in expressions:
-        numbers = evaluator.counted(evaluator.numbers(unlagged(expression)))
+        numbers = evaluator.counted(evaluator.whole.numbers(unlagged(expression)))
         means.append(float(np.nanmean(numbers)) if not np.isnan(numbers).all() else np.nan)
     return float(np.mean(means))
 
@@ -133,7 +133,7 @@ def unit_means(evaluator: Evaluator, inner: Expression, factor: str) -> np.ndarr
     source = evaluator.finer if _averaged_finely(evaluator, inner) else evaluator
     assert source is not None
     ids = pd.Series(source.factor_ids(factor))
-    means = pd.Series(source.counted(source.numbers(inner))).groupby(ids).mean()
+    means = pd.Series(source.counted(source.whole.numbers(inner))).groupby(ids).mean()
     here = pd.Series(evaluator.factor_ids(factor))
     return here.map(means).mask(here == "").to_numpy(float)
 
@@ -178,7 +178,7 @@ def _detrended(evaluator: Evaluator, call: Call, own: Value, factor: str, time: 
     """Return deviations from each unit's own straight line over time, by least squares."""
     if own.latent:
         evaluator.report(f"{render(call)}: lines are fitted to observed values; take mi() and mo() out, or detrend.")
-    frame = pd.DataFrame({"unit": evaluator.factor_ids(factor), "y": own.numbers, "t": evaluator.numbers(time)})
+    frame = pd.DataFrame({"unit": evaluator.factor_ids(factor), "y": own.numbers, "t": evaluator.whole.numbers(time)})
     used = frame.assign(y=evaluator.counted(own.numbers)).dropna()
     used = used[used.unit != ""]
     of_unit = used.groupby("unit")

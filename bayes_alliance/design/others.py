@@ -30,7 +30,7 @@ def others(evaluator: Evaluator, call: Call) -> Value:
     if rows.unit not in ("session", "patient"):
         evaluator.report(f"{render(call)}: a row of this equation is a {rows.unit}, which has no others in its unit.")
         return evaluator.nothing()
-    inner = evaluator.value(call.arguments[0])
+    inner = evaluator.whole.value(call.arguments[0])
     if inner.latent:
         evaluator.report(f"{render(call)}: others() takes means of observed values; leave mi() and latent means out.")
     unit = evaluator.factor_ids(factor.name)

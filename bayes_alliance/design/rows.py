@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance._messages import are, count_of, first_few, number_text, show_cell
+from bayes_alliance.names import join_ids
 from bayes_alliance.spec.model import Unit
 from bayes_alliance.table.sessions import SessionTable
 
@@ -71,7 +72,8 @@ class Rows:
     def ids(self, factor: str, columns: Mapping[str, str], problems: list[str]) -> np.ndarray:
         """Return the level of a grouping factor in every row, empty text where it has none.
 
-        A nested factor such as ``therapist:patient`` is named by its parts and empty where any part is.
+        A nested factor such as ``therapist:patient`` is named by its parts and empty where any part is; a colon inside
+        an id has a backslash before it, so that different ids have different names.
         """
         parts = []
         for part in factor.split(":"):
@@ -94,7 +96,7 @@ class Rows:
             parts.append(words.to_numpy(dtype=object))
         if len(parts) == 1:
             return np.asarray(parts[0])
-        whole = np.array([":".join(map(str, levels)) for levels in zip(*parts, strict=True)], dtype=object)
+        whole = np.array(join_ids(parts, ":"), dtype=object)
         missing = np.any([part == "" for part in parts], axis=0)
         return np.where(missing, "", whole)
 

@@ -59,14 +59,22 @@ def _categories(evaluator: Evaluator, call: Call, variable: Variable) -> tuple[l
             return None
         return ordered, np.where(known, place[np.where(known, values, 0).astype(int)], np.nan)
     present = values[~np.isnan(values)]
-    odd = present[present != np.floor(present)]
-    if len(odd):
-        shown = first_few([f"{v:g}" for v in np.unique(odd)])
-        evaluator.report(
+    odd = values != np.floor(values)
+    odd &= ~np.isnan(values)
+
+    def say(rows: np.ndarray, given: np.ndarray = values) -> str:
+        shown = first_few([f"{value:g}" for value in np.unique(given[rows])])
+        return (
             f"{render(call)}: {label!r} has values that are no categories: {shown}. Categories are whole numbers in "
             f"order; take the number itself for scores."
         )
+
+    whole = present[present == np.floor(present)]
+    if odd.any() and not 3 <= (np.ptp(whole) + 1 if len(whole) else 0) <= MOST:
+        evaluator.report(say(odd))  # without these there are no categories either
         return None
+    filled = evaluator.refuse(odd, say)
+    present, values = whole, np.where(odd, np.nan if np.isnan(filled) else np.floor(values), values)
     stated = evaluator.rows.source.bounds.get(label)
     low, high = stated or ((float(present.min()), float(present.max())) if len(present) else (0.0, 0.0))
     if not (float(low).is_integer() and float(high).is_integer()):
@@ -81,10 +89,8 @@ def _right_number(evaluator: Evaluator, call: Call, label: str, names: list[str]
     if 3 <= number <= MOST:
         return True
     counted = count_of(number, "category", "categories")
-    evaluator.report(
-        f"{render(call)}: {label!r} runs from {names[0]} to {names[-1]}, {counted}; 3 to {MOST} have steps to be told "
-        f"apart. Leave mo() out."
-    )
+    where = f"runs from {names[0]} to {names[-1]}, {counted}" if names else "has no value"
+    evaluator.report(f"{render(call)}: {label!r} {where}; 3 to {MOST} have steps to be told apart. Leave mo() out.")
     return False
 
 

@@ -18,8 +18,10 @@ from bayes_alliance.design.factors import place_effects
 from bayes_alliance.design.groups import Block, GroupDesign, find_nesting
 from bayes_alliance.design.missing import count_gone, say_left_out
 from bayes_alliance.design.priors import resolve_priors
+from bayes_alliance.design.read_columns import check_doubts, check_levels
 from bayes_alliance.design.running import RunningColumns, RunningLevels, join_links, with_values
 from bayes_alliance.design.scale import check_outcome
+from bayes_alliance.design.stream_columns import StreamColumns
 from bayes_alliance.design.streamable import check_streamable
 from bayes_alliance.design.terms import Columns, study_names
 from bayes_alliance.design.usable import Source, Usable, find_usable
@@ -28,7 +30,8 @@ from bayes_alliance.errors import DesignError
 from bayes_alliance.names import INTERCEPT
 from bayes_alliance.spec.model import EquationSpec, ModelSpec
 from bayes_alliance.spec.reading import needed_variables
-from bayes_alliance.table.read import MISSING_CODES, type_column
+from bayes_alliance.table.cells import type_column
+from bayes_alliance.table.read import MISSING_CODES
 from bayes_alliance.table.sessions import SessionTable
 from bayes_alliance.table.stream import SessionStream
 
@@ -109,7 +112,11 @@ class StreamReader:
         if self._problems:
             raise DesignError(self._problems, repr(stream))
         self._read = self._needed(first)
+        doubts = check_doubts(self.spec, first, self._columns, self._reference)
+        if doubts:
+            raise DesignError(doubts, repr(stream))
         self._levels = self._find_levels(first)
+        self._reads = StreamColumns(self.spec, self._columns, self._reference)
         self._seen = [_Seen(equation) for equation in self.spec.equation]
         self._factors: dict[str, RunningLevels] = {}
         self._links: list[np.ndarray] = []
@@ -137,7 +144,9 @@ class StreamReader:
                 continue
             cells = pd.concat(list(self._stream.words(column)), ignore_index=True).drop_duplicates()
             codes = (*MISSING_CODES, *self._stream.options["missing"].get(column, ()))
-            words = set(read_words(type_column(column, cells, codes, self._problems)).dropna())
+            typed = read_words(type_column(column, cells, codes, self._problems)).dropna().drop_duplicates()
+            self._problems += check_levels(column, typed, counted=False)
+            words = set(typed)
             if level is not None:
                 found[name] = tuple(sorted(words))
             else:
@@ -150,6 +159,7 @@ class StreamReader:
         """Yield the rows of every block, by equation."""
         for number, table in enumerate(self._stream.blocks(self._read), start=1):
             notes = list(table.messages)
+            self._reads.add(table)
             source = Source(self.spec, table, self._columns, self._reference, [], levels=self._levels)
             rows = [self._code(seen, source, notes) for seen in self._seen]
             self._links += [np.unique(np.column_stack(own.codes), axis=0) for own in rows if own.codes]
@@ -206,6 +216,7 @@ class StreamReader:
             With every problem of spread, rank, ids and priors, as ``make_design``.
         """
         problems = self._problems
+        self._reads.check(problems, self.messages)
         for seen in self._seen:
             self._check(seen, problems)
         if problems:
@@ -259,6 +270,7 @@ class StreamReader:
         outcome = usable.variables[seen.spec.outcome].label
         sample = np.unique(seen.y.three_steps()) if seen.y.count else np.empty(0)
         problems += check_outcome(outcome, sample, seen.spec, None, seen.ledger)
+        problems += checks.check_columns_named(outcome, usable.coef)
         if not seen.y.count:
             return
         problems += checks.check_columns(with_values(usable.coef, seen.coef.dependence), seen.coef.low, seen.coef.high)

@@ -33,7 +33,7 @@ def open_periods(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, 
     for name, call in spec.declared.items():
         if call.function != SURVIVE or name in columns:
             continue
-        last = _column(call, 0, sessions, columns)
+        last = column_in_call(call, 0, sessions, columns)
         if last not in sessions.frame.columns:
             continue
         number = sessions.roles.get("session")
@@ -69,14 +69,23 @@ def survive_values(
         return np.full(len(rows), np.nan)
     frame, start = table.frame, start_of(call)
     patient = pd.Series(rows.key)
-    last = frame[_column(call, 0, table, columns)].groupby(rows.key).max().reindex(patient).to_numpy(float)
-    event_column = _column(call, 1, table, columns)
+    last = frame[column_in_call(call, 0, table, columns)].groupby(rows.key).max().reindex(patient).to_numpy(float)
+    event_column = column_in_call(call, 1, table, columns)
     event = frame[event_column]
     if event.dtype != np.float64 or not event.dropna().isin((0.0, 1.0)).all():
         odd = sorted({str(value) for value in event.dropna()} - {"0", "1", "0.0", "1.0"})
         problems.append(
             f"{where}: {event_column!r} is 1 for patients who left and 0 for others; it has "
             f"{first_few([show_level(one) for one in odd])}."
+        )
+        return np.full(len(rows), np.nan)
+    several = event.groupby(rows.key).nunique()
+    differing = [repr(str(one)) for one in several.index[several > 1]]
+    if differing:
+        problems.append(
+            f"{where}: {event_column!r} differs within {count_of(len(differing), 'patient')}: {first_few(differing)}. "
+            f"It says of each patient whether he or she dropped out, the same in all rows. If it is 0 or 1 per session "
+            f"at risk already, state it as columns={{{name!r}: {event_column!r}}} (--columns {name}={event_column})."
         )
         return np.full(len(rows), np.nan)
     left = event.groupby(rows.key).max().reindex(patient).to_numpy(float)
@@ -120,7 +129,8 @@ def _say(
     return notes
 
 
-def _column(call: Call, place: int, table: SessionTable, columns: Mapping[str, str]) -> str:
+def column_in_call(call: Call, place: int, table: SessionTable, columns: Mapping[str, str]) -> str:
+    """Return the column that an argument of survive() names."""
     argument = call.arguments[place]
     name = argument.name if isinstance(argument, Name) else ""
     return table.roles.get(name, columns.get(name, name))

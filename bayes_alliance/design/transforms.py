@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -35,6 +35,10 @@ class Evaluator:
     ``means`` collects the latent means and modelled values that were asked for, with what stands in for them;
     ``modelled`` says of outcomes which of their values are modelled; ``until`` is the last session that means are over,
     where they are not over all rows.
+
+    Values that a function does not have matter only in rows that are used: ``needed`` says which these are, shape
+    (row,), where that is known already. Where it is not, what is found is put off to ``deferred``, rows and problem,
+    and ``whole`` is for what reads other rows than its own, such as means and lags.
     """
 
     rows: Rows
@@ -47,10 +51,36 @@ class Evaluator:
     arm: Variable | None = None
     means: dict[Hidden, Plugged] = field(default_factory=dict)
     until: float | None = None
+    needed: np.ndarray | None = None
+    deferred: list[tuple[np.ndarray, Callable[[np.ndarray], str]]] | None = None
 
     def counted(self, numbers: np.ndarray) -> np.ndarray:
         """Return the numbers that means are over, the others missing."""
         return numbers if self.until is None else np.where(self.rows.session <= self.until, numbers, np.nan)
+
+    @property
+    def whole(self) -> Evaluator:
+        """Return the evaluator for values that other rows read: they must exist in every row."""
+        return replace(self, needed=None, deferred=None)
+
+    def refuse(self, bad: np.ndarray, say: Callable[[np.ndarray], str]) -> float:
+        """Report rows without a value, now or when it is known which are used; return what stands there meanwhile.
+
+        Parameters
+        ----------
+        bad : ndarray of bool, shape (row,)
+            Rows in which an expression has no value though nothing is missing.
+        say : callable
+            Takes the rows to report, shape (row,), and returns the problem.
+        """
+        if self.deferred is not None:
+            if bad.any():
+                self.deferred.append((bad, say))
+            return 0.0  # a missing value would take the row out unsaid
+        found = bad if self.needed is None else bad & self.needed
+        if found.any():
+            self.report(say(found))
+        return np.nan
 
     def value(self, expression: Expression) -> Value:
         """Return the expression's value in every row, NaN where something it needs is missing."""
@@ -116,8 +146,10 @@ class Evaluator:
 
     def _arithmetic(self, operator: str, left: Value, right: Value, shown: Expression) -> Value:
         if operator == "/" and (right.numbers == 0).any():
-            self.report(f"{render(shown)} divides by 0 in {self.places(right.numbers == 0)}.")
-            return self.nothing()
+            zero = right.numbers == 0
+            filled = self.refuse(zero, lambda rows: f"{render(shown)} divides by 0 in {self.places(rows)}.")
+            left = Value(np.where(zero, filled, left.numbers), left.latent)
+            right = Value(np.where(zero, 1.0, right.numbers), right.latent)
         if (operator == "/" and right.latent) or (operator == "*" and left.latent and right.latent):
             self.report(
                 f"{render(shown)}: latent means and modelled values can be added and scaled, not multiplied or divided "
@@ -151,12 +183,14 @@ def _restricted(
 ) -> Value:
     values = _plain(evaluator, call.arguments[0], call)
     bad = outside(values)
-    if bad.any():
-        evaluator.report(
-            f"{render(call)} is not defined in {evaluator.places(bad, values)}. Allowed: values {allowed}; "
+    filled = evaluator.refuse(
+        bad,
+        lambda rows: (
+            f"{render(call)} is not defined in {evaluator.places(rows, values)}. Allowed: values {allowed}; "
             f"write log(x + 1), say, where 0 occurs."
-        )
-    return Value(np.asarray(function(np.where(bad, np.nan, values))))
+        ),
+    )
+    return Value(np.where(bad, filled, function(np.where(bad, 1.0, values))))
 
 
 def _plain(evaluator: Evaluator, inner: Expression, call: Call) -> np.ndarray:
@@ -180,6 +214,8 @@ def _piecewise(evaluator: Evaluator, call: Call) -> list[tuple[str, Value]]:
     knots = [knot.value for knot in call.arguments[1:] if isinstance(knot, Number)]
     if len(knots) < len(call.arguments) - 1 or sorted(set(knots)) != knots:
         evaluator.report(f"{render(call)}: knots are numbers in rising order, such as piecewise(session, 5, 9).")
+        return [("", evaluator.nothing())]
+    if np.isnan(values).all():
         return [("", evaluator.nothing())]
     outside = [f"{knot:g}" for knot in knots if not np.nanmin(values) < knot < np.nanmax(values)]
     if outside:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -70,6 +70,14 @@ class Usable:
     evaluate: Callable[[Mapping[str, Variable], list[str]], Evaluator]
 
 
+@dataclass(eq=False)
+class _Used:
+    """Which rows are used, once that is known, and what was found before in rows that may not be."""
+
+    rows: np.ndarray | None = None
+    deferred: list[tuple[np.ndarray, Callable[[np.ndarray], str]]] = field(default_factory=list)
+
+
 def find_usable(equation: EquationSpec, source: Source, problems: list[str], messages: list[str]) -> Usable:
     """Code an equation over all its rows and find those that lack nothing.
 
@@ -90,9 +98,12 @@ def find_usable(equation: EquationSpec, source: Source, problems: list[str], mes
     factor_ids = _factor_ids(rows, source, problems)
     finer = _finer(equation, rows, variables, source, problems)
 
+    used = _Used()
+
     def evaluate(chosen: Mapping[str, Variable], notes: list[str]) -> Evaluator:
         arm = next((v for v in chosen.values() if v.name == "condition" and v.levels), None)
-        return Evaluator(rows, chosen, factor_ids, problems, notes, source.modelled, finer, arm, until=source.until)
+        made = Evaluator(rows, chosen, factor_ids, problems, notes, source.modelled, finer, arm, until=source.until)
+        return replace(made, needed=used.rows, deferred=used.deferred if used.rows is None else None)
 
     coef, coded, starts = code_columns(equation, evaluate(variables, []))
     spread = None if equation.spread is None else code_columns(equation.spread, evaluate(variables, []))[:2]
@@ -113,6 +124,9 @@ def find_usable(equation: EquationSpec, source: Source, problems: list[str], mes
     if equation.unit in source.common:
         reasons.append(("not usable in every equation", ~source.common[equation.unit]))
     keep, ledger = keep_rows(reasons, len(rows))
+    used.rows = keep
+    problems += dict.fromkeys(say(bad & keep) for bad, say in used.deferred if (bad & keep).any())
+    stop_on(problems, rows)
     return Usable(rows, variables, coef, coded, ids, starts, sigma, keep, ledger, evaluate)
 
 

@@ -13,7 +13,7 @@ from bayes_alliance._messages import (
     are,
     count_of,
     first_few,
-    nearest,
+    hint,
     number_text,
     quote,
     show_cell,
@@ -85,11 +85,9 @@ def check_names(
         if is_role:
             problems.append(f"The model reads {name!r} and no column plays it. Name its column in roles.")
             continue
-        guess = nearest(name, frame.columns)
-        hint = f" Did you mean {guess!r}?" if guess else ""
         problems.append(
             f"Variable {name!r} of the model has no column. State columns={{{name!r}: ...}}. Columns seen: "
-            f"{quote(frame.columns)}.{hint}"
+            f"{quote(frame.columns)}.{hint(name, frame.columns)}"
         )
     for part in sorted(factors):
         if part in ROLES and part not in sessions.roles:

@@ -18,7 +18,7 @@ from bayes_alliance.spec.make import make_model
 from bayes_alliance.spec.model import Bound, ModelSpec
 from bayes_alliance.spec.registry import load_model, model_names
 from bayes_alliance.spec.toml import is_file, parse_toml, read_text
-from bayes_alliance.table.rules import Transfers
+from bayes_alliance.table.nesting import Transfer
 
 LABEL: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 """What a model is called in a run: it becomes the name of a folder on any system."""
@@ -46,7 +46,7 @@ class DataPart(_Part):
     minimum: dict[str, float] = {}
     maximum: dict[str, float] = {}
     only: dict[str, str | float] = {}
-    transfers: Transfers = "ask"
+    transfers: Transfer | dict[str, Transfer] = "ask"
     shared_rows: bool = False
 
 

@@ -17,7 +17,8 @@ import pandas as pd
 
 from bayes_alliance._messages import is_number, withhold_cells
 from bayes_alliance.errors import AllianceError, RunError
-from bayes_alliance.table.read import MISSING_CODES, id_text
+from bayes_alliance.table.cells import id_text
+from bayes_alliance.table.read import MISSING_CODES
 
 PACKAGE: Final = "bayes_alliance"
 
@@ -36,7 +37,8 @@ class Coded:
 
     def mask(self, text: str, role: str) -> str:
         """Return a text in which a role's identifiers in quotes are codes."""
-        quoted = {repr(one): repr(code) for one, code in self.codes(role).items()}
+        codes = self.codes(role).items()
+        quoted = {write(one): repr(code) for one, code in codes for write in (repr, ascii)}
         if not quoted:
             return text
         longest = sorted(quoted, key=len, reverse=True)

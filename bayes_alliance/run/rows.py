@@ -23,7 +23,8 @@ from bayes_alliance.run.ids import Coded, cell_text, code_ids, find_named, table
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.reading import needed_variables
 from bayes_alliance.table import rules
-from bayes_alliance.table.read import id_text, read_frame
+from bayes_alliance.table.cells import id_text
+from bayes_alliance.table.read import read_frame
 from bayes_alliance.table.select import select_rows
 from bayes_alliance.table.sessions import SessionTable, read_sessions
 

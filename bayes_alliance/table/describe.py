@@ -10,7 +10,7 @@ import pandas as pd
 from bayes_alliance._messages import are, count_of, escaped, first_few, unknown
 from bayes_alliance.errors import TableError
 from bayes_alliance.names import ID_ROLES
-from bayes_alliance.table.rules import UNITS_ABOVE, changing_patients
+from bayes_alliance.table.nesting import UNITS_ABOVE, changing_patients, show_several
 from bayes_alliance.table.sessions import SessionTable
 
 
@@ -108,10 +108,9 @@ def _notes(sessions: SessionTable, condition: str | None) -> list[str]:
     for role in UNITS_ABOVE:
         changing = changing_patients(frame, roles, role)
         if changing:
-            shown = [f"{patient!r} ({', '.join(units)})" for patient, units in changing.items()]
             notes.append(
                 f"{count_of(len(changing), 'patient')} {are(len(changing), 'changes', 'change')} {role}: "
-                f"{first_few(shown)}."
+                f"{show_several(changing)}."
             )
     for role in ID_ROLES[1:]:
         if role not in roles:

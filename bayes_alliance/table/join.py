@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import are, count_of, first_few, quote
+from bayes_alliance._messages import are, count_of, first_few, quote, spell
 from bayes_alliance.names import ID_ROLES
-from bayes_alliance.table.read import MISSING_CODES, id_text, type_column
+from bayes_alliance.table.cells import check_id_cells, id_text, type_column
+from bayes_alliance.table.read import MISSING_CODES
+from bayes_alliance.table.rules import id_form
 
 SIDES: Final = ("patient", "therapist", "group")
 """Units that may bring a table of their own, joined in this order."""
@@ -18,26 +21,54 @@ SIDES: Final = ("patient", "therapist", "group")
 type Codes = Mapping[str, tuple[str | float, ...]]
 
 
-def missing_codes(declared: Mapping[str, str | float | Sequence[str | float]]) -> Codes:
+def missing_codes(declared: object, columns: Sequence[str], problems: list[str]) -> Codes:
     """Return declared codes as tuples; a single code may be given without brackets."""
-    return {
-        name: (codes,) if isinstance(codes, (str, int, float)) else tuple(codes) for name, codes in declared.items()
-    }
+    if not isinstance(declared, Mapping):
+        problems.append(f"missing is {declared!r}; it names codes by column, such as {{'phq9': [-9, 99]}}.")
+        return {}
+    problems += [f"missing= names {name!r}, which is no column." for name in declared if name not in columns]
+    found = {}
+    for name, codes in declared.items():
+        if isinstance(codes, Sequence | set | frozenset) and not isinstance(codes, str):
+            found[name] = tuple(codes)
+        else:
+            found[name] = (codes,)
+        odd = [code for code in found[name] if not isinstance(code, (str, bool, np.bool_)) and not _is_real(code)]
+        if odd:
+            problems.append(f"missing= of {name!r} holds {first_few(list(map(repr, odd)))}; codes are numbers or text.")
+            found[name] = ()
+    return found
 
 
-def type_frame(frame: pd.DataFrame, roles: Mapping[str, str], codes: Codes, problems: list[str]) -> pd.DataFrame:
-    """Return identifiers as text and measured columns as numbers or words."""
+def _is_real(code: object) -> bool:
+    return isinstance(code, (int, float, np.integer, np.floating, Decimal))
+
+
+def type_frame(
+    frame: pd.DataFrame,
+    roles: Mapping[str, str],
+    codes: Codes,
+    problems: list[str],
+    messages: list[str],
+    doubts: dict[str, str],
+) -> pd.DataFrame:
+    """Return identifiers as text and measured columns as numbers or words.
+
+    ``doubts`` gets, by column, what keeps a model from reading it: what nothing reads stops nothing.
+    """
     ids = [roles[role] for role in ID_ROLES if role in roles]
     session = roles.get("session")
     typed = {}
     for name in frame.columns:
         declared = codes.get(name, ())
         if name in ids:
+            check_id_cells(name, frame[name], problems)
             text = id_text(frame[name])
             typed[name] = text.mask(text.isin(list(id_text(pd.Series(declared, dtype=object)))), "")
             continue
         before = len(problems)
-        typed[name] = type_column(name, frame[name], (*MISSING_CODES, *declared), problems)
+        read = (*MISSING_CODES, *declared)
+        typed[name] = type_column(name, frame[name], read, problems, messages, None if name == session else doubts)
         if name == session and typed[name].dtype != np.float64:
             if len(problems) == before:
                 problems.append(f"session column {name!r} holds words. Allowed: whole numbers from 0.")
@@ -79,6 +110,14 @@ def join_side(
         return frame
     here, there = set(frame[key]) - {""}, set(other[key])
     lost, spare = len(here - there), len(there - here)
+    alike = _alike(here - there, there - here)
+    if alike:
+        problems.append(
+            f"{count_of(len(alike), role)} of the sessions {are(len(alike), 'has', 'have')} no row in the {role}s "
+            f"table, where an id looks the same: {first_few(alike)} (sessions, {role}s table). They differ in blanks, "
+            f"case, leading zeros, invisible characters or Unicode form. Write each id the same way in both tables."
+        )
+        return frame
     if lost:
         messages.append(
             f"{count_of(lost, role)} of the sessions {are(lost, 'has', 'have')} no row in the {role}s table."
@@ -91,3 +130,9 @@ def join_side(
     joined = frame.merge(other, on=key, how="left", validate="many_to_one")
     ids = [roles[r] for r in ID_ROLES if r in roles and roles[r] in other.columns]
     return joined.assign(**{name: joined[name].fillna("").astype("str") for name in ids})
+
+
+def _alike(lost: set[str], spare: set[str]) -> list[str]:
+    """Return pairs of an id without a partner and one of the other table that a reader takes for the same."""
+    by_form = {id_form(one): one for one in sorted(spare, reverse=True)}
+    return [spell([one, by_form[id_form(one)]]) for one in sorted(lost) if id_form(one) in by_form]

@@ -13,6 +13,10 @@ from bayes_alliance.table.sessions import SessionTable, make_table
 
 SESSION = "session"
 
+FURTHER, FREE, ALONE = 4, 200, 1000
+"""How many times the last session of the table a patient's last session may be; up to where it always may; and what it
+may be where the table has no sessions."""
+
 
 def expand_periods(table: SessionTable, *, last: str | None, start: int) -> SessionTable:
     """Return the table with a row for every session number from ``start`` to each patient's last.
@@ -35,11 +39,14 @@ def expand_periods(table: SessionTable, *, last: str | None, start: int) -> Sess
     Raises
     ------
     TableError
-        If last sessions are no whole numbers, or differ within a patient.
+        If last sessions are no whole numbers, differ within a patient, or are far beyond the sessions of the table.
     """
     patient, number = table.roles["patient"], table.roles.get("session")
     frame = table.frame
-    ends = _ends(frame, patient, last or number or "")
+    ends = _ends(frame, patient, last or number or "", own=last is None)
+    if last is not None:
+        seen = float(frame[number].max()) if number is not None else None
+        _check_reach(ends, last, seen)
     wanted = pd.DataFrame(
         [(person, float(session)) for person, end in ends.items() for session in range(start, int(end) + 1)],
         columns=pd.Index([patient, number or SESSION]),
@@ -67,7 +74,8 @@ def expand_periods(table: SessionTable, *, last: str | None, start: int) -> Sess
         f"The table is opened from {count_of(len(frame), 'row')} to {len(ordered):,}: one for every session from "
         f"{start} to each patient's last."
     )
-    return make_table(ordered, MappingProxyType(roles), (*table.messages, message), table.bounds)
+    messages = (*table.messages, message)
+    return make_table(ordered, MappingProxyType(roles), messages, table.bounds, table.doubts, table.crossed)
 
 
 def _is_constant(table: SessionTable, name: str) -> bool:
@@ -78,12 +86,41 @@ def _is_constant(table: SessionTable, name: str) -> bool:
     return bool((table.frame.groupby(patient, sort=False)[name].nunique() <= 1).all())
 
 
-def _ends(frame: pd.DataFrame, patient: str, column: str) -> pd.Series:
-    """Return each patient's last session; patients without one are left out."""
+def _check_reach(ends: pd.Series, column: str, seen: float | None) -> None:
+    """Refuse last sessions far beyond those that the table has, before a row is made for each: dates, codes, days."""
+    limit = ALONE if seen is None else max(FURTHER * seen, FREE)
+    beyond = ends[ends > limit]
+    if len(beyond):
+        shown = first_few([f"patient {person!r} ({value:g})" for person, value in beyond.items()])
+        known = "the table has no session numbers" if seen is None else f"the table's sessions end at {seen:g}"
+        raise TableError(
+            f"survive: column {column!r} holds numbers above {limit:g}, and {known}: {shown}. They look like dates, "
+            f"days or codes; the number of the last session is needed. Store that, or declare codes in "
+            f"missing={{{column!r}: [...]}} (--missing)."
+        )
+
+
+def _ends(frame: pd.DataFrame, patient: str, column: str, *, own: bool) -> pd.Series:
+    """Return each patient's last session; patients without one are left out.
+
+    ``own`` says that the column is that of session numbers, which differ.
+    """
     values = frame[column]
     if values.dtype != np.float64:
         raise TableError(f"survive: column {column!r} holds words; the number of the last session is needed.")
     by_patient = values.groupby(frame[patient], sort=False)
+    several = by_patient.nunique()
+    differing = list(several.index[several > 1])
+    if differing and not own:
+        own_values = [sorted(values[frame[patient] == person].dropna().unique()) for person in differing[:5]]
+        found = [
+            f"patient {person!r} ({', '.join(f'{value:g}' for value in given)})"
+            for person, given in zip(differing, own_values, strict=False)
+        ]
+        raise TableError(
+            f"survive: the last session in column {column!r} differs within {count_of(len(differing), 'patient')}: "
+            f"{first_few(found, len(differing))}. It is one number per patient, the same in all rows. Correct it."
+        )
     ends = by_patient.max().dropna()
     odd = ends[(ends % 1 != 0) | (ends < 0)]
     if len(odd):

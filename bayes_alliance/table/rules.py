@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bayes_alliance._messages import are, count_of, first_few, nearest, quote, show_level, unknown
+from bayes_alliance._messages import (
+    are,
+    count_of,
+    first_few,
+    group_alike,
+    hint,
+    plain_form,
+    quote,
+    show_level,
+    spell,
+    unknown,
+)
 from bayes_alliance.names import ID_ROLES, ROLES
+from bayes_alliance.table.nesting import UNITS_ABOVE
 from bayes_alliance.table.read import MISSING_CODES
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
-
-type Transfers = Literal["ask", "transferred", "reused"]
-
-UNITS_ABOVE: Final = ("therapist", "group", "site")
 
 
 def check_roles(roles: Mapping[str, str], columns: list[str]) -> list[str]:
@@ -29,19 +37,55 @@ def check_roles(roles: Mapping[str, str], columns: list[str]) -> list[str]:
     problems = [unknown("role", role, ROLES) for role in roles if role not in ROLES]
     for role, column in roles.items():
         if column not in columns:
-            guess = nearest(column, columns)
-            hint = f" Did you mean {guess!r}?" if guess else ""
-            problems.append(f"No column {column!r} to play {role!r}. Columns seen: {quote(columns)}.{hint}")
+            problems.append(
+                f"No column {column!r} to play {role!r}. Columns seen: {quote(columns)}.{hint(column, columns)}"
+            )
     given = list(roles.values())
     for column in dict.fromkeys(given):
         if given.count(column) > 1:
             playing = quote(role for role, name in roles.items() if name == column)
             problems.append(f"Column {column!r} plays {playing}; a column plays one role.")
     if "patient" not in roles:
-        guess = nearest("patient", columns)
-        hint = f" Did you mean {guess!r}?" if guess else ""
-        problems.append(f"No column plays 'patient'. Columns seen: {quote(columns)}.{hint}")
+        problems.append(f"No column plays 'patient'. Columns seen: {quote(columns)}.{hint('patient', columns)}")
     return problems
+
+
+def as_names(names: object) -> tuple[object, ...]:
+    """Return names as a tuple; one may be given without brackets, and None is none."""
+    if names is None:
+        return ()
+    return tuple(names) if isinstance(names, Iterable) and not isinstance(names, str) else (names,)
+
+
+def check_mappings(options: Mapping[str, object]) -> list[str]:
+    """Report options that are no mapping from columns."""
+    return [
+        f"{name} is {given!r}; it is a mapping by column, such as {{'wai': ...}}."
+        for name, given in options.items()
+        if given is not None and not isinstance(given, Mapping)
+    ]
+
+
+def check_ignored(ignored: Sequence[object], roles: Mapping[str, str], columns: Sequence[str]) -> list[str]:
+    """Report columns to ignore that are not there, or that play a role."""
+    problems = [f"ignore: {unknown('column', str(name), columns)}" for name in ignored if name not in columns]
+    pairs = list(roles.items()) if isinstance(roles, Mapping) else []
+    return problems + [
+        f"ignore names {column!r}, which plays {role!r}. Take it out of one of the two."
+        for role, column in pairs
+        if column in ignored
+    ]
+
+
+def find_alike_columns(columns: Sequence[str]) -> list[str]:
+    """Describe columns whose names differ only in blanks, invisible characters or Unicode form."""
+    alike = [spell(names) for names in group_alike(columns) if len({plain_form(n, case=True) for n in names}) == 1]
+    if not alike:
+        return []
+    return [
+        f"Columns whose names differ only in blanks, invisible characters or Unicode form: {first_few(alike)}. A model "
+        f"reads the one that is spelled exactly as stated."
+    ]
 
 
 def check_bounds(
@@ -144,35 +188,19 @@ def check_repeats(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[str]:
     ]
 
 
-def check_transfers(frame: pd.DataFrame, roles: Mapping[str, str], transfers: Transfers) -> list[str]:
-    """Report patients seen under two therapists (groups, sites), unless it was said what that means."""
-    if transfers == "transferred":
-        return []
-    problems = []
-    for role in UNITS_ABOVE:
-        changing = changing_patients(frame, roles, role)
-        if not changing:
-            continue
-        shown = [f"{patient!r} ({', '.join(units)})" for patient, units in changing.items()]
-        meanings = [f"transfers='transferred' (one person who changed {role}; the factors are crossed)"]
-        if role == "therapist":
-            meanings.append(
-                "transfers='reused' (the ids are used again by each therapist; therapist and id together name "
-                "the person)"
-            )
-        problems.append(
-            f"{count_of(len(changing), 'patient')} with more than one {role}: {first_few(shown)}. Say what it means: "
-            f"{', '.join(meanings)}, or correct the ids."
-        )
-    return problems
-
-
 def check_units(frame: pd.DataFrame, units: Mapping[str, str], roles: Mapping[str, str]) -> list[str]:
     """Report columns that vary within the unit they are stated to be of."""
     problems = []
+    played = {column: role for role, column in roles.items()}
     for name, unit in units.items():
         if name not in frame.columns:
             problems.append(f"units= names {name!r}: {unknown('column', name, list(frame.columns))}")
+            continue
+        if name in played:
+            problems.append(
+                f"units= names {name!r}, which plays {played[name]!r}. State units of measured columns; "
+                f"transfers= says what a {played[name]} under several wider units means."
+            )
             continue
         known = [role for role in ("patient", *UNITS_ABOVE) if role in roles]
         if unit not in known:
@@ -189,15 +217,6 @@ def check_units(frame: pd.DataFrame, units: Mapping[str, str], roles: Mapping[st
                 f"values; if {unit}s did have both, leave {name!r} out of units=."
             )
     return problems
-
-
-def changing_patients(frame: pd.DataFrame, roles: Mapping[str, str], role: str) -> dict[str, list[str]]:
-    """Return the patients with more than one unit of a role, and those units; rows without an id do not count."""
-    if role not in roles:
-        return {}
-    pairs = frame.loc[frame[roles[role]] != "", [roles["patient"], roles[role]]].drop_duplicates()
-    changing = pairs[pairs.duplicated(roles["patient"], keep=False)]
-    return {str(patient): sorted(map(str, units)) for patient, units in changing.groupby(roles["patient"])[roles[role]]}
 
 
 def find_missing_words(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[str]:
@@ -218,20 +237,25 @@ def find_missing_words(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[st
 
 
 def find_lookalikes(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[str]:
-    """Describe identifiers that differ only in blanks, letter case or leading zeros. They stay apart."""
+    """Describe identifiers that differ only in what a reader hardly sees. They stay apart."""
     notes = []
     for role in ID_ROLES:
         if role not in roles:
             continue
         by_form: dict[str, list[str]] = {}
         for value in sorted(set(frame[roles[role]].unique().tolist()) - {""}):
-            form = value.strip().casefold()
-            form = form[:-2] if form.endswith(".0") and form[:-2].isdigit() else form
-            by_form.setdefault(form.lstrip("0") or "0", []).append(value)
-        alike = [quote(values) for values in by_form.values() if len(values) > 1]
+            by_form.setdefault(id_form(value), []).append(value)
+        alike = [spell(values) for values in by_form.values() if len(values) > 1]
         if alike:
             notes.append(
-                f"{role} ids that differ only in blanks, case or leading zeros: {first_few(alike)}. They are kept "
-                f"apart as different {role}s; correct the table if they are the same."
+                f"{role} ids that differ only in blanks, case, leading zeros, invisible characters or Unicode form: "
+                f"{first_few(alike)}. They are kept apart as different {role}s; correct the table if they are the same."
             )
     return notes
+
+
+def id_form(value: str) -> str:
+    """Return what identifiers that look alike have in common: see ``plain_form``; leading zeros and ``.0`` go too."""
+    form = plain_form(value)
+    form = form[:-2] if form.endswith(".0") and form[:-2].isdigit() else form
+    return form.lstrip("0") or "0"

@@ -11,9 +11,9 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import are, count_of, escaped, unknown
+from bayes_alliance._messages import count_of, escaped
 from bayes_alliance.errors import AllianceWarning, TableError
-from bayes_alliance.table import rules
+from bayes_alliance.table import nesting, rules
 from bayes_alliance.table.join import SIDES, join_side, missing_codes, type_frame
 from bayes_alliance.table.read import Source, read_frame
 
@@ -24,8 +24,9 @@ class SessionTable:
 
     ``roles`` maps a role to its column; ``units`` maps every other column to the widest unit within which it is
     constant (``session``, ``patient``, ``therapist``, ``group`` or ``site``); ``messages`` says what was joined,
-    sorted or left out; ``bounds`` maps columns to the lowest and highest value their scale has. Identifiers are text,
-    empty where missing; measured columns are float64 or words.
+    sorted or left out; ``bounds`` maps columns to the lowest and highest value their scale has. ``doubts`` says of
+    columns why no model can read them; ``crossed`` holds the roles whose units are known to belong to several wider
+    units. Identifiers are text, empty where missing; measured columns are float64 or words.
     """
 
     _frame: pd.DataFrame
@@ -33,6 +34,8 @@ class SessionTable:
     units: Mapping[str, str]
     messages: tuple[str, ...] = field(default=())
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    doubts: Mapping[str, str] = field(default_factory=dict)
+    crossed: frozenset[str] = frozenset()
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -74,7 +77,7 @@ def read_sessions(
     missing: Mapping[str, Sequence[str | float]] | None = None,
     bounds: Mapping[str, tuple[float, float]] | None = None,
     units: Mapping[str, str] | None = None,
-    transfers: rules.Transfers = "ask",
+    transfers: nesting.Transfers = "ask",
     ignore: Sequence[str] = (),
 ) -> SessionTable:
     """Read a table of sessions and check that it is one.
@@ -82,22 +85,26 @@ def read_sessions(
     Parameters
     ----------
     source : str, Path or DataFrame
-        CSV, TSV, parquet or a frame; one row per patient and session, or one row per patient.
+        CSV, TSV, parquet, a pandas or polars frame or a pyarrow Table; one row per patient and session, or one row per
+        patient.
     roles : mapping of str to str
         Which column plays ``patient`` (required), ``therapist``, ``group``, ``site`` and ``session``.
     patients, therapists, groups : str, Path or DataFrame, optional
         What is measured once per unit, with that unit's id under the same column name; joined many-to-one.
     missing : mapping, optional
-        Further codes that mean missing, by column, such as ``{"phq9": [-9, 99]}``.
+        Further codes that mean missing, by column, such as ``{"phq9": [-9, 99]}``. ``99``, ``"99"`` and ``99.0`` are
+        one code, in columns of numbers, text and categories alike.
     bounds : mapping, optional
         Lowest and highest value of a column's scale, such as ``{"wai": (12, 84)}``, infinite where it is open. Values
-        outside are an error; families of bounded scores and categories read them.
+        outside are an error; families of bounded scores and categories read them. A value inside stated bounds is
+        taken as genuine even where it looks like a code for missing.
     units : mapping, optional
         Columns that are known to be of a unit, such as ``{"training": "therapist"}`` where therapists were randomised:
         a therapist with both conditions is then an error.
-    transfers : {"ask", "transferred", "reused"}
+    transfers : {"ask", "transferred", "reused"}, or a mapping of these by unit
         What a patient id under two therapists means: an error that asks (default), one person who changed
-        therapist, or an id used again by each therapist.
+        therapist, or an id used again by each therapist. By unit, such as ``{"therapist": "reused"}``, for therapists
+        and groups at several sites too: those are asked about where a model reads both (``make_design``).
     ignore : sequence of str
         Columns to leave out unread.
 
@@ -111,36 +118,45 @@ def read_sessions(
     TableError
         With every problem of the table at once: columns, first five rows, what is allowed, what to do.
     """
-    codes = missing_codes(missing or {})
-    ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
+    ignored = rules.as_names(ignore)
     given = {role: side for role, side in zip(SIDES, (patients, therapists, groups), strict=True) if side is not None}
     sides = {role: read_frame(side) for role, side in given.items()}
     frame = read_frame(source)
     columns = list(dict.fromkeys([*frame.columns, *(name for side in sides.values() for name in side.columns)]))
-    problems = [f"ignore: {unknown('column', name, columns)}" for name in ignored if name not in columns]
-    problems += [f"missing= names {name!r}, which is no column." for name in codes if name not in columns]
-    problems += rules.check_roles(roles, columns)
+    problems = rules.check_roles(roles, columns) + rules.check_mappings({"bounds": bounds, "units": units})
+    codes = missing_codes(missing or {}, columns, problems)
+    problems += rules.check_ignored(ignored, roles, columns)
+    meanings = nesting.read_transfers(transfers, roles, problems) if isinstance(roles, Mapping) else {}
     if problems:
         raise TableError(problems, count_of(len(frame), "row"))
-    messages: list[str] = []
-    frame = type_frame(frame.drop(columns=list(ignored), errors="ignore"), roles, codes, problems)
+    messages, doubts = rules.find_alike_columns(columns), dict[str, str]()
+    frame = type_frame(frame.drop(columns=list(ignored), errors="ignore"), roles, codes, problems, messages, doubts)
     for role, side in sides.items():
-        typed = type_frame(side.drop(columns=list(ignored), errors="ignore"), roles, codes, problems)
-        frame = join_side(frame, typed, role, roles, problems, messages)
+        kept = side.drop(columns=list(ignored), errors="ignore")
+        frame = join_side(
+            frame, type_frame(kept, roles, codes, problems, messages, doubts), role, roles, problems, messages
+        )
+        if meanings.get(role) == "reused":
+            problems.append(
+                f"The {role}s table is joined by {role} alone, and transfers= says that {role} ids are used again. "
+                f"Put its columns into the sessions."
+            )
     if all(column in frame.columns for column in roles.values()):
         problems += rules.check_columns(frame, roles)
     ends = rules.check_bounds(frame, bounds or {}, problems)
-    if transfers == "reused" and not problems:
-        frame = _name_persons(frame, roles, messages, problems)
     if not problems:
-        problems += rules.check_repeats(frame, roles) + rules.check_transfers(frame, roles, transfers)
+        frame = nesting.name_units(frame, roles, meanings, messages, problems)
+    if not problems:
+        problems += rules.check_repeats(frame, roles)
+        problems += nesting.check_transfers(frame, roles, meanings.get("patient", "ask"))
         problems += rules.check_units(frame, units or {}, roles)
     if problems:
         raise TableError(problems, count_of(len(frame), "row"))
     for note in (*rules.find_lookalikes(frame, roles), *rules.find_missing_words(frame, roles)):
         warnings.warn(note, AllianceWarning, stacklevel=2)
         messages.append(note)
-    return make_table(_sort(frame, roles, messages), roles, tuple(messages), ends)
+    crossed = frozenset(unit for unit, meaning in meanings.items() if meaning == "transferred")
+    return make_table(_sort(frame, roles, messages), roles, tuple(messages), ends, doubts, crossed)
 
 
 def make_table(
@@ -148,42 +164,26 @@ def make_table(
     roles: Mapping[str, str],
     messages: tuple[str, ...],
     bounds: Mapping[str, tuple[float, float]],
+    doubts: Mapping[str, str] | None = None,
+    crossed: frozenset[str] = frozenset(),
 ) -> SessionTable:
     """Make a table from rows that were checked; works out every column's unit."""
     units = {name: _unit_of(frame, name, roles) for name in frame.columns if name not in roles.values()}
     return SessionTable(
-        frame, MappingProxyType(dict(roles)), MappingProxyType(units), messages, MappingProxyType(dict(bounds))
+        frame,
+        MappingProxyType(dict(roles)),
+        MappingProxyType(units),
+        messages,
+        MappingProxyType(dict(bounds)),
+        MappingProxyType(dict(doubts or {})),
+        crossed,
     )
 
 
 def with_rows(table: SessionTable, keep: np.ndarray, message: str) -> SessionTable:
     """Return the table with only the rows where ``keep`` is true, and a message that says so."""
     frame = table.frame.loc[keep].reset_index(drop=True)
-    return make_table(frame, table.roles, (*table.messages, message), table.bounds)
-
-
-def _name_persons(
-    frame: pd.DataFrame, roles: Mapping[str, str], messages: list[str], problems: list[str]
-) -> pd.DataFrame:
-    """Name persons by therapist and id where ids are used again by each therapist."""
-    patient, therapist = roles["patient"], roles.get("therapist")
-    if therapist is None:
-        problems.append("transfers='reused' needs a column that plays 'therapist'.")
-        return frame
-    lacking = int((frame[therapist] == "").sum())
-    if lacking:
-        problems.append(
-            f"transfers='reused' names persons by therapist and id, and {count_of(lacking, 'row')} "
-            f"{are(lacking, 'has', 'have')} no therapist. Complete the therapist ids."
-        )
-        return frame
-    before = frame[patient].nunique()
-    frame = frame.assign(**{patient: frame[therapist] + "/" + frame[patient]})
-    messages.append(
-        f"{count_of(before, 'patient id')} under {count_of(frame[therapist].nunique(), 'therapist')} name "
-        f"{count_of(frame[patient].nunique(), 'person')}: ids are used again by each therapist."
-    )
-    return frame
+    return make_table(frame, table.roles, (*table.messages, message), table.bounds, table.doubts, table.crossed)
 
 
 def _sort(frame: pd.DataFrame, roles: Mapping[str, str], messages: list[str]) -> pd.DataFrame:

@@ -14,8 +14,9 @@ import pyarrow.dataset as pads
 
 from bayes_alliance._messages import count_of, escaped, first_few, quote, unknown
 from bayes_alliance.errors import TableError
-from bayes_alliance.table import rules
-from bayes_alliance.table.read import id_text
+from bayes_alliance.table import nesting, rules
+from bayes_alliance.table.cells import id_text
+from bayes_alliance.table.join import missing_codes
 from bayes_alliance.table.sessions import SessionTable, read_sessions
 
 BLOCK = 100_000
@@ -54,7 +55,8 @@ class SessionStream:
     def words(self, column: str) -> Iterator[pd.Series]:
         """Yield the different values of one column, batch by batch."""
         for batch in self.source.to_batches(columns=[column], batch_size=BATCH):
-            yield pd.Series(batch.column(column).unique().to_pandas())
+            cells = batch.column(column)
+            yield pd.Series(cells.to_pandas() if pa.types.is_nested(cells.type) else cells.unique().to_pandas())
 
     def blocks(self, columns: Sequence[str] | None = None) -> Iterator[SessionTable]:
         """Yield the blocks, with all columns or some.
@@ -68,7 +70,8 @@ class SessionStream:
         options = dict(self.options)
         if columns is not None:
             options["ignore"] = [name for name in options["ignore"] if name in columns]
-            options["missing"] = {name: codes for name, codes in options["missing"].items() if name in columns}
+            for option in ("missing", "bounds"):
+                options[option] = {name: stated for name, stated in options[option].items() if name in columns}
         for frame in self._frames(columns):
             here = np.unique(id_text(frame[patient]).to_numpy(dtype=object))
             hashed = pd.util.hash_array(here, categorize=False)  # an eighth of the memory of the names
@@ -114,7 +117,8 @@ def stream_sessions(
     roles: Mapping[str, str],
     *,
     missing: Mapping[str, Sequence[str | float]] | None = None,
-    transfers: rules.Transfers = "ask",
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+    transfers: nesting.Transfers = "ask",
     ignore: Sequence[str] = (),
     rows: int = BLOCK,
 ) -> SessionStream:
@@ -127,7 +131,7 @@ def stream_sessions(
         rows of a patient stand together.
     roles : mapping of str to str
         Which column plays ``patient`` (required), ``therapist``, ``group``, ``site`` and ``session``.
-    missing, transfers, ignore
+    missing, bounds, transfers, ignore
         As in ``read_sessions``.
     rows : int
         Rows of a block, at least; memory grows with it.
@@ -143,19 +147,21 @@ def stream_sessions(
         If there is no such file, it is of another kind or empty, or roles name columns it does not have.
     """
     dataset, name = _open(source)
-    ignored = [ignore] if isinstance(ignore, str) else list(ignore)
-    problems = rules.check_roles(roles, list(dataset.schema.names))
+    ignored, names = list(rules.as_names(ignore)), list(dataset.schema.names)
+    problems = rules.check_roles(roles, names)
+    problems += [f"bounds: {unknown('column', str(n), names)}" for n in rules.as_names(bounds) if n not in names]
+    missing_codes(missing or {}, list(missing or {}), problems)
+    problems += [f"missing: {unknown('column', n, names)}" for n in missing or {} if n not in names]
+    problems += rules.check_ignored(ignored, roles, names) + rules.check_mappings({"bounds": bounds})
+    if isinstance(roles, Mapping):
+        nesting.read_transfers(transfers, roles, problems)
     if rows < 1:
         problems.append(f"rows must be 1 or more; it is {rows}.")
     if not problems and not dataset.count_rows():
         problems.append("There are no rows.")
-    for given, names in (("ignore", ignored), ("missing", list(missing or {}))):
-        problems += [
-            f"{given}: {unknown('column', n, dataset.schema.names)}" for n in names if n not in dataset.schema.names
-        ]
     if problems:
         raise TableError(problems, name)
-    options = {"missing": dict(missing or {}), "transfers": transfers, "ignore": ignored}
+    options = {"missing": dict(missing or {}), "bounds": dict(bounds or {}), "transfers": transfers, "ignore": ignored}
     return SessionStream(dataset, name, dict(roles), rows, options)
 
 

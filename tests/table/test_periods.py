@@ -147,3 +147,75 @@ def test_bounds_are_stated_once() -> None:
     wider = ba.make_design(ba.parse_model(text + "bounds = [-inf, 1]\n"), bare)
     assert wider.fingerprint != of_model.fingerprint
     assert ba.select_rows(stated, minimum={"session": 2}).bounds == {"wai": (-1.0, 1.0)}
+
+
+def refuse(frame: pd.DataFrame, roles: dict[str, str] = ROLES) -> str:
+    """Return what the hazard model says against a table."""
+    with pytest.raises(ba.DesignError) as caught:
+        ba.make_design(ba.parse_model(HEAD + HAZARD), ba.read_sessions(frame, roles))
+    return str(caught.value)
+
+
+def test_last_sessions_and_events_that_differ_within_a_patient_are_refused() -> None:
+    """One typing error would add sessions at risk and move the event; patients and numbers are named."""
+    frame = people([3, 5, 4, 6, 5])
+    places = frame.index[frame["pid"] == "p1"]
+    assert len(places) > 1
+    typed = frame["last"].where(frame.index != places[-1], 9)
+    assert "'last' differs within 1 patient: patient 'p1' (5, 9)" in refuse(frame.assign(last=typed))
+    event = frame["left"].where(frame.index != places[0], 0.0)
+    assert "'left' differs within 1 patient: 'p1'" in refuse(frame.assign(left=event))
+    gaps = frame.assign(last=frame["last"].where(~frame["pid"].duplicated()))
+    assert len(ba.make_design(ba.parse_model(HEAD + HAZARD), ba.read_sessions(gaps, ROLES)).equation.y) == 23
+
+
+@pytest.mark.parametrize("last", [20005, 20240105, 999, 1e15])
+def test_dates_and_codes_as_last_sessions_are_refused_at_once(last: float) -> None:
+    """Numbers far beyond any session are refused before a row is made for each."""
+    frame = people([3, 5, 4, 6, 5])
+    typed = frame["last"].where(frame["pid"] != "p1", last)
+    assert "'last' holds numbers above 200, and the table's sessions end at" in refuse(frame.assign(last=typed))
+    one = frame.groupby("pid").first().reset_index().drop(columns=["week"]).assign(last=last * 10)
+    assert "the table has no session numbers" in refuse(one, {"patient": "pid", "therapist": "tid"})
+
+
+def entering(late: dict[str, int], each: int = 20) -> pd.DataFrame:
+    """Return arms of patients at sessions 1 to 4, of which some have their first row at session 2."""
+    rows = [
+        {"pid": f"{arm}{i:02d}", "tid": f"t{i % 3}", "week": week, "arm": arm, "last": 4, "left": float(i % 2)}
+        for arm, number in late.items()
+        for i in range(each)
+        for week in range(2 if i < number else 1, 5)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_late_entry_is_counted_and_refused_where_it_matters() -> None:
+    """A few in all arms are counted; more than a fifth, or clearly more in one arm, is an error with a remedy."""
+    spec = ba.parse_model(HEAD + HAZARD.replace("session + ", "session + arm + "))
+
+    def design(late: dict[str, int]) -> ba.Design:
+        return ba.make_design(spec, ba.read_sessions(entering(late), ROLES), reference={"arm": "a"})
+
+    said = design({"a": 2, "b": 3}).messages
+    assert any("5 patients of 40 (12%) have no row at session 1, nor before: 'a00' (session 2)" in t for t in said)
+    assert not any("nor before" in text for text in design({"a": 0, "b": 0}).messages)
+    with pytest.raises(ba.DesignError, match=r"9 patients of 40 \(22%\).*more than 20%.*--columns leaving="):
+        design({"a": 4, "b": 5})
+    with pytest.raises(ba.DesignError, match="their share differs by arm: 0 of 20 in 'a', 6 of 20 in others"):
+        design({"a": 0, "b": 6})
+    ready = entering({"a": 0, "b": 9}).assign(out=lambda f: np.where(f["week"] == 4, f["left"], 0.0))
+    table = ba.read_sessions(ready, ROLES)
+    person_periods = ba.make_design(spec, table, columns={"leaving": "out"}, reference={"arm": "a"})
+    assert len(person_periods.equation.y) == len(ready)
+    before = pd.concat([ready, ready.groupby("pid").first().reset_index().assign(week=0)])
+    assert len(ba.make_design(spec, ba.read_sessions(before, ROLES), reference={"arm": "a"}).equation.y) == 160
+
+
+def test_a_baseline_at_session_0_is_not_at_risk() -> None:
+    """log(session) is not checked in rows the hazard does not use: the design is that without these rows."""
+    spec = ba.parse_model(HEAD + HAZARD.replace("session +", "log(session) +"))
+    frame = people([3, 5, 4, 6, 5])
+    with_baseline = pd.concat([frame, frame.groupby("pid").first().reset_index().assign(week=0.0)], ignore_index=True)
+    one, two = (ba.make_design(spec, ba.read_sessions(f, ROLES)) for f in (frame, with_baseline))
+    assert one.fingerprint == two.fingerprint

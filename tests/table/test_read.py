@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import bayes_alliance as ba
@@ -75,7 +78,6 @@ def test_semicolons_are_read_where_the_header_has_them(tmp_path: Path) -> None:
         ("pid,week,y\n", "There are no rows in 's.csv'"),
         ("pid,week,week\nA,1,2\n", r"Columns share a name in 's.csv': week"),
         ("pid,week,y\nA,1,3\nA,2,4\nA,3,high\n", r"Column 'y' has numbers beside text in 1 cell: row 3 \('high'\)"),
-        ("pid,week,y\nA,1,inf\nA,2,4\n", r"Column 'y' is infinite in 1 cell: row 1"),
         ("pid,week,y\nA,x,3\nA,2,4\n", r"Column 'week' has numbers beside text in 1 cell: row 1 \('x'\)"),
         (
             "pid,week,y\nA,-1,3\n",
@@ -116,12 +118,159 @@ def test_declared_codes_are_missing() -> None:
         ba.read_sessions(frame, ROLES, missing={"q": [1], "z": ["x"]})
 
 
-def test_dates_are_refused() -> None:
-    """A column of dates is no session number and no score."""
-    frame = pd.DataFrame({"pid": ["A"], "week": [1], "when": pd.to_datetime(["2020-01-01"])})
-    with pytest.raises(ba.TableError, match="Column 'when' holds dates"):
+def read_by_a_model(table: ba.SessionTable, outcome: str) -> ba.Design:
+    """Return the design of a model that reads one column as its outcome."""
+    text = f'title = "t"\nquestion = "q?"\n[[equation]]\noutcome = "{outcome}"\nunit = "session"\nformula = "week"\n'
+    return ba.make_design(ba.parse_model(text), table)
+
+
+NO_NUMBERS = {
+    "dates": pd.to_datetime(["2020-01-01"] * 6),
+    "dates of a zone": pd.to_datetime(["2020-01-01"] * 6, utc=True),
+    "dates as objects": pd.Series([datetime.date(2020, 1, 1)] * 6, dtype=object),
+    "periods": pd.period_range("2020", periods=6, freq="D"),
+    "durations": pd.Series([pd.Timedelta(1, "D")] * 6),
+    "intervals": pd.interval_range(0, 6),
+    "complex numbers": np.arange(6) + 1j,
+    "lists": pd.Series([[1]] * 6),
+    "lists of Arrow": pd.Series([[1]] * 6, dtype=pd.ArrowDtype(pa.list_(pa.int64()))),
+    "bytes": pd.Series([b"a"] * 6),
+    "several kinds": pd.Series([1, "a", datetime.date(2020, 1, 1), 2.5, None, True], dtype=object),
+    "infinite": pd.Series([np.inf, 1, 2, 3, 4, 5]),
+    "infinite in text": pd.Series(["inf", "1", "2", "3", "4", "5"]),
+}
+
+
+@pytest.mark.parametrize("kind", NO_NUMBERS)
+def test_what_is_no_number_stops_nothing_until_a_model_reads_it(kind: str) -> None:
+    """Such a column is read as words beside others, as from CSV; a model that reads it is refused by name."""
+    frame = pd.DataFrame(
+        {"pid": list("AABBCC"), "week": [1, 2] * 3, "y": [1.0, 2, 3, 4, 6, 5], "odd": NO_NUMBERS[kind]}
+    )
+    table = ba.read_sessions(frame, ROLES)
+    assert len(read_by_a_model(table, "y").equation.y) == 6
+    with pytest.raises(ba.DesignError, match=r"Column 'odd' (holds|is infinite)"):
+        read_by_a_model(table, "odd")
+    with pytest.raises(ba.DesignError, match="Column 'odd'"):
+        read_by_a_model(ba.select_rows(table, minimum={"week": 1}), "odd")
+
+
+@pytest.mark.parametrize("kind", ["dates", "lists", "complex numbers"])
+def test_session_numbers_of_another_type_are_refused(kind: str) -> None:
+    """A role is always read: its column is refused where the table is read."""
+    frame = pd.DataFrame({"pid": list("AABBCC"), "week": NO_NUMBERS[kind], "y": 1.0})
+    with pytest.raises(ba.TableError, match=f"Column 'week' holds {kind}"):
         ba.read_sessions(frame, ROLES)
-    assert "when" not in ba.read_sessions(frame, ROLES, ignore=["when"]).frame
+
+
+def test_numbers_of_other_types_are_numbers() -> None:
+    """Decimals, booleans with gaps, nullable and Arrow integers are numbers, missing where they lack a value."""
+    columns = {
+        "decimal": pd.Series([Decimal("1.5"), None, Decimal("NaN")], dtype=object),
+        "gaps": pd.Series([True, None, False], dtype=object),
+        "boolean": pd.Series([True, None, False], dtype="boolean"),
+        "whole": pd.Series([1, None, 3], dtype="Int64"),
+        "arrow": pd.Series([1, None, 3], dtype="int64[pyarrow]"),
+    }
+    found = ba.read_sessions(pd.DataFrame({"pid": list("ABC"), "week": 1, **columns}), ROLES).frame
+    expected = {"decimal": [1.5, np.nan, np.nan], "gaps": [1.0, np.nan, 0.0], "boolean": [1.0, np.nan, 0.0]}
+    for name in columns:
+        np.testing.assert_array_equal(found[name], expected.get(name, [1.0, np.nan, 3.0]))
+
+
+CODED = {
+    "category of numbers": (pd.Categorical([99, 1, 2, 99]), [True, False, False, True]),
+    "category of floats": (pd.Categorical([99.0, 1.0, 2.0, np.nan], ordered=True), [True, False, False, True]),
+    "category of text": (pd.Categorical(["99", "NA", "a", " "]), [True, True, False, True]),
+    "dictionary": (
+        pd.Series(["99", "NA", "a", "b"], dtype=pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string()))),
+        [True, True, False, False],
+    ),
+    "text": (pd.Series(["99", "99.0", "a", "b"], dtype="str"), [True, True, False, False]),
+    "nullable text": (pd.Series(["99", None, "NA", "b"], dtype="string"), [True, True, True, False]),
+    "objects": (pd.Series([99, "99", "a", None], dtype=object), [True, True, False, True]),
+    "nullable numbers": (pd.Series([99, 1, None, 2], dtype="Int64"), [True, False, True, False]),
+    "Arrow numbers": (pd.Series([99, 1, None, 2], dtype="int64[pyarrow]"), [True, False, True, False]),
+    "decimals": (pd.Series([Decimal(99), Decimal(1), None, Decimal("99.0")], dtype=object), [True, False, True, True]),
+}
+
+
+@pytest.mark.parametrize("code", [99, 99.0, "99", np.int64(99)])
+@pytest.mark.parametrize("kind", CODED)
+def test_declared_codes_are_missing_in_every_type_of_column(kind: str, code: str | float) -> None:
+    """99, 99.0 and "99" are one code, in categories, dictionaries, text and numbers; so are blanks and "NA"."""
+    column, missing = CODED[kind]
+    frame = pd.DataFrame({"pid": list("ABCD"), "week": 1, "x": column})
+    assert ba.read_sessions(frame, ROLES, missing={"x": code}).frame["x"].isna().tolist() == missing  # type: ignore[dict-item]
+
+
+def test_categories_that_mean_missing_are_counted_and_named() -> None:
+    """They are no levels any more, whatever their order; booleans have codes too."""
+    stage = pd.Categorical(["low", "-99", "high", "-99"], categories=["low", "high", "-99"], ordered=True)
+    frame = pd.DataFrame({"pid": list("ABCD"), "week": 1, "stage": stage, "left": [True, False, True, False]})
+    table = ba.read_sessions(frame, ROLES, missing={"stage": [-99], "left": ["False"]})
+    assert list(table.frame["stage"].cat.categories) == ["low", "high"]
+    assert "Column 'stage': 1 category means missing and is left out: '-99' (2 rows)." in table.messages
+    np.testing.assert_array_equal(table.frame["left"], [1.0, np.nan, 1.0, np.nan])
+
+
+def test_categories_that_are_written_the_same_are_refused() -> None:
+    """The number 1 and the text '1' would become one level unsaid."""
+    frame = pd.DataFrame({"pid": list("ABC"), "week": 1, "x": pd.Categorical([1, "1", 2])})
+    with pytest.raises(ba.TableError, match="Column 'x' has categories that are written the same"):
+        ba.read_sessions(frame, ROLES)
+
+
+class Streamed:
+    """A frame of another library: all it has is Arrow's C stream."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._table = pa.Table.from_pandas(frame)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """Hand the table over."""
+        return self._table.__arrow_c_stream__(requested_schema)
+
+
+def test_frames_of_other_libraries_are_read(trial: pd.DataFrame) -> None:
+    """A polars frame, a pyarrow Table: whatever hands itself over as Arrow gives the table a DataFrame gives."""
+    expected = ba.read_sessions(trial, {"patient": "pid", "session": "week"}).fingerprint()
+    for source in (Streamed(trial), pa.Table.from_pandas(trial)):
+        assert ba.read_sessions(source, {"patient": "pid", "session": "week"}).fingerprint() == expected
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        None,
+        3.5,
+        [1, 2],
+        {"pid": ["A"]},
+        pd.Series([1]),
+        np.zeros((2, 2)),
+        pa.array([1]),
+        "x" * 5000 + ".csv",
+        "a\0.csv",
+    ],
+    ids=lambda source: type(source).__name__,
+)
+def test_what_is_no_table_is_refused(source: object) -> None:
+    """Lists, dicts, Series, arrays and impossible paths are a TableError that says what is allowed."""
+    with pytest.raises(
+        ba.TableError, match=r"is no table of sessions\. Allowed|cannot be read as a table|No file|cannot"
+    ):
+        ba.read_sessions(source, ROLES)
+
+
+def test_columns_of_several_levels_are_refused() -> None:
+    """A name of a column is one text; numbers become text, and two that do so alike are refused."""
+    frame = pd.DataFrame([["A", 1, 2.0]], columns=pd.MultiIndex.from_tuples([("a", "pid"), ("a", "week"), ("b", "y")]))
+    with pytest.raises(ba.TableError, match=r"Columns of the DataFrame have several levels of names: \('a', 'pid'\)"):
+        ba.read_sessions(frame, ROLES)
+    frame.columns = pd.Index(["pid", "week", 3])
+    assert "3" in ba.read_sessions(frame, ROLES).units
+    with pytest.raises(ba.TableError, match="Columns share a name in the DataFrame: 3"):
+        ba.read_sessions(frame.assign(**{"3": 1}), ROLES)
 
 
 def test_text_of_numbers_becomes_numbers() -> None:

@@ -226,3 +226,102 @@ def test_a_therapist_in_both_arms_where_therapists_were_randomised(trial: pd.Dat
     ba.read_sessions(frame, ROLES, units=stated)
     with pytest.raises(ba.TableError, match=r"(?s)Unknown column 'trainin'.*Did you mean.*Unknown unit 'therapists'"):
         ba.read_sessions(frame, ROLES, units={"trainin": "therapist", "training": "therapists"})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"ignore": ["pid"]}, r"ignore names 'pid', which plays 'patient'. Take it out of one of the two"),
+        ({"ignore": "tid"}, r"ignore names 'tid', which plays 'therapist'"),
+        ({"ignore": 3}, r"ignore: Unknown column '3'"),
+        ({"units": {"tid": "therapist"}}, r"units= names 'tid', which plays 'therapist'. State units of measured"),
+        ({"units": ["tid"]}, r"units is \['tid'\]; it is a mapping by column"),
+        ({"units": {"y": ["patient"]}}, r"Unknown unit \['patient'\]"),
+        ({"bounds": [0, 1]}, r"bounds is \[0, 1\]; it is a mapping by column"),
+        ({"missing": ["y"]}, r"missing is \['y'\]; it names codes by column"),
+        ({"missing": {"y": [[1]]}}, r"missing= of 'y' holds \[1\]; codes are numbers or text"),
+        ({"transfers": "moved"}, r"transfers of 'patient': Unknown meaning 'moved'"),
+        ({"transfers": {"site": "reused"}}, r"transfers: Unknown unit 'site'"),
+        ({"transfers": {"group": "reused"}}, r"transfers names 'group', and no column plays it"),
+        (
+            {"transfers": {"therapist": "reused"}},
+            r"transfers=\{'therapist': 'reused'\} needs a column that plays 'site'",
+        ),
+    ],
+)
+def test_options_that_name_nothing_are_typed_errors(options: dict[str, object], message: str) -> None:
+    """Options of the wrong form, and those that name a column of a role, are named; none ends in another error."""
+    frame = two_therapists().assign(tid=["a", "a", "b", "b"])
+    with pytest.raises(ba.TableError, match=message):
+        ba.read_sessions(frame, {"patient": "pid", "therapist": "tid", "session": "week"}, **options)  # type: ignore[arg-type]
+
+
+NFC, NFD = "J\u00fcrgen", "Ju\u0308rgen"
+
+ALIKE = {
+    "Unicode form": (NFC, NFD),
+    "compatibility form": ("office", "o\ufb03ce"),
+    "no-break space": ("A B", "A\u00a0B"),
+    "zero-width": ("Anna", "An\u200bna"),
+    "soft hyphen": ("Anna", "An\u00adna"),
+    "byte order mark": ("Anna", "\ufeffAnna"),
+    "direction mark": ("Anna", "Anna\u200e"),
+    "filler": ("Anna", "Anna\u3164"),
+    "case": ("Anna", "ANNA"),
+    "case beyond ASCII": ("Stra\u00dfe", "STRASSE"),
+    "blanks": ("Anna", "Anna "),
+}
+
+
+@pytest.mark.parametrize("kind", ALIKE)
+def test_ids_that_look_alike_are_named_and_kept_apart(kind: str) -> None:
+    """Whatever a reader cannot see is named in a warning that shows the difference; ids stay apart."""
+    one, two = ALIKE[kind]
+    frame = two_therapists().assign(tid=[one, one, two, two])
+    with pytest.warns(ba.AllianceWarning, match="therapist ids that differ only in blanks, case") as caught:
+        table = ba.read_sessions(frame, {"patient": "pid", "therapist": "tid", "session": "week"})
+    assert len(set(table.ids("therapist"))) == 2
+    shown = str(caught[0].message)
+    assert (ascii(one) in shown and ascii(two) in shown) or (repr(one) in shown and repr(two) in shown)
+
+
+@pytest.mark.parametrize("pair", [("J", NFC, NFD), ("J", "0012", "12"), ("J", "Anna", "Anna\u200b")])
+def test_side_tables_join_ids_that_look_alike_or_say_so(pair: tuple[str, str, str]) -> None:
+    """An id that finds no partner where one looks the same is an error that shows both."""
+    other, here, there = pair
+    frame = pd.DataFrame({"pid": [other, here], "week": 1, "y": [1.0, 2.0]})
+    roles = {"patient": "pid", "session": "week"}
+    assert len(ba.read_sessions(frame, roles, patients=pd.DataFrame({"pid": [other, here], "age": [30, 40]}))) == 2
+    with pytest.raises(ba.TableError, match="1 patient of the sessions has no row in the patients table, where an id"):
+        ba.read_sessions(frame, roles, patients=pd.DataFrame({"pid": [other, there], "age": [30, 40]}))
+
+
+def test_names_of_columns_in_two_unicode_forms() -> None:
+    """A role in another form than its column is told why it is not found; two such columns are named."""
+    frame = pd.DataFrame({"pid": ["A"], "week": [1], "pr\u00fcfer": ["x"]})
+    roles = {"patient": "pid", "session": "week", "therapist": "pru\u0308fer"}
+    with pytest.raises(ba.TableError, match=r"'pru\\u0308fer', 'pr\\xfcfer' differ only in blanks, invisible"):
+        ba.read_sessions(frame, roles)
+    table = ba.read_sessions(frame.assign(**{"pru\u0308fer": "x"}), roles)
+    assert any("Columns whose names differ only in blanks, invisible" in note for note in table.messages)
+
+
+def test_ids_joined_into_one_stay_apart() -> None:
+    """'a/1' of '2' and 'a' of '1/2' are two persons where ids are used again by each therapist."""
+    frame = pd.DataFrame({"pid": ["2", "1/2"], "tid": ["a/1", "a"], "week": [1, 1], "y": [1.0, 2.0]})
+    roles = {"patient": "pid", "therapist": "tid", "session": "week"}
+    assert len(set(ba.read_sessions(frame, roles, transfers="reused").ids("patient"))) == 2
+
+
+def test_therapist_ids_used_again_by_every_site() -> None:
+    """Stated as such, site and id name the therapist; rows without a therapist keep none."""
+    frame = pd.DataFrame({"pid": list("abcd"), "tid": ["1", "2", "1", ""], "site": list("nnss"), "week": 1, "y": 1.0})
+    roles = {"patient": "pid", "therapist": "tid", "session": "week", "site": "site"}
+    table = ba.read_sessions(frame, roles, transfers={"therapist": "reused"})
+    assert sorted(set(table.ids("therapist"))) == ["", "n/1", "n/2", "s/1"]
+    assert "2 therapist ids under 2 sites name 3 therapists: ids are used again by each site." in table.messages
+    with pytest.raises(ba.TableError, match="names each therapist by site and id, and 1 row has no site"):
+        ba.read_sessions(frame.assign(site=["n", "n", "", "s"]), roles, transfers={"therapist": "reused"})
+    staff = pd.DataFrame({"tid": ["1", "2"], "skill": [1.0, 2.0]})
+    with pytest.raises(ba.TableError, match="The therapists table is joined by therapist alone"):
+        ba.read_sessions(frame, roles, therapists=staff, transfers={"therapist": "reused"})
