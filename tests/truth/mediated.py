@@ -16,7 +16,7 @@ from tests.truth.simulator import usable
 from tests.truth.table import Pair, Setting
 from tests.truth.worlds import World
 
-REPLICATES = 400
+REPLICATES = 200
 
 
 def step(world: World, predictor: str, level: Value | None, up: int) -> World:
@@ -127,7 +127,7 @@ def averages(case: Case, predictor: str, outcome: str) -> list[tuple[str, bool]]
 
 
 def levels_of(case: Case, world: World, predictor: str, order: list[str], source: str) -> list[tuple[float, World]]:
-    """Return the worlds with a factor that moderates at each level, and the share of an equation's rows that have it."""
+    """Return the worlds with a factor that moderates at each level, and the share of an equation's rows in it."""
     factor = "condition" if predictor != "condition" and "condition" in case.reference else None
     products = [label for o in order for label in case.world(0, 0).truth.labels(o) if ":" in label]
     column = case.study.label("condition")
@@ -277,7 +277,7 @@ def counterfactual(case: Case) -> Iterator[Setting]:
             )
 
 
-REPEATS = 400
+REPEATS = 160
 """Draws with the same parameters, over which what a reader itself draws is averaged."""
 
 
@@ -361,7 +361,7 @@ def steps_between(
     return {name: mean_and_error(value, keep) for name, value in found.items()}
 
 
-COUNTERFACTUAL_REPLICATES = 1000
+COUNTERFACTUAL_REPLICATES = 600
 
 
 def follows_from(case: Case, outcome: str, treatment: str, order: list[str]) -> bool:
