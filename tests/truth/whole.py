@@ -43,6 +43,16 @@ OPEN: frozenset[tuple[str, str]] = frozenset(
         ("dynamics/cross-lagged", "mediation_effects"),
         # a KeyError where no equation has group effects
         ("mediation/sequential-published", "variance_shares"),
+        ("a latent mean of a measured variable", "variance_shares"),
+        ("a treatment that changes its mediator's slope", "variance_shares"),
+        ("a moderator in ordered steps", "variance_shares"),
+        ("a moderator of two columns", "variance_shares"),
+        ("one moderator at two means", "variance_shares"),
+        ("two scores on the way, a product of both", "variance_shares"),
+        ("a mediator with residual SDs by condition", "variance_shares"),
+        ("a mediator with a formula of its residual SD", "variance_shares"),
+        ("a treatment coded by numbers", "variance_shares"),
+        ("a mediator that is modelled where missing", "variance_shares"),
     }
 )
 """Models and readers that are known to disagree; each is taken out as it is mended."""
