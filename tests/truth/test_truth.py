@@ -270,8 +270,8 @@ def test_a_chance_that_is_off_by_a_hundredth_disagrees(monkeypatch: pytest.Monke
     assert disagreements(list(cells("hazards in three arms", "predict_hazard", 1)))
 
 
-def test_mediators_of_the_other_arm_disagree(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Counterfactual effects whose mediators have the residual SD of the arm they were seen in are found out."""
+def test_mediators_that_are_drawn_too_large_disagree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counterfactual effects whose mediators are drawn around predictors five per cent too large are found out."""
     from bayes_alliance.posterior import worlds
 
     whole = worlds.draw
