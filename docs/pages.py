@@ -159,6 +159,7 @@ def _entry(entry: Mapping[str, object]) -> str:
     refused = sum(len(settings) for settings in dict(entry["refused"]).values())  # type: ignore[call-overload]
     words = [str(entry["agrees"])] if entry["agrees"] else []
     words += [f"{refused} r"] if refused else []
+    words += ["known fault"] if any(str(note).startswith("DISAGREES") for note in dict(entry["other"])) else []  # type: ignore[call-overload]
     return ", ".join(words) or "–"
 
 

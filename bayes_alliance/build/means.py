@@ -15,8 +15,14 @@ from bayes_alliance.build.steps import build_steps
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.factors import find_factor
-from bayes_alliance.design.follow import Follow, FollowMeasured, FollowModelled, FollowSteps, FollowValue
-from bayes_alliance.design.latent import Measured
+from bayes_alliance.design.follow import (
+    Follow,
+    FollowedThere,
+    FollowMeasured,
+    FollowModelled,
+    FollowSteps,
+)
+from bayes_alliance.design.measured import Measured
 from bayes_alliance.names import (
     effects_name,
     factor_key,
@@ -131,23 +137,24 @@ def _difference(
     """Return what is estimated less what is plugged in, in every row, shape (obs,)."""
     name, dim = f"mean_{number + 1}_{equation.outcome}", obs_dim(equation.outcome)
     plugged = pm.Data(f"{name}_observed", follow.plugged, dims=dim)
-    if isinstance(follow, FollowMeasured):
-        code = pm.Data(f"{name}_code", follow.code, dims=dim)
-        return levels[follow.measured, follow.factor][code] - plugged
     if isinstance(follow, FollowModelled):
-        return _static(name, follow, dim, design, coefficients, values) - plugged
-    return _apart(name, follow, plugged, dim, design, values)
+        return _static(name, follow, dim, design, coefficients, levels, values) - plugged
+    return _apart(name, follow, plugged, dim, design, levels, values)
 
 
 def _apart(
     name: str,
-    follow: FollowValue | FollowSteps,
+    follow: FollowedThere,
     plugged: TensorVariable,
     dim: str,
     design: Design,
+    levels: Levels,
     values: Values,
 ) -> TensorVariable:
-    """Return modelled values, or ways along steps, less what is plugged in for them."""
+    """Return measured means, modelled values, or ways along steps, less what is plugged in for them."""
+    if isinstance(follow, FollowMeasured):
+        code = pm.Data(f"{name}_code", follow.code, dims=dim)
+        return levels[follow.measured, follow.factor][code] - plugged
     if isinstance(follow, FollowSteps):
         return build_steps(follow, design)[pm.Data(f"{name}_code", follow.code, dims=dim)] - plugged
     if follow.outcome not in values:
@@ -156,7 +163,13 @@ def _apart(
 
 
 def _static(
-    name: str, follow: FollowModelled, dim: str, design: Design, coefficients: Coefficients, values: Values
+    name: str,
+    follow: FollowModelled,
+    dim: str,
+    design: Design,
+    coefficients: Coefficients,
+    levels: Levels,
+    values: Values,
 ) -> TensorVariable:
     """Return the mean an outcome's equation implies, at the rows that are followed, from what is estimated there."""
     total: TensorVariable = pt.zeros(())
@@ -176,7 +189,7 @@ def _static(
     for number, (column, weight, inner) in enumerate(follow.inner):
         inside = f"{name}_inner_{number + 1}"
         plugged = pm.Data(f"{inside}_observed", inner.plugged, dims=dim)
-        apart = _apart(inside, inner, plugged, dim, design, values)
+        apart = _apart(inside, inner, plugged, dim, design, levels, values)
         total = total + coefficients[follow.outcome][column] * pm.Data(f"{inside}_weight", weight, dims=dim) * apart
     return total
 

@@ -183,7 +183,8 @@ def follow_current(
             f"out."
         )
         return None
-    varying = bool(np.ptp(values, axis=0).any()) or any(own.any() for _, _, own in found)
+    same = np.ptp(values, axis=0) <= 1e-9 * np.abs(values).max(axis=0)
+    varying = not same.all() or any(own.any() for _, _, own in found)
     if not varying:
         problems.append(
             f"Outcome {reader!r} reads {shown}, which is the same in all rows: give {target.outcome} a group effect or "

@@ -17,8 +17,9 @@ from bayes_alliance.design.equation import EquationDesign, join_spreads, with_sp
 from bayes_alliance.design.estimands import EstimandDesign, resolve_estimands
 from bayes_alliance.design.factors import FactorDesign, join_factors
 from bayes_alliance.design.follow import FollowSteps, FollowValue
-from bayes_alliance.design.latent import Measured, join_latent
+from bayes_alliance.design.latent import join_latent
 from bayes_alliance.design.make import Made, make_equation
+from bayes_alliance.design.measured import Measured
 from bayes_alliance.design.membership import check_members
 from bayes_alliance.design.optional import resolve_optional
 from bayes_alliance.design.others import say_others

@@ -51,6 +51,10 @@ class FollowSteps:
         return tuple(f"{below} to {above}" for below, above in pairwise(self.categories))
 
 
+type FollowedThere = FollowMeasured | FollowValue | FollowSteps
+"""What the equation may follow itself whose mean is followed."""
+
+
 @dataclass(frozen=True, eq=False)
 class FollowModelled:
     """Rows that follow the mean an outcome's equation implies: what is neither within() nor lag() in it.
@@ -65,7 +69,7 @@ class FollowModelled:
     coef: np.ndarray
     groups: tuple[tuple[str, np.ndarray, np.ndarray], ...]
     plugged: np.ndarray
-    inner: tuple[tuple[int, np.ndarray, FollowValue | FollowSteps], ...] = ()
+    inner: tuple[tuple[int, np.ndarray, FollowedThere], ...] = ()
 
 
 type Follow = FollowMeasured | FollowModelled | FollowValue | FollowSteps

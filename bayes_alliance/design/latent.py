@@ -7,54 +7,31 @@ weight times the difference between the two.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
-from bayes_alliance._messages import are, count_of, first_few, quote, unknown
+from bayes_alliance._messages import count_of, quote, unknown
 from bayes_alliance.design.current import follow_current, seen_after_leaving
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.factors import FactorDesign, find_factor
-from bayes_alliance.design.follow import Follow, FollowMeasured, FollowModelled, FollowSteps, FollowValue
+from bayes_alliance.design.follow import (
+    Follow,
+    FollowedThere,
+    FollowMeasured,
+    FollowModelled,
+    FollowSteps,
+    FollowValue,
+)
 from bayes_alliance.design.make import Made
-from bayes_alliance.design.rows import Rows, make_rows
+from bayes_alliance.design.measured import Measured, measure
 from bayes_alliance.design.steps import say_unused
+from bayes_alliance.design.terms import Columns
 from bayes_alliance.design.usable import Source
 from bayes_alliance.design.values import CurrentOf, Hidden, MeanOf, Plugged, StepsOf, ValueOf
-from bayes_alliance.design.variables import column_for, make_variable
+from bayes_alliance.design.variables import column_for
 from bayes_alliance.names import INTERCEPT, steps_name
 from bayes_alliance.spec.model import ModelSpec
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """Means of a variable that has no equation, estimated from all of its observed rows.
-
-    ``factors`` are nested, widest first, with their ``levels``; ``parents`` point from each level into those of the
-    factor before. ``mean`` and ``count`` are over the observed rows of the narrowest factor's levels; ``size`` is the
-    number of members a unit has in all (infinite where means are latent). ``squares`` sums squared deviations within
-    the narrowest levels, over ``degrees`` of freedom.
-    """
-
-    name: str
-    label: str
-    factors: tuple[str, ...]
-    levels: tuple[tuple[str, ...], ...]
-    parents: tuple[np.ndarray, ...]
-    mean: np.ndarray
-    count: np.ndarray
-    size: np.ndarray
-    squares: float
-    degrees: int
-    centre: float
-    spread: float
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """Return the labels of the SDs: one per factor, and of rows around their unit's mean."""
-        return (*(f"{self.label}, {factor}" for factor in self.factors), f"{self.label}, within")
 
 
 def join_latent(
@@ -75,7 +52,7 @@ def join_latent(
                 wanted.setdefault(key, []).append(mean)
     measured = {}
     for (name, patients), means in wanted.items():
-        found = _measure(name, patients, means, source, problems)
+        found = measure(name, patients, means, source, problems)
         if found is not None:
             measured[name, patients] = found
     joined = []
@@ -92,7 +69,10 @@ def join_latent(
                     source.note(say_unused(f"mo({mean.variable})", mean.categories, follows[mean].code))  # type: ignore[union-attr]
                 continue
             if mean.variable in by_outcome:
-                modelled = _modelled(mean, plugged, m, wholes[mean.variable], by_outcome, factors, problems)
+                there = wholes[mean.variable]
+                modelled = _modelled(mean, plugged, m, there, by_outcome, factors, problems)
+                if modelled is not None:
+                    modelled = _with_inner(modelled, plugged, m, there, by_outcome, measured, source, problems)
                 follows |= {} if modelled is None else {mean: modelled}
                 continue
             own = measured.get((mean.variable, _at_patients(m, mean, source)))
@@ -188,105 +168,21 @@ def _at_patients(made: Made, mean: MeanOf, source: Source) -> bool:
     return not made.rows.varies(column_for(mean.variable, source.sessions, source.columns))
 
 
-def _measure(
-    name: str, patients: bool, means: Sequence[MeanOf], source: Source, problems: list[str]
-) -> Measured | None:
-    rows = make_rows("patient" if patients else "session", source.sessions)
-    ignored: list[str] = []
-    variable = make_variable(name, source.spec, rows, source.columns, source.reference, ignored, ignored)
-    wanted = list(dict.fromkeys(mean.factor for mean in means))
-    frame = pd.DataFrame({factor: rows.ids(factor, source.columns, ignored) for factor in wanted})
-    frame = frame.assign(x=variable.values).dropna(subset=["x"])
-    frame = frame[(frame[wanted] != "").all(axis=1)]
-    counts = {factor: frame[factor].nunique() for factor in wanted}
-    factors = sorted(wanted, key=lambda factor: counts[factor])
-    for outer, inner in pairwise(factors):
-        if frame.groupby(inner)[outer].nunique().gt(1).any():
-            problems.append(
-                f"Latent means of {variable.label!r} by {quote(factors)}: {inner} is not nested in {outer}. Take the "
-                f'means of one of them as observed (means="observed").'
-            )
-            return None
-    levels = tuple(tuple(sorted(frame[factor].unique())) for factor in factors)
-    parents = [np.zeros(0, dtype=np.int64)]
-    for (outer, above), (inner, below) in pairwise(zip(factors, levels, strict=True)):
-        first = frame.groupby(inner)[outer].first()
-        parents.append(np.array([above.index(first[level]) for level in below], dtype=np.int64))
-    narrow = frame.groupby(factors[-1]).x
-    stats = narrow.agg(["mean", "size"]).reindex(list(levels[-1]))
-    squares = float(((frame.x - narrow.transform("mean")) ** 2).sum())
-    degrees = int(len(frame) - len(stats))
-    if degrees < 1 or squares <= 1e-12 * float(((frame.x - frame.x.mean()) ** 2).sum()):
-        problems.append(
-            f"Latent means of {variable.label!r} by {factors[-1]}: no {factors[-1]} has two different values, so their "
-            f'means cannot be told from single values. Write means="observed", or between() of a wider unit.'
-        )
-        return None
-    size = _sizes(means, rows, levels[-1], stats["size"].to_numpy(float), source, problems)
-    return Measured(
-        name,
-        variable.label,
-        tuple(factors),
-        levels,
-        tuple(parents),
-        stats["mean"].to_numpy(float),
-        stats["size"].to_numpy(float),
-        size,
-        squares,
-        degrees,
-        float(frame.x.mean()),
-        float(frame.x.std(ddof=1)),
-    )
-
-
-def _sizes(
-    means: Sequence[MeanOf],
-    rows: Rows,
-    levels: tuple[str, ...],
-    measured: np.ndarray,
+def _coded(
+    mean: MeanOf,
+    plugged: Plugged,
+    made: Made,
+    measured: Measured,
     source: Source,
     problems: list[str],
-) -> np.ndarray:
-    """Return how many members each unit has in all; infinite where its members stand for a larger population."""
-    stated = {mean.size for mean in means}
-    if stated == {None}:
-        return np.full(len(levels), np.inf)
-    factors = {mean.factor for mean in means}
-    if len(stated) > 1 or len(factors) > 1:
-        problems.append(
-            f"Means of {means[0].variable!r} are finite in one place and latent in another, or by several units; "
-            f"choose one kind for each variable."
-        )
-        return np.full(len(levels), np.inf)
-    name, factor = next(iter(stated)), next(iter(factors))
-    ignored: list[str] = []
-    variable = make_variable(str(name), source.spec, rows, source.columns, source.reference, ignored, ignored)
-    frame = pd.DataFrame({"unit": rows.ids(factor, source.columns, ignored), "size": variable.values}).dropna()
-    of_unit = frame.groupby("unit")["size"].agg(["min", "max"]).reindex(list(levels))
-    differing = [repr(unit) for unit in of_unit.index[(of_unit["min"] != of_unit["max"])]]
-    small = [
-        f"{unit!r} ({size:g} of {count:g} measured)"
-        for unit, size, count in zip(levels, of_unit["max"], measured, strict=True)
-        if size < count
-    ]
-    if differing:
-        problems.append(
-            f"Column {variable.label!r} is the size of each {factor}, and {count_of(len(differing), factor)} "
-            f"{are(len(differing), 'has', 'have')} no single one: {first_few(differing)}."
-        )
-    if small:
-        problems.append(f"Column {variable.label!r} is smaller than the members measured: {first_few(small)}.")
-    return of_unit["max"].to_numpy(float)
-
-
-def _coded(
-    mean: MeanOf, plugged: Plugged, made: Made, measured: Measured, source: Source, problems: list[str]
+    place: np.ndarray | None = None,
 ) -> FollowMeasured:
-    """Point the rows of an equation into the levels of a measured mean."""
-    ids = made.rows.ids(mean.factor, source.columns, problems)[made.place]
+    """Point the rows of an equation into the levels of a measured mean; ``place`` as in ``_coded_value``."""
+    rows = made.place if place is None else place
+    ids = made.rows.ids(mean.factor, source.columns, problems)[rows]
     levels = {level: i for i, level in enumerate(measured.levels[measured.factors.index(mean.factor)])}
     code = np.array([levels.get(level, 0) for level in ids], dtype=np.int64)
-    numbers = np.nan_to_num(plugged.numbers[made.place])
+    numbers = np.nan_to_num(plugged.numbers[rows])
     return FollowMeasured(f"{measured.name}", mean.factor, code, numbers)
 
 
@@ -335,41 +231,49 @@ def _modelled(
             f"which a predictor of it is missing. Leave that predictor out, or complete it."
         )
     numbers = np.nan_to_num(plugged.numbers[made.place])
-    inner = _inner(target, place, reached, by_outcome, problems)
-    return FollowModelled(equation.outcome, coef, tuple(groups), numbers, inner)
+    return FollowModelled(equation.outcome, coef, tuple(groups), numbers)
 
 
-def _inner(
+def _with_inner(
+    follow: FollowModelled,
+    plugged: Plugged,
+    made: Made,
     target: Made,
-    place: np.ndarray,
-    reached: np.ndarray,
     by_outcome: Mapping[str, EquationDesign],
+    measured: Mapping[tuple[str, bool], Measured],
+    source: Source,
     problems: list[str],
-) -> tuple[tuple[int, np.ndarray, FollowValue | FollowSteps], ...]:
-    """Return what the static columns of an outcome's equation follow themselves, at the rows whose mean is followed."""
-    found: list[tuple[int, np.ndarray, FollowValue | FollowSteps]] = []
-    columns = [target.coef, *(columns for _, columns in target.groups.values())]
-    odd = {
-        key.variable
-        for part in columns
-        for weights, dynamic in zip(part.latent, part.dynamic, strict=True)
-        for key in weights
-        if not dynamic and (part is not target.coef or not isinstance(key, ValueOf | StepsOf))
-    }
+) -> FollowModelled:
+    """Add what the static columns of an outcome's equation follow themselves, at the rows whose mean is followed."""
+    place = made.place if plugged.source is None else plugged.source[made.place]
+    reached = ~np.isnan(plugged.numbers[made.place])
+    found: list[tuple[int, np.ndarray, FollowedThere]] = []
+    odd = {key.variable for _, columns in target.groups.values() for own in _static(columns) for key in own}
+    for i, weights in enumerate(_static(target.coef)):
+        for key, weight in weights.items():
+            own = np.where(reached, weight[place], 0.0)
+            if isinstance(key, MeanOf):
+                means = measured.get((key.variable, _at_patients(target, key, source)))
+                if means is None:
+                    odd.add(key.variable)
+                    continue
+                inner = _coded(key, target.plugged[key], target, means, source, problems, place)
+                found.append((i, own, inner))
+            elif isinstance(key, ValueOf | StepsOf):
+                value = _coded_value(key, target.plugged[key], target, by_outcome, place)
+                inside = value.inside if isinstance(value, FollowValue) else True
+                found.append((i, np.where(inside, own, 0.0), value))
+            else:
+                odd.add(key.variable)
     if odd:
         problems.append(
-            f"Latent means of {target.equation.outcome!r} come from its own equation, which reads something that is "
-            f"estimated of {quote(sorted(odd))} in another way than as a modelled value (mi) or in steps (mo). Take "
-            f"observed means there."
+            f"Latent means of {target.equation.outcome!r} come from its own equation, which reads something of "
+            f"{quote(sorted(odd))} that is estimated by another equation, or as a slope that varies. Take observed "
+            f"means in one of them."
         )
-        return ()
-    for i, (weights, dynamic) in enumerate(zip(target.coef.latent, target.coef.dynamic, strict=True)):
-        for key, weight in weights.items():
-            if dynamic or not isinstance(key, ValueOf | StepsOf):
-                continue
-            follow = _coded_value(key, target.plugged[key], target, by_outcome, place)
-            own = np.where(reached, weight[place], 0.0)
-            if isinstance(follow, FollowValue):
-                own = np.where(follow.inside, own, 0.0)
-            found.append((i, own, follow))
-    return tuple(found)
+    return replace(follow, inner=tuple(found))
+
+
+def _static(columns: Columns) -> list[Mapping[Hidden, np.ndarray]]:
+    """Return what columns follow that are no deviations and no earlier sessions; nothing of the others."""
+    return [{} if dynamic else own for own, dynamic in zip(columns.latent, columns.dynamic, strict=True)]

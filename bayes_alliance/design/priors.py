@@ -13,7 +13,7 @@ from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.factors import FactorDesign
 from bayes_alliance.design.follow import FollowSteps, FollowValue
 from bayes_alliance.design.groups import GroupDesign
-from bayes_alliance.design.latent import Measured
+from bayes_alliance.design.measured import Measured
 from bayes_alliance.design.residual import ResidualDesign
 from bayes_alliance.design.scale import OutcomeScale
 from bayes_alliance.design.shrink import Shrunk, resolve_shrinkage

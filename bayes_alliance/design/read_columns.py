@@ -145,8 +145,8 @@ def check_levels(column: str, words: pd.Series, *, counted: bool = True) -> list
         rows = " and ".join(f"{int(counts[level]):,}" for level in alike) if counted else "several"
         problems.append(
             f"Column {column!r} has levels that look alike: {spell_cells(alike)} (in {rows} rows). They differ only in "
-            f"case, blanks, invisible characters or Unicode form, and each would be a level of its own. Write one level "
-            f"one way; give levels that are meant to differ names that do."
+            f"case, blanks, invisible characters or Unicode form, and each would be a level of its own. Write one "
+            f"level one way; give levels that are meant to differ names that do."
         )
     levels = [str(level) for level in counts.index]
     coded = [level for level in levels if level in MISSING_LEVELS or _is_code(level)]

@@ -12,7 +12,7 @@ from bayes_alliance._messages import quote
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign, subset_variable
 from bayes_alliance.design.factors import FactorDesign
-from bayes_alliance.design.follow import Follow, FollowModelled, FollowSteps, FollowValue
+from bayes_alliance.design.follow import Follow, FollowedThere, FollowModelled, FollowSteps
 from bayes_alliance.design.groups import GroupDesign
 from bayes_alliance.design.residual import ResidualDesign, line_up
 from bayes_alliance.design.series import line_up_series
@@ -118,7 +118,7 @@ def _equation(e: EquationDesign, keep: np.ndarray, levels: Mapping[str, np.ndarr
     )
 
 
-def _inner(follow: FollowValue | FollowSteps, keep: np.ndarray) -> FollowSteps:
+def _inner(follow: FollowedThere, keep: np.ndarray) -> FollowSteps:
     """Return fewer rows of what a followed mean follows itself; designs with modelled values do not come here."""
     assert isinstance(follow, FollowSteps)
     return replace(follow, code=follow.code[keep], plugged=follow.plugged[keep])

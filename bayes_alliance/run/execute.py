@@ -371,9 +371,8 @@ def _alone(place: Path) -> Iterator[None]:
         with locked(place / ".run.lock", timeout=0):
             yield
     except Timeout:
-        raise RunError(
-            f"Another process runs an analysis in {place.name!r}. Wait for it, or give another folder (--out)."
-        ) from None
+        why = f"Another process runs an analysis in {place.name!r}. Wait for it, or give another folder (--out)."
+        raise RunError(why) from None
     except OSError as error:
         raise RunError(f"{str(place)!r} cannot be written: {error.strerror}.") from None
 

@@ -166,7 +166,7 @@ def _implied(
     for column, weight, inner in follow.inner:
         if isinstance(inner, FollowSteps):
             estimated = _way(inner, truth)
-        elif inner.outcome in values:
+        elif isinstance(inner, FollowValue) and inner.outcome in values:
             estimated = values[inner.outcome]
         else:
             continue

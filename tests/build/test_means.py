@@ -288,6 +288,35 @@ def test_a_latent_mean_reads_what_its_own_equation_reads(frame: pd.DataFrame) ->
         assert evaluate_terms(model, term, at) == pytest.approx(total, rel=1e-9)
 
 
+def test_an_implied_mean_reads_measured_latent_means(frame: pd.DataFrame) -> None:
+    """Deviations from a mean that latent means of another variable predict are deviations from these as estimated."""
+    lagged = f"lag(within(score, patient, {LATENT}))"
+    made = made_from(
+        equation(
+            "score", f"between(alliance, patient, {LATENT}) + lag(within(score, patient, {LATENT})) + (1 | patient)"
+        ),
+        frame,
+    )
+    model = ba.build_model(made.spec, made, parametrization="centred")
+    term = model.logp(vars=[model["score"]], jacobian=False, sum=True)
+    at = start(model, np.random.default_rng(6))
+    b, u, means, sigma = variables(model, at, "b", "u_patient", "mean_alliance_patient", "sigma")
+    effect = dict(zip(model.coords["patient"], u[:, 0], strict=True))
+    latent = dict(zip(made.measured[0].levels[-1], means, strict=True))
+    series = {(row.pid, row.week): row for row in frame.itertuples() if not np.isnan(row.score)}
+    total = 0.0
+    for (person, week), row in series.items():
+        if person not in latent:
+            continue
+        implied = b[0] + b[1] * latent[person] + effect[person]
+        before = series.get((person, week - 1))
+        if before is None:
+            total += stats.norm.logpdf(row.score, implied, sigma[1])
+        else:
+            total += stats.norm.logpdf(row.score, implied + b[2] * (before.score - implied), sigma[0])
+    assert evaluate_terms(model, term, at) == pytest.approx(total, rel=1e-9)
+
+
 def test_graph_of_latent_means_does_not_grow_with_rows() -> None:
     """Latent means cost as many graph nodes for twice the patients."""
     sizes = []

@@ -102,7 +102,7 @@ def test_a_failing_sampler_falls_back_to_nuts(sessions: ba.SessionTable, monkeyp
     assert tried == [True, False]
     assert fit.provenance["engine"] == "nuts"
     (message,) = [m for m in fit.messages if m.startswith(fit_module.EXACT_FAILED)]
-    assert "R-hat is above 1.01" in message
+    assert "R-hat cannot be worked out for" in message
     alone = ba.fit_model(spec, sessions, columns=columns, reference=reference, seed=3, settings=FEW, engine="collapsed")
     assert not alone.passed
     assert alone.provenance["engine"] == "collapsed"

@@ -86,7 +86,7 @@ def linear(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def linear_fit(linear: Path, data_folder: Path) -> ba.Fit:
     """Return the fit the command wrote, its rows brought back."""
-    return ba.load_fit(linear / "fit").with_rows(ba.select_rows(table(data_folder), maximum={"session": 12}))
+    return ba.load_fit(linear).with_rows(ba.select_rows(table(data_folder), maximum={"session": 12}))
 
 
 @pytest.fixture(scope="module")

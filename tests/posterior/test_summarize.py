@@ -145,7 +145,8 @@ def hand_made(sessions: ba.SessionTable, formula: str, **arguments: object) -> b
             f"variance/{equation.outcome}": variance_moments(made, equation).assign_attrs(equation=0),
         }
     )
-    return ba.Fit(made.spec, tree, {"rows_used": {equation.outcome: len(equation.y)}, "messages": []}, (), made)
+    provenance = {"rows_used": {equation.outcome: len(equation.y)}, "messages": [], "constants": {}}
+    return ba.Fit(made.spec, tree, provenance, (), made)
 
 
 def test_factor_names_with_odd_endings_are_summarized(trial: pd.DataFrame) -> None:

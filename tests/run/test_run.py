@@ -239,11 +239,11 @@ def test_a_full_disk_is_told_and_leaves_nothing_whole(tmp_path: Path, monkeypatc
     for full in range(40):
         calls: list[int] = []
 
-        def failing(path: Path, content: bytes, full: int = full, calls: list[int] = calls) -> None:
+        def failing(path: Path, content: bytes, *, mode: int | None = None, full: int = full, calls=calls) -> None:  # type: ignore[no-untyped-def]
             calls.append(1)
             if len(calls) > full:
                 raise OSError(28, "No space left on device")
-            write(path, content)
+            write(path, content, mode=mode)
 
         monkeypatch.setattr(store, "replace_file", failing)
         try:

@@ -95,7 +95,7 @@ def put_together(design: Design, posterior: xr.Dataset, engine: str) -> Fit:
     if estimands is not None:
         groups["estimands"] = estimands
     settings = ba.SamplerSettings(draws=max(posterior.sizes["draw"], 1), chains=CHAINS, progress="off")
-    provenance = record_provenance(design, settings, engine, 1, {})
+    provenance = {**record_provenance(design, settings, engine, 1, {}), "constants": {}}
     return Fit(design.spec, xr.DataTree.from_dict(groups), provenance, (), design)
 
 

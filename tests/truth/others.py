@@ -65,7 +65,7 @@ def _shares(case: Case, session: float | None) -> Pair:
 
 def _share(case: Case, world: World, name: str, stratum: str, several: bool) -> float:
     pieces = stratum.split(", ")
-    grouped = [e for e in case.design.equations if e.groups]
+    grouped = [e for e in case.design.equations if e.groups] or list(case.design.equations)
     equation = next((e for e in grouped if e.outcome == pieces[0]), None) if several else grouped[0]
     if equation is not None and equation.outcome == pieces[0]:
         pieces = pieces[1:]

@@ -57,7 +57,7 @@ def judge(model: str, reader: str, setting: str, work: Callable[[], Pair]) -> Ce
     try:
         pair = work()
     except AllianceError as error:
-        return Cell(model, reader, setting, "refused", first_sentence(str(error)))
+        return Cell(model, reader, setting, "refused", first_sentence(error))
     except NotCompared as error:
         return Cell(model, reader, setting, "not applicable", str(error))
     except (KeyError, IndexError, ValueError, TypeError, AttributeError, AssertionError) as error:
@@ -80,10 +80,12 @@ def judge(model: str, reader: str, setting: str, work: Callable[[], Pair]) -> Ce
     return Cell(model, reader, setting, "agrees", f"{right[worst]:.4g} ({size})")
 
 
-def first_sentence(text: str) -> str:
-    """Return the first sentence of a message."""
-    line = text.strip().splitlines()[0] if text.strip() else ""
-    for mark in (". ", ": state", "; use"):
+def first_sentence(error: AllianceError) -> str:
+    """Return the first sentence of what is wrong, and how much more there is."""
+    problems = list(getattr(error, "problems", None) or [str(error)])
+    line = problems[0].strip().splitlines()[0]
+    for mark in (". ", "; use"):
         if mark in line and len(line.split(mark)[0]) > 20:
-            return line.split(mark)[0] + ("." if mark == ". " else "")
-    return line
+            line = line.split(mark)[0] + ("." if mark == ". " else "")
+            break
+    return line if len(problems) == 1 else f"{line} (and {len(problems) - 1} more)"

