@@ -290,7 +290,6 @@ def test_a_latent_mean_reads_what_its_own_equation_reads(frame: pd.DataFrame) ->
 
 def test_an_implied_mean_reads_measured_latent_means(frame: pd.DataFrame) -> None:
     """Deviations from a mean that latent means of another variable predict are deviations from these as estimated."""
-    lagged = f"lag(within(score, patient, {LATENT}))"
     made = made_from(
         equation(
             "score", f"between(alliance, patient, {LATENT}) + lag(within(score, patient, {LATENT})) + (1 | patient)"

@@ -10,7 +10,15 @@ import numpy as np
 from bayes_alliance.spec.expressions import calls_in
 from bayes_alliance.spec.reading import current_values_in
 from tests.truth.cases import Case
-from tests.truth.simulator import Effects, draw_outcome, expected, linear_predictor, state_effects, usable
+from tests.truth.simulator import (
+    Effects,
+    draw_outcome,
+    expected,
+    linear_predictor,
+    state_effects,
+    static_part,
+    usable,
+)
 from tests.truth.worlds import View, World
 
 type Value = float | str
@@ -71,11 +79,13 @@ class System:
 
     def run(self, settings: Sequence[World], given: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
         """Return expected last outcomes, shape (replicate, row): each equation in the world that is stated for it."""
-        known = dict(given or {})
+        known, statics = dict(given or {}), dict[str, np.ndarray]()
         for label, world in zip(self.outcomes[:-1], settings[:-1], strict=True):
             if label not in known:
-                known[label] = self.draw(put_all(world, known), label)
-        return self.finish(settings[-1], known)
+                there = put_all(world, known, statics)
+                known[label] = self.draw(there, label)
+                statics[label] = static_part(self.case.view(there, label), label)
+        return self.finish(settings[-1], known, statics)
 
     def mediators(
         self, settings: Sequence[World], noise: Mapping[str, np.ndarray] | None = None
@@ -87,18 +97,22 @@ class System:
             known[label] = system.draw(put_all(world, known), label)
         return known
 
-    def finish(self, world: World, known: Mapping[str, np.ndarray]) -> np.ndarray:
+    def finish(
+        self, world: World, known: Mapping[str, np.ndarray], statics: Mapping[str, np.ndarray] | None = None
+    ) -> np.ndarray:
         """Return expected last outcomes, shape (replicate, row), given the others."""
         last = self.outcomes[-1]
-        view = self.case.view(put_all(world, known), last)
+        view = self.case.view(put_all(world, known, statics), last)
         eta = linear_predictor(view, last, self.effects)
         shape = (len(self.noise[last]), len(view))
         return np.broadcast_to(expected(view, last, eta, self.effects), shape)
 
 
-def put_all(world: World, known: Mapping[str, np.ndarray]) -> World:
+def put_all(world: World, known: Mapping[str, np.ndarray], statics: Mapping[str, np.ndarray] | None = None) -> World:
+    """Return a world with outcomes as they were drawn, and where known with the means that belong to them."""
     for label, values in known.items():
-        world = world.put(label, values)
+        static = (statics or {}).get(label)
+        world = world.put(label, values) if static is None else world.put_drawn(label, values, static)
     return world
 
 

@@ -167,7 +167,8 @@ class World:
     ``replaced`` maps a column (or declared variable) to values of shape (replicate, row). With ``follows`` what an
     equation reads of another outcome's equation (latent means, current values) moves with what is set; else it stays as
     it was observed. With ``held`` so do the means of units: what is set is one session of each. ``effects`` stand in
-    place of those drawn wherever group effects are read.
+    place of those drawn wherever group effects are read. ``statics`` holds, of outcomes that were drawn anew, the
+    static part of their own equations in the worlds they were drawn in: a latent mean belongs to the outcome's values.
     """
 
     study: Study
@@ -176,6 +177,7 @@ class World:
     follows: bool = False
     held: bool = False
     effects: dict[str, np.ndarray] | None = None
+    statics: dict[str, np.ndarray] = field(default_factory=dict)
     memory: dict[object, object] = field(default_factory=dict)
 
     def remember(self, key: object, work: Callable[[], Any]) -> Any:
@@ -193,7 +195,13 @@ class World:
 
     def put(self, column: str, values: np.ndarray) -> World:
         """Return the world with a column replaced."""
-        return World(self.study, self.truth, {**self.replaced, column: values}, self.follows, self.held, self.effects)
+        replaced = {**self.replaced, column: values}
+        return World(self.study, self.truth, replaced, self.follows, self.held, self.effects, self.statics)
+
+    def put_drawn(self, label: str, values: np.ndarray, static: np.ndarray) -> World:
+        """Return the world with an outcome as it was drawn, and the static part of its equation there."""
+        made = self.put(label, values)
+        return replace(made, statics={**self.statics, label: static}, memory={})
 
     def following(self) -> World:
         """Return the world in which what equations read of each other moves with what is set."""
@@ -579,7 +587,10 @@ class View:
         if self.world.study.equation(bare.name) is not None:
             from tests.truth.simulator import static_part
 
-            return static_part(View(self.world.read, self.unit), bare.name)
+            if bare.name in self.world.statics:
+                return self.world.statics[bare.name]
+            # earlier values of the equation's own outcome are not followed, so neither is their mean
+            return static_part(View(self.world.observed, self.unit), bare.name)
         key = f"mean_{bare.name}_{factor}"
         values = self.world.truth.mapping(key)
         return np.array([values.get(k, np.nan) for k in self.ids(factor)])[None]
