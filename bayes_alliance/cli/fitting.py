@@ -240,6 +240,6 @@ def write_results(fitted: Fit, summary: pd.DataFrame, folder: Path) -> list[str]
     if len(estimands):
         files["estimands.csv"] = csv_bytes(estimands)
     files |= draw_pictures(fitted)
-    # one artefact: a posterior never stands beside the summary of another
+    # one artefact: posterior and summary are always of one fit
     write_artefact(folder, files, known=RESULTS)
     return list(files)

@@ -80,7 +80,7 @@ def write_table(table: SimulatedTable, path: Path) -> Path:
     from bayes_alliance.fit.store import replace_file
 
     truth_file = path.with_suffix(".truth.toml")
-    truth_file.unlink(missing_ok=True)  # whenever this is stopped, no table stands beside the truth of another
+    truth_file.unlink(missing_ok=True)  # a stop never leaves a table with another truth
     replace_file(path, table.frame.to_csv(index=False).encode())
     replace_file(truth_file, truth_text(table).encode())
     return truth_file
