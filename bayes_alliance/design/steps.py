@@ -85,12 +85,12 @@ def _categories(evaluator: Evaluator, call: Call, variable: Variable) -> tuple[l
 
 
 def _right_number(evaluator: Evaluator, call: Call, label: str, names: list[str], number: int) -> bool:
-    """Return whether there are steps to be told apart, and not too many; report it otherwise."""
+    """Return whether the number of categories suits steps (3 to MOST); report it otherwise."""
     if 3 <= number <= MOST:
         return True
     counted = count_of(number, "category", "categories")
     where = f"runs from {names[0]} to {names[-1]}, {counted}" if names else "has no value"
-    evaluator.report(f"{render(call)}: {label!r} {where}; 3 to {MOST} have steps to be told apart. Leave mo() out.")
+    evaluator.report(f"{render(call)}: {label!r} {where}; 3 to {MOST} have steps. Leave mo() out.")
     return False
 
 

@@ -1,4 +1,4 @@
-"""An equation coded over all of its rows, and which of them lack nothing."""
+"""Which rows are used, and findings in rows that may turn out not to be used."""
 
 from __future__ import annotations
 

@@ -297,7 +297,7 @@ def test_side_tables_join_ids_that_look_alike_or_say_so(pair: tuple[str, str, st
 
 
 def test_names_of_columns_in_two_unicode_forms() -> None:
-    """A role in another form than its column is told why it is not found; two such columns are named."""
+    """A role in another form than its column is not found, with a reason; two such columns are named."""
     frame = pd.DataFrame({"pid": ["A"], "week": [1], "pr\u00fcfer": ["x"]})
     roles = {"patient": "pid", "session": "week", "therapist": "pru\u0308fer"}
     with pytest.raises(ba.TableError, match=r"'pru\\u0308fer', 'pr\\xfcfer' differ only in blanks, invisible"):

@@ -45,7 +45,7 @@ def _membership(view: View, factor: str) -> Membership:
     """Return which levels rows belong to, in the world as it is set.
 
     A row without an id gets a level of its own where its covariates ask for one: the unit that it would have had. Where
-    observed membership hangs on a factor that is set (groups in one arm only), it is that of the level that is set.
+    observed membership hangs on a factor that is set (groups in one arm only), it is the membership of the level set.
     """
     world, spec = view.world, view.world.study.spec
     levels = {k: i for i, k in enumerate(world.truth.levels(factor))}
