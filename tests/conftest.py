@@ -9,12 +9,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from threadpoolctl import threadpool_limits
 
 import bayes_alliance as ba
 
 ROOT = Path(__file__).resolve().parents[1]
 
 BEGUN = time.monotonic()
+
+# Workers of pytest-xdist share the cores: more threads of linear algebra than cores wait for one another.
+threadpool_limits(limits=1, user_api="blas")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -262,6 +262,12 @@ def _dependent(values: np.ndarray) -> list[tuple[int, list[int]]]:
         return []
     scale = np.sqrt((values**2).mean(axis=0))
     scaled = values / np.where(scale > 0, scale, 1.0)
+    # The diagonal of R is what is left of each column given the earlier ones: one decomposition tells if none is
+    # determined by others.
+    if len(scaled) >= scaled.shape[1]:
+        left = np.abs(np.diag(linalg.qr(scaled, mode="r")[0])) / np.sqrt(len(scaled))
+        if (left > 1e-6).all():
+            return []
     kept: list[int] = []
     found = []
     for i in range(values.shape[1]):
