@@ -185,11 +185,24 @@ def _is_invisible(letter: str) -> bool:
     return unicodedata.category(letter) in ("Cc", "Cf", "Zs", "Zl", "Zp") or selector or letter in _BLANK_LETTERS
 
 
-def group_alike(names: Iterable[str]) -> list[list[str]]:
-    """Return the names that look alike to a reader, each group sorted; names that look like no other are left out."""
+_DRAWN_ALIKE = str.maketrans(
+    "\u0430\u0432\u0441\u0435\u043d\u0456\u0458\u043a\u043c\u043e\u0440\u0455\u0442\u0443\u0445"
+    "\u03b1\u03b2\u03b5\u03b6\u03b7\u03b9\u03ba\u03bc\u03bd\u03bf\u03c1\u03c4\u03c5\u03c7",
+    "abcehijkmopstyx" + "abezhikmnoptyx",
+)
+"""Cyrillic and Greek letters (small) whose capitals or selves are drawn like Latin ones."""
+
+
+def group_alike(names: Iterable[str], *, drawn: bool = True) -> list[list[str]]:
+    """Return the names that look alike to a reader, each group sorted; names that look like no other are left out.
+
+    Letters of other scripts that are ``drawn`` alike count as one, and a full stop at the end counts for nothing.
+    """
     by_form: dict[str, list[str]] = {}
     for name in sorted(set(names)):
-        by_form.setdefault(plain_form(name), []).append(name)
+        plain = plain_form(name)
+        form = plain.translate(_DRAWN_ALIKE).rstrip(".") if drawn else plain
+        by_form.setdefault(form or plain, []).append(name)
     return [group for group in by_form.values() if len(group) > 1]
 
 

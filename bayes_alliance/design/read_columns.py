@@ -20,7 +20,7 @@ from bayes_alliance.table.codes import Code, CodeCounts
 from bayes_alliance.table.nesting import show_several, units_under_several
 from bayes_alliance.table.sessions import SessionTable
 
-MISSING_LEVELS = (".", "-", "?", "NULL", "null", "#N/A", "#NULL!", "<NA>", "n/a")
+MISSING_LEVELS = (".", "-", "?", "NULL", "null", "#N/A", "#NULL!", "<NA>", "n/a", "missing", "Missing")
 """Levels that programs write where a cell is empty."""
 
 
@@ -145,7 +145,8 @@ def check_levels(column: str, words: pd.Series, *, counted: bool = True) -> list
         rows = " and ".join(f"{int(counts[level]):,}" for level in alike) if counted else "several"
         problems.append(
             f"Column {column!r} has levels that look alike: {spell_cells(alike)} (in {rows} rows). They differ only in "
-            f"case, blanks, invisible characters or Unicode form, and each would be a level of its own. Write one "
+            f"case, blanks, invisible characters, Unicode form, letters drawn alike or a full stop at the "
+            f"end, and each would be a level of its own. Write one "
             f"level one way; give levels that are meant to differ names that do."
         )
     levels = [str(level) for level in counts.index]

@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from bayes_alliance._messages import escaped, unknown
+from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit, design_of
@@ -18,8 +19,8 @@ from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.estimands import tabulate
 from bayes_alliance.posterior.linear import stack_draws
-from bayes_alliance.posterior.paths import check_order, find_paths, last_outcome
-from bayes_alliance.posterior.setting import Setting, check_values
+from bayes_alliance.posterior.paths import Path, check_order, find_paths, last_outcome
+from bayes_alliance.posterior.setting import Setting, check_values, related_to
 from bayes_alliance.posterior.summarize import IntervalKind
 from bayes_alliance.posterior.worlds import World, draw_new_units, find_system, set_treatment
 from bayes_alliance.spec.families import BINARY
@@ -167,7 +168,9 @@ def counterfactual_effects(
         raise FitError(unknown("kind", kind, ["natural", "interventional"]))
     design = design_of(fit)
     outcome = last_outcome(design) if outcome is None else outcome
-    paths = find_paths(design, treatment, outcome, bent=True)
+    if isinstance(values, str) or not isinstance(values, Sequence) or len(values) != 2:
+        raise FitError(f"values={values!r}: two values of {treatment!r} are compared, values=(reference, other).")
+    paths = _paths_of(design, treatment, outcome)
     on_the_way = {edge.target for path in paths for edge in path.edges} - {outcome}
     mediators = tuple(name for name in sort_outcomes(design.spec) if name in on_the_way)
     check_order(design, paths)
@@ -207,6 +210,20 @@ def counterfactual_effects(
         cross_world=cross_world,
         noise=noise,
     )
+
+
+def _paths_of(design: Design, treatment: str, outcome: str) -> tuple[Path, ...]:
+    """Return the paths of a treatment and of the variables that go with it, one of which may stand for it."""
+    found: list[Path] = []
+    problem: FitError | None = None
+    for name in (treatment, *related_to(design, treatment)):
+        try:
+            found += find_paths(design, name, outcome, bent=True)
+        except FitError as error:
+            problem = problem or error
+    if problem is not None and not found:
+        raise problem
+    return tuple(found)
 
 
 def _average(repeat: Callable[[], dict[str, np.ndarray]]) -> tuple[dict[str, np.ndarray], float]:

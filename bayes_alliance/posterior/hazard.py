@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -16,20 +17,30 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.follow import Follow, FollowModelled
 from bayes_alliance.design.transforms import ROWWISE, SEVERAL
-from bayes_alliance.errors import FitError
+from bayes_alliance.errors import AllianceWarning, FitError
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.names import COEF, INTERCEPT, level_label
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.families import Rows, expected, normal_rule
 from bayes_alliance.posterior.linear import stack_draws
 from bayes_alliance.posterior.moved import Moved, move
-from bayes_alliance.posterior.setting import SESSION, Setting, check_values, find_predictor, set_variables
+from bayes_alliance.posterior.setting import (
+    SESSION,
+    Setting,
+    check_values,
+    find_predictor,
+    follow_session,
+    set_variables,
+)
 from bayes_alliance.spec.expressions import Call, Name, calls_in, render
 from bayes_alliance.spec.families import BINARY
 
 type AtRisk = Literal["expected", "observed"]
 
 VALUE = "value"
+
+FEW = 0.5
+"""Share of the patients who have the first session, below which survival is not that of the study."""
 
 AT_ONCE = 4_000_000
 """Numbers (draws times patients times sessions) that are worked out together."""
@@ -200,6 +211,8 @@ def _set(
     settings = dict(target.settings[number])
     if session is not None and SESSION in equation.variables:
         settings.setdefault(SESSION, session)
+    elif session is not None:
+        settings = follow_session(equation, session) | settings
     moved = move(design, _without(equation, target.place), set_variables(equation, settings))
     return moved, target.numbers[number] if target.place >= 0 else 0.0
 
@@ -230,7 +243,7 @@ def _expected_hazards(
     design: Design, equation: EquationDesign, target: Target, number: int, flat: xr.Dataset, sessions: np.ndarray
 ) -> tuple[np.ndarray, ...]:
     """Return hazards and chances to be there of all who were there at first, each of shape (draw, session)."""
-    first = np.flatnonzero(equation.session == sessions[0])
+    first = _first_rows(equation, sessions[0])
     size = max(1, AT_ONCE // (len(first) * len(sessions)))
     moved = [_set(design, equation, target, number, float(session)) for session in sessions]
     _check_constant(equation, [one for one, _ in moved])
@@ -251,6 +264,25 @@ def _expected_hazards(
     before = np.concatenate([np.ones((len(whole), 1)), whole[:, :-1]], axis=1)
     with np.errstate(invalid="ignore"):
         return np.where(before > 0, 1 - whole / before, np.nan), whole
+
+
+def _first_rows(equation: EquationDesign, session: float) -> np.ndarray:
+    """Return the rows of the first session, refusing it where few patients have one and naming a lack of some."""
+    first = np.flatnonzero(equation.session == session)
+    there, count = len(np.unique(equation.patient[first])), len(np.unique(equation.patient))
+    if there < FEW * count:
+        raise FitError(
+            f"Session {session:g}, the first, is in the rows of {there} of {count} patients: survival from there would "
+            f'be that of {there}. Leave rows before the session at which most begin out, or state at_risk="observed".'
+        )
+    if there < count:
+        warnings.warn(
+            f"Survival is that of the {there} of {count} patients whose rows begin at session {session:g}; those who "
+            f"entered later are not in it.",
+            AllianceWarning,
+            stacklevel=2,
+        )
+    return first
 
 
 def _rows(equation: EquationDesign) -> Rows:

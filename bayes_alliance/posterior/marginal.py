@@ -25,6 +25,9 @@ type Groups = Literal["integrated", "zero"]
 AT_ONCE = 4_000_000
 """Numbers (draws times rows) that are worked out together."""
 
+TAKEN = ("chain", "draw", "mean", "difference")
+"""Dimensions and variables of a result, which no predictor can be called."""
+
 MOST_COMBINATIONS = 1_000
 """Combinations of values that predictors are set to."""
 
@@ -77,6 +80,7 @@ def marginal_effects(
     if groups not in ("integrated", "zero"):
         raise FitError(unknown("groups", str(groups), ("integrated", "zero")))
     equation = design.find(outcome)
+    _check_stated({variable: values, **(at or {})})
     settings = {variable: list(values), **{name: list(own) for name, own in (at or {}).items() if name != variable}}
     if len(values) < 2:
         raise FitError(f"Differences need two values of {variable!r} or more.")
@@ -99,6 +103,20 @@ def marginal_effects(
     mean = xr.DataArray(means.reshape(chains, draws, *shape), dims=dims, coords=coords)
     difference = mean.isel({variable: slice(1, None)}) - mean.isel({variable: 0}, drop=True)
     return xr.Dataset({"mean": mean, "difference": difference.rename({variable: f"{variable}_less_{values[0]}"})})
+
+
+def _check_stated(stated: Mapping[str, object]) -> None:
+    """Refuse what is no list of values, and names that the result has uses for, all at once."""
+    problems = []
+    for name, own in stated.items():
+        if isinstance(own, str) or not isinstance(own, Sequence | np.ndarray) or not len(own):
+            problems.append(f"{name!r}: {own!r} is no list of values. State a list, such as [0, 1].")
+        elif any(not isinstance(value, str | int | float | np.number) for value in own):
+            problems.append(f"{name!r}: {list(own)!r} has what is neither a number nor a level.")
+        if name in TAKEN:
+            problems.append(f"{name!r} is a name that the result uses. Rename the column and the predictor.")
+    if problems:
+        raise FitError(problems)
 
 
 def _mean(moved: Moved, flat: xr.Dataset, groups: Groups) -> np.ndarray:

@@ -29,7 +29,7 @@ from bayes_alliance.posterior.paths import (
     find_paths,
     last_outcome,
 )
-from bayes_alliance.posterior.setting import Setting
+from bayes_alliance.posterior.setting import Setting, with_others
 from bayes_alliance.posterior.summarize import IntervalKind
 
 type Weights = list[tuple[str, Weight]]
@@ -316,7 +316,7 @@ def _moderators(fit: Fit, path: Path, at: Mapping[str, Setting]) -> Moderators:
     design = design_of(fit)
     order = [design.find(edge.target) for edge in reversed(path.edges)]
     draws = with_effects(fit) if any(e.follows for e in order) else fit.data["posterior"].to_dataset()
-    return Moderators(design, at, order, draws)
+    return Moderators(design, with_others(design, at), order, draws)
 
 
 def _weights(edge: Edge, moderators: Moderators) -> Weights:

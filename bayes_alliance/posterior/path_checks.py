@@ -11,8 +11,8 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.posterior.moderators import check_held, expression_of, is_rowwise, variables_of
-from bayes_alliance.posterior.paths import Edge, Path, changed_by, find_blocked
-from bayes_alliance.posterior.setting import Setting
+from bayes_alliance.posterior.paths import Edge, Path, changed_by, find_blocked, find_paths
+from bayes_alliance.posterior.setting import Setting, related_to, with_others
 from bayes_alliance.spec.expressions import Call, Name
 
 SAME = 1e-9
@@ -36,8 +36,10 @@ def check_paths(design: Design, paths: Sequence[Path], at: Mapping[str, Setting]
     problems: dict[str, None] = {}
     for path in paths:
         problems |= dict.fromkeys(_changed(design, path, predictor))
+    problems |= dict.fromkeys(_apart(design, predictor, outcome))
     if problems:
         raise FitError(list(problems))
+    at = with_others(design, at)
     for path in paths:
         problems |= dict.fromkeys([*_of_two_steps(design, path, at), *_over_sessions(design, path, at)])
     for path in find_blocked(design, predictor, outcome):
@@ -60,6 +62,20 @@ def _changed(design: Design, path: Path, predictor: str) -> Iterator[str]:
                     f"products of slopes are no effects of {predictor!r} here and do not add up to its total effect. "
                     f"Use counterfactual_effects(fit, {predictor!r}, values=...)."
                 )
+
+
+def _apart(design: Design, predictor: str, outcome: str) -> Iterator[str]:
+    """Yield variables that change with the predictor and that its paths leave out."""
+    for name in related_to(design, predictor):
+        try:
+            find_paths(design, name, outcome, bent=True)
+        except FitError:
+            continue  # it does not reach the outcome
+        yield (
+            f"{name!r} goes with {predictor!r} in the rows and is in the model, too: slopes of {predictor!r} alone are "
+            f"no effects of it. Use one of them in all equations, or counterfactual_effects(fit, {predictor!r}, "
+            f"values=...), which sets both."
+        )
 
 
 def _moderating(edge: Edge) -> dict[str, None]:

@@ -20,7 +20,7 @@ from bayes_alliance.names import COEF, effect_dim, effects_name, factor_key
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.linear import stack_draws
 from bayes_alliance.posterior.moved import Moved, move
-from bayes_alliance.posterior.setting import SESSION, Setting, set_variables
+from bayes_alliance.posterior.setting import SESSION, Setting, follow_session, set_variables
 from bayes_alliance.spec.expressions import Call, Expression, Operation, calls_in, names_in
 
 NO_TRAJECTORY = (
@@ -47,7 +47,7 @@ def has_trajectories(fit: Fit, outcome: str | None = None) -> bool:
     return equation.kind.linear and moving is not None and moving.levels is None and _movable(equation)
 
 
-def predict_trajectories(fit: Fit, *, outcome: str | None = None, points: int = 50) -> xr.DataArray:
+def predict_trajectories(fit: Fit, *, outcome: str | None = None, points: int | None = None) -> xr.DataArray:
     """Return the expected outcome along session for each condition, every draw kept.
 
     Every row's session and condition are set to the point's, with what goes with them, all else stays as observed,
@@ -60,8 +60,9 @@ def predict_trajectories(fit: Fit, *, outcome: str | None = None, points: int = 
         With its rows.
     outcome : str, optional
         Which outcome, where the model has several.
-    points : int
-        Number of session values between the first and last observed one.
+    points : int, optional
+        Number of session values between the first and last observed one; else 50, or the observed sessions where
+        another predictor is a function of the session and known for these alone.
 
     Returns
     -------
@@ -74,20 +75,32 @@ def predict_trajectories(fit: Fit, *, outcome: str | None = None, points: int = 
         If the fit has no rows or the model no trajectory.
     """
     equation = _with_trajectory(fit, outcome)
-    grid = np.linspace(np.nanmin(equation.session), np.nanmax(equation.session), points)
+    grid = _grid(equation, 50 if points is None else points, points is not None)
     levels = arm_levels(equation)
     design, posterior = design_of(fit), with_effects(fit) if equation.follows else fit.data["posterior"].to_dataset()
     flat = stack_draws(posterior)
     means = np.array(
         [[_moved(design, equation, s, arm).mean(flat) for s in grid] for arm in levels]
     )  # (arm, session, draw)
-    shape = (len(levels), points, posterior.sizes["chain"], posterior.sizes["draw"])
+    shape = (len(levels), len(grid), posterior.sizes["chain"], posterior.sizes["draw"])
     coords = {"arm": list(levels), SESSION: grid, "chain": posterior["chain"], "draw": posterior["draw"]}
     draws = xr.DataArray(means.reshape(shape) + equation.offset, dims=("arm", SESSION, "chain", "draw"), coords=coords)
     return draws.transpose("chain", "draw", "arm", SESSION)
 
 
-def predict_unit_trajectories(fit: Fit, factor: str, *, outcome: str | None = None, points: int = 20) -> xr.DataArray:
+def _grid(equation: EquationDesign, points: int, stated: bool) -> np.ndarray:
+    """Return session values from the first to the last observed one."""
+    if points < 1:
+        raise FitError(f"points = {points}: state how many session values, 1 or more.")
+    observed = np.unique(equation.session[np.isfinite(equation.session)])
+    if not stated and follow_session(equation, float(observed[0])):
+        return observed
+    return np.linspace(observed[0], observed[-1], points)
+
+
+def predict_unit_trajectories(
+    fit: Fit, factor: str, *, outcome: str | None = None, points: int | None = None
+) -> xr.DataArray:
     """Return the expected outcome along session of every level of a factor, its own effects added.
 
     Of every level with a row of the outcome, these rows are averaged with the session set: a therapist's patients keep
@@ -101,8 +114,9 @@ def predict_unit_trajectories(fit: Fit, factor: str, *, outcome: str | None = No
         Such as ``"therapist"``.
     outcome : str, optional
         Which outcome, where the model has several.
-    points : int
-        Number of session values between the first and last observed one.
+    points : int, optional
+        Number of session values between the first and last observed one; else 20, or the observed sessions where
+        another predictor is a function of the session and known for these alone.
 
     Returns
     -------
@@ -122,7 +136,7 @@ def predict_unit_trajectories(fit: Fit, factor: str, *, outcome: str | None = No
         raise FitError(f"{equation.outcome} reads values that are estimated; lines of every {factor} are not drawn.")
     if group.weight is not None:
         raise FitError(f"Rows belong to several levels of {factor}; lines of every {factor} are not drawn.")
-    grid = np.linspace(np.nanmin(equation.session), np.nanmax(equation.session), points)
+    grid = _grid(equation, 20 if points is None else points, points is not None)
     size = np.bincount(group.code[group.inside], minlength=len(group.levels))[:, None]
     there = np.flatnonzero(size[:, 0])
     rows, effects = [], []

@@ -20,6 +20,7 @@ from bayes_alliance.names import COEF, coef_label, cor_name, effect_dim, sd_name
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.geometry import principal_axes
 from bayes_alliance.posterior.moderators import Moderators, Weight, check_held
+from bayes_alliance.posterior.setting import with_others
 from bayes_alliance.posterior.surface import Matrix, Setting, Surface, weights_of
 from bayes_alliance.spec.expressions import Call, render
 from bayes_alliance.spec.formula import parse_formula
@@ -77,7 +78,8 @@ def response_surface(
     settings = dict(at or {})
     check_held([(equation, rest) for _, _, rest in columns], settings, f"The surface of {equation.outcome!r}")
     posterior = fit.data["posterior"].to_dataset()
-    moderators = Moderators(design, settings, [equation], with_effects(fit) if equation.follows else posterior)
+    draws = with_effects(fit) if equation.follows else posterior
+    moderators = Moderators(design, with_others(design, settings), [equation], draws)
     weights = [(label, piece, moderators.weight(equation, rest)) for label, piece, rest in columns]
     b = _coefficients(weights, posterior)
     cubic = _cubic(weights, posterior)

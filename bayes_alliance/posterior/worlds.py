@@ -21,7 +21,7 @@ from bayes_alliance.names import COEF
 from bayes_alliance.posterior.families import draw, expected, rows_of
 from bayes_alliance.posterior.linear import drawn_values
 from bayes_alliance.posterior.moved import Moved, RowwiseEvaluator, category_of, move
-from bayes_alliance.posterior.setting import Setting, set_variables
+from bayes_alliance.posterior.setting import Setting, set_variables, with_others
 from bayes_alliance.spec.expressions import Call, calls_in, render
 
 
@@ -200,9 +200,11 @@ def set_treatment(
 ) -> dict[tuple[str, bool], Moved]:
     """Return every equation with the treatment at either value, by outcome and whether it is the second."""
     found = {}
+    # what goes with the treatment is set in every equation, also where the treatment itself does not stand
+    whole = [with_others(replace(design, equations=tuple(system)), {treatment: value}) for value in values]
     for e in system:
-        for treated, value in enumerate(values):
-            settings = {treatment: value} if treatment in e.variables else {}
+        for treated, stated in enumerate(whole):
+            settings = {name: value for name, value in stated.items() if name in e.variables}
             found[e.outcome, bool(treated)] = move(design, e, set_variables(e, settings))
     return found
 

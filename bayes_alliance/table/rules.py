@@ -79,7 +79,8 @@ def check_ignored(ignored: Sequence[object], roles: Mapping[str, str], columns: 
 
 def find_alike_columns(columns: Sequence[str]) -> list[str]:
     """Describe columns whose names differ only in blanks, invisible characters or Unicode form."""
-    alike = [spell(names) for names in group_alike(columns) if len({plain_form(n, case=True) for n in names}) == 1]
+    groups = group_alike(columns, drawn=False)
+    alike = [spell(names) for names in groups if len({plain_form(n, case=True) for n in names}) == 1]
     if not alike:
         return []
     return [

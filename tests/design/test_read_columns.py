@@ -80,12 +80,12 @@ def test_a_session_number_that_is_a_code_says_what_to_do() -> None:
     ba.make_design(model("other + (1 | patient)"), read(frame))
 
 
-ALIKE = ["cbt", "CBT\u200b", "C\u00a0BT", "CBT\ufeff", "\uff23BT", "C\u00adBT", "CB T"]
+ALIKE = ["cbt", "CBT\u200b", "C\u00a0BT", "CBT\ufeff", "\uff23BT", "C\u00adBT", "CB T", "\u0421\u0412\u0422", "CBT."]
 
 
 @pytest.mark.parametrize("alike", ALIKE, ids=ascii)
 def test_levels_that_look_alike_are_refused(alike: str) -> None:
-    """A level that differs in case, blanks, invisible characters or Unicode form would be an arm of its own."""
+    """A level that differs in what a reader hardly sees (case, blanks, script, a full stop) would be an arm."""
     frame = study()
     frame.loc[frame["pid"].isin(["p02", "p03"]), "arm"] = alike
     for column in (frame["arm"], frame["arm"].astype("category")):

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 import bayes_alliance as ba
 from bayes_alliance.simulate.prior import draw_parameters
 from bayes_alliance.simulate.studies import plan_studies
+from tests.truth.fits import make_fit
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +130,44 @@ def test_a_current_value_that_is_set_takes_the_patients_effects_with_it() -> Non
     )  # all are at risk at first
     with pytest.raises(ba.FitError, match=r"reads value\(alliance\), what the equation of alliance says"):
         ba.predict_hazard(fit, "condition", values=("TAU", "MBCT"))
+
+
+def leaving(formula: str, late: int = 0, early: int = 0) -> ba.Fit:
+    """Return a fit with stated parameters: 40 patients, five sessions; ``late`` begin at session 3, ``early`` at 0."""
+    rows = [
+        (f"P{i:02d}", s, s - 1.0, f"s{s}", "AB"[i % 2], float(s == 5 and i % 4 == 0))
+        for i in range(40)
+        for s in range(0 if i < early else 3 if i >= 40 - late else 1, 6)
+    ]
+    frame = pd.DataFrame(rows, columns=["pid", "s", "time", "sess", "arm", "dropped"])
+    text = (
+        'title = "t"\nquestion = "q?"\n[[equation]]\noutcome = "dropped"\nunit = "session"\nfamily = "bernoulli"\n'
+        f'formula = "{formula}"\n'
+    )
+    factors = {"arm": "A"} | ({"sess": "s1"} if "sess" in formula else {})
+    table = ba.read_sessions(frame, {"patient": "pid", "session": "s"})
+    return make_fit(ba.make_design(ba.parse_model(text), table, reference=factors))
+
+
+@pytest.mark.parametrize("formula", ["sess + arm", "time + arm"])
+def test_what_is_a_function_of_the_session_is_set_with_it(formula: str) -> None:
+    """A chance for every session, or a column of time: 1 - product of expit, in every draw."""
+    fit = leaving(formula)
+    found = ba.predict_hazard(fit, "arm", values=["A", "B"], draws=None)["staying"]
+    own = fit.data["posterior"]["b"]
+    b = {str(c).split(", ")[1]: own.sel(coef=c).values.ravel() for c in own["coef"].values}
+    for arm in ("A", "B"):
+        staying = np.ones_like(b["Intercept"])
+        for s in range(1, 6):
+            at = (s - 1) * b["time"] if "time" in b else b.get(f"sess[s{s}]", 0.0)
+            linear = b["Intercept"] + at + (b["arm[B]"] if arm == "B" else 0.0)
+            staying = staying * (1 - 1 / (1 + np.exp(-linear)))
+            np.testing.assert_allclose(found.sel(value=arm, session=s), staying)
+
+
+def test_survival_says_whose_it_is() -> None:
+    """Some who enter late are named; where one patient alone has the first session, there is no survival from there."""
+    with pytest.warns(ba.AllianceWarning, match="Survival is that of the 30 of 40 patients .* session 1"):
+        ba.predict_hazard(leaving("time + arm", late=10), "arm", values=["A", "B"])
+    with pytest.raises(ba.FitError, match="Session 0, the first, is in the rows of 1 of 40 patients"):
+        ba.predict_hazard(leaving("time + arm", early=1), "arm", values=["A", "B"])

@@ -251,3 +251,160 @@ def test_normal_effects_of_any_size_are_integrated() -> None:
     linear = d["b"].sel(coef="better, Intercept").values[:, None] + d["sd_therapist"].values.T * z
     right = (-np.expm1(-np.exp(np.minimum(linear, 500))) * weight).sum(axis=1) / weight.sum()
     np.testing.assert_allclose(found, right, atol=2e-6)
+
+
+def b_of(fit: ba.Fit) -> dict[str, np.ndarray]:
+    """Return coefficients by their labels, shape (draw,)."""
+    d = draws_of(fit)
+    return {str(c): d["b"].sel(coef=c).values for c in d["coef"].values}
+
+
+def with_arms() -> pd.DataFrame:
+    """Return sessions with columns that are functions of the arm: 0/1, -.5/.5 and codes."""
+    frame = study()
+    arm = frame["arm"]
+    return frame.assign(
+        ing=(arm == "MBCT").astype(int),
+        cbt=(arm == "CBT").astype(int),
+        half=np.where(arm == "MBCT", 0.5, -0.5),
+        time=frame["session"] - 1.0,
+        wai2=frame["wai"] ** 2,
+    )
+
+
+def test_a_column_of_one_arm_takes_the_arm_along() -> None:
+    """Where ing is 1 the arm is MBCT; where it is 0, the arm may be two: the factor has to be set, or stated."""
+    fit = fit_of(equation("y", "condition + ing:x"), with_arms(), **ARM)
+    b, x = b_of(fit), study()["x"].mean()
+    with pytest.raises(ba.FitError, match=r"'ing' stands for a level of 'arm', .* Set 'arm': one of 'TAU', 'CBT'"):
+        ba.marginal_effects(fit, "ing", values=[0, 1])
+    found = flat(ba.marginal_effects(fit, "condition", values=["CBT", "MBCT"])["difference"])[:, 0]
+    np.testing.assert_allclose(found, b["y, arm[MBCT]"] - b["y, arm[CBT]"] + x * b["y, ing:x"])
+    two = with_arms().query("arm != 'CBT'")
+    fit = fit_of(equation("y", "condition + ing:x"), two, **ARM)
+    b = b_of(fit)
+    found = flat(ba.marginal_effects(fit, "ing", values=[0, 1])["difference"])[:, 0]
+    np.testing.assert_allclose(found, b["y, arm[MBCT]"] + two["x"].mean() * b["y, ing:x"])
+
+
+@pytest.mark.parametrize(
+    ("formula", "name", "values", "carried"),
+    [
+        ("half + ing:x", "half", [-0.5, 0.5], {"half": 1.0, "ing:x": "x"}),
+        ("code + ing", "code", [0, 2], {"code": 2.0, "ing": 1.0}),
+        ("time + late", "time", [0, 5], {"time": 5.0, "late": 1.0}),
+        ("wai + wai2", "wai", [4, 6], {"wai": 2.0, "wai2": 20.0}),
+    ],
+)
+def test_numbers_take_functions_of_themselves_along(
+    formula: str, name: str, values: list[float], carried: dict[str, float | str]
+) -> None:
+    """An arm coded as a number, a time with a phase of it, a rating with its square: coefficients times differences."""
+    frame = with_arms()
+    fit = fit_of(equation("y", f"{formula} + (1 | patient)"), frame)
+    b = b_of(fit)
+    right = sum(b[f"y, {term}"] * (frame[by].mean() if isinstance(by, str) else by) for term, by in carried.items())
+    found = flat(ba.marginal_effects(fit, name, values=values)["difference"])[:, 0]
+    np.testing.assert_allclose(found, right)
+
+
+def test_numbers_that_are_alike_by_chance_take_nothing_along() -> None:
+    """A baseline score that is one patient's alone says nothing of the arm, however often its rows repeat it."""
+    frame = study()
+    frame["base"] = np.random.default_rng(9).normal(size=30)[frame.index // 6]
+    frame["skill"] = np.random.default_rng(8).normal(size=5)[frame["tid"].str[1:].astype(int)]
+    frame["years"] = np.random.default_rng(7).normal(size=5)[frame["tid"].str[1:].astype(int)]
+    fit = fit_of(equation("y", "base + condition + skill + years + (1 | therapist) + (1 | patient)"), frame, **ARM)
+    assert fit.design is not None
+    assert set(set_variables(fit.design.equation, {"base": 0.3, "skill": 0.1})) == {"base", "skill"}
+
+
+def test_two_columns_of_one_factor_are_not_both_1() -> None:
+    """Setting cbt to 1 leaves mbct at 1 in its rows: the other one has to be stated, and cannot be 1, too."""
+    frame = pd.concat([with_arms(), with_arms().assign(pid=lambda f: "q" + f["pid"])])
+    fit = fit_of(equation("y", "cbt + ing + (1 | patient)"), frame)
+    b = b_of(fit)
+    with pytest.raises(ba.FitError, match="'ing' is 0 wherever 'cbt' is 1, as with levels of one factor"):
+        ba.marginal_effects(fit, "cbt", values=[0, 1])
+    with pytest.raises(ba.FitError, match="'ing' is 0 where 'cbt' is 1; it cannot be set to another value"):
+        ba.marginal_effects(fit, "cbt", values=[0, 1], at={"ing": [1]})
+    found = flat(ba.marginal_effects(fit, "cbt", values=[0, 1], at={"ing": [0]})["difference"])[:, 0, 0]
+    np.testing.assert_allclose(found, b["y, cbt"])
+
+
+def indirect(fit: ba.Fit, **at: object) -> np.ndarray:
+    """Return the indirect effect of x, shape (draw,)."""
+    found = ba.mediation_effects(fit, "x", at=at)  # type: ignore[arg-type]
+    return flat(found.draws["value"].sel(estimand="indirect"))
+
+
+def test_moderators_take_along_what_goes_with_them_in_every_equation() -> None:
+    """The arm is set in one equation and its 0/1 column stands in another; so the session and its phase."""
+    by_arm = equation("alliance", "x * ing") + equation("y", "alliance * condition + x")
+    fit = fit_of(by_arm, with_arms(), **ARM)
+    b = b_of(fit)
+    right = [
+        (b["alliance, x"] + b["alliance, x:ing"] * on) * (b["y, alliance"] + b["y, alliance:arm[MBCT]"] * on)
+        for on in (0, 1)
+    ]
+    np.testing.assert_allclose(indirect(fit, condition="MBCT"), right[1])
+    index = ba.moderated_mediation(fit, "x", moderator="condition", values=("TAU", "MBCT"))
+    np.testing.assert_allclose(flat(index.draws["value"].sel(estimand="indirect")), right[1] - right[0])
+    fit = fit_of(equation("alliance", "x * in_group") + equation("y", "alliance * condition + x"), **GATED)
+    b = b_of(fit)
+    right_of_dummy = (b["alliance, x"] + b["alliance, x:arm[MBCT]"]) * (b["y, alliance"] + b["y, alliance:arm[MBCT]"])
+    np.testing.assert_allclose(indirect(fit, condition="MBCT"), right_of_dummy)
+    text = equation("alliance", "x * late + session + (1 | patient)") + equation("y", "alliance * session + x")
+    fit = fit_of(text.replace("+ x'", "+ x + (1 + x | patient)'"))
+    b = b_of(fit)
+    at_five = (b["alliance, x"] + b["alliance, x:late"]) * (b["y, alliance"] + 5 * b["y, alliance:session"])
+    np.testing.assert_allclose(indirect(fit, session=5), at_five)
+    of_units = ba.unit_effects(fit, "x", factor="patient", at={"session": 5}).sel(path="x -> alliance -> y")
+    np.testing.assert_allclose(flat(of_units)[:, 0], at_five)
+    with pytest.raises(ba.FitError, match=r"'late' is 1 where 'session' is 5; it cannot be set to another value"):
+        indirect(fit, session=5, late=0)
+
+
+def test_paths_of_a_treatment_that_has_two_names_are_not_cut() -> None:
+    """The arm reaches the mediator by its 0/1 column: slopes are refused, and worlds set both."""
+    frame = with_arms().groupby("pid").first().reset_index()
+    text = equation("alliance", "ing", "patient") + equation("y", "alliance + condition", "patient")
+    fit = fit_of(text, frame, **ARM)
+    b = b_of(fit)
+    for kind in ("natural", "interventional"):
+        found = ba.counterfactual_effects(fit, "condition", values=("TAU", "MBCT"), kind=kind)  # type: ignore[arg-type]
+        right = b["alliance, ing"] * b["y, alliance"]
+        np.testing.assert_allclose(flat(found.draws["value"].sel(estimand="indirect")), right, atol=1e-9)
+        total = flat(found.draws["value"].sel(estimand="total"))
+        np.testing.assert_allclose(total, right + b["y, arm[MBCT]"], atol=1e-9)
+    with pytest.raises(ba.FitError, match="'ing' goes with 'condition' in the rows and is in the model, too"):
+        ba.mediation_effects(fit, "condition", level="MBCT")
+    with pytest.raises(ba.FitError, match="two values of 'condition' are compared"):
+        ba.counterfactual_effects(fit, "condition", values=("TAU", "CBT", "MBCT"))  # type: ignore[arg-type]
+    fit = fit_of(equation("alliance", "session + late") + equation("y", "alliance + session"))
+    with pytest.raises(ba.FitError, match="'late' goes with 'session'"):
+        ba.mediation_effects(fit, "session")
+
+
+@pytest.mark.parametrize(
+    ("values", "at", "says"),
+    [
+        (None, None, "None is no list of values"),
+        ("TAU", None, "'TAU' is no list of values"),
+        ([None, 1], None, "has what is neither a number nor a level"),
+        ([0, 1], {"session": 3}, "3 is no list of values"),
+        ([0, 1], {"session": []}, r"\[\] is no list of values"),
+    ],
+)
+def test_values_are_lists(values: object, at: object, says: str) -> None:
+    """What is no list, or holds something else, is refused with what is allowed."""
+    fit = fit_of(equation("y", "x + session + (1 | patient)"))
+    with pytest.raises(ba.FitError, match=says):
+        ba.marginal_effects(fit, "x", values=values, at=at)  # type: ignore[arg-type]
+
+
+def test_predictors_cannot_have_the_name_of_a_result() -> None:
+    """A predictor called difference would stand where the differences are."""
+    fit = fit_of(equation("y", "difference + (1 | patient)"), study().rename(columns={"x": "difference"}))
+    with pytest.raises(ba.FitError, match="'difference' is a name that the result uses"):
+        ba.marginal_effects(fit, "difference", values=[0, 1])
