@@ -279,9 +279,12 @@ def _goes_with(
         return _level_of(own, number, its, fitting if number in (0.0, 1.0) else [], stated)
     values = _function(rows, name, other)
     if values is not None:
+        said = stated is not None and other in stated
+        if said and name != SESSION and own.levels is None and len(values) > 2:
+            return None  # numbers that hold in these rows together may be parted by whoever states both
         if number in values.index:
             return float(values[number])
-        if stated is not None and other in stated:
+        if said:
             return None
         raise FitError(
             f"{its.label!r} is a function of {own.label!r} in the rows, and no row has {own.label} {number:g}. Set a "

@@ -408,3 +408,11 @@ def test_predictors_cannot_have_the_name_of_a_result() -> None:
     fit = fit_of(equation("y", "difference + (1 | patient)"), study().rename(columns={"x": "difference"}))
     with pytest.raises(ba.FitError, match="'difference' is a name that the result uses"):
         ba.marginal_effects(fit, "difference", values=[0, 1])
+
+
+def test_who_states_both_may_part_a_number_from_its_function() -> None:
+    """A code tells the arm in these rows; with both stated, both are set as stated."""
+    fit = fit_of(equation("y", "code + ing + (1 | patient)"), with_arms())
+    b = b_of(fit)
+    found = flat(ba.marginal_effects(fit, "code", values=[0, 2], at={"ing": [0]})["difference"])[:, 0, 0]
+    np.testing.assert_allclose(found, 2 * b["y, code"])
