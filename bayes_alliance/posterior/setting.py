@@ -152,8 +152,9 @@ def follow_session(equation: EquationDesign, number: float) -> dict[str, Setting
     session = Variable(SESSION, SESSION, equation.session)
     rows = Together({**known.variables, SESSION: session}, known.units)
     found: dict[str, Setting] = {}
+    apart = (SESSION, equation.spec.outcome, *equation.spec.raters)
     for other, its in known.variables.items():
-        value = None if other in (SESSION, equation.spec.outcome) else _goes_with(rows, SESSION, number, other)
+        value = None if other in apart else _goes_with(rows, SESSION, number, other)
         if value is not None:
             found[other] = value if its.levels is None else its.levels[int(value)]
     return found
@@ -168,7 +169,7 @@ def with_others(design: Design, settings: Mapping[str, Setting]) -> dict[str, Se
         As ``set_variables``.
     """
     found = dict(settings)
-    outcomes = {e.spec.outcome for e in design.equations}
+    outcomes = {name for e in design.equations for name in (e.spec.outcome, *e.spec.raters)}
     variables = {name: v for e in design.equations for name, v in e.variables.items()}
     stated = {name: position_of(variables[name], value) for name, value in settings.items() if name in variables}
     for name, number in stated.items():
@@ -192,7 +193,7 @@ def with_others(design: Design, settings: Mapping[str, Setting]) -> dict[str, Se
 
 def related_to(design: Design, name: str) -> tuple[str, ...]:
     """Return variables of all equations that cannot be set apart from one: functions of it, or factors it is one of."""
-    outcomes = {e.spec.outcome for e in design.equations}
+    outcomes = {name for e in design.equations for name in (e.spec.outcome, *e.spec.raters)}
     found: dict[str, None] = {}
     for own in (e for e in design.equations if name in e.variables):
         for e in design.equations:
