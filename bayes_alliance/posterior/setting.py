@@ -20,6 +20,9 @@ type Setting = float | str
 
 SESSION = "session"
 
+FIRST = 500
+"""Rows that are looked at before all are."""
+
 CHANCE = 0.01
 """Probability that one variable is a function of another by chance, above which it counts as none."""
 
@@ -310,9 +313,13 @@ def _function(rows: Together, name: str, other: str) -> pd.Series | None:
     the other variable has to be small.
     """
     own, its = rows.variables[name], rows.variables[other]
-    frame = pd.DataFrame({"own": own.values, "its": its.values})
-    if frame["its"].isna().any() or np.ptp(its.values) == 0:
+    if (
+        np.isnan(its.values).any()
+        or np.ptp(its.values) == 0
+        or _is_none_at_once(own.values[:FIRST], its.values[:FIRST])
+    ):
         return None
+    frame = pd.DataFrame({"own": own.values, "its": its.values})
     by = frame.groupby("own")["its"].agg(["min", "max", "size"])
     if (by["min"] != by["max"]).any():
         return None
@@ -325,6 +332,13 @@ def _function(rows: Together, name: str, other: str) -> pd.Series | None:
         if float((shares**2).sum()) ** repeats > CHANCE:
             return None
     return by["min"]
+
+
+def _is_none_at_once(own: np.ndarray, its: np.ndarray) -> bool:
+    """Return whether rows with one value of a variable have several of another; cheap, for the first rows of many."""
+    order = np.lexsort((its, own))
+    own, its = own[order], its[order]
+    return bool(((own[1:] == own[:-1]) & (its[1:] != its[:-1])).any())
 
 
 def _parent(rows: Together, name: str, other: str) -> pd.Series | None:
