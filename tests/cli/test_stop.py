@@ -276,7 +276,7 @@ def wait(sampler):
     return begun(sampler)
 chains._wait = wait
 if __name__ == "__main__":
-    long = ba.SamplerSettings(draws=2_000_000, tune=50, chains=2, progress="off")
+    long = ba.SamplerSettings(draws=1_000_000, tune=50, chains=2, progress="off")
     jobs = [replace(job, engine="nuts", settings=long) for job in jobs_of(3)]
     print("BEGUN", flush=True)
     ba.fit_many(jobs, folder=sys.argv[1], seed=1, workers=2, progress="off")
