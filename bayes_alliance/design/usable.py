@@ -72,7 +72,7 @@ class Usable:
 
 @dataclass(eq=False)
 class _Used:
-    """Which rows are used, once that is known, and what was found before in rows that may not be."""
+    """Which rows are used, and findings of rows that may turn out not to be."""
 
     rows: np.ndarray | None = None
     deferred: list[tuple[np.ndarray, Callable[[np.ndarray], str]]] = field(default_factory=list)

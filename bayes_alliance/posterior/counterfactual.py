@@ -228,10 +228,10 @@ def _paths_of(design: Design, treatment: str, outcome: str) -> tuple[Path, ...]:
 
 def _average(repeat: Callable[[], dict[str, np.ndarray]]) -> tuple[dict[str, np.ndarray], float]:
     """Draw anew until what is drawn makes up little of the spread of effects; return means and the share it has."""
-    sums, squares, count = repeat(), {}, 1
+    sums, count = repeat(), 1
     squares = {name: value**2 for name, value in sums.items()}
     while True:
-        for _ in range(max(1, count)):  # twice as many as before
+        for _ in range(count):  # twice as many as before
             for name, value in repeat().items():
                 sums[name] = sums[name] + value
                 squares[name] = squares[name] + value**2

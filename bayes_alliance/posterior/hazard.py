@@ -25,13 +25,13 @@ from bayes_alliance.posterior.families import Rows, expected, normal_rule
 from bayes_alliance.posterior.linear import stack_draws
 from bayes_alliance.posterior.moved import Moved, move
 from bayes_alliance.posterior.setting import (
-    SESSION,
     Setting,
     check_values,
     find_predictor,
     follow_session,
     set_variables,
 )
+from bayes_alliance.posterior.together import SESSION
 from bayes_alliance.spec.expressions import Call, Name, calls_in, render
 from bayes_alliance.spec.families import BINARY
 

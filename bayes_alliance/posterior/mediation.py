@@ -256,9 +256,10 @@ def unit_effects(
     found: list[xr.DataArray] = []
     for path in paths:
         total = xr.ones_like(own.isel({effect_dim(factor): 0}, drop=True))
+        moderators = _moderators(fit, path, settings)
         for edge in path.edges:
             slope = xr.zeros_like(total)
-            for label, weight in _weights(edge, _moderators(fit, path, settings)):
+            for label, weight in _weights(edge, moderators):
                 one = draws["b"].sel({COEF: label}, drop=True)
                 if label in made.effects:
                     one = one + own.sel({effect_dim(factor): label}, drop=True)

@@ -20,7 +20,8 @@ from bayes_alliance.names import COEF, effect_dim, effects_name, factor_key
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.linear import stack_draws
 from bayes_alliance.posterior.moved import Moved, move
-from bayes_alliance.posterior.setting import SESSION, Setting, follow_session, set_variables
+from bayes_alliance.posterior.setting import Setting, follow_session, set_variables
+from bayes_alliance.posterior.together import SESSION
 from bayes_alliance.spec.expressions import Call, Expression, Operation, calls_in, names_in
 
 NO_TRAJECTORY = (
@@ -75,7 +76,7 @@ def predict_trajectories(fit: Fit, *, outcome: str | None = None, points: int | 
         If the fit has no rows or the model no trajectory.
     """
     equation = _with_trajectory(fit, outcome)
-    grid = _grid(equation, 50 if points is None else points, points is not None)
+    grid = _grid(equation, points, 50)
     levels = arm_levels(equation)
     design, posterior = design_of(fit), with_effects(fit) if equation.follows else fit.data["posterior"].to_dataset()
     flat = stack_draws(posterior)
@@ -88,14 +89,14 @@ def predict_trajectories(fit: Fit, *, outcome: str | None = None, points: int | 
     return draws.transpose("chain", "draw", "arm", SESSION)
 
 
-def _grid(equation: EquationDesign, points: int, stated: bool) -> np.ndarray:
+def _grid(equation: EquationDesign, points: int | None, usual: int) -> np.ndarray:
     """Return session values from the first to the last observed one."""
-    if points < 1:
+    if points is not None and points < 1:
         raise FitError(f"points = {points}: state how many session values, 1 or more.")
     observed = np.unique(equation.session[np.isfinite(equation.session)])
-    if not stated and follow_session(equation, float(observed[0])):
+    if points is None and follow_session(equation, float(observed[0])):
         return observed
-    return np.linspace(observed[0], observed[-1], points)
+    return np.linspace(observed[0], observed[-1], usual if points is None else points)
 
 
 def predict_unit_trajectories(
@@ -136,7 +137,7 @@ def predict_unit_trajectories(
         raise FitError(f"{equation.outcome} reads values that are estimated; lines of every {factor} are not drawn.")
     if group.weight is not None:
         raise FitError(f"Rows belong to several levels of {factor}; lines of every {factor} are not drawn.")
-    grid = _grid(equation, 20 if points is None else points, points is not None)
+    grid = _grid(equation, points, 20)
     size = np.bincount(group.code[group.inside], minlength=len(group.levels))[:, None]
     there = np.flatnonzero(size[:, 0])
     rows, effects = [], []

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from math import comb
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
 from bayes_alliance._messages import number_text, quote, unknown
 from bayes_alliance.design.design import Design
@@ -15,16 +13,18 @@ from bayes_alliance.design.equation import EquationDesign
 from bayes_alliance.design.variables import Variable
 from bayes_alliance.errors import FitError
 from bayes_alliance.names import level_label
+from bayes_alliance.posterior.together import (
+    SESSION,
+    Together,
+    function_of,
+    is_excluded,
+    join_rows,
+    parent_of,
+    rows_together,
+    stands_for,
+)
 
 type Setting = float | str
-
-SESSION = "session"
-
-FIRST = 500
-"""Rows that are looked at before all are."""
-
-CHANCE = 0.01
-"""Probability that one variable is a function of another by chance, above which it counts as none."""
 
 
 def find_predictor(equation: EquationDesign, name: str) -> str:
@@ -106,14 +106,6 @@ def _spelled(value: Setting, levels: Sequence[str]) -> str | None:
     return number if number in levels else None
 
 
-@dataclass(frozen=True, eq=False)
-class Together:
-    """Variables over the same rows, by the model's names, and what groups the rows: patients, therapists and so on."""
-
-    variables: Mapping[str, Variable]
-    units: Sequence[np.ndarray]
-
-
 def set_variables(equation: EquationDesign, settings: Mapping[str, Setting]) -> dict[str, Variable]:
     """Return the variables that are set, and those that go with them, with their values over all rows.
 
@@ -136,7 +128,7 @@ def set_variables(equation: EquationDesign, settings: Mapping[str, Setting]) -> 
         the value that is set, several levels of a factor have it, or a 0/1 variable is 0 wherever the one that is set
         is 1 and is not stated.
     """
-    rows = _rows_of(equation)
+    rows = rows_together(equation)
     stated = {name: position_of(equation.variables[name], value) for name, value in settings.items()}
     left = [n for n in equation.variables if n not in (equation.spec.outcome, *equation.spec.raters)]
     found: dict[str, float] = {}
@@ -151,7 +143,7 @@ def set_variables(equation: EquationDesign, settings: Mapping[str, Setting]) -> 
 
 def follow_session(equation: EquationDesign, number: float) -> dict[str, Setting]:
     """Return values of the variables that are functions of the session's number, in a session that rows have."""
-    known = _rows_of(equation)
+    known = rows_together(equation)
     session = Variable(SESSION, SESSION, equation.session)
     rows = Together({**known.variables, SESSION: session}, known.units)
     found: dict[str, Setting] = {}
@@ -172,77 +164,41 @@ def with_others(design: Design, settings: Mapping[str, Setting]) -> dict[str, Se
         As ``set_variables``.
     """
     found = dict(settings)
-    outcomes = {name for e in design.equations for name in (e.spec.outcome, *e.spec.raters)}
     variables = {name: v for e in design.equations for name, v in e.variables.items()}
     stated = {name: position_of(variables[name], value) for name, value in settings.items() if name in variables}
     for name, number in stated.items():
-        for own in (e for e in design.equations if name in e.variables):
-            for e in design.equations:
-                rows = _together(own, e, name)
-                for other in rows.variables:
-                    goes = None if other in outcomes or other == name else _goes_with(rows, name, number, other, stated)
-                    if goes is None:
-                        continue
-                    levels = rows.variables[other].levels
-                    goes_as: Setting = goes if levels is None else levels[int(goes)]
-                    if stated.get(other, goes) != goes or (
-                        other not in stated and found.get(other, goes_as) != goes_as
-                    ):
-                        raise FitError(_contradiction(rows, name, number, other, goes))
-                    if other not in stated:
-                        found[other] = goes_as
+        for rows, other in _beside(design, name):
+            goes = _goes_with(rows, name, number, other, stated)
+            if goes is None:
+                continue
+            levels = rows.variables[other].levels
+            goes_as: Setting = goes if levels is None else levels[int(goes)]
+            alike = stated[other] == goes if other in stated else found.setdefault(other, goes_as) == goes_as
+            if not alike:
+                raise FitError(_contradiction(rows, name, number, other, goes))
     return found
 
 
 def related_to(design: Design, name: str) -> tuple[str, ...]:
     """Return variables of all equations that cannot be set apart from one: functions of it, or factors it is one of."""
-    outcomes = {name for e in design.equations for name in (e.spec.outcome, *e.spec.raters)}
     found: dict[str, None] = {}
-    for own in (e for e in design.equations if name in e.variables):
-        for e in design.equations:
-            rows = _together(own, e, name)
-            for other in rows.variables:
-                if other in outcomes or other == name or other in found:
-                    continue
-                one, two = rows.variables[name], rows.variables[other]
-                labels = _stands_for(one, two) or _stands_for(two, one)
-                if labels or _function(rows, name, other) is not None or _parent(rows, name, other) is not None:
-                    found[other] = None
+    for rows, other in _beside(design, name):
+        one, two = rows.variables[name], rows.variables[other]
+        declared = stands_for(one, two) or stands_for(two, one)
+        if declared or function_of(rows, name, other) is not None or parent_of(rows, name, other) is not None:
+            found[other] = None
     return tuple(found)
 
 
-def _rows_of(equation: EquationDesign) -> Together:
-    groups = [group.code for group in equation.groups if group.slot == 0]
-    return Together(equation.variables, [pd.factorize(equation.patient)[0], *groups])
-
-
-def _together(own: EquationDesign, other: EquationDesign, name: str) -> Together:
-    """Return a variable and those of another equation over rows, or else patients, that both equations have."""
-    if name in other.variables:
-        return _rows_of(other)
-    here, there = pd.Index(own.row), pd.Index(other.row)
-    common = here.intersection(there)
-    if own.spec.unit == other.spec.unit and len(common):
-        mine, its = here.get_indexer(common), there.get_indexer(common)
-        keep = list(other.variables)
-    else:
-        first, second = (
-            pd.Series(np.arange(len(e.row)), index=e.patient).groupby(level=0).first() for e in (own, other)
-        )
-        patients = first.index.intersection(second.index)
-        mine, its = first[patients].to_numpy(), second[patients].to_numpy()
-        if not _constant(own, name):
-            return Together({}, [])
-        keep = [one for one in other.variables if _constant(other, one)]
-    if not len(mine):
-        return Together({}, [])
-    variables = {one: replace(other.variables[one], values=other.variables[one].values[its]) for one in keep}
-    variables[name] = replace(own.variables[name], values=own.variables[name].values[mine])
-    return Together(variables, [units[its] for units in _rows_of(other).units])
-
-
-def _constant(e: EquationDesign, name: str) -> bool:
-    return bool((pd.Series(e.variables[name].values).groupby(e.patient).nunique(dropna=False) <= 1).all())
+def _beside(design: Design, name: str) -> Iterator[tuple[Together, str]]:
+    """Yield the predictors of every equation beside one of them, over rows that have both."""
+    apart = {name, *(one for e in design.equations for one in (e.spec.outcome, *e.spec.raters))}
+    for own in (e for e in design.equations if name in e.variables):
+        for e in design.equations:
+            rows = join_rows(own, e, name)
+            for other in rows.variables:
+                if other not in apart:
+                    yield rows, other
 
 
 def _others(
@@ -258,9 +214,10 @@ def _others(
     for other in left:
         if other == name:
             continue
-        if other not in stated and _excluded(rows, name, number, other):
+        excluded = is_excluded(rows, name, number, other)
+        if excluded and other not in stated:
             raise FitError(_not_both(rows, name, other))
-        value = 0.0 if _excluded(rows, name, number, other) else _goes_with(rows, name, number, other, stated)
+        value = 0.0 if excluded else _goes_with(rows, name, number, other, stated)
         if value is None:
             continue
         if stated.get(other, before.get(other, value)) != value:
@@ -274,14 +231,14 @@ def _goes_with(
 ) -> float | None:
     """Return the value of another variable that goes with one that is set, None where it may be any."""
     own, its = rows.variables[name], rows.variables[other]
-    if own.levels is not None and _stands_for(its, own):
+    if own.levels is not None and stands_for(its, own):
         return float(its.label == level_label(own.label, own.levels[int(number)]))
-    if _stands_for(own, its):
+    if stands_for(own, its):
         assert its.levels is not None
         place = [level_label(its.label, level) for level in its.levels].index(own.label)
         fitting = [i for i in range(len(its.levels)) if (i == place) == (number == 1.0)]
         return _level_of(own, number, its, fitting if number in (0.0, 1.0) else [], stated)
-    values = _function(rows, name, other)
+    values = function_of(rows, name, other)
     if values is not None:
         said = stated is not None and other in stated
         if said and name != SESSION and own.levels is None and len(values) > 2:
@@ -294,84 +251,10 @@ def _goes_with(
             f"{its.label!r} is a function of {own.label!r} in the rows, and no row has {own.label} {number:g}. Set a "
             f"{own.label} that is observed, or state {its.label!r}, too."
         )
-    levels = _parent(rows, name, other)
+    levels = parent_of(rows, name, other)
     if levels is None:
         return None
     return _level_of(own, number, its, [int(level) for level in levels.index[levels == number]], stated)
-
-
-def _stands_for(dummy: Variable, factor: Variable) -> bool:
-    """Return whether a 0/1 variable is declared as a level of a factor."""
-    return dummy.label in [level_label(factor.label, level) for level in factor.levels or ()]
-
-
-def _function(rows: Together, name: str, other: str) -> pd.Series | None:
-    """Return the value of another variable at each value of one, None where it is no function of it, or one by chance.
-
-    Levels of factors, two values and sessions repeat by design. Other numbers repeat where units (patients, or the
-    widest units that the variable is constant in) happen to have the same; the chance that all of these are alike in
-    the other variable has to be small.
-    """
-    own, its = rows.variables[name], rows.variables[other]
-    if (
-        np.isnan(its.values).any()
-        or np.ptp(its.values) == 0
-        or _is_none_at_once(own.values[:FIRST], its.values[:FIRST])
-    ):
-        return None
-    frame = pd.DataFrame({"own": own.values, "its": its.values})
-    by = frame.groupby("own")["its"].agg(["min", "max", "size"])
-    if (by["min"] != by["max"]).any():
-        return None
-    if name == SESSION:
-        return by["min"] if by["size"].max() > 1 else None
-    if own.levels is None and len(by) > 2:
-        frame["unit"] = _units_of(rows, own)
-        repeats = len(frame[["unit", "own"]].dropna().drop_duplicates()) - len(by)
-        shares = frame[["unit", "its"]].drop_duplicates()["its"].value_counts(normalize=True)
-        if float((shares**2).sum()) ** repeats > CHANCE:
-            return None
-    return by["min"]
-
-
-def _is_none_at_once(own: np.ndarray, its: np.ndarray) -> bool:
-    """Return whether rows with one value of a variable have several of another; cheap, for the first rows of many."""
-    order = np.lexsort((its, own))
-    own, its = own[order], its[order]
-    return bool(((own[1:] == own[:-1]) & (its[1:] != its[:-1])).any())
-
-
-def _parent(rows: Together, name: str, other: str) -> pd.Series | None:
-    """Return the value of a variable at each level of a factor that it is a function of, None where it is of none."""
-    own, its = rows.variables[name], rows.variables[other]
-    if own.levels is not None or its.levels is None or np.isnan(own.values).any():
-        return None
-    return _function(rows, other, name)
-
-
-def _units_of(rows: Together, variable: Variable) -> np.ndarray:
-    """Return the widest units that a variable is constant in, else patients."""
-    fitting = [
-        units for units in rows.units if (pd.Series(variable.values).groupby(units).nunique(dropna=False) <= 1).all()
-    ]
-    return min(fitting, key=lambda units: len(np.unique(units))) if fitting else rows.units[0]
-
-
-def _excluded(rows: Together, name: str, number: float, other: str) -> bool:
-    """Return whether another 0/1 variable is 0 wherever this one is 1, as with levels of one factor, not by chance."""
-    own, its = rows.variables[name], rows.variables[other]
-    if number != 1.0 or own.levels is not None or its.levels is not None:
-        return False
-    if not (np.isin(own.values, (0.0, 1.0)).all() and np.isin(its.values, (0.0, 1.0)).all()):
-        return False
-    if ((own.values == 1) & (its.values == 1)).any() or _function(rows, name, other) is not None:
-        return False
-    units = rows.units[0]
-    ones = [pd.Series(v.values == 1).groupby(units).max() for v in (own, its)]
-    count, mine, theirs = len(ones[0]), int(ones[0].sum()), int(ones[1].sum())
-    if (ones[0] & ones[1]).any():
-        return False  # of sessions and not of patients
-    return theirs > 0 and comb(count - mine, theirs) / comb(count, theirs) < CHANCE
 
 
 def _level_of(

@@ -309,7 +309,7 @@ def test_numbers_take_functions_of_themselves_along(
 
 
 def test_numbers_that_are_alike_by_chance_take_nothing_along() -> None:
-    """A baseline score that is one patient's alone says nothing of the arm, however often its rows repeat it."""
+    """A baseline score that one patient alone has does not determine the arm, however many rows repeat it."""
     frame = study()
     frame["base"] = np.random.default_rng(9).normal(size=30)[frame.index // 6]
     frame["skill"] = np.random.default_rng(8).normal(size=5)[frame["tid"].str[1:].astype(int)]
