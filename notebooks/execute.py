@@ -17,7 +17,8 @@ import nbformat
 from nbclient import NotebookClient
 
 FOLDER = Path(__file__).resolve().parent
-TIMEOUT = 300
+TIMEOUT = 900
+"""Seconds for one cell: room for machines three times as slow as the one that wrote the outputs."""
 
 
 def execute(path: Path) -> nbformat.NotebookNode:

@@ -98,7 +98,7 @@ def test_notebooks_run(path: Path, tmp_path: Path, data_folder: Path) -> None:
     shutil.copy(path, copy)
     environment = os.environ | {"BAYES_ALLIANCE_DATA": str(data_folder)}
     command = [sys.executable, str(FOLDER / "execute.py"), str(copy)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=900)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=1500)
     assert done.returncode == 0, done.stderr[-2000:]
     committed, executed = (nbformat.read(one, as_version=4) for one in (path, copy))
     assert "Sampling passed" in texts(executed)
