@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bayes_alliance.comparison.surfaces import surface_family
     from bayes_alliance.comparison.table import Comparison, compare
     from bayes_alliance.design.design import Design, make_design
-    from bayes_alliance.design.missing import missing_table
+    from bayes_alliance.design.missing_table import missing_table
     from bayes_alliance.diagnosis.calibration import Calibration, calibrate
     from bayes_alliance.diagnosis.diagnose import Diagnosis, diagnose
     from bayes_alliance.diagnosis.predictive import predictive_checks
@@ -171,7 +171,7 @@ _WHERE: Final = {
     "make_design": "design.design",
     "marginal_effects": "posterior.marginal",
     "mediation_effects": "posterior.mediation",
-    "missing_table": "design.missing",
+    "missing_table": "design.missing_table",
     "moderated_mediation": "posterior.mediation",
     "parse_model": "spec.toml",
     "plot_answers": "plot.answers",

@@ -11,6 +11,9 @@ ROLES: Final = ("patient", "therapist", "group", "site", "session")
 ID_ROLES: Final = ("patient", "therapist", "group", "site")
 """Roles that group rows."""
 
+SESSION: Final = "session"
+"""The role, and the unit, of sessions."""
+
 INTERCEPT: Final = "Intercept"
 """Label of the intercept among coefficients and group effects."""
 

@@ -10,7 +10,7 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
-from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.names import obs_dim
 
 FAR = 1e4

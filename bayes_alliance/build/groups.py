@@ -12,10 +12,10 @@ from pytensor.tensor.variable import TensorVariable
 
 from bayes_alliance.build.priors import build_correlation, build_gaussian_rows, build_vector
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.factors import FactorDesign, find_factor
-from bayes_alliance.design.groups import Block, GroupDesign, check_codes
-from bayes_alliance.design.priors import Priors
+from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.factors import FactorDesign, find_factor
+from bayes_alliance.design.groups.groups import Block, GroupDesign, check_codes
+from bayes_alliance.design.priors.priors import Priors
 from bayes_alliance.names import (
     MixedPart,
     block_dim,

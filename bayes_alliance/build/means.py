@@ -13,16 +13,16 @@ from bayes_alliance.build.groups import Coefficients
 from bayes_alliance.build.priors import build_vector
 from bayes_alliance.build.steps import build_steps
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.factors import find_factor
-from bayes_alliance.design.follow import (
+from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.factors import find_factor
+from bayes_alliance.design.equations.latent_columns import (
     Follow,
     FollowedThere,
     FollowMeasured,
     FollowModelled,
     FollowSteps,
 )
-from bayes_alliance.design.measured import Measured
+from bayes_alliance.design.equations.measured_means import Measured
 from bayes_alliance.names import (
     effects_name,
     factor_key,

@@ -16,9 +16,9 @@ from bayes_alliance.build.priors import build_vector
 from bayes_alliance.build.shrink import build_shrunk, shrunk_coords
 from bayes_alliance.build.steps import step_coords
 from bayes_alliance.build.thresholds import build_thresholds, threshold_coords
+from bayes_alliance.design.columns.values import LinkedTo
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.values import CurrentOf
+from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.names import (
     COEF,
@@ -95,7 +95,7 @@ def build_model(spec: ModelSpec, design: Design, *, parametrization: Parametriza
                 mean, spread = means[equation.outcome], spreads[equation.outcome]
                 values[equation.outcome] = build_values(equation, mean, spread, shapes)
         build_outcomes(design, means, spreads, shapes, build_thresholds(design, coefficients))
-    if any(isinstance(read, CurrentOf) for equation in design.equations for read in equation.follows):
+    if any(isinstance(read, LinkedTo) for equation in design.equations for read in equation.follows):
         _start_near(model)
     return model
 

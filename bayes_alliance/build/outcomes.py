@@ -12,8 +12,8 @@ from pytensor.tensor.variable import TensorVariable
 from bayes_alliance.build.bounded import observe_bounded, observe_categories, observe_censored, observe_hazard
 from bayes_alliance.build.priors import build_correlation, build_partial, build_vector
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.residual import Beside, ResidualDesign
+from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.residual import Beside, ResidualDesign
 from bayes_alliance.names import RESIDUAL, SIGMA_COEF, by_dim, cor_name, obs_dim, second_dim, shape_dim
 
 type Matrix = Sequence[Sequence[TensorVariable]]

@@ -8,7 +8,7 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.shrink import Shrunk
+from bayes_alliance.design.priors.shrinkage import Shrunk
 from bayes_alliance.names import global_name, local_name, shrunk_dim, slab_name
 
 

@@ -8,7 +8,7 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.follow import FollowSteps
+from bayes_alliance.design.equations.latent_columns import FollowSteps
 
 
 def build_steps(follow: FollowSteps, design: Design) -> TensorVariable:

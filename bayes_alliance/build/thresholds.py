@@ -10,7 +10,7 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.names import INTERCEPT, THRESHOLD_COEF, category_dim, coef_dim, share_name
 
 

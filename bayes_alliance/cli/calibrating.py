@@ -6,7 +6,7 @@ import re
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,6 +16,9 @@ from bayes_alliance.cli.fitting import prepare
 from bayes_alliance.cli.options import ModelName, PriorOption, pairs
 from bayes_alliance.cli.stopping import on_stop
 from bayes_alliance.errors import SpecError
+
+if TYPE_CHECKING:
+    from bayes_alliance.diagnosis.calibration import Calibration
 
 
 def calibrate(
@@ -42,7 +45,6 @@ def calibrate(
     from bayes_alliance.diagnosis import cards
     from bayes_alliance.diagnosis.calibration import DEFAULTS
     from bayes_alliance.diagnosis.calibration import calibrate as run
-    from bayes_alliance.report.terminal import calibration_table
     from bayes_alliance.simulate.files import read_study
     from bayes_alliance.spec.registry import load_model, model_names
 
@@ -72,30 +74,9 @@ def calibrate(
             cache=cache,
             workers=workers,
         )
-    out.print(found.verdict, style="green" if found.passed else "bold red", highlight=False)
-    line(f"{len(found)} SYNTHETIC studies, {found.engine} engine, {found.seconds / 60:.1f} minutes of one core.")
-    if found.from_cache:
-        line(f"- {count_of(found.from_cache, 'study was', 'studies were')} in the cache.")
-    for why, count in found.lost.items():
-        line(f"- {count} could not be fitted: {why}")
-    out.print(calibration_table(found.table()))
+    _say(found)
     if out_folder is not None:
-        import pandas as pd
-
-        from bayes_alliance.fit.spreadsheet import csv_bytes
-        from bayes_alliance.fit.store import write_artefact
-        from bayes_alliance.plot.pictures import picture_bytes
-
-        files = {
-            "table.csv": csv_bytes(found.table()),
-            "ranks.csv": csv_bytes(pd.DataFrame(found.ranks, columns=list(found.quantities))),
-        }
-        if found.at_prior:
-            from bayes_alliance.plot.calibration import plot_calibration
-
-            files["ranks.png"] = picture_bytes(plot_calibration(found))
-        write_artefact(out_folder, files, known=re.compile(r"(table|ranks)\.csv|ranks\.png"))
-        line(f"Written to {out_folder}: {', '.join(files)}")
+        _write(found, out_folder)
     if card:
         path = cards.card_path(name)
         cards.write_card(cards.make_card(name, spec, study, found), path)
@@ -103,3 +84,36 @@ def calibrate(
     if not found.passed:
         err.print("Not calibrated.", style="bold red")
         sys.exit(1)
+
+
+def _say(found: Calibration) -> None:
+    """Print what a calibration found."""
+    from bayes_alliance.report.terminal import calibration_table
+
+    out.print(found.verdict, style="green" if found.passed else "bold red", highlight=False)
+    line(f"{len(found)} SYNTHETIC studies, {found.engine} engine, {found.seconds / 60:.1f} minutes of one core.")
+    if found.from_cache:
+        line(f"- {count_of(found.from_cache, 'study was', 'studies were')} in the cache.")
+    for why, count in found.lost.items():
+        line(f"- {count} could not be fitted: {why}")
+    out.print(calibration_table(found.table()))
+
+
+def _write(found: Calibration, folder: Path) -> None:
+    """Write the table, the ranks and their picture."""
+    import pandas as pd
+
+    from bayes_alliance.fit.spreadsheet import csv_bytes
+    from bayes_alliance.fit.store import write_artefact
+    from bayes_alliance.plot.pictures import picture_bytes
+
+    files = {
+        "table.csv": csv_bytes(found.table()),
+        "ranks.csv": csv_bytes(pd.DataFrame(found.ranks, columns=list(found.quantities))),
+    }
+    if found.at_prior:
+        from bayes_alliance.plot.calibration import plot_calibration
+
+        files["ranks.png"] = picture_bytes(plot_calibration(found))
+    write_artefact(folder, files, known=re.compile(r"(table|ranks)\.csv|ranks\.png"))
+    line(f"Written to {folder}: {', '.join(files)}")

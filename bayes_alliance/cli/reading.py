@@ -33,7 +33,7 @@ def show(name: ModelName) -> None:
     from bayes_alliance.collapse.eligible import EXACT, find_obstacles, say_obstacles
     from bayes_alliance.spec.defaults import DEFAULT_PRIORS, kinds_for
     from bayes_alliance.spec.equations import equation_latex, equation_text
-    from bayes_alliance.spec.reading import needed_variables
+    from bayes_alliance.spec.needed import needed_variables
     from bayes_alliance.spec.registry import load_model
 
     spec = load_model(name)

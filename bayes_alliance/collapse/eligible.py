@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bayes_alliance.design.values import CurrentOf, MeanOf
+from bayes_alliance.design.columns.values import LinkedTo, MeanOf
 from bayes_alliance.spec.expressions import Term, Text, calls_in, render, render_term
 from bayes_alliance.spec.functions import CURRENT
 from bayes_alliance.spec.model import EquationSpec, ModelSpec
@@ -107,7 +107,7 @@ def find_design_obstacles(design: Design) -> list[str]:
             label
             for columns in (equation.coef, *(group.columns for group in equation.groups))
             for label, latent in zip(columns.labels, columns.latent, strict=True)
-            if any(isinstance(key, MeanOf | CurrentOf) for key in latent)
+            if any(isinstance(key, MeanOf | LinkedTo) for key in latent)
         }
         if labels:
             obstacles.append(_follow(equation.outcome, sorted(labels)))

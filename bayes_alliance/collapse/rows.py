@@ -10,9 +10,9 @@ import pandas as pd
 
 from bayes_alliance.collapse.shape import Factor, Residuals, Shape, choose_chain
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.factors import FactorDesign
-from bayes_alliance.design.groups import find_nesting
+from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.factors import FactorDesign
+from bayes_alliance.design.groups.groups import find_nesting
 from bayes_alliance.names import INTERCEPT
 
 

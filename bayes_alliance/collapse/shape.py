@@ -143,15 +143,6 @@ def pairs_of(size: int) -> int:
     return size * (size - 1) // 2
 
 
-def parameter_names(shape: Shape) -> list[str]:
-    """Return a name for each sampled parameter, for messages."""
-    names = [f"sd {f.name} {i % f.effects + 1}" for f in shape.factors for i in range(f.strata * f.effects)]
-    for f in shape.factors:
-        names += [f"cor {f.name}" for block in f.blocks for _ in range(f.strata * pairs_of(len(block)))]
-    names += [f"sigma {i + 1}" for i in range(len(shape.sigma))]
-    return names + ["cor residual"] * (find_places(shape).size - len(names))
-
-
 def choose_chain(levels: Sequence[int], nested: Sequence[Sequence[bool]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return nested factors, finest first, and the others.
 

@@ -162,22 +162,14 @@ def _node_parts(statistics: Statistics, kinds: _Kinds, alone: np.ndarray) -> Par
         found["stratum"].append(shape.factors[shape.chain[level]].stratum[chosen])
         found["level"].append(np.full(len(chosen), level))
         first.append(first[-1] + len(chosen))
-        listed, starts = part.touched
-        shared = len(columns)
         if level > 0 or not shape.crossed:
-            columns.append(whole)
-            offset = sum(map(len, columns[:shared]))
-            found["columns_at"].append(np.column_stack([np.full(len(chosen), offset), np.full(len(chosen), last)]))
+            pieces = [whole]
+            lengths, ends = np.full(len(chosen), last), np.full(len(chosen), sum(map(len, columns)))
         else:
-            offset = sum(map(len, columns))
-            pieces = [
-                np.concatenate([np.arange(shape.outer), shape.outer + listed[starts[u] : starts[u + 1]]])
-                for u in chosen
-            ]
-            lengths = np.array([len(piece) for piece in pieces])
-            columns += pieces
-            ends = offset + np.concatenate([[0], np.cumsum(lengths)[:-1]])
-            found["columns_at"].append(np.column_stack([ends, lengths]))
+            pieces, lengths = _touched_columns(part, chosen, shape.outer)
+            ends = sum(map(len, columns)) + np.concatenate([[0], np.cumsum(lengths)[:-1]])
+        columns += pieces
+        found["columns_at"].append(np.column_stack([ends, lengths]))
         tables, kinds_here, counts = _layers(part, chosen, kinds, shape.path(level)[0])
         layers.append(tables)
         sizes_here = shape.path(level)[0] * np.repeat(part.columns[chosen], counts)
@@ -208,6 +200,13 @@ def _node_parts(statistics: Statistics, kinds: _Kinds, alone: np.ndarray) -> Par
         at.LAYER_TABLES: np.concatenate([np.empty(0), *layers]),
         at.ROOT_TABLES: np.concatenate([np.empty(0), *root]),
     }
+
+
+def _touched_columns(part: Level, chosen: np.ndarray, outer: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return the columns of the last block that each chosen unit meets, and how many they are."""
+    listed, starts = part.touched
+    pieces = [np.concatenate([np.arange(outer), outer + listed[starts[u] : starts[u + 1]]]) for u in chosen]
+    return pieces, np.array([len(piece) for piece in pieces])
 
 
 def _work_places(shape: Shape, level: np.ndarray, last: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bayes_alliance._messages import escaped, quote, unknown
 from bayes_alliance.design.design import Design, PriorStatements
-from bayes_alliance.design.factors import find_factor
+from bayes_alliance.design.equations.factors import find_factor
 from bayes_alliance.errors import FitError, SpecError
 from bayes_alliance.fit.fit import fit_model
 from bayes_alliance.fit.progress import counter

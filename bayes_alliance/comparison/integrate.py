@@ -12,8 +12,8 @@ from scipy.stats import qmc, t
 
 from bayes_alliance.comparison.units import Units
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.follow import FollowMeasured
+from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.latent_columns import FollowMeasured
 from bayes_alliance.errors import FitError
 from bayes_alliance.posterior.families import Rows, log_density, slopes
 from bayes_alliance.posterior.linear import (

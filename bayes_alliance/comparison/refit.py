@@ -23,8 +23,8 @@ from bayes_alliance.comparison.units import Units
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.subset import keep_rows
 from bayes_alliance.errors import FitError
+from bayes_alliance.fit.engines import fit_design
 from bayes_alliance.fit.exact import read_points
-from bayes_alliance.fit.fit import fit_design
 from bayes_alliance.fit.many import FitJob, ManyFits, fit_many
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.settings import Progress, SamplerSettings

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bayes_alliance._messages import quote, unknown
-from bayes_alliance.design.surfaces import FORMS
+from bayes_alliance.design.columns.surfaces import FORMS
 from bayes_alliance.errors import SpecError
 from bayes_alliance.spec.alter import alter_model
 from bayes_alliance.spec.expressions import Text, calls_in, render

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bayes_alliance._messages import count_of, quote, unknown
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.spec.expressions import calls_in
 from bayes_alliance.spec.reading import values_in

@@ -10,28 +10,28 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance._messages import count_of
-from bayes_alliance.design.centring import centre_on_outer, centre_on_population
-from bayes_alliance.design.checks import check_labels, notes_on_means
-from bayes_alliance.design.entry import check_entry
-from bayes_alliance.design.equation import EquationDesign, join_spreads, with_spreads
+from bayes_alliance.design.columns.column_checks import check_doubts, check_read_columns
+from bayes_alliance.design.columns.group_means import say_others
+from bayes_alliance.design.columns.late_entry import check_entry
+from bayes_alliance.design.columns.survival import open_periods
+from bayes_alliance.design.columns.variables import check_names, column_for
+from bayes_alliance.design.equations.checks import check_labels, notes_on_means
+from bayes_alliance.design.equations.coding import Made, make_equation
+from bayes_alliance.design.equations.complete_rows import Source
+from bayes_alliance.design.equations.equation import EquationDesign, join_spreads, with_spreads
+from bayes_alliance.design.equations.factors import FactorDesign, join_factors
+from bayes_alliance.design.equations.latent import join_latent
+from bayes_alliance.design.equations.latent_columns import FollowSteps, FollowValue
+from bayes_alliance.design.equations.measured_means import Measured
+from bayes_alliance.design.equations.outcome_scale import state_bounds
+from bayes_alliance.design.equations.residual import ResidualDesign, join_residuals
 from bayes_alliance.design.estimands import EstimandDesign, resolve_estimands
-from bayes_alliance.design.factors import FactorDesign, join_factors
-from bayes_alliance.design.follow import FollowSteps, FollowValue
-from bayes_alliance.design.latent import join_latent
-from bayes_alliance.design.make import Made, make_equation
-from bayes_alliance.design.measured import Measured
-from bayes_alliance.design.membership import check_members
+from bayes_alliance.design.groups.centring import centre_on_outer, centre_on_population
+from bayes_alliance.design.groups.membership import check_members
 from bayes_alliance.design.optional import resolve_optional
-from bayes_alliance.design.others import say_others
-from bayes_alliance.design.priors import Priors, resolve_priors
-from bayes_alliance.design.priors import Source as PriorSource
-from bayes_alliance.design.read_columns import check_doubts, check_read_columns
+from bayes_alliance.design.priors.priors import Priors, resolve_priors
+from bayes_alliance.design.priors.priors import Source as PriorSource
 from bayes_alliance.design.reserved import check_reserved
-from bayes_alliance.design.residual import ResidualDesign, join_residuals
-from bayes_alliance.design.scale import state_bounds
-from bayes_alliance.design.survive import open_periods
-from bayes_alliance.design.usable import Source
-from bayes_alliance.design.variables import check_names, column_for
 from bayes_alliance.errors import DesignError
 from bayes_alliance.spec.model import ModelSpec, PriorSpec
 from bayes_alliance.spec.order import modelled_by, sort_modelled

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import product
 
 from bayes_alliance._messages import quote
-from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.factors import FactorDesign, find_factor
-from bayes_alliance.design.surfaces import PIECES, surface_weights
+from bayes_alliance.design.columns.surfaces import PIECES, surface_weights
+from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.factors import FactorDesign, find_factor
 from bayes_alliance.names import coef_label, level_label
 from bayes_alliance.spec.claims import expand
 from bayes_alliance.spec.expressions import (

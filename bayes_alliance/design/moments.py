@@ -8,9 +8,9 @@ import numpy as np
 import xarray as xr
 
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.factors import find_factor
-from bayes_alliance.design.groups import nests_in
+from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.factors import find_factor
+from bayes_alliance.design.groups.groups import nests_in
 from bayes_alliance.errors import DesignError
 from bayes_alliance.names import SIGMA_COEF, by_dim, effect_dim, factor_key, second_dim
 

@@ -9,14 +9,14 @@ from dataclasses import replace
 import numpy as np
 
 from bayes_alliance._messages import quote
+from bayes_alliance.design.columns.values import Hidden
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equation import EquationDesign, subset_variable
-from bayes_alliance.design.factors import FactorDesign
-from bayes_alliance.design.follow import Follow, FollowedThere, FollowModelled, FollowSteps
-from bayes_alliance.design.groups import GroupDesign
-from bayes_alliance.design.residual import ResidualDesign, line_up
-from bayes_alliance.design.series import line_up_series
-from bayes_alliance.design.values import Hidden
+from bayes_alliance.design.equations.equation import EquationDesign, subset_variable
+from bayes_alliance.design.equations.factors import FactorDesign
+from bayes_alliance.design.equations.latent_columns import Follow, FollowedThere, FollowModelled, FollowSteps
+from bayes_alliance.design.equations.residual import ResidualDesign, line_up
+from bayes_alliance.design.equations.series import line_up_series
+from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.errors import DesignError
 
 HELD_OUT = "held out"

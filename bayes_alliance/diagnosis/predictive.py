@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.posterior.effects import with_effects

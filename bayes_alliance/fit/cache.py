@@ -12,8 +12,8 @@ import xarray as xr
 from bayes_alliance.design.design import Design
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.assemble import observed_data
+from bayes_alliance.fit.engines import fit_design, nuts_constant_data
 from bayes_alliance.fit.exact import constant_data
-from bayes_alliance.fit.fit import fit_design, nuts_constant_data
 from bayes_alliance.fit.provenance import versions
 from bayes_alliance.fit.result import Fit, load_fit
 from bayes_alliance.fit.settings import Engine, SamplerSettings

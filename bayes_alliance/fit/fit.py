@@ -6,32 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import xarray as xr
-
 from bayes_alliance._messages import unknown
-from bayes_alliance.collapse.eligible import find_design_obstacles, say_obstacles
-from bayes_alliance.design.design import Design, PriorStatements, make_design
+from bayes_alliance.design.design import PriorStatements, make_design
 from bayes_alliance.errors import FitError
-from bayes_alliance.fit.assemble import assemble_fit, judged_constants, judged_draws, rows_of
-from bayes_alliance.fit.checks import diagnose_draws, flatten
-from bayes_alliance.fit.exact import constant_data, sample_exact
-from bayes_alliance.fit.result import Fit, constants_of
-from bayes_alliance.fit.seeds import check_seed, spread_seed
-from bayes_alliance.fit.settings import ENGINES, TARGET_ACCEPT, Engine, SamplerSettings
-from bayes_alliance.names import BLOCK, effects_name
+from bayes_alliance.fit.cache import fit_cached
+from bayes_alliance.fit.engines import fit_design
+from bayes_alliance.fit.result import Fit
+from bayes_alliance.fit.seeds import check_seed
+from bayes_alliance.fit.settings import ENGINES, Engine, SamplerSettings
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.table.sessions import SessionTable
 
 if TYPE_CHECKING:
-    import pymc as pm
-
-INDEPENDENT_FAILED = "Independent proposals of the variances mixed badly; they were sampled by NUTS."
-
-WORTH = 0.1
-"""Effective draws per draw below which chains of the collapsed engine are not believed."""
-
-EXACT_FAILED = "Fitted by NUTS, because the collapsed engine's chains of the variances failed their checks:"
+    pass
 
 
 def fit_model(
@@ -94,85 +81,4 @@ def fit_model(
     design = make_design(spec, sessions, columns=columns, reference=reference, priors=priors)
     if cache is None:
         return fit_design(design, seed=seed, settings=settings, engine=engine)
-    from bayes_alliance.fit.cache import fit_cached  # which stands on this module
-
     return fit_cached(design, seed=seed, settings=settings, engine=engine, folder=Path(cache))
-
-
-def fit_design(design: Design, *, seed: int, settings: SamplerSettings, engine: Engine = "auto") -> Fit:
-    """Fit a design; what ``fit_model`` does after the design is made."""
-    obstacles = find_design_obstacles(design)
-    if engine == "collapsed" and obstacles:
-        raise FitError(say_obstacles(obstacles))
-    (sampler_seed,) = spread_seed(seed, 1)
-    if engine == "nuts":
-        return _fit_by_nuts(design, settings, seed, sampler_seed, [])
-    if obstacles:
-        return _fit_by_nuts(design, settings, seed, sampler_seed, [f"Fitted by NUTS. {say_obstacles(obstacles)}"])
-    fit = _fit_exactly(design, settings, seed, sampler_seed, [])
-    if _mixed_badly(fit) and fit.data["posterior"].attrs["sampler"] == "independent":
-        fit = _fit_exactly(design, settings, seed, sampler_seed, [INDEPENDENT_FAILED], independent=False)
-    if engine == "collapsed" or not _mixed_badly(fit):
-        return fit
-    failed = " ".join(check.sentence for check in fit.checks if not check.passed)
-    return _fit_by_nuts(design, settings, seed, sampler_seed, [f"{EXACT_FAILED} {failed}"])
-
-
-def _mixed_badly(fit: Fit) -> bool:
-    """Return whether a fit failed checks for another reason than that few draws were asked for."""
-    failed = {check.name for check in fit.checks if not check.passed}
-    if not failed:
-        return False
-    draws, constants = judged_draws(fit.data, "collapsed"), judged_constants(fit.data, constants_of(fit))
-    ess = flatten(diagnose_draws(draws)["ess_bulk"], constants)
-    enough = all(value >= WORTH * draws.sizes["chain"] * draws.sizes["draw"] for value in ess.values())
-    return bool(failed - {"r_hat", "ess_bulk", "ess_tail"}) or not enough
-
-
-def _fit_exactly(
-    design: Design,
-    settings: SamplerSettings,
-    seed: int,
-    sampler_seed: int,
-    notes: list[str],
-    *,
-    independent: bool = True,
-) -> Fit:
-    """Fit with the collapsed engine; effects drawn exactly need no diagnosis, what they depend on has one."""
-    settings, notes = settings.for_design(design), list(notes)
-    sampled = sample_exact(design, settings, sampler_seed, independent=independent)
-    left = [factor.factor for factor in design.factors if effects_name(factor.factor) not in sampled.posterior]
-    if left:
-        size = settings.draws * settings.chains * sum(len(f.levels) * len(f.effects) for f in design.factors)
-        notes.append(f"Effects of {', '.join(left)} would be {size:,} numbers and were not drawn; see draw_effects.")
-    return assemble_fit(design, sampled, rows_of(design, constant_data(design)), "collapsed", settings, seed, notes)
-
-
-def _fit_by_nuts(design: Design, settings: SamplerSettings, seed: int, sampler_seed: int, notes: list[str]) -> Fit:
-    # PyMC takes seconds to import, and the collapsed engine does without
-    from bayes_alliance.build.model import build_model, check_log_density
-    from bayes_alliance.fit.nuts import sample_nuts
-
-    model = build_model(design.spec, design)
-    check_log_density(model)
-    asked, settings = settings, settings.for_design(design)
-    if asked.target_accept is None and settings.target_accept != TARGET_ACCEPT:
-        notes = [*notes, f"target_accept is {settings.target_accept}: a horseshoe wants small steps."]
-    sampled = sample_nuts(model, settings, sampler_seed)
-    return assemble_fit(design, sampled, rows_of(design, _constant(model)), "nuts", settings, seed, notes)
-
-
-def nuts_constant_data(design: Design) -> xr.Dataset:
-    """Return the arrays that the nuts engine's likelihood reads, without sampling."""
-    from bayes_alliance.build.model import build_model
-
-    return _constant(build_model(design.spec, design))
-
-
-def _constant(model: pm.Model) -> xr.Dataset:
-    """Return the data containers the likelihood reads, as the model holds them, so that PyMC finds them unchanged."""
-    containers = {variable.name: variable for variable in model.data_vars if BLOCK not in variable.name}
-    dims = {name: model.named_vars_to_dims.get(name, ()) for name in containers}
-    used = {dim for names in dims.values() for dim in names}
-    coords = {str(dim): np.asarray(values) for dim, values in model.coords.items() if dim in used}
-    return xr.Dataset({name: (dims[name], value.get_value()) for name, value in containers.items()}, coords=coords)

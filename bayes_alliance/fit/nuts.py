@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 from collections.abc import Mapping
 
 import nutpie
 import pymc as pm
-import pytensor
 import xarray as xr
 from nutpie.compile_pymc import CompiledPyMCModel
 
 from bayes_alliance.collapse.chains import run_chains
-from bayes_alliance.fit.compile import compile_density
-from bayes_alliance.fit.progress import is_watched, step
+from bayes_alliance.fit.compiled_models import compile_once
+from bayes_alliance.fit.progress import is_watched
 from bayes_alliance.fit.sampled import Sampled, whole_draws
 from bayes_alliance.fit.settings import TARGET_ACCEPT, SamplerSettings
 from bayes_alliance.fit.threads import one_blas_thread
@@ -42,23 +40,8 @@ def sample_nuts(model: pm.Model, settings: SamplerSettings, seed: int) -> Sample
     FitError, KeyboardInterrupt
         As in ``run_chains``.
     """
-    from bayes_alliance.fit.reuse import compile_once  # which stands on this module
-
     compiled, seconds = compile_once(model, settings)
     return sample_compiled(compiled, settings, seed, {"compile": seconds})
-
-
-def compile_model(model: pm.Model, settings: SamplerSettings) -> tuple[CompiledPyMCModel, float]:
-    """Compile a model for nutpie; return it and the seconds it took."""
-    start = time.perf_counter()
-    with (
-        step("Compiling the model (seconds; up to a minute for a new shape of model)", settings.progress),
-        pytensor.config.change_flags(numba__fastmath=False),
-        warnings.catch_warnings(),
-    ):
-        warnings.filterwarnings("ignore", message="PyTensor could not link to a BLAS installation")
-        compiled = compile_density(model)
-    return compiled, time.perf_counter() - start
 
 
 def sample_compiled(

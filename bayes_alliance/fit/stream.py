@@ -15,7 +15,7 @@ from bayes_alliance.collapse.pieces import Pieces
 from bayes_alliance.collapse.statistics import Statistics
 from bayes_alliance.design.design import PriorStatements
 from bayes_alliance.design.moments import name_moments
-from bayes_alliance.design.stream import BlockRows, StreamDesign, StreamReader
+from bayes_alliance.design.stream.stream import BlockRows, StreamDesign, StreamReader
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.assemble import RowGroups, assemble_fit
 from bayes_alliance.fit.exact import sample_statistics

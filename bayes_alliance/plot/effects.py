@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from matplotlib.figure import Figure
 
-from bayes_alliance.design.terms import Columns
+from bayes_alliance.design.columns.terms import Columns
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.names import INTERCEPT

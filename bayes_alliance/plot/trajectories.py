@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.plot.style import COLOURS, MARKERS, legend_label, make_figure
 from bayes_alliance.posterior.predict import arm_levels, observed_means, predict_trajectories, predict_unit_trajectories

@@ -12,7 +12,7 @@ import xarray as xr
 
 from bayes_alliance._messages import escaped, unknown
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import check_seed

@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 from scipy import special
 
-from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.scale import OutcomeScale
+from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.outcome_scale import OutcomeScale
 from bayes_alliance.names import THRESHOLD_COEF, shape_dim
 from bayes_alliance.spec.families import FamilyName
 

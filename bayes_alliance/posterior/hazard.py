@@ -13,13 +13,13 @@ import pandas as pd
 import xarray as xr
 
 from bayes_alliance._messages import quote, unknown
+from bayes_alliance.design.columns.functions import FUNCTIONS, ROWWISE
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.follow import Follow, FollowModelled
-from bayes_alliance.design.transforms import ROWWISE, SEVERAL
+from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.latent_columns import Follow, FollowModelled
 from bayes_alliance.errors import AllianceWarning, FitError
 from bayes_alliance.fit.result import Fit, design_of
-from bayes_alliance.names import COEF, INTERCEPT, level_label
+from bayes_alliance.names import COEF, INTERCEPT, SESSION, level_label
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.families import Rows, expected, normal_rule
 from bayes_alliance.posterior.linear import stack_draws
@@ -31,7 +31,6 @@ from bayes_alliance.posterior.setting import (
     follow_session,
     set_variables,
 )
-from bayes_alliance.posterior.together import SESSION
 from bayes_alliance.spec.expressions import Call, Name, calls_in, render
 from bayes_alliance.spec.families import BINARY
 
@@ -159,7 +158,7 @@ def _column(equation: EquationDesign, predictor: str) -> int:
     ((part, piece),) = own
     term = next(t for t in equation.spec.parsed.terms if [render(p) for p in t.parts] == [part])
     call = term.parts[0]
-    if isinstance(call, Call) and (call.function in SEVERAL or call.function in ROWWISE) and _plain(call):
+    if isinstance(call, Call) and (call.function in FUNCTIONS.several or call.function in ROWWISE) and _plain(call):
         raise FitError(f"{predictor!r} is a function of {quote(_plain(call))}; set that variable.")
     if piece:
         raise FitError(f"{predictor!r} is one of several columns of {part}, which would have to be set, too.")

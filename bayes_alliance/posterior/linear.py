@@ -9,13 +9,19 @@ from typing import assert_never
 import numpy as np
 import xarray as xr
 
+from bayes_alliance.design.columns.values import Hidden, LinkedTo, MeanOf
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.factors import find_factor
-from bayes_alliance.design.follow import Follow, FollowMeasured, FollowModelled, FollowSteps, FollowValue
-from bayes_alliance.design.groups import GroupDesign
-from bayes_alliance.design.series import Series
-from bayes_alliance.design.values import CurrentOf, Hidden, MeanOf
+from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.factors import find_factor
+from bayes_alliance.design.equations.latent_columns import (
+    Follow,
+    FollowMeasured,
+    FollowModelled,
+    FollowSteps,
+    FollowValue,
+)
+from bayes_alliance.design.equations.series import Series
+from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.names import (
     COEF,
@@ -261,7 +267,7 @@ def _moved(group: GroupDesign, entry: Entry, apart: Mapping[Hidden, np.ndarray |
 def _weight_of(equation: EquationDesign, mean: Hidden, b: np.ndarray) -> np.ndarray:
     """Return how far the predictor moves with something estimated, shape (draw, obs)."""
     followed = any(mean in weights for group in equation.groups for weights in group.columns.latent)
-    if followed and isinstance(mean, MeanOf | CurrentOf):
+    if followed and isinstance(mean, MeanOf | LinkedTo):
         what = "latent means" if isinstance(mean, MeanOf) else f"the {mean.kind}"
         raise FitError(
             f"Effects of {equation.outcome} vary with {what} of {mean.variable!r}; its rows cannot be worked "

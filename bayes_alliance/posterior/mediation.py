@@ -12,7 +12,7 @@ import xarray as xr
 
 from bayes_alliance._messages import escaped, quote, unknown
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.factors import find_factor
+from bayes_alliance.design.equations.factors import find_factor
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.estimands import mean_of_product
 from bayes_alliance.fit.result import Fit, design_of

@@ -9,11 +9,11 @@ import numpy as np
 import xarray as xr
 
 from bayes_alliance._messages import quote
+from bayes_alliance.design.columns.functions import FUNCTIONS, ROWWISE
+from bayes_alliance.design.columns.values import Value
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.follow import FollowSteps
-from bayes_alliance.design.transforms import ROWWISE, SEVERAL
-from bayes_alliance.design.values import Value
+from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.latent_columns import FollowSteps
 from bayes_alliance.errors import FitError
 from bayes_alliance.posterior.linear import drawn_values, follow_mean, stack_draws
 from bayes_alliance.posterior.moved import RowwiseEvaluator
@@ -156,7 +156,7 @@ def is_rowwise(e: EquationDesign, part: str) -> bool:
 def _of_inner(expression: Name | Call) -> bool:
     """Return whether the value stated of a part is that of what stands in it, as the part has no one value."""
     return isinstance(expression, Call) and (
-        expression.function == "mo" or (expression.function in SEVERAL and expression.function != "surface")
+        expression.function == "mo" or (expression.function in FUNCTIONS.several and expression.function != "surface")
     )
 
 

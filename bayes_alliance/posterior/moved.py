@@ -10,17 +10,18 @@ import numpy as np
 import xarray as xr
 
 from bayes_alliance._messages import quote
+from bayes_alliance.design.columns.evaluator import Evaluator
+from bayes_alliance.design.columns.functions import FUNCTIONS, ROWWISE
+from bayes_alliance.design.columns.rows import Rows
+from bayes_alliance.design.columns.surfaces import pieces_of
+from bayes_alliance.design.columns.terms import Columns, code_terms
+from bayes_alliance.design.columns.values import Hidden, LinkedTo, Value
+from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.factors import find_factor
-from bayes_alliance.design.follow import Follow, FollowSteps, FollowValue
-from bayes_alliance.design.groups import GroupDesign
-from bayes_alliance.design.rows import Rows
-from bayes_alliance.design.surfaces import pieces_of
-from bayes_alliance.design.terms import Columns, code_terms
-from bayes_alliance.design.transforms import ROWWISE, Evaluator
-from bayes_alliance.design.values import CurrentOf, Hidden, Value
-from bayes_alliance.design.variables import Variable
+from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.factors import find_factor
+from bayes_alliance.design.equations.latent_columns import Follow, FollowSteps, FollowValue
+from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.names import COEF, SIGMA_COEF, coef_label, level_label
 from bayes_alliance.posterior.linear import (
@@ -169,7 +170,7 @@ def move(design: Design, equation: EquationDesign, moved: Mapping[str, Variable]
     FitError
         If a term that reads what is set reads other rows, too, or the equation reads another equation's values.
     """
-    read = [key for key in equation.follows if isinstance(key, CurrentOf)]
+    read = [key for key in equation.follows if isinstance(key, LinkedTo)]
     if read:
         what = f"{read[0].kind}({read[0].variable})"
         raise FitError(
@@ -314,7 +315,7 @@ class RowwiseEvaluator(Evaluator):
 
     def __init__(self, equation: EquationDesign, variables: Mapping[str, Variable]) -> None:
         rows = Rows(equation.spec.unit, None, equation.patient, equation.session, equation.row)  # type: ignore[arg-type]
-        super().__init__(rows, variables, lambda _: equation.patient, [])
+        super().__init__(FUNCTIONS, rows, variables, lambda _: equation.patient, [])
         self.equation = equation
         self.stepped: dict[Hidden, Follow] = {}
 

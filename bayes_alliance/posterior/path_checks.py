@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.posterior.moderators import check_held, expression_of, is_rowwise, variables_of
 from bayes_alliance.posterior.paths import Edge, Path, changed_by, find_blocked, find_paths

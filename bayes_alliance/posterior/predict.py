@@ -9,19 +9,18 @@ import numpy as np
 import xarray as xr
 
 from bayes_alliance._messages import unknown
+from bayes_alliance.design.columns.functions import ROWWISE
+from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.factors import find_factor
-from bayes_alliance.design.transforms import ROWWISE
-from bayes_alliance.design.variables import Variable
+from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.factors import find_factor
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit, design_of
-from bayes_alliance.names import COEF, effect_dim, effects_name, factor_key
+from bayes_alliance.names import COEF, SESSION, effect_dim, effects_name, factor_key
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.linear import stack_draws
 from bayes_alliance.posterior.moved import Moved, move
 from bayes_alliance.posterior.setting import Setting, follow_session, set_variables
-from bayes_alliance.posterior.together import SESSION
 from bayes_alliance.spec.expressions import Call, Expression, Operation, calls_in, names_in
 
 NO_TRAJECTORY = (

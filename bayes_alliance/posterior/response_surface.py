@@ -9,10 +9,10 @@ import pandas as pd
 import xarray as xr
 
 from bayes_alliance._messages import quote, unknown
+from bayes_alliance.design.columns.surfaces import CUBIC, MONOMIALS, PARAMETERS, PIECES
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.spread import FIRST
-from bayes_alliance.design.surfaces import CUBIC, MONOMIALS, PARAMETERS, PIECES
+from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.residual_sd import FIRST
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import check_seed

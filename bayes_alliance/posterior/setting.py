@@ -8,13 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from bayes_alliance._messages import number_text, quote, unknown
+from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.variables import Variable
+from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.errors import FitError
-from bayes_alliance.names import level_label
+from bayes_alliance.names import SESSION, level_label
 from bayes_alliance.posterior.together import (
-    SESSION,
     Together,
     function_of,
     is_excluded,

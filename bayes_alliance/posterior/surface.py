@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from bayes_alliance._messages import escaped, quote
-from bayes_alliance.design.surfaces import CUBIC, MONOMIALS, PARAMETERS
+from bayes_alliance.design.columns.surfaces import CUBIC, MONOMIALS, PARAMETERS
 from bayes_alliance.errors import FitError
 from bayes_alliance.posterior.estimands import tabulate
 from bayes_alliance.posterior.geometry import lines_of, reach

@@ -9,11 +9,9 @@ from math import comb
 import numpy as np
 import pandas as pd
 
-from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.variables import Variable
-from bayes_alliance.names import level_label
-
-SESSION = "session"
+from bayes_alliance.design.columns.variables import Variable
+from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.names import SESSION, level_label
 
 FIRST = 500
 """Rows that are looked at before all are."""

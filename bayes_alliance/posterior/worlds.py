@@ -9,13 +9,13 @@ import numpy as np
 import xarray as xr
 
 from bayes_alliance._messages import quote
+from bayes_alliance.design.columns.functions import ROWWISE
+from bayes_alliance.design.columns.terms import code_terms
+from bayes_alliance.design.columns.values import Value
+from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equation import EquationDesign, subset_variable
-from bayes_alliance.design.follow import Follow, FollowSteps, FollowValue
-from bayes_alliance.design.terms import code_terms
-from bayes_alliance.design.transforms import ROWWISE
-from bayes_alliance.design.values import Value
-from bayes_alliance.design.variables import Variable
+from bayes_alliance.design.equations.equation import EquationDesign, subset_variable
+from bayes_alliance.design.equations.latent_columns import Follow, FollowSteps, FollowValue
 from bayes_alliance.errors import FitError
 from bayes_alliance.names import COEF
 from bayes_alliance.posterior.families import draw, expected, rows_of

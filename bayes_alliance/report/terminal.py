@@ -37,7 +37,7 @@ def print_design(design: Design, out: Console) -> None:
 
 def print_missing(design: Design, out: Console) -> None:
     """Print what is missing by variable and arm; nothing where nothing is."""
-    from bayes_alliance.design.missing import missing_table  # which needs pandas, and help texts do not
+    from bayes_alliance.design.missing_table import missing_table  # which needs pandas, and help texts do not
 
     missing = missing_table(design)
     missing = missing[missing["missing"] > 0]

@@ -20,7 +20,7 @@ from bayes_alliance.comparison.models import check_read, read_by, share_rows
 from bayes_alliance.design.design import Design, make_design
 from bayes_alliance.errors import AllianceError, DesignError, RunError, SpecError, TableError
 from bayes_alliance.fit.cache import fit_cached, question_key, read_answer
-from bayes_alliance.fit.fit import fit_design
+from bayes_alliance.fit.engines import fit_design
 from bayes_alliance.fit.provenance import Plain, versions
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.fit.settings import Progress

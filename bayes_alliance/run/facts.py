@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.missing import missing_table
+from bayes_alliance.design.missing_table import missing_table
 from bayes_alliance.diagnosis.diagnose import diagnose
 from bayes_alliance.errors import AllianceError
 from bayes_alliance.fit.provenance import Plain

@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance._messages import are, count_of, first_few, quote
-from bayes_alliance.design.variables import column_of
+from bayes_alliance.design.columns.variables import column_of
 from bayes_alliance.errors import AllianceWarning, TableError
 from bayes_alliance.fit.provenance import Plain
 from bayes_alliance.names import ID_ROLES
 from bayes_alliance.run.analysis import Analysis, inside, model_label
 from bayes_alliance.run.ids import Coded, cell_text, code_ids, find_named, table_secret, without_cells
 from bayes_alliance.spec.model import ModelSpec
-from bayes_alliance.spec.reading import needed_variables
+from bayes_alliance.spec.needed import needed_variables
 from bayes_alliance.table import rules
 from bayes_alliance.table.cells import id_text
 from bayes_alliance.table.read import read_frame

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.modelled import reliability_spread
+from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.modelled_values import reliability_spread
 from bayes_alliance.errors import SpecError
 from bayes_alliance.simulate.layout import Layout
 from bayes_alliance.spec.model import EquationSpec, ModelSpec

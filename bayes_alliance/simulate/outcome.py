@@ -9,13 +9,13 @@ import numpy as np
 import xarray as xr
 from scipy import special, stats
 
+from bayes_alliance.design.columns.values import Hidden
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.factors import FactorDesign, find_factor
-from bayes_alliance.design.follow import FollowModelled, FollowSteps, FollowValue
-from bayes_alliance.design.groups import GroupDesign
-from bayes_alliance.design.residual import ResidualDesign
-from bayes_alliance.design.values import Hidden
+from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.factors import FactorDesign, find_factor
+from bayes_alliance.design.equations.latent_columns import FollowModelled, FollowSteps, FollowValue
+from bayes_alliance.design.equations.residual import ResidualDesign
+from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.errors import SpecError
 from bayes_alliance.names import RESIDUAL, effect_dim, effects_name, factor_key, sd_name
 from bayes_alliance.simulate.truth import correlation_name, entry_of

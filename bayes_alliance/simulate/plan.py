@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance._messages import quote
+from bayes_alliance.design.columns.group_means import outcomes_of_others
+from bayes_alliance.design.columns.survival import SURVIVE
 from bayes_alliance.design.design import Design, make_design
-from bayes_alliance.design.follow import FollowMeasured
-from bayes_alliance.design.others import outcomes_of_others
-from bayes_alliance.design.survive import SURVIVE
+from bayes_alliance.design.equations.latent_columns import FollowMeasured
 from bayes_alliance.errors import AllianceWarning, SpecError
 from bayes_alliance.simulate.layout import Layout
 from bayes_alliance.simulate.measure import Chance, draw_chance, with_known_errors

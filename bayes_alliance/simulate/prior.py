@@ -11,9 +11,9 @@ from scipy import special
 
 from bayes_alliance._messages import quote
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.follow import FollowSteps
-from bayes_alliance.design.shrink import Shrunk
+from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.latent_columns import FollowSteps
+from bayes_alliance.design.priors.shrinkage import Shrunk
 from bayes_alliance.errors import DesignError
 from bayes_alliance.names import (
     COEF,

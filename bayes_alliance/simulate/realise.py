@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_alliance.design.columns.values import LinkedTo
 from bayes_alliance.design.design import Design, with_outcomes
-from bayes_alliance.design.equation import EquationDesign
+from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.subset import keep_rows
-from bayes_alliance.design.values import CurrentOf
 from bayes_alliance.errors import SpecError
 from bayes_alliance.simulate.measure import observe, true_values
 from bayes_alliance.simulate.outcome import predict, predict_latent, realise
@@ -98,7 +98,7 @@ def _leave(plan: Plan, frame: pd.DataFrame, made: Design) -> tuple[pd.DataFrame,
         frame = frame.assign(**{name: frame[name].where(before == 0)})
         equation = made.find(outcome)
         keep[equation.outcome] = frame[name].notna().to_numpy()[equation.row]
-        for read in {key.variable for key in equation.follows if isinstance(key, CurrentOf)}:
+        for read in {key.variable for key in equation.follows if isinstance(key, LinkedTo)}:
             if made.find(read).spec.unit == "session":
                 frame = frame.assign(**{plan.names[read]: frame[plan.names[read]].where(before == 0)})
                 keep[made.find(read).outcome] = (before == 0).to_numpy()[made.find(read).row]

@@ -9,7 +9,7 @@ from itertools import combinations
 
 from bayes_alliance._messages import quote, unknown
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.follow import FollowSteps
+from bayes_alliance.design.equations.latent_columns import FollowSteps
 from bayes_alliance.errors import SpecError
 from bayes_alliance.names import RESIDUAL, cor_name, sd_name
 from bayes_alliance.spec.families import SHAPES

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from bayes_alliance.spec.expressions import Call, Expression, Name, Operation, Term, Text, calls_in
 from bayes_alliance.spec.functions import CURRENT, FORMULA_FUNCTIONS
-
-if TYPE_CHECKING:
-    from bayes_alliance.spec.model import ModelSpec
 
 _OF_UNITS = ("between", *CURRENT)
 
@@ -70,11 +66,6 @@ def _outside_between(expression: Expression) -> Iterator[str]:
             yield from values_in(expression)
 
 
-def current_in(expression: Expression) -> Iterator[Call]:
-    """Yield the calls that read another equation's linear predictor: value(), slope(), effect()."""
-    yield from (call for call in calls_in(expression) if call.function in CURRENT)
-
-
 def modelled_in(expression: Expression) -> Iterator[str]:
     """Yield the outcomes that an expression reads as they are modelled: mi(x), at the row's session or earlier."""
     for call in calls_in(expression):
@@ -101,18 +92,6 @@ def as_observed_in(expression: Expression) -> Iterator[str]:
             for place, argument in _arguments(expression):
                 if place not in _factor_places(expression):
                     yield from as_observed_in(argument)
-
-
-def needed_variables(spec: ModelSpec) -> tuple[str, ...]:
-    """Return the variables a study must have a column for: declared ones replaced by what they read."""
-    names: list[str] = []
-    for equation in spec.equation:
-        for name in spec.variables_of(equation):
-            call = spec.declared.get(name)
-            read = [] if call is None else call.arguments if call.function == "survive" else call.arguments[:1]
-            if name not in spec.raters:
-                names += [name] if call is None else [part for argument in read for part in values_in(argument)]
-    return tuple(dict.fromkeys(names))
 
 
 def is_dynamic(term: Term) -> bool:

@@ -9,9 +9,8 @@ import pandas as pd
 
 from bayes_alliance._messages import count_of, first_few
 from bayes_alliance.errors import TableError
+from bayes_alliance.names import SESSION
 from bayes_alliance.table.sessions import SessionTable, make_table
-
-SESSION = "session"
 
 FURTHER, FREE, ALONE = 4, 200, 1000
 """How many times the last session of the table a patient's last session may be; up to where it always may; and what it

@@ -13,9 +13,9 @@ from scipy import special, stats
 
 import bayes_alliance as ba
 from bayes_alliance.build.model import CHECKED, check_log_density
-from bayes_alliance.design import factors
-from bayes_alliance.design.equation import EquationDesign
-from bayes_alliance.design.groups import GroupDesign
+from bayes_alliance.design.equations import factors
+from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.groups.groups import GroupDesign
 from tests.build.oracle import density, evaluate, lkj, log_jacobian, to_unit
 from tests.conftest import ROLES, make_trial
 

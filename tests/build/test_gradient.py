@@ -10,7 +10,7 @@ import pytest
 from pymc.blocking import DictToArrayBijection
 
 import bayes_alliance as ba
-from bayes_alliance.design.groups import Block
+from bayes_alliance.design.groups.groups import Block
 from tests.conftest import ROLES
 
 SPEC = ba.parse_model(

@@ -17,8 +17,8 @@ import bayes_alliance as ba
 from bayes_alliance.build import model as model_module
 from bayes_alliance.build.model import CHECKED, check_log_density
 from bayes_alliance.build.priors import build_gaussian_rows
-from bayes_alliance.design import factors
-from bayes_alliance.design.groups import GroupDesign
+from bayes_alliance.design.equations import factors
+from bayes_alliance.design.groups.groups import GroupDesign
 from tests.build.oracle import density, evaluate, lkj, log_jacobian, to_unit
 from tests.conftest import ROLES, make_trial
 from tests.design.test_design import design

@@ -13,7 +13,7 @@ from bayes_alliance.collapse import engine as engine_module
 from bayes_alliance.collapse.engine import first_guess, sum_design
 from bayes_alliance.collapse.sampler import Draws, sample_parameters
 from bayes_alliance.collapse.turns import take_off_signs
-from bayes_alliance.fit import fit as fit_module
+from bayes_alliance.fit import engines
 from bayes_alliance.fit.exact import constant_data
 from tests.build.test_equations import HEAD, equation
 from tests.collapse.dense import engine_of, to_natural
@@ -101,7 +101,7 @@ def test_a_failing_sampler_falls_back_to_nuts(sessions: ba.SessionTable, monkeyp
     fit = ba.fit_model(spec, sessions, columns=columns, reference=reference, seed=3, settings=FEW)
     assert tried == [True, False]
     assert fit.provenance["engine"] == "nuts"
-    (message,) = [m for m in fit.messages if m.startswith(fit_module.EXACT_FAILED)]
+    (message,) = [m for m in fit.messages if m.startswith(engines.EXACT_FAILED)]
     assert "R-hat cannot be worked out for" in message
     alone = ba.fit_model(spec, sessions, columns=columns, reference=reference, seed=3, settings=FEW, engine="collapsed")
     assert not alone.passed

@@ -14,7 +14,7 @@ from bayes_alliance.build.model import check_log_density
 from bayes_alliance.names import ROLES as ROLE_NAMES
 from bayes_alliance.spec.equations import equation_latex, equation_text
 from bayes_alliance.spec.families import BINARY
-from bayes_alliance.spec.reading import needed_variables
+from bayes_alliance.spec.needed import needed_variables
 from bayes_alliance.spec.registry import model_names, models_folder
 from tests.conftest import COLUMNS, ROLES
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bayes_alliance as ba
-from bayes_alliance.design.groups import check_codes
+from bayes_alliance.design.groups.groups import check_codes
 from tests.conftest import COLUMNS, ROLES, make_trial
 
 GROWTH = {"outcome": "score", "condition": "arm"}

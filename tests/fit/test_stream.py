@@ -12,7 +12,7 @@ from bayes_alliance.collapse.density import Density
 from bayes_alliance.collapse.engine import first_guess, sum_design
 from bayes_alliance.collapse.tables import pack_statistics
 from bayes_alliance.design.moments import variance_moments
-from bayes_alliance.design.stream import StreamReader
+from bayes_alliance.design.stream.stream import StreamReader
 from bayes_alliance.fit import stream as module
 from tests.build.test_equations import HEAD, TWO, equation
 from tests.conftest import ROLES

@@ -16,7 +16,7 @@ import xarray as xr
 import bayes_alliance as ba
 from bayes_alliance.build.model import CHECKED
 from bayes_alliance.collapse.chains import find_gaps, run_chains
-from bayes_alliance.fit import exact, reuse
+from bayes_alliance.fit import exact, nuts
 from bayes_alliance.fit.checks import chains_mixed, check_sampling, verdict
 from bayes_alliance.fit.constants import constants_record, find_constants, read_constants
 from bayes_alliance.fit.result import constants_of
@@ -121,7 +121,7 @@ def test_nothing_is_stored_of_a_stopped_fit(
     sessions: ba.SessionTable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Any
 ) -> None:
     """Neither a stump nor what a stop while tuning leaves comes into the cache, and the folder stays usable."""
-    monkeypatch.setattr(reuse, "compile_once", lambda *_: (None, 0.0))
+    monkeypatch.setattr(nuts, "compile_once", lambda *_: (None, 0.0))
     put(monkeypatch, answer)
     for _ in range(2):
         with pytest.raises((ba.FitError, KeyboardInterrupt)):

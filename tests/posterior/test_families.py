@@ -14,8 +14,8 @@ from scipy import special, stats
 import bayes_alliance as ba
 from bayes_alliance.comparison.integrate import average_density
 from bayes_alliance.comparison.units import find_units, fingerprint
+from bayes_alliance.design.equations.outcome_scale import OutcomeScale
 from bayes_alliance.design.moments import variance_moments
-from bayes_alliance.design.scale import OutcomeScale
 from bayes_alliance.posterior.families import Rows, draw, expected, log_density, slopes
 from bayes_alliance.posterior.variance import shares_of
 from bayes_alliance.spec.families import FAMILY, SHAPES, FamilyName

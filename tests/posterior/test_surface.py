@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import bayes_alliance as ba
-from bayes_alliance.design.surfaces import FORMS, MONOMIALS, PIECES
+from bayes_alliance.design.columns.surfaces import FORMS, MONOMIALS, PIECES
 from bayes_alliance.posterior.geometry import reach
 from tests.conftest import ROLES
 from tests.design.test_modelled import equation, model

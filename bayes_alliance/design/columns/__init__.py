@@ -1,0 +1,1 @@
+"""What a formula becomes, one column at a time."""

@@ -1,0 +1,104 @@
+"""The functions of a formula: log, sqrt, quadratic and piecewise time here, the others in files of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from bayes_alliance.design.columns import lags, means
+from bayes_alliance.design.columns.evaluator import Evaluator, Functions
+from bayes_alliance.design.columns.group_means import others
+from bayes_alliance.design.columns.linked_predictors import linked_predictor
+from bayes_alliance.design.columns.modelled_values import modelled_value
+from bayes_alliance.design.columns.monotonic import monotone
+from bayes_alliance.design.columns.surfaces import surface
+from bayes_alliance.design.columns.values import Value
+from bayes_alliance.spec.expressions import Call, Expression, Number, render
+from bayes_alliance.spec.functions import CURRENT
+
+
+def _log(evaluator: Evaluator, call: Call) -> Value:
+    return _restricted(evaluator, call, np.log, lambda x: x <= 0, "above 0")
+
+
+def _sqrt(evaluator: Evaluator, call: Call) -> Value:
+    return _restricted(evaluator, call, np.sqrt, lambda x: x < 0, "0 or above")
+
+
+def _restricted(
+    evaluator: Evaluator,
+    call: Call,
+    function: Callable[[np.ndarray], np.ndarray],
+    outside: Callable[[np.ndarray], np.ndarray],
+    allowed: str,
+) -> Value:
+    values = _plain(evaluator, call.arguments[0], call)
+    bad = outside(values)
+    filled = evaluator.refuse(
+        bad,
+        lambda rows: (
+            f"{render(call)} is not defined in {evaluator.places(rows, values)}. Allowed: values {allowed}; "
+            f"write log(x + 1), say, where 0 occurs."
+        ),
+    )
+    return Value(np.where(bad, filled, function(np.where(bad, 1.0, values))))
+
+
+def _plain(evaluator: Evaluator, inner: Expression, call: Call) -> np.ndarray:
+    """Return numbers for a function that latent means cannot go through."""
+    value = evaluator.value(inner)
+    if value.latent:
+        evaluator.report(
+            f"{render(call)}: latent means and modelled values can be added and scaled only; take observed ones here."
+        )
+    return value.numbers
+
+
+def _quadratic(evaluator: Evaluator, call: Call) -> list[tuple[str, Value]]:
+    values = _plain(evaluator, call.arguments[0], call)
+    return [("linear", Value(values)), ("square", Value(values**2))]
+
+
+def _piecewise(evaluator: Evaluator, call: Call) -> list[tuple[str, Value]]:
+    """Return one column per stretch: how far the value has come in it."""
+    values = _plain(evaluator, call.arguments[0], call)
+    knots = [knot.value for knot in call.arguments[1:] if isinstance(knot, Number)]
+    if len(knots) < len(call.arguments) - 1 or sorted(set(knots)) != knots:
+        evaluator.report(f"{render(call)}: knots are numbers in rising order, such as piecewise(session, 5, 9).")
+        return [("", evaluator.nothing())]
+    if np.isnan(values).all():
+        return [("", evaluator.nothing())]
+    outside = [f"{knot:g}" for knot in knots if not np.nanmin(values) < knot < np.nanmax(values)]
+    if outside:
+        evaluator.report(
+            f"{render(call)}: knot {', '.join(outside)} does not lie inside the values, which run from "
+            f"{np.nanmin(values):g} to {np.nanmax(values):g}."
+        )
+    columns = []
+    for i, (low, high) in enumerate(zip([None, *knots], [*knots, None], strict=True)):
+        name = f"to {high:g}" if low is None else f"from {low:g}" if high is None else f"{low:g} to {high:g}"
+        column = np.minimum(values, np.inf if high is None else high) - (low if i and low is not None else 0.0)
+        columns.append((name, Value(np.maximum(column, 0.0) if i else column)))
+    return columns
+
+
+FUNCTIONS = Functions(
+    {
+        "log": _log,
+        "sqrt": _sqrt,
+        "lag": lags.lag,
+        "others": others,
+        "within": means.within,
+        "between": means.between,
+        "centred": means.centred,
+        "mi": modelled_value,
+        "mo": monotone,
+        **dict.fromkeys(CURRENT, linked_predictor),
+    },
+    {"surface": surface, "quadratic": _quadratic, "piecewise": _piecewise},
+)
+"""All of them."""
+
+ROWWISE = ("log", "sqrt", "quadratic", "piecewise", "mi", "mo")
+"""Calls whose value in a row depends on that row alone."""

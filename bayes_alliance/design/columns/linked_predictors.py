@@ -1,0 +1,80 @@
+"""value(y), slope(y), effect(y, patient, "session"): what one equation reads of another one's linear predictor.
+
+In columns stand numbers that least squares gives for every patient, so that checks, scales and centring see numbers;
+the model adds the difference to what is estimated (``design/equations/latent``).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from bayes_alliance.design.columns.evaluator import Evaluator
+from bayes_alliance.design.columns.values import LinkedTo, Plugged, Value
+from bayes_alliance.names import INTERCEPT, SESSION
+from bayes_alliance.spec.expressions import Call, Name, Number, Text, render
+
+
+def linked_predictor(evaluator: Evaluator, call: Call) -> Value:
+    """Return stand-ins of what another equation says, with the weight 1 by which a column follows it."""
+    name = call.arguments[0]
+    if not isinstance(name, Name):
+        evaluator.report(f"{render(call)}: the first argument is an outcome of the model, by its name.")
+        return evaluator.nothing()
+    stated = dict(call.keywords).get(SESSION)
+    if stated is not None and not isinstance(stated, Number):
+        evaluator.report(f"{render(call)}: session is a number, such as {call.function}({name.name}, session=9).")
+        return evaluator.nothing()
+    session = None if stated is None else stated.value
+    factor = effect = ""
+    if call.function == "effect":
+        unit, which = call.arguments[1:]
+        if not isinstance(unit, Name) or not isinstance(which, Text):
+            evaluator.report(
+                f"{render(call)}: write a factor and the label of its effect in quotes, such as "
+                f'effect({name.name}, patient, "Intercept").'
+            )
+            return evaluator.nothing()
+        factor, effect = unit.name, which.value
+    if evaluator.rows.unit not in (SESSION, "patient"):
+        evaluator.report(f"{render(call)}: rows are {evaluator.rows.unit}s; only sessions and patients have a course.")
+        return evaluator.nothing()
+    by_session = not np.isnan(evaluator.rows.session).all()
+    if call.function == "value" and session is None and not by_session:
+        evaluator.report(
+            f"{render(call)}: rows are {evaluator.rows.role}s, and a value is one of a session; state it, such as "
+            f"value({name.name}, session=9)."
+        )
+        return evaluator.nothing()
+    key = LinkedTo(name.name, call.function, session, factor, effect)
+    numbers = _stand_in(evaluator, key)
+    evaluator.means[key] = Plugged(numbers)
+    return Value(numbers, {key: np.where(np.isnan(numbers), 0.0, 1.0)})
+
+
+def _stand_in(evaluator: Evaluator, key: LinkedTo) -> np.ndarray:
+    """Return what least squares says of each row's patient; NaN for patients without any value of the outcome."""
+    source = evaluator if key.variable in evaluator.variables else evaluator.finer
+    assert source is not None
+    frame = pd.DataFrame(
+        {"patient": source.rows.key, "t": source.rows.session, "y": source.variables[key.variable].values}
+    )
+    frame["t"] = frame["t"].fillna(0.0)
+    frame = frame.dropna(subset=["y"])
+    means = frame.groupby("patient")[["t", "y"]].mean()
+    apart = frame[["t", "y"]] - means.loc[frame["patient"]].to_numpy()
+    sums = pd.DataFrame({"patient": frame["patient"], "tt": apart["t"] ** 2, "ty": apart["t"] * apart["y"]})
+    sums = sums.groupby("patient").sum()
+    total = float(sums["tt"].sum())
+    common = float(sums["ty"].sum()) / total if total > 0 else 0.0
+    weight = max(float(sums["tt"].median()), 1e-12)
+    slope = (sums["ty"] + weight * common) / (sums["tt"] + weight)
+    patients = evaluator.rows.key
+    own = slope.reindex(patients).to_numpy(float)
+    if key.kind == "slope":
+        return own
+    level, middle = means["y"].reindex(patients).to_numpy(float), means["t"].reindex(patients).to_numpy(float)
+    if key.kind == "effect":
+        return level - float(means["y"].mean()) if key.effect == INTERCEPT else own - common
+    at = evaluator.rows.session if key.session is None else np.full(len(patients), key.session)
+    return np.asarray(level + own * (at - middle))

@@ -1,0 +1,136 @@
+"""survive(session, event): a table opened to a row per session at risk, and 0/1 for leaving at each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from bayes_alliance._messages import are, count_of, first_few, show_level
+from bayes_alliance.design.columns.rows import Rows
+from bayes_alliance.errors import DesignError, TableError
+from bayes_alliance.spec.expressions import Call, Name, Number
+from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.table.periods import expand_periods
+from bayes_alliance.table.sessions import SessionTable
+
+SURVIVE = "survive"
+
+
+def open_periods(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str]) -> SessionTable:
+    """Return the table with a row for every session at risk, where a declared variable is survive(session, event).
+
+    A variable that is mapped to a column is in person-period form already; columns that are not there are reported
+    where names are checked.
+
+    Raises
+    ------
+    DesignError
+        If last sessions are none, or a column is called session and plays no role.
+    """
+    problems: list[str] = []
+    for name, call in spec.declared.items():
+        if call.function != SURVIVE or name in columns:
+            continue
+        last = column_in_call(call, 0, sessions, columns)
+        if last not in sessions.frame.columns:
+            continue
+        number = sessions.roles.get("session")
+        if number is None and "session" in sessions.frame.columns:
+            problems.append(
+                "The table has a column 'session' that plays no role; rename it, or name it in roles, before rows are "
+                "added for every session at risk."
+            )
+            continue
+        try:
+            sessions = expand_periods(sessions, last=None if last == number else last, start=start_of(call))
+        except TableError as error:
+            problems += error.problems
+    if problems:
+        raise DesignError(problems)
+    return sessions
+
+
+def start_of(call: Call) -> int:
+    """Return the first session at risk."""
+    stated = dict(call.keywords).get("start")
+    return int(stated.value) if isinstance(stated, Number) else 1
+
+
+def survive_values(
+    name: str, spec: ModelSpec, rows: Rows, columns: Mapping[str, str], problems: list[str], messages: list[str]
+) -> np.ndarray:
+    """Return 1 at the last session of patients who left then, 0 at all sessions at risk before, NaN at others."""
+    call, table = spec.declared[name], rows.source
+    where = f"[variables] {name} = {spec.variables[name]}"
+    if rows.unit != "session":
+        problems.append(f'{where} has a value per session; state unit = "session".')
+        return np.full(len(rows), np.nan)
+    frame, start = table.frame, start_of(call)
+    patient = pd.Series(rows.key)
+    last = frame[column_in_call(call, 0, table, columns)].groupby(rows.key).max().reindex(patient).to_numpy(float)
+    event_column = column_in_call(call, 1, table, columns)
+    event = frame[event_column]
+    if event.dtype != np.float64 or not event.dropna().isin((0.0, 1.0)).all():
+        odd = sorted({str(value) for value in event.dropna()} - {"0", "1", "0.0", "1.0"})
+        problems.append(
+            f"{where}: {event_column!r} is 1 for patients who left and 0 for others; it has "
+            f"{first_few([show_level(one) for one in odd])}."
+        )
+        return np.full(len(rows), np.nan)
+    several = event.groupby(rows.key).nunique()
+    differing = [repr(str(one)) for one in several.index[several > 1]]
+    if differing:
+        problems.append(
+            f"{where}: {event_column!r} differs within {count_of(len(differing), 'patient')}: {first_few(differing)}. "
+            f"It says of each patient whether he or she dropped out, the same in all rows. If it is 0 or 1 per session "
+            f"at risk already, state it as columns={{{name!r}: {event_column!r}}} (--columns {name}={event_column})."
+        )
+        return np.full(len(rows), np.nan)
+    left = event.groupby(rows.key).max().reindex(patient).to_numpy(float)
+    known = ~np.isnan(last) & ~np.isnan(left)
+    at_risk = known & (rows.session >= start) & (rows.session <= last)
+    values = np.where(at_risk, np.where(rows.session == last, left, 0.0), np.nan)
+    messages += _say(name, patient, known, at_risk, values, rows.session > last, start)
+    if not at_risk.any():
+        problems.append(f"{where}: no patient is at risk from session {start} on.")
+    elif not (values == 1).any():
+        problems.append(f"{where}: no patient leaves, so there is nothing to predict.")
+    return values
+
+
+def _say(
+    name: str,
+    patient: pd.Series,
+    known: np.ndarray,
+    at_risk: np.ndarray,
+    values: np.ndarray,
+    after: np.ndarray,
+    start: int,
+) -> list[str]:
+    people, events = patient[at_risk].nunique(), int((values == 1).sum())
+    notes = [
+        f"{name}: {count_of(people, 'patient')} at risk from session {start} on, in "
+        f"{count_of(int(at_risk.sum()), 'row')}; {events:,} {are(events, 'leaves', 'leave')}."
+    ]
+    unknown = patient[~known].nunique()
+    if unknown:
+        notes.append(f"{name}: the last session or the event of {count_of(unknown, 'patient')} is missing.")
+    never = patient[known].nunique() - people
+    if never:
+        notes.append(
+            f"{name}: {count_of(never, 'patient')} left before session {start} and {are(never, 'is', 'are')} never at "
+            f"risk."
+        )
+    late = int((after & known).sum())
+    if late:
+        notes.append(f"{name}: {count_of(late, 'row')} after the last session {are(late, 'is', 'are')} not at risk.")
+    return notes
+
+
+def column_in_call(call: Call, place: int, table: SessionTable, columns: Mapping[str, str]) -> str:
+    """Return the column that an argument of survive() names."""
+    argument = call.arguments[place]
+    name = argument.name if isinstance(argument, Name) else ""
+    return table.roles.get(name, columns.get(name, name))

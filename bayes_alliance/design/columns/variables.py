@@ -1,0 +1,393 @@
+"""Model variables to columns of the study: names mapped at the door, declared variables worked out per patient."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bayes_alliance._messages import (
+    are,
+    count_of,
+    first_few,
+    hint,
+    number_text,
+    quote,
+    show_cell,
+    show_cells,
+    show_level,
+    unknown,
+    unknown_cell,
+)
+from bayes_alliance.design.columns.rows import Rows
+from bayes_alliance.design.columns.survival import SURVIVE, survive_values
+from bayes_alliance.names import ROLES
+from bayes_alliance.spec.expressions import Call, Name, Number, render
+from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.spec.needed import needed_variables
+from bayes_alliance.table.sessions import SessionTable
+
+
+@dataclass(frozen=True, eq=False)
+class Variable:
+    """A model variable over the rows of an equation.
+
+    ``label`` is how the study calls it. ``values`` are numbers, NaN where missing; a factor has ``levels`` instead,
+    the reference first, and ``values`` hold positions in them. ``sessions`` are the first and last session a
+    declared variable was worked out from.
+    """
+
+    name: str
+    label: str
+    values: np.ndarray
+    levels: tuple[str, ...] | None = None
+    sessions: tuple[float, float] | None = None
+
+
+_INDICATOR = re.compile(r"(?P<column>.+)\[(?P<level>[^\[\]]+)\]\Z")
+
+
+def check_names(
+    spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str], reference: Mapping[str, str]
+) -> list[str]:
+    """Report mappings that name nothing, columns that are not there, variables without a column."""
+    frame = sessions.frame
+    needed = needed_variables(spec)
+    factors = {part for equation in spec.equation for factor in equation.factors for part in factor.split(":")}
+    factors |= {name for equation in spec.equation for name in equation.centring_factors}
+    factors |= {member for group in spec.groups.values() for member in group.members}
+    problems = [f"columns: {column!r} is no column name." for column in columns.values() if not isinstance(column, str)]
+    units = [e.unit for e in spec.equation if e.unit not in ("session", "patient") and e.unit not in sessions.roles]
+    problems += [
+        f"A row of an equation is a {unit} and no column plays it. Name its column in roles." for unit in units
+    ]
+    if problems:
+        return problems
+    for name, column in columns.items():
+        if name in sessions.roles:
+            problems.append(
+                f"{name!r} is named twice: roles say {sessions.roles[name]!r} and columns say {column!r}. Name it once."
+            )
+        elif name in ROLES:
+            problems.append(f"columns: {name!r} is a role; name it in roles when the table is read.")
+        elif name not in needed and name not in factors:
+            valid = [variable for variable in needed if variable not in sessions.roles]
+            problems.append(f"columns: {unknown('variable of the model', name, valid)}")
+        elif column not in frame.columns and column_of(column)[0] not in frame.columns:
+            problems.append(f"columns: {unknown('column', column_of(column)[0], frame.columns)}")
+    for name in needed:
+        is_role = name in ROLES
+        if name in sessions.roles or (not is_role and (name in columns or name in frame.columns)):
+            continue
+        if is_role:
+            problems.append(f"The model reads {name!r} and no column plays it. Name its column in roles.")
+            continue
+        problems.append(
+            f"Variable {name!r} of the model has no column. State columns={{{name!r}: ...}}. Columns seen: "
+            f"{quote(frame.columns)}.{hint(name, frame.columns)}"
+        )
+    for part in sorted(factors):
+        if part in ROLES and part not in sessions.roles:
+            problems.append(
+                f"The model groups rows by {part!r} and no column plays it. Name its column in roles. Columns seen: "
+                f"{quote(frame.columns)}."
+            )
+        elif part not in ROLES and columns.get(part, part) not in frame.columns:
+            problems.append(f"Grouping factor: {unknown('column', columns.get(part, part), frame.columns)}")
+    for name in reference:
+        if name in spec.variables:
+            problems.append(f"reference: {name!r} is a declared variable, a number; it has no levels.")
+        elif name not in needed:
+            problems.append(f"reference: {unknown('variable of the model', name, needed)}")
+        elif name in columns and column_of(columns[name])[1] and columns[name] not in frame.columns:
+            problems.append(
+                f"reference: {name!r} is 1 for {columns[name]!r} and 0 elsewhere; it has no other reference."
+            )
+    return problems + _doubled(spec, sessions, columns)
+
+
+def _doubled(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str]) -> list[str]:
+    """Report two variables of an equation that are one column: an outcome would predict itself; and two outcomes."""
+
+    def shared(names: Iterable[str]) -> dict[str, list[str]]:
+        played: dict[str, list[str]] = {}
+        for name in names:
+            if name not in spec.variables:
+                played.setdefault(sessions.roles.get(name, columns.get(name, name)), []).append(name)
+        return {column: together for column, together in played.items() if len(together) > 1}
+
+    problems = [
+        f"Column {column!r} plays {quote(names)} in one equation. Map each variable to a column of its own."
+        for equation in spec.equation
+        for column, names in shared(equation.variables).items()
+    ]
+    return problems + [
+        f"Column {column!r} is the outcome of {quote(names)}, which are different equations."
+        for column, names in shared(spec.outcomes).items()
+    ]
+
+
+def not_a_factor(where: str, variable: Variable, what: str) -> str:
+    """Return the problem of a number where something differs by the levels of a factor."""
+    return (
+        f"{where} = {variable.name!r}: column {variable.label!r} is a number; {what} differ by the levels of a factor. "
+        f"State reference={{{variable.name!r}: ...}} to read it as one."
+    )
+
+
+def column_for(name: str, sessions: SessionTable, columns: Mapping[str, str]) -> str:
+    """Return the column a model variable is read from, without the level of an indicator."""
+    text = sessions.roles.get(name, columns.get(name, name))
+    return text if text in sessions.frame.columns else column_of(text)[0]
+
+
+def column_of(text: str) -> tuple[str, str | None]:
+    """Split ``grp[RO-DBT]`` into column and level; a plain column has no level."""
+    match = _INDICATOR.match(text)
+    return (match["column"], match["level"]) if match else (text, None)
+
+
+def make_variable(
+    name: str,
+    spec: ModelSpec,
+    rows: Rows,
+    columns: Mapping[str, str],
+    reference: Mapping[str, str],
+    problems: list[str],
+    messages: list[str],
+    levels: tuple[str, ...] | None = None,
+) -> Variable:
+    """Make a model variable over the rows.
+
+    ``columns`` may map it to one level of a column, such as ``grp[RO-DBT]``: 1 where the level holds, 0 elsewhere.
+    ``levels`` are those of its column, in order, where the rows are a part of a table and may lack some.
+    """
+    if name in spec.variables and spec.declared[name].function == SURVIVE:
+        return Variable(name, name, survive_values(name, spec, rows, columns, problems, messages))
+    if name in spec.raters:
+        own = [make_variable(r, spec, rows, columns, reference, problems, messages) for r in spec.raters[name]]
+        wordy = [variable.label for variable in own if variable.levels is not None]
+        if wordy:
+            problems.append(f"raters of {name!r}: {quote(wordy)} hold words; ratings are numbers.")
+        return rated_values(name, own)
+    if name in spec.variables and rows.unit not in ("session", "patient"):
+        problems.append(
+            f"[variables] {name} = {spec.variables[name]} has a value per patient, and a row of this equation is a "
+            f"{rows.unit}. Give it an equation of patients, or map a column of {rows.unit}s."
+        )
+        return Variable(name, name, np.full(len(rows), np.nan))
+    if name in spec.variables:
+        values, sessions = _declared(name, spec, rows, columns, problems, messages)
+        return Variable(name, name, values, None, sessions)
+    text = rows.source.roles.get(name, columns.get(name, name))
+    column, level = (text, None) if text in rows.source.frame.columns else column_of(text)
+    series = rows.column(column, problems)
+    if level is not None:
+        return _indicator(name, text, series, level, levels, problems)
+    if name == "condition":
+        _check_condition(rows, column, series, name in reference, problems, messages)
+    if series.dtype == np.float64 and name not in reference:
+        return Variable(name, column, series.to_numpy(float))
+    words = read_words(series)
+    if levels is None:
+        levels = order_levels(name, column, series, set(words.dropna()), reference.get(name), problems)
+    position = {level: float(i) for i, level in enumerate(levels)}
+    values = np.array([position.get(word, np.nan) if isinstance(word, str) else np.nan for word in words])
+    return Variable(name, column, values, levels)
+
+
+def _check_condition(
+    rows: Rows, column: str, series: pd.Series, stated: bool, problems: list[str], messages: list[str]
+) -> None:
+    """Refuse codes of several arms as a dose, and say how many patients change arm."""
+    if series.dtype == np.float64 and not stated and not series.dropna().isin((0.0, 1.0)).all():
+        codes = [number_text(code) for code in sorted(series.dropna().unique())]
+        problems.append(
+            f"'condition' (column {column!r}) has the codes {first_few(codes)}, which would be a dose. State the arm "
+            f"the others are compared with: reference={{'condition': {codes[0]!r}}}."
+        )
+    arms = pd.DataFrame({"patient": rows.key, "arm": series.to_numpy()}).groupby("patient").arm.nunique()
+    changing = [repr(str(patient)) for patient in arms.index[arms > 1]]
+    if changing:
+        messages.append(
+            f"{count_of(len(changing), 'patient')} {are(len(changing), 'changes', 'change')} condition: "
+            f"{first_few(changing)}."
+        )
+
+
+def rated_values(name: str, raters: Sequence[Variable]) -> Variable:
+    """Return the mean of the ratings there are, under the name of the true score."""
+    table = np.column_stack([rater.values for rater in raters])
+    count = (~np.isnan(table)).sum(axis=1)
+    return Variable(name, name, np.where(count > 0, np.nansum(table, axis=1) / np.maximum(count, 1), np.nan))
+
+
+def _read_by(call: Call) -> str:
+    argument = call.arguments[0]
+    return argument.name if isinstance(argument, Name) else render(argument)
+
+
+def _indicator(
+    name: str, text: str, series: pd.Series, level: str, levels: tuple[str, ...] | None, problems: list[str]
+) -> Variable:
+    words = read_words(series)
+    levels = levels or tuple(sorted(set(words.dropna())))
+    if level not in levels:
+        problems.append(f"columns: {unknown_cell(f'level of {column_of(text)[0]!r}:', level, levels)}")
+    values = np.where(words.isna(), np.nan, (words == level).to_numpy(dtype=float, na_value=0.0))
+    return Variable(name, text, values)
+
+
+def read_words(series: pd.Series) -> pd.Series:
+    """Return the levels of a column as text, missing where it is."""
+    if series.dtype == np.float64:
+        return series.map(number_text, na_action="ignore").astype("str")
+    return series.astype("str")
+
+
+def order_levels(
+    name: str, column: str, series: pd.Series, present: set[str], reference: str | None, problems: list[str]
+) -> tuple[str, ...]:
+    """Return the levels of a factor, the one that others are compared with first."""
+    ordered = isinstance(series.dtype, pd.CategoricalDtype) and series.cat.ordered
+    levels = [str(c) for c in series.cat.categories if str(c) in present] if ordered else _sorted_levels(present)
+    reference = None if reference is None else str(reference)
+    if reference is None and not ordered and len(levels) > 1:
+        as_numbers = pd.to_numeric(pd.Series(levels), errors="coerce").notna().all()
+        advice = " If these are numbers, store the column as numbers." if as_numbers else ""
+        problems.append(
+            f"Factor {name!r} (column {column!r}) has levels without a stated order: {show_cells(levels)}. State the "
+            f"one the others are compared with, such as reference={{{name!r}: {show_cell(levels[0])}}}.{advice}"
+        )
+    elif reference is not None and reference not in levels:
+        problems.append(f"reference of {name!r}: {unknown_cell('level', reference, levels)}")
+    elif reference is not None:
+        levels = [reference, *(level for level in levels if level != reference)]
+    return tuple(levels)
+
+
+def _sorted_levels(levels: set[str]) -> list[str]:
+    """Sort as numbers where all are numbers, as words otherwise."""
+    numbers = pd.to_numeric(pd.Series(sorted(levels), dtype="str"), errors="coerce")
+    return sorted(levels, key=float) if len(levels) and numbers.notna().all() else sorted(levels)
+
+
+def prune_levels(variable: Variable, keep: np.ndarray, problems: list[str], messages: list[str]) -> Variable:
+    """Return a factor without the levels that no used row has; a lost reference is a problem."""
+    if variable.levels is None:
+        return variable
+    used = set(np.unique(variable.values[keep & ~np.isnan(variable.values)]).astype(int))
+    if len(used) == 1:
+        problems.append(
+            f"Factor {variable.name!r} (column {variable.label!r}) has one level in the rows used: "
+            f"{show_cell(variable.levels[used.pop()])}. Two are needed for a comparison; leave the factor out or keep "
+            f"more rows."
+        )
+        return variable
+    lost = [level for i, level in enumerate(variable.levels) if i not in used]
+    if not lost or not used:
+        return variable
+    if 0 not in used:
+        problems.append(
+            f"No row used has the reference level {show_cell(variable.levels[0])} of {variable.name!r}. State another "
+            f"of {show_cells(level for i, level in enumerate(variable.levels) if i in used)}."
+        )
+    verb = are(len(lost), "has", "have")
+    shown = first_few([show_level(one) for one in lost])
+    messages.append(f"{count_of(len(lost), 'level')} of {variable.label} {verb} no row in use: {shown}.")
+    kept = [i for i in range(len(variable.levels)) if i in used]
+    position = np.full(len(variable.levels), np.nan)
+    position[kept] = np.arange(len(kept))
+    values = np.where(np.isnan(variable.values), np.nan, position[np.nan_to_num(variable.values, nan=0).astype(int)])
+    return Variable(variable.name, variable.label, values, tuple(variable.levels[i] for i in kept))
+
+
+def _declared(
+    name: str,
+    spec: ModelSpec,
+    rows: Rows,
+    columns: Mapping[str, str],
+    problems: list[str],
+    messages: list[str],
+) -> tuple[np.ndarray, tuple[float, float] | None]:
+    """Work out a declared variable per patient and say which sessions it used and who has none."""
+    call = spec.declared[name]
+    table = rows.source
+    base = _read_by(call)
+    column = table.roles.get(base, columns.get(base, base))
+    series = table.frame[column]
+    number = table.roles.get("session")
+    if number is None or series.dtype != np.float64:
+        what = "needs a column that plays 'session'" if number is None else f"needs numbers in column {column!r}"
+        problems.append(f"[variables] {name} = {spec.variables[name]} {what}.")
+        return np.full(len(rows), np.nan), None
+    long = pd.DataFrame(
+        {"patient": table.ids("patient"), "session": table.frame[number].to_numpy(), "value": series.to_numpy()}
+    ).dropna(subset=["value"])
+    per_patient, used = _reduce(call, long, name, problems)
+    found = per_patient.reindex(np.unique(rows.key))
+    sessions = f"sessions {used.min():g} to {used.max():g}" if len(used) else "no session"
+    written = render(call, lambda n: column if n == base else n)
+    messages.append(
+        f"{name} = {written}: {count_of(int(found.notna().sum()), 'patient')} "
+        f"{are(int(found.notna().sum()), 'has', 'have')} it, from {sessions}; "
+        f"{count_of(int(found.isna().sum()), 'patient')} {are(int(found.isna().sum()), 'has', 'have')} none."
+    )
+    if not found.notna().any():
+        problems.append(f"[variables] {name} = {spec.variables[name]} has no value in any patient.")
+    between = (float(used.min()), float(used.max())) if len(used) else None
+    return per_patient.reindex(rows.key).to_numpy(float), between
+
+
+def _reduce(call: Call, long: pd.DataFrame, name: str, problems: list[str]) -> tuple[pd.Series, np.ndarray]:
+    """Return the value per patient and the session numbers that were used."""
+    keywords = dict(call.keywords)
+    match call.function:
+        case "first" | "last":
+            return _at(long, call.function)
+        case "at":
+            where = keywords.get("session")
+            if isinstance(where, Number):
+                return _at(long, where.value)
+            problems.append(f"[variables] {name}: at() is written at(alliance, session=3).")
+        case "window":
+            low, high = call.arguments[1:]
+            if isinstance(low, Number) and isinstance(high, Number) and low.value <= high.value:
+                inside = long[long.session.between(low.value, high.value)]
+                return inside.groupby("patient").value.mean(), inside.session.to_numpy()
+            problems.append(f"[variables] {name}: window() is written window(alliance, 1, 5), the first session first.")
+        case "change":
+            ends = [end.value if isinstance(end, Number) else getattr(end, "name", "") for end in call.arguments[1:]]
+            if all(isinstance(end, float) or end in ("first", "last") for end in ends):
+                return _change(long, ends[0], ends[1])
+            shown = first_few([render(end) for end in call.arguments[1:]])
+            problems.append(
+                f"[variables] {name}: the ends of change() are first, last or a session number, not {shown}."
+            )
+    return pd.Series(dtype=float), np.array([])
+
+
+def _at(long: pd.DataFrame, where: str | float) -> tuple[pd.Series, np.ndarray]:
+    if isinstance(where, str):
+        chosen = getattr(long.groupby("patient"), "head" if where == "first" else "tail")(1)
+    else:
+        chosen = long[long.session == where]
+    return chosen.set_index("patient").value, chosen.session.to_numpy()
+
+
+def _change(long: pd.DataFrame, start: str | float, end: str | float) -> tuple[pd.Series, np.ndarray]:
+    """Subtract the earlier from the later value; a patient whose two ends are one session has no change."""
+    sides = []
+    for where, suffix in ((start, "start"), (end, "end")):
+        if isinstance(where, str):
+            chosen = getattr(long.groupby("patient"), "head" if where == "first" else "tail")(1)
+        else:
+            chosen = long[long.session == where]
+        sides.append(chosen.set_index("patient").add_suffix(f"_{suffix}"))
+    both = sides[0].join(sides[1], how="inner")
+    both = both[both.session_end > both.session_start]
+    used = np.concatenate([both.session_start, both.session_end])
+    return both.value_end - both.value_start, used

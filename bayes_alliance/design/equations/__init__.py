@@ -1,0 +1,1 @@
+"""One equation over its rows, and what several share."""

@@ -1,0 +1,220 @@
+"""Which rows are used, and findings in rows that may turn out not to be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from bayes_alliance._messages import count_of, show_cells
+from bayes_alliance.design.columns.evaluator import Evaluator
+from bayes_alliance.design.columns.functions import FUNCTIONS
+from bayes_alliance.design.columns.rows import Rows, make_rows
+from bayes_alliance.design.columns.terms import Columns, code_terms
+from bayes_alliance.design.columns.values import MeanOf, Modelled
+from bayes_alliance.design.columns.variables import Variable, column_for, make_variable
+from bayes_alliance.design.equations.missing import keep_rows, missing_reasons
+from bayes_alliance.design.equations.residual_sd import find_spread
+from bayes_alliance.design.groups.groups import Block, code_groups
+from bayes_alliance.errors import DesignError
+from bayes_alliance.spec.model import EquationSpec, ModelSpec, Unit
+from bayes_alliance.spec.reading import averaged_in, values_in
+from bayes_alliance.table.sessions import SessionTable
+
+type Groups = dict[str, tuple[Columns, tuple[Block, ...]]]
+
+
+@dataclass(eq=False)
+class Source:
+    """What all equations of a design are made from; messages are collected here.
+
+    ``common`` holds per unit the rows that every equation can use, where all are to use the same. ``modelled`` holds,
+    of outcomes made so far, which of their values are modelled. ``levels`` are those
+    of factors, by variable, where ``sessions`` is a part of a table. ``until`` is the last session that means are over,
+    where later ones are to be predicted.
+    """
+
+    spec: ModelSpec
+    sessions: SessionTable
+    columns: Mapping[str, str]
+    reference: Mapping[str, str]
+    messages: list[str]
+    common: dict[Unit, np.ndarray] = field(default_factory=dict)
+    modelled: dict[str, Modelled] = field(default_factory=dict)
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    until: float | None = None
+
+    def note(self, messages: Sequence[str]) -> None:
+        """Collect messages once each."""
+        self.messages += [message for message in messages if message not in self.messages]
+
+
+@dataclass(frozen=True, eq=False)
+class Usable:
+    """An equation over all its rows, as coded, and which of them can be used: ``keep``, and ``ledger`` why not.
+
+    ``coef`` and ``coded`` hold the columns, ``ids`` the levels of grouping factors (those of the log residual SD too),
+    ``starts`` the rows that start a series. ``evaluate`` evaluates formulas with variables of choice.
+    """
+
+    rows: Rows
+    variables: Mapping[str, Variable]
+    coef: Columns
+    coded: Groups
+    ids: Mapping[str, np.ndarray]
+    starts: np.ndarray
+    sigma: Variable | None
+    keep: np.ndarray
+    ledger: Mapping[str, int]
+    evaluate: Callable[[Mapping[str, Variable], list[str]], Evaluator]
+
+
+@dataclass(eq=False)
+class _Used:
+    """Which rows are used, and findings of rows that may turn out not to be."""
+
+    rows: np.ndarray | None = None
+    deferred: list[tuple[np.ndarray, Callable[[np.ndarray], str]]] = field(default_factory=list)
+
+
+def find_usable(equation: EquationSpec, source: Source, problems: list[str], messages: list[str]) -> Usable:
+    """Code an equation over all its rows and find those that lack nothing.
+
+    Raises
+    ------
+    DesignError
+        With every problem of its variables.
+    """
+    rows = make_rows(equation.unit, source.sessions)
+    variables = _variables(equation, rows, source, problems, messages)
+    outcome = variables[equation.outcome]
+    if outcome.levels is not None:
+        problems[:] = [p for p in problems if not p.startswith(f"Factor {outcome.name!r}")]
+        problems.append(
+            f"Outcome {outcome.label!r} holds words ({show_cells(outcome.levels[:5])}); a number is needed."
+        )
+    stop_on(problems, rows)
+    factor_ids = _factor_ids(rows, source, problems)
+    finer = _finer(equation, rows, variables, source, problems)
+
+    used = _Used()
+
+    def evaluate(chosen: Mapping[str, Variable], notes: list[str]) -> Evaluator:
+        arm = next((v for v in chosen.values() if v.name == "condition" and v.levels), None)
+        made = Evaluator(
+            FUNCTIONS, rows, chosen, factor_ids, problems, notes, source.modelled, finer, arm, until=source.until
+        )
+        return replace(made, needed=used.rows, deferred=used.deferred if used.rows is None else None)
+
+    coef, coded, starts = code_columns(equation, evaluate(variables, []))
+    spread = None if equation.spread is None else code_columns(equation.spread, evaluate(variables, []))[:2]
+    spread_groups = {} if spread is None else spread[1]
+    members = [name for factor in {**coded, **spread_groups} for name in source.spec.group(factor).members]
+    ids = {factor: factor_ids(factor) for factor in {**coded, **spread_groups, **dict.fromkeys(members)}}
+    sigma = find_spread(equation, variables, problems)
+    stop_on(problems, rows)
+
+    weights = {name for factor in equation.factors for name in source.spec.group(factor).weights}
+    known = {*equation.variables, *weights}
+    strata = [variables[name] for name in source.spec.variables_of(equation) if name not in known]
+    trials = [variables[equation.trials]] if isinstance(equation.trials, str) else []
+    modelled = equation.missing == "model"
+    reasons = missing_reasons(outcome, coef, coded, [*([sigma] if sigma else []), *trials, *strata], modelled=modelled)
+    if spread is not None:
+        reasons += missing_reasons(outcome, *spread, [], modelled=True)
+    if equation.unit in source.common:
+        reasons.append(("not usable in every equation", ~source.common[equation.unit]))
+    keep, ledger = keep_rows(reasons, len(rows))
+    used.rows = keep
+    problems += dict.fromkeys(say(bad & keep) for bad, say in used.deferred if (bad & keep).any())
+    stop_on(problems, rows)
+    return Usable(rows, variables, coef, coded, ids, starts, sigma, keep, ledger, evaluate)
+
+
+def code_columns(equation: EquationSpec, evaluator: Evaluator) -> tuple[Columns, Groups, np.ndarray]:
+    """Return population columns, those of the groups, and which rows start a series (what is dynamic is 0 there)."""
+    formula = equation.parsed
+    coef = code_terms(formula.intercept, formula.terms, evaluator, column=equation.kind.intercept)
+    coded = code_groups(formula.groups, evaluator)
+    starts = _starts(equation, evaluator)
+    coded = {factor: (columns.opened(starts), blocks) for factor, (columns, blocks) in coded.items()}
+    return coef.opened(starts), coded, starts
+
+
+def _starts(equation: EquationSpec, evaluator: Evaluator) -> np.ndarray:
+    """Return the rows that start a series: where the outcome follows its own earlier deviation and there is none."""
+    means = [m for m in evaluator.means if isinstance(m, MeanOf)]
+    own = [m for m in means if m.variable == equation.outcome and m.lag is not None]
+    nothing = np.zeros(len(evaluator.rows), dtype=bool)
+    if not own:
+        return nothing
+    return np.all([np.isnan(evaluator.means[mean].numbers) for mean in own], axis=0)
+
+
+def stop_on(problems: list[str], rows: Rows) -> None:
+    """Raise what was found wrong with an equation, if anything was."""
+    if problems:
+        raise DesignError(problems, count_of(len(rows), "row"))
+
+
+def _variables(
+    equation: EquationSpec, rows: Rows, source: Source, problems: list[str], messages: list[str]
+) -> dict[str, Variable]:
+    """Make the variables an equation reads, those it only averages over a patient's sessions left out."""
+    averaged = _averaged(equation, rows, source)
+    return {
+        name: make_variable(
+            name,
+            source.spec,
+            rows,
+            source.columns,
+            source.reference,
+            problems,
+            messages,
+            source.levels.get(name),
+        )
+        for name in source.spec.variables_of(equation)
+        if name not in averaged
+    }
+
+
+def _averaged(equation: EquationSpec, rows: Rows, source: Source) -> set[str]:
+    """Return the variables of an equation of patients (therapists, …) that vary within them and occur as means only."""
+    if equation.unit == "session":
+        return set()
+    terms = equation.parsed.every_term
+    parts = [part for term in terms for part in term.parts]
+    names = {name for part in parts for name in averaged_in(part)}
+    names -= {name for part in parts for name in values_in(part) if name not in set(averaged_in(part))}
+    names -= {equation.outcome, equation.sigma, *equation.raters, *source.spec.variables, *source.spec.raters}
+    columns = {name: column_for(name, rows.source, source.columns) for name in names}
+    return {name for name, column in columns.items() if rows.varies(column)}
+
+
+def _finer(
+    equation: EquationSpec, rows: Rows, variables: Mapping[str, Variable], source: Source, problems: list[str]
+) -> Evaluator | None:
+    """Return the evaluator over sessions for what an equation of patients averages."""
+    averaged = [name for name in source.spec.variables_of(equation) if name not in variables]
+    if not averaged:
+        return None
+    sessions = make_rows("session", source.sessions)
+    made = {
+        name: make_variable(name, source.spec, sessions, source.columns, source.reference, problems, [])
+        for name in averaged
+    }
+    source.note([f"{name} varies within {rows.unit}s; its means are taken over sessions." for name in averaged])
+    ids = _factor_ids(sessions, source, problems)
+    return Evaluator(FUNCTIONS, sessions, made, ids, problems, modelled=source.modelled, until=source.until)
+
+
+def _factor_ids(rows: Rows, source: Source, problems: list[str]) -> Callable[[str], np.ndarray]:
+    cache: dict[str, np.ndarray] = {}
+
+    def factor_ids(factor: str) -> np.ndarray:
+        if factor not in cache:
+            cache[factor] = rows.ids(factor, source.columns, problems)
+        return cache[factor]
+
+    return factor_ids

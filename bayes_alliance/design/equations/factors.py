@@ -1,0 +1,184 @@
+"""Grouping factors over all equations: one set of levels, and the effects that share a covariance matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bayes_alliance._messages import are, count_of, first_few
+from bayes_alliance.design.columns.variables import not_a_factor
+from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.groups.groups import Block, GroupDesign, choose_parametrization
+from bayes_alliance.names import level_label
+from bayes_alliance.spec.model import ModelSpec
+
+LOGISTIC_SD = float(np.pi / np.sqrt(3))
+"""SD of a standard logistic distribution."""
+
+
+@dataclass(frozen=True, eq=False)
+class Strata:
+    """Levels of a variable that have covariances of their own: ``code`` points into ``labels``."""
+
+    labels: tuple[str, ...]
+    code: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class FactorDesign:
+    """A grouping factor over all equations that have it.
+
+    ``effects`` are labelled by outcome and effect; ``places`` says which of them belong to an outcome's equation.
+    ``blocks`` index ``effects``. ``by`` holds the stratum of every level where strata have covariances of their own.
+    """
+
+    factor: str
+    levels: tuple[str, ...]
+    effects: tuple[str, ...]
+    places: Mapping[str, tuple[int, ...]]
+    blocks: tuple[Block, ...]
+    by: Strata | None = None
+
+
+def find_factor(factors: Sequence[FactorDesign], name: str) -> FactorDesign:
+    """Return a factor by its name."""
+    return next(factor for factor in factors if factor.factor == name)
+
+
+def join_factors(
+    spec: ModelSpec, equations: Sequence[EquationDesign], problems: list[str]
+) -> tuple[tuple[EquationDesign, ...], tuple[FactorDesign, ...]]:
+    """Give every factor one set of levels over the equations, choose its parametrization, and join what correlates.
+
+    Returns
+    -------
+    equations : tuple of EquationDesign
+        Codes point into the joint levels, and blocks say how they are written.
+    factors : tuple of FactorDesign
+        In the order in which formulas name them.
+    """
+    chosen = [
+        e if e.log_spread else replace(e, groups=choose_parametrization(e.groups, *_residual(e))) for e in equations
+    ]
+    factors = []
+    for factor in spec.factors:
+        having = [equation for equation in chosen if any(g.factor == factor for g in equation.groups)]
+        levels = tuple(sorted({level for e in having for g in e.groups if g.factor == factor for level in g.levels}))
+        joined = place_effects(spec, factor, having, levels)
+        factors.append(replace(joined, by=_strata(spec, factor, having, levels, problems)))
+    joint = {factor.factor: factor for factor in factors}
+    return tuple(_recode(equation, joint) for equation in chosen), tuple(factors)
+
+
+def place_effects(
+    spec: ModelSpec, factor: str, having: Sequence[EquationDesign], levels: tuple[str, ...]
+) -> FactorDesign:
+    """Return a factor over the equations that have it, with one covariance for all its levels."""
+    groups = {equation.outcome: _group_of(equation, factor) for equation in having}
+    labels: list[str] = []
+    places = {}
+    for equation in having:
+        new = equation.effect_labels(groups[equation.outcome])
+        places[equation.outcome] = tuple(range(len(labels), len(labels) + len(new)))
+        labels += new
+    return FactorDesign(factor, levels, tuple(labels), places, _blocks(spec, factor, having, groups, places))
+
+
+def _group_of(equation: EquationDesign, factor: str) -> GroupDesign:
+    return next(group for group in equation.groups if group.factor == factor)
+
+
+def _blocks(
+    spec: ModelSpec,
+    factor: str,
+    having: Sequence[EquationDesign],
+    groups: Mapping[str, GroupDesign],
+    places: Mapping[str, tuple[int, ...]],
+) -> tuple[Block, ...]:
+    """Return the blocks over all effects; those of the outcomes that correlate are one."""
+    joined: list[Block] = []
+    separate: list[Block] = []
+    for equation in having:
+        start = places[equation.outcome][0]
+        for block in groups[equation.outcome].blocks:
+            correlates = equation.spec.outcome in spec.group(factor).correlate
+            (joined if correlates else separate).append(block.moved(start))
+    if joined:
+        members = tuple(member for block in joined for member in block.members)
+        centred = tuple(member for block in joined for member in block.centred)
+        first = tuple(member for block in joined for member in block.first)
+        reliability = tuple(value for block in joined for value in block.reliability)
+        separate.append(Block(members, centred, reliability, first))
+    return tuple(sorted(separate, key=lambda block: block.members))
+
+
+def _recode(equation: EquationDesign, joint: Mapping[str, FactorDesign]) -> EquationDesign:
+    """Point an equation's codes into the joint levels."""
+    groups = []
+    for group in equation.groups:
+        factor = joint[group.factor]
+        place = {level: i for i, level in enumerate(factor.levels)}
+        moved = np.array([place[level] for level in group.levels], dtype=np.int64)
+        code = np.where(group.inside, moved[group.code], 0)
+        groups.append(replace(group, levels=factor.levels, code=code))
+    return replace(equation, groups=tuple(groups))
+
+
+def _strata(
+    spec: ModelSpec, factor: str, having: Sequence[EquationDesign], levels: tuple[str, ...], problems: list[str]
+) -> Strata | None:
+    """Return the stratum of every level, reporting levels that lie in several."""
+    name = spec.group(factor).by
+    if name is None:
+        return None
+    found: dict[str, set[str]] = {level: set() for level in levels}
+    names: tuple[str, ...] = ()
+    label = name
+    for equation in having:
+        variable, group = equation.variables[name], _group_of(equation, factor)
+        if variable.levels is None:
+            problems.append(not_a_factor(f"[groups.{factor}] by", variable, "covariances"))
+            return None
+        names, label = (*names, *(level for level in variable.levels if level not in names)), variable.label
+        for code, value in zip(group.code[group.inside], variable.values[group.inside], strict=True):
+            found[group.levels[code]].add(variable.levels[int(value)])
+    several = [repr(level) for level, strata in found.items() if len(strata) > 1]
+    if several:
+        problems.append(
+            f"[groups.{factor}] by = {name!r}: {count_of(len(several), factor)} {are(len(several), 'has', 'have')} "
+            f"rows in more than one level of {label!r}: {first_few(several)}. Each needs one covariance matrix."
+        )
+        return None
+    code = np.array([names.index(next(iter(found[level]))) for level in levels], dtype=np.int64)
+    return Strata(tuple(level_label(label, level) for level in names), code)
+
+
+def _residual(equation: EquationDesign) -> tuple[np.ndarray, float]:
+    """Return least-squares residuals, over the slope of a link that is none, and their variance."""
+    x, y = equation.coef.values, equation.y
+    if not equation.kind.intercept:
+        x = np.column_stack([np.ones(len(y)), x])
+    fitted = x @ np.linalg.lstsq(x, y, rcond=None)[0] if x.shape[1] else np.zeros_like(y)
+    residual = (y - fitted) / _slope(equation)
+    return residual, float(residual.var()) or 1.0
+
+
+def _slope(equation: EquationDesign) -> np.ndarray | float:
+    """Return how far an average outcome moves per unit of its linear predictor, one number or of shape (obs,)."""
+    y, scale = equation.y, equation.scale
+    if equation.family == "cumulative":
+        return (float(y.std()) or 1.0) / LOGISTIC_SD
+    if equation.kind.link == "log":
+        return max(float(y.mean()), 0.01)
+    if equation.kind.link == "identity":
+        return 1.0
+    if equation.kind.thresholds:
+        p, size = float(scale.share(y).mean()), np.asarray(scale.width)
+    elif scale.trials is not None:
+        p, size = float(y.sum() / scale.trials.sum()), scale.trials
+    else:
+        p, size = float(y.mean()), np.asarray(1.0)
+    p = float(np.clip(p, 0.01, 0.99))
+    return np.asarray(size * (-(1 - p) * np.log1p(-p) if equation.kind.link == "cloglog" else p * (1 - p)))

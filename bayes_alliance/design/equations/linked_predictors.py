@@ -1,0 +1,211 @@
+"""The rows of an equation whose linear predictor another one reads, lined up with the rows that read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bayes_alliance._messages import count_of, first_few, unknown
+from bayes_alliance.design.columns.rows import Rows
+from bayes_alliance.design.columns.terms import Columns
+from bayes_alliance.design.columns.values import LinkedTo, Plugged
+from bayes_alliance.design.equations.complete_rows import Groups
+from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.factors import FactorDesign
+from bayes_alliance.design.equations.latent_columns import FollowModelled
+from bayes_alliance.names import SESSION
+from bayes_alliance.spec.families import BINARY
+
+STEP = 1e-4
+"""Sessions to either side between which a slope is taken: exact for lines, to eight digits for curves."""
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """An equation whose linear predictor others read, over all of its rows.
+
+    ``at`` codes its columns with other session numbers in place of the rows' own; ``ids`` are levels of its factors;
+    ``timed`` says whether it reads session, ``fixed`` names a call that does so over all rows.
+    """
+
+    outcome: str
+    rows: Rows
+    at: Callable[[np.ndarray | None], tuple[Columns, Groups]]
+    ids: Mapping[str, np.ndarray]
+    timed: bool
+    fixed: str = ""
+
+
+def follow_linked(
+    key: LinkedTo,
+    plugged: Plugged,
+    reader: str,
+    rows: Rows,
+    place: np.ndarray,
+    target: Target,
+    factors: Sequence[FactorDesign],
+    problems: list[str],
+) -> FollowModelled | None:
+    """Line up the columns of an outcome's equation with the rows that read its linear predictor.
+
+    Parameters
+    ----------
+    key, plugged
+        What is read, and what stands in for it.
+    reader : str
+        Outcome that reads it, for messages.
+    rows, place
+        Its rows, and which of them are used.
+    target : Target
+        The equation that is read.
+    factors : sequence of FactorDesign
+        With the levels of all equations.
+    """
+    if target.rows.unit == rows.unit:
+        at = place if plugged.source is None else plugged.source[place]
+    else:
+        at = _first_rows(target.rows, rows.key[place])
+        apart = _of_patients(key, target)
+        if apart:
+            problems.append(f"Outcome {reader!r} reads {key.kind}({target.outcome}): {apart}")
+            return None
+    shown = f"{key.kind}({target.outcome})" if not key.factor else f"effect({target.outcome}, {key.factor})"
+    coef, groups, problem = _columns(key, target, at)
+    if problem:
+        problems.append(f"Outcome {reader!r} reads {shown}: {problem}")
+        return None
+    every = [coef, *(columns for columns, _ in groups.values())]
+    if any(part.latent[i] for part in every for i in range(len(part.labels)) if not part.dynamic[i]):
+        problems.append(
+            f"Outcome {reader!r} reads {shown}, and {target.outcome} reads something that is estimated itself; only "
+            f"observed predictors may stand in an equation whose values are read."
+        )
+        return None
+    values = np.where(~np.array(coef.dynamic, dtype=bool), coef.values[at], 0.0)
+    if key.factor:
+        values = np.zeros_like(values)
+    found, absent = [], np.isnan(values).any(axis=1)
+    for factor, (columns, _) in groups.items():
+        levels = {level: i for i, level in enumerate(next(f.levels for f in factors if f.factor == factor))}
+        ids = target.ids[factor][at]
+        code = np.array([levels.get(level, -1) for level in ids], dtype=np.int64)
+        own = np.where(~np.array(columns.dynamic, dtype=bool), columns.values[at], 0.0)
+        if key.factor:
+            chosen = np.array([factor == key.factor and is_it for is_it in _called(columns, key.effect)])
+            own = np.broadcast_to(chosen.astype(float), own.shape).copy()
+        own[ids == ""] = 0.0
+        absent |= np.isnan(own).any(axis=1) | ((code < 0) & (own != 0).any(axis=1))
+        found.append((factor, np.maximum(code, 0), own))
+    if absent.any():
+        who = list(dict.fromkeys(f"{rows.role} {key!r}" for key in rows.key[place][absent]))
+        problems.append(
+            f"Outcome {reader!r} reads {shown} in {count_of(int(absent.sum()), 'row')} in which a predictor of "
+            f"{target.outcome} is missing, or whose unit has no row of it: {first_few(who)}. Complete it or leave them "
+            f"out."
+        )
+        return None
+    same = np.ptp(values, axis=0) <= 1e-9 * np.abs(values).max(axis=0)
+    varying = not same.all() or any(own.any() for _, _, own in found)
+    if not varying:
+        problems.append(
+            f"Outcome {reader!r} reads {shown}, which is the same in all rows: give {target.outcome} a group effect or "
+            f"a predictor, that makes it differ."
+        )
+        return None
+    return FollowModelled(target.outcome, values, tuple(found), np.nan_to_num(plugged.numbers[place]))
+
+
+def seen_after_leaving(leaving: EquationDesign, measured: EquationDesign) -> list[str]:
+    """Report patients who were measured in sessions after the one at which they left.
+
+    A joint model takes what a patient would have had after leaving as unobserved because of it.
+    """
+    if leaving.family not in BINARY or leaving.spec.unit != SESSION or measured.spec.unit != SESSION:
+        return []
+    gone = leaving.y == 1
+    left = dict(zip(leaving.patient[gone], leaving.session[gone], strict=True))
+    late = [
+        f"patient {person!r} session {session:g} (left at {left[person]:g})"
+        for person, session in zip(measured.patient[measured.seen], measured.session[measured.seen], strict=True)
+        if session > left.get(person, np.inf)
+    ]
+    if not late:
+        return []
+    return [
+        f"{measured.outcome} was measured after leaving in {count_of(len(late), 'row')}: {first_few(late)}. A joint "
+        f"model of leaving and {measured.outcome} has no such rows: leave them out (select_rows), or correct who left "
+        f"when."
+    ]
+
+
+def _of_patients(key: LinkedTo, target: Target) -> str:
+    """Return why what is read is not one number per patient, empty where it is."""
+    if target.rows.unit != SESSION:
+        return f"its rows are {target.rows.unit}s; an equation of sessions is read."
+    if key.kind == "effect" or not target.timed or target.fixed:
+        return ""
+    stated = key.session if key.session is not None else float(np.nanmin(target.rows.session)) + 1.0
+    fixed = np.full(len(target.rows), stated)
+    coef, groups = target.at(fixed)
+    if key.kind == "slope" and key.session is None:
+        steps = [target.at(fixed + step)[0].values - coef.values for step in (1.0, 2.0)]
+        if not np.allclose(2 * steps[0], steps[1], equal_nan=True):
+            return f"its course is no line; state the session of the slope, as in slope({key.variable}, session=9)."
+    for columns in (coef, *(part for part, _ in groups.values())):
+        frame = pd.DataFrame(columns.values).groupby(target.rows.key)
+        spread, size = (frame.max() - frame.min()).max(), np.nanmax(np.abs(columns.values), axis=0, initial=0.0)
+        moves = [
+            label
+            for label, own, gone, whole in zip(columns.labels, spread, columns.dynamic, size, strict=True)
+            if own > 1e-9 * whole and not gone
+        ]
+        if moves:
+            return f"{moves[0]} varies within patients, and which of its values is meant is not said."
+    return ""
+
+
+def _columns(key: LinkedTo, target: Target, rows: np.ndarray) -> tuple[Columns, Groups, str]:
+    """Return the columns that are read, over all rows of the target, and what is wrong in the rows that are read."""
+    session = None if key.session is None else np.full(len(target.rows), key.session)
+    coef, groups = target.at(None)
+    if target.fixed and (session is not None or key.kind == "slope"):
+        return coef, groups, f"{target.fixed} is worked out over all rows, and cannot be moved in time; write session."
+    if session is not None:
+        coef, groups = target.at(session)
+    if key.kind == "effect":
+        if key.factor not in groups:
+            return coef, groups, unknown("grouping factor", key.factor, groups)
+        labels = groups[key.factor][0].labels
+        called = sum(_called(groups[key.factor][0], key.effect))
+        if called > 1:
+            return coef, groups, f"{key.effect!r} is {called} effects of {key.factor} ({', '.join(labels)}); name one."
+        return coef, groups, "" if called else unknown(f"effect of {key.factor}", key.effect, labels)
+    if key.kind == "value":
+        return coef, groups, ""
+    if not target.timed:
+        return coef, groups, f"{target.outcome} does not change with session: its slope is 0."
+    own = target.rows.session if session is None else session
+    before, after = target.at(own - STEP), target.at(own + STEP)
+    if np.isnan(before[0].values[rows]).any() or np.isnan(after[0].values[rows]).any():
+        return coef, groups, "its slope is not defined in all sessions, as that of log or sqrt at session 0."
+    slope = coef.with_values((after[0].values - before[0].values) / (2 * STEP))
+    changed = {
+        factor: (columns.with_values((after[1][factor][0].values - before[1][factor][0].values) / (2 * STEP)), blocks)
+        for factor, (columns, blocks) in groups.items()
+    }
+    return slope, changed, ""
+
+
+def _called(columns: Columns, effect: str) -> list[bool]:
+    """Return which columns are meant by a name, the study's or the model's."""
+    return [effect in pair for pair in zip(columns.labels, columns.terms, strict=True)]
+
+
+def _first_rows(rows: Rows, patients: np.ndarray) -> np.ndarray:
+    """Return a row of each patient among those of another equation."""
+    first = pd.Series(np.arange(len(rows)), index=rows.key)
+    first = first[~first.index.duplicated()]
+    return np.asarray(first.loc[patients].to_numpy(dtype=np.int64))

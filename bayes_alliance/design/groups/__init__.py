@@ -1,0 +1,1 @@
+"""Grouping factors and the effects of their levels."""

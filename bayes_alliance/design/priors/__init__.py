@@ -1,0 +1,1 @@
+"""Every prior as numbers."""

@@ -1,0 +1,1 @@
+"""A design from blocks of a table larger than memory."""
