@@ -15,6 +15,7 @@ LAYERS = {
     "errors": 0,
     "_terminal": 0,
     "names": 0,
+    "outcome": 1,
     "table": 2,
     "spec": 2,
     "design": 3,
@@ -32,6 +33,7 @@ LAYERS = {
     "__init__": 13,
 }
 FORBIDDEN_BELOW = {
+    "outcome": {"pandas", "xarray", "pymc", "pytensor", "arviz", "nutpie"},
     "spec": {"numpy", "pandas", "pymc", "pytensor", "arviz", "xarray", "scipy"},
     "table": {"pymc", "pytensor", "nutpie"},
     "design": {"pymc", "pytensor", "nutpie"},

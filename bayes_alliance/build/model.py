@@ -94,7 +94,8 @@ def build_model(spec: ModelSpec, design: Design, *, parametrization: Parametriza
             if equation.modelled is not None:
                 mean, spread = means[equation.outcome], spreads[equation.outcome]
                 values[equation.outcome] = build_values(equation, mean, spread, shapes)
-        build_outcomes(design, means, spreads, shapes, build_thresholds(design, coefficients))
+        parameters = {**shapes, **{("sigma", outcome): spread for outcome, spread in spreads.items()}}
+        build_outcomes(design, means, parameters, build_thresholds(design, coefficients))
     if any(isinstance(read, LinkedTo) for equation in design.equations for read in equation.follows):
         _start_near(model)
     return model

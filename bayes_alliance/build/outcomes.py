@@ -1,15 +1,16 @@
-"""Outcomes given their linear predictors: families, residual SDs, residuals that correlate within a row."""
+"""Outcomes given their linear predictors: parameters of families, residuals that correlate within a row."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
-from bayes_alliance.build.bounded import observe_bounded, observe_categories, observe_censored, observe_hazard
+from bayes_alliance.build.outcome.gaussian import observe_normal
+from bayes_alliance.build.outcome.given import Given
+from bayes_alliance.build.outcome.observe import observe
 from bayes_alliance.build.priors import build_correlation, build_partial, build_vector
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
@@ -22,8 +23,7 @@ type Matrix = Sequence[Sequence[TensorVariable]]
 def build_outcomes(
     design: Design,
     means: Mapping[str, TensorVariable],
-    spreads: Mapping[str, TensorVariable],
-    shapes: Mapping[tuple[str, str], TensorVariable],
+    parameters: Mapping[tuple[str, str], TensorVariable],
     cuts: Mapping[str, Sequence[TensorVariable]],
 ) -> None:
     """Observe every outcome around its linear predictor; those with modelled values are observed with these.
@@ -34,39 +34,23 @@ def build_outcomes(
     Parameters
     ----------
     design : Design
-        Says families, residual SDs and which residuals correlate.
-    means, spreads : mapping of str to TensorVariable
-        Linear predictor and residual SD per outcome, shape (obs,) or scalars.
-    shapes : mapping
-        Further parameters by name and outcome, each a scalar.
+        Says families and which residuals correlate.
+    means : mapping of str to TensorVariable
+        Linear predictor per outcome, shape (obs,) or a scalar.
+    parameters : mapping
+        Parameters by name and outcome, each a scalar or of shape (obs,).
     cuts : mapping of str to sequence of TensorVariable
         Thresholds per outcome.
     """
     joint = design.residual.outcomes if design.residual is not None else ()
     for equation in design.equations:
-        outcome, mean = equation.outcome, means[equation.outcome]
+        outcome = equation.outcome
         if outcome in joint or equation.modelled is not None:
             continue
-        match equation.family:
-            case "gaussian":
-                _observe_in_series(equation, mean, spreads[outcome], shapes)
-            case "student_t":
-                _observe_tailed(equation, mean, spreads[outcome], shapes["nu", outcome])
-            case "bernoulli":
-                _observe_binary(equation, mean)
-            case "binomial":
-                _observe_successes(equation, mean)
-            case "negative_binomial":
-                _observe_counts(equation, mean, shapes["shape", outcome])
-            case "censored":
-                observe_censored(equation, mean, spreads[outcome])
-            case "hazard":
-                observe_hazard(equation, mean)
-            case "cumulative":
-                observe_categories(equation, mean, cuts[outcome])
-            case "ordered_beta":
-                observe_bounded(equation, mean, cuts[outcome], shapes["phi", outcome])
+        own = {name: value for (name, owner), value in parameters.items() if owner == outcome}
+        observe(equation, Given(means[outcome], own, cuts.get(outcome, ())))
     if design.residual is not None:
+        spreads = {outcome: parameters["sigma", outcome] for outcome in joint}
         _build_joint(design, design.residual, means, spreads)
 
 
@@ -103,62 +87,6 @@ def build_shapes(design: Design) -> dict[tuple[str, str], TensorVariable]:
     return found
 
 
-def _observe(equation: EquationDesign, mean: TensorVariable, spread: TensorVariable) -> TensorVariable:
-    dim = obs_dim(equation.outcome)
-    observed = pm.Data(f"observed_{equation.outcome}", equation.y, dims=dim)
-    return pm.Normal(equation.outcome, mean, spread, observed=observed, dims=dim)
-
-
-def _observe_in_series(
-    equation: EquationDesign,
-    mean: TensorVariable,
-    spread: TensorVariable,
-    shapes: Mapping[tuple[str, str], TensorVariable],
-) -> None:
-    """Observe a normal outcome, each row given the residual of the same patient's session before.
-
-    Over a gap of g session numbers residuals correlate by the g-th power, so that the marginal SD is the residual SD
-    whatever the gaps: a stationary first-order autoregression.
-    """
-    series = equation.series
-    if series is None:
-        _observe(equation, mean, spread)
-        return
-    outcome, dim = equation.outcome, obs_dim(equation.outcome)
-    ar = shapes["ar", outcome]
-    powers = pt.stack([pt.zeros(()), *(ar**gap for gap in series.gaps)])
-    own = powers[pm.Data(f"gap_{outcome}", series.gap, dims=dim)]
-    before = pm.Data(f"before_{outcome}", series.before, dims=dim)
-    apart = (pm.Data(f"series_{outcome}", equation.y, dims=dim) - mean) / spread
-    _observe(equation, mean + spread * own * (apart + pt.zeros(len(equation.y)))[before], spread * pt.sqrt(1 - own**2))
-
-
-def _observe_binary(equation: EquationDesign, mean: TensorVariable) -> None:
-    dim = obs_dim(equation.outcome)
-    observed = pm.Data(f"observed_{equation.outcome}", equation.y.astype(np.int64), dims=dim)
-    pm.Bernoulli(equation.outcome, logit_p=mean, observed=observed, dims=dim)
-
-
-def _observe_successes(equation: EquationDesign, mean: TensorVariable) -> None:
-    dim = obs_dim(equation.outcome)
-    observed = pm.Data(f"observed_{equation.outcome}", equation.y.astype(np.int64), dims=dim)
-    assert equation.scale.trials is not None
-    trials = pm.Data(f"trials_{equation.outcome}", equation.scale.trials.astype(np.int64), dims=dim)
-    pm.Binomial(equation.outcome, n=trials, logit_p=mean, observed=observed, dims=dim)
-
-
-def _observe_tailed(equation: EquationDesign, mean: TensorVariable, spread: TensorVariable, nu: TensorVariable) -> None:
-    dim = obs_dim(equation.outcome)
-    observed = pm.Data(f"observed_{equation.outcome}", equation.y, dims=dim)
-    pm.StudentT(equation.outcome, nu=nu, mu=mean, sigma=spread, observed=observed, dims=dim)
-
-
-def _observe_counts(equation: EquationDesign, mean: TensorVariable, shape: TensorVariable) -> None:
-    dim = obs_dim(equation.outcome)
-    observed = pm.Data(f"observed_{equation.outcome}", equation.y.astype(np.int64), dims=dim)
-    pm.NegativeBinomial(equation.outcome, mu=pt.exp(mean), alpha=shape, observed=observed, dims=dim)
-
-
 def _build_joint(
     design: Design,
     residual: ResidualDesign,
@@ -172,7 +100,7 @@ def _build_joint(
         mean, spread = means[outcome], spreads[outcome]
         beside = residual.beside[outcome]
         shift, scale = _given_earlier(equation, number, beside, correlations, standard)
-        drawn = _observe(equation, mean + spread * shift, spread * scale)
+        drawn = observe_normal(equation, mean + spread * shift, spread * scale)
         standard.append((drawn - mean) / spread)
 
 

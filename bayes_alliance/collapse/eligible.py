@@ -35,7 +35,7 @@ def find_obstacles(spec: ModelSpec) -> list[str]:
     """
     obstacles = []
     for equation in spec.equation:
-        if equation.family != "gaussian":
+        if not equation.kind.normal:
             obstacles.append(_not_gaussian(equation.outcome, equation.family))
         if equation.spread is not None:
             obstacles.append(_formula_of_spread(equation.outcome))
@@ -98,7 +98,7 @@ def find_design_obstacles(design: Design) -> list[str]:
     """Return what keeps a design from the exact engine: one phrase per term; empty where nothing does."""
     obstacles = []
     for equation in design.equations:
-        if equation.family != "gaussian":
+        if not equation.kind.normal:
             obstacles.append(_not_gaussian(equation.outcome, equation.family))
         if equation.spread is not None:
             obstacles.append(_formula_of_spread(equation.outcome))

@@ -15,7 +15,7 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.latent_columns import FollowMeasured
 from bayes_alliance.errors import FitError
-from bayes_alliance.posterior.families import Rows, log_density, slopes
+from bayes_alliance.outcome.contract import OutcomeRows
 from bayes_alliance.posterior.linear import (
     Linear,
     add_effects,
@@ -48,12 +48,12 @@ class _Rows:
     equation: EquationDesign
     linear: Linear
     given: np.ndarray
-    outcomes: Rows
+    outcomes: OutcomeRows
 
     @property
     def smooth(self) -> bool:
         """Return whether effects are integrated out exactly."""
-        return self.equation.family == "gaussian"
+        return self.equation.kind.normal
 
 
 def integrated_factors(design: Design, units: Units) -> tuple[str, ...]:
@@ -288,11 +288,11 @@ def _gaussian(
     return -0.5 * (square + log_det + left.shape[1] * np.log(2 * np.pi)), mean, root
 
 
-def average_density(eta: np.ndarray, load: np.ndarray, outcomes: Sequence[Rows]) -> np.ndarray:
+def average_density(eta: np.ndarray, load: np.ndarray, outcomes: Sequence[OutcomeRows]) -> np.ndarray:
     """Return log E[p(y | eta + load z)] for standard normal z, shape (draw,); rows of families one after the other."""
     if load.shape[2] == 0 or not load.any():
         return _log_density(eta, outcomes).sum(axis=1)
-    peaks = load.shape[2] == 1 and any(rows.family == "student_t" for rows in outcomes)
+    peaks = load.shape[2] == 1 and any(rows.family.several_modes for rows in outcomes)
     nodes = _grid(load, outcomes)[0] if peaks else _nodes(load.shape[2])[0]
     draws = max(1, AT_ONCE // (len(nodes) * (eta.shape[1] + load.shape[2])))
     found = []
@@ -303,7 +303,7 @@ def average_density(eta: np.ndarray, load: np.ndarray, outcomes: Sequence[Rows])
     return np.concatenate(found)
 
 
-def _over_grid(eta: np.ndarray, load: np.ndarray, outcomes: Sequence[Rows]) -> np.ndarray:
+def _over_grid(eta: np.ndarray, load: np.ndarray, outcomes: Sequence[OutcomeRows]) -> np.ndarray:
     """Return the same for one effect by the trapezoidal rule: t rows that disagree have a peak each."""
     z, step = _grid(load, outcomes)
     value = eta[:, None] + z[:, None] * load[:, None, :, 0]
@@ -311,38 +311,35 @@ def _over_grid(eta: np.ndarray, load: np.ndarray, outcomes: Sequence[Rows]) -> n
     return np.asarray(np.logaddexp.reduce(inside - 0.5 * z**2 - 0.5 * np.log(2 * np.pi) + np.log(step), axis=1))
 
 
-def _grid(load: np.ndarray, outcomes: Sequence[Rows]) -> tuple[np.ndarray, float]:
+def _grid(load: np.ndarray, outcomes: Sequence[OutcomeRows]) -> tuple[np.ndarray, float]:
     """Return points of one effect, and their distance: fine enough for the sharpest peak rows could have together."""
     information = np.ones(len(load))
     for rows, own in zip(outcomes, _split(load[..., 0], outcomes), strict=True):
-        if rows.family == "student_t":
-            nu, sigma = rows.given["nu"], rows.given["sigma"]
-            information = information + ((nu + 1) / nu * (own / sigma) ** 2).sum(axis=1)
-        else:
-            information = information + (slopes(rows, np.zeros_like(own))[1] * own**2).sum(axis=1) * 4
+        information = information + (rows.family.sharpest(rows) * own**2).sum(axis=1)
     count = int(np.clip(np.ceil(2 * EDGE / (FINE / np.sqrt(information.max()))), 50, 2000))
     z = np.linspace(-EDGE, EDGE, count)
     return z, float(z[1] - z[0])
 
 
-def _split(values: np.ndarray, outcomes: Sequence[Rows]) -> list[np.ndarray]:
+def _split(values: np.ndarray, outcomes: Sequence[OutcomeRows]) -> list[np.ndarray]:
     """Return values of rows, the last axis, family by family."""
     return np.split(values, np.cumsum([len(rows.y) for rows in outcomes])[:-1], axis=-1)
 
 
-def _log_density(eta: np.ndarray, outcomes: Sequence[Rows]) -> np.ndarray:
-    parts = [log_density(rows, own) for rows, own in zip(outcomes, _split(eta, outcomes), strict=True)]
+def _log_density(eta: np.ndarray, outcomes: Sequence[OutcomeRows]) -> np.ndarray:
+    parts = [rows.log_density(own) for rows, own in zip(outcomes, _split(eta, outcomes), strict=True)]
     return np.concatenate(parts, axis=-1)
 
 
-def _around_mode(eta: np.ndarray, load: np.ndarray, outcomes: Sequence[Rows]) -> np.ndarray:
+def _around_mode(eta: np.ndarray, load: np.ndarray, outcomes: Sequence[OutcomeRows]) -> np.ndarray:
     size = load.shape[2]
     mode = np.zeros((len(eta), size))
     turned = load.transpose(0, 2, 1)
     for _ in range(STEPS):
         value = eta + (load @ mode[..., None])[..., 0]
-        found = [slopes(rows, own) for rows, own in zip(outcomes, _split(value, outcomes), strict=True)]
-        slope, information = (np.concatenate(part, axis=1) for part in zip(*found, strict=True))
+        parts = list(zip(outcomes, _split(value, outcomes), strict=True))
+        slope = np.concatenate([rows.derivatives(own)[0] for rows, own in parts], axis=1)
+        information = np.concatenate([rows.information(own) for rows, own in parts], axis=1)
         hessian = np.eye(size) + turned @ (load * information[..., None])
         climb = (turned @ slope[..., None])[..., 0] - mode
         step = np.linalg.solve(hessian, climb[..., None])[..., 0]

@@ -28,8 +28,8 @@ from bayes_alliance.fit.settings import Progress
 from bayes_alliance.names import sd_name
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.linear import stack_draws
-from bayes_alliance.spec.families import SHAPES
 from bayes_alliance.spec.order import predicting_outcomes
+from bayes_alliance.spec.parameters import SHAPES
 
 MOST = 4_000_000
 """Draws times units (integrated exactly) up to which all draws are used; a fourth where rows are read draw by draw."""

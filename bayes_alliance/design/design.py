@@ -23,7 +23,7 @@ from bayes_alliance.design.equations.factors import FactorDesign, join_factors
 from bayes_alliance.design.equations.latent import join_latent
 from bayes_alliance.design.equations.latent_columns import FollowSteps, FollowValue
 from bayes_alliance.design.equations.measured_means import Measured
-from bayes_alliance.design.equations.outcome_scale import state_bounds
+from bayes_alliance.design.equations.outcome_values import state_bounds
 from bayes_alliance.design.equations.residual import ResidualDesign, join_residuals
 from bayes_alliance.design.estimands import EstimandDesign, resolve_estimands
 from bayes_alliance.design.groups.centring import centre_on_outer, centre_on_population

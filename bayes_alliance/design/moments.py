@@ -117,32 +117,14 @@ def name_moments(
     if equation.kind.spread and equation.spread is None:
         coords[SIGMA_COEF] = list(equation.sigma_coef)
         data["sigma_share"] = (("stratum", SIGMA_COEF), shares)
-    if equation.kind.link == "log":
-        data["mean_count"] = ((), np.array(equation.y.mean()))
-    if equation.family == "ordered_beta":
-        data["mean_share"] = ((), np.array(equation.scale.share(equation.y).mean()))
-    return xr.Dataset(
-        data, coords=coords, attrs={"family": equation.family, "outcome": equation.outcome, "scale": _scale(equation)}
-    )
+    data["level"] = ((), np.array(equation.kind.level(equation.y, equation.scale)))
+    attrs = {"family": equation.family, "outcome": equation.outcome, "scale": equation.kind.latent_scale}
+    return xr.Dataset(data, coords=coords, attrs=attrs)
 
 
 def _product(values: np.ndarray, chosen: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return the sum of z z' over chosen rows, over the number of all rows."""
     return np.asarray(values[chosen].T @ values[chosen] / max(rows.sum(), 1))
-
-
-def _scale(equation: EquationDesign) -> str:
-    """Return the scale variances are stated on."""
-    if equation.family == "censored":
-        return "scale of the outcome without bounds"
-    if equation.family == "ordered_beta":
-        return "logit scale of scores between the bounds, residual variance at their mean"
-    return {
-        "identity": "scale of the outcome",
-        "logit": "latent logit scale, residual variance pi^2 / 3",
-        "cloglog": "latent log-hazard scale, residual variance pi^2 / 6",
-        "log": "latent log scale, residual variance log(1 + 1 / mean + 1 / shape)",
-    }[equation.kind.link]
 
 
 def _strata(equation: EquationDesign, session: float | None) -> dict[str, np.ndarray]:

@@ -19,7 +19,7 @@ from bayes_alliance.names import (
     standard_name,
     total_name,
 )
-from bayes_alliance.spec.families import SHAPES
+from bayes_alliance.spec.parameters import SHAPES
 
 DIMS: Final = {COEF, SIGMA_COEF, THRESHOLD_COEF, RESIDUAL} | {
     "chain",

@@ -17,7 +17,6 @@ from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.linear import replicate, row_densities, stack_draws
-from bayes_alliance.spec.families import BINARY
 
 CELL = 5
 """Rows that an arm needs at a session for its mean to be looked at."""
@@ -169,7 +168,7 @@ def figures(e: EquationDesign) -> Iterator[Figure]:
                 partial(_between, level=level),
                 f"Look at the SD of {group.factor}s and its prior; a few {group.factor}s may lie far out.",
             )
-    if e.family in BINARY:
+    if e.kind.binary:
         return
     code, order = _patients(e)
     if np.bincount(code).max() > 1:

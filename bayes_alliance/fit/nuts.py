@@ -18,7 +18,7 @@ from bayes_alliance.fit.sampled import Sampled, whole_draws
 from bayes_alliance.fit.settings import TARGET_ACCEPT, SamplerSettings
 from bayes_alliance.fit.threads import one_blas_thread
 from bayes_alliance.names import BLOCK
-from bayes_alliance.spec.families import SHAPES
+from bayes_alliance.spec.parameters import SHAPES
 
 
 def sample_nuts(model: pm.Model, settings: SamplerSettings, seed: int) -> Sampled:

@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from bayes_alliance.design.design import Design
 from bayes_alliance.plot.style import COLOURS, make_figure
 from bayes_alliance.simulate.prior import predict_prior
-from bayes_alliance.spec.families import BINARY
 
 
 def plot_prior_prediction(design: Design, *, seed: int, outcome: str | None = None, draws: int = 200) -> Figure:
@@ -40,7 +39,7 @@ def plot_prior_prediction(design: Design, *, seed: int, outcome: str | None = No
     drawn = predict_prior(design, draws=draws, seed=seed)[equation.outcome].values.ravel() + equation.offset
     observed = equation.y[equation.seen] + equation.offset
     figure, axes = make_figure(3.2)
-    if equation.family in BINARY:
+    if equation.kind.binary:
         shares = drawn.reshape(draws, -1).mean(axis=1)
         axes.hist(shares, bins=20, range=(0, 1), weights=np.full(draws, 1 / draws), color=COLOURS[0], alpha=0.3)
         axes.axvline(observed.mean(), color=COLOURS[1], linewidth=2)

@@ -23,7 +23,6 @@ from bayes_alliance.posterior.paths import Path, check_order, find_paths, last_o
 from bayes_alliance.posterior.setting import Setting, check_values, related_to
 from bayes_alliance.posterior.summarize import IntervalKind
 from bayes_alliance.posterior.worlds import World, draw_new_units, find_system, set_treatment
-from bayes_alliance.spec.families import BINARY
 from bayes_alliance.spec.order import sort_outcomes
 
 type Kind = Literal["natural", "interventional"]
@@ -256,7 +255,7 @@ def _check_cross_world(system: Sequence[EquationDesign], kind: Kind, value: floa
         problems.append(
             f"cross_world splits the effect through the first of two mediators; there are {len(system) - 1}."
         )
-    if system[0].family != "gaussian":
+    if not system[0].kind.normal:
         problems.append(f"cross_world: {system[0].outcome!r} is {system[0].family} and has no normal residual.")
     if problems:
         raise FitError(problems)
@@ -348,15 +347,6 @@ def _of_interventions(
     return found | {"direct": treated - start, "total": end - start}
 
 
-def _unit(e: EquationDesign) -> str:
-    """Return what differences of the expected outcome are in."""
-    if e.family in BINARY:
-        return f"probability of {e.outcome}"
-    if e.kind.trials:
-        return f"share of the trials of {e.outcome}"
-    return f"points of {e.outcome}" if e.kind.bounds != "none" or e.kind.linear else f"expected {e.outcome}"
-
-
 def _effects(found: Mapping[str, np.ndarray], e: EquationDesign) -> xr.Dataset:
     """Return effects, shape (chain, draw), with what they add up to: the indirect effect and its share."""
     carried = [value for name, value in found.items() if name not in ("direct", "total")]
@@ -366,7 +356,7 @@ def _effects(found: Mapping[str, np.ndarray], e: EquationDesign) -> xr.Dataset:
         share = indirect / total
     columns = {**found, "indirect": indirect, "total": total, "share mediated": share}
     order = [*(name for name in found if name != "total"), "indirect", "total", "share mediated"]
-    unit = _unit(e)
+    unit = e.kind.difference_unit(e.outcome)
     nan = np.full(len(order), np.nan)
     return xr.Dataset(
         {"value": (("chain", "draw", "estimand"), np.stack([columns[name] for name in order], axis=-1))},

@@ -20,8 +20,8 @@ from bayes_alliance.design.equations.latent_columns import Follow, FollowModelle
 from bayes_alliance.errors import AllianceWarning, FitError
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.names import COEF, INTERCEPT, SESSION, level_label
+from bayes_alliance.outcome.contract import OutcomeRows, normal_rule
 from bayes_alliance.posterior.effects import with_effects
-from bayes_alliance.posterior.families import Rows, expected, normal_rule
 from bayes_alliance.posterior.linear import stack_draws
 from bayes_alliance.posterior.moved import Moved, move
 from bayes_alliance.posterior.setting import (
@@ -32,7 +32,6 @@ from bayes_alliance.posterior.setting import (
     set_variables,
 )
 from bayes_alliance.spec.expressions import Call, Name, calls_in, render
-from bayes_alliance.spec.families import BINARY
 
 type AtRisk = Literal["expected", "observed"]
 
@@ -234,7 +233,7 @@ def _observed_hazards(
     sd = np.sqrt(_new_variance(moved, flat, np.arange(len(equation.y))))
     chance = np.zeros_like(linear)
     for node, weight in normal_rule(float(sd.max(initial=0.0))):
-        chance += weight * expected(_rows(equation), linear + node * sd)
+        chance += weight * _rows(equation).expected(linear + node * sd)
     return (np.stack([chance[:, equation.session == s].mean(axis=1) for s in sessions], axis=1),)
 
 
@@ -256,7 +255,7 @@ def _expected_hazards(
         sd = np.sqrt(_new_variance(moved[0][0], part, first))
         staying = np.zeros(linear.shape)
         for node, weight in normal_rule(float(sd.max(initial=0.0))):
-            chance = expected(_rows(equation), linear + node * sd)
+            chance = _rows(equation).expected(linear + node * sd)
             staying += weight * np.cumprod(1 - chance, axis=0)
         parts.append(staying.mean(axis=2).T)
     whole = np.concatenate(parts)
@@ -284,9 +283,9 @@ def _first_rows(equation: EquationDesign, session: float) -> np.ndarray:
     return first
 
 
-def _rows(equation: EquationDesign) -> Rows:
+def _rows(equation: EquationDesign) -> OutcomeRows:
     """Return what the family of a 0/1 outcome needs for chances: nothing beside the linear predictor."""
-    return Rows(equation.family, np.zeros(0), {})
+    return OutcomeRows(equation.kind, np.zeros(0), {})
 
 
 def _new_variance(moved: Moved, flat: xr.Dataset, chosen: np.ndarray) -> np.ndarray:
@@ -348,7 +347,7 @@ def _session_label(equation: EquationDesign) -> str:
 
 
 def _of_dropout(design: Design, outcome: str | None) -> EquationDesign:
-    of_sessions = [e for e in design.equations if e.family in BINARY and e.spec.unit == SESSION]
+    of_sessions = [e for e in design.equations if e.kind.binary and e.spec.unit == SESSION]
     names = [e.outcome for e in of_sessions]
     if outcome is not None and outcome not in names:
         raise FitError(unknown("outcome of leaving", outcome, names))

@@ -36,7 +36,8 @@ from bayes_alliance.names import (
     unit_means_name,
     value_name,
 )
-from bayes_alliance.posterior.families import Rows, draw, log_density, rows_of
+from bayes_alliance.outcome.contract import OutcomeRows
+from bayes_alliance.posterior.family_parameters import rows_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,7 +281,7 @@ def _weight_of(equation: EquationDesign, mean: Hidden, b: np.ndarray) -> np.ndar
     return total
 
 
-def drawn_rows(design: Design, equation: EquationDesign, flat: xr.Dataset) -> Rows:
+def drawn_rows(design: Design, equation: EquationDesign, flat: xr.Dataset) -> OutcomeRows:
     """Return an equation's rows with what its family needs beside the linear predictor, as drawn."""
     return rows_of(equation, flat, measured_spread(design, equation, flat) if equation.kind.spread else None)
 
@@ -321,7 +322,7 @@ def row_densities(design: Design, flat: xr.Dataset, *, latent: bool = True) -> d
             spread = rows.given["sigma"]
             mean = mean + spread * own * ((e.y - mean) / spread)[:, e.series.before]
             rows = replace(rows, given={**rows.given, "sigma": spread * np.sqrt(1 - own**2)})
-        found[e.outcome] = np.where(e.seen, log_density(rows, mean), 0.0)
+        found[e.outcome] = np.where(e.seen, rows.log_density(mean), 0.0)
     return found
 
 
@@ -355,7 +356,7 @@ def replicate(design: Design, flat: xr.Dataset, rng: np.random.Generator) -> dic
         if e.outcome in standard:
             found[e.outcome] = mean + drawn_rows(design, e, flat).given["sigma"] * standard[e.outcome]
         else:
-            found[e.outcome] = draw(drawn_rows(design, e, flat), mean, rng)
+            found[e.outcome] = drawn_rows(design, e, flat).draw(mean, rng)
     return found
 
 
@@ -373,7 +374,7 @@ def follow_series(noise: np.ndarray, own: np.ndarray, series: Series, session: n
 
 def _standard_residuals(design: Design, flat: xr.Dataset, rng: np.random.Generator) -> dict[str, np.ndarray]:
     draws = flat.sizes["sample"]
-    standard = {e.outcome: rng.normal(size=(draws, len(e.y))) for e in design.equations if e.family == "gaussian"}
+    standard = {e.outcome: rng.normal(size=(draws, len(e.y))) for e in design.equations if e.kind.normal}
     for e in design.equations:
         if e.series is not None:
             standard[e.outcome] = follow_series(standard[e.outcome], _autocorrelation(e, flat), e.series, e.session)

@@ -14,8 +14,9 @@ import xarray as xr
 from bayes_alliance._messages import unknown
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit, design_of
+from bayes_alliance.outcome.contract import OutcomeRows, normal_rule
 from bayes_alliance.posterior.effects import with_effects
-from bayes_alliance.posterior.families import Rows, expected, expected_over, normal_rule, rows_of
+from bayes_alliance.posterior.family_parameters import rows_of
 from bayes_alliance.posterior.linear import stack_draws
 from bayes_alliance.posterior.moved import Moved, move
 from bayes_alliance.posterior.setting import Setting, check_values, name_settings, set_variables
@@ -134,10 +135,10 @@ def _mean_of_part(moved: Moved, flat: xr.Dataset, groups: Groups) -> np.ndarray:
     log_sd = None if spread is None else spread.linear(flat)
     rows = rows_of(e, flat, moved.sigma(flat) if log_sd is None else np.exp(log_sd))
     if groups == "zero":
-        return np.asarray(expected(rows, linear).mean(axis=1))
+        return np.asarray(rows.expected(linear).mean(axis=1))
     of_mean = _carried(moved, flat)
     if spread is None:
-        return np.asarray(expected_over(rows, linear, _variance(of_mean, linear)).mean(axis=1))
+        return np.asarray(rows.expected_over(linear, _variance(of_mean, linear)).mean(axis=1))
     return _over_spread(rows, linear, of_mean, _carried(spread, flat))
 
 
@@ -163,7 +164,7 @@ def _variance(carried: Carried, like: np.ndarray) -> np.ndarray:
     return sum(((one**2).sum(axis=2) for one in carried.values()), start=np.zeros_like(like))
 
 
-def _over_spread(rows: Rows, linear: np.ndarray, of_mean: Carried, of_spread: Carried) -> np.ndarray:
+def _over_spread(rows: OutcomeRows, linear: np.ndarray, of_mean: Carried, of_spread: Carried) -> np.ndarray:
     """Return the mean over rows where the log residual SD has group effects, too, which may go with those of the mean.
 
     Given the effect on the log SD, that on the mean is normal; the former is integrated point by point.
@@ -179,5 +180,5 @@ def _over_spread(rows: Rows, linear: np.ndarray, of_mean: Carried, of_spread: Ca
     for node, weight in normal_rule(float(np.sqrt(its.max(initial=0.0)))):
         effect = node * np.sqrt(its)
         wider = replace(rows, given={**rows.given, "sigma": rows.given["sigma"] * np.exp(effect)})
-        total += weight * expected_over(wider, linear + slope * effect, left).mean(axis=1)
+        total += weight * wider.expected_over(linear + slope * effect, left).mean(axis=1)
     return total

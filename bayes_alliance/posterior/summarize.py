@@ -15,7 +15,7 @@ from bayes_alliance.fit.constants import Constants
 from bayes_alliance.fit.result import Fit, constants_of
 from bayes_alliance.names import RESIDUAL, cor_name, effects_name, mean_name, sd_name, spread_name
 from bayes_alliance.posterior.variance import fitted_factors, variance_shares
-from bayes_alliance.spec.families import SHAPES
+from bayes_alliance.spec.parameters import SHAPES
 
 type IntervalKind = Literal["eti", "hdi"]
 

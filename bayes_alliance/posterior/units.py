@@ -16,10 +16,10 @@ from bayes_alliance.design.equations.factors import find_factor
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.names import INTERCEPT, coef_label, effect_dim, factor_key, spread_label
+from bayes_alliance.outcome.families import FAMILY
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.summarize import IntervalKind, check_interval, interval
 from bayes_alliance.posterior.variance import fitted_factors, fitted_moments
-from bayes_alliance.spec.families import FAMILY
 
 type Direction = Literal["higher", "lower"]
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 import xarray as xr
-from scipy.special import polygamma
 
 from bayes_alliance.design.moments import variance_moments
 from bayes_alliance.errors import FitError
@@ -23,10 +20,7 @@ from bayes_alliance.names import (
     second_dim,
     shape_dim,
 )
-
-LOGISTIC, GUMBEL = np.pi**2 / 3, np.pi**2 / 6
-LATENT: Final = {"bernoulli": LOGISTIC, "binomial": LOGISTIC, "cumulative": LOGISTIC, "hazard": GUMBEL}
-"""Residual variance of a model with thresholds on its latent scale, by family (Snijders and Bosker 2012)."""
+from bayes_alliance.outcome.families import FAMILY
 
 
 def fitted_factors(fit: Fit) -> list[str]:
@@ -142,27 +136,27 @@ def _factor_variance(draws: xr.Dataset, moments: xr.Dataset, factor: str) -> xr.
 
 
 def _residual_variance(draws: xr.Dataset, moments: xr.Dataset) -> xr.DataArray:
-    family, outcome = moments.attrs["family"], moments.attrs["outcome"]
-    if family in LATENT:
-        return xr.full_like(moments["stratum"], LATENT[family], dtype=float)
-    if family == "ordered_beta":
-        phi = draws["phi"].sel({shape_dim("phi"): outcome}, drop=True)
-        mean = float(moments["mean_share"])
-        apart = polygamma(1, phi.values * mean) + polygamma(1, phi.values * (1 - mean))
-        return phi.copy(data=apart) * xr.ones_like(moments["stratum"], dtype=float)
-    if family == "negative_binomial":
-        shape = draws["shape"].sel({shape_dim("shape"): outcome}, drop=True)
-        latent: xr.DataArray = xr.ones_like(moments["stratum"], dtype=float) * (1 / moments["mean_count"] + 1 / shape)
-        return latent.copy(data=np.log1p(latent.values))
+    """Return the variance of rows around their linear predictors, over (chain, draw, stratum) or fewer of them."""
+    family, outcome = FAMILY[moments.attrs["family"]], moments.attrs["outcome"]
+    given: dict[str, xr.DataArray] = {
+        shape: draws[shape].sel({shape_dim(shape): outcome}, drop=True) for shape in family.shapes
+    }
+    if family.spread:
+        square = _mean_square(draws, moments)
+        given["sigma"] = square.copy(data=np.sqrt(square.values))
+    names = list(given)
+    parts = xr.broadcast(*given.values(), moments["stratum"])[:-1] if given else ()
+    values = {name: part.values for name, part in zip(names, parts, strict=True)}
+    variance = family.latent_variance(values, float(moments["level"]))
+    return parts[0].copy(data=variance) if parts else xr.full_like(moments["stratum"], variance, dtype=float)
+
+
+def _mean_square(draws: xr.Dataset, moments: xr.Dataset) -> xr.DataArray:
+    """Return the mean of squared residual SDs over the rows of every stratum."""
     if "spread_rows" in moments:
-        variance = _spread_variance(draws, moments)
-    else:
-        own = moments["sigma_share"][SIGMA_COEF].values
-        variance = (draws["sigma"].sel({SIGMA_COEF: own}) ** 2 * moments["sigma_share"]).sum(SIGMA_COEF)
-    if family == "student_t":
-        nu = draws["nu"].sel({shape_dim("nu"): outcome}, drop=True)
-        variance = variance * (nu / (nu - 2)).where(nu > 2, np.inf)
-    return variance
+        return _spread_variance(draws, moments)
+    own = moments["sigma_share"][SIGMA_COEF].values
+    return (draws["sigma"].sel({SIGMA_COEF: own}) ** 2 * moments["sigma_share"]).sum(SIGMA_COEF)
 
 
 def _spread_variance(draws: xr.Dataset, moments: xr.Dataset) -> xr.DataArray:

@@ -18,7 +18,7 @@ from bayes_alliance.design.equations.equation import EquationDesign, subset_vari
 from bayes_alliance.design.equations.latent_columns import Follow, FollowSteps, FollowValue
 from bayes_alliance.errors import FitError
 from bayes_alliance.names import COEF
-from bayes_alliance.posterior.families import draw, expected, rows_of
+from bayes_alliance.posterior.family_parameters import rows_of
 from bayes_alliance.posterior.linear import drawn_values
 from bayes_alliance.posterior.moved import Moved, RowwiseEvaluator, category_of, move
 from bayes_alliance.posterior.setting import Setting, set_variables, with_others
@@ -50,7 +50,7 @@ class World:
         e = self.system[place]
         # the true mediator moves the outcome: errors of its measurement are no part of it
         rows = rows_of(e, self.flat, self.spread(place, treated, given))
-        return draw(rows, self.linear(place, treated, given), np.random.default_rng(seed)) + e.offset
+        return rows.draw(self.linear(place, treated, given), np.random.default_rng(seed)) + e.offset
 
     def mediators(self, treated: Sequence[bool], seeds: np.ndarray) -> dict[str, np.ndarray]:
         """Draw as many mediators as there are flags, one after the other."""
@@ -64,7 +64,7 @@ class World:
         e = self.system[-1]
         place = len(self.system) - 1
         rows = rows_of(e, self.flat, self.spread(place, treated, given))
-        return np.asarray(expected(rows, self.linear(place, treated, given)).mean(axis=1) + e.offset)
+        return np.asarray(rows.expected(self.linear(place, treated, given)).mean(axis=1) + e.offset)
 
     def spread(self, place: int, treated: bool, given: Mapping[str, np.ndarray]) -> np.ndarray | None:
         """Return residual SDs, shape (draw, obs), those of the treatment that is set; None of families without."""

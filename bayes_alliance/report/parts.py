@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from bayes_alliance._messages import count_of, quote
+from bayes_alliance.outcome.families import FAMILY
 from bayes_alliance.report.document import Block, Cell, Code, Equation, Picture, Points, Prose, Section, Table, words
 from bayes_alliance.report.sentences import REFER, coefficient_sentence, estimand_sentence, stated
 
@@ -28,13 +29,6 @@ COLUMNS: Final = {
 }
 """Columns of summaries and what a reader calls them."""
 
-FAMILIES: Final = {
-    "gaussian": "normally distributed around it",
-    "student_t": "distributed around it with heavier tails than the normal",
-    "bernoulli": "0 or 1, with log-odds that add up as follows",
-    "hazard": "a hazard per session, complementary log-log",
-}
-
 MANY: Final = 40
 """Lines of a table in a report; the files beside it have all."""
 
@@ -50,7 +44,7 @@ def models_section(
         for e in facts["equations"]:
             levels = ", ".join(f"{count:,} {factor}s" for factor, count in e["levels"].items())
             pooled = f" Effects of {levels} are drawn from distributions whose SDs are estimated." if levels else ""
-            kind = FAMILIES.get(e["family"], f"of the family {e['family']!r}")
+            kind = FAMILY[e["family"]].words
             blocks.append(
                 Prose(
                     words(

@@ -7,7 +7,6 @@ from itertools import combinations
 
 import numpy as np
 import xarray as xr
-from scipy import special, stats
 
 from bayes_alliance.design.columns.values import Hidden
 from bayes_alliance.design.design import Design
@@ -18,6 +17,7 @@ from bayes_alliance.design.equations.residual import ResidualDesign
 from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.errors import SpecError
 from bayes_alliance.names import RESIDUAL, effect_dim, effects_name, factor_key, sd_name
+from bayes_alliance.outcome.contract import OutcomeRows
 from bayes_alliance.simulate.truth import correlation_name, entry_of
 
 
@@ -70,7 +70,7 @@ def draw_noise(design: Design, truth: Mapping[str, float], rng: np.random.Genera
         elif equation.series is not None:
             noise[equation.outcome] = _in_series(equation, truth[f"ar[{equation.outcome}]"], rng.normal(size=size))
         else:
-            noise[equation.outcome] = rng.normal(size=size) if equation.family == "gaussian" else rng.random(size)
+            noise[equation.outcome] = rng.normal(size=size) if equation.kind.normal else rng.random(size)
     return noise
 
 
@@ -189,47 +189,22 @@ def realise(
     noise: np.ndarray,
 ) -> np.ndarray:
     """Return the outcome of every row from its linear predictor and noise, shape (obs,)."""
-    scale = equation.scale
-    match equation.family:
-        case "bernoulli":
-            return np.asarray(noise < special.expit(linear), dtype=float)
-        case "hazard":
-            return np.asarray(-np.log1p(-noise) < np.exp(linear), dtype=float)
-        case "binomial":
-            return np.asarray(stats.binom.ppf(noise, scale.trials, special.expit(linear)), dtype=float)
-        case "negative_binomial":
-            size, mean = truth[f"shape[{equation.outcome}]"], np.exp(linear)
-            return np.asarray(stats.nbinom.ppf(noise, size, size / (size + mean)), dtype=float)
-        case "cumulative" | "ordered_beta":
-            return _realise_ordered(equation, linear, truth, noise)
-        case "student_t":
-            noise = stats.t.ppf(noise, truth[f"nu[{equation.outcome}]"])
-        case "censored":
-            noise = special.ndtri(noise)
+    given = {name: np.array([truth[f"{name}[{equation.outcome}]"]]) for name in equation.kind.shapes}
+    if equation.kind.spread:
+        given["sigma"] = _residual_sds(equation, truth, effects)
+    if equation.kind.thresholds:
+        given["threshold"] = np.array([truth[f"threshold[{label}]"] for label in equation.threshold_labels])
+    if equation.kind.normal:  # noise is normal, and correlated where residuals are
+        return np.asarray(linear + given["sigma"] * noise)
+    rows = OutcomeRows(equation.kind, equation.y, given, equation.scale)
+    return rows.quantile(linear, 1 - noise if equation.kind.binary else noise)
+
+
+def _residual_sds(equation: EquationDesign, truth: Mapping[str, float], effects: xr.Dataset) -> np.ndarray:
     if equation.spread is not None:
-        sigma = np.exp(predict(equation.spread, truth, effects))
-    else:
-        sigma = np.array([truth[f"sigma[{label}]"] for label in equation.sigma_coef])[equation.sigma_code]
-    drawn = linear + sigma * noise
-    return np.asarray(np.clip(drawn, *scale.bounds) if equation.family == "censored" else drawn)
-
-
-def _realise_ordered(
-    equation: EquationDesign, linear: np.ndarray, truth: Mapping[str, float], noise: np.ndarray
-) -> np.ndarray:
-    """Return ordered categories, or scores at and between their bounds, by the inverse of their distribution."""
-    scale = equation.scale
-    cuts = np.array([truth[f"threshold[{label}]"] for label in equation.threshold_labels])
-    below = special.expit(cuts - linear[:, None])
-    category = (noise[:, None] > below).sum(axis=1)
-    if equation.family == "cumulative":
-        return np.asarray(scale.bounds[0] + category, dtype=float)
-    share, phi = special.expit(linear), truth[f"phi[{equation.outcome}]"]
-    left = (noise - below[:, 0]) / np.maximum(below[:, 1] - below[:, 0], np.finfo(float).tiny)
-    inside = stats.beta.ppf(np.clip(left, 0.0, 1.0), share * phi, (1 - share) * phi)
-    # strictly inside after scaling: nearer to a bound than this it would be read as lying at it
-    inside = np.clip(np.nan_to_num(inside, nan=0.5), 1e-14, 1 - 1e-14)
-    return np.asarray(scale.bounds[0] + scale.width * np.where(category == 1, inside, category / 2))
+        return np.asarray(np.exp(predict(equation.spread, truth, effects)))
+    sigma = np.array([truth[f"sigma[{label}]"] for label in equation.sigma_coef])
+    return np.asarray(sigma[equation.sigma_code])
 
 
 def _draw(factor: FactorDesign, truth: Mapping[str, float], rng: np.random.Generator) -> np.ndarray:

@@ -163,7 +163,7 @@ def _between_bounds(equation: EquationSpec, values: np.ndarray, stated: tuple[fl
     ends = [bound for bound in bounds if np.isfinite(bound)]
     middle, spread = (ends[0], 1.0) if len(ends) == 1 else ((low + high) / 2, (high - low) / 6)
     placed = np.clip(middle + spread * values, low, high)
-    return np.rint(placed) if equation.family == "cumulative" else placed
+    return equation.kind.place(placed)
 
 
 def _check_waves(spec: ModelSpec, layout: Layout, columns: Mapping[str, str]) -> None:

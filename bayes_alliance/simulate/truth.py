@@ -12,7 +12,7 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.latent_columns import FollowSteps
 from bayes_alliance.errors import SpecError
 from bayes_alliance.names import RESIDUAL, cor_name, sd_name
-from bayes_alliance.spec.families import SHAPES
+from bayes_alliance.spec.parameters import SHAPES
 
 
 def truth_names(design: Design) -> tuple[str, ...]:

@@ -9,8 +9,8 @@ from graphlib import CycleError, TopologicalSorter
 
 from bayes_alliance._messages import quote, unknown
 from bayes_alliance.names import ROLES
+from bayes_alliance.outcome.families import FAMILY
 from bayes_alliance.spec.expressions import Call, Expression, Name, calls_in, render
-from bayes_alliance.spec.families import BINARY, FAMILY
 from bayes_alliance.spec.formula import MAX_OPERATORS
 from bayes_alliance.spec.labels import (
     LabelTarget,
@@ -72,7 +72,7 @@ def _survival(spec: ModelSpec) -> list[str]:
         if any(name in equation.predictors for equation in spec.equation):
             problems.append(f"{where} is an outcome; it predicts nothing.")
         for equation in spec.equation:
-            if equation.outcome == name and (equation.unit != "session" or equation.family not in BINARY):
+            if equation.outcome == name and (equation.unit != "session" or not equation.kind.binary):
                 problems.append(
                     f'{where} is 0 or 1 in every session; state unit = "session" and family = "hazard" (or '
                     f'"bernoulli"), not {equation.unit!r} and {equation.family!r}.'
@@ -149,9 +149,9 @@ def bounds_problems(equation: EquationSpec) -> list[str]:
         problems.append(f"{where}: bounds = [{bounds[0]:g}, {bounds[1]:g}]; the lower one comes first.")
     elif bounds is not None and kind.bounds != "none":
         open_ends = [value for value in bounds if math.isinf(value)]
-        if len(open_ends) == 2 or (open_ends and kind.name != "censored"):
+        if len(open_ends) == 2 or (open_ends and not kind.open_bounds):
             problems.append(f"{where}: bounds = [{bounds[0]:g}, {bounds[1]:g}]; family {kind.name} needs an end there.")
-        if kind.name == "cumulative" and not open_ends and not all(float(value).is_integer() for value in bounds):
+        if kind.whole and not open_ends and not all(float(value).is_integer() for value in bounds):
             problems.append(f"{where}: bounds = [{bounds[0]:g}, {bounds[1]:g}]; categories are whole numbers.")
     return problems
 

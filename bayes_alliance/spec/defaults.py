@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
+from bayes_alliance.outcome.families import FAMILY
 from bayes_alliance.spec.expressions import Call
 from bayes_alliance.spec.model import ModelSpec, PriorSpec
-
-type DefaultKind = Literal[
-    "intercept",
-    "b",
-    "sd",
-    "sd_few",
-    "cor",
-    "sigma",
-    "sigma_first",
-    "spread_intercept",
-    "spread_b",
-    "spread_sd",
-    "threshold",
-    "nu",
-    "shape",
-    "phi",
-    "ar",
-    "error",
-    "mo",
-]
 
 FEW_UNITS: Final = ("therapist", "group", "site")
 """Grouping factors of which studies have few levels that explain little: their SDs get the tighter default."""
@@ -33,7 +14,12 @@ FEW_UNITS: Final = ("therapist", "group", "site")
 LATENT: Final = 'means="latent"'
 """What a formula says where an outcome's past may be a deviation from what its own equation implies."""
 
-DEFAULT_PRIORS: Final[dict[DefaultKind, PriorSpec]] = {
+DEFAULT_PRIORS: Final[dict[str, PriorSpec]] = {
+    **{
+        p.name: PriorSpec(on=p.name, dist=p.prior, scale="outcome_sd" if p.scaled else "none", reason=p.reason)
+        for family in FAMILY.values()
+        for p in family.parameters
+    },
     "intercept": PriorSpec(
         on="intercept",
         dist="normal(0, 2.5)",
@@ -62,12 +48,6 @@ DEFAULT_PRIORS: Final[dict[DefaultKind, PriorSpec]] = {
         on="cor FACTOR",
         dist="lkj(2)",
         reason="Correlations near -1 and 1 are unlikely, all others about equally so.",
-    ),
-    "sigma": PriorSpec(
-        on="sigma",
-        dist="half_student_t(3, 1)",
-        scale="outcome_sd",
-        reason="The residual SD is about the outcome's SD or smaller.",
     ),
     "sigma_first": PriorSpec(
         on="sigma first",
@@ -98,21 +78,6 @@ DEFAULT_PRIORS: Final[dict[DefaultKind, PriorSpec]] = {
         dist="dirichlet(1)",
         reason="At average predictors every way to share rows out among the categories is equally likely.",
     ),
-    "nu": PriorSpec(
-        on="nu",
-        dist="lognormal(10, 0.8)",
-        reason="Tails from heavy (2 degrees of freedom, below which there is no variance) to normal (50).",
-    ),
-    "shape": PriorSpec(
-        on="shape",
-        dist="lognormal(2, 1)",
-        reason="Counts vary from seven times as much as their mean of 2 (shape 0.3) to little more than it (14).",
-    ),
-    "phi": PriorSpec(
-        on="phi",
-        dist="lognormal(5, 1)",
-        reason="Scores in the middle have an SD of a tenth (phi 26) to a third (phi 1) of the width of the scale.",
-    ),
     "ar": PriorSpec(
         on="ar",
         dist="lkj(2)",
@@ -132,9 +97,9 @@ DEFAULT_PRIORS: Final[dict[DefaultKind, PriorSpec]] = {
 }
 
 
-def kinds_for(spec: ModelSpec) -> list[tuple[DefaultKind, str]]:
+def kinds_for(spec: ModelSpec) -> list[tuple[str, str]]:
     """Return the defaults a model uses and what each is on."""
-    kinds: list[tuple[DefaultKind, str]] = [("intercept", "intercept"), ("b", "every coefficient")]
+    kinds: list[tuple[str, str]] = [("intercept", "intercept"), ("b", "every coefficient")]
     kinds += [("sd_few" if factor in FEW_UNITS else "sd", f"sd {factor}") for factor in spec.factors]
     kinds += [("cor", "every correlation")]
     first = any(LATENT in equation.formula for equation in spec.equation)

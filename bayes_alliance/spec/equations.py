@@ -40,17 +40,8 @@ def equation_latex(equation: EquationSpec) -> str:
     predictor = r"\mu_n" if equation.kind.link == "identity" else r"\eta_n"
     spread = rf"\sigma_{{{_word(equation.sigma_factor)}[n]}}" if equation.sigma_factor else r"\sigma"
     spread = r"\sigma_n" if equation.spread else spread
-    likelihood = {
-        "gaussian": rf"{outcome} &\sim \mathrm{{N}}(\mu_n, {spread}^2)",
-        "student_t": rf"{outcome} &\sim \mathrm{{t}}_{{\nu}}(\mu_n, {spread}^2)",
-        "censored": rf"{outcome} &= \min(\max(y^*_n, L), U), \quad y^*_n \sim \mathrm{{N}}(\mu_n, {spread}^2)",
-        "ordered_beta": rf"{outcome} &\sim \mathrm{{OrderedBeta}}(\eta_n, \tau, \phi)",
-        "cumulative": rf"P({outcome} \le k) &= \mathrm{{logit}}^{{-1}}(\tau_k - \eta_n)",
-        "hazard": rf"{outcome} &\sim \mathrm{{Bernoulli}}(1 - \exp(-\exp(\eta_n)))",
-        "binomial": rf"{outcome} &\sim \mathrm{{Binomial}}(m_n, \mathrm{{logit}}^{{-1}}(\eta_n))",
-        "negative_binomial": rf"{outcome} &\sim \mathrm{{NegBin}}(\exp(\eta_n), \phi)",
-        "bernoulli": rf"{outcome} &\sim \mathrm{{Bernoulli}}(\mathrm{{logit}}^{{-1}}(\eta_n))",
-    }[equation.family]
+    symbols = {parameter.name: parameter.symbol for parameter in equation.kind.parameters} | {"sigma": spread}
+    likelihood = equation.kind.latex(outcome, symbols)
     if equation.residuals == "ar1":
         before = rf"\rho^{{d_n}} ({outcome.replace('_n', '_{n-}')} - \mu_{{n-}})"
         likelihood = rf"{outcome} &\sim \mathrm{{N}}(\mu_n + {before}, {spread}^2 (1 - \rho^{{2 d_n}}))"

@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from bayes_alliance.names import spread_label
+from bayes_alliance.outcome.contract import Outcome
+from bayes_alliance.outcome.families import FAMILY, FamilyName
 from bayes_alliance.spec.expressions import Call, Expression, Formula
-from bayes_alliance.spec.families import FAMILY, Family, FamilyName, ShapeName
 from bayes_alliance.spec.formula import parse_call, parse_formula
 from bayes_alliance.spec.functions import VARIABLE_FUNCTIONS
 from bayes_alliance.spec.labels import LabelTarget, parse_estimand, parse_label
@@ -73,8 +74,8 @@ class EquationSpec(Record):
         return _parsed(self.formula)
 
     @property
-    def kind(self) -> Family:
-        """Return what the family is: its link, and the parameters it has."""
+    def kind(self) -> Outcome:
+        """Return the family of the outcome."""
         return FAMILY[self.family]
 
     @property
@@ -95,11 +96,9 @@ class EquationSpec(Record):
         return self.measured or self.missing == "model"
 
     @property
-    def shapes(self) -> tuple[ShapeName, ...]:
+    def shapes(self) -> tuple[str, ...]:
         """Return the further parameters the outcome has one of: those of its family, and what the equation adds."""
-        correlated: tuple[ShapeName, ...] = ("ar",) if self.residuals == "ar1" else ()
-        rated: tuple[ShapeName, ...] = ("error",) if self.raters else ()
-        return (*self.kind.shapes, *correlated, *rated)
+        return (*self.kind.shapes, *["ar"] * (self.residuals == "ar1"), *["error"] * bool(self.raters))
 
     @property
     def sigma_factor(self) -> str | None:

@@ -55,7 +55,7 @@ def _equation(spec: ModelSpec, equation: EquationSpec) -> list[str]:
         problems.append(f"{where}: error = {equation.error!r} is an outcome, not the SD of an error.")
     if equation.outcome in equation.raters:
         problems.append(f"{where}: the true score is not a rater; give it a name of its own.")
-    if equation.modelled and equation.family != "gaussian":
+    if equation.modelled and not equation.kind.normal:
         what = 'missing = "model"' if not equation.measured else stated[0]
         problems.append(
             f"{where}: {what} needs a gaussian outcome, not {equation.family}: other values cannot be parameters of a "
@@ -74,7 +74,7 @@ def _autoregression(spec: ModelSpec, equation: EquationSpec, where: str) -> list
     problems = []
     if equation.unit != "session":
         problems.append(f'{where}: residuals = "ar1" follow session numbers, and a row is a {equation.unit}.')
-    if equation.family != "gaussian":
+    if not equation.kind.normal:
         problems.append(f'{where}: residuals = "ar1" needs a gaussian outcome, not {equation.family}.')
     if equation.modelled:
         problems.append(f'{where}: residuals = "ar1" and modelled values do not go together.')

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from bayes_alliance._messages import shorten, unknown
 from bayes_alliance.errors import SpecError
+from bayes_alliance.spec.parameters import SHAPES
 
 type Support = Literal["real", "positive", "correlation", "stated", "shares", "shrunk"]
 
@@ -116,8 +117,8 @@ def parse_distribution(text: str) -> Distribution:
 
 
 TARGET_FORMS: Final = (
-    "intercept, b, b TERM, sd FACTOR, sd FACTOR EFFECT, cor FACTOR, cor residual, sigma, sigma LEVEL, threshold, nu, "
-    "shape, phi, ar, error, mo VARIABLE, and any of them after an outcome and a colon, such as 'alliance: b TERM'"
+    f"intercept, b, b TERM, sd FACTOR, sd FACTOR EFFECT, cor FACTOR, cor residual, sigma, sigma LEVEL, threshold, "
+    f"{', '.join(SHAPES)}, mo VARIABLE, and any of them after an outcome and a colon, such as 'alliance: b TERM'"
 )
 
 
@@ -131,7 +132,7 @@ class PriorTarget:
     equation it holds for, all where it is None.
     """
 
-    kind: Literal["intercept", "b", "sd", "cor", "sigma", "threshold", "nu", "shape", "phi", "ar", "error", "mo"]
+    kind: str
     factor: str | None = None
     effect: str | None = None
     outcome: str | None = None
@@ -165,7 +166,7 @@ def parse_target(text: str) -> PriorTarget:
             found = PriorTarget("intercept")
         case "sigma", 0:
             found = PriorTarget("sigma")
-        case ("nu" | "shape" | "phi" | "ar" | "error" | "threshold") as single, 0:
+        case single, 0 if single == "threshold" or single in SHAPES:
             found = PriorTarget(single)
         case "sigma", _:
             found = PriorTarget("sigma", effect=rest.strip())

@@ -27,7 +27,7 @@ def check_residual(spec: ModelSpec) -> list[str]:
     problems += [
         f"[residual] correlate: {e.outcome!r} is {e.family} and has no normal residual."
         for e in chosen
-        if e.family != "gaussian"
+        if not e.kind.normal
     ]
     if len({equation.unit for equation in chosen}) > 1:
         units = ", ".join(f"{e.outcome!r} by {e.unit}" for e in chosen)

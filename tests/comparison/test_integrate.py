@@ -12,7 +12,8 @@ from scipy.special import expit, log_expit
 import bayes_alliance as ba
 from bayes_alliance.comparison.integrate import average_density, integrated_density, integrated_factors
 from bayes_alliance.comparison.units import find_units
-from bayes_alliance.posterior.families import Rows
+from bayes_alliance.outcome.contract import OutcomeRows
+from bayes_alliance.outcome.families import FAMILY
 from bayes_alliance.posterior.linear import stack_draws
 from tests.build.test_equations import HEAD, TWO, equation
 from tests.conftest import ROLES
@@ -28,7 +29,7 @@ def test_quadrature_agrees_with_a_fine_grid(load: np.ndarray) -> None:
     eta, y = np.array([0.3, -1.0, 2.0]), np.array([1.0, 0.0, 1.0])
     sign = 2 * y - 1
     for scale in (0.3, 1.0, 3.0):
-        got = float(average_density(eta[None], scale * load[None], [Rows("bernoulli", y, {})])[0])
+        got = float(average_density(eta[None], scale * load[None], [OutcomeRows(FAMILY["bernoulli"], y, {})])[0])
 
         z = np.stack(np.meshgrid(*[GRID] * load.shape[1], indexing="ij"), axis=-1).reshape(-1, load.shape[1])
         inside = log_expit(sign * (eta + scale * z @ load.T)).sum(axis=1) + stats.norm.logpdf(z).sum(axis=1)
@@ -40,7 +41,7 @@ def test_importance_sampling_agrees_with_separate_integrals() -> None:
     """Five normals that are nobody's in common: the integral is a product of one-dimensional ones."""
     rng = np.random.default_rng(1)
     eta, y, sd = rng.normal(size=5), np.array([1.0, 0.0, 1.0, 1.0, 0.0]), np.array([0.5, 1.0, 1.5, 2.0, 0.0])
-    got = float(average_density(eta[None], np.diag(sd)[None], [Rows("bernoulli", y, {})])[0])
+    got = float(average_density(eta[None], np.diag(sd)[None], [OutcomeRows(FAMILY["bernoulli"], y, {})])[0])
     z = np.linspace(-9, 9, 4001)
     each = [
         np.trapezoid(expit((2 * one - 1) * (e + s * z)) * stats.norm.pdf(z), z)

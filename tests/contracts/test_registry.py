@@ -13,7 +13,6 @@ import bayes_alliance as ba
 from bayes_alliance.build.model import check_log_density
 from bayes_alliance.names import ROLES as ROLE_NAMES
 from bayes_alliance.spec.equations import equation_latex, equation_text
-from bayes_alliance.spec.families import BINARY
 from bayes_alliance.spec.needed import needed_variables
 from bayes_alliance.spec.registry import model_names, models_folder
 from tests.conftest import COLUMNS, ROLES
@@ -150,7 +149,7 @@ def test_prior_predictive_is_of_the_outcomes_order(case: tuple[str, ba.Design, p
     _, made, model = case
     for equation in made.equations:
         drawn = pm.draw(model[equation.outcome], draws=200, random_seed=1, mode="FAST_COMPILE")
-        if equation.family in BINARY:
+        if equation.kind.binary:
             assert set(np.unique(drawn)) == {0, 1}
             assert 0.2 < drawn.mean() < 0.8
             continue

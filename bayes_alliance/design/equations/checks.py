@@ -12,8 +12,8 @@ from bayes_alliance.design.columns.terms import Columns
 from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.groups.groups import GroupDesign, nests_in
 from bayes_alliance.names import INTERCEPT
+from bayes_alliance.outcome.contract import Outcome
 from bayes_alliance.spec.expressions import Call, render
-from bayes_alliance.spec.families import FAMILY, FamilyName
 from bayes_alliance.spec.model import ModelSpec
 
 
@@ -88,7 +88,7 @@ def check_columns(
     return problems
 
 
-def check_groups(groups: Sequence[GroupDesign], family: FamilyName) -> list[str]:
+def check_groups(groups: Sequence[GroupDesign], family: Outcome) -> list[str]:
     """Report factors and slopes the data cannot identify, whatever the prior."""
     problems = []
     for number, group in enumerate(groups):
@@ -115,9 +115,9 @@ def _same_partition(one: GroupDesign, two: GroupDesign) -> bool:
     return len(pairs) == len(one.levels)
 
 
-def say_one_row_each(factor: str, family: FamilyName) -> str:
+def say_one_row_each(factor: str, family: Outcome) -> str:
     """Return that a factor's levels have one row each."""
-    rest = "the residual" if FAMILY[family].spread else "chance"
+    rest = "the residual" if family.spread else "chance"
     return f"Every level of {factor!r} has one row, so its effects cannot be told from {rest}. Leave the term out."
 
 

@@ -21,14 +21,14 @@ from bayes_alliance.design.equations.equation import EquationDesign, subset_vari
 from bayes_alliance.design.equations.linked_predictors import Target
 from bayes_alliance.design.equations.missing import count_gone, find_gaps, say_left_out
 from bayes_alliance.design.equations.modelled_values import find_modelled, read_modelled
-from bayes_alliance.design.equations.outcome_scale import OutcomeScale, check_outcome, find_trials, make_scale
+from bayes_alliance.design.equations.outcome_values import check_outcome, find_trials, observed_outcome
 from bayes_alliance.design.equations.residual_sd import find_spread, label_spread
 from bayes_alliance.design.equations.series import check_series, line_up_series, say_series
 from bayes_alliance.design.groups.groups import GroupDesign, check_ids, make_group
 from bayes_alliance.design.groups.membership import code_memberships
 from bayes_alliance.names import INTERCEPT, SESSION, spread_label
+from bayes_alliance.outcome.scale import OutcomeScale
 from bayes_alliance.spec.expressions import Name, calls_in, names_in, render
-from bayes_alliance.spec.families import BINARY
 from bayes_alliance.spec.model import EquationSpec, ModelSpec
 from bayes_alliance.spec.order import modelled_by
 from bayes_alliance.spec.shrink import shrunk_outcomes
@@ -66,13 +66,12 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
     outcome = everything[equation.outcome]
     several = len(source.spec.equation) > 1
     messages += say_left_out(outcome.label, several, ledger, len(rows), count_gone(rows.key, keep), rows.role)
-    trials = find_trials(equation, everything, len(rows))
-    trials = None if trials is None else trials[keep]
+    observed = observed_outcome(outcome.label, outcome.values, equation, find_trials(equation, everything, len(rows)))
     known = keep & ~np.isnan(outcome.values)
     if equation.missing == "model" and keep.any() and not known.any():
         problems.append(f"Outcome {outcome.label!r} has no value in any row; nothing says what its missing values are.")
     else:
-        problems += check_outcome(outcome.label, outcome.values[known], equation, trials, ledger)
+        problems += check_outcome(observed.rows(known), equation, ledger)
     stop_on(problems, rows)
 
     variables = {name: prune_levels(v, keep, problems, messages) for name, v in everything.items()}
@@ -89,7 +88,7 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
     shares = [s for s in source.spec.shrink.values() if equation.outcome in shrunk_outcomes(source.spec, s)]
     shrunk = {term for shrink in shares for term in shrink.terms}
     problems += checks.check_columns_named(outcome.label, coef, groups)
-    problems += checks.check_predictors(coef, shrunk, messages) + checks.check_groups(groups, equation.family)
+    problems += checks.check_predictors(coef, shrunk, messages) + checks.check_groups(groups, equation.kind)
     spread = _code_spread(equation, usable, evaluator, arms, source.spec, problems, messages)
     stop_on(problems, rows)
     offset = _outcome_centre(equation, outcome, evaluator, messages)
@@ -106,9 +105,11 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
         stop_on(problems, rows)
         messages.append(say_series(outcome.label, series))
     messages += checks.notes_on_groups(groups) + checks.notes_on_time(outcome, list(variables.values()))
-    if equation.family in BINARY:
+    if equation.kind.binary:
         messages += checks.notes_on_separation(outcome.label, y, coef)
-    scale = make_scale(outcome.label, y, equation, trials, messages)
+    used = replace(observed.rows(keep), values=y)
+    scale = equation.kind.make_scale(used)
+    messages += equation.kind.notes(used)
     sigma_coef, sigma_code = label_spread(outcome, sigma, keep, starts, messages)
     source.note(messages)
     design = EquationDesign(
@@ -188,7 +189,7 @@ def _code_spread(
     weights = {name: subset_variable(v, usable.keep) for name, v in evaluator.variables.items()}
     further = (weights, usable.rows.key[usable.keep])
     groups = _make_groups(equation.spread, coded, usable.ids, usable.keep, arms, spec, problems, messages, *further)
-    found = checks.check_predictors(coef) + checks.check_groups(groups, equation.family)
+    found = checks.check_predictors(coef) + checks.check_groups(groups, equation.kind)
     problems += [f"sigma = {equation.sigma!r}: {problem}" for problem in found]
     return coef, groups
 

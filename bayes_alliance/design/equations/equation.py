@@ -14,11 +14,12 @@ from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.equations.latent_columns import Follow
 from bayes_alliance.design.equations.missing import Gap
 from bayes_alliance.design.equations.modelled_values import ModelledRows
-from bayes_alliance.design.equations.outcome_scale import OutcomeScale
 from bayes_alliance.design.equations.series import Series
 from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.names import coef_label
-from bayes_alliance.spec.families import Family, FamilyName, ShapeName
+from bayes_alliance.outcome.contract import Outcome
+from bayes_alliance.outcome.families import FamilyName
+from bayes_alliance.outcome.scale import OutcomeScale
 from bayes_alliance.spec.model import EquationSpec
 
 
@@ -84,18 +85,18 @@ class EquationDesign:
         return np.ones(len(self.y), dtype=bool) if self.modelled is None else self.modelled.seen
 
     @property
-    def shapes(self) -> tuple[ShapeName, ...]:
+    def shapes(self) -> tuple[str, ...]:
         """Return the further parameters the outcome has one of."""
         return () if self.log_spread else self.spec.shapes
 
     @property
     def family(self) -> FamilyName:
-        """Return the family of the outcome."""
+        """Return the name of the family."""
         return self.spec.family
 
     @property
-    def kind(self) -> Family:
-        """Return what the family is: its link, and the parameters it has."""
+    def kind(self) -> Outcome:
+        """Return the family of the outcome."""
         return self.spec.kind
 
 

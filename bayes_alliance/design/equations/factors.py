@@ -14,9 +14,6 @@ from bayes_alliance.design.groups.groups import Block, GroupDesign, choose_param
 from bayes_alliance.names import level_label
 from bayes_alliance.spec.model import ModelSpec
 
-LOGISTIC_SD = float(np.pi / np.sqrt(3))
-"""SD of a standard logistic distribution."""
-
 
 @dataclass(frozen=True, eq=False)
 class Strata:
@@ -161,24 +158,5 @@ def _residual(equation: EquationDesign) -> tuple[np.ndarray, float]:
     if not equation.kind.intercept:
         x = np.column_stack([np.ones(len(y)), x])
     fitted = x @ np.linalg.lstsq(x, y, rcond=None)[0] if x.shape[1] else np.zeros_like(y)
-    residual = (y - fitted) / _slope(equation)
+    residual = (y - fitted) / equation.kind.steepness(y, equation.scale)
     return residual, float(residual.var()) or 1.0
-
-
-def _slope(equation: EquationDesign) -> np.ndarray | float:
-    """Return how far an average outcome moves per unit of its linear predictor, one number or of shape (obs,)."""
-    y, scale = equation.y, equation.scale
-    if equation.family == "cumulative":
-        return (float(y.std()) or 1.0) / LOGISTIC_SD
-    if equation.kind.link == "log":
-        return max(float(y.mean()), 0.01)
-    if equation.kind.link == "identity":
-        return 1.0
-    if equation.kind.thresholds:
-        p, size = float(scale.share(y).mean()), np.asarray(scale.width)
-    elif scale.trials is not None:
-        p, size = float(y.sum() / scale.trials.sum()), scale.trials
-    else:
-        p, size = float(y.mean()), np.asarray(1.0)
-    p = float(np.clip(p, 0.01, 0.99))
-    return np.asarray(size * (-(1 - p) * np.log1p(-p) if equation.kind.link == "cloglog" else p * (1 - p)))

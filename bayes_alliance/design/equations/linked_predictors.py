@@ -17,7 +17,6 @@ from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.factors import FactorDesign
 from bayes_alliance.design.equations.latent_columns import FollowModelled
 from bayes_alliance.names import SESSION
-from bayes_alliance.spec.families import BINARY
 
 STEP = 1e-4
 """Sessions to either side between which a slope is taken: exact for lines, to eight digits for curves."""
@@ -123,7 +122,7 @@ def seen_after_leaving(leaving: EquationDesign, measured: EquationDesign) -> lis
 
     A joint model takes what a patient would have had after leaving as unobserved because of it.
     """
-    if leaving.family not in BINARY or leaving.spec.unit != SESSION or measured.spec.unit != SESSION:
+    if not leaving.kind.binary or leaving.spec.unit != SESSION or measured.spec.unit != SESSION:
         return []
     gone = leaving.y == 1
     left = dict(zip(leaving.patient[gone], leaving.session[gone], strict=True))

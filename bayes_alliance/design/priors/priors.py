@@ -21,8 +21,8 @@ from bayes_alliance.design.priors.scales import NO_SCALE, Scales, outcome_scales
 from bayes_alliance.design.priors.shrinkage import Shrunk, resolve_shrinkage
 from bayes_alliance.names import INTERCEPT, RESIDUAL, cor_name, mean_name, sd_name, share_name, spread_name
 from bayes_alliance.spec.defaults import DEFAULT_PRIORS, FEW_UNITS
-from bayes_alliance.spec.families import SHAPES, ShapeName
 from bayes_alliance.spec.model import ModelSpec, PriorScale, PriorSpec
+from bayes_alliance.spec.parameters import SHAPES
 from bayes_alliance.spec.priors import Distribution, PriorTarget, Support
 
 type Source = Literal["default", "model", "call"]
@@ -108,7 +108,7 @@ def resolve_priors(
     """
     scales: dict[str, Scales] = {}
     for e in equations:
-        scales.setdefault(e.outcome, outcome_scales(e.y[e.seen], e.family, e.scale.rows(e.seen)))
+        scales.setdefault(e.outcome, outcome_scales(e.kind, e.y[e.seen], e.scale.rows(e.seen)))
         if e.spread is not None:
             # of the log residual SD: log SDs of the outcome, in units of 1
             scales[e.spread.outcome] = Scales(float(np.log(scales[e.outcome].outcome_sd)), 1.0)
@@ -249,7 +249,7 @@ def _sigma_slot(equation: EquationDesign, label: str, scales: Scales) -> _Slot:
     return _Slot(f"sigma[{label}]", _targets(equation, *named), "positive", default, scales)
 
 
-def _shape_slot(equation: EquationDesign, shape: ShapeName, scales: Scales) -> _Slot:
+def _shape_slot(equation: EquationDesign, shape: str, scales: Scales) -> _Slot:
     targets = _targets(equation, PriorTarget(shape))
     support: Support = "correlation" if shape == "ar" else "positive"
     of_scores = scales if shape == "error" else NO_SCALE

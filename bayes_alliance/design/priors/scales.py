@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
-from bayes_alliance.design.equations.outcome_scale import OutcomeScale
-from bayes_alliance.spec.families import FAMILY, FamilyName
+from bayes_alliance.outcome.contract import Outcome
+from bayes_alliance.outcome.scale import OutcomeScale
 
 
 @dataclass(frozen=True)
@@ -18,27 +19,13 @@ class Scales:
     outcome_sd: float
 
 
-def outcome_scales(values: np.ndarray, family: FamilyName, scale: OutcomeScale | None = None) -> Scales:
-    """Return mean and SD of an outcome as it is; of others the link of the mean, and 1.
+def outcome_scales(family: Outcome, values: np.ndarray, scale: OutcomeScale) -> Scales:
+    """Return mean and SD of an outcome as it is; of one behind a link, the link of the mean and 1.
 
     ``values`` has shape (obs,), as has what ``scale`` says successes are out of.
     """
-    link = FAMILY[family].link
-    if link == "identity":
-        return Scales(float(values.mean()), float(values.std(ddof=1)))
-    if link == "log":
-        return Scales(float(np.log(max(values.mean(), 0.5 / len(values)))), 1.0)
-    if scale is not None and scale.trials is not None:
-        share = values.sum() / scale.trials.sum()
-    elif scale is not None and np.isfinite(scale.width):
-        share = scale.share(values).mean()
-    else:
-        share = values.mean()
-    share = float(np.clip(share, 0.5 / len(values), 1 - 0.5 / len(values)))
-    if link == "cloglog":
-        return Scales(float(np.log(-np.log1p(-share))), 1.0)
-    return Scales(float(np.log(share / (1 - share))), 1.0)
+    return Scales(*family.linear_level(values, scale))
 
 
-NO_SCALE = Scales(0.0, 1.0)
+NO_SCALE: Final = Scales(0.0, 1.0)
 """Of correlations, which have no unit."""

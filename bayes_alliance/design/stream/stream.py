@@ -19,7 +19,7 @@ from bayes_alliance.design.equations.complete_rows import Source, Usable, find_u
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.factors import place_effects
 from bayes_alliance.design.equations.missing import count_gone, say_left_out
-from bayes_alliance.design.equations.outcome_scale import check_outcome
+from bayes_alliance.design.equations.outcome_values import check_outcome, observed_outcome
 from bayes_alliance.design.estimands import resolve_estimands
 from bayes_alliance.design.groups.groups import Block, GroupDesign, find_nesting
 from bayes_alliance.design.priors.priors import resolve_priors
@@ -269,7 +269,7 @@ class StreamReader:
         assert usable is not None
         outcome = usable.variables[seen.spec.outcome].label
         sample = np.unique(seen.y.three_steps()) if seen.y.count else np.empty(0)
-        problems += check_outcome(outcome, sample, seen.spec, None, seen.ledger)
+        problems += check_outcome(observed_outcome(outcome, sample, seen.spec, None), seen.spec, seen.ledger)
         problems += checks.check_columns_named(outcome, usable.coef)
         if not seen.y.count:
             return
@@ -286,7 +286,7 @@ class StreamReader:
                     f'Complete the ids, or state [groups.{factor}] missing = "none" if these rows have no {factor}.'
                 )
             if (levels.count[seen.spec.outcome] <= 1).all():
-                problems.append(checks.say_one_row_each(factor, seen.spec.family))
+                problems.append(checks.say_one_row_each(factor, seen.spec.kind))
             problems += checks.check_effects(factor, columns.labels, values.dependence)
             problems += [
                 checks.say_never_varies(label, factor)

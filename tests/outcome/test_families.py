@@ -1,138 +1,35 @@
-"""Families in NumPy: densities by SciPy, slopes by differences, draws by their moments, integrals by a fine grid."""
+"""Families in models: integrals over effects, recovery of stated truths, calibration, what they refuse and say."""
 
 from __future__ import annotations
-
-from dataclasses import replace
-from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from scipy import special, stats
+from scipy import stats
 
 import bayes_alliance as ba
 from bayes_alliance.comparison.integrate import average_density
 from bayes_alliance.comparison.units import find_units, fingerprint
-from bayes_alliance.design.equations.outcome_scale import OutcomeScale
 from bayes_alliance.design.moments import variance_moments
-from bayes_alliance.posterior.families import Rows, draw, expected, log_density, slopes
+from bayes_alliance.outcome.contract import OutcomeRows
+from bayes_alliance.outcome.families import FAMILY, FamilyName
 from bayes_alliance.posterior.variance import shares_of
-from bayes_alliance.spec.families import FAMILY, SHAPES, FamilyName
 from tests.build.test_equations import HEAD, equation
 from tests.conftest import ROLES
+from tests.outcome.test_contract import rows_of
 
 DRAWS, OBS = 3, 5
-SPREAD, NU, SHAPE, PHI, CUTS = (
-    np.array([[0.5], [1.0], [2.0]]) * np.ones(OBS),
-    np.array([[3.0], [8.0], [40.0]]),
-    np.full((3, 1), 1.5),
-    np.array([[2.0], [8.0], [30.0]]),
-    np.array([[-2.0, 1.5], [-1.0, 2.0], [-0.5, 0.1]]),
-)
-SCORES = np.array([0.0, 3.0, 11.5, 20.0, 20.0])
-TRIALS = np.array([4.0, 4.0, 10.0, 1.0, 7.0])
-BOUNDED = OutcomeScale((0.0, 20.0), None, ("floor", "between", "ceiling"), ("floor", "ceiling"))
-RATED = OutcomeScale((1.0, 3.0), None, ("1", "2", "3"), ("1|2", "2|3"))
-ROWS = {
-    "gaussian": Rows("gaussian", np.array([-1.0, 0.0, 0.4, 2.0, 5.0]), {"sigma": SPREAD}),
-    "student_t": Rows("student_t", np.array([-1.0, 0.0, 0.4, 2.0, 5.0]), {"sigma": SPREAD, "nu": NU}),
-    "censored": Rows("censored", SCORES / 4 - 2, {"sigma": SPREAD}, OutcomeScale((-2.0, 3.0))),
-    "ordered_beta": Rows("ordered_beta", SCORES, {"threshold": CUTS, "phi": PHI}, BOUNDED),
-    "cumulative": Rows("cumulative", np.array([1.0, 2.0, 2.0, 3.0, 1.0]), {"threshold": CUTS}, RATED),
-    "hazard": Rows("hazard", np.array([0.0, 1.0, 1.0, 0.0, 1.0]), {}),
-    "binomial": Rows("binomial", np.array([0.0, 4.0, 3.0, 1.0, 5.0]), {}, OutcomeScale(trials=TRIALS)),
-    "bernoulli": Rows("bernoulli", np.array([0.0, 1.0, 1.0, 0.0, 1.0]), {}),
-    "negative_binomial": Rows("negative_binomial", np.array([0.0, 1.0, 2.0, 5.0, 30.0]), {"shape": SHAPE}),
-}
 
 
-def oracle(rows: Rows, linear: np.ndarray) -> np.ndarray:
-    """Return SciPy's log-density of every row."""
-    match rows.family:
-        case "gaussian":
-            return np.asarray(stats.norm.logpdf(rows.y, linear, SPREAD))
-        case "student_t":
-            return np.asarray(stats.t.logpdf(rows.y, NU, linear, SPREAD))
-        case "bernoulli":
-            return np.asarray(stats.bernoulli.logpmf(rows.y, 1 / (1 + np.exp(-linear))))
-        case "binomial":
-            return np.asarray(stats.binom.logpmf(rows.y, TRIALS, special.expit(linear)))
-        case "hazard":
-            return np.asarray(stats.bernoulli.logpmf(rows.y, 1 - np.exp(-np.exp(linear))))
-        case "censored":
-            whole = stats.norm(linear, SPREAD)
-            tails = np.where(rows.y == -2, whole.logcdf(-2), whole.logsf(3))
-            return np.asarray(np.where(np.isin(rows.y, (-2.0, 3.0)), tails, whole.logpdf(rows.y)))
-        case "cumulative" | "ordered_beta":
-            below = stats.logistic.cdf(CUTS[:, None] - linear[..., None])
-            chances = np.diff(below, axis=-1, prepend=0.0, append=1.0)
-            code = rows.y - 1 if rows.family == "cumulative" else np.array([0, 1, 1, 2, 2])
-            chance = np.take_along_axis(chances, np.tile(code.astype(int), (DRAWS, 1))[..., None], axis=-1)[..., 0]
-            if rows.family == "cumulative":
-                return np.asarray(np.log(chance))
-            mean = special.expit(linear)
-            inside = stats.beta.logpdf(rows.y, mean * PHI, (1 - mean) * PHI, scale=20.0)
-            return np.asarray(np.log(chance) + np.where(code == 1, inside, 0.0))
-    return np.asarray(stats.nbinom.logpmf(rows.y, SHAPE, SHAPE / (SHAPE + np.exp(linear))))
-
-
-def test_every_family_is_tried() -> None:
-    """The families of the language are those of the table, here and in every branch below."""
-    assert set(get_args(FamilyName.__value__)) == set(FAMILY) == set(ROWS)
-    assert {shape for family in FAMILY.values() for shape in family.shapes} == set(SHAPES) - {"ar", "error"}
-
-
-@pytest.mark.parametrize("name", ROWS)
-def test_densities_and_slopes(name: FamilyName) -> None:
-    """SciPy's log-densities; slopes by central differences; information that is never negative, finite far out."""
-    rows, linear = ROWS[name], np.random.default_rng(1).normal(0, 1.5, (DRAWS, OBS))
-    np.testing.assert_allclose(log_density(rows, linear), oracle(rows, linear), rtol=1e-10, atol=1e-12)
-    slope, information = slopes(rows, linear)
-    step = 1e-5
-    numeric = (log_density(rows, linear + step) - log_density(rows, linear - step)) / (2 * step)
-    np.testing.assert_allclose(slope, numeric, rtol=1e-6, atol=1e-8)
-    assert (information > 0).all()
-    for far in (-600.0, 600.0):
-        assert np.isfinite(np.concatenate(slopes(rows, np.full((DRAWS, OBS), far)))).all()
-    points = log_density(rows.at_points(), np.stack([linear, linear + 1], axis=1))
-    np.testing.assert_allclose(points[:, 1], log_density(rows, linear + 1))
-
-
-@pytest.mark.parametrize("name", ROWS)
-def test_draws_have_the_expected_mean(name: FamilyName) -> None:
-    """Many outcomes drawn anew average to what is expected, within five standard errors, and never leave the scale."""
-    rows, linear = ROWS[name], np.random.default_rng(2).normal(0, 0.5, (DRAWS, OBS))
-    rng = np.random.default_rng(3)
-    many = np.stack([draw(rows, linear, rng) for _ in range(4000)])
-    error = many.std(axis=0) / np.sqrt(len(many))
-    shares = many / TRIALS if name == "binomial" else many
-    error = error / TRIALS if name == "binomial" else error
-    assert (np.abs(shares.mean(axis=0) - expected(rows, linear)) < 5 * error).all()
-    low, high = rows.scale.bounds
-    assert low <= many.min()
-    assert many.max() <= high
-    if name in ("ordered_beta", "censored"):
-        chances = [np.exp(log_density(replace(rows, y=np.full(OBS, bound)), linear)) for bound in (low, high)]
-        for bound, chance in zip((low, high), chances, strict=True):
-            assert (np.abs((many == bound).mean(axis=0) - chance) < 5 * np.sqrt(chance / len(many)) + 1e-3).all()
-    if name == "bernoulli":
-        assert set(np.unique(many)) == {0.0, 1.0}
-    if name == "negative_binomial":
-        assert (many == np.floor(many)).all()
-        assert many.min() == 0
-        mean = np.exp(linear)
-        np.testing.assert_allclose(many.var(axis=0), mean + mean**2 / 1.5, rtol=0.3)
-
-
-@pytest.mark.parametrize("name", [name for name in ROWS if name != "gaussian"])
+@pytest.mark.parametrize("name", [name for name in FAMILY if name != "gaussian"])
 def test_effects_are_integrated(name: FamilyName) -> None:
     """One effect of five rows: adaptive quadrature against a fine grid."""
-    rows, linear = ROWS[name], np.random.default_rng(4).normal(0, 0.7, (DRAWS, OBS))
+    rows, linear = rows_of(name), np.random.default_rng(4).normal(0, 0.7, (DRAWS, OBS))
     load = np.broadcast_to(np.array([0.8, 0.8, 0.4, 0.8, -0.5])[:, None], (DRAWS, OBS, 1))
     got = average_density(linear, load, [rows])
     z = np.linspace(-9, 9, 20_001)
-    inside = log_density(rows.at_points(), linear[:, None] + z[:, None] * load[0, :, 0]).sum(axis=2)
+    inside = rows.at_points().log_density(linear[:, None] + z[:, None] * load[0, :, 0]).sum(axis=2)
     whole = np.log(np.trapezoid(np.exp(inside + stats.norm.logpdf(z)), z, axis=1))
     np.testing.assert_allclose(got, whole, atol=2e-3)
 
@@ -141,10 +38,11 @@ def test_effects_are_integrated(name: FamilyName) -> None:
 def test_rows_that_disagree_have_a_peak_each(apart: float) -> None:
     """Sessions far apart under t residuals: the integral over the effect has several peaks, and all of them count."""
     y = np.array([0.0, apart, -apart, apart, 0.1])
-    rows = Rows("student_t", y, {"sigma": np.full((DRAWS, OBS), 0.3), "nu": NU})
+    given = {"sigma": np.full((DRAWS, OBS), 0.3), "nu": np.array([[3.0], [8.0], [40.0]])}
+    rows = OutcomeRows(FAMILY["student_t"], y, given)
     linear, load = np.zeros((DRAWS, OBS)), np.full((DRAWS, OBS, 1), 3.0)
     z = np.linspace(-12, 12, 200_001)
-    inside = log_density(rows.at_points(), linear[:, None] + z[:, None] * 3.0).sum(axis=2) + stats.norm.logpdf(z)
+    inside = rows.at_points().log_density(linear[:, None] + z[:, None] * 3.0).sum(axis=2) + stats.norm.logpdf(z)
     top = inside.max(axis=1)
     whole = np.log(np.trapezoid(np.exp(inside - top[:, None]), z, axis=1)) + top
     np.testing.assert_allclose(average_density(linear, load, [rows]), whole, atol=1e-6)
@@ -311,8 +209,8 @@ def test_categories_and_ends_that_are_not_seen_are_said(trial: pd.DataFrame) -> 
 def test_no_session_has_the_hazard_of_two(trial: pd.DataFrame) -> None:
     """Two sessions in a row have the hazard of one twice as long: survival multiplies, hazards add on the log scale."""
     linear = np.linspace(-3, 1, 9)[None]
-    rows = Rows("hazard", np.zeros(9), {})
-    np.testing.assert_allclose(2 * log_density(rows, linear), log_density(rows, linear + np.log(2)))
+    rows = OutcomeRows(FAMILY["hazard"], np.zeros(9), {})
+    np.testing.assert_allclose(2 * rows.log_density(linear), rows.log_density(linear + np.log(2)))
 
 
 def test_separation_is_said(trial: pd.DataFrame) -> None:

@@ -1,0 +1,1 @@
+"""Outcomes observed in PyMC models: one ``observe`` per family."""

@@ -1,0 +1,1 @@
+"""Families of outcomes: one file each, behind one contract, with NumPy and SciPy alone."""

@@ -1,0 +1,41 @@
+"""What families of counts share: which values are counts, and probabilities up to a count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from bayes_alliance.outcome.contract import Outcome, show_values
+from bayes_alliance.outcome.scale import ObservedOutcome
+
+
+def count_problems(family: Outcome, observed: ObservedOutcome) -> list[str]:
+    """Report values that are no counts."""
+    values = observed.values
+    odd = (values != np.floor(values)) | (values < 0)
+    if not odd.any():
+        return []
+    return [
+        f"{family.where(observed)} that are no counts: {show_values(values, odd)}. Counts are 0, 1, 2, …; take another "
+        f"family for scores."
+    ]
+
+
+def sum_up_to(y: np.ndarray, linear: np.ndarray, log_mass: Callable[[float], np.ndarray]) -> np.ndarray:
+    """Return the log of the probability of at most ``y``, by adding up all counts: exact in the tails, too.
+
+    Parameters
+    ----------
+    y : ndarray, shape (obs,)
+        Counts.
+    linear : ndarray, shape (…, obs)
+        Gives the shape of the result.
+    log_mass : callable
+        Log-probability of one count in every row, of the shape of ``linear``.
+    """
+    total = np.full(np.broadcast_shapes(linear.shape, y.shape), -np.inf)
+    with np.errstate(invalid="ignore"):
+        for count in range(int(y.max(initial=0.0)) + 1):
+            total = np.where(count <= y, np.logaddexp(total, log_mass(float(count))), total)
+    return np.asarray(np.minimum(total, 0.0))
