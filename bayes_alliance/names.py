@@ -24,6 +24,9 @@ THRESHOLD_COEF: Final = "threshold_coef"
 BLOCK: Final = "_block_"
 """Marks dims of parts that a factor's effects are put together from; variables over them are not stored."""
 
+MEAN: Final = "mean"
+"""What the linear predictor of an outcome's mean is of, beside those of its family's parameters."""
+
 RESIDUAL: Final = "residual"
 """Stands for the residuals of a row where a factor's name could stand: ``cor residual``, ``cor_residual``."""
 
@@ -74,9 +77,9 @@ def by_dim(factor: str) -> str:
     return f"{factor_key(factor)}_by"
 
 
-def spread_label(outcome: str) -> str:
-    """Return what the log residual SD of an outcome is called where an outcome could stand: ``sigma(score)``."""
-    return f"sigma({outcome})"
+def predictor_label(parameter: str, outcome: str) -> str:
+    """Return what a linear predictor is called: the outcome, or ``sigma(score)`` and the like of its parameters."""
+    return outcome if parameter == MEAN else f"{parameter}({outcome})"
 
 
 def obs_dim(outcome: str) -> str:

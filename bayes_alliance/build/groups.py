@@ -12,8 +12,8 @@ from pytensor.tensor.variable import TensorVariable
 
 from bayes_alliance.build.priors import build_correlation, build_gaussian_rows, build_vector
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.factors import FactorDesign, find_factor
+from bayes_alliance.design.equations.predictor import Predictor
 from bayes_alliance.design.groups.groups import Block, GroupDesign, check_codes
 from bayes_alliance.design.priors.priors import Priors
 from bayes_alliance.names import (
@@ -52,26 +52,26 @@ def build_groups(
     """
     chosen = parametrization == "chosen"
     built: Totals = {}
-    parts: dict[str, list[TensorVariable]] = {equation.outcome: [] for equation in design.parts}
+    parts: dict[str, list[TensorVariable]] = {own.name: [] for own in design.linear_predictors}
     for factor in sorted(design.factors, key=lambda f: len(f.levels)):
         built[factor.factor] = _build_factor(factor, design, coefficients, parametrization, built)
-        for equation, group in having(design, factor.factor):
+        for own, group in having(design, factor.factor):
             check_codes(group.factor, group.code, len(group.levels))
-            inner = {(a.factor, a.effect) for g in equation.groups for a in g.above} if chosen else set()
-            start = factor.places[equation.outcome][0]
+            inner = {(a.factor, a.effect) for g in own.groups for a in g.above} if chosen else set()
+            start = factor.places[own.name][0]
             left = {
                 member: built[factor.factor][start + member]
                 for member in range(len(group.effects))
                 if (group.factor, member) not in inner
             }
             if left:
-                parts[equation.outcome].append(sum_effects(group, left, equation.outcome))
+                parts[own.name].append(sum_effects(group, left, own.name))
     return parts
 
 
-def having(design: Design, factor: str) -> list[tuple[EquationDesign, GroupDesign]]:
-    """Return the equations that have a factor, each with its rows' codes and covariates."""
-    return [(equation, group) for equation in design.parts for group in equation.groups if group.factor == factor]
+def having(design: Design, factor: str) -> list[tuple[Predictor, GroupDesign]]:
+    """Return the linear predictors that have a factor, each with its rows' codes and covariates."""
+    return [(own, group) for own in design.linear_predictors for group in own.groups if group.factor == factor]
 
 
 def _build_factor(
@@ -113,20 +113,20 @@ def _shifts(
     def add(member: int, part: TensorVariable) -> None:
         shifts[member] = shifts[member] + part if member in shifts else part
 
-    for equation, group in having(design, factor.factor):
-        start = factor.places[equation.outcome][0]
+    for own, group in having(design, factor.factor):
+        start = factor.places[own.name][0]
         for above in group.above:
-            name = f"{key}_in_{factor_key(above.factor)}_{above.effect + 1}_{equation.outcome}"
+            name = f"{key}_in_{factor_key(above.factor)}_{above.effect + 1}_{own.name}"
             outer = find_factor(design.factors, above.factor)
             code = pm.Data(name, above.code, dims=key)
-            part = built[above.factor][outer.places[equation.outcome][0] + above.effect][code]
+            part = built[above.factor][outer.places[own.name][0] + above.effect][code]
             if not (above.weight == 1).all():
                 part = part * pm.Data(f"{name}_weight", above.weight, dims=key)
             add(start + above.member, part)
         for carried in group.carried:
-            part = coefficients[equation.outcome][carried.coef] + pt.zeros(len(group.levels))
+            part = coefficients[own.name][carried.coef] + pt.zeros(len(group.levels))
             if not (carried.weight == 1).all():
-                name = f"{key}_in_population_{carried.coef + 1}_{equation.outcome}"
+                name = f"{key}_in_population_{carried.coef + 1}_{own.name}"
                 part = part * pm.Data(name, carried.weight, dims=key)
             add(start + carried.member, part)
     return shifts

@@ -13,7 +13,6 @@ from bayes_alliance.build.groups import Coefficients
 from bayes_alliance.build.priors import build_vector
 from bayes_alliance.build.steps import build_steps
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.factors import find_factor
 from bayes_alliance.design.equations.latent_columns import (
     Follow,
@@ -23,6 +22,7 @@ from bayes_alliance.design.equations.latent_columns import (
     FollowSteps,
 )
 from bayes_alliance.design.equations.measured_means import Measured
+from bayes_alliance.design.equations.predictor import Predictor
 from bayes_alliance.names import (
     effects_name,
     factor_key,
@@ -84,37 +84,37 @@ def _build_measured(measured: Measured, design: Design) -> Levels:
 
 
 def add_latent(
-    equation: EquationDesign, design: Design, coefficients: Coefficients, levels: Levels, values: Values
+    predictor: Predictor, design: Design, coefficients: Coefficients, levels: Levels, values: Values
 ) -> TensorVariable | None:
     """Return what is estimated (means, modelled values, steps) adds beyond what is plugged into an outcome's columns.
 
     Every column that follows something adds its coefficient, and its group effects, times weight times the difference
     between what is estimated and what is plugged in; shape (obs,), or None where nothing is followed.
     """
-    if not equation.follows:
+    if not predictor.follows:
         return None
-    dim = obs_dim(equation.outcome)
+    dim = obs_dim(predictor.name)
     differences = {
-        mean: _difference(number, follow, equation, design, coefficients, levels, values)
-        for number, (mean, follow) in enumerate(equation.follows.items())
+        mean: _difference(number, follow, predictor, design, coefficients, levels, values)
+        for number, (mean, follow) in enumerate(predictor.follows.items())
     }
     total: TensorVariable = pt.zeros(())
     count = 0
-    for column, weights in enumerate(equation.coef.latent):
+    for column, weights in enumerate(predictor.coef.latent):
         for mean, weight in weights.items():
             count += 1
-            moved = _weighted(f"follow_{equation.outcome}_{count}", weight, differences[mean], dim)
-            total = total + coefficients[equation.outcome][column] * moved
-    for group in equation.groups:
+            moved = _weighted(f"follow_{predictor.name}_{count}", weight, differences[mean], dim)
+            total = total + coefficients[predictor.name][column] * moved
+    for group in predictor.groups:
         factor = find_factor(design.factors, group.factor)
         own = pm.modelcontext(None)[effects_name(group.factor)]
-        start = factor.places[equation.outcome][0]
+        start = factor.places[predictor.name][0]
         for member, weights in enumerate(group.columns.latent):
             for mean, weight in weights.items():
                 count += 1
-                code = pm.Data(f"follow_{equation.outcome}_{count}_code", group.code, dims=dim)
+                code = pm.Data(f"follow_{predictor.name}_{count}_code", group.code, dims=dim)
                 inside = np.where(group.inside, weight, 0.0)
-                moved = _weighted(f"follow_{equation.outcome}_{count}", inside, differences[mean], dim)
+                moved = _weighted(f"follow_{predictor.name}_{count}", inside, differences[mean], dim)
                 total = total + own[:, start + member][code] * moved
     return total
 
@@ -128,14 +128,14 @@ def _weighted(name: str, weight: np.ndarray, difference: TensorVariable, dim: st
 def _difference(
     number: int,
     follow: Follow,
-    equation: EquationDesign,
+    predictor: Predictor,
     design: Design,
     coefficients: Coefficients,
     levels: Levels,
     values: Values,
 ) -> TensorVariable:
     """Return what is estimated less what is plugged in, in every row, shape (obs,)."""
-    name, dim = f"mean_{number + 1}_{equation.outcome}", obs_dim(equation.outcome)
+    name, dim = f"mean_{number + 1}_{predictor.name}", obs_dim(predictor.name)
     plugged = pm.Data(f"{name}_observed", follow.plugged, dims=dim)
     if isinstance(follow, FollowModelled):
         return _static(name, follow, dim, design, coefficients, levels, values) - plugged

@@ -11,14 +11,14 @@ from pytensor.tensor.variable import TensorVariable
 from bayes_alliance.build.groups import Parametrization, build_groups, group_coords
 from bayes_alliance.build.means import add_latent, build_measured, measured_coords
 from bayes_alliance.build.modelled import build_values, modelled_coords
-from bayes_alliance.build.outcomes import build_outcomes, build_shapes, build_spreads
+from bayes_alliance.build.outcomes import build_outcomes, build_parameters
 from bayes_alliance.build.priors import build_vector
 from bayes_alliance.build.shrink import build_shrunk, shrunk_coords
 from bayes_alliance.build.steps import step_coords
 from bayes_alliance.build.thresholds import build_thresholds, threshold_coords
 from bayes_alliance.design.columns.values import LinkedTo
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.predictor import Predictor
 from bayes_alliance.errors import FitError
 from bayes_alliance.names import (
     COEF,
@@ -78,23 +78,23 @@ def build_model(spec: ModelSpec, design: Design, *, parametrization: Parametriza
         levels = build_measured(design)
         values: dict[str, TensorVariable] = {}
 
-        def predict(equation: EquationDesign) -> TensorVariable:
-            held = {c.coef for g in equation.groups for c in g.carried} if parametrization == "chosen" else set()
-            outcome = equation.outcome
-            mu = _population(equation, coefficients[outcome], vectors, held)
-            mu = sum(parts[outcome], start=mu)
-            latent = add_latent(equation, design, coefficients, levels, values)
+        def predict(own: Predictor) -> TensorVariable:
+            held = {c.coef for g in own.groups for c in g.carried} if parametrization == "chosen" else set()
+            mu = _population(own, coefficients[own.name], vectors, held)
+            mu = sum(parts[own.name], start=mu)
+            latent = add_latent(own, design, coefficients, levels, values)
             return mu if latent is None else mu + latent
 
-        means = {e.spread.outcome: predict(e.spread) for e in design.equations if e.spread is not None}
-        spreads, shapes = build_spreads(design, means), build_shapes(design)
+        formulas = {
+            (parameter, e.outcome): predict(own) for e in design.equations for parameter, own in e.parameters.items()
+        }
+        parameters = build_parameters(design, formulas)
+        means: dict[str, TensorVariable] = {}
         for outcome in sort_modelled(design.spec):
             equation = next(e for e in design.equations if e.spec.outcome == outcome)
-            means[equation.outcome] = predict(equation)
+            means[equation.outcome] = predict(equation.mean)
             if equation.modelled is not None:
-                mean, spread = means[equation.outcome], spreads[equation.outcome]
-                values[equation.outcome] = build_values(equation, mean, spread, shapes)
-        parameters = {**shapes, **{("sigma", outcome): spread for outcome, spread in spreads.items()}}
+                values[equation.outcome] = build_values(equation, means[equation.outcome], parameters)
         build_outcomes(design, means, parameters, build_thresholds(design, coefficients))
     if any(isinstance(read, LinkedTo) for equation in design.equations for read in equation.follows):
         _start_near(model)
@@ -115,12 +115,15 @@ def _start_near(model: pm.Model) -> None:
 
 def model_coords(design: Design) -> dict[str, list[str] | list[int]]:
     """Return the coords of a design: plain strings, and row positions for the observations."""
-    coords: dict[str, list[str] | list[int]] = {COEF: [label for e in design.parts for label in e.coef_labels]}
-    for equation in design.parts:
-        coords[obs_dim(equation.outcome)] = [int(row) for row in equation.row]
-        coords[coef_dim(equation.outcome)] = list(equation.coef_labels)
-        for group in equation.groups:
-            coords[f"{effect_dim(group.factor)}_{equation.outcome}"] = list(equation.effect_labels(group))
+    coords: dict[str, list[str] | list[int]] = {
+        COEF: [label for own in design.linear_predictors for label in own.coef_labels]
+    }
+    for equation in design.equations:
+        for own in equation.linear_predictors:
+            coords[obs_dim(own.name)] = [int(row) for row in equation.row]
+            coords[coef_dim(own.name)] = list(own.coef_labels)
+            for group in own.groups:
+                coords[f"{effect_dim(group.factor)}_{own.name}"] = list(own.effect_labels(group))
     for factor in design.factors:
         coords |= group_coords(factor)
     sigma = [label for e in design.equations if e.kind.spread for label in e.sigma_coef]
@@ -170,22 +173,22 @@ def build_coefficients(
     """
     priors = [prior.distribution for prior in design.priors.coef]
     if not priors:
-        return {equation.outcome: [] for equation in design.parts}, {}
+        return {own.name: [] for own in design.linear_predictors}, {}
     centred = build_vector("b_centred", priors, COEF, given=build_shrunk(design), as_data=as_data)
     coefficients, vectors, start = {}, {}, 0
-    for equation in design.parts:
+    for equation in design.linear_predictors:
         size = len(equation.coef.labels)
         own = centred[start : start + size]
         rest = [centred[start + i] for i in range(1, size)]
         if size and equation.coef.labels[0] == INTERCEPT and rest:
             # a container, so that studies with other constants share the compiled model
-            constants = pm.Data(f"centre_{equation.outcome}", equation.centre, dims=coef_dim(equation.outcome))
+            constants = pm.Data(f"centre_{equation.name}", equation.centre, dims=coef_dim(equation.name))
             first = centred[start] - (own[1:] * constants[1:]).sum()
-            vectors[equation.outcome] = pt.concatenate([first[None], own[1:]])
-            coefficients[equation.outcome] = [first, *rest]
+            vectors[equation.name] = pt.concatenate([first[None], own[1:]])
+            coefficients[equation.name] = [first, *rest]
         else:
-            vectors[equation.outcome] = own
-            coefficients[equation.outcome] = [centred[start + i] for i in range(size)]
+            vectors[equation.name] = own
+            coefficients[equation.name] = [centred[start + i] for i in range(size)]
         start += size
     pieces = list(vectors.values())
     pm.Deterministic("b", pt.concatenate(pieces) if len(pieces) > 1 else pieces[0], dims=COEF)
@@ -193,7 +196,7 @@ def build_coefficients(
 
 
 def _population(
-    equation: EquationDesign,
+    equation: Predictor,
     coefficients: list[TensorVariable],
     vectors: dict[str, TensorVariable],
     carried: set[int],
@@ -202,12 +205,12 @@ def _population(
     if not coefficients:
         return pt.zeros(())
     rows = np.ascontiguousarray(equation.coef.values.T)
-    dims = (coef_dim(equation.outcome), obs_dim(equation.outcome))
-    predictors = pm.Data(f"predictors_{equation.outcome}", rows, dims=dims)
+    dims = (coef_dim(equation.name), obs_dim(equation.name))
+    predictors = pm.Data(f"predictors_{equation.name}", rows, dims=dims)
     kept = [i for i in range(len(coefficients)) if i not in carried]
     if len(kept) > MANY or (kept and rows.size > WIDE):
         # one vector, not as many scalars as there are predictors: half the time to compile
-        vector = vectors[equation.outcome]
+        vector = vectors[equation.name]
         whole = vector * np.isin(np.arange(len(coefficients)), kept) if carried else vector
         return pt.dot(whole, predictors) if rows.size > WIDE else (predictors * whole[:, None]).sum(axis=0)
     parts = [c if equation.coef.labels[i] == INTERCEPT else predictors[i] * c for i, c in enumerate(coefficients)]

@@ -15,10 +15,7 @@ from bayes_alliance.names import modelled_dim, obs_dim, seen_dim, value_name
 
 
 def build_values(
-    equation: EquationDesign,
-    mean: TensorVariable,
-    spread: TensorVariable,
-    shapes: Mapping[tuple[str, str], TensorVariable],
+    equation: EquationDesign, mean: TensorVariable, parameters: Mapping[tuple[str, str], TensorVariable]
 ) -> TensorVariable:
     """Build the modelled values of an outcome and observe what was measured of it; return them, shape (modelled,).
 
@@ -30,7 +27,8 @@ def build_values(
     own = equation.modelled
     assert own is not None
     outcome, dim = equation.outcome, modelled_dim(equation.outcome)
-    of_rows = _error(equation, own.of_rows(), "error", obs_dim(outcome), shapes)
+    spread = parameters["sigma", outcome]
+    of_rows = _error(equation, own.of_rows(), "error", obs_dim(outcome), parameters)
     total = spread if of_rows is None else pt.sqrt(spread**2 + of_rows**2)
     seen = np.flatnonzero(own.seen)
     if len(seen) == len(own.seen):
@@ -41,12 +39,12 @@ def build_values(
         observed = pm.Data(f"observed_{outcome}", equation.y[seen], dims=seen_dim(outcome))
         wide = mean + pt.zeros(len(own.seen))
         pm.Normal(outcome, wide[place], _some(total, place), observed=observed, dims=seen_dim(outcome))
-    _rate(equation, shapes)
+    _rate(equation, parameters)
 
     rows = pm.Data(f"modelled_row_{outcome}", own.rows, dims=dim)
     centre, sd = (mean + pt.zeros(len(own.seen)))[rows], _some(spread, rows)
     z = pm.Normal(f"z_{value_name(outcome)}", 0.0, 1.0, dims=dim)
-    error = _error(equation, own.error, "error_of", dim, shapes)
+    error = _error(equation, own.error, "error_of", dim, parameters)
     if error is None:
         value = centre + sd * z
     else:
@@ -66,22 +64,22 @@ def _error(
     numbers: np.ndarray,
     name: str,
     dim: str,
-    shapes: Mapping[tuple[str, str], TensorVariable],
+    parameters: Mapping[tuple[str, str], TensorVariable],
 ) -> TensorVariable | None:
     """Return the SDs of errors over ``dim``; None where nothing is measured with error."""
     if not numbers.any():
         return None
     assert equation.modelled is not None
     known = pm.Data(f"{name}_{equation.outcome}", numbers, dims=dim)
-    return known if equation.modelled.ratings is None else known * shapes["error", equation.outcome]
+    return known if equation.modelled.ratings is None else known * parameters["error", equation.outcome]
 
 
-def _rate(equation: EquationDesign, shapes: Mapping[tuple[str, str], TensorVariable]) -> None:
+def _rate(equation: EquationDesign, parameters: Mapping[tuple[str, str], TensorVariable]) -> None:
     """Count how far raters lie apart; their means, which the true scores follow, are observed with the outcome."""
     ratings = equation.modelled.ratings if equation.modelled is not None else None
     if ratings is None:
         return
-    error = shapes["error", equation.outcome]
+    error = parameters["error", equation.outcome]
     squares = pm.Data(f"squares_{equation.outcome}", ratings.squares)
     pm.Potential(f"ratings_{equation.outcome}", -ratings.degrees * pt.log(error) - squares / (2 * error**2))
 

@@ -54,9 +54,25 @@ def build_outcomes(
         _build_joint(design, design.residual, means, spreads)
 
 
-def build_spreads(design: Design, means: Mapping[str, TensorVariable]) -> dict[str, TensorVariable]:
-    """Build ``sigma`` and return every outcome's residual SD, a scalar or of shape (obs,)."""
-    spreads = {e.outcome: pt.exp(means[e.spread.outcome]) for e in design.equations if e.spread is not None}
+def build_parameters(
+    design: Design, formulas: Mapping[tuple[str, str], TensorVariable]
+) -> dict[tuple[str, str], TensorVariable]:
+    """Build the parameters of families and return them by name and outcome, each a scalar or of shape (obs,).
+
+    ``formulas`` are the linear predictors of those that have a formula.
+    """
+    found: dict[tuple[str, str], TensorVariable] = {}
+    for equation in design.equations:
+        for parameter in equation.kind.parameters:
+            own = formulas.get((parameter.name, equation.outcome))
+            if own is not None:
+                found[parameter.name, equation.outcome] = pt.exp(own) if parameter.link == "log" else pt.sigmoid(own)
+    return found | _build_spreads(design) | _build_shapes(design)
+
+
+def _build_spreads(design: Design) -> dict[tuple[str, str], TensorVariable]:
+    """Build ``sigma`` and return residual SDs, each a scalar or of shape (obs,)."""
+    spreads: dict[tuple[str, str], TensorVariable] = {}
     if not design.priors.sigma:
         return spreads
     sigma = build_vector("sigma", [prior.distribution for prior in design.priors.sigma], SIGMA_COEF)
@@ -65,16 +81,17 @@ def build_spreads(design: Design, means: Mapping[str, TensorVariable]) -> dict[s
         if not equation.sigma_coef or not equation.kind.spread:
             continue
         size = len(equation.sigma_coef)
-        spreads[equation.outcome] = sigma[start]
+        own = sigma[start]
         if size > 1:
             code = pm.Data(f"sigma_code_{equation.outcome}", equation.sigma_code, dims=obs_dim(equation.outcome))
-            spreads[equation.outcome] = sigma[start : start + size][code]
+            own = sigma[start : start + size][code]
+        spreads["sigma", equation.outcome] = own
         start += size
     return spreads
 
 
-def build_shapes(design: Design) -> dict[tuple[str, str], TensorVariable]:
-    """Build further parameters of families and return them by name and outcome, each a scalar."""
+def _build_shapes(design: Design) -> dict[tuple[str, str], TensorVariable]:
+    """Build further parameters that outcomes have one of, each a scalar."""
     found: dict[tuple[str, str], TensorVariable] = {}
     for shape, priors in design.priors.shapes.items():
         distributions = [prior.distribution for prior in priors]

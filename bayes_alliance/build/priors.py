@@ -78,6 +78,8 @@ def _build_family(name: str, priors: Sequence[Distribution], as_data: bool, **sh
             return pm.Exponential(name, scale=value["mean"], **shape)
         case "lognormal":
             return pm.LogNormal(name, np.log(value["median"]), value["spread"], **shape)
+        case "beta":
+            return pm.Beta(name, value["alpha"], value["beta"], **shape)
         case "flat_positive":
             return pm.HalfFlat(name, **shape)
     raise ValueError(f"{family.name} describes no vector")

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import xarray as xr
-from scipy.stats import qmc, t
 
+from bayes_alliance.comparison.quadrature import MOST_PARAMETER_EFFECTS, average_density, integrate_around_mode
 from bayes_alliance.comparison.units import Units
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.latent_columns import FollowMeasured
 from bayes_alliance.errors import FitError
-from bayes_alliance.outcome.contract import OutcomeRows
+from bayes_alliance.outcome.contract import OutcomeRows, Parameter
 from bayes_alliance.posterior.linear import (
     Linear,
     add_effects,
@@ -25,30 +24,19 @@ from bayes_alliance.posterior.linear import (
     residual_cor,
 )
 
-NODES: Final = {1: 21, 2: 15, 3: 9}
-"""Points per dimension of adaptive Gauss-Hermite quadrature."""
-
-POINTS, HEAVY = 512, 5.0
-"""Where there are more dimensions: points of importance sampling, and degrees of freedom of its t proposal."""
-
-EDGE, FINE = 8.0, 0.7
-"""Where rows are t: how far a grid reaches, in SDs of the effect, and its step in SDs of its sharpest peak."""
-
-STEPS = 30
-"""Newton steps to the mode, at most."""
-
-AT_ONCE = 4_000_000
-"""Numbers that are held at a time."""
-
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """An equation's rows as they are scored: the predictor given effects that stay, and effects that are integrated."""
+    """An equation's rows as they are scored: the predictor given effects that stay, and effects that are integrated.
+
+    ``formulas`` has the same of the parameters that have a formula with integrated effects, each with its link.
+    """
 
     equation: EquationDesign
     linear: Linear
     given: np.ndarray
     outcomes: OutcomeRows
+    formulas: Mapping[str, tuple[Parameter, Linear, np.ndarray]]
 
     @property
     def smooth(self) -> bool:
@@ -146,19 +134,15 @@ def integrated_density(
             f"without them is not worked out. Compare by kfold, or take observed means."
         )
     inside = integrated_factors(design, units) if inside is None else inside
-    varied = {g.factor for e in design.equations if e.spread is not None for g in e.spread.groups} & set(inside)
-    if varied:
-        raise FitError(
-            f"Residual SDs vary by {', '.join(sorted(varied))}, and the SDs of who is left out are not known; their "
-            f"density is not worked out. Compare models whose residual SDs follow predictors only, or by estimands."
-        )
     shared = [factor.factor for factor in design.factors if factor.factor not in inside]
     wanted = set(outcomes or [e.outcome for e in design.equations])
     rows = []
     for e in design.equations:
         if e.outcome in wanted:
-            linear = linear_parts(design, e, flat)
-            rows.append(_Rows(e, linear, add_effects(linear, flat, shared), drawn_rows(design, e, flat)))
+            linear = linear_parts(design, e.mean, flat)
+            drawn = drawn_rows(design, e, flat, factors=shared)
+            formulas = _formulas(design, e, flat, shared)
+            rows.append(_Rows(e, linear, add_effects(linear, flat, shared), drawn, formulas))
     roots = {factor: effect_roots(design, factor, flat) for factor in inside}
     cor = residual_cor(design, flat) if design.residual is not None else None
     numbers = range(len(units)) if chosen is None else chosen
@@ -174,6 +158,25 @@ def _positions(code: np.ndarray, count: int) -> list[np.ndarray]:
     return np.split(order, np.searchsorted(code[order], np.arange(1, count)))
 
 
+def _formulas(
+    design: Design, e: EquationDesign, flat: xr.Dataset, shared: Sequence[str]
+) -> dict[str, tuple[Parameter, Linear, np.ndarray]]:
+    """Return the predictors of parameters that have integrated effects."""
+    found = {}
+    for parameter in e.kind.parameters:
+        own = e.parameters.get(parameter.name)
+        if own is None or all(group.factor in shared for group in own.groups):
+            continue
+        if e.modelled is not None:
+            raise FitError(
+                f"{own.name} varies between units and {e.outcome} is measured with error or has missing values that "
+                f"are modelled; the density of a unit that is left out is not worked out. Compare by kfold."
+            )
+        linear = linear_parts(design, own, flat)
+        found[parameter.name] = (parameter, linear, add_effects(linear, flat, shared))
+    return found
+
+
 def _density(
     design: Design,
     rows: Sequence[_Rows],
@@ -182,24 +185,95 @@ def _density(
     cor: np.ndarray | None,
 ) -> np.ndarray:
     """Return one unit's log-density, shape (draw,)."""
-    draws = len(rows[0].given)
     columns = _columns(rows, places, roots)
     size = sum(stop - start for start, stop in columns.values())
-    loads = [_loads(r, at, columns, roots, size) for r, at in zip(rows, places, strict=True)]
+    loads = [_loads(r.linear, at, columns, roots, size) for r, at in zip(rows, places, strict=True)]
+    eta = [r.given[:, at] for r, at in zip(rows, places, strict=True)]
+    outcomes = [r.outcomes.chosen(at) for r, at in zip(rows, places, strict=True)]
+    known = _Known(design, rows, places, cor)
+    formulas = [
+        (i, parameter, given[:, at], _loads(linear, at, columns, roots, size))
+        for i, (r, at) in enumerate(zip(rows, places, strict=True))
+        for parameter, linear, given in r.formulas.values()
+    ]
+    formulas = [formula for formula in formulas if formula[3].any()]
+    if not formulas:
+        return _given_parameters(known, eta, outcomes, loads)
+    return _over_parameters(known, eta, outcomes, loads, formulas)
+
+
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """What does not change with a unit's effects: the design, its rows, and residuals' correlations."""
+
+    design: Design
+    rows: Sequence[_Rows]
+    places: Sequence[np.ndarray]
+    cor: np.ndarray | None
+
+
+def _given_parameters(
+    known: _Known, eta: Sequence[np.ndarray], outcomes: Sequence[OutcomeRows], loads: Sequence[np.ndarray]
+) -> np.ndarray:
+    """Return one unit's log-density given the parameters of its rows, shape (draw,)."""
+    rows, places = known.rows, known.places
+    draws, size = len(eta[0]), loads[0].shape[2]
     total, mean, half = np.zeros(draws), np.zeros((draws, size)), np.broadcast_to(np.eye(size), (draws, size, size))
     smooth = [i for i, r in enumerate(rows) if r.smooth and len(places[i])]
     if smooth:
-        left = np.concatenate([rows[i].equation.y[places[i]] - rows[i].given[:, places[i]] for i in smooth], axis=1)
-        noise = _noise(design, [rows[i] for i in smooth], [places[i] for i in smooth], cor)
+        left = np.concatenate([rows[i].equation.y[places[i]] - eta[i] for i in smooth], axis=1)
+        spread = np.concatenate([np.broadcast_to(outcomes[i].given["sigma"], eta[i].shape) for i in smooth], axis=1)
+        noise = spread, _residual_root(known, smooth, spread)
         load = np.concatenate([loads[i] for i in smooth], axis=1)
         total, mean, half = _gaussian(left, noise, load)
     curved = [i for i, r in enumerate(rows) if not r.smooth and len(places[i])]
     if curved:
-        eta = np.concatenate([rows[i].given[:, places[i]] for i in curved], axis=1)
+        whole = np.concatenate([eta[i] for i in curved], axis=1)
         load = np.concatenate([loads[i] for i in curved], axis=1)
-        eta = eta + (load @ mean[..., None])[..., 0]
-        total = total + average_density(eta, load @ half, [rows[i].outcomes.chosen(places[i]) for i in curved])
+        whole = whole + (load @ mean[..., None])[..., 0]
+        total = total + average_density(whole, load @ half, [outcomes[i] for i in curved])
     return total
+
+
+type Formula = tuple[int, Parameter, np.ndarray, np.ndarray]
+"""A parameter with effects: whose rows, its link, its predictor without effects, what standard normals add to it."""
+
+
+def _over_parameters(
+    known: _Known,
+    eta: Sequence[np.ndarray],
+    outcomes: Sequence[OutcomeRows],
+    loads: Sequence[np.ndarray],
+    formulas: Sequence[Formula],
+) -> np.ndarray:
+    """Return one unit's log-density where effects on parameters are integrated out, too, shape (draw,).
+
+    The standard normals are turned so that parameters depend on the first few alone. These are integrated out by
+    quadrature around the mode; given them the density is that of rows with known parameters.
+    """
+    own = np.concatenate([load for *_, load in formulas], axis=1)
+    values, turn = np.linalg.svd(own, full_matrices=True)[1:]
+    count = int((values > 1e-9 * values.max()).sum(axis=1).max())
+    if count > MOST_PARAMETER_EFFECTS:
+        raise FitError(
+            f"{count} effects of a unit change the parameters of its rows; a unit's density is worked out with up to "
+            f"{MOST_PARAMETER_EFFECTS}. Compare by kfold, or by estimands."
+        )
+    basis = turn.transpose(0, 2, 1)
+    first, rest = basis[:, :, :count], basis[:, :, count:]
+
+    def log_density(w: np.ndarray) -> np.ndarray:
+        """Return the log of density times prior at values of the first normals, (draw, count)."""
+        z = (first @ w[..., None])[..., 0][..., None]
+        moved = [one + (load @ z)[..., 0] for one, load in zip(eta, loads, strict=True)]
+        given = [dict(rows.given) for rows in outcomes]
+        for place, parameter, middle, load in formulas:
+            given[place][parameter.name] = parameter.inverse(middle + (load @ z)[..., 0])
+        made = [replace(rows, given=one) for rows, one in zip(outcomes, given, strict=True)]
+        inner = _given_parameters(known, moved, made, [load @ rest for load in loads])
+        return np.asarray(inner - 0.5 * (w**2).sum(axis=1) - 0.5 * count * np.log(2 * np.pi))
+
+    return integrate_around_mode(log_density, len(eta[0]), count)
 
 
 def _columns(
@@ -210,7 +284,8 @@ def _columns(
         {
             (entry.factor, int(level))
             for r, at in zip(rows, places, strict=True)
-            for entry in r.linear.entries
+            for linear in (r.linear, *(own for _, own, _ in r.formulas.values()))
+            for entry in linear.entries
             if entry.factor in roots
             for level in entry.levels(at)
         }
@@ -223,15 +298,15 @@ def _columns(
 
 
 def _loads(
-    row: _Rows,
+    linear: Linear,
     at: np.ndarray,
     columns: dict[tuple[str, int], tuple[int, int]],
     roots: dict[str, np.ndarray],
     size: int,
 ) -> np.ndarray:
     """Return what independent standard normals in place of effects add to rows, shape (draw, row, normal)."""
-    loads = np.zeros((len(row.given), len(at), size))
-    for entry in row.linear.entries:
+    loads = np.zeros((len(linear.population), len(at), size))
+    for entry in linear.entries:
         if entry.factor not in roots:
             continue
         for level in entry.levels(at):
@@ -242,14 +317,12 @@ def _loads(
     return loads
 
 
-def _noise(
-    design: Design, rows: Sequence[_Rows], places: Sequence[np.ndarray], cor: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return residual SDs, shape (draw, row), and the root of residuals' correlations where rows correlate."""
-    spread = np.concatenate([r.outcomes.given["sigma"][:, at] for r, at in zip(rows, places, strict=True)], axis=1)
-    residual = design.residual
+def _residual_root(known: _Known, smooth: Sequence[int], spread: np.ndarray) -> np.ndarray | None:
+    """Return the root of residuals' correlations, shape (draw, row, row); None where no rows correlate."""
+    residual, cor = known.design.residual, known.cor
     if residual is None or cor is None:
-        return spread, None
+        return None
+    rows, places = [known.rows[i] for i in smooth], [known.places[i] for i in smooth]
     count = spread.shape[1]
     matrix = np.zeros((len(spread), count, count))
     matrix[:, range(count), range(count)] = 1.0
@@ -264,7 +337,7 @@ def _noise(
                 stratum = residual.beside[names[0]].stratum[at[a]]
                 rho = cor[:, stratum, residual.outcomes.index(names[0]), residual.outcomes.index(names[1])]
                 matrix[:, starts[i] + a, starts[j] + b] = rho
-    return spread, np.linalg.cholesky(matrix)
+    return np.linalg.cholesky(matrix)
 
 
 def _gaussian(
@@ -286,86 +359,3 @@ def _gaussian(
     mean = np.linalg.solve(upper, pulled)[..., 0]
     root = np.linalg.solve(upper, np.broadcast_to(np.eye(load.shape[2]), upper.shape))
     return -0.5 * (square + log_det + left.shape[1] * np.log(2 * np.pi)), mean, root
-
-
-def average_density(eta: np.ndarray, load: np.ndarray, outcomes: Sequence[OutcomeRows]) -> np.ndarray:
-    """Return log E[p(y | eta + load z)] for standard normal z, shape (draw,); rows of families one after the other."""
-    if load.shape[2] == 0 or not load.any():
-        return _log_density(eta, outcomes).sum(axis=1)
-    peaks = load.shape[2] == 1 and any(rows.family.several_modes for rows in outcomes)
-    nodes = _grid(load, outcomes)[0] if peaks else _nodes(load.shape[2])[0]
-    draws = max(1, AT_ONCE // (len(nodes) * (eta.shape[1] + load.shape[2])))
-    found = []
-    for start in range(0, len(eta), draws):
-        p = slice(start, start + draws)
-        own = [rows.drawn(p) for rows in outcomes]
-        found.append(_over_grid(eta[p], load[p], own) if peaks else _around_mode(eta[p], load[p], own))
-    return np.concatenate(found)
-
-
-def _over_grid(eta: np.ndarray, load: np.ndarray, outcomes: Sequence[OutcomeRows]) -> np.ndarray:
-    """Return the same for one effect by the trapezoidal rule: t rows that disagree have a peak each."""
-    z, step = _grid(load, outcomes)
-    value = eta[:, None] + z[:, None] * load[:, None, :, 0]
-    inside = _log_density(value, [rows.at_points() for rows in outcomes]).sum(axis=2)
-    return np.asarray(np.logaddexp.reduce(inside - 0.5 * z**2 - 0.5 * np.log(2 * np.pi) + np.log(step), axis=1))
-
-
-def _grid(load: np.ndarray, outcomes: Sequence[OutcomeRows]) -> tuple[np.ndarray, float]:
-    """Return points of one effect, and their distance: fine enough for the sharpest peak rows could have together."""
-    information = np.ones(len(load))
-    for rows, own in zip(outcomes, _split(load[..., 0], outcomes), strict=True):
-        information = information + (rows.family.sharpest(rows) * own**2).sum(axis=1)
-    count = int(np.clip(np.ceil(2 * EDGE / (FINE / np.sqrt(information.max()))), 50, 2000))
-    z = np.linspace(-EDGE, EDGE, count)
-    return z, float(z[1] - z[0])
-
-
-def _split(values: np.ndarray, outcomes: Sequence[OutcomeRows]) -> list[np.ndarray]:
-    """Return values of rows, the last axis, family by family."""
-    return np.split(values, np.cumsum([len(rows.y) for rows in outcomes])[:-1], axis=-1)
-
-
-def _log_density(eta: np.ndarray, outcomes: Sequence[OutcomeRows]) -> np.ndarray:
-    parts = [rows.log_density(own) for rows, own in zip(outcomes, _split(eta, outcomes), strict=True)]
-    return np.concatenate(parts, axis=-1)
-
-
-def _around_mode(eta: np.ndarray, load: np.ndarray, outcomes: Sequence[OutcomeRows]) -> np.ndarray:
-    size = load.shape[2]
-    mode = np.zeros((len(eta), size))
-    turned = load.transpose(0, 2, 1)
-    for _ in range(STEPS):
-        value = eta + (load @ mode[..., None])[..., 0]
-        parts = list(zip(outcomes, _split(value, outcomes), strict=True))
-        slope = np.concatenate([rows.derivatives(own)[0] for rows, own in parts], axis=1)
-        information = np.concatenate([rows.information(own) for rows, own in parts], axis=1)
-        hessian = np.eye(size) + turned @ (load * information[..., None])
-        climb = (turned @ slope[..., None])[..., 0] - mode
-        step = np.linalg.solve(hessian, climb[..., None])[..., 0]
-        mode = mode + step / np.maximum(1.0, np.abs(step).max(axis=1, keepdims=True) / 2)
-        if np.abs(step).max() < 1e-8:
-            break
-    root = np.linalg.cholesky(np.linalg.inv(hessian))
-    nodes, log_weights = _nodes(size)
-    z = mode[:, None] + nodes @ root.transpose(0, 2, 1)
-    value = eta[:, None] + z @ turned
-    inside = _log_density(value, [rows.at_points() for rows in outcomes]).sum(axis=2)
-    inside = inside - 0.5 * (z**2).sum(axis=2) - 0.5 * size * np.log(2 * np.pi)
-    log_det = np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
-    return np.asarray(log_det + np.logaddexp.reduce(inside + log_weights, axis=1))
-
-
-def _nodes(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return points, shape (point, dimension), and logs of weight over the density they stand for."""
-    if size in NODES:
-        x, w = np.polynomial.hermite_e.hermegauss(NODES[size])
-        grid = np.stack(np.meshgrid(*[x] * size, indexing="ij"), axis=-1).reshape(-1, size)
-        weights = np.stack(np.meshgrid(*[np.log(w)] * size, indexing="ij"), axis=-1).reshape(-1, size).sum(axis=1)
-        return grid, weights + 0.5 * (grid**2).sum(axis=1)
-    uniform = qmc.Sobol(size, rng=1).random(POINTS)
-    uniform = np.clip(uniform, 1e-9, 1 - 1e-9)
-    # one t per coordinate has tails at least as heavy as the normal prior times a bounded likelihood
-    points = t.ppf(uniform, HEAVY)
-    log_density = t.logpdf(points, HEAVY).sum(axis=1)
-    return points, -log_density - np.log(POINTS)

@@ -32,18 +32,19 @@ def describe_meaning(design: Design, estimand: str) -> str:
 
 def _context(design: Design, label: str) -> Iterator[str]:
     """Yield what a coefficient is against and beside: reference levels, and other terms of the same variables."""
-    equation = next(e for e in design.parts if label in e.coef_labels)
-    place = equation.coef_labels.index(label)
+    pairs = ((e, own) for e in design.equations for own in e.linear_predictors)
+    equation, predictor = next((e, own) for e, own in pairs if label in own.coef_labels)
+    place = predictor.coef_labels.index(label)
     known = {variable.label: variable for variable in equation.variables.values()}
 
     def read(i: int) -> set[str]:
-        return set(_WORD.findall(equation.coef.labels[i])) & set(known)
+        return set(_WORD.findall(predictor.coef.labels[i])) & set(known)
 
     own = read(place)
     for name in sorted(own):
         levels = known[name].levels
         if levels is not None:
             yield f"{name} against {levels[0]}"
-    for i, other in enumerate(equation.coef.labels):
-        if equation.coef.terms[i] != equation.coef.terms[place] and read(i) & own:
+    for i, other in enumerate(predictor.coef.labels):
+        if predictor.coef.terms[i] != predictor.coef.terms[place] and read(i) & own:
             yield f"beside {other}"

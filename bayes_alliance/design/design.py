@@ -18,12 +18,13 @@ from bayes_alliance.design.columns.variables import check_names, column_for
 from bayes_alliance.design.equations.checks import check_labels, notes_on_means
 from bayes_alliance.design.equations.coding import Made, make_equation
 from bayes_alliance.design.equations.complete_rows import Source
-from bayes_alliance.design.equations.equation import EquationDesign, join_spreads, with_spreads
+from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.factors import FactorDesign, join_factors
 from bayes_alliance.design.equations.latent import join_latent
 from bayes_alliance.design.equations.latent_columns import FollowSteps, FollowValue
 from bayes_alliance.design.equations.measured_means import Measured
 from bayes_alliance.design.equations.outcome_values import state_bounds
+from bayes_alliance.design.equations.predictor import Predictor
 from bayes_alliance.design.equations.residual import ResidualDesign, join_residuals
 from bayes_alliance.design.estimands import EstimandDesign, resolve_estimands
 from bayes_alliance.design.groups.centring import centre_on_outer, centre_on_population
@@ -62,9 +63,9 @@ class Design:
     fingerprint: str
 
     @property
-    def parts(self) -> tuple[EquationDesign, ...]:
-        """Return every equation, each followed by that of its log residual SD where it has one."""
-        return with_spreads(self.equations)
+    def linear_predictors(self) -> tuple[Predictor, ...]:
+        """Return the linear predictors of every equation, that of the mean first."""
+        return tuple(own for equation in self.equations for own in equation.linear_predictors)
 
     @property
     def equation(self) -> EquationDesign:
@@ -161,17 +162,16 @@ def _make(
     source = Source(resolved, sessions, columns, reference, messages, until=until)
     made = _make_equations(source, problems)
     resolved, stated = state_priors(resolved, priors, dropped, problems)
-    parts, factors = join_factors(resolved, with_spreads([m.equation for m in made]), problems)
-    equations = join_spreads(parts)
+    equations, factors = join_factors(resolved, [m.equation for m in made], problems)
     equations, measured = join_latent(source, made, equations, factors, problems)
-    every = [(n, f"{t} of {e.outcome}") for e in parts for n, t in zip(e.coef_labels, e.coef.terms, strict=True)]
+    parts = [own for e in equations for own in e.linear_predictors]
+    every = [(n, f"{t} of {own.name}") for own in parts for n, t in zip(own.coef_labels, own.coef.terms, strict=True)]
     problems += check_labels("the model", every)
     messages += notes_on_means(resolved)
     messages += say_others(resolved)
     residual = join_residuals(resolved, equations, problems, messages)
-    estimands = resolve_estimands(resolved, with_spreads(equations), factors, problems, messages)
-    parts = with_spreads(equations)
-    numbers = resolve_priors(resolved, parts, factors, residual, measured, stated, dropped, problems, messages)
+    estimands = resolve_estimands(resolved, equations, factors, problems, messages)
+    numbers = resolve_priors(resolved, equations, factors, residual, measured, stated, dropped, problems, messages)
     if problems:
         raise DesignError(problems)
     equations = _centred(equations)
@@ -202,13 +202,13 @@ def with_outcomes(design: Design, outcomes: Mapping[str, np.ndarray]) -> Design:
         By outcome, all of them.
     """
     own = tuple(replace(e, y=outcomes[e.outcome]) for e in design.equations)
-    parts, factors = join_factors(design.spec, with_spreads(own), [])
-    return replace(design, equations=_centred(join_spreads(parts)), factors=factors)
+    equations, factors = join_factors(design.spec, own, [])
+    return replace(design, equations=_centred(equations), factors=factors)
 
 
 def _centred(equations: Sequence[EquationDesign]) -> tuple[EquationDesign, ...]:
     """Return equations whose centred group effects vary around what they carry."""
-    return tuple(replace(e, groups=centre_on_population(centre_on_outer(e.groups), e.coef)) for e in equations)
+    return tuple(e.with_mean(groups=centre_on_population(centre_on_outer(e.groups), e.coef)) for e in equations)
 
 
 def match_names(
@@ -344,29 +344,28 @@ def _fingerprint(
 ) -> str:
     """Hash who is in each row and every number the likelihood reads."""
     digest = hashlib.sha256()
-    for equation in with_spreads(equations):
+    for equation in equations:
         code, patients = pd.factorize(equation.patient)
         digest.update("\x1f".join(map(str, patients)).encode() + code.astype(np.int64).tobytes())
         digest.update(np.ascontiguousarray(equation.session, dtype=np.float64).tobytes())
-        for array in (equation.y, equation.coef.values, *(group.values for group in equation.groups)):
-            digest.update(np.ascontiguousarray(array, dtype=np.float64).tobytes())
-        for group in equation.groups:
-            digest.update("\x1f".join(group.levels).encode() + group.code.tobytes() + group.inside.tobytes())
-            if group.slot:
-                digest.update(b"membership")
+        digest.update(np.ascontiguousarray(equation.y, dtype=np.float64).tobytes())
+        for own in equation.linear_predictors:
+            digest.update(_bytes_of(own))
         digest.update(np.asarray(equation.sigma_code, dtype=np.int64).tobytes())
         if equation.kind.bounds != "none":
             digest.update(np.array(equation.scale.bounds).tobytes())
         if equation.modelled is not None:
-            own = equation.modelled
-            digest.update("\x1f".join(own.labels).encode() + np.packbits(own.seen).tobytes())
-            ratings = (own.ratings.squares, own.ratings.degrees) if own.ratings is not None else (0.0, 0)
-            digest.update(np.ascontiguousarray(own.error, dtype=np.float64).tobytes() + np.array(ratings).tobytes())
+            values = equation.modelled
+            digest.update("\x1f".join(values.labels).encode() + np.packbits(values.seen).tobytes())
+            ratings = (values.ratings.squares, values.ratings.degrees) if values.ratings is not None else (0.0, 0)
+            digest.update(np.ascontiguousarray(values.error, dtype=np.float64).tobytes() + np.array(ratings).tobytes())
         if equation.spec.residuals != "independent":
             digest.update(equation.spec.residuals.encode())
         if equation.scale.trials is not None:
             digest.update(np.ascontiguousarray(equation.scale.trials, dtype=np.float64).tobytes())
-        labels = [*equation.coef_labels, *equation.sigma_coef, *(x for g in equation.groups for x in g.effects)]
+        effects = [effect for group in equation.groups for effect in group.effects]
+        labels = [*equation.coef_labels, *equation.sigma_coef, *effects]
+        labels += [label for own in equation.parameters.values() for label in own.coef_labels]
         digest.update("\x1f".join([*labels, sessions.roles["patient"]]).encode())
         for follow in equation.follows.values():
             digest.update(np.ascontiguousarray(follow.plugged).tobytes())
@@ -382,3 +381,13 @@ def _fingerprint(
         for array in (means.mean, means.count, means.size, np.array([means.squares, means.degrees])):
             digest.update(np.ascontiguousarray(array, dtype=np.float64).tobytes())
     return digest.hexdigest()
+
+
+def _bytes_of(predictor: Predictor) -> bytes:
+    """Return columns, covariates and levels of a linear predictor as bytes."""
+    arrays = (predictor.coef.values, *(group.values for group in predictor.groups))
+    found = [np.ascontiguousarray(array, dtype=np.float64).tobytes() for array in arrays]
+    for group in predictor.groups:
+        found.append("\x1f".join(group.levels).encode() + group.code.tobytes() + group.inside.tobytes())
+        found += [b"membership"] if group.slot else []
+    return b"".join(found)

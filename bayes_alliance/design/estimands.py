@@ -10,6 +10,7 @@ from bayes_alliance._messages import quote
 from bayes_alliance.design.columns.surfaces import PIECES, surface_weights
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.factors import FactorDesign, find_factor
+from bayes_alliance.design.equations.predictor import Predictor
 from bayes_alliance.names import coef_label, level_label
 from bayes_alliance.spec.claims import expand
 from bayes_alliance.spec.expressions import (
@@ -59,20 +60,25 @@ def resolve_estimands(
     stated: list[EstimandDesign] = []
     for name in spec.estimands:
         stated += _stated(spec, name, labels, equations, factors, problems, messages)
-    implied = [one for equation in equations for one in (*_contextual(equation), *_surfaces(equation))]
+    implied = [
+        one
+        for equation in equations
+        for own in equation.linear_predictors
+        for one in (*_contextual(own, equation.names), *_surfaces(own))
+    ]
     return (*stated, *implied)
 
 
 def _resolve_labels(spec: ModelSpec, equations: Sequence[EquationDesign], problems: list[str]) -> dict[str, str]:
     found = {}
     for name, target in spec.label_targets.items():
-        equation = next(e for e in equations if e.spec.outcome == target.outcome)
-        matching = [i for i, parts in enumerate(equation.coef.parts) if _matches(target, parts)]
-        same_term = [i for i, p in enumerate(equation.coef.parts) if {part for part, _ in p} == target.term]
+        own = next(own for e in equations for own in e.linear_predictors if own.spec.name == target.outcome)
+        matching = [i for i, parts in enumerate(own.coef.parts) if _matches(target, parts)]
+        same_term = [i for i, p in enumerate(own.coef.parts) if {part for part, _ in p} == target.term]
         if len(matching) == 1:
-            found[name] = equation.coef_labels[matching[0]]
+            found[name] = own.coef_labels[matching[0]]
             continue
-        options = [_written(target.outcome, equation.coef.parts[i]) for i in same_term]
+        options = [_written(target.outcome, own.coef.parts[i]) for i in same_term]
         problems.append(
             f"[labels] {name} = {spec.labels[name]!r} names {len(matching)} coefficients; one is needed. Choose among "
             f"{quote(options)}."
@@ -183,16 +189,16 @@ def _check_effects(
                 )
 
 
-def _contextual(equation: EquationDesign) -> Iterator[EstimandDesign]:
-    """Yield between less within, for every variable that is in the equation on two neighbouring levels.
+def _contextual(own: Predictor, names: Mapping[str, str]) -> Iterator[EstimandDesign]:
+    """Yield between less within, for every variable that is in the formula on two neighbouring levels.
 
     Source: Raudenbush and Bryk (2002), chapter 5: the contextual effect is what a unit's mean adds to the effect of
     the value itself.
     """
     alone: dict[str, tuple[Call, int]] = {}
-    for term in equation.spec.parsed.terms:
+    for term in own.spec.parsed.terms:
         if len(term.parts) == 1 and isinstance(term.parts[0], Call) and term.parts[0].function in ("within", "between"):
-            alone[render_term(term)] = (term.parts[0], equation.coef.terms.index(render_term(term)))
+            alone[render_term(term)] = (term.parts[0], own.coef.terms.index(render_term(term)))
     for call, place in alone.values():
         if call.function != "between":
             continue
@@ -200,13 +206,13 @@ def _contextual(equation: EquationDesign) -> Iterator[EstimandDesign]:
         if found is None:
             continue
         inner = alone[render_term(Term((found,)))][1]
-        variable = render(call.arguments[0], equation.names.__getitem__)
-        labels = {"between": equation.coef_labels[place], "within": equation.coef_labels[inner]}
+        variable = render(call.arguments[0], names.__getitem__)
+        labels = {"between": own.coef_labels[place], "within": own.coef_labels[inner]}
         yield EstimandDesign(
-            f"contextual[{equation.outcome}, {variable} by {render(call.arguments[1])}]",
+            f"contextual[{own.name}, {variable} by {render(call.arguments[1])}]",
             Operation("-", Name("between"), Name("within")),
             labels,
-            f"{equation.outcome} per unit of {variable}",
+            f"{own.name} per unit of {variable}",
             "contextual",
         )
 
@@ -224,25 +230,25 @@ def _below(call: Call, others: Sequence[Call]) -> Call | None:
     return None
 
 
-def _surfaces(equation: EquationDesign) -> Iterator[EstimandDesign]:
+def _surfaces(own: Predictor) -> Iterator[EstimandDesign]:
     """Yield a1 to a5 of every surface, and of every product with one (how far a moderator moves them)."""
-    for term in dict.fromkeys(equation.coef.terms):
-        columns = [i for i, name in enumerate(equation.coef.terms) if name == term]
+    for term in dict.fromkeys(own.coef.terms):
+        columns = [i for i, name in enumerate(own.coef.terms) if name == term]
         surfaces: dict[tuple[str, frozenset[tuple[str, str]]], dict[str, int]] = {}
         for i in columns:
-            for part, piece in equation.coef.parts[i]:
+            for part, piece in own.coef.parts[i]:
                 if part.startswith("surface(") and piece in PIECES:
-                    rest = equation.coef.parts[i] - {(part, piece)}
+                    rest = own.coef.parts[i] - {(part, piece)}
                     surfaces.setdefault((part, rest), {})[piece] = i
         for places in surfaces.values():
-            yield from _surface(equation, places)
+            yield from _surface(own, places)
 
 
-def _surface(equation: EquationDesign, places: Mapping[str, int]) -> Iterator[EstimandDesign]:
-    labels = {f"b{number}": equation.coef_labels[place] for number, place in enumerate(places.values(), start=1)}
+def _surface(own: Predictor, places: Mapping[str, int]) -> Iterator[EstimandDesign]:
+    labels = {f"b{number}": own.coef_labels[place] for number, place in enumerate(places.values(), start=1)}
     names = dict(zip(places, labels, strict=True))
     first = next(iter(places))
-    shown = equation.coef.labels[places[first]].replace(f"[{first}]", "")
+    shown = own.coef.labels[places[first]].replace(f"[{first}]", "")
     for name, weights in surface_weights(tuple(places)).items():
         value: Expression | None = None
         for piece, weight in weights.items():
@@ -257,9 +263,9 @@ def _surface(equation: EquationDesign, places: Mapping[str, int]) -> Iterator[Es
             continue
         square = "" if name in ("a1", "a3") else " squared"
         yield EstimandDesign(
-            level_label(name, coef_label(equation.outcome, shown)),
+            level_label(name, coef_label(own.name, shown)),
             value,
             labels,
-            f"{equation.outcome} per unit{square} of the ratings",
+            f"{own.name} per unit{square} of the ratings",
             "population",
         )

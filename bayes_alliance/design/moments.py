@@ -51,30 +51,31 @@ def variance_moments(design: Design, equation: EquationDesign, session: float | 
     codes = range(len(equation.sigma_coef))
     shares = [[(equation.sigma_code[rows] == code).mean() for code in codes] for rows in strata.values()]
     made = name_moments(design, equation, list(strata), products, above, np.array(shares, dtype=float))
-    return made if equation.spread is None else made.merge(_spread_moments(equation.spread, list(strata.values())))
+    return made.merge(_formula_rows(equation, list(strata.values()))) if equation.parameters else made
 
 
-def _spread_moments(part: EquationDesign, strata: Sequence[np.ndarray]) -> xr.Dataset:
-    """Return the different rows of the formula of a log residual SD, and their shares of every stratum's rows.
+def _formula_rows(equation: EquationDesign, strata: Sequence[np.ndarray]) -> xr.Dataset:
+    """Return the different rows of the formulas of parameters, and their shares of every stratum's rows.
 
-    ``spread_rows[spread_row, spread_coef]`` are population columns, ``spread_z_<factor>[spread_row,
-    spread_effect_<factor>]`` covariates of group effects, 0 where a row is outside the factor.
+    ``formula_<parameter>[formula_row, formula_<parameter>_coef]`` are population columns,
+    ``formula_<parameter>_<factor>[formula_row, formula_<parameter>_<factor>_effect]`` covariates of group effects, 0
+    where a row is outside the factor, ``formula_share[stratum, formula_row]`` the shares.
     """
-    size = len(part.coef.labels)
-    whole = np.column_stack([part.coef.values, *(group.values for group in part.groups)])
-    rows, code = np.unique(whole, axis=0, return_inverse=True)
+    pieces: list[tuple[str, str, list[str], np.ndarray]] = []
+    for parameter, own in equation.parameters.items():
+        name = f"formula_{parameter}"
+        pieces.append((name, f"{name}_coef", list(own.coef_labels), own.coef.values))
+        for group in own.groups:
+            dim = f"{name}_{factor_key(group.factor)}"
+            pieces.append((dim, f"{dim}_effect", list(own.effect_labels(group)), group.values))
+    rows, code = np.unique(np.column_stack([values for *_, values in pieces]), axis=0, return_inverse=True)
     shares = np.array([np.bincount(code.ravel()[chosen], minlength=len(rows)) / chosen.sum() for chosen in strata])
-    coords: dict[str, list[str]] = {"spread_coef": list(part.coef_labels)}
-    data = {
-        "spread_rows": (("spread_row", "spread_coef"), rows[:, :size]),
-        "spread_share": (("stratum", "spread_row"), shares),
-    }
-    for group in part.groups:
-        dim = f"spread_effect_{factor_key(group.factor)}"
-        coords[dim] = list(part.effect_labels(group))
-        data[f"spread_z_{factor_key(group.factor)}"] = (("spread_row", dim), rows[:, size : size + len(group.effects)])
-        size += len(group.effects)
-    return xr.Dataset(data, coords=coords)
+    data: dict[str, tuple[tuple[str, ...], np.ndarray]] = {"formula_share": (("stratum", "formula_row"), shares)}
+    start = 0
+    for name, dim, labels, _ in pieces:
+        data[name] = (("formula_row", dim), rows[:, start : start + len(labels)])
+        start += len(labels)
+    return xr.Dataset(data, coords={dim: labels for _, dim, labels, _ in pieces})
 
 
 def name_moments(
@@ -114,11 +115,12 @@ def name_moments(
             square = (by_dim(group.factor), *square)
         data[f"zz_{factor_key(group.factor)}"] = (("stratum", *square), product)
         data[f"above_{factor_key(group.factor)}"] = (("factor",), np.array(outer, dtype=float))
-    if equation.kind.spread and equation.spread is None:
+    if equation.kind.spread and "sigma" not in equation.parameters:
         coords[SIGMA_COEF] = list(equation.sigma_coef)
         data["sigma_share"] = (("stratum", SIGMA_COEF), shares)
     data["level"] = ((), np.array(equation.kind.level(equation.y, equation.scale)))
     attrs = {"family": equation.family, "outcome": equation.outcome, "scale": equation.kind.latent_scale}
+    attrs["formulas"] = " ".join(equation.parameters)
     return xr.Dataset(data, coords=coords, attrs=attrs)
 
 
@@ -138,7 +140,7 @@ def _strata(equation: EquationDesign, session: float | None) -> dict[str, np.nda
             raise DesignError(f"No row used is of session {at:g}. Sessions with rows: {seen}.")
         wholes[f"session = {at:g}"] = equation.session == at
     partial = any(not group.inside.all() for group in equation.groups)
-    spreads = len(equation.sigma_coef) > 1 or equation.spread is not None
+    spreads = len(equation.sigma_coef) > 1 or bool(equation.parameters)
     if equation.arms is None or not (partial or spreads):
         return wholes
     arms = equation.arms

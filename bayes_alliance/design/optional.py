@@ -25,11 +25,13 @@ def resolve_optional(
         ]
         if lacking:
             gone = [render_group(group) for group in formula.groups if group.factor in lacking]
-            update = {"formula": _without(formula, lacking)}
-            if equation.spread is not None:
-                update["sigma"] = _without(equation.spread.parsed, lacking)
-                parted = [render_group(group) for group in equation.spread.parsed.groups if group.factor in lacking]
-                gone += [f"{group} of sigma" for group in parted]
+            update: dict[str, object] = {"formula": _without(formula, lacking)}
+            formulas = {name: _without(own.parsed, lacking) for name, own in equation.parameters.items()}
+            update |= {"sigma": formulas.pop("sigma")} if "sigma" in formulas else {}
+            update["formulas"] = formulas
+            for name, own in equation.parameters.items():
+                parted = [render_group(group) for group in own.parsed.groups if group.factor in lacking]
+                gone += [f"{group} of {name}" for group in parted]
             equations.append(equation.model_copy(update=update))
             start = f"{equation.outcome}: the" if len(spec.equation) > 1 else "The"
             messages.append(f"{start} study has no {', '.join(lacking)}; left out of the model: {', '.join(gone)}.")

@@ -14,6 +14,7 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign, subset_variable
 from bayes_alliance.design.equations.factors import FactorDesign
 from bayes_alliance.design.equations.latent_columns import Follow, FollowedThere, FollowModelled, FollowSteps
+from bayes_alliance.design.equations.predictor import Predictor
 from bayes_alliance.design.equations.residual import ResidualDesign, line_up
 from bayes_alliance.design.equations.series import line_up_series
 from bayes_alliance.design.groups.groups import GroupDesign
@@ -67,7 +68,8 @@ def _levels_left(design: Design, factor: FactorDesign, keep: Mapping[str, np.nda
     found = [
         group.code[group.inside & keep[e.outcome]]
         for e in design.equations
-        for group in (*e.groups, *(e.spread.groups if e.spread is not None else ()))
+        for own in e.linear_predictors
+        for group in own.groups
         if group.factor == factor.factor
     ]
     for e in design.equations:
@@ -90,21 +92,12 @@ def _moved(code: np.ndarray, left: np.ndarray) -> np.ndarray:
 
 def _equation(e: EquationDesign, keep: np.ndarray, levels: Mapping[str, np.ndarray]) -> EquationDesign:
     gone = int((~keep).sum())
-    follows: dict[Hidden, Follow] = {}
-    for mean, follow in e.follows.items():
-        if isinstance(follow, FollowSteps):
-            follows[mean] = replace(follow, code=follow.code[keep], plugged=follow.plugged[keep])
-            continue
-        assert isinstance(follow, FollowModelled)
-        groups = tuple((f, _moved(code[keep], levels[f]), values[keep]) for f, code, values in follow.groups)
-        inner = tuple((i, weight[keep], _inner(own, keep)) for i, weight, own in follow.inner)
-        follows[mean] = FollowModelled(follow.outcome, follow.coef[keep], groups, follow.plugged[keep], inner)
     return replace(
         e,
         y=e.y[keep],
         scale=e.scale.rows(keep),
-        coef=e.coef.rows(keep),
-        groups=tuple(_group(group, keep, levels) for group in e.groups),
+        mean=_predictor(e.mean, keep, levels),
+        parameters={name: _predictor(own, keep, levels) for name, own in e.parameters.items()},
         sigma_code=e.sigma_code[keep],
         arms=None if e.arms is None else replace(e.arms, code=e.arms.code[keep]),
         row=e.row[keep],
@@ -112,10 +105,22 @@ def _equation(e: EquationDesign, keep: np.ndarray, levels: Mapping[str, np.ndarr
         session=e.session[keep],
         variables={name: subset_variable(variable, keep) for name, variable in e.variables.items()},
         ledger={**e.ledger, HELD_OUT: gone + e.ledger.get(HELD_OUT, 0)} if gone else e.ledger,
-        follows=follows,
         series=None if e.series is None else line_up_series(e.patient[keep], e.session[keep]),
-        spread=None if e.spread is None else _equation(e.spread, keep, levels),
     )
+
+
+def _predictor(own: Predictor, keep: np.ndarray, levels: Mapping[str, np.ndarray]) -> Predictor:
+    follows: dict[Hidden, Follow] = {}
+    for mean, follow in own.follows.items():
+        if isinstance(follow, FollowSteps):
+            follows[mean] = replace(follow, code=follow.code[keep], plugged=follow.plugged[keep])
+            continue
+        assert isinstance(follow, FollowModelled)
+        groups = tuple((f, _moved(code[keep], levels[f]), values[keep]) for f, code, values in follow.groups)
+        inner = tuple((i, weight[keep], _inner(one, keep)) for i, weight, one in follow.inner)
+        follows[mean] = FollowModelled(follow.outcome, follow.coef[keep], groups, follow.plugged[keep], inner)
+    groups_left = tuple(_group(group, keep, levels) for group in own.groups)
+    return replace(own, coef=own.coef.rows(keep), groups=groups_left, follows=follows)
 
 
 def _inner(follow: FollowedThere, keep: np.ndarray) -> FollowSteps:

@@ -141,9 +141,8 @@ def seen_rows(e: EquationDesign) -> EquationDesign:
     groups = tuple(replace(g, code=g.code[e.seen], inside=g.inside[e.seen]) for g in e.groups)
     arms = None if e.arms is None else replace(e.arms, code=e.arms.code[e.seen])
     y = e.y[e.seen] + e.offset
-    return replace(
-        e, y=y, patient=e.patient[e.seen], session=e.session[e.seen], arms=arms, groups=groups, modelled=None
-    )
+    made = replace(e, y=y, patient=e.patient[e.seen], session=e.session[e.seen], arms=arms, modelled=None)
+    return made.with_mean(groups=groups)
 
 
 def draws_with_effects(fit: Fit, draws: int) -> tuple[Design, xr.Dataset]:

@@ -60,7 +60,7 @@ def log_likelihood(design: Design, draws: xr.Dataset) -> np.ndarray:
 
 def _as_draw(study: Study) -> xr.Dataset:
     """Return a truth as the one draw of a posterior."""
-    labels = [label for e in study.design.parts for label in e.coef_labels]
+    labels = [label for own in study.design.linear_predictors for label in own.coef_labels]
     sigma = [label for e in study.design.equations if e.kind.spread for label in e.sigma_coef]
     data = {"b": ((COEF,), np.array([study.truth[f"b[{label}]"] for label in labels]))}
     if sigma:

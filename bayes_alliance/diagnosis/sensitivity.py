@@ -143,7 +143,7 @@ def log_prior(design: Design, flat: xr.Dataset) -> dict[str, np.ndarray]:
     def add(block: str, values: np.ndarray) -> None:
         blocks[block] = blocks.get(block, np.zeros(flat.sizes["sample"])) + values
 
-    labels = [label for e in design.parts for label in e.coef_labels]
+    labels = [label for own in design.linear_predictors for label in own.coef_labels]
     centred = flat["b_centred"].transpose("sample", ...).values if labels else np.zeros((flat.sizes["sample"], 0))
     for i, (label, prior) in enumerate(zip(labels, design.priors.coef, strict=True)):
         if prior.distribution.support == "shrunk":
@@ -200,6 +200,8 @@ def log_density(prior: Distribution, x: np.ndarray) -> np.ndarray:
             # x at 0 has no density, and no logarithm
             with np.errstate(divide="ignore"):
                 return np.asarray(stats.lognorm.logpdf(x, value("spread"), scale=value("median")))
+        case "beta":
+            return np.asarray(stats.beta.logpdf(x, value("alpha"), value("beta")))
         case "lkj":
             return np.asarray(stats.beta.logpdf((x + 1) / 2, value("eta"), value("eta")))
         case "flat_positive":

@@ -96,8 +96,8 @@ def _with_plain_coords(posterior: xr.Dataset, design: Design) -> xr.Dataset:
     """Say beside each coefficient which equation and which effect it is."""
     if COEF not in posterior.dims:
         return posterior
-    outcomes = [equation.outcome for equation in design.parts for _ in equation.coef.labels]
-    effects = [label for equation in design.parts for label in equation.coef.labels]
+    outcomes = [own.name for own in design.linear_predictors for _ in own.coef.labels]
+    effects = [label for own in design.linear_predictors for label in own.coef.labels]
     return posterior.assign_coords(equation=(COEF, outcomes), effect=(COEF, effects))
 
 

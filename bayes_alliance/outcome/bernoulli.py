@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import scipy
 
-from bayes_alliance.outcome.contract import Outcome, OutcomeRows, show_values
+from bayes_alliance.outcome.contract import Outcome, OutcomeRows
 from bayes_alliance.outcome.scale import ObservedOutcome
 from bayes_alliance.outcome.thresholds import LOGISTIC_VARIANCE
 
@@ -75,4 +75,4 @@ def binary_problems(family: Outcome, observed: ObservedOutcome) -> list[str]:
     odd = ~np.isin(observed.values, (0.0, 1.0))
     if not odd.any():
         return []
-    return [f"{family.where(observed)} other than 0 and 1: {show_values(observed.values, odd)}. Recode it."]
+    return [f"{family.where(observed)} other than 0 and 1 in {observed.show(odd)}. Recode it."]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import scipy
 
-from bayes_alliance.outcome.contract import Outcome, OutcomeRows, show_values
+from bayes_alliance.outcome.contract import Outcome, OutcomeRows
 from bayes_alliance.outcome.counts import sum_up_to
 from bayes_alliance.outcome.scale import ObservedOutcome, OutcomeScale
 from bayes_alliance.outcome.thresholds import LOGISTIC_VARIANCE
@@ -103,12 +103,10 @@ def trials_problems(family: Outcome, observed: ObservedOutcome) -> list[str]:
     odd = (trials < 1) | (trials != np.floor(trials))
     if odd.any():
         return [
-            f"trials = {observed.trials_label!r} of outcome {observed.label!r} are no numbers of trials: "
-            f"{show_values(trials, odd)}. They are 1, 2, …"
+            f"trials = {observed.trials_label!r} of outcome {observed.label!r} are no numbers of trials in "
+            f"{observed.show(odd, trials)}. They are 1, 2, …"
         ]
     bad = (values != np.floor(values)) | (values < 0) | (values > trials)
     if not bad.any():
         return []
-    return [
-        f"{family.where(observed)} that are no number of successes from 0 to its trials: {show_values(values, bad)}."
-    ]
+    return [f"{family.where(observed)} that are no number of successes from 0 to its trials in {observed.show(bad)}."]

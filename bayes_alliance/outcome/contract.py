@@ -13,7 +13,7 @@ from typing import ClassVar, Final, Literal
 import numpy as np
 import scipy
 
-from bayes_alliance._messages import count_of, first_few
+from bayes_alliance._messages import count_of
 from bayes_alliance.outcome.scale import OPEN, ObservedOutcome, OutcomeScale
 
 type Link = Literal["identity", "logit", "cloglog", "log"]
@@ -40,20 +40,27 @@ MOST_NODES: Final = 2000
 class Parameter:
     """A parameter that a family has beside its linear predictor.
 
-    ``symbol`` is its LaTeX, and ``words`` say what it means. ``prior`` and its ``reason`` are the default where it is
-    one number. ``link`` is that of its formula, where the model states one; ``intercept`` is then the default prior of
-    the formula's intercept. ``scaled`` says whether these priors are in SDs of the outcome.
+    ``symbol`` is its LaTeX, ``short`` what readers call it, and ``words`` say what it means. ``prior`` and its
+    ``reason`` are the default where it is one number. ``link`` is that of its formula, where the model states one;
+    ``intercept`` is then the default prior of the formula's intercept. ``scaled`` says whether these priors are in SDs
+    of the outcome.
     """
 
     name: str
     symbol: str
     link: Literal["log", "logit"]
+    short: str
     words: str
     prior: str
     reason: str
     intercept: str
     intercept_reason: str
     scaled: bool = False
+
+    @property
+    def unit(self) -> str:
+        """Return what coefficients of its formula are in."""
+        return f"log {self.short}" if self.link == "log" else f"log-odds of {self.short}"
 
     def inverse(self, predictor: np.ndarray) -> np.ndarray:
         """Return the parameter at values of its linear predictor."""
@@ -65,6 +72,7 @@ SIGMA: Final = Parameter(
     r"\sigma",
     "log",
     "residual SD",
+    "SD of the residuals",
     "half_student_t(3, 1)",
     "The residual SD is about the outcome's SD or smaller.",
     "normal(-0.5, 0.7)",
@@ -103,6 +111,8 @@ class Outcome(ABC):
         Whether one of the bounds may be infinite.
     whole : bool
         Whether values between the bounds are whole numbers.
+    positive : bool
+        Whether values are numbers above 0.
     trials : bool
         Whether an equation states what the successes are out of.
     binary : bool
@@ -130,6 +140,7 @@ class Outcome(ABC):
     bounds: ClassVar[Bounds] = "none"
     open_bounds: ClassVar[bool] = False
     whole: ClassVar[bool] = False
+    positive: ClassVar[bool] = False
     trials: ClassVar[bool] = False
     binary: ClassVar[bool] = False
     linear: ClassVar[bool] = False
@@ -181,7 +192,7 @@ class Outcome(ABC):
             return []
         return [
             f"{self.where(observed)} outside its bounds [{low:g}, {high:g}] in "
-            f"{count_of(int(outside.sum()), 'row')}: {show_values(observed.values, outside)}. Correct the values, or "
+            f"{observed.show(outside)}. Correct the values, or "
             f"state the bounds of the scale as it was scored."
         ]
 
@@ -381,8 +392,3 @@ def normal_rule(sd: float) -> Iterator[tuple[float, float]]:
     nodes = np.linspace(-REACH, REACH, 2 * half + 1)
     weights = np.exp(-0.5 * nodes**2)
     yield from zip(nodes.tolist(), (weights / weights.sum()).tolist(), strict=True)
-
-
-def show_values(values: np.ndarray, odd: np.ndarray) -> str:
-    """Return the first few different values among those marked."""
-    return first_few([f"{value:g}" for value in np.unique(values[odd])])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bayes_alliance.outcome.contract import Outcome, show_values
+from bayes_alliance.outcome.contract import Outcome
 from bayes_alliance.outcome.scale import ObservedOutcome
 
 
@@ -17,8 +17,8 @@ def count_problems(family: Outcome, observed: ObservedOutcome) -> list[str]:
     if not odd.any():
         return []
     return [
-        f"{family.where(observed)} that are no counts: {show_values(values, odd)}. Counts are 0, 1, 2, …; take another "
-        f"family for scores."
+        f"{family.where(observed)} that are no counts in {observed.show(odd)}. Counts are 0, 1, 2, …; take "
+        f"another family for scores."
     ]
 
 

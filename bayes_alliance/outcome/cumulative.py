@@ -11,7 +11,7 @@ import scipy
 
 from bayes_alliance._messages import quote
 from bayes_alliance.outcome import thresholds as cut
-from bayes_alliance.outcome.contract import Outcome, OutcomeRows, show_values
+from bayes_alliance.outcome.contract import Outcome, OutcomeRows
 from bayes_alliance.outcome.scale import ObservedOutcome, OutcomeScale
 
 MANY: Final = 30
@@ -39,7 +39,7 @@ class Cumulative(Outcome):
         if not odd.any():
             return []
         return [
-            f"{self.where(observed)} that are no categories: {show_values(values, odd)}. Categories are whole numbers "
+            f"{self.where(observed)} that are no categories in {observed.show(odd)}. Categories are whole numbers "
             f"in order; take ordered_beta or censored for scores."
         ]
 

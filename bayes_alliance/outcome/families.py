@@ -6,15 +6,21 @@ from collections.abc import Mapping
 from typing import Final, Literal, assert_never, get_args
 
 from bayes_alliance.outcome.bernoulli import Bernoulli
+from bayes_alliance.outcome.beta_binomial import BetaBinomial
 from bayes_alliance.outcome.binomial import Binomial
 from bayes_alliance.outcome.censored import Censored
 from bayes_alliance.outcome.contract import Outcome
 from bayes_alliance.outcome.cumulative import Cumulative
+from bayes_alliance.outcome.gamma import Gamma
 from bayes_alliance.outcome.gaussian import Gaussian
 from bayes_alliance.outcome.hazard import Hazard
+from bayes_alliance.outcome.lognormal import Lognormal
 from bayes_alliance.outcome.negative_binomial import NegativeBinomial
 from bayes_alliance.outcome.ordered_beta import OrderedBeta
+from bayes_alliance.outcome.poisson import Poisson
 from bayes_alliance.outcome.student_t import StudentT
+from bayes_alliance.outcome.zero_inflated_negative_binomial import ZeroInflatedNegativeBinomial
+from bayes_alliance.outcome.zero_inflated_poisson import ZeroInflatedPoisson
 
 type FamilyName = Literal[
     "gaussian",
@@ -26,6 +32,12 @@ type FamilyName = Literal[
     "hazard",
     "binomial",
     "negative_binomial",
+    "poisson",
+    "zero_inflated_poisson",
+    "zero_inflated_negative_binomial",
+    "beta_binomial",
+    "lognormal",
+    "gamma",
 ]
 
 
@@ -49,6 +61,18 @@ def _family(name: FamilyName) -> Outcome:
             return Binomial()
         case "negative_binomial":
             return NegativeBinomial()
+        case "poisson":
+            return Poisson()
+        case "zero_inflated_poisson":
+            return ZeroInflatedPoisson()
+        case "zero_inflated_negative_binomial":
+            return ZeroInflatedNegativeBinomial()
+        case "beta_binomial":
+            return BetaBinomial()
+        case "lognormal":
+            return Lognormal()
+        case "gamma":
+            return Gamma()
         case _:
             assert_never(name)
 

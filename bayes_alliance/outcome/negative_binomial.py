@@ -15,6 +15,7 @@ SHAPE = Parameter(
     "shape",
     r"\phi",
     "log",
+    "shape",
     "how even counts are: their variance is mean + mean^2 / shape",
     "lognormal(2, 1)",
     "Counts vary from seven times as much as their mean of 2 (shape 0.3) to little more than it (14).",

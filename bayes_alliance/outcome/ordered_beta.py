@@ -17,6 +17,7 @@ PHI = Parameter(
     "phi",
     r"\phi",
     "log",
+    "precision",
     "how close scores between the bounds lie together: their variance is mean * (1 - mean) / (1 + phi)",
     "lognormal(5, 1)",
     "Scores in the middle have an SD of a tenth (phi 26) to a third (phi 1) of the width of the scale.",

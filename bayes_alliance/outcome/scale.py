@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+
+from bayes_alliance._messages import count_of, first_few
 
 FLOOR, BETWEEN, CEILING = "floor", "between", "ceiling"
 """Where a bounded score lies: at its lowest value, between the bounds, or at its highest value."""
@@ -58,7 +61,8 @@ class ObservedOutcome:
     """The observed values of an outcome, and what the model or the table states about them.
 
     ``values`` and ``trials`` have shape (obs,). ``label`` is the study's name of the outcome, ``trials_label`` what the
-    model states as its trials.
+    model states as its trials. ``name`` says whose a row is by its place among all rows of the unit, where that is
+    known; ``place`` are these places, shape (obs,).
     """
 
     label: str
@@ -66,7 +70,23 @@ class ObservedOutcome:
     bounds: tuple[float, float] | None = None
     trials: np.ndarray | None = None
     trials_label: str = ""
+    name: Callable[[int], str] | None = None
+    place: np.ndarray | None = None
 
     def rows(self, keep: np.ndarray) -> ObservedOutcome:
         """Return some of the rows."""
-        return replace(self, values=self.values[keep], trials=None if self.trials is None else self.trials[keep])
+        return replace(
+            self,
+            values=self.values[keep],
+            trials=None if self.trials is None else self.trials[keep],
+            place=None if self.place is None else self.place[keep],
+        )
+
+    def show(self, odd: np.ndarray, numbers: np.ndarray | None = None) -> str:
+        """Return how many rows are marked, and the first five with their values (or other numbers)."""
+        numbers = self.values if numbers is None else numbers
+        where = np.flatnonzero(odd)
+        if self.name is None or self.place is None:
+            return f"{count_of(len(where), 'row')}: {first_few([f'{value:g}' for value in np.unique(numbers[odd])])}"
+        shown = [f"{self.name(int(self.place[row]))} ({numbers[row]:g})" for row in where[:5]]
+        return f"{count_of(len(where), 'row')}: {first_few(shown, len(where))}"

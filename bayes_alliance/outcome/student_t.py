@@ -13,6 +13,7 @@ NU = Parameter(
     "nu",
     r"\nu",
     "log",
+    "degrees of freedom",
     "degrees of freedom of residuals: near 3 tails are heavy, above 30 hardly told from normal ones",
     "lognormal(10, 0.8)",
     "Tails from heavy (2 degrees of freedom, below which there is no variance) to normal (50).",

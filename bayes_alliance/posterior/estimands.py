@@ -177,7 +177,7 @@ def add_estimands(
     content["estimands"] = {**content.get("estimands", {}), **{name: dict(one) for name, one in estimands.items()}}
     spec = make_model(content)
     problems: list[str] = []
-    resolved = resolve_estimands(spec, fit.design.parts, fit.design.factors, problems, [])
+    resolved = resolve_estimands(spec, fit.design.equations, fit.design.factors, problems, [])
     if problems:
         raise FitError(problems)
     tree = fit.data.copy()

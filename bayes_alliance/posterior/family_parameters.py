@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import xarray as xr
 
@@ -10,10 +12,15 @@ from bayes_alliance.names import THRESHOLD_COEF, shape_dim
 from bayes_alliance.outcome.contract import OutcomeRows
 
 
-def rows_of(equation: EquationDesign, flat: xr.Dataset, spread: np.ndarray | None) -> OutcomeRows:
-    """Return an equation's rows with its family's parameters from ``stack_draws``; ``spread`` has shape (draw, obs)."""
-    given: dict[str, np.ndarray] = {} if spread is None else {"sigma": spread}
+def rows_of(equation: EquationDesign, flat: xr.Dataset, of_rows: Mapping[str, np.ndarray]) -> OutcomeRows:
+    """Return an equation's rows with its family's parameters from ``stack_draws``.
+
+    ``of_rows`` are those that differ between rows, residual SDs among them, shape (draw, obs).
+    """
+    given: dict[str, np.ndarray] = dict(of_rows)
     for shape in equation.kind.shapes:
+        if shape in given:
+            continue
         own = flat[shape].sel({shape_dim(shape): [equation.outcome]})
         given[shape] = np.asarray(own.transpose("sample", ...).values)
     if equation.kind.thresholds:

@@ -199,7 +199,7 @@ def _without(equation: EquationDesign, place: int) -> EquationDesign:
     read = {key for weights in latent for key in weights}
     read |= {key for group in equation.groups for weights in group.columns.latent for key in weights}
     follows = {key: follow for key, follow in equation.follows.items() if key in read}
-    return replace(equation, coef=replace(equation.coef, values=values, latent=latent), follows=follows)
+    return equation.with_mean(coef=replace(equation.coef, values=values, latent=latent), follows=follows)
 
 
 def _set(

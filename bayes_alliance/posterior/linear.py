@@ -20,6 +20,7 @@ from bayes_alliance.design.equations.latent_columns import (
     FollowSteps,
     FollowValue,
 )
+from bayes_alliance.design.equations.predictor import Predictor
 from bayes_alliance.design.equations.series import Series
 from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.errors import FitError
@@ -77,7 +78,7 @@ def stack_draws(posterior: xr.Dataset, draws: int | None = None) -> xr.Dataset:
     return stacked.drop_vars(["chain", "draw"], errors="ignore").transpose("sample", ...)
 
 
-def linear_parts(design: Design, equation: EquationDesign, flat: xr.Dataset, *, latent: bool = True) -> Linear:
+def linear_parts(design: Design, predictor: Predictor, flat: xr.Dataset, *, latent: bool = True) -> Linear:
     """Return the linear predictor of an equation's rows in parts.
 
     Rows that follow something estimated get what was drawn: means of outcomes through coefficients and effects, means
@@ -85,25 +86,25 @@ def linear_parts(design: Design, equation: EquationDesign, flat: xr.Dataset, *, 
 
     Parameters
     ----------
-    design, equation
+    design, predictor
         The rows.
     flat : Dataset over (sample, …)
         From ``stack_draws``.
     latent : bool
         False leaves what is plugged in where something estimated stands.
     """
-    b = _coefficients(equation, flat)
-    population = b @ equation.coef.values.T
+    b = _coefficients(predictor, flat)
+    population = b @ predictor.coef.values.T
     entries = [
-        Entry(g.factor, g.code, find_factor(design.factors, g.factor).places[equation.outcome], g.values)
-        for g in equation.groups
+        Entry(g.factor, g.code, find_factor(design.factors, g.factor).places[predictor.name], g.values)
+        for g in predictor.groups
     ]
     if not latent:
         return Linear(population, tuple(entries))
-    apart = {key: _apart(follow, flat) for key, follow in equation.follows.items()}
-    entries = [_moved(g, entry, apart) for g, entry in zip(equation.groups, entries, strict=True)]
-    weights = {key: _weight_of(equation, key, b) for key in equation.follows}
-    for mean, follow in equation.follows.items():
+    apart = {key: _apart(follow, flat) for key, follow in predictor.follows.items()}
+    entries = [_moved(g, entry, apart) for g, entry in zip(predictor.groups, entries, strict=True)]
+    weights = {key: _weight_of(predictor, key, b) for key in predictor.follows}
+    for mean, follow in predictor.follows.items():
         weight = weights[mean]
         if isinstance(follow, FollowValue | FollowSteps):
             population = population + weight * apart[mean]
@@ -172,8 +173,8 @@ def residual_cor(design: Design, flat: xr.Dataset) -> np.ndarray:
     return np.asarray(values.reshape(len(values), strata, size, size))
 
 
-def _coefficients(equation: EquationDesign, flat: xr.Dataset) -> np.ndarray:
-    return np.asarray(flat["b"].sel({COEF: list(equation.coef_labels)}).transpose("sample", COEF).values)
+def _coefficients(predictor: Predictor, flat: xr.Dataset) -> np.ndarray:
+    return np.asarray(flat["b"].sel({COEF: list(predictor.coef_labels)}).transpose("sample", COEF).values)
 
 
 def _apart(follow: Follow, flat: xr.Dataset) -> np.ndarray | None:
@@ -219,7 +220,7 @@ def follow_mean(design: Design, follow: Follow, weight: np.ndarray, flat: xr.Dat
             drawn = _measured_means(design, follow, flat)
             return np.asarray(drawn @ np.bincount(follow.code, weight, drawn.shape[1]) / len(weight) - plugged)
         case FollowModelled():
-            b = _coefficients(design.find(follow.outcome), flat)
+            b = _coefficients(design.find(follow.outcome).mean, flat)
             total = b @ (weight[:, None] * follow.coef).mean(axis=0) - plugged
             for factor, code, values in follow.groups:
                 places = list(find_factor(design.factors, factor).places[follow.outcome])
@@ -236,7 +237,7 @@ def follow_mean(design: Design, follow: Follow, weight: np.ndarray, flat: xr.Dat
 
 def _implied(design: Design, follow: FollowModelled, flat: xr.Dataset) -> np.ndarray:
     """Return the mean that an outcome's equation implies without group effects, shape (draw, obs)."""
-    b = _coefficients(design.find(follow.outcome), flat)
+    b = _coefficients(design.find(follow.outcome).mean, flat)
     total = b @ follow.coef.T
     for column, weight, inner in follow.inner:
         total = total + b[:, column, None] * weight * follow_rows(design, inner, flat)
@@ -265,39 +266,51 @@ def _moved(group: GroupDesign, entry: Entry, apart: Mapping[Hidden, np.ndarray |
     return replace(entry, values=values)
 
 
-def _weight_of(equation: EquationDesign, mean: Hidden, b: np.ndarray) -> np.ndarray:
+def _weight_of(predictor: Predictor, mean: Hidden, b: np.ndarray) -> np.ndarray:
     """Return how far the predictor moves with something estimated, shape (draw, obs)."""
-    followed = any(mean in weights for group in equation.groups for weights in group.columns.latent)
+    followed = any(mean in weights for group in predictor.groups for weights in group.columns.latent)
     if followed and isinstance(mean, MeanOf | LinkedTo):
         what = "latent means" if isinstance(mean, MeanOf) else f"the {mean.kind}"
         raise FitError(
-            f"Effects of {equation.outcome} vary with {what} of {mean.variable!r}; its rows cannot be worked "
+            f"Effects of {predictor.name} vary with {what} of {mean.variable!r}; its rows cannot be worked "
             f"out with effects integrated."
         )
-    total = np.zeros((len(b), len(equation.y)))
-    for column, weights in enumerate(equation.coef.latent):
+    total = np.zeros((len(b), len(predictor.coef.values)))
+    for column, weights in enumerate(predictor.coef.latent):
         if mean in weights:
             total = total + b[:, column, None] * weights[mean]
     return total
 
 
-def drawn_rows(design: Design, equation: EquationDesign, flat: xr.Dataset) -> OutcomeRows:
-    """Return an equation's rows with what its family needs beside the linear predictor, as drawn."""
-    return rows_of(equation, flat, measured_spread(design, equation, flat) if equation.kind.spread else None)
+def drawn_rows(
+    design: Design, equation: EquationDesign, flat: xr.Dataset, *, factors: Sequence[str] | None = None
+) -> OutcomeRows:
+    """Return an equation's rows with the parameters of its family, as drawn.
+
+    The SD around the linear predictor includes errors of measurement. ``factors`` are those whose effects on
+    parameters are added; all unless stated.
+    """
+    given = {}
+    for parameter in equation.kind.parameters:
+        own = equation.parameters.get(parameter.name)
+        if own is not None:
+            added = [g.factor for g in own.groups if factors is None or g.factor in factors]
+            given[parameter.name] = parameter.inverse(add_effects(linear_parts(design, own, flat), flat, added))
+    if equation.kind.spread:
+        sigma = given["sigma"] if "sigma" in given else residual_spread(equation, flat)
+        given["sigma"] = _with_error(equation, sigma, flat)
+    return rows_of(equation, flat, given)
 
 
-def residual_spread(design: Design, equation: EquationDesign, flat: xr.Dataset) -> np.ndarray:
-    """Return every row's residual SD (the scale, where residuals are t), shape (draw, obs)."""
-    if equation.spread is not None:
-        part = equation.spread
-        return np.exp(add_effects(linear_parts(design, part, flat), flat, [group.factor for group in part.groups]))
+def residual_spread(equation: EquationDesign, flat: xr.Dataset) -> np.ndarray:
+    """Return every row's residual SD (the scale, where residuals are t) without a formula, shape (draw, obs)."""
     sigma = flat["sigma"].sel({SIGMA_COEF: list(equation.sigma_coef)}).transpose("sample", SIGMA_COEF).values
     return np.asarray(sigma[:, equation.sigma_code])
 
 
-def measured_spread(design: Design, equation: EquationDesign, flat: xr.Dataset) -> np.ndarray:
-    """Return every row's SD around its linear predictor, errors of measurement included, shape (draw, obs)."""
-    spread, own = residual_spread(design, equation, flat), equation.modelled
+def _with_error(equation: EquationDesign, spread: np.ndarray, flat: xr.Dataset) -> np.ndarray:
+    """Return every row's SD around its linear predictor with errors of measurement, shape (draw, obs)."""
+    own = equation.modelled
     if own is None or not own.error.any():
         return spread
     error = np.broadcast_to(own.of_rows(), spread.shape)
@@ -315,7 +328,7 @@ def row_densities(design: Design, flat: xr.Dataset, *, latent: bool = True) -> d
     """
     found = {}
     for e in design.equations:
-        mean = add_effects(linear_parts(design, e, flat, latent=latent), flat, [f.factor for f in design.factors])
+        mean = add_effects(linear_parts(design, e.mean, flat, latent=latent), flat, [f.factor for f in design.factors])
         rows = drawn_rows(design, e, flat)
         if e.series is not None:
             own = _autocorrelation(e, flat)
@@ -352,7 +365,7 @@ def replicate(design: Design, flat: xr.Dataset, rng: np.random.Generator) -> dic
     """
     found, standard = {}, _standard_residuals(design, flat, rng)
     for e in design.equations:
-        mean = add_effects(linear_parts(design, e, flat), flat, [f.factor for f in design.factors])
+        mean = add_effects(linear_parts(design, e.mean, flat), flat, [f.factor for f in design.factors])
         if e.outcome in standard:
             found[e.outcome] = mean + drawn_rows(design, e, flat).given["sigma"] * standard[e.outcome]
         else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import product
 from typing import Literal
 
@@ -14,11 +13,12 @@ import xarray as xr
 from bayes_alliance._messages import unknown
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit, design_of
-from bayes_alliance.outcome.contract import OutcomeRows, normal_rule
+from bayes_alliance.outcome.contract import normal_rule
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.family_parameters import rows_of
 from bayes_alliance.posterior.linear import stack_draws
 from bayes_alliance.posterior.moved import Moved, move
+from bayes_alliance.posterior.roots import lower_root
 from bayes_alliance.posterior.setting import Setting, check_values, name_settings, set_variables
 
 type Groups = Literal["integrated", "zero"]
@@ -131,15 +131,26 @@ def _mean(moved: Moved, flat: xr.Dataset, groups: Groups) -> np.ndarray:
 
 
 def _mean_of_part(moved: Moved, flat: xr.Dataset, groups: Groups) -> np.ndarray:
-    e, linear, spread = moved.equation, moved.linear(flat), moved.spread()
-    log_sd = None if spread is None else spread.linear(flat)
-    rows = rows_of(e, flat, moved.sigma(flat) if log_sd is None else np.exp(log_sd))
+    linear, formulas = moved.linear(flat), moved.parameters()
+    middle = {name: own.linear(flat) for name, own in formulas.items()}
     if groups == "zero":
+        rows = rows_of(moved.equation, flat, moved.of_rows(flat, middle))
         return np.asarray(rows.expected(linear).mean(axis=1))
     of_mean = _carried(moved, flat)
-    if spread is None:
+    of_formulas = {name: carried for name, own in formulas.items() if (carried := _carried(own, flat))}
+    if not of_formulas:
+        rows = rows_of(moved.equation, flat, moved.of_rows(flat, middle))
         return np.asarray(rows.expected_over(linear, _variance(of_mean, linear)).mean(axis=1))
-    return _over_spread(rows, linear, of_mean, _carried(spread, flat))
+    root = joint_root([*of_formulas.values(), of_mean], linear)
+    sizes = [float(np.sqrt((root[..., i, :] ** 2).sum(axis=-1).max(initial=0.0))) for i in range(len(of_formulas))]
+    total = np.zeros(len(linear))
+    for chosen in product(*(list(normal_rule(size)) for size in sizes)):
+        node, weight = np.array([one for one, _ in chosen]), float(np.prod([one for _, one in chosen]))
+        shift = root[..., : len(node)] @ node
+        at = {name: middle[name] + shift[..., i] for i, name in enumerate(of_formulas)}
+        rows = rows_of(moved.equation, flat, moved.of_rows(flat, {**middle, **at}))
+        total += weight * rows.expected_over(linear + shift[..., -1], root[..., -1, -1] ** 2).mean(axis=1)
+    return total
 
 
 type Carried = dict[tuple[str, int], np.ndarray]
@@ -164,21 +175,14 @@ def _variance(carried: Carried, like: np.ndarray) -> np.ndarray:
     return sum(((one**2).sum(axis=2) for one in carried.values()), start=np.zeros_like(like))
 
 
-def _over_spread(rows: OutcomeRows, linear: np.ndarray, of_mean: Carried, of_spread: Carried) -> np.ndarray:
-    """Return the mean over rows where the log residual SD has group effects, too, which may go with those of the mean.
+def joint_root(carried: Sequence[Carried], like: np.ndarray) -> np.ndarray:
+    """Return lower roots of the covariance of new units' effects on several linear predictors, in every row.
 
-    Given the effect on the log SD, that on the mean is normal; the former is integrated point by point.
+    ``like`` has shape (draw, obs); the result has shape (draw, obs, predictor, predictor).
     """
-    own, its = _variance(of_mean, linear), _variance(of_spread, linear)
-    together = sum(
-        ((one * of_spread[key]).sum(axis=2) for key, one in of_mean.items() if key in of_spread),
-        start=np.zeros_like(linear),
-    )
-    slope = np.divide(together, its, out=np.zeros_like(its), where=its > 0)
-    left = np.maximum(own - slope * together, 0.0)
-    total = np.zeros(len(linear))
-    for node, weight in normal_rule(float(np.sqrt(its.max(initial=0.0)))):
-        effect = node * np.sqrt(its)
-        wider = replace(rows, given={**rows.given, "sigma": rows.given["sigma"] * np.exp(effect)})
-        total += weight * wider.expected_over(linear + slope * effect, left).mean(axis=1)
-    return total
+    covariance = np.zeros((*like.shape, len(carried), len(carried)))
+    for i, one in enumerate(carried):
+        for j, other in enumerate(carried):
+            for key in one.keys() & other.keys():
+                covariance[..., i, j] += (one[key] * other[key]).sum(axis=2)
+    return lower_root(covariance)

@@ -21,6 +21,7 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.factors import find_factor
 from bayes_alliance.design.equations.latent_columns import Follow, FollowSteps, FollowValue
+from bayes_alliance.design.equations.predictor import Predictor
 from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.names import COEF, SIGMA_COEF, coef_label, level_label
@@ -38,7 +39,7 @@ type Unclear = Literal["refuse", "observed"]
 
 @dataclass(frozen=True, eq=False)
 class Moved:
-    """An equation with some variables set.
+    """A linear predictor of an equation, that of the mean or of a parameter, with some variables set.
 
     ``variables`` are all variables over the rows, those in ``moved`` as set; ``coef`` are the coded columns, those that
     do not read what is set as observed; ``follows`` says per estimated thing where its values come from.
@@ -46,6 +47,7 @@ class Moved:
 
     design: Design
     equation: EquationDesign
+    predictor: Predictor
     variables: Mapping[str, Variable]
     moved: Mapping[str, Variable]
     coef: Columns
@@ -81,12 +83,20 @@ class Moved:
         FitError
             If it is not known whether rows would belong to a unit.
         """
-        return tuple(_move_group(self, group, unclear) for group in self.equation.groups)
+        return tuple(_move_group(self, group, unclear) for group in self.predictor.groups)
 
-    def spread(self) -> Moved | None:
-        """Return the equation of the log residual SD with the same variables set, None where there is none."""
-        part = self.equation.spread
-        return None if part is None else _move(self.design, part, self.moved)
+    def parameters(self) -> dict[str, Moved]:
+        """Return the linear predictors of parameters with the same variables set, by parameter."""
+        return {
+            name: _move(self.design, self.equation, own, self.moved) for name, own in self.equation.parameters.items()
+        }
+
+    def of_rows(self, flat: xr.Dataset, linear: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the parameters that differ between rows, shape (draw, obs), from their linear predictors."""
+        links = {parameter.name: parameter for parameter in self.equation.kind.parameters}
+        found = {name: links[name].inverse(values) for name, values in linear.items()}
+        sigma = self.sigma(flat)
+        return found if sigma is None else {**found, "sigma": sigma}
 
     def sigma(self, flat: xr.Dataset) -> np.ndarray | None:
         """Return the residual SD of every row, shape (draw, obs); None of families without, or where it is a formula.
@@ -97,11 +107,11 @@ class Moved:
             If no row has the level that is set, so that its residual SD was not estimated.
         """
         e = self.equation
-        if not e.kind.spread or e.spread is not None:
+        if not e.kind.spread or "sigma" in e.parameters:
             return None
         by = e.spec.sigma_factor
         if by is None or by not in self.moved:
-            return residual_spread(self.design, e, flat)
+            return residual_spread(e, flat)
         variable = self.moved[by]
         assert variable.levels is not None
         labels = [coef_label(e.outcome, level_label(variable.label, level)) for level in variable.levels]
@@ -118,7 +128,7 @@ class Moved:
         return np.asarray(drawn[:, place])
 
     def _coefficients(self, flat: xr.Dataset) -> np.ndarray:
-        labels = list(self.equation.coef_labels)
+        labels = list(self.predictor.coef_labels)
         return np.asarray(flat["b"].sel({COEF: labels}).transpose("sample", COEF).values)
 
     def _weights(self) -> list[tuple[int, Hidden, np.ndarray]]:
@@ -178,21 +188,22 @@ def move(design: Design, equation: EquationDesign, moved: Mapping[str, Variable]
             f"changes with what is set, and how is not worked out. Read the coefficients, or hold {what} itself at "
             f"stated values with predict_hazard."
         )
-    return _move(design, equation, moved)
+    return _move(design, equation, equation.mean, moved)
 
 
-def _move(design: Design, equation: EquationDesign, moved: Mapping[str, Variable]) -> Moved:
+def _move(design: Design, equation: EquationDesign, own: Predictor, moved: Mapping[str, Variable]) -> Moved:
     variables = {**equation.variables, **moved}
     evaluator = RowwiseEvaluator(equation, variables)
-    formula, observed = equation.spec.parsed, equation.coef
+    formula, observed = own.spec.parsed, own.coef
     reading = _check_terms(formula.terms, moved)
-    coded = code_terms(formula.intercept, formula.terms, evaluator, column=equation.kind.intercept)
+    column = equation.kind.intercept or not own.of_mean
+    coded = code_terms(formula.intercept, formula.terms, evaluator, column=column)
     keep = np.array([text not in reading for text in observed.terms], dtype=bool)
     values = np.where(keep, observed.values, coded.values)
     pairs = zip(keep, observed.latent, coded.latent, strict=True)
     latent = tuple(before if kept else now for kept, before, now in pairs)
     coef = replace(coded, values=values, latent=latent)
-    return Moved(design, equation, variables, moved, coef, {**equation.follows, **evaluator.stepped})
+    return Moved(design, equation, own, variables, moved, coef, {**own.follows, **evaluator.stepped})
 
 
 def _check_terms(terms: Sequence[Term], moved: Mapping[str, Variable]) -> set[str]:
@@ -221,8 +232,8 @@ def _move_group(moved: Moved, group: GroupDesign, unclear: Unclear) -> MovedGrou
     design, e = moved.design, moved.equation
     if any(group.columns.latent):
         raise FitError(
-            f"Effects of {group.factor} on {e.outcome} vary with something that is estimated; what they add where "
-            f"variables are set is not worked out."
+            f"Effects of {group.factor} on {moved.predictor.name} vary with something that is estimated; what they "
+            f"add where variables are set is not worked out."
         )
     values, before = _covariates(moved, group)
     wanted, observed = (values != 0).any(axis=1), (before != 0).any(axis=1)
@@ -243,7 +254,7 @@ def _move_group(moved: Moved, group: GroupDesign, unclear: Unclear) -> MovedGrou
         variable = moved.variables[str(design.spec.group(group.factor).by)]
         labels = [level_label(variable.label, level) for level in variable.levels or ()]
         stratum = np.array([factor.by.labels.index(label) for label in labels])[variable.values.astype(np.int64)]
-    return MovedGroup(group, factor.places[e.outcome], values, share, inside, new, stratum)
+    return MovedGroup(group, factor.places[moved.predictor.name], values, share, inside, new, stratum)
 
 
 def _covariates(moved: Moved, group: GroupDesign) -> tuple[np.ndarray, np.ndarray]:
@@ -256,7 +267,7 @@ def _covariates(moved: Moved, group: GroupDesign) -> tuple[np.ndarray, np.ndarra
         stated = np.divide(stated, group.weight[:, None], out=np.zeros_like(stated), where=group.inside[:, None])
     found: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     start = 0
-    for term in e.spec.parsed.groups:
+    for term in moved.predictor.spec.parsed.groups:
         if term.factor != group.factor:
             continue
         _check_terms(term.terms, moved.moved)

@@ -39,15 +39,16 @@ def describe_prior(design: Design, *, draws: int = 1000, seed: int) -> pd.DataFr
     """
     drawn = draw_parameters(design, draws=draws, seed=seed)
     rows: list[tuple[str, str, np.ndarray]] = []
-    for equation in design.parts:
-        spread = design.priors.scales[equation.outcome].outcome_sd
-        for i, label in enumerate(equation.coef_labels):
-            column = equation.coef.values[:, i]
-            if equation.coef.labels[i] == INTERCEPT:
+    for equation, own in ((e, own) for e in design.equations for own in e.linear_predictors):
+        spread = design.priors.scales[own.name].outcome_sd
+        for i, label in enumerate(own.coef_labels):
+            column = own.coef.values[:, i]
+            if own.coef.labels[i] == INTERCEPT:
                 continue
             step = bool(np.isin(column, (0.0, 1.0)).all())
             unit = "outcome SDs" if equation.kind.link == "identity" else equation.kind.unit
-            unit = "log residual SD" if equation.log_spread else unit
+            for parameter in equation.kind.parameters:
+                unit = parameter.unit if own.spec.parameter == parameter.name else unit
             scale = f"{unit} per {'step' if step else 'predictor SD'}"
             size = 1.0 if step else float(column.std(ddof=1))
             rows.append((f"b[{label}]", scale, drawn["b"].sel({COEF: label}).values * size / spread))

@@ -241,7 +241,7 @@ def _per_draw(weight: Weight, posterior: xr.Dataset) -> Matrix:
 def _prior(design: Design, weights: Weighted, seed: int) -> Matrix:
     """Draw the five coefficients from their priors, NaN where those are not of one coefficient each."""
     rng = np.random.default_rng(np.random.SeedSequence(seed))
-    labels = [label for e in design.parts for label in e.coef_labels]
+    labels = [label for own in design.linear_predictors for label in own.coef_labels]
     whole = np.zeros((PRIOR_DRAWS, len(MONOMIALS)))
     for label, piece, weight in weights:
         if isinstance(weight, xr.DataArray):

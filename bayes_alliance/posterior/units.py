@@ -15,11 +15,11 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.factors import find_factor
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit, design_of
-from bayes_alliance.names import INTERCEPT, coef_label, effect_dim, factor_key, spread_label
+from bayes_alliance.names import INTERCEPT, coef_label, effect_dim, factor_key, predictor_label
 from bayes_alliance.outcome.families import FAMILY
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.summarize import IntervalKind, check_interval, interval
-from bayes_alliance.posterior.variance import fitted_factors, fitted_moments
+from bayes_alliance.posterior.variance import fitted_factors, fitted_moments, formulas_of
 
 type Direction = Literal["higher", "lower"]
 
@@ -45,34 +45,47 @@ def unit_effect(fit: Fit, factor: str, effect: str | None) -> UnitEffect:
     draws = posterior[name] if name in posterior else with_effects(fit)[name]
     dim, moments = effect_dim(factor), fitted_moments(fit)
     full = [str(label) for label in draws[dim].values]
-    spreads = {spread_label(outcome): outcome for outcome in moments}
+    whose = {predictor_label(p, outcome): outcome for outcome, own in moments.items() for p in formulas_of(own)}
     owned = _owned(moments, factor)
     owners = [owned[label] for label in full]
     labels = [label[len(coef_label(owner, "")) :] for label, owner in zip(full, owners, strict=True)]
     place = _place_of(factor, effect, full, labels, owners)
     owner = owners[place]
-    unit = FAMILY[moments[owner].attrs["family"]].unit if owner in moments else "log residual SD"
+    unit = _unit(moments, owner)
     own = [label for label, other in zip(labels, owners, strict=True) if other == owner]
     gated = len(own) == 1 and labels[place].endswith("]")
     values = draws.isel({dim: place}).transpose(factor_key(factor), "chain", "draw")
-    return UnitEffect(values, spreads.get(owner, owner), labels[place], unit, gated)
+    return UnitEffect(values, whose.get(owner, owner), labels[place], unit, gated)
 
 
 def _owned(moments: Mapping[str, xr.Dataset], factor: str) -> dict[str, str]:
-    """Return whose every effect of a factor is, by its whole label: an outcome, or its log residual SD."""
+    """Return whose every effect of a factor is, by its whole label: an outcome, or a parameter such as sigma(score)."""
     found: dict[str, str] = {}
     for outcome, own in moments.items():
         products = f"zz_{factor_key(factor)}"
         if products in own:
             found |= dict.fromkeys(map(str, own[products][effect_dim(factor)].values), outcome)
-        of_spread = f"spread_effect_{factor_key(factor)}"
-        if of_spread in own:
-            found |= dict.fromkeys(map(str, own[of_spread].values), spread_label(outcome))
+        for parameter in formulas_of(own):
+            of_formula = f"formula_{parameter}_{factor_key(factor)}_effect"
+            if of_formula in own:
+                found |= dict.fromkeys(map(str, own[of_formula].values), predictor_label(parameter, outcome))
     return found
 
 
+def _unit(moments: Mapping[str, xr.Dataset], owner: str) -> str:
+    """Return what effects on a linear predictor are in."""
+    for outcome, own in moments.items():
+        family = FAMILY[own.attrs["family"]]
+        if owner == outcome:
+            return family.unit
+        for parameter in family.parameters:
+            if owner == predictor_label(parameter.name, outcome):
+                return parameter.unit
+    raise FitError(f"No linear predictor is called {owner!r}.")
+
+
 def first_effects(fit: Fit, factor: str) -> dict[str, str]:
-    """Return the whole label of a factor's first effect on each outcome (or log residual SD) that it has effects on."""
+    """Return the whole label of a factor's first effect on each outcome, or parameter, that it has effects on."""
     found: dict[str, str] = {}
     for label, owner in _owned(fitted_moments(fit), factor).items():
         found.setdefault(owner, label)
@@ -181,9 +194,9 @@ def count_caseload(design: Design, factor: str, outcome: str) -> dict[str, tuple
     """Return patients and rows of every level of a factor, in the equation of an outcome."""
     equation = design.find(outcome)
     counts = dict.fromkeys(find_factor(design.factors, factor).levels, (0, 0))
-    spread = equation.spread.groups if equation.spread is not None else ()
+    of_parameters = [group for own in equation.parameters.values() for group in own.groups if group.factor == factor]
     groups = [group for group in equation.groups if group.factor == factor]
-    for group in groups or [group for group in spread if group.factor == factor]:
+    for group in groups or of_parameters[:1]:
         rows = pd.DataFrame({"code": group.code, "patient": equation.patient})[group.inside]
         for code, own in rows.groupby("code")["patient"]:
             before = counts[group.levels[int(str(code))]]

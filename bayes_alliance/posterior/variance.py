@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
+
 import numpy as np
 import xarray as xr
 
@@ -21,6 +24,10 @@ from bayes_alliance.names import (
     shape_dim,
 )
 from bayes_alliance.outcome.families import FAMILY
+from bayes_alliance.posterior.roots import lower_root
+
+NODES, FEWER_NODES = 15, 7
+"""Points per parameter that unit effects are integrated over; of three parameters or more."""
 
 
 def fitted_factors(fit: Fit) -> list[str]:
@@ -137,47 +144,94 @@ def _factor_variance(draws: xr.Dataset, moments: xr.Dataset, factor: str) -> xr.
 
 def _residual_variance(draws: xr.Dataset, moments: xr.Dataset) -> xr.DataArray:
     """Return the variance of rows around their linear predictors, over (chain, draw, stratum) or fewer of them."""
-    family, outcome = FAMILY[moments.attrs["family"]], moments.attrs["outcome"]
+    family, outcome, formulas = FAMILY[moments.attrs["family"]], moments.attrs["outcome"], formulas_of(moments)
+    level = float(moments["level"])
     given: dict[str, xr.DataArray] = {
-        shape: draws[shape].sel({shape_dim(shape): outcome}, drop=True) for shape in family.shapes
+        shape: draws[shape].sel({shape_dim(shape): outcome}, drop=True)
+        for shape in family.shapes
+        if shape not in formulas
     }
-    if family.spread:
-        square = _mean_square(draws, moments)
+    if family.spread and "sigma" not in formulas:
+        own = moments["sigma_share"][SIGMA_COEF].values
+        square = (draws["sigma"].sel({SIGMA_COEF: own}) ** 2 * moments["sigma_share"]).sum(SIGMA_COEF)
         given["sigma"] = square.copy(data=np.sqrt(square.values))
-    names = list(given)
-    parts = xr.broadcast(*given.values(), moments["stratum"])[:-1] if given else ()
-    values = {name: part.values for name, part in zip(names, parts, strict=True)}
-    variance = family.latent_variance(values, float(moments["level"]))
-    return parts[0].copy(data=variance) if parts else xr.full_like(moments["stratum"], variance, dtype=float)
+    if formulas:
+        return _over_formulas(draws, moments, given)
+    if not given:
+        return xr.full_like(moments["stratum"], family.latent_variance({}, level), dtype=float)
+    *parts, _ = xr.broadcast(*given.values(), moments["stratum"])
+    values = {name: part.values for name, part in zip(given, parts, strict=True)}
+    return parts[0].copy(data=family.latent_variance(values, level))
 
 
-def _mean_square(draws: xr.Dataset, moments: xr.Dataset) -> xr.DataArray:
-    """Return the mean of squared residual SDs over the rows of every stratum."""
-    if "spread_rows" in moments:
-        return _spread_variance(draws, moments)
-    own = moments["sigma_share"][SIGMA_COEF].values
-    return (draws["sigma"].sel({SIGMA_COEF: own}) ** 2 * moments["sigma_share"]).sum(SIGMA_COEF)
+def formulas_of(moments: xr.Dataset) -> list[str]:
+    """Return the parameters of an outcome's family that have a formula."""
+    return str(moments.attrs["formulas"]).split()
 
 
-def _spread_variance(draws: xr.Dataset, moments: xr.Dataset) -> xr.DataArray:
-    """Return the mean of squared residual SDs whose log follows predictors and units, over (chain, draw, stratum).
+def _over_formulas(draws: xr.Dataset, moments: xr.Dataset, given: dict[str, xr.DataArray]) -> xr.DataArray:
+    """Return the variance averaged over rows, and over units' effects, where parameters have formulas.
 
-    A unit's effect on the log SD is normal, so its square has the mean of a lognormal variable: exp of twice the
-    variance.
+    Effects on the parameters' predictors are jointly normal in every row. They are integrated out by Gauss-Hermite
+    quadrature.
     """
-    b = draws["b"].sel({COEF: moments["spread_coef"].values}).rename({COEF: "spread_coef"})
-    log_square = 2 * (b * moments["spread_rows"]).sum("spread_coef").transpose("chain", "draw", "spread_row")
-    for factor in (str(name).removeprefix("spread_z_") for name in moments.data_vars if str(name)[:9] == "spread_z_"):
-        dim, own = f"{factor}_effect", moments[f"spread_effect_{factor}"].values
-        sd = draws[f"sd_{factor}"].sel({dim: own}).transpose("chain", "draw", dim).values
-        cor = np.eye(len(own))
+    family, formulas = FAMILY[moments.attrs["family"]], formulas_of(moments)
+    dims = ("chain", "draw", "formula_row")
+    links = {parameter.name: parameter for parameter in family.parameters}
+    middle = {
+        name: (draws["b"].sel({COEF: own.values}).rename({COEF: f"formula_{name}_coef"}) * moments[f"formula_{name}"])
+        .sum(f"formula_{name}_coef")
+        .transpose(*dims)
+        .values
+        for name in formulas
+        for own in [moments[f"formula_{name}_coef"]]
+    }
+    root = lower_root(_effect_covariance(draws, moments, formulas))
+    varying = [place for place in range(len(formulas)) if root[..., place, :].any()]
+    x, w = np.polynomial.hermite_e.hermegauss(NODES if len(varying) < 3 else FEWER_NODES)
+    plain = {name: own.transpose("chain", "draw", ...).values for name, own in given.items()}
+    plain = {name: values.reshape(*values.shape[:2], -1) for name, values in plain.items()}
+    total: np.ndarray | float = 0.0
+    for chosen in product(range(len(x)), repeat=len(varying)):
+        node = np.zeros(len(formulas))
+        node[varying] = x[list(chosen)]
+        at = {name: links[name].inverse(middle[name] + root[..., i, :] @ node) for i, name in enumerate(formulas)}
+        # a residual SD per stratum beside formulas of other parameters: the mean over strata stands for it in rows
+        at |= {name: values.mean(axis=-1, keepdims=True) for name, values in plain.items()}
+        weight = float(np.prod(w[list(chosen)])) / (2 * np.pi) ** (len(varying) / 2)
+        total = total + weight * np.asarray(family.latent_variance(at, float(moments["level"])))
+    return (xr.DataArray(total, dims=dims) * moments["formula_share"]).sum("formula_row")
+
+
+def _effect_covariance(draws: xr.Dataset, moments: xr.Dataset, formulas: Sequence[str]) -> np.ndarray:
+    """Return the covariance of units' effects on the predictors of parameters in every row.
+
+    Shape (chain, draw, row, parameter, parameter).
+    """
+    shape = (draws.sizes["chain"], draws.sizes["draw"], moments.sizes["formula_row"], len(formulas), len(formulas))
+    total = np.zeros(shape)
+    factors = dict.fromkeys(
+        str(name).removeprefix(f"formula_{p}_") for p in formulas for name in moments.data_vars if _of_factor(name, p)
+    )
+    for factor in factors:
+        parts = [(i, f"formula_{p}_{factor}") for i, p in enumerate(formulas) if f"formula_{p}_{factor}" in moments]
+        labels = [label for _, name in parts for label in moments[f"{name}_effect"].values]
+        z = np.zeros((len(formulas), shape[2], len(labels)))
+        start = 0
+        for i, name in parts:
+            size = moments.sizes[f"{name}_effect"]
+            z[i, :, start : start + size] = moments[name].values
+            start += size
+        dim = f"{factor}_effect"
+        sd = draws[f"sd_{factor}"].sel({dim: labels}).transpose("chain", "draw", dim).values
+        cor = np.eye(len(labels))
         if f"cor_{factor}" in draws:
-            chosen = draws[f"cor_{factor}"].sel({dim: own, second_dim(dim): own})
+            chosen = draws[f"cor_{factor}"].sel({dim: labels, second_dim(dim): labels})
             cor = chosen.transpose("chain", "draw", dim, second_dim(dim)).values
         covariance = sd[..., :, None] * sd[..., None, :] * cor
-        z = moments[f"spread_z_{factor}"].values
-        log_square = log_square + 2 * xr.DataArray(
-            np.einsum("re,cdef,rf->cdr", z, covariance, z), dims=("chain", "draw", "spread_row")
-        )
-    square: xr.DataArray = log_square.copy(data=np.exp(log_square.values))
-    return (square * moments["spread_share"]).sum("spread_row")
+        total += np.einsum("pre,cdef,qrf->cdrpq", z, covariance, z)
+    return total
+
+
+def _of_factor(name: object, parameter: str) -> bool:
+    return str(name).startswith(f"formula_{parameter}_")

@@ -16,6 +16,7 @@ from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign, subset_variable
 from bayes_alliance.design.equations.latent_columns import Follow, FollowSteps, FollowValue
+from bayes_alliance.design.equations.predictor import Predictor
 from bayes_alliance.errors import FitError
 from bayes_alliance.names import COEF
 from bayes_alliance.posterior.family_parameters import rows_of
@@ -49,7 +50,7 @@ class World:
         """Draw a mediator, shape (draw, obs); the same seed gives the same residuals."""
         e = self.system[place]
         # the true mediator moves the outcome: errors of its measurement are no part of it
-        rows = rows_of(e, self.flat, self.spread(place, treated, given))
+        rows = rows_of(e, self.flat, self.of_rows(place, treated, given))
         return rows.draw(self.linear(place, treated, given), np.random.default_rng(seed)) + e.offset
 
     def mediators(self, treated: Sequence[bool], seeds: np.ndarray) -> dict[str, np.ndarray]:
@@ -63,32 +64,30 @@ class World:
         """Return the expected outcome over the rows, shape (draw,)."""
         e = self.system[-1]
         place = len(self.system) - 1
-        rows = rows_of(e, self.flat, self.spread(place, treated, given))
+        rows = rows_of(e, self.flat, self.of_rows(place, treated, given))
         return np.asarray(rows.expected(self.linear(place, treated, given)).mean(axis=1) + e.offset)
 
-    def spread(self, place: int, treated: bool, given: Mapping[str, np.ndarray]) -> np.ndarray | None:
-        """Return residual SDs, shape (draw, obs), those of the treatment that is set; None of families without."""
-        e = self.system[place]
-        if not e.kind.spread:
-            return None
-        moved = self.moved[e.outcome, treated]
-        spread = moved.spread()
-        return moved.sigma(self.flat) if spread is None else np.exp(self._linear(spread, given))
+    def of_rows(self, place: int, treated: bool, given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the parameters that differ between rows, shape (draw, obs), those of the treatment that is set."""
+        moved = self.moved[self.system[place].outcome, treated]
+        linear = {name: self._linear(own, given) for name, own in moved.parameters().items()}
+        return moved.of_rows(self.flat, linear)
 
     def _linear(self, moved: Moved, given: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return linear predictors with mediators as drawn, shape (draw, obs)."""
         e, size, rows = moved.equation, self.flat.sizes["sample"], len(moved.equation.y)
         tiled = _tiled(e, size)
         variables = dict(tiled.variables)
-        for name, own in moved.moved.items():
-            variables[name] = replace(own, values=np.tile(own.values, size))
+        for name, variable in moved.moved.items():
+            variables[name] = replace(variable, values=np.tile(variable.values, size))
         for name, values in given.items():
             if name in variables:
                 variables[name] = Variable(name, variables[name].label, values.ravel())
-        formula = e.spec.parsed
+        formula, own = moved.predictor.spec.parsed, moved.predictor
         evaluator = _WorldEvaluator(tiled, variables, self.flat)
-        x = code_terms(formula.intercept, formula.terms, evaluator, column=e.kind.intercept).values
-        b = self.flat["b"].sel({COEF: list(e.coef_labels)}).transpose("sample", COEF).values
+        column = e.kind.intercept or not own.of_mean
+        x = code_terms(formula.intercept, formula.terms, evaluator, column=column).values
+        b = self.flat["b"].sel({COEF: list(own.coef_labels)}).transpose("sample", COEF).values
         linear = np.einsum("snk,sk->sn", x.reshape(size, rows, -1), b)
         # a mean does not depend on who has a unit, unless something after it is no straight line
         straight = all(one.kind.linear for one in self.system)
@@ -132,6 +131,22 @@ def find_system(design: Design, outcomes: Sequence[str]) -> tuple[EquationDesign
 
 
 def _over(e: EquationDesign, keep: np.ndarray) -> EquationDesign:
+    return replace(
+        e,
+        y=e.y[keep],
+        mean=_predictor_over(e.mean, keep),
+        parameters={name: _predictor_over(own, keep) for name, own in e.parameters.items()},
+        sigma_code=e.sigma_code[keep],
+        row=e.row[keep],
+        patient=e.patient[keep],
+        session=e.session[keep],
+        scale=e.scale.rows(keep),
+        modelled=None,
+        variables={name: subset_variable(variable, keep) for name, variable in e.variables.items()},
+    )
+
+
+def _predictor_over(own: Predictor, keep: np.ndarray) -> Predictor:
     groups = tuple(
         replace(
             g,
@@ -140,23 +155,10 @@ def _over(e: EquationDesign, keep: np.ndarray) -> EquationDesign:
             inside=g.inside[keep],
             weight=None if g.weight is None else g.weight[keep],
         )
-        for g in e.groups
+        for g in own.groups
     )
-    return replace(
-        e,
-        y=e.y[keep],
-        coef=e.coef.rows(keep),
-        groups=groups,
-        sigma_code=e.sigma_code[keep],
-        row=e.row[keep],
-        patient=e.patient[keep],
-        session=e.session[keep],
-        scale=e.scale.rows(keep),
-        modelled=None,
-        follows={key: _follow_over(follow, keep) for key, follow in e.follows.items()},
-        variables={name: subset_variable(variable, keep) for name, variable in e.variables.items()},
-        spread=None if e.spread is None else _over(e.spread, keep),
-    )
+    follows = {key: _follow_over(follow, keep) for key, follow in own.follows.items()}
+    return replace(own, coef=own.coef.rows(keep), groups=groups, follows=follows)
 
 
 def _follow_over(follow: Follow, keep: np.ndarray) -> Follow:
@@ -213,8 +215,8 @@ def draw_new_units(
     design: Design, system: Sequence[EquationDesign], draws: int, rng: np.random.Generator
 ) -> dict[tuple[str, int], np.ndarray]:
     """Draw standard normal variables of new units for every row, (draw, obs, effect), by factor and membership."""
-    parts = [part for e in system for part in (e, e.spread) if part is not None]
-    keys = dict.fromkeys((group.factor, group.slot) for part in parts for group in part.groups)
+    parts = [own for e in system for own in e.linear_predictors]
+    keys = dict.fromkeys((group.factor, group.slot) for own in parts for group in own.groups)
     sizes = {factor.factor: len(factor.effects) for factor in design.factors}
     return {key: rng.normal(size=(draws, len(system[0].y), sizes[key[0]])) for key in keys}
 

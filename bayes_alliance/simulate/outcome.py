@@ -13,6 +13,7 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.factors import FactorDesign, find_factor
 from bayes_alliance.design.equations.latent_columns import FollowModelled, FollowSteps, FollowValue
+from bayes_alliance.design.equations.predictor import Predictor
 from bayes_alliance.design.equations.residual import ResidualDesign
 from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.errors import SpecError
@@ -44,7 +45,7 @@ def draw_outcomes(
     """
     effects = draw_effects(design, truth, rng)
     noise = draw_noise(design, truth, rng)
-    linear = {e.outcome: predict(e, truth, effects) + predict_steps(e, truth, effects) for e in design.equations}
+    linear = {e.outcome: predict(e.mean, truth, effects) + predict_steps(e, truth, effects) for e in design.equations}
     drawn = {e.outcome: realise(e, linear[e.outcome], truth, effects, noise[e.outcome]) for e in design.equations}
     return drawn, effects
 
@@ -74,11 +75,11 @@ def draw_noise(design: Design, truth: Mapping[str, float], rng: np.random.Genera
     return noise
 
 
-def predict(equation: EquationDesign, truth: Mapping[str, float], effects: xr.Dataset) -> np.ndarray:
+def predict(predictor: Predictor, truth: Mapping[str, float], effects: xr.Dataset) -> np.ndarray:
     """Return the linear predictor of every row, shape (obs,), with observed means in place of latent ones."""
-    linear = equation.coef.values @ np.array([truth[f"b[{label}]"] for label in equation.coef_labels])
-    for group in equation.groups:
-        linear = linear + (_effects_of(equation, group, effects) * group.values).sum(axis=1)
+    linear = predictor.coef.values @ np.array([truth[f"b[{label}]"] for label in predictor.coef_labels])
+    for group in predictor.groups:
+        linear = linear + (_effects_of(predictor, group, effects) * group.values).sum(axis=1)
     return np.asarray(linear)
 
 
@@ -139,17 +140,17 @@ def _add_apart(
         for mean in weights.keys() & apart.keys():
             added += truth[f"b[{label}]"] * weights[mean] * apart[mean]
     for group in equation.groups:
-        own = _effects_of(equation, group, effects)
+        own = _effects_of(equation.mean, group, effects)
         for member, weights in enumerate(group.columns.latent):
             for mean in weights.keys() & apart.keys():
                 added += np.where(group.inside, own[:, member] * weights[mean], 0.0) * apart[mean]
     return added
 
 
-def _effects_of(equation: EquationDesign, group: GroupDesign, effects: xr.Dataset) -> np.ndarray:
+def _effects_of(predictor: Predictor, group: GroupDesign, effects: xr.Dataset) -> np.ndarray:
     """Return the effects of every row's level, shape (obs, effect)."""
     key, dim = factor_key(group.factor), effect_dim(group.factor)
-    own = effects[effects_name(group.factor)].sel({dim: list(equation.effect_labels(group))})
+    own = effects[effects_name(group.factor)].sel({dim: list(predictor.effect_labels(group))})
     return np.asarray(own.sel({key: list(group.levels)}).transpose(key, dim).values[group.code])
 
 
@@ -189,22 +190,22 @@ def realise(
     noise: np.ndarray,
 ) -> np.ndarray:
     """Return the outcome of every row from its linear predictor and noise, shape (obs,)."""
-    given = {name: np.array([truth[f"{name}[{equation.outcome}]"]]) for name in equation.kind.shapes}
-    if equation.kind.spread:
-        given["sigma"] = _residual_sds(equation, truth, effects)
+    given: dict[str, np.ndarray] = {}
+    for parameter in equation.kind.parameters:
+        own = equation.parameters.get(parameter.name)
+        if own is not None:
+            given[parameter.name] = parameter.inverse(predict(own, truth, effects))
+        elif parameter.name == "sigma":
+            sigma = np.array([truth[f"sigma[{label}]"] for label in equation.sigma_coef])
+            given["sigma"] = sigma[equation.sigma_code]
+        else:
+            given[parameter.name] = np.array([truth[f"{parameter.name}[{equation.outcome}]"]])
     if equation.kind.thresholds:
         given["threshold"] = np.array([truth[f"threshold[{label}]"] for label in equation.threshold_labels])
     if equation.kind.normal:  # noise is normal, and correlated where residuals are
         return np.asarray(linear + given["sigma"] * noise)
     rows = OutcomeRows(equation.kind, equation.y, given, equation.scale)
     return rows.quantile(linear, 1 - noise if equation.kind.binary else noise)
-
-
-def _residual_sds(equation: EquationDesign, truth: Mapping[str, float], effects: xr.Dataset) -> np.ndarray:
-    if equation.spread is not None:
-        return np.asarray(np.exp(predict(equation.spread, truth, effects)))
-    sigma = np.array([truth[f"sigma[{label}]"] for label in equation.sigma_coef])
-    return np.asarray(sigma[equation.sigma_code])
 
 
 def _draw(factor: FactorDesign, truth: Mapping[str, float], rng: np.random.Generator) -> np.ndarray:

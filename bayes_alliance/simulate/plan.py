@@ -129,7 +129,9 @@ def _stand_in(
         unit = patient if equation.unit == "session" else layout.name(equation.unit)
         people = sorted(set(rows[unit]))
         drawn = dict(zip(people, rng.normal(size=len(people)), strict=True))
-        if equation.kind.link != "identity" and equation.kind.bounds == "none":
+        if equation.kind.positive:
+            drawn = {person: float(np.exp(value)) for person, value in drawn.items()}
+        elif equation.kind.link != "identity" and equation.kind.bounds == "none":
             drawn = {person: float(i % 2) for i, person in enumerate(people)}
         values = rows[unit].map(drawn).to_numpy(float)
         if equation.unit == "session" and equation.kind.link == "identity":

@@ -61,7 +61,7 @@ def predict_prior(design: Design, *, draws: int = 200, seed: int) -> xr.Dataset:
     """
     check_proper(design)
     rng = np.random.default_rng(np.random.SeedSequence(seed))
-    labels = [label for equation in design.parts for label in equation.coef_labels]
+    labels = [label for own in design.linear_predictors for label in own.coef_labels]
     outcomes: dict[str, list[np.ndarray]] = {equation.outcome: [] for equation in design.equations}
     coefficients = []
     for _ in range(draws):
@@ -97,7 +97,7 @@ def draw_parameters(design: Design, *, draws: int, seed: int) -> xr.Dataset:
         whole = {dim: coords[dim] for dim in dims}
         data[variable] = xr.DataArray(values[None], dims=("chain", "draw", *dims), coords=whole)
 
-    labels = [label for equation in design.parts for label in equation.coef_labels]
+    labels = [label for own in design.linear_predictors for label in own.coef_labels]
     if labels:
         put("b", (COEF,), {COEF: labels}, np.column_stack([column(f"b[{label}]") for label in labels]))
     for factor in design.factors:
@@ -174,15 +174,15 @@ def draw_truth(design: Design, rng: np.random.Generator) -> dict[str, float]:
     truth: dict[str, float] = {}
     shared = _draw_shrunk(priors.shrunk, truth, rng)
     start = 0
-    for equation in design.parts:
-        labels = equation.coef_labels
+    for part in design.linear_predictors:
+        labels = part.coef_labels
         own = priors.coef[start : start + len(labels)]
         coefficients = np.array(
             [shared[start + i] if start + i in shared else _draw(p.distribution, rng) for i, p in enumerate(own)]
         )
         start += len(labels)
-        if labels and equation.coef.labels[0] == INTERCEPT:
-            coefficients[0] -= coefficients[1:] @ equation.centre[1:]
+        if labels and part.coef.labels[0] == INTERCEPT:
+            coefficients[0] -= coefficients[1:] @ part.centre[1:]
         truth |= {f"b[{label}]": float(value) for label, value in zip(labels, coefficients, strict=True)}
     for factor in design.factors:
         correlated = [block for block in factor.blocks if len(block.members) > 1]
@@ -281,6 +281,8 @@ def _draw(prior: Distribution, rng: np.random.Generator) -> float:
             return float(rng.exponential(value("mean")))
         case "lognormal":
             return float(value("median") * np.exp(rng.normal(0.0, value("spread"))))
+        case "beta":
+            return float(rng.beta(value("alpha"), value("beta")))
         case "lkj":
             return float(2 * rng.beta(value("eta"), value("eta")) - 1)
     raise ValueError(f"nothing can be drawn from {prior}")

@@ -176,7 +176,7 @@ def _predict(
     effects: xr.Dataset,
 ) -> np.ndarray:
     values = true_values(design, frame, plan.names)
-    return np.asarray(predict(equation, truth, effects) + predict_latent(design, equation, truth, effects, values))
+    return np.asarray(predict(equation.mean, truth, effects) + predict_latent(design, equation, truth, effects, values))
 
 
 def _agree(plan: Plan, one: pd.DataFrame, other: pd.DataFrame) -> bool:

@@ -57,7 +57,7 @@ class Studies:
         effects, noise = draw_effects(design, drawn, rng), draw_noise(design, drawn, rng)
         if not self.chained:
             own = design.equations
-            linear = {e.outcome: predict(e, drawn, effects) + predict_steps(e, drawn, effects) for e in own}
+            linear = {e.outcome: predict(e.mean, drawn, effects) + predict_steps(e, drawn, effects) for e in own}
             outcomes = {e.outcome: realise(e, linear[e.outcome], drawn, effects, noise[e.outcome]) for e in own}
             return Study(drawn, effects, with_outcomes(design, outcomes))
         centred = {e.outcome: at_centre(e, drawn) for e in design.equations}

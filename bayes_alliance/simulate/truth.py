@@ -12,12 +12,16 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.latent_columns import FollowSteps
 from bayes_alliance.errors import SpecError
 from bayes_alliance.names import RESIDUAL, cor_name, sd_name
+from bayes_alliance.outcome.families import FAMILY
 from bayes_alliance.spec.parameters import SHAPES
+
+UNIT = tuple(dict.fromkeys(f"{p.name}[" for family in FAMILY.values() for p in family.parameters if p.link == "logit"))
+"""Beginnings of the names of parameters that are probabilities."""
 
 
 def truth_names(design: Design) -> tuple[str, ...]:
     """Return the names of every parameter of a model, as ``summarize`` names them."""
-    names = [f"b[{label}]" for equation in design.parts for label in equation.coef_labels]
+    names = [f"b[{label}]" for own in design.linear_predictors for label in own.coef_labels]
     for factor in design.factors:
         strata = ("",) if factor.by is None else factor.by.labels
         names += [entry_of(sd_name(factor.factor), stratum, label) for stratum in strata for label in factor.effects]
@@ -70,6 +74,9 @@ def check_truth(truth: Mapping[str, float], names: tuple[str, ...]) -> None:
         elif name.startswith("ar["):
             if not -1 < value < 1:
                 problems.append(f"truth: {name} is a correlation, between -1 and 1; it is {value:g}.")
+        elif name.startswith(UNIT):
+            if not 0 < value < 1:
+                problems.append(f"truth: {name} is a probability, between 0 and 1; it is {value:g}.")
         elif name.startswith(("step_", *(f"{shape}[" for shape in SHAPES))) and value <= 0:
             problems.append(f"truth: {name} must be above 0; it is {value:g}.")
         elif name.startswith("cor_") and not -1 <= value <= 1:

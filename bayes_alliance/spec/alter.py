@@ -108,7 +108,7 @@ def alter_model(
     gone = (
         set(spec.factors)
         - {group.factor for stated in formulas.values() for group in stated.groups}
-        - {factor for equation in spec.equation if equation.spread is not None for factor in equation.spread.factors}
+        - {factor for equation in spec.equation for own in equation.parameters.values() for factor in own.factors}
     )
     content["groups"] = {name: group for name, group in content.get("groups", {}).items() if name not in gone}
     content["prior"] = [
@@ -221,7 +221,9 @@ def _left_behind(spec: ModelSpec, swaps: tuple[_Swap, ...], replaced: set[str]) 
     places |= {f"[shrink.{name}] terms ({t})": t for name, shrink in spec.shrink.items() for t in shrink.terms}
     places |= {"[residual] by": spec.residual.by if spec.residual is not None else None}
     gone = {swap.old.name for swap in swaps if isinstance(swap.old, Name)}
-    stays = {f"sigma of {e.outcome}": set(e.spread.variables) if e.spread is not None else set() for e in spec.equation}
+    stays = {
+        f"{own.parameter} of {e.outcome}": set(own.predictors) for e in spec.equation for own in e.parameters.values()
+    }
     stays |= {
         f"[variables] {name}": {n for a in c.arguments for n in values_in(a)} for name, c in spec.declared.items()
     }

@@ -9,6 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from bayes_alliance._messages import quote, unknown
 from bayes_alliance.names import ROLES
+from bayes_alliance.outcome.contract import Parameter
 from bayes_alliance.outcome.families import FAMILY
 from bayes_alliance.spec.expressions import Call, Expression, Name, calls_in, render
 from bayes_alliance.spec.formula import MAX_OPERATORS
@@ -20,7 +21,7 @@ from bayes_alliance.spec.labels import (
     rewrite,
     value_arguments,
 )
-from bayes_alliance.spec.model import EquationSpec, EstimandSpec, GroupSpec, ModelSpec
+from bayes_alliance.spec.model import EquationSpec, EstimandSpec, GroupSpec, ModelSpec, PredictorSpec
 from bayes_alliance.spec.modelled import check_modelled
 from bayes_alliance.spec.order import find_cycle
 from bayes_alliance.spec.reading import current_values_in
@@ -91,7 +92,7 @@ def _equations(spec: ModelSpec) -> list[str]:
             problems.append(f"Outcome {equation.outcome!r} predicts itself in {equation.formula!r}.")
         if equation.sigma and not equation.kind.spread:
             problems.append(f"sigma = {equation.sigma!r}: a {equation.family} outcome has no residual SD.")
-        problems += _scale(equation) + _spread(spec, equation)
+        problems += _scale(equation) + _formulas(spec, equation)
         if equation.centre and not equation.kind.linear:
             problems.append(
                 f"centre = {equation.centre!r}: a {equation.family} outcome is {equation.kind.values} and cannot be "
@@ -100,17 +101,35 @@ def _equations(spec: ModelSpec) -> list[str]:
     return problems
 
 
-def _spread(spec: ModelSpec, equation: EquationSpec) -> list[str]:
-    """Report a formula of the log residual SD that reads what it cannot."""
-    if equation.spread is None or not equation.kind.spread:
-        return []
-    part, where = equation.spread, f"sigma = {equation.sigma!r}"
+def _formulas(spec: ModelSpec, equation: EquationSpec) -> list[str]:
+    """Report formulas of parameters that the family has not, and those that read what they cannot."""
+    own = {parameter.name: parameter for parameter in equation.kind.parameters}
+    problems = []
+    for name, part in equation.parameters.items():
+        where = f"{name} = {part.formula!r}"
+        if name == "sigma" and not equation.kind.spread:
+            continue  # which is said of any sigma
+        if name not in own:
+            having = [other.name for other in FAMILY.values() if name in other.shapes]
+            problems.append(
+                f"{where}: a {equation.family} outcome has no {name}. Its parameters: {quote(own) or 'none'}. "
+                f"Families with {name}: {quote(having)}."
+            )
+            continue
+        problems += _formula(spec, part, own[name], where)
+    return problems
+
+
+def _formula(spec: ModelSpec, part: PredictorSpec, parameter: Parameter, where: str) -> list[str]:
     problems = [
         f"{where} reads the outcome {name!r}; read predictors." for name in spec.outcomes if name in part.predictors
     ]
     calls = {call.function for term in part.parsed.every_term for piece in term.parts for call in calls_in(piece)}
     if not part.parsed.intercept:
-        problems.append(f"{where} has no intercept: the SD at predictors of 0 would be 1. Leave out '0 +'.")
+        at_zero = 1 if parameter.link == "log" else 0.5
+        problems.append(
+            f"{where} has no intercept: the {parameter.short} at predictors of 0 would be {at_zero:g}. Leave out '0 +'."
+        )
     if "latent" in part.formula:
         problems.append(f"{where} reads latent means; take observed ones.")
     if calls & {"mi", "me", "mo"}:
@@ -164,15 +183,19 @@ def _groups(spec: ModelSpec) -> list[str]:
                 f"[groups.{factor}] belongs to no group term. {unknown('grouping factor', factor, spec.factors)}"
             )
             continue
-        problems += check_correlated(spec, f"[groups.{factor}] correlate", group.correlate) + _members(factor, group)
-        for equation in spec.equation:
-            terms = [term for term in equation.parsed.groups if term.factor == factor]
+        known = [part.name for part in spec.linear_predictors]
+        problems += check_correlated(known, f"[groups.{factor}] correlate", group.correlate) + _members(factor, group)
+        for part in spec.linear_predictors:
+            terms = [term for term in part.parsed.groups if term.factor == factor]
             effects = sum(term.intercept + len(term.terms) for term in terms)
-            if equation.outcome in group.correlate and not terms:
-                problems.append(f"[groups.{factor}] correlate: {equation.outcome!r} has no effects by {factor}.")
-            if equation.outcome in group.correlate and (len(terms) > 1 or (effects > 1 and not terms[0].correlated)):
+            if part.name in group.correlate and not terms:
                 problems.append(
-                    f"[groups.{factor}] correlate: the effects of {equation.outcome!r} do not correlate among "
+                    f"[groups.{factor}] correlate: {part.name!r} has no effects by {factor}. Effects of different "
+                    f"factors do not correlate; add (1 | {factor}) to its formula, or leave it out."
+                )
+            if part.name in group.correlate and (len(terms) > 1 or (effects > 1 and not terms[0].correlated)):
+                problems.append(
+                    f"[groups.{factor}] correlate: the effects of {part.name!r} do not correlate among "
                     f"themselves. Write them as one term with a single bar, such as (1 + session | {factor})."
                 )
     return problems
@@ -194,7 +217,7 @@ def _labels(spec: ModelSpec) -> list[str]:
     for name, target in spec.label_targets.items():
         if not _WORD.match(name):
             problems.append(f"[labels] {name!r} is not a word; use letters, digits and underscores.")
-        known = [part.outcome for part in spec.parts]
+        known = [part.name for part in spec.linear_predictors]
         if target.outcome not in known:
             problems.append(f"[labels] {name}: {unknown('outcome', target.outcome, known)}")
             continue
@@ -209,11 +232,11 @@ def _labels(spec: ModelSpec) -> list[str]:
     return problems
 
 
-def _equation(spec: ModelSpec, outcome: str) -> EquationSpec:
-    return next(equation for equation in spec.parts if equation.outcome == outcome)
+def _equation(spec: ModelSpec, outcome: str) -> PredictorSpec:
+    return next(part for part in spec.linear_predictors if part.name == outcome)
 
 
-def _terms(equation: EquationSpec) -> dict[str, frozenset[str]]:
+def _terms(equation: PredictorSpec) -> dict[str, frozenset[str]]:
     """Return the terms of an equation as text, each with its parts."""
     terms = [[render(part) for part in term.parts] for term in equation.parsed.terms]
     return {":".join(parts): frozenset(parts) for parts in terms}

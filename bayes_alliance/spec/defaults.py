@@ -55,23 +55,27 @@ DEFAULT_PRIORS: Final[dict[str, PriorSpec]] = {
         scale="outcome_sd",
         reason="The first session of a series deviates from its mean by .2 to 2 SDs of the outcome, never by nothing.",
     ),
-    "spread_intercept": PriorSpec(
-        on="sigma(OUTCOME): intercept",
-        dist="normal(-0.5, 0.7)",
-        scale="outcome_sd",
-        reason="At average predictors the residual SD is .15 to 2.5 SDs of the outcome, most likely near .6.",
-    ),
-    "spread_b": PriorSpec(
-        on="sigma(OUTCOME): b",
+    **{
+        f"{p.name} intercept": PriorSpec(
+            on=f"{p.name}(OUTCOME): intercept",
+            dist=p.intercept,
+            scale="outcome_sd" if p.scaled else "none",
+            reason=p.intercept_reason,
+        )
+        for family in FAMILY.values()
+        for p in family.parameters
+    },
+    "parameter b": PriorSpec(
+        on="PARAMETER(OUTCOME): b",
         dist="normal(0, 0.5)",
         scale="outcome_sd/predictor_sd",
-        reason="One SD of a predictor changes the residual SD by more than a factor of 2.7 in 1 of 20 cases only.",
+        reason="One SD of a predictor changes the parameter by more than a factor of 2.7 in 1 of 20 cases only.",
     ),
-    "spread_sd": PriorSpec(
-        on="sigma(OUTCOME): sd FACTOR",
+    "parameter sd": PriorSpec(
+        on="PARAMETER(OUTCOME): sd FACTOR",
         dist="half_normal(0.5)",
         scale="outcome_sd/predictor_sd",
-        reason="Most units have a residual SD within a factor of 2.7 of the others'.",
+        reason="Most units have a parameter within a factor of 2.7 of the others'.",
     ),
     "threshold": PriorSpec(
         on="threshold",
@@ -104,11 +108,10 @@ def kinds_for(spec: ModelSpec) -> list[tuple[str, str]]:
     kinds += [("cor", "every correlation")]
     first = any(LATENT in equation.formula for equation in spec.equation)
     spread = any(equation.kind.spread for equation in spec.equation)
-    formulas = [equation.spread for equation in spec.equation if equation.spread is not None]
-    kinds += [("sigma", "sigma")] if spread and len(formulas) < len(spec.equation) else []
-    for part in formulas:
-        kinds += [("spread_intercept", f"{part.outcome}: intercept"), ("spread_b", f"{part.outcome}: b")]
-        kinds += [("spread_sd", f"{part.outcome}: sd {factor}") for factor in part.factors]
+    kinds += [("sigma", "sigma")] if any(e.kind.spread and "sigma" not in e.parameters for e in spec.equation) else []
+    for part in (own for equation in spec.equation for own in equation.parameters.values()):
+        kinds += [(f"{part.parameter} intercept", f"{part.name}: intercept"), ("parameter b", f"{part.name}: b")]
+        kinds += [("parameter sd", f"{part.name}: sd {factor}") for factor in part.factors]
     kinds += [("sigma_first", "sigma first")] if spread and first else []
     kinds += [("threshold", "thresholds")] if any(equation.kind.thresholds for equation in spec.equation) else []
     parts = [part for e in spec.equation for t in e.parsed.terms for part in t.parts if isinstance(part, Call)]

@@ -10,7 +10,8 @@ from bayes_alliance.spec.model import EquationSpec
 def equation_text(equation: EquationSpec) -> str:
     """Return the equation as statisticians write it: ``outcome ~ formula``."""
     sigma = f", sigma ~ {equation.sigma}" if equation.sigma_factor else ""
-    sigma = f", log sigma ~ {equation.sigma}" if equation.spread else sigma
+    links = {parameter.name: parameter.link for parameter in equation.kind.parameters}
+    sigma += "".join(f", {links.get(name, 'log')} {name} ~ {own.formula}" for name, own in equation.parameters.items())
     centre = f", outcome less the mean of {equation.centre}" if equation.centre else ""
     formula = " ".join(equation.formula.split())
     series = ", residuals ar1" if equation.residuals == "ar1" else ""
@@ -39,18 +40,24 @@ def equation_latex(equation: EquationSpec) -> str:
         outcome += rf" - \overline{{{_word(equation.centre)}}}"
     predictor = r"\mu_n" if equation.kind.link == "identity" else r"\eta_n"
     spread = rf"\sigma_{{{_word(equation.sigma_factor)}[n]}}" if equation.sigma_factor else r"\sigma"
-    spread = r"\sigma_n" if equation.spread else spread
     symbols = {parameter.name: parameter.symbol for parameter in equation.kind.parameters} | {"sigma": spread}
+    symbols |= {p.name: f"{p.symbol}_n" for p in equation.kind.parameters if p.name in equation.parameters}
     likelihood = equation.kind.latex(outcome, symbols)
     if equation.residuals == "ar1":
         before = rf"\rho^{{d_n}} ({outcome.replace('_n', '_{n-}')} - \mu_{{n-}})"
         likelihood = rf"{outcome} &\sim \mathrm{{N}}(\mu_n + {before}, {spread}^2 (1 - \rho^{{2 d_n}}))"
     lines = [likelihood, *_observed(equation), rf"{predictor} &= {' + '.join(terms)}", *covariances]
-    if equation.spread is not None:
-        terms, covariances = _sum(equation.spread.parsed, r"\gamma", "v")
-        lines += [rf"\log \sigma_n &= {' + '.join(terms)}", *covariances]
+    for number, parameter in enumerate(p for p in equation.kind.parameters if p.name in equation.parameters):
+        letter, effect = _LETTERS[number % len(_LETTERS)]
+        terms, covariances = _sum(equation.parameters[parameter.name].parsed, letter, effect)
+        link = r"\log" if parameter.link == "log" else r"\mathrm{logit}\,"
+        lines += [rf"{link} {symbols[parameter.name]} &= {' + '.join(terms)}", *covariances]
     body = " \\\\\n  ".join(lines)
     return f"\\begin{{aligned}}\n  {body}\n\\end{{aligned}}"
+
+
+_LETTERS = ((r"\gamma", "v"), (r"\delta", "w"), (r"\kappa", "s"))
+"""Coefficients and group effects of the formulas of parameters."""
 
 
 def _observed(equation: EquationSpec) -> list[str]:

@@ -15,6 +15,7 @@ from bayes_alliance.spec.functions import VARIABLE_FUNCTIONS
 from bayes_alliance.spec.labels import parse_estimand, parse_label
 from bayes_alliance.spec.measurement import write_out_errors
 from bayes_alliance.spec.model import (
+    FORMULAS,
     EquationSpec,
     EstimandSpec,
     GroupSpec,
@@ -85,8 +86,8 @@ def _language_problems(spec: ModelSpec) -> list[str]:
 
     for equation in spec.equation:
         collect(parse_formula, equation.formula)
-        if equation.sigma is not None and equation.sigma_factor is None:
-            collect(parse_formula, equation.sigma)
+        for own in equation.parameters.values():
+            collect(parse_formula, own.formula)
     for text in spec.variables.values():
         collect(lambda t: parse_call(t, VARIABLE_FUNCTIONS), text)
     for text in spec.labels.values():
@@ -101,7 +102,7 @@ def _language_problems(spec: ModelSpec) -> list[str]:
 
 _VALID_KEYS: Mapping[str, Sequence[str]] = {
     "": tuple(ModelSpec.model_fields),
-    "equation": tuple(EquationSpec.model_fields),
+    "equation": (*(name for name in EquationSpec.model_fields if name != "formulas"), *FORMULAS),
     "groups": tuple(GroupSpec.model_fields),
     "estimands": tuple(EstimandSpec.model_fields),
     "residual": tuple(ResidualSpec.model_fields),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_serializer, model_validator
 
-from bayes_alliance.names import spread_label
+from bayes_alliance.names import MEAN, predictor_label
 from bayes_alliance.outcome.contract import Outcome
 from bayes_alliance.outcome.families import FAMILY, FamilyName
 from bayes_alliance.spec.expressions import Call, Expression, Formula
@@ -39,13 +40,59 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class PredictorSpec(Record):
+    """A linear predictor of an equation: of the outcome's mean, or of a parameter of its family.
+
+    ``name`` is what labels and priors call it: the outcome, or ``sigma(outcome)`` and the like. ``parameter`` is
+    ``mean``, or the parameter that the formula is of, on the scale of that parameter's link.
+    """
+
+    name: str
+    parameter: str
+    formula: str
+
+    @property
+    def parsed(self) -> Formula:
+        """Return the formula as records."""
+        return _parsed(self.formula)
+
+    @property
+    def of_mean(self) -> bool:
+        """Return whether it is that of the outcome's mean."""
+        return self.parameter == MEAN
+
+    @property
+    def predictors(self) -> tuple[str, ...]:
+        """Return the model variables that stand in the formula; the outcome is one if it reads its own past."""
+        return tuple(dict.fromkeys(name for part in self._parts for name in values_in(part)))
+
+    @property
+    def centring_factors(self) -> tuple[str, ...]:
+        """Return the grouping factors that within(), between() and surface() take means over."""
+        return tuple(dict.fromkeys(name for part in self._parts for name in factors_in(part)))
+
+    @property
+    def _parts(self) -> list[Expression]:
+        return [part for term in self.parsed.every_term for part in term.parts]
+
+    @property
+    def factors(self) -> tuple[str, ...]:
+        """Return the grouping factors of the formula, ``therapist:patient`` kept whole."""
+        return tuple(dict.fromkeys(group.factor for group in self.parsed.groups))
+
+
+FORMULAS: Final = tuple(dict.fromkeys(name for family in FAMILY.values() for name in family.shapes))
+"""Keys of an equation that are formulas of a family's parameters; ``sigma`` may name a factor, too."""
+
+
 class EquationSpec(Record):
     """One outcome and what it depends on.
 
     ``unit`` says what a row of the equation is: ``session`` (every session of the table), or ``patient``,
     ``therapist``, ``group`` or ``site`` (one row each; a variable that varies within one is then an error). ``centre``
     names a variable whose mean is taken from the outcome, so that the intercept is a directional bias. ``sigma`` names
-    the factor whose levels have residual SDs of their own, or is a formula of the log residual SD. ``residuals =
+    the factor whose levels have residual SDs of their own, or is a formula of the log residual SD. ``formulas`` are
+    those of the other parameters of the family, such as ``phi``; a file states each under its parameter. ``residuals =
     "ar1"`` lets those of a patient's sessions correlate, less the more session numbers lie between. ``bounds`` are the
     lowest and highest value the outcome can have (``inf`` where open), ``trials`` the number, or the variable that
     holds it, successes are out of. ``missing = "drop"`` leaves out rows with a missing value and counts them by reason;
@@ -60,6 +107,7 @@ class EquationSpec(Record):
     family: FamilyName = "gaussian"
     centre: str | None = None
     sigma: str | None = None
+    formulas: dict[str, str] = Field(default_factory=dict)
     bounds: Annotated[tuple[Bound, Bound], Field(strict=False)] | None = None
     trials: Annotated[int, Field(gt=0)] | str | None = None
     residuals: Literal["independent", "ar1"] = "independent"
@@ -68,10 +116,47 @@ class EquationSpec(Record):
     error: Annotated[float, Field(gt=0)] | str | None = None
     raters: Words = ()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, content: Any) -> Any:
+        """Gather the formulas of parameters, each stated under its name."""
+        if not isinstance(content, Mapping):
+            return content
+        stated = {name: content[name] for name in FORMULAS if content.get(name) is not None}
+        rest = {name: value for name, value in content.items() if name not in FORMULAS}
+        return {**rest, "formulas": {**content.get("formulas", {}), **stated}} if stated else rest
+
+    @model_serializer(mode="wrap")
+    def _spread_out(self, write: Callable[[EquationSpec], dict[str, Any]]) -> dict[str, Any]:
+        content = write(self)
+        formulas: dict[str, Any] = content.pop("formulas", {})
+        return {**content, **formulas}
+
     @property
     def parsed(self) -> Formula:
         """Return the formula as records."""
         return _parsed(self.formula)
+
+    @property
+    def mean(self) -> PredictorSpec:
+        """Return the linear predictor of the mean."""
+        return PredictorSpec(name=self.outcome, parameter=MEAN, formula=self.formula)
+
+    @property
+    def parameters(self) -> dict[str, PredictorSpec]:
+        """Return the linear predictors of the family's parameters that have a formula, by parameter."""
+        stated = dict(self.formulas)
+        if self.sigma is not None and self.sigma_factor is None:
+            stated = {"sigma": self.sigma, **stated}
+        return {
+            name: PredictorSpec(name=predictor_label(name, self.outcome), parameter=name, formula=formula)
+            for name, formula in stated.items()
+        }
+
+    @property
+    def linear_predictors(self) -> tuple[PredictorSpec, ...]:
+        """Return the linear predictor of the mean, then those of parameters."""
+        return (self.mean, *self.parameters.values())
 
     @property
     def kind(self) -> Outcome:
@@ -82,7 +167,7 @@ class EquationSpec(Record):
     def variables(self) -> tuple[str, ...]:
         """Return the model variables the equation reads, outcome first, grouping factors left out."""
         extra = [name for name in (self.sigma_factor, self.centre, self.trials, self.error) if isinstance(name, str)]
-        extra += self.spread.predictors if self.spread is not None else ()
+        extra += [name for own in self.parameters.values() for name in own.predictors]
         return tuple(dict.fromkeys([self.outcome, *self.raters, *self.predictors, *extra]))
 
     @property
@@ -97,8 +182,9 @@ class EquationSpec(Record):
 
     @property
     def shapes(self) -> tuple[str, ...]:
-        """Return the further parameters the outcome has one of: those of its family, and what the equation adds."""
-        return (*self.kind.shapes, *["ar"] * (self.residuals == "ar1"), *["error"] * bool(self.raters))
+        """Return the further parameters the outcome has one of: of its family, without formula, and what is added."""
+        own = [name for name in self.kind.shapes if name not in self.formulas]
+        return (*own, *["ar"] * (self.residuals == "ar1"), *["error"] * bool(self.raters))
 
     @property
     def sigma_factor(self) -> str | None:
@@ -106,38 +192,26 @@ class EquationSpec(Record):
         return self.sigma if self.sigma is not None and self.sigma.strip().isidentifier() else None
 
     @property
-    def spread(self) -> EquationSpec | None:
-        """Return the equation of the log residual SD, where ``sigma`` is a formula."""
-        if self.sigma is None or self.sigma_factor is not None:
-            return None
-        return EquationSpec(outcome=spread_label(self.outcome), unit=self.unit, formula=self.sigma)
-
-    @property
     def predictors(self) -> tuple[str, ...]:
-        """Return the model variables that stand in the formula; the outcome is one if the equation reads its past."""
-        return tuple(dict.fromkeys(name for part in self._parts for name in values_in(part)))
+        """Return the model variables in the formula of the mean."""
+        return self.mean.predictors
 
     @property
     def centring_factors(self) -> tuple[str, ...]:
         """Return the grouping factors that within(), between() and surface() take means over."""
-        further = self.spread.centring_factors if self.spread is not None else ()
-        return tuple(dict.fromkeys([*(name for part in self._parts for name in factors_in(part)), *further]))
-
-    @property
-    def _parts(self) -> list[Expression]:
-        return [part for term in self.parsed.every_term for part in term.parts]
+        return tuple(dict.fromkeys(name for own in self.linear_predictors for name in own.centring_factors))
 
     @property
     def factors(self) -> tuple[str, ...]:
-        """Return the grouping factors of the equation, ``therapist:patient`` kept whole."""
-        further = self.spread.factors if self.spread is not None else ()
-        return tuple(dict.fromkeys([*(group.factor for group in self.parsed.groups), *further]))
+        """Return the grouping factors of all formulas, ``therapist:patient`` kept whole."""
+        return tuple(dict.fromkeys(factor for own in self.linear_predictors for factor in own.factors))
 
 
 class GroupSpec(Record):
     """What holds for a grouping factor.
 
-    May the study lack it, may rows lack an id, the outcomes whose effects ``correlate`` with each other, and the
+    May the study lack it, may rows lack an id, the linear predictors (``score``, ``sigma(score)``) whose effects
+    ``correlate`` with each other, and the
     variable ``by`` whose levels have SDs and correlations of their own (each level of the factor in one of them).
     ``members`` names the factor and further columns of its ids where a row belongs to several levels; ``weights`` the
     variables that say by how much, alike where there are none.
@@ -290,9 +364,9 @@ class ModelSpec(Record):
         return {equation.outcome: equation.raters for equation in self.equation if equation.raters}
 
     @property
-    def parts(self) -> tuple[EquationSpec, ...]:
-        """Return every equation, each followed by that of its log residual SD where it has one."""
-        return tuple(part for equation in self.equation for part in (equation, equation.spread) if part is not None)
+    def linear_predictors(self) -> tuple[PredictorSpec, ...]:
+        """Return the linear predictors of every equation, that of the mean first."""
+        return tuple(own for equation in self.equation for own in equation.linear_predictors)
 
     @property
     def factors(self) -> tuple[str, ...]:

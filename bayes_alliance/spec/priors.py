@@ -11,7 +11,7 @@ from bayes_alliance._messages import shorten, unknown
 from bayes_alliance.errors import SpecError
 from bayes_alliance.spec.parameters import SHAPES
 
-type Support = Literal["real", "positive", "correlation", "stated", "shares", "shrunk"]
+type Support = Literal["real", "positive", "unit", "correlation", "stated", "shares", "shrunk"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ FAMILIES: Final = {
         DistributionFamily("exponential", ("mean",), (True,), "positive"),
         DistributionFamily("lognormal", ("median", "spread"), (True, False), "positive"),
         DistributionFamily("flat_positive", (), (), "positive"),
+        DistributionFamily("beta", ("alpha", "beta"), (False, False), "unit"),
         DistributionFamily("lkj", ("eta",), (False,), "correlation"),
         DistributionFamily("equal", ("correlation",), (False,), "stated"),
         DistributionFamily("dirichlet", ("alpha",), (False,), "shares"),

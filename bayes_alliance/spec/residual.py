@@ -20,7 +20,7 @@ def check_residual(spec: ModelSpec) -> list[str]:
     residual = spec.residual
     if residual is None:
         return []
-    problems = check_correlated(spec, "[residual] correlate", residual.correlate)
+    problems = check_correlated(spec.outcomes, "[residual] correlate", residual.correlate)
     if not residual.correlate:
         problems.append("[residual] correlate: name the outcomes whose residuals correlate.")
     chosen = [equation for equation in spec.equation if equation.outcome in residual.correlate]
@@ -81,9 +81,9 @@ def _stated(residual: ResidualSpec) -> list[str]:
     return problems
 
 
-def check_correlated(spec: ModelSpec, where: str, outcomes: tuple[str, ...]) -> list[str]:
+def check_correlated(known: Sequence[str], where: str, outcomes: tuple[str, ...]) -> list[str]:
     """Report names that are no outcomes, and fewer than two."""
-    problems = [f"{where}: {unknown('outcome', name, spec.outcomes)}" for name in outcomes if name not in spec.outcomes]
+    problems = [f"{where}: {unknown('outcome', name, known)}" for name in outcomes if name not in known]
     if outcomes and len(set(outcomes)) < 2:
         problems.append(f"{where}: two different outcomes or more are needed; it names {quote(outcomes)}.")
     return problems

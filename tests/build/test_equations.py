@@ -208,13 +208,13 @@ class Point:
         """Add the likelihood, one table row at a time: a normal over whichever joint outcomes the row has."""
         linear: dict[str, np.ndarray] = {}
         start, sigma_start = 0, 0
-        for e in self.made.parts:
+        for e in self.made.linear_predictors:
             size = len(e.coef.labels)
-            linear[e.outcome] = mu = (e.coef.values - e.centre) @ self.b[start : start + size]
+            linear[e.name] = mu = (e.coef.values - e.centre) @ self.b[start : start + size]
             start += size
             for group in e.groups:
                 factor = next(f for f in self.made.factors if f.factor == group.factor)
-                u = self.u[group.factor][:, list(factor.places[e.outcome])]
+                u = self.u[group.factor][:, list(factor.places[e.name])]
                 for row in np.flatnonzero(group.inside):
                     mu[row] += group.values[row] @ u[group.code[row]]
         joint = self.made.residual.outcomes if self.made.residual is not None else ()
@@ -240,8 +240,8 @@ class Point:
             if e.family == "binomial":
                 self.total += stats.binom.logpmf(e.y, e.scale.trials, special.expit(mu)).sum()
                 continue
-            if e.spread is not None:
-                spread = np.exp(linear[e.spread.outcome])
+            if "sigma" in e.parameters:
+                spread = np.exp(linear[e.parameters["sigma"].name])
             else:
                 spread = self.sigma[sigma_start : sigma_start + len(e.sigma_coef)][e.sigma_code]
             sigma_start += len(e.sigma_coef)
@@ -306,7 +306,7 @@ def test_every_shape_is_finite_as_chosen(name: str, trial: pd.DataFrame) -> None
     made = make(name, trial)
     model = ba.build_model(made.spec, made)
     assert np.isfinite(check_log_density(model))
-    assert tuple(model.coords["coef"]) == tuple(label for e in made.parts for label in e.coef_labels)
+    assert tuple(model.coords["coef"]) == tuple(label for e in made.linear_predictors for label in e.coef_labels)
     for factor in made.factors:
         assert model.named_vars_to_dims[f"u_{factor.factor}"] == (factor.factor, f"{factor.factor}_effect")
         assert tuple(model.coords[f"{factor.factor}_effect"]) == factor.effects

@@ -20,7 +20,7 @@ def test_registry_models(name: str) -> None:
     read = ("latent", "finite", "value(", "slope(", "effect(")
     latent = any(word in e.formula for word in read for e in spec.equation)
     obstacles = find_obstacles(spec)
-    own = any(e.modelled or e.spread or e.residuals != "independent" or "mo(" in e.formula for e in spec.equation)
+    own = any(e.modelled or e.parameters or e.residuals != "independent" or "mo(" in e.formula for e in spec.equation)
     shared = any(group.members for group in spec.groups.values())
     assert bool(obstacles) == (not gaussian or latent or own or shared or bool(spec.shrink))
 

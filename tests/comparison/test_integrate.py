@@ -10,13 +10,15 @@ from scipy import stats
 from scipy.special import expit, log_expit
 
 import bayes_alliance as ba
-from bayes_alliance.comparison.integrate import average_density, integrated_density, integrated_factors
+from bayes_alliance.comparison.integrate import integrated_density, integrated_factors
+from bayes_alliance.comparison.quadrature import average_density
 from bayes_alliance.comparison.units import find_units
 from bayes_alliance.outcome.contract import OutcomeRows
 from bayes_alliance.outcome.families import FAMILY
 from bayes_alliance.posterior.linear import stack_draws
 from tests.build.test_equations import HEAD, TWO, equation
 from tests.conftest import ROLES
+from tests.truth.fits import make_fit
 
 FEW = ba.SamplerSettings(draws=40, chains=2, progress="off")
 GRID = np.linspace(-9, 9, 601)
@@ -97,3 +99,64 @@ def test_latent_means_of_predictors_are_refused(trial: pd.DataFrame) -> None:
     nothing = xr.Dataset(coords={"sample": [0]})
     with pytest.raises(ba.FitError, match="follow latent means of alliance"):
         integrated_density(made, find_units(made, "patient"), nothing)
+
+
+LOCATION_SCALE = (
+    equation("score", "week + (1 | patient)", extra='sigma = "1 + week + (1 | patient)"\n')
+    + '[groups.patient]\ncorrelate = ["score", "sigma(score)"]\n'
+)
+
+
+def test_patients_with_residual_sds_of_their_own_against_a_fine_grid(trial: pd.DataFrame) -> None:
+    """A location-scale model: level and log SD of a patient correlate, and both are integrated out."""
+    made = ba.make_design(ba.parse_model(HEAD + LOCATION_SCALE), ba.read_sessions(trial, roles=ROLES))
+    posterior = make_fit(made, size=0.8).data["posterior"].to_dataset()
+    flat = stack_draws(posterior.drop_vars("u_patient"), 2)
+    units = find_units(made, "patient")
+    got = integrated_density(made, units, flat, chosen=range(4))
+    e, grid = made.equation, np.linspace(-8, 8, 801)
+    a, b = np.meshgrid(grid, grid, indexing="ij")
+    for draw in range(flat.sizes["sample"]):
+        one = flat.isel(sample=draw)
+        labels = ["score, Intercept", "sigma(score), Intercept"]
+        sd = one["sd_patient"].sel(patient_effect=labels).values
+        rho = float(one["cor_patient"].sel(patient_effect=labels[0], patient_effect_2=labels[1]))
+        location, scale = sd[0] * a, sd[1] * (rho * a + np.sqrt(1 - rho**2) * b)
+        sigma = e.parameters["sigma"]
+        for unit in range(4):
+            at = np.flatnonzero(units.codes["score"] == unit)
+            total = stats.norm.logpdf(a) + stats.norm.logpdf(b)
+            for row in at:
+                mu = e.coef.values[row] @ one["b"].sel(coef=list(e.coef_labels)).values
+                log_sd = sigma.coef.values[row] @ one["b"].sel(coef=list(sigma.coef_labels)).values
+                total = total + stats.norm.logpdf(e.y[row], mu + location, np.exp(log_sd + scale))
+            expected = np.logaddexp.reduce(total, axis=None) + 2 * np.log(grid[1] - grid[0])
+            assert got[draw, unit] == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_parameters_of_other_families_against_a_fine_grid(trial: pd.DataFrame) -> None:
+    """Counts whose evenness differs between patients, beside their means: two effects that do not correlate."""
+    frame = trial.assign(events=np.floor(trial["stress"].abs()))
+    text = equation(
+        "events",
+        "week + (1 | patient)",
+        extra='family = "negative_binomial"\nshape = "1 + week + (1 | patient)"\n',
+    )
+    made = ba.make_design(ba.parse_model(HEAD + text), ba.read_sessions(frame, roles=ROLES))
+    flat = stack_draws(make_fit(made, size=0.8).data["posterior"].to_dataset().drop_vars("u_patient"), 2)
+    units = find_units(made, "patient")
+    got = integrated_density(made, units, flat, chosen=range(3))
+    e, grid = made.equation, np.linspace(-8, 8, 301)
+    a, b = np.meshgrid(grid, grid, indexing="ij")
+    for draw in range(flat.sizes["sample"]):
+        one = flat.isel(sample=draw)
+        sd = one["sd_patient"].values
+        for unit in range(3):
+            total = stats.norm.logpdf(a) + stats.norm.logpdf(b)
+            for row in np.flatnonzero(units.codes["events"] == unit):
+                eta = e.coef.values[row] @ one["b"].sel(coef=list(e.coef_labels)).values + sd[0] * a
+                own = e.parameters["shape"]
+                size = np.exp(own.coef.values[row] @ one["b"].sel(coef=list(own.coef_labels)).values + sd[1] * b)
+                total = total + stats.nbinom.logpmf(e.y[row], size, size / (size + np.exp(eta)))
+            expected = np.logaddexp.reduce(total, axis=None) + 2 * np.log(grid[1] - grid[0])
+            assert got[draw, unit] == pytest.approx(float(expected), abs=2e-3)

@@ -252,7 +252,7 @@ def test_random_slopes_of_what_is_read_are_refused_after_the_fit(table: ba.Sessi
     made = make(table, "value(alliance) + (1 + value(alliance) | therapist)")
     drawn = draw_parameters(made, draws=3, seed=1).stack(sample=("chain", "draw"), create_index=False)
     with pytest.raises(ba.FitError, match="vary with the value of 'alliance'"):
-        linear_parts(made, made.equations[1], drawn.transpose("sample", ...))
+        linear_parts(made, made.equations[1].mean, drawn.transpose("sample", ...))
 
 
 def test_joint_models_start_where_hazards_are_moderate(table: ba.SessionTable) -> None:

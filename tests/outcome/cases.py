@@ -119,6 +119,39 @@ def _negative_binomial(y: mpf, eta: mpf, n: Numbers) -> mpf:
     return counted * (size / (size + mean)) ** size * (mean / (size + mean)) ** y
 
 
+def _poisson(y: mpf, eta: mpf, n: Numbers) -> mpf:
+    return mp.exp(-mp.exp(eta)) * mp.exp(eta) ** y / mp.factorial(y)
+
+
+def _inflated(density: Density) -> Density:
+    def mixed(y: mpf, eta: mpf, n: Numbers) -> mpf:
+        return (n["zi"] if y == 0 else 0) + (1 - n["zi"]) * density(y, eta, n)
+
+    return mixed
+
+
+def _beta_binomial(y: mpf, eta: mpf, n: Numbers) -> mpf:
+    a, b, m = expit(eta) * n["phi"], expit(-eta) * n["phi"], n["trials"]
+    return mp.binomial(m, y) * mp.beta(y + a, m - y + b) / mp.beta(a, b)
+
+
+def _lognormal(y: mpf, eta: mpf, n: Numbers) -> mpf:
+    return normal_pdf((mp.log(y) - eta) / n["sigma"]) / n["sigma"] / y
+
+
+def _lognormal_up_to(y: mpf, eta: mpf, n: Numbers) -> mpf:
+    return normal_cdf((mp.log(y) - eta) / n["sigma"])
+
+
+def _gamma(y: mpf, eta: mpf, n: Numbers) -> mpf:
+    shape, rate = n["shape"], n["shape"] / mp.exp(eta)
+    return rate**shape * y ** (shape - 1) * mp.exp(-rate * y) / mp.gamma(shape)
+
+
+def _gamma_up_to(y: mpf, eta: mpf, n: Numbers) -> mpf:
+    return mp.gammainc(n["shape"], 0, n["shape"] / mp.exp(eta) * y, regularized=True)
+
+
 def _cut(n: Numbers) -> list[mpf]:
     return [-mp.inf, *(n[f"threshold {k}"] for k in range(int(n["cuts"]))), mp.inf]
 
@@ -219,6 +252,49 @@ CASES: dict[FamilyName, Case] = {
         _up_to(_negative_binomial),
         {"shape": (1.5, 0.3, 40.0, 2.0, 5.0)},
         outcomes=(0.0, 1.0, 7.0, 2.0, 0.0, 3.0),
+    ),
+    "poisson": Case(COUNTS, _poisson, _up_to(_poisson), outcomes=(0.0, 1.0, 7.0, 2.0, 0.0, 3.0), far=6.0),
+    "zero_inflated_poisson": Case(
+        COUNTS,
+        _inflated(_poisson),
+        _up_to(_inflated(_poisson)),
+        {"zi": (0.2, 0.05, 0.6, 0.3, 0.1)},
+        outcomes=(0.0, 1.0, 7.0, 2.0, 0.0, 3.0),
+        far=6.0,
+    ),
+    "zero_inflated_negative_binomial": Case(
+        COUNTS,
+        _inflated(_negative_binomial),
+        _up_to(_inflated(_negative_binomial)),
+        {"shape": (1.5, 0.3, 40.0, 2.0, 5.0), "zi": (0.2, 0.05, 0.6, 0.3, 0.1)},
+        outcomes=(0.0, 1.0, 7.0, 2.0, 0.0, 3.0),
+    ),
+    "beta_binomial": Case(
+        (0.0, 4.0, 3.0, 1.0, 5.0),
+        _beta_binomial,
+        _up_to(_beta_binomial),
+        {"phi": (2.0, 8.0, 30.0, 4.0, 8.0)},
+        scale=OutcomeScale(trials=np.array([4.0, 4.0, 10.0, 1.0, 7.0])),
+        extra="trials = 8",
+        outcomes=(0.0, 8.0, 3.0, 1.0, 5.0, 2.0),
+        # chances behind larger predictors are cut off at a logit of 30
+        far=20.0,
+    ),
+    "lognormal": Case(
+        (0.2, 1.0, 1.4, 2.0, 15.0),
+        _lognormal,
+        _lognormal_up_to,
+        {"sigma": SIGMA},
+        outcomes=(1.0, 2.5, 3.0, 2.0, 5.0, 0.5),
+    ),
+    "gamma": Case(
+        (0.2, 1.0, 1.4, 2.0, 15.0),
+        _gamma,
+        _gamma_up_to,
+        {"shape": (1.5, 0.3, 40.0, 2.0, 5.0)},
+        outcomes=(1.0, 2.5, 3.0, 2.0, 5.0, 0.5),
+        # a density of exp(-exp(40)) is one that no number holds; the lower tail is compared at 7
+        far=7.0,
     ),
 }
 """Rows of every family."""

@@ -9,7 +9,7 @@ import xarray as xr
 from scipy import stats
 
 import bayes_alliance as ba
-from bayes_alliance.comparison.integrate import average_density
+from bayes_alliance.comparison.quadrature import average_density
 from bayes_alliance.comparison.units import find_units, fingerprint
 from bayes_alliance.design.moments import variance_moments
 from bayes_alliance.outcome.contract import OutcomeRows

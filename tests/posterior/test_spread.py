@@ -12,7 +12,7 @@ from bayes_alliance.comparison.integrate import integrated_density
 from bayes_alliance.comparison.units import find_units
 from bayes_alliance.design.moments import variance_moments
 from bayes_alliance.design.subset import keep_rows
-from bayes_alliance.posterior.linear import residual_spread, stack_draws
+from bayes_alliance.posterior.linear import drawn_rows, stack_draws
 from bayes_alliance.posterior.variance import shares_of
 from bayes_alliance.simulate.prior import draw_parameters
 from tests.build.test_equations import HEAD, equation
@@ -57,7 +57,7 @@ def drawn(design: ba.Design, draws: int = 200) -> xr.Dataset:
 def test_every_parameter_is_named_and_has_its_prior(made: ba.Design, trial: pd.DataFrame) -> None:
     """Coefficients, SDs and correlations of the log SD stand beside the mean's; priors count from log SDs."""
     priors = {p.parameter: str(p.distribution) for p in made.priors.table()}
-    assert made.parts[1].outcome == "sigma(score)"
+    assert made.linear_predictors[1].name == "sigma(score)"
     assert priors["b[sigma(score), Intercept]"] == f"normal({np.log(made.equation.y.std(ddof=1)) - 0.5:.4g}, 0.7)"
     assert priors["sd_patient[sigma(score), Intercept]"] == "half_normal(0.5)"
     assert not any(name.startswith("sigma[") for name in priors)
@@ -72,8 +72,8 @@ def test_rows_have_the_spread_that_is_written_out(made: ba.Design) -> None:
     """The exponential of the formula, row by row, with the effects of the row's patient."""
     posterior = drawn(made, 5)
     flat = stack_draws(posterior)
-    got = residual_spread(made, made.equation, flat)
-    part = made.parts[1]
+    got = drawn_rows(made, made.equation, flat).given["sigma"]
+    part = made.linear_predictors[1]
     b = flat["b"].sel(coef=list(part.coef_labels)).transpose("sample", "coef").values
     (group,) = part.groups
     u = flat["u_patient"].sel(patient_effect=list(part.effect_labels(group))).transpose("sample", "patient", ...).values
@@ -87,7 +87,7 @@ def test_shares_of_variance_by_simulation(made: ba.Design) -> None:
     """The residual share uses the mean of squared SDs over rows and new patients, as many patients drawn give it."""
     posterior = drawn(made, 3)
     shares = shares_of(posterior, variance_moments(made, made.equation))["share_residual"]
-    part, rng = made.parts[1], np.random.default_rng(2)
+    part, rng = made.linear_predictors[1], np.random.default_rng(2)
     (group,) = part.groups
     labels, treated = list(part.effect_labels(group)), np.flatnonzero(made.equation.arms.code == 1)
     for i in range(3):
@@ -107,21 +107,18 @@ def test_fewer_rows_keep_the_formula(made: ba.Design, trial: pd.DataFrame) -> No
     """Columns, groups and centring constants of the log SD go with the rows; the fingerprint tells formulas apart."""
     keep = made.equation.session < 6
     less = keep_rows(made, {"score": keep})
-    assert less.parts[1].coef.values.shape == (int(keep.sum()), 3)
-    np.testing.assert_array_equal(less.parts[1].centre, made.parts[1].centre)
+    assert less.linear_predictors[1].coef.values.shape == (int(keep.sum()), 3)
+    np.testing.assert_array_equal(less.linear_predictors[1].centre, made.linear_predictors[1].centre)
     other = design_of(STEADIER.replace(SIGMA, 'sigma = "1 + week"\n'), trial)
     assert other.fingerprint != made.fingerprint
 
 
 def test_what_is_left_out(made: ba.Design, trial: pd.DataFrame) -> None:
-    """Rows without a predictor of the SD are counted; patients whose SD is unknown are not scored, and it is said."""
+    """Rows without a predictor of the SD are counted; patients are scored with their SDs integrated out."""
     frame = trial.assign(stress=trial["stress"].where(trial["week"] != 2))
     holed = design_of(equation("score", "week + (1 | patient)", extra='sigma = "1 + stress"'), frame)
     assert holed.equation.ledger["predictor stress missing"] == int((trial["week"] == 2).sum())
-    assert len(holed.parts[1].y) == len(holed.equation.y)
-    flat = stack_draws(drawn(made, 4))
-    with pytest.raises(ba.FitError, match="Residual SDs vary by patient, and the SDs of who is left out are not known"):
-        integrated_density(made, find_units(made, "patient"), flat)
+    assert len(holed.linear_predictors[1].coef.values) == len(holed.equation.y)
     plain = design_of(equation("score", "week + (1 | patient)", extra='sigma = "1 + week"'), trial)
     density = integrated_density(plain, find_units(plain, "patient"), stack_draws(drawn(plain, 4)))
     assert np.isfinite(density).all()
@@ -130,7 +127,7 @@ def test_what_is_left_out(made: ba.Design, trial: pd.DataFrame) -> None:
 @pytest.mark.parametrize(
     ("sigma", "message"),
     [
-        ("0 + week", "has no intercept: the SD at predictors of 0 would be 1"),
+        ("0 + week", "has no intercept: the residual SD at predictors of 0 would be 1"),
         ("1 + score", "reads the outcome 'score'; read predictors"),
         ('1 + between(stress, patient, means="latent")', "reads latent means; take observed ones"),
         ("1 + surface(alliance, stress)", r"surface\(\) belongs into the formula of the mean"),

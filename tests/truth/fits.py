@@ -13,6 +13,7 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.factors import FactorDesign
 from bayes_alliance.design.equations.latent_columns import FollowSteps
+from bayes_alliance.design.equations.predictor import Predictor
 from bayes_alliance.fit.assemble import rows_of
 from bayes_alliance.fit.estimands import work_out
 from bayes_alliance.fit.exact import constant_data
@@ -71,8 +72,8 @@ def make_fit(design: Design, seed: int = 1, *, size: float = 1.0, engine: str | 
         data[name] = (("chain", "draw", *dims), values)
     used = {dim for dims, _ in data.values() for dim in dims}
     posterior = xr.Dataset(data, coords={dim: values for dim, values in coords.items() if dim in used})
-    outcomes = [e.outcome for e in design.parts for _ in e.coef.labels]
-    effects = [label for e in design.parts for label in e.coef.labels]
+    outcomes = [own.name for own in design.linear_predictors for _ in own.coef.labels]
+    effects = [label for own in design.linear_predictors for label in own.coef.labels]
     if COEF in posterior.dims:
         posterior = posterior.assign_coords(equation=(COEF, outcomes), effect=(COEF, effects))
     posterior.attrs = {"inference_library": "stated"}
@@ -99,24 +100,30 @@ def put_together(design: Design, posterior: xr.Dataset, engine: str) -> Fit:
     return Fit(design.spec, xr.DataTree.from_dict(groups), provenance, (), design)
 
 
+MIDDLES = {"nu": 2.0, "shape": 0.8, "phi": 1.8, "zi": -1.0}
+"""Linear predictors of parameters at average predictors."""
+
+
 def state_parameters(design: Design, rng: np.random.Generator, size: float) -> tuple[Variables, Coords]:
     """Return one set of parameters of a design, each of the size that its columns ask for."""
     found: Variables = {}
-    coords: Coords = {COEF: [label for e in design.parts for label in e.coef_labels]}
+    coords: Coords = {COEF: [label for own in design.linear_predictors for label in own.coef_labels]}
     plain, centred = [], []
-    for e in design.parts:
-        b = _coefficients(e, rng, size)
+    for e, part in parts_of(design):
+        b = _coefficients(e, part, rng, size)
         plain.append(b)
         own = b.copy()
-        if e.coef.labels and e.coef.labels[0] == INTERCEPT:
-            own[0] += b[1:] @ e.centre[1:]
+        if part.coef.labels and part.coef.labels[0] == INTERCEPT:
+            own[0] += b[1:] @ part.centre[1:]
         centred.append(own)
     found["b"] = ((COEF,), np.concatenate(plain))
     for factor in design.factors:
         _put_factor(design, factor, rng, size, found, coords)
     _put_residual(design, rng, found, coords)
     _put_spread(design, rng, found, coords)
-    _put_thresholds(design, dict(zip((e.outcome for e in design.parts), plain, strict=True)), rng, found, coords)
+    _put_thresholds(
+        design, dict(zip((own.name for own in design.linear_predictors), plain, strict=True)), rng, found, coords
+    )
     for shape in design.priors.shapes:
         having = [e.outcome for e in design.equations if shape in e.shapes]
         low, high = {"nu": (4, 12), "shape": (1, 4), "phi": (3, 9), "ar": (0.2, 0.6), "error": (0.3, 0.8)}[shape]
@@ -128,29 +135,38 @@ def state_parameters(design: Design, rng: np.random.Generator, size: float) -> t
     return found, coords
 
 
+def parts_of(design: Design) -> list[tuple[EquationDesign, Predictor]]:
+    """Return every linear predictor with its equation."""
+    return [(e, own) for e in design.equations for own in e.linear_predictors]
+
+
+def step_of(e: EquationDesign, own: Predictor) -> float:
+    """Return the size of one step on the scale of a linear predictor."""
+    return outcome_spread(e) if own.of_mean else 0.25
+
+
 def outcome_spread(e: EquationDesign) -> float:
-    """Return the size of one step on the scale of an equation's linear predictor."""
-    if e.log_spread:
-        return 0.25
+    """Return the size of one step on the scale of the linear predictor of an equation's mean."""
     return float(e.y[e.seen].std()) if e.kind.link == "identity" else 0.8
 
 
-def _coefficients(e: EquationDesign, rng: np.random.Generator, size: float) -> np.ndarray:
-    columns = e.coef.values
+def _coefficients(e: EquationDesign, own: Predictor, rng: np.random.Generator, size: float) -> np.ndarray:
+    columns = own.coef.values
     b = np.zeros(columns.shape[1])
-    step = size * outcome_spread(e)
-    for i, label in enumerate(e.coef.labels):
+    step = size * step_of(e, own)
+    for i, label in enumerate(own.coef.labels):
         if label != INTERCEPT:
             spread = float(columns[:, i].std()) or 1.0
             b[i] = rng.normal(0.15, 0.45) * step / spread / np.sqrt(max(columns.shape[1] / 4, 1))
-    if e.coef.labels and e.coef.labels[0] == INTERCEPT:
-        b[0] = _middle(e) + 0.2 * step * rng.normal() - b[1:] @ columns[:, 1:].mean(axis=0)
+    if own.coef.labels and own.coef.labels[0] == INTERCEPT:
+        b[0] = _middle(e, own) + 0.2 * step * rng.normal() - b[1:] @ columns[:, 1:].mean(axis=0)
     return b
 
 
-def _middle(e: EquationDesign) -> float:
-    if e.log_spread:
-        return float(np.log(0.6 * (e.y.std() or 1.0)))
+def _middle(e: EquationDesign, own: Predictor) -> float:
+    if not own.of_mean:
+        parameter = own.spec.parameter
+        return float(np.log(0.6 * (e.y.std() or 1.0))) if parameter == "sigma" else MIDDLES[parameter]
     if e.kind.link == "identity":
         return float(e.y[e.seen].mean())
     return {"logit": -0.4, "cloglog": -1.8, "log": 0.7}[e.kind.link]
@@ -161,11 +177,11 @@ def _put_factor(
 ) -> None:
     dim, count = effect_dim(factor.factor), len(factor.effects)
     scale = np.ones(count)
-    for e in design.parts:
-        for group in e.groups:
+    for e, own in parts_of(design):
+        for group in own.groups:
             if group.factor == factor.factor and group.slot == 0:
                 rms = np.sqrt((group.values[group.inside] ** 2).mean(axis=0))
-                scale[list(factor.places[e.outcome])] = outcome_spread(e) / np.where(rms > 0, rms, 1.0)
+                scale[list(factor.places[own.name])] = step_of(e, own) / np.where(rms > 0, rms, 1.0)
     strata = 1 if factor.by is None else len(factor.by.labels)
     sds = size * scale * rng.uniform(0.35, 0.9, (strata, count))
     cors = np.tile(np.eye(count), (strata, 1, 1))
@@ -214,7 +230,7 @@ def _put_residual(design: Design, rng: np.random.Generator, found: Variables, co
 def _put_spread(design: Design, rng: np.random.Generator, found: Variables, coords: Coords) -> None:
     labels, values = [], []
     for e in design.equations:
-        if e.kind.spread and e.spread is None:
+        if e.kind.spread and "sigma" not in e.parameters:
             labels += list(e.sigma_coef)
             values += list(outcome_spread(e) * rng.uniform(0.4, 1.1, len(e.sigma_coef)))
     if labels:

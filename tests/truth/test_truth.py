@@ -202,12 +202,12 @@ def test_documented_table_has_every_model_and_reader() -> None:
 )
 def test_worlds_have_the_linear_predictors_of_the_design(model: str) -> None:
     """With nothing set, raw rows and labels alone give the linear predictor that the design gives."""
-    from bayes_alliance.posterior.linear import add_effects, linear_parts, residual_spread, stack_draws
+    from bayes_alliance.posterior.linear import add_effects, drawn_rows, linear_parts, stack_draws
 
     case = case_of(model)
     flat = stack_draws(case.fit.data["posterior"].to_dataset())
     for e in case.design.equations:
-        stated = add_effects(linear_parts(case.design, e, flat), flat, [f.factor for f in case.design.factors])
+        stated = add_effects(linear_parts(case.design, e.mean, flat), flat, [f.factor for f in case.design.factors])
         for place, (chain, draw) in enumerate(case.draws()):
             view = case.view(case.world(chain, draw), e.outcome)
             keep = usable(view, e.outcome)
@@ -215,7 +215,7 @@ def test_worlds_have_the_linear_predictors_of_the_design(model: str) -> None:
             np.testing.assert_allclose(own, stated[place], atol=1e-8)
             if e.kind.spread:
                 sd = np.broadcast_to(residual_sd(view, e.outcome), (1, len(view)))[0, keep]
-                np.testing.assert_allclose(sd, residual_spread(case.design, e, flat)[place], rtol=1e-8)
+                np.testing.assert_allclose(sd, drawn_rows(case.design, e, flat).given["sigma"][place], rtol=1e-8)
 
 
 @pytest.mark.parametrize("model", ["growth/at-the-ceiling", "outcome/stages", "outcome/measured-alliance"])

@@ -6,14 +6,20 @@ from typing import assert_never
 
 from bayes_alliance.build.outcome import (
     bernoulli,
+    beta_binomial,
     binomial,
     censored,
     cumulative,
+    gamma,
     gaussian,
     hazard,
+    lognormal,
     negative_binomial,
     ordered_beta,
+    poisson,
     student_t,
+    zero_inflated_negative_binomial,
+    zero_inflated_poisson,
 )
 from bayes_alliance.build.outcome.given import Given
 from bayes_alliance.design.equations.equation import EquationDesign
@@ -40,5 +46,17 @@ def observe(equation: EquationDesign, given: Given) -> None:
             binomial.observe(equation, given)
         case "negative_binomial":
             negative_binomial.observe(equation, given)
+        case "poisson":
+            poisson.observe(equation, given)
+        case "zero_inflated_poisson":
+            zero_inflated_poisson.observe(equation, given)
+        case "zero_inflated_negative_binomial":
+            zero_inflated_negative_binomial.observe(equation, given)
+        case "beta_binomial":
+            beta_binomial.observe(equation, given)
+        case "lognormal":
+            lognormal.observe(equation, given)
+        case "gamma":
+            gamma.observe(equation, given)
         case _:
             assert_never(equation.family)

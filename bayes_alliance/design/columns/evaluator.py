@@ -133,12 +133,9 @@ class Evaluator:
 
     def places(self, bad: np.ndarray, values: np.ndarray | None = None) -> str:
         """Return where rows are: how many, and patient and session of the first five."""
-        shown = []
-        for i in np.flatnonzero(bad):
-            session = self.rows.session[i]
-            at = "" if np.isnan(session) else f" session {session:g}"
-            shown.append(f"{self.rows.role} {self.rows.key[i]!r}{at}" + ("" if values is None else f" ({values[i]:g})"))
-        return f"{count_of(len(shown), 'row')}: {first_few(shown)}"
+        where = np.flatnonzero(bad)
+        shown = [self.rows.name_of(i) + ("" if values is None else f" ({values[i]:g})") for i in where[:5]]
+        return f"{count_of(len(where), 'row')}: {first_few(shown, len(where))}"
 
     def _variable(self, name: str) -> np.ndarray:
         variable = self.variables[name]

@@ -37,6 +37,11 @@ class Rows:
         """Return the role that ``key`` holds ids of."""
         return "patient" if self.unit == "session" else self.unit
 
+    def name_of(self, row: int) -> str:
+        """Return whose a row is: the patient and the session, or the unit."""
+        session = self.session[row]
+        return f"{self.role} {self.key[row]!r}" + ("" if np.isnan(session) else f" session {session:g}")
+
     def varies(self, name: str) -> bool:
         """Return whether a column differs between sessions of some patient (therapist, …, where a row is one)."""
         frame = pd.DataFrame({"unit": self.source.ids(self.role), "value": self.source.frame[name]})

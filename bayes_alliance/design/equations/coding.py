@@ -22,14 +22,15 @@ from bayes_alliance.design.equations.linked_predictors import Target
 from bayes_alliance.design.equations.missing import count_gone, find_gaps, say_left_out
 from bayes_alliance.design.equations.modelled_values import find_modelled, read_modelled
 from bayes_alliance.design.equations.outcome_values import check_outcome, find_trials, observed_outcome
+from bayes_alliance.design.equations.predictor import Predictor, centring_constants
 from bayes_alliance.design.equations.residual_sd import find_spread, label_spread
-from bayes_alliance.design.equations.series import check_series, line_up_series, say_series
+from bayes_alliance.design.equations.series import Series, check_series, line_up_series, say_series
 from bayes_alliance.design.groups.groups import GroupDesign, check_ids, make_group
 from bayes_alliance.design.groups.membership import code_memberships
-from bayes_alliance.names import INTERCEPT, SESSION, spread_label
-from bayes_alliance.outcome.scale import OutcomeScale
+from bayes_alliance.names import SESSION, predictor_label
+from bayes_alliance.outcome.scale import ObservedOutcome, OutcomeScale
 from bayes_alliance.spec.expressions import Name, calls_in, names_in, render
-from bayes_alliance.spec.model import EquationSpec, ModelSpec
+from bayes_alliance.spec.model import EquationSpec, ModelSpec, PredictorSpec
 from bayes_alliance.spec.order import modelled_by
 from bayes_alliance.spec.shrink import shrunk_outcomes
 
@@ -62,64 +63,46 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
     problems: list[str] = []
     messages: list[str] = []
     usable = find_usable(equation, source, problems, messages)
-    rows, everything, ids, keep, ledger = usable.rows, usable.variables, usable.ids, usable.keep, usable.ledger
-    outcome = everything[equation.outcome]
-    several = len(source.spec.equation) > 1
-    messages += say_left_out(outcome.label, several, ledger, len(rows), count_gone(rows.key, keep), rows.role)
-    observed = observed_outcome(outcome.label, outcome.values, equation, find_trials(equation, everything, len(rows)))
-    known = keep & ~np.isnan(outcome.values)
-    if equation.missing == "model" and keep.any() and not known.any():
-        problems.append(f"Outcome {outcome.label!r} has no value in any row; nothing says what its missing values are.")
-    else:
-        problems += check_outcome(observed.rows(known), equation, ledger)
+    rows, keep = usable.rows, usable.keep
+    outcome = usable.variables[equation.outcome]
+    observed = _check_values(equation, usable, source, problems, messages)
     stop_on(problems, rows)
 
-    variables = {name: prune_levels(v, keep, problems, messages) for name, v in everything.items()}
+    variables = {name: prune_levels(v, keep, problems, messages) for name, v in usable.variables.items()}
     stop_on(problems, rows)
     evaluator = usable.evaluate(variables, messages)
-    whole, coded, starts = code_columns(equation, evaluator)
+    whole, coded, starts = code_columns(equation.mean, evaluator, intercept=equation.kind.intercept)
     stop_on(problems, rows)
-    coef = whole.rows(keep)
     sigma = find_spread(equation, variables, problems)
     arms = find_arms(equation, variables, keep)
     own = {name: subset_variable(variable, keep) for name, variable in variables.items()}
-    further = (own, rows.key[keep])
-    groups = _make_groups(equation, coded, ids, keep, arms, source.spec, problems, messages, *further)
+    used = _Used(usable, own, arms, source.spec, problems, messages)
+    mean = _predictor(outcome.label, equation.mean, whole, coded, used)
     shares = [s for s in source.spec.shrink.values() if equation.outcome in shrunk_outcomes(source.spec, s)]
     shrunk = {term for shrink in shares for term in shrink.terms}
-    problems += checks.check_columns_named(outcome.label, coef, groups)
-    problems += checks.check_predictors(coef, shrunk, messages) + checks.check_groups(groups, equation.kind)
-    spread = _code_spread(equation, usable, evaluator, arms, source.spec, problems, messages)
+    problems += checks.check_columns_named(outcome.label, mean.coef, mean.groups)
+    problems += checks.check_predictors(mean.coef, shrunk, messages)
+    problems += checks.check_groups(mean.groups, equation.kind)
+    parameters = _parameters(equation, evaluator, used, outcome.label)
     stop_on(problems, rows)
     offset = _outcome_centre(equation, outcome, evaluator, messages)
     y = outcome.values[keep] - offset
-    modelled = find_modelled(equation, rows, keep, y, variables, groups, arms, problems, messages)
+    modelled = find_modelled(equation, rows, keep, y, variables, mean.groups, arms, problems, messages)
     stop_on(problems, rows)
     source.modelled[equation.outcome] = read_modelled(equation, rows, keep, modelled, y)
     y = np.where(np.isnan(y), np.nanmean(y), y)
-    every = find_arms(equation, everything, np.ones(len(rows), dtype=bool))
-    series = None
-    if equation.residuals == "ar1":
-        series = line_up_series(rows.key[keep], rows.session[keep])
-        problems += check_series(outcome.label, series)
-        stop_on(problems, rows)
-        messages.append(say_series(outcome.label, series))
-    messages += checks.notes_on_groups(groups) + checks.notes_on_time(outcome, list(variables.values()))
-    if equation.kind.binary:
-        messages += checks.notes_on_separation(outcome.label, y, coef)
-    used = replace(observed.rows(keep), values=y)
-    scale = equation.kind.make_scale(used)
-    messages += equation.kind.notes(used)
+    series = _series(equation, outcome.label, rows, keep, problems, messages)
+    scale = _scale(equation, replace(observed.rows(keep), values=y), mean, list(variables.values()), messages)
     sigma_coef, sigma_code = label_spread(outcome, sigma, keep, starts, messages)
     source.note(messages)
+    every = find_arms(equation, usable.variables, np.ones(len(rows), dtype=bool))
+    read_as_modelled = _read_as_modelled(equation, source.spec)
     design = EquationDesign(
         spec=equation,
         outcome=outcome.label,
         y=y,
-        coef=coef,
-        centre=_centre_of(coef) if equation.parsed.intercept else np.zeros(len(coef.labels)),
-        groups=tuple(groups),
-        sigma_coef=sigma_coef if spread is None else (),
+        mean=mean,
+        sigma_coef=() if "sigma" in parameters else sigma_coef,
         sigma_code=sigma_code,
         arms=arms,
         row=rows.position[keep],
@@ -128,18 +111,101 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
         variables=own,
         names=study_names(evaluator),
         rows_read=len(rows),
-        ledger=ledger,
+        ledger=usable.ledger,
+        parameters=parameters,
         offset=offset,
         scale=scale,
         modelled=modelled,
         series=series,
-        gaps=find_gaps(outcome.label, everything, _read_as_modelled(equation, source.spec), equation.raters, every),
+        gaps=find_gaps(outcome.label, usable.variables, read_as_modelled, equation.raters, every),
     )
-    if spread is not None and equation.spread is not None:
-        design = replace(design, spread=_spread_of(design, equation.spread, *spread))
-    plugged = {mean: evaluator.means[mean] for mean in _followed(coef, coded)}
-    covariates = {factor: (ids[factor], columns) for factor, (columns, _) in coded.items()}
+    plugged = {mean: evaluator.means[mean] for mean in _followed(mean.coef, coded)}
+    covariates = {factor: (usable.ids[factor], columns) for factor, (columns, _) in coded.items()}
     return Made(design, rows, np.flatnonzero(keep), whole, covariates, plugged, _target_of(design, usable, variables))
+
+
+def _check_values(
+    equation: EquationSpec, usable: Usable, source: Source, problems: list[str], messages: list[str]
+) -> ObservedOutcome:
+    """Say which rows are left out, report impossible values in the others, and return the outcome over all rows."""
+    rows, keep, outcome = usable.rows, usable.keep, usable.variables[equation.outcome]
+    several = len(source.spec.equation) > 1
+    gone = count_gone(rows.key, keep)
+    messages += say_left_out(outcome.label, several, usable.ledger, len(rows), gone, rows.role)
+    trials = find_trials(equation, usable.variables, len(rows))
+    observed = observed_outcome(outcome.label, outcome.values, equation, trials, rows)
+    known = keep & ~np.isnan(outcome.values)
+    if equation.missing == "model" and keep.any() and not known.any():
+        problems.append(f"Outcome {outcome.label!r} has no value in any row; nothing says what its missing values are.")
+    else:
+        problems += check_outcome(observed.rows(known), equation, usable.ledger)
+    return observed
+
+
+@dataclass(eq=False)
+class _Used:
+    """The rows used of an equation with their variables, and where findings go."""
+
+    usable: Usable
+    variables: Mapping[str, Variable]
+    arms: Arms | None
+    spec: ModelSpec
+    problems: list[str]
+    messages: list[str]
+
+
+def _predictor(name: str, part: PredictorSpec, whole: Columns, coded: Groups, used: _Used) -> Predictor:
+    """Return a linear predictor over the rows used, with the codes of its group effects."""
+    coef = whole.rows(used.usable.keep)
+    centre = centring_constants(coef) if part.parsed.intercept else np.zeros(len(coef.labels))
+    return Predictor(name, part, coef, centre, tuple(_make_groups(part, coded, used)))
+
+
+def _parameters(equation: EquationSpec, evaluator: Evaluator, used: _Used, outcome: str) -> dict[str, Predictor]:
+    """Return the linear predictors of the family's parameters that have a formula, over the rows used."""
+    found = {}
+    for parameter, part in equation.parameters.items():
+        if used.usable.starts[used.usable.keep].any():
+            used.problems.append(
+                f"{parameter} = {part.formula!r}: rows that start a series have an SD of their own; name a factor."
+            )
+        whole, coded, _ = code_columns(part, evaluator)
+        if used.problems:  # what was reported has no columns to check
+            continue
+        own = _predictor(predictor_label(parameter, outcome), part, whole, coded, used)
+        problems = checks.check_predictors(own.coef) + checks.check_groups(own.groups, equation.kind)
+        used.problems += [f"{parameter} = {part.formula!r}: {problem}" for problem in problems]
+        found[parameter] = own
+    return found
+
+
+def _series(
+    equation: EquationSpec, label: str, rows: Rows, keep: np.ndarray, problems: list[str], messages: list[str]
+) -> Series | None:
+    """Line up rows whose residuals follow those of the session before, where the equation says so."""
+    if equation.residuals != "ar1":
+        return None
+    series = line_up_series(rows.key[keep], rows.session[keep])
+    problems += check_series(label, series)
+    stop_on(problems, rows)
+    messages.append(say_series(label, series))
+    return series
+
+
+def _scale(
+    equation: EquationSpec,
+    observed: ObservedOutcome,
+    mean: Predictor,
+    variables: Sequence[Variable],
+    messages: list[str],
+) -> OutcomeScale:
+    """Make the scale of the outcome, and say what a reader should know of groups, time and values."""
+    outcome = next(variable for variable in variables if variable.name == equation.outcome)
+    messages += checks.notes_on_groups(mean.groups) + checks.notes_on_time(outcome, variables)
+    if equation.kind.binary:
+        messages += checks.notes_on_separation(outcome.label, observed.values, mean.coef)
+    messages += equation.kind.notes(observed)
+    return equation.kind.make_scale(observed)
 
 
 def _target_of(design: EquationDesign, usable: Usable, variables: Mapping[str, Variable]) -> Target:
@@ -150,7 +216,7 @@ def _target_of(design: EquationDesign, usable: Usable, variables: Mapping[str, V
         moved = dict(variables)
         if session is not None and SESSION in moved:
             moved[SESSION] = replace(moved[SESSION], values=session)
-        return code_columns(equation, usable.evaluate(moved, []))[:2]
+        return code_columns(equation.mean, usable.evaluate(moved, []), intercept=equation.kind.intercept)[:2]
 
     parts = [part for term in equation.parsed.every_term for part in term.parts]
     around = [call for part in parts for call in calls_in(part) if call.function not in ROWWISE]
@@ -164,80 +230,19 @@ def _read_as_modelled(equation: EquationSpec, spec: ModelSpec) -> set[str]:
     return {name for name in (equation.outcome, *modelled_by(equation)) if name in models}
 
 
-def _centre_of(coef: Columns) -> np.ndarray:
-    return np.where([label == INTERCEPT for label in coef.labels], 0.0, coef.values.mean(axis=0))
-
-
-def _code_spread(
-    equation: EquationSpec,
-    usable: Usable,
-    evaluator: Evaluator,
-    arms: Arms | None,
-    spec: ModelSpec,
-    problems: list[str],
-    messages: list[str],
-) -> tuple[Columns, list[GroupDesign]] | None:
-    """Return columns and groups of the log residual SD over the rows used, or None where it is no formula."""
-    if equation.spread is None:
-        return None
-    if usable.starts[usable.keep].any():
-        problems.append(f"sigma = {equation.sigma!r}: rows that start a series have an SD of their own; name a factor.")
-    whole, coded, _ = code_columns(equation.spread, evaluator)
-    if problems:  # what was reported has no columns to check
-        return None
-    coef = whole.rows(usable.keep)
-    weights = {name: subset_variable(v, usable.keep) for name, v in evaluator.variables.items()}
-    further = (weights, usable.rows.key[usable.keep])
-    groups = _make_groups(equation.spread, coded, usable.ids, usable.keep, arms, spec, problems, messages, *further)
-    found = checks.check_predictors(coef) + checks.check_groups(groups, equation.kind)
-    problems += [f"sigma = {equation.sigma!r}: {problem}" for problem in found]
-    return coef, groups
-
-
-def _spread_of(
-    design: EquationDesign, spec: EquationSpec, coef: Columns, groups: Sequence[GroupDesign]
-) -> EquationDesign:
-    """Return the equation of the log residual SD over the rows of an equation."""
-    return replace(
-        design,
-        spec=spec,
-        outcome=spread_label(design.outcome),
-        y=np.zeros(len(design.y)),
-        coef=coef,
-        centre=_centre_of(coef),
-        groups=tuple(groups),
-        offset=0.0,
-        scale=OutcomeScale(),
-        modelled=None,
-        series=None,
-        log_spread=True,
-    )
-
-
-def _make_groups(
-    equation: EquationSpec,
-    coded: Groups,
-    ids: Mapping[str, np.ndarray],
-    keep: np.ndarray,
-    arms: Arms | None,
-    spec: ModelSpec,
-    problems: list[str],
-    messages: list[str],
-    weights: Mapping[str, Variable],
-    keys: np.ndarray,
-) -> list[GroupDesign]:
+def _make_groups(part: PredictorSpec, coded: Groups, used: _Used) -> list[GroupDesign]:
     """Give every factor its codes over the rows used, with ids checked."""
     groups: list[GroupDesign] = []
-    others = (arms, spec, problems, messages, weights, keys)
+    keep, ids, keys = used.usable.keep, used.usable.ids, used.usable.rows.key[used.usable.keep]
+    others = (used.arms, used.spec, used.problems, used.messages, used.variables, keys)
     for factor, (effects, blocks) in coded.items():
-        term = next(group for group in equation.parsed.groups if group.factor == factor)
-        kept, own = effects.rows(keep), ids[factor][keep]
-        memberships = spec.group(factor).members
-        if memberships:
-            groups += code_memberships(factor, term, [ids[name][keep] for name in memberships], kept, blocks, *others)
+        term = next(group for group in part.parsed.groups if group.factor == factor)
+        kept, own, group = effects.rows(keep), ids[factor][keep], used.spec.group(factor)
+        if group.members:
+            groups += code_memberships(factor, term, [ids[name][keep] for name in group.members], kept, blocks, *others)
             continue
-        values = check_ids(factor, term, own, kept.values, arms, spec.group(factor), problems, messages)
-        groups.append(make_group(factor, own, replace(kept, values=values), blocks, problems))
+        values = check_ids(factor, term, own, kept.values, used.arms, group, used.problems, used.messages)
+        groups.append(make_group(factor, own, replace(kept, values=values), blocks, used.problems))
     return groups
 
 

@@ -18,7 +18,7 @@ from bayes_alliance.design.equations.missing import keep_rows, missing_reasons
 from bayes_alliance.design.equations.residual_sd import find_spread
 from bayes_alliance.design.groups.groups import Block, code_groups
 from bayes_alliance.errors import DesignError
-from bayes_alliance.spec.model import EquationSpec, ModelSpec, Unit
+from bayes_alliance.spec.model import EquationSpec, ModelSpec, PredictorSpec, Unit
 from bayes_alliance.spec.reading import averaged_in, values_in
 from bayes_alliance.table.sessions import SessionTable
 
@@ -54,7 +54,7 @@ class Source:
 class Usable:
     """An equation over all its rows, as coded, and which of them can be used: ``keep``, and ``ledger`` why not.
 
-    ``coef`` and ``coded`` hold the columns, ``ids`` the levels of grouping factors (those of the log residual SD too),
+    ``coef`` and ``coded`` hold the columns, ``ids`` the levels of grouping factors (those of parameters too),
     ``starts`` the rows that start a series. ``evaluate`` evaluates formulas with variables of choice.
     """
 
@@ -107,11 +107,10 @@ def find_usable(equation: EquationSpec, source: Source, problems: list[str], mes
         )
         return replace(made, needed=used.rows, deferred=used.deferred if used.rows is None else None)
 
-    coef, coded, starts = code_columns(equation, evaluate(variables, []))
-    spread = None if equation.spread is None else code_columns(equation.spread, evaluate(variables, []))[:2]
-    spread_groups = {} if spread is None else spread[1]
-    members = [name for factor in {**coded, **spread_groups} for name in source.spec.group(factor).members]
-    ids = {factor: factor_ids(factor) for factor in {**coded, **spread_groups, **dict.fromkeys(members)}}
+    coef, coded, starts = code_columns(equation.mean, evaluate(variables, []), intercept=equation.kind.intercept)
+    parameters = [code_columns(own, evaluate(variables, []))[:2] for own in equation.parameters.values()]
+    members = [name for factor in equation.factors for name in source.spec.group(factor).members]
+    ids = {factor: factor_ids(factor) for factor in dict.fromkeys((*equation.factors, *members))}
     sigma = find_spread(equation, variables, problems)
     stop_on(problems, rows)
 
@@ -121,8 +120,8 @@ def find_usable(equation: EquationSpec, source: Source, problems: list[str], mes
     trials = [variables[equation.trials]] if isinstance(equation.trials, str) else []
     modelled = equation.missing == "model"
     reasons = missing_reasons(outcome, coef, coded, [*([sigma] if sigma else []), *trials, *strata], modelled=modelled)
-    if spread is not None:
-        reasons += missing_reasons(outcome, *spread, [], modelled=True)
+    for columns, effects in parameters:
+        reasons += missing_reasons(outcome, columns, effects, [], modelled=True)
     if equation.unit in source.common:
         reasons.append(("not usable in every equation", ~source.common[equation.unit]))
     keep, ledger = keep_rows(reasons, len(rows))
@@ -132,20 +131,25 @@ def find_usable(equation: EquationSpec, source: Source, problems: list[str], mes
     return Usable(rows, variables, coef, coded, ids, starts, sigma, keep, ledger, evaluate)
 
 
-def code_columns(equation: EquationSpec, evaluator: Evaluator) -> tuple[Columns, Groups, np.ndarray]:
-    """Return population columns, those of the groups, and which rows start a series (what is dynamic is 0 there)."""
-    formula = equation.parsed
-    coef = code_terms(formula.intercept, formula.terms, evaluator, column=equation.kind.intercept)
+def code_columns(
+    part: PredictorSpec, evaluator: Evaluator, *, intercept: bool = True
+) -> tuple[Columns, Groups, np.ndarray]:
+    """Return population columns, those of the groups, and which rows start a series (what is dynamic is 0 there).
+
+    ``intercept`` says whether an intercept has a column.
+    """
+    formula = part.parsed
+    coef = code_terms(formula.intercept, formula.terms, evaluator, column=intercept)
     coded = code_groups(formula.groups, evaluator)
-    starts = _starts(equation, evaluator)
+    starts = _starts(part, evaluator)
     coded = {factor: (columns.opened(starts), blocks) for factor, (columns, blocks) in coded.items()}
     return coef.opened(starts), coded, starts
 
 
-def _starts(equation: EquationSpec, evaluator: Evaluator) -> np.ndarray:
+def _starts(part: PredictorSpec, evaluator: Evaluator) -> np.ndarray:
     """Return the rows that start a series: where the outcome follows its own earlier deviation and there is none."""
     means = [m for m in evaluator.means if isinstance(m, MeanOf)]
-    own = [m for m in means if m.variable == equation.outcome and m.lag is not None]
+    own = [m for m in means if m.variable == part.name and m.lag is not None]
     nothing = np.zeros(len(evaluator.rows), dtype=bool)
     if not own:
         return nothing

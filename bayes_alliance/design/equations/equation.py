@@ -1,9 +1,10 @@
-"""The record of one equation over its rows, and of the equation of its log residual SD."""
+"""The record of one equation over its rows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.equations.latent_columns import Follow
 from bayes_alliance.design.equations.missing import Gap
 from bayes_alliance.design.equations.modelled_values import ModelledRows
+from bayes_alliance.design.equations.predictor import Predictor
 from bayes_alliance.design.equations.series import Series
 from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.names import coef_label
@@ -25,27 +27,23 @@ from bayes_alliance.spec.model import EquationSpec
 
 @dataclass(frozen=True, eq=False)
 class EquationDesign:
-    """One equation over its rows.
+    """One equation over its rows: an outcome given its linear predictors.
 
-    ``outcome`` is the study's name of the outcome; ``y`` has shape (obs,); ``coef`` holds the coded population
-    columns, shape (obs, coef); ``centre`` their centring constants, shape (coef,), 0 for the intercept;
-    ``sigma_code`` points into ``sigma_coef``. ``row`` is each row's position in the session table, ``patient`` its
-    patient (the therapist, group or site where a row is one), ``session`` its session number (NaN at wider units).
-    ``names`` says how the study calls each variable. ``ledger`` counts rows left out by reason and, with the rows used,
-    adds up to ``rows_read``; ``gaps`` counts missing values by variable. ``offset`` is the constant that was taken from
-    the outcome, ``scale`` says what values it can have. ``follows`` says where what is estimated comes from that
-    columns follow. ``modelled`` are the rows whose outcome is a parameter; ``y`` has something plugged in where it is
-    missing. ``series`` says which row each one's residual follows, where these correlate over sessions. ``spread`` is
-    the equation of the log residual SD over the same rows, where that is a formula: its outcome is called
-    ``sigma(<outcome>)``, its ``y`` is 0, and ``log_spread`` says that it is one.
+    ``outcome`` is the study's name of the outcome; ``y`` has shape (obs,). ``mean`` is the linear predictor of its
+    mean; ``parameters`` are those of the family's parameters that have a formula. ``sigma_code`` points into
+    ``sigma_coef``, the residual SDs where they have no formula. ``row`` is each row's position in the session table,
+    ``patient`` its patient (the therapist, group or site where a row is one), ``session`` its session number (NaN at
+    wider units). ``names`` says how the study calls each variable. ``ledger`` counts rows left out by reason and, with
+    the rows used, adds up to ``rows_read``; ``gaps`` counts missing values by variable. ``offset`` is the constant that
+    was taken from the outcome, ``scale`` says what values it can have. ``modelled`` are the rows whose outcome is a
+    parameter; ``y`` has a stand-in where it is missing. ``series`` says which row each one's residual follows, where
+    these correlate over sessions.
     """
 
     spec: EquationSpec
     outcome: str
     y: np.ndarray
-    coef: Columns
-    centre: np.ndarray
-    groups: tuple[GroupDesign, ...]
+    mean: Predictor
     sigma_coef: tuple[str, ...]
     sigma_code: np.ndarray
     arms: Arms | None
@@ -56,28 +54,51 @@ class EquationDesign:
     names: Mapping[str, str]
     rows_read: int
     ledger: Mapping[str, int]
+    parameters: Mapping[str, Predictor] = field(default_factory=dict)
     offset: float = 0.0
     scale: OutcomeScale = field(default_factory=OutcomeScale)
-    follows: Mapping[Hidden, Follow] = field(default_factory=dict)
     modelled: ModelledRows | None = None
     series: Series | None = None
     gaps: tuple[Gap, ...] = ()
-    spread: EquationDesign | None = None
-    log_spread: bool = False
+
+    @property
+    def linear_predictors(self) -> tuple[Predictor, ...]:
+        """Return the linear predictor of the mean, then those of parameters."""
+        return (self.mean, *self.parameters.values())
+
+    @property
+    def coef(self) -> Columns:
+        """Return the coded population columns of the mean, shape (obs, coef)."""
+        return self.mean.coef
+
+    @property
+    def centre(self) -> np.ndarray:
+        """Return the centring constants of the mean's columns, shape (coef,)."""
+        return self.mean.centre
+
+    @property
+    def groups(self) -> tuple[GroupDesign, ...]:
+        """Return the group effects on the mean."""
+        return self.mean.groups
+
+    @property
+    def follows(self) -> Mapping[Hidden, Follow]:
+        """Return where what is estimated comes from that columns of the mean follow."""
+        return self.mean.follows
 
     @property
     def coef_labels(self) -> tuple[str, ...]:
-        """Return the equation's part of the coord of ``b``: outcome and term in the study's names."""
-        return tuple(coef_label(self.outcome, label) for label in self.coef.labels)
+        """Return the mean's part of the coord of ``b``: outcome and term in the study's names."""
+        return self.mean.coef_labels
+
+    def effect_labels(self, group: GroupDesign) -> tuple[str, ...]:
+        """Return the mean's part of the coord of a factor's group effects."""
+        return self.mean.effect_labels(group)
 
     @property
     def threshold_labels(self) -> tuple[str, ...]:
         """Return the equation's part of the coord of ``threshold``."""
         return tuple(coef_label(self.outcome, label) for label in self.scale.thresholds)
-
-    def effect_labels(self, group: GroupDesign) -> tuple[str, ...]:
-        """Return the equation's part of the coord of a factor's group effects."""
-        return tuple(coef_label(self.outcome, effect) for effect in group.effects)
 
     @property
     def seen(self) -> np.ndarray:
@@ -87,7 +108,7 @@ class EquationDesign:
     @property
     def shapes(self) -> tuple[str, ...]:
         """Return the further parameters the outcome has one of."""
-        return () if self.log_spread else self.spec.shapes
+        return self.spec.shapes
 
     @property
     def family(self) -> FamilyName:
@@ -99,20 +120,14 @@ class EquationDesign:
         """Return the family of the outcome."""
         return self.spec.kind
 
+    def with_mean(self, **changes: Any) -> EquationDesign:
+        """Return the equation with parts of the mean's linear predictor replaced."""
+        return replace(self, mean=replace(self.mean, **changes))
 
-def with_spreads(equations: Sequence[EquationDesign]) -> tuple[EquationDesign, ...]:
-    """Return every equation, each followed by that of its log residual SD where it has one."""
-    return tuple(part for equation in equations for part in (equation, equation.spread) if part is not None)
-
-
-def join_spreads(parts: Sequence[EquationDesign]) -> tuple[EquationDesign, ...]:
-    """Return equations that hold those of their log residual SDs, which follow them in ``parts``."""
-    own = {part.outcome: part for part in parts}
-    return tuple(
-        equation if equation.spread is None else replace(equation, spread=own[equation.spread.outcome])
-        for equation in parts
-        if not equation.log_spread
-    )
+    def with_predictors(self, by_name: Mapping[str, Predictor]) -> EquationDesign:
+        """Return the equation with linear predictors replaced by those of the same name."""
+        parameters = {parameter: by_name.get(own.name, own) for parameter, own in self.parameters.items()}
+        return replace(self, mean=by_name.get(self.mean.name, self.mean), parameters=parameters)
 
 
 def subset_variable(variable: Variable, keep: np.ndarray) -> Variable:

@@ -10,6 +10,7 @@ import numpy as np
 from bayes_alliance._messages import are, count_of, first_few
 from bayes_alliance.design.columns.variables import not_a_factor
 from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.predictor import Predictor
 from bayes_alliance.design.groups.groups import Block, GroupDesign, choose_parametrization
 from bayes_alliance.names import level_label
 from bayes_alliance.spec.model import ModelSpec
@@ -25,9 +26,9 @@ class Strata:
 
 @dataclass(frozen=True, eq=False)
 class FactorDesign:
-    """A grouping factor over all equations that have it.
+    """A grouping factor over all linear predictors that have it.
 
-    ``effects`` are labelled by outcome and effect; ``places`` says which of them belong to an outcome's equation.
+    ``effects`` are labelled by linear predictor and effect; ``places`` says which of them belong to each, by its name.
     ``blocks`` index ``effects``. ``by`` holds the stratum of every level where strata have covariances of their own.
     """
 
@@ -49,6 +50,8 @@ def join_factors(
 ) -> tuple[tuple[EquationDesign, ...], tuple[FactorDesign, ...]]:
     """Give every factor one set of levels over the equations, choose its parametrization, and join what correlates.
 
+    Effects on parameters are scaled from standard normals, unless they correlate with centred ones.
+
     Returns
     -------
     equations : tuple of EquationDesign
@@ -56,75 +59,83 @@ def join_factors(
     factors : tuple of FactorDesign
         In the order in which formulas name them.
     """
-    chosen = [
-        e if e.log_spread else replace(e, groups=choose_parametrization(e.groups, *_residual(e))) for e in equations
-    ]
+    chosen = [e.with_mean(groups=choose_parametrization(e.groups, *_residual(e))) for e in equations]
     factors = []
     for factor in spec.factors:
-        having = [equation for equation in chosen if any(g.factor == factor for g in equation.groups)]
-        levels = tuple(sorted({level for e in having for g in e.groups if g.factor == factor for level in g.levels}))
-        joined = place_effects(spec, factor, having, levels)
+        having = [
+            (equation, own)
+            for equation in chosen
+            for own in equation.linear_predictors
+            if any(g.factor == factor for g in own.groups)
+        ]
+        levels = tuple(
+            sorted({level for _, own in having for g in own.groups if g.factor == factor for level in g.levels})
+        )
+        joined = place_effects(spec, factor, [own for _, own in having], levels)
         factors.append(replace(joined, by=_strata(spec, factor, having, levels, problems)))
     joint = {factor.factor: factor for factor in factors}
-    return tuple(_recode(equation, joint) for equation in chosen), tuple(factors)
+    recoded = {own.name: _recode(own, joint) for equation in chosen for own in equation.linear_predictors}
+    return tuple(equation.with_predictors(recoded) for equation in chosen), tuple(factors)
 
 
-def place_effects(
-    spec: ModelSpec, factor: str, having: Sequence[EquationDesign], levels: tuple[str, ...]
-) -> FactorDesign:
-    """Return a factor over the equations that have it, with one covariance for all its levels."""
-    groups = {equation.outcome: _group_of(equation, factor) for equation in having}
+def place_effects(spec: ModelSpec, factor: str, having: Sequence[Predictor], levels: tuple[str, ...]) -> FactorDesign:
+    """Return a factor over the linear predictors that have it, with one covariance for all its levels."""
+    groups = {own.name: _group_of(own, factor) for own in having}
     labels: list[str] = []
     places = {}
-    for equation in having:
-        new = equation.effect_labels(groups[equation.outcome])
-        places[equation.outcome] = tuple(range(len(labels), len(labels) + len(new)))
+    for own in having:
+        new = own.effect_labels(groups[own.name])
+        places[own.name] = tuple(range(len(labels), len(labels) + len(new)))
         labels += new
     return FactorDesign(factor, levels, tuple(labels), places, _blocks(spec, factor, having, groups, places))
 
 
-def _group_of(equation: EquationDesign, factor: str) -> GroupDesign:
-    return next(group for group in equation.groups if group.factor == factor)
+def _group_of(predictor: Predictor, factor: str) -> GroupDesign:
+    return next(group for group in predictor.groups if group.factor == factor)
 
 
 def _blocks(
     spec: ModelSpec,
     factor: str,
-    having: Sequence[EquationDesign],
+    having: Sequence[Predictor],
     groups: Mapping[str, GroupDesign],
     places: Mapping[str, tuple[int, ...]],
 ) -> tuple[Block, ...]:
-    """Return the blocks over all effects; those of the outcomes that correlate are one."""
+    """Return the blocks over all effects; those of the linear predictors that correlate are one."""
     joined: list[Block] = []
     separate: list[Block] = []
-    for equation in having:
-        start = places[equation.outcome][0]
-        for block in groups[equation.outcome].blocks:
-            correlates = equation.spec.outcome in spec.group(factor).correlate
+    for own in having:
+        start = places[own.name][0]
+        for block in groups[own.name].blocks:
+            correlates = own.spec.name in spec.group(factor).correlate
             (joined if correlates else separate).append(block.moved(start))
     if joined:
         members = tuple(member for block in joined for member in block.members)
         centred = tuple(member for block in joined for member in block.centred)
         first = tuple(member for block in joined for member in block.first)
-        reliability = tuple(value for block in joined for value in block.reliability)
+        reliability = tuple(value for block in joined for value in block.reliability or (0.0,) * len(block.members))
         separate.append(Block(members, centred, reliability, first))
     return tuple(sorted(separate, key=lambda block: block.members))
 
 
-def _recode(equation: EquationDesign, joint: Mapping[str, FactorDesign]) -> EquationDesign:
-    """Point an equation's codes into the joint levels."""
+def _recode(predictor: Predictor, joint: Mapping[str, FactorDesign]) -> Predictor:
+    """Point a linear predictor's codes into the joint levels."""
     groups = []
-    for group in equation.groups:
+    for group in predictor.groups:
         factor = joint[group.factor]
         place = {level: i for i, level in enumerate(factor.levels)}
         moved = np.array([place[level] for level in group.levels], dtype=np.int64)
         code = np.where(group.inside, moved[group.code], 0)
         groups.append(replace(group, levels=factor.levels, code=code))
-    return replace(equation, groups=tuple(groups))
+    return replace(predictor, groups=tuple(groups))
 
 
 def _strata(
-    spec: ModelSpec, factor: str, having: Sequence[EquationDesign], levels: tuple[str, ...], problems: list[str]
+    spec: ModelSpec,
+    factor: str,
+    having: Sequence[tuple[EquationDesign, Predictor]],
+    levels: tuple[str, ...],
+    problems: list[str],
 ) -> Strata | None:
     """Return the stratum of every level, reporting levels that lie in several."""
     name = spec.group(factor).by
@@ -133,8 +144,8 @@ def _strata(
     found: dict[str, set[str]] = {level: set() for level in levels}
     names: tuple[str, ...] = ()
     label = name
-    for equation in having:
-        variable, group = equation.variables[name], _group_of(equation, factor)
+    for equation, own in having:
+        variable, group = equation.variables[name], _group_of(own, factor)
         if variable.levels is None:
             problems.append(not_a_factor(f"[groups.{factor}] by", variable, "covariances"))
             return None

@@ -78,7 +78,7 @@ def join_latent(
             own = measured.get((mean.variable, _at_patients(m, mean, source)))
             if own is not None:
                 follows[mean] = _coded(mean, plugged, m, own, source, problems)
-        joined.append(replace(equation, follows=follows))
+        joined.append(equation.with_mean(follows=follows))
     problems += _steps_of_one_name(joined)
     return tuple(joined), tuple(measured.values())
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from bayes_alliance._messages import count_of
+from bayes_alliance.design.columns.rows import Rows
 from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.outcome.scale import ObservedOutcome
 from bayes_alliance.spec.claims import bounds_problems
@@ -46,10 +47,15 @@ def state_bounds(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, 
 
 
 def observed_outcome(
-    label: str, values: np.ndarray, equation: EquationSpec, trials: np.ndarray | None
+    label: str,
+    values: np.ndarray,
+    equation: EquationSpec,
+    trials: np.ndarray | None,
+    rows: Rows | None = None,
 ) -> ObservedOutcome:
     """Return the values of an outcome with what its equation states about them."""
-    return ObservedOutcome(label, values, equation.bounds, trials, str(equation.trials))
+    name, place = (None, None) if rows is None else (rows.name_of, np.arange(len(rows)))
+    return ObservedOutcome(label, values, equation.bounds, trials, str(equation.trials), name, place)
 
 
 def check_outcome(observed: ObservedOutcome, equation: EquationSpec, ledger: Mapping[str, int]) -> list[str]:

@@ -14,6 +14,7 @@ from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.factors import FactorDesign
 from bayes_alliance.design.equations.latent_columns import FollowSteps, FollowValue
 from bayes_alliance.design.equations.measured_means import Measured
+from bayes_alliance.design.equations.predictor import Predictor
 from bayes_alliance.design.equations.residual import ResidualDesign
 from bayes_alliance.design.equations.residual_sd import FIRST
 from bayes_alliance.design.groups.groups import GroupDesign
@@ -109,10 +110,13 @@ def resolve_priors(
     scales: dict[str, Scales] = {}
     for e in equations:
         scales.setdefault(e.outcome, outcome_scales(e.kind, e.y[e.seen], e.scale.rows(e.seen)))
-        if e.spread is not None:
-            # of the log residual SD: log SDs of the outcome, in units of 1
-            scales[e.spread.outcome] = Scales(float(np.log(scales[e.outcome].outcome_sd)), 1.0)
-    coef_slots = [_coef_slot(e, i, scales[e.outcome]) for e in equations for i in range(len(e.coef.labels))]
+        for parameter in e.kind.parameters:
+            if parameter.name in e.parameters:
+                # on the link's scale; the log residual SD counts from the log SD of the outcome
+                start = float(np.log(scales[e.outcome].outcome_sd)) if parameter.scaled else 0.0
+                scales[e.parameters[parameter.name].name] = Scales(start, 1.0)
+    every = [(e, own) for e in equations for own in e.linear_predictors]
+    coef_slots = [_coef_slot(e, own, i, scales[own.name]) for e, own in every for i in range(len(own.coef.labels))]
     sigma_slots = [
         _sigma_slot(e, label, scales[e.outcome]) for e in equations if e.kind.spread for label in e.sigma_coef
     ]
@@ -132,7 +136,7 @@ def resolve_priors(
     def resolve(slot: _Slot) -> ResolvedPrior:
         return _resolve(slot, stated, problems)
 
-    shrunk = resolve_shrinkage(spec, equations, scales, problems, messages)
+    shrunk = resolve_shrinkage(spec, [own for _, own in every], scales, problems, messages)
     for group in shrunk:
         for slot in (coef_slots[place] for place in group.places.ravel()):
             own = [prior.on for prior, _ in stated if prior.target.effect and prior.target in slot.targets]
@@ -172,30 +176,30 @@ def _measured_priors(measured: Measured) -> tuple[ResolvedPrior, ...]:
     return tuple(priors)
 
 
-def _targets(equation: EquationDesign, *targets: PriorTarget) -> tuple[PriorTarget, ...]:
+def _targets(own: Predictor, *targets: PriorTarget) -> tuple[PriorTarget, ...]:
     """Return the targets for every equation, and for this one under the model's and the study's name of it.
 
-    Those of a log residual SD are for it alone: what holds for every coefficient is in another unit.
+    Those of a parameter's predictor are for it alone: what holds for every coefficient is in another unit.
     """
-    every = () if equation.log_spread else (None,)
-    names = dict.fromkeys((*every, equation.spec.outcome, equation.outcome))
+    every = (None,) if own.of_mean else ()
+    names = dict.fromkeys((*every, own.spec.name, own.name))
     return tuple(replace(target, outcome=name) for name in names for target in dict.fromkeys(targets))
 
 
-def _coef_slot(equation: EquationDesign, i: int, scales: Scales) -> _Slot:
-    label, term = equation.coef.labels[i], equation.coef.terms[i]
-    parameter = f"b[{equation.coef_labels[i]}]"
+def _coef_slot(equation: EquationDesign, own: Predictor, i: int, scales: Scales) -> _Slot:
+    label, term = own.coef.labels[i], own.coef.terms[i]
+    parameter = f"b[{own.coef_labels[i]}]"
     if label == INTERCEPT:
-        targets = _targets(equation, PriorTarget("intercept"))
-        default = DEFAULT_PRIORS["spread_intercept" if equation.log_spread else "intercept"]
+        targets = _targets(own, PriorTarget("intercept"))
+        default = DEFAULT_PRIORS["intercept" if own.of_mean else f"{own.spec.parameter} intercept"]
         return _Slot(parameter, targets, "real", default, scales, 1.0, scales.outcome_mean)
-    targets = _targets(equation, PriorTarget("b", effect=label), PriorTarget("b", effect=term), PriorTarget("b"))
-    spread = _predictor_sd(equation, i)
-    default = DEFAULT_PRIORS["spread_b" if equation.log_spread else "b"]
+    targets = _targets(own, PriorTarget("b", effect=label), PriorTarget("b", effect=term), PriorTarget("b"))
+    spread = _predictor_sd(own, i)
+    default = DEFAULT_PRIORS["b" if own.of_mean else "parameter b"]
     return _Slot(parameter, targets, "real", default, scales, spread)
 
 
-def _predictor_sd(equation: EquationDesign, i: int) -> float:
+def _predictor_sd(equation: Predictor, i: int) -> float:
     """Return the SD of a column; where something is plugged in for missing values, that of the rows without."""
     values = equation.coef.values[:, i]
     for key, weight in (equation.coef.latent or ({},) * (i + 1))[i].items():
@@ -208,14 +212,14 @@ def _predictor_sd(equation: EquationDesign, i: int) -> float:
 
 def _sd_slots(factor: FactorDesign, equations: Sequence[EquationDesign], scales: dict[str, Scales]) -> list[_Slot]:
     slots = []
-    for equation in equations:
-        for group in equation.groups:
+    for own in (own for equation in equations for own in equation.linear_predictors):
+        for group in own.groups:
             if group.factor == factor.factor and group.slot == 0:
-                slots += [_sd_slot(equation, group, i, scales[equation.outcome]) for i in range(len(group.effects))]
+                slots += [_sd_slot(own, group, i, scales[own.name]) for i in range(len(group.effects))]
     return slots
 
 
-def _sd_slot(equation: EquationDesign, group: GroupDesign, i: int, scales: Scales) -> _Slot:
+def _sd_slot(own: Predictor, group: GroupDesign, i: int, scales: Scales) -> _Slot:
     """Make the slot of an SD; an intercept or 0/1 variable is a step of one, a slope is scaled by its SD."""
     label, term, factor = group.effects[i], group.columns.terms[i], group.factor
     values = group.values[group.inside, i]
@@ -224,9 +228,9 @@ def _sd_slot(equation: EquationDesign, group: GroupDesign, i: int, scales: Scale
     steps = bool(np.isin(values, (0.0, 1.0)).all())
     spread = 1.0 if steps else float(np.std(values, ddof=1)) or 1.0
     named = (PriorTarget("sd", factor, label), PriorTarget("sd", factor, term), PriorTarget("sd", factor))
-    default = DEFAULT_PRIORS["spread_sd" if equation.log_spread else "sd_few" if factor in FEW_UNITS else "sd"]
-    parameter = f"{sd_name(factor)}[{equation.effect_labels(group)[i]}]"
-    return _Slot(parameter, _targets(equation, *named), "positive", default, scales, spread)
+    default = DEFAULT_PRIORS["parameter sd" if not own.of_mean else "sd_few" if factor in FEW_UNITS else "sd"]
+    parameter = f"{sd_name(factor)}[{own.effect_labels(group)[i]}]"
+    return _Slot(parameter, _targets(own, *named), "positive", default, scales, spread)
 
 
 def _cor_slots(factor: FactorDesign) -> list[_Slot]:
@@ -246,12 +250,14 @@ def _sigma_slot(equation: EquationDesign, label: str, scales: Scales) -> _Slot:
     levels = dict.fromkeys([level, f"{equation.spec.sigma}[{level.partition('[')[2]}"] if "[" in level else [level])
     named = (*(PriorTarget("sigma", effect=each) for each in levels if each), PriorTarget("sigma"))
     default = DEFAULT_PRIORS["sigma_first" if level == FIRST else "sigma"]
-    return _Slot(f"sigma[{label}]", _targets(equation, *named), "positive", default, scales)
+    return _Slot(f"sigma[{label}]", _targets(equation.mean, *named), "positive", default, scales)
 
 
 def _shape_slot(equation: EquationDesign, shape: str, scales: Scales) -> _Slot:
-    targets = _targets(equation, PriorTarget(shape))
-    support: Support = "correlation" if shape == "ar" else "positive"
+    targets = _targets(equation.mean, PriorTarget(shape))
+    links = {parameter.name: parameter.link for parameter in equation.kind.parameters}
+    support: Support = "unit" if links.get(shape) == "logit" else "positive"
+    support = "correlation" if shape == "ar" else support
     of_scores = scales if shape == "error" else NO_SCALE
     return _Slot(f"{shape}[{equation.outcome}]", targets, support, DEFAULT_PRIORS[shape], of_scores)
 
@@ -260,18 +266,19 @@ def _step_slots(equation: EquationDesign) -> Iterator[tuple[str, _Slot]]:
     for key, follow in equation.follows.items():
         if isinstance(key, StepsOf) and isinstance(follow, FollowSteps):
             names = dict.fromkeys((key.variable, equation.variables[key.variable].label))
-            targets = _targets(equation, *(PriorTarget("mo", effect=name) for name in names))
+            targets = _targets(equation.mean, *(PriorTarget("mo", effect=name) for name in names))
             yield follow.name, _Slot(follow.name, targets, "shares", DEFAULT_PRIORS["mo"], NO_SCALE)
 
 
 def _share_slot(equation: EquationDesign) -> _Slot:
-    targets = _targets(equation, PriorTarget("threshold"))
+    targets = _targets(equation.mean, PriorTarget("threshold"))
     return _Slot(share_name(equation.outcome), targets, "shares", DEFAULT_PRIORS["threshold"], NO_SCALE)
 
 
 _DESCRIBED: dict[Support, str] = {
     "real": "any number",
     "positive": "a positive number",
+    "unit": "a number between 0 and 1",
     "correlation": "a correlation matrix",
     "stated": "a stated correlation",
     "shares": "shares that add up to 1",

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from bayes_alliance._messages import count_of
-from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.predictor import Predictor
 from bayes_alliance.design.priors.scales import Scales
 from bayes_alliance.spec.model import ModelSpec, ShrinkSpec
 from bayes_alliance.spec.priors import Distribution
@@ -37,7 +37,7 @@ class Shrunk:
 
 def resolve_shrinkage(
     spec: ModelSpec,
-    equations: Sequence[EquationDesign],
+    equations: Sequence[Predictor],
     scales: Mapping[str, Scales],
     problems: list[str],
     messages: list[str],
@@ -46,7 +46,7 @@ def resolve_shrinkage(
 
     Parameters
     ----------
-    equations : sequence of EquationDesign
+    equations : sequence of Predictor
         In the order of ``b``, those of log residual SDs included.
     """
     found: list[Shrunk] = []
@@ -55,7 +55,7 @@ def resolve_shrinkage(
         chosen: Chosen = [
             (e, int(start), _columns(e, shrink))
             for e, start in zip(equations, starts, strict=False)
-            if not e.log_spread and e.spec.outcome in shrunk_outcomes(spec, shrink)
+            if e.of_mean and e.spec.name in shrunk_outcomes(spec, shrink)
         ]
         if not chosen or not all(columns for _, _, columns in chosen):
             continue
@@ -67,7 +67,7 @@ def resolve_shrinkage(
             )
             continue
         if shrink.contrast:
-            sds = [scales[e.outcome].outcome_sd for e, _, _ in chosen]
+            sds = [scales[e.name].outcome_sd for e, _, _ in chosen]
             if max(sds) > 2 * min(sds):
                 shown = " and ".join(f"{sd:.3g}" for sd in sds)
                 messages.append(
@@ -95,20 +95,20 @@ def resolve_shrinkage(
     return tuple(found)
 
 
-def _columns(equation: EquationDesign, shrink: ShrinkSpec) -> list[int]:
+def _columns(equation: Predictor, shrink: ShrinkSpec) -> list[int]:
     return [i for i, term in enumerate(equation.coef.terms) if term in shrink.terms]
 
 
-def _sds(equation: EquationDesign, columns: Sequence[int]) -> np.ndarray:
+def _sds(equation: Predictor, columns: Sequence[int]) -> np.ndarray:
     spread = equation.coef.values[:, list(columns)].std(axis=0, ddof=1)
     return np.where(spread > 0, spread, 1.0)
 
 
-def _distinct(equation: EquationDesign, columns: Sequence[int]) -> int:
+def _distinct(equation: Predictor, columns: Sequence[int]) -> int:
     return len(np.unique(equation.coef.values[:, list(columns)], axis=0))
 
 
-type Chosen = Sequence[tuple[EquationDesign, int, list[int]]]
+type Chosen = Sequence[tuple[Predictor, int, list[int]]]
 type Part = tuple[str, tuple[str, ...], np.ndarray, np.ndarray]
 
 
@@ -116,9 +116,9 @@ def _each(chosen: Chosen, scales: Mapping[str, Scales]) -> list[Part]:
     """Shrink the coefficients of every outcome by themselves."""
     parts: list[Part] = []
     for equation, start, columns in chosen:
-        weights = scales[equation.outcome].outcome_sd / _sds(equation, columns)
+        weights = scales[equation.name].outcome_sd / _sds(equation, columns)
         labels = tuple(equation.coef_labels[i] for i in columns)
-        suffix = f"_{equation.outcome}" if len(chosen) > 1 else ""
+        suffix = f"_{equation.name}" if len(chosen) > 1 else ""
         parts.append((suffix, labels, start + np.array([columns]), weights[None]))
     return parts
 
@@ -126,7 +126,7 @@ def _each(chosen: Chosen, scales: Mapping[str, Scales]) -> list[Part]:
 def _contrasts(chosen: Chosen, scales: Mapping[str, Scales]) -> list[Part]:
     """Shrink mean and difference of two outcomes' coefficients, in SDs that both have in common."""
     (one, first, ours), (two, second, theirs) = chosen
-    common = np.sqrt(np.mean([scales[e.outcome].outcome_sd ** 2 for e in (one, two)]))
+    common = np.sqrt(np.mean([scales[e.name].outcome_sd ** 2 for e in (one, two)]))
     sds = np.sqrt((_sds(one, ours) ** 2 + _sds(two, theirs) ** 2) / 2)
     places = np.array([first + np.array(ours), second + np.array(theirs)])
     labels = tuple(one.coef.labels[i] for i in ours)

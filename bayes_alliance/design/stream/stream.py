@@ -20,6 +20,7 @@ from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.factors import place_effects
 from bayes_alliance.design.equations.missing import count_gone, say_left_out
 from bayes_alliance.design.equations.outcome_values import check_outcome, observed_outcome
+from bayes_alliance.design.equations.predictor import Predictor
 from bayes_alliance.design.estimands import resolve_estimands
 from bayes_alliance.design.groups.groups import Block, GroupDesign, find_nesting
 from bayes_alliance.design.priors.priors import resolve_priors
@@ -230,7 +231,7 @@ class StreamReader:
             place_effects(
                 resolved,
                 factor,
-                [e for e in equations if any(g.factor == factor for g in e.groups)],
+                [e.mean for e in equations if any(g.factor == factor for g in e.groups)],
                 order[factor][0],
             )
             for factor in resolved.factors
@@ -348,14 +349,13 @@ def _three_rows(seen: _Seen, levels: Mapping[str, tuple[str, ...]]) -> EquationD
         for factor, (columns, blocks) in usable.coded.items()
     ]
     centred = np.where([label == INTERCEPT for label in coef.labels], 0.0, seen.coef.mean)
+    centre = centred if INTERCEPT in coef.labels else np.zeros(len(coef.labels))
     three = np.arange(3)
     return EquationDesign(
         spec=seen.spec,
         outcome=outcome,
         y=seen.y.three_rows()[:, 0],
-        coef=coef,
-        centre=centred if INTERCEPT in coef.labels else np.zeros(len(coef.labels)),
-        groups=tuple(groups),
+        mean=Predictor(outcome, seen.spec.mean, coef, centre, tuple(groups)),
         sigma_coef=(outcome,),
         sigma_code=np.zeros(3, dtype=np.int64),
         arms=None,

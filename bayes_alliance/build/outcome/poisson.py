@@ -1,0 +1,17 @@
+"""Observe Poisson counts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+
+from bayes_alliance.build.outcome.given import Given, row_data
+from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.names import obs_dim
+
+
+def observe(equation: EquationDesign, given: Given) -> None:
+    """Observe a count."""
+    observed = row_data(equation, "observed", equation.y.astype(np.int64))
+    pm.Poisson(equation.outcome, mu=pt.exp(given.linear), observed=observed, dims=obs_dim(equation.outcome))

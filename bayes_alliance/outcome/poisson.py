@@ -1,0 +1,85 @@
+"""The Poisson family: counts whose variance is their mean, with log-counts that add up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import scipy
+
+from bayes_alliance.outcome.contract import Outcome, OutcomeRows
+from bayes_alliance.outcome.counts import count_problems, sum_up_to
+from bayes_alliance.outcome.scale import ObservedOutcome
+
+
+class Poisson(Outcome):
+    """A count with the exponential of the linear predictor as its mean and variance."""
+
+    name = "poisson"
+    link = "log"
+    values = "a count, 0 or more"
+    unit = "log-counts"
+    words = "a Poisson count, with log-counts that add up as follows"
+    latent_scale = "latent log scale, residual variance log(1 + 1 / mean)"
+    whole = True
+
+    def impossible(self, observed: ObservedOutcome) -> list[str]:
+        """Report values that are no counts."""
+        return count_problems(self, observed)
+
+    def log_density(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
+        """Return the log-probability of every row given its linear predictor, of the same shape."""
+        return log_mass(rows.y, linear)
+
+    def derivatives(self, rows: OutcomeRows, linear: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return first and second derivative of every row's log-probability in its linear predictor."""
+        mean = mean_count(linear)
+        return rows.y - mean, -mean
+
+    def sharpest(self, rows: OutcomeRows) -> np.ndarray:
+        """Return the curvature at the mode, and that at small counts."""
+        return rows.y + 4.0
+
+    def log_cdf(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
+        """Return the log of the probability of a count up to that of every row."""
+        return sum_up_to(rows.y, linear, lambda k: log_mass(k, linear))
+
+    def quantile(self, rows: OutcomeRows, linear: np.ndarray, p: np.ndarray) -> np.ndarray:
+        """Return the smallest count whose probability of being reached is ``p`` or more."""
+        del rows
+        return np.asarray(scipy.stats.poisson.ppf(p, mean_count(linear)), dtype=float)
+
+    def expected(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
+        """Return the mean count."""
+        del rows
+        return np.asarray(np.exp(linear))
+
+    def expected_over(self, rows: OutcomeRows, linear: np.ndarray, variance: np.ndarray) -> np.ndarray:
+        """Return the mean count with a normal effect on its log: that of a lognormal variable."""
+        del rows
+        return np.asarray(np.exp(linear + variance / 2))
+
+    def draw(self, rows: OutcomeRows, linear: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Draw the outcome of every row anew, of the shape of ``linear``."""
+        del rows
+        return np.asarray(rng.poisson(np.exp(linear)), dtype=float)
+
+    def latent_variance(self, given: Mapping[str, np.ndarray], level: float) -> np.ndarray | float:
+        """Return the variance of the log of a Poisson variable (Nakagawa, Johnson and Schielzeth 2017)."""
+        del given
+        return float(np.log1p(1 / level))
+
+    def latex(self, outcome: str, given: Mapping[str, str]) -> str:
+        """Return how the outcome is distributed, as LaTeX."""
+        del given
+        return rf"{outcome} &\sim \mathrm{{Poisson}}(\exp(\eta_n))"
+
+
+def mean_count(linear: np.ndarray) -> np.ndarray:
+    """Return the mean of counts, finite where the linear predictor is."""
+    return np.asarray(np.exp(np.minimum(linear, 700.0)))
+
+
+def log_mass(y: np.ndarray | float, linear: np.ndarray) -> np.ndarray:
+    """Return the log-probability of Poisson counts with mean exp(linear)."""
+    return np.asarray(y * linear - mean_count(linear) - scipy.special.gammaln(np.asarray(y) + 1.0))
