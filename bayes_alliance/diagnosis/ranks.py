@@ -10,7 +10,8 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.checks import entry_name
 from bayes_alliance.names import COEF, SIGMA_COEF, THRESHOLD_COEF, shape_dim
-from bayes_alliance.posterior.linear import row_densities, stack_draws
+from bayes_alliance.posterior.linear import stack_draws
+from bayes_alliance.posterior.outcomes import row_densities
 from bayes_alliance.simulate.studies import Study
 
 KEPT = 99

@@ -26,7 +26,7 @@ from bayes_alliance.names import (
     shape_dim,
     share_name,
 )
-from bayes_alliance.posterior.linear import rating_densities, row_densities
+from bayes_alliance.posterior.outcomes import rating_densities, row_densities
 from bayes_alliance.posterior.summarize import public_draws
 from bayes_alliance.simulate.prior import draw_parameters
 from bayes_alliance.spec.priors import Distribution

@@ -141,4 +141,4 @@ def _lost(a: np.ndarray, b: np.ndarray, y: np.ndarray, failures: np.ndarray) -> 
     def trigamma(x: np.ndarray) -> np.ndarray:
         return np.asarray(scipy.special.polygamma(1, x))
 
-    return trigamma(a) - trigamma(y + a) + trigamma(b) - trigamma(failures + b)
+    return np.asarray(trigamma(a) - trigamma(y + a) + trigamma(b) - trigamma(failures + b))

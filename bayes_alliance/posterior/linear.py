@@ -11,7 +11,6 @@ import xarray as xr
 
 from bayes_alliance.design.columns.values import Hidden, LinkedTo, MeanOf
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.factors import find_factor
 from bayes_alliance.design.equations.latent_columns import (
     Follow,
@@ -21,24 +20,19 @@ from bayes_alliance.design.equations.latent_columns import (
     FollowValue,
 )
 from bayes_alliance.design.equations.predictor import Predictor
-from bayes_alliance.design.equations.series import Series
 from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.names import (
     COEF,
     RESIDUAL,
-    SIGMA_COEF,
     cor_name,
     effect_dim,
     effects_name,
     factor_key,
     sd_name,
-    shape_dim,
     unit_means_name,
     value_name,
 )
-from bayes_alliance.outcome.contract import OutcomeRows
-from bayes_alliance.posterior.family_parameters import rows_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,125 +274,3 @@ def _weight_of(predictor: Predictor, mean: Hidden, b: np.ndarray) -> np.ndarray:
         if mean in weights:
             total = total + b[:, column, None] * weights[mean]
     return total
-
-
-def drawn_rows(
-    design: Design, equation: EquationDesign, flat: xr.Dataset, *, factors: Sequence[str] | None = None
-) -> OutcomeRows:
-    """Return an equation's rows with the parameters of its family, as drawn.
-
-    The SD around the linear predictor includes errors of measurement. ``factors`` are those whose effects on
-    parameters are added; all unless stated.
-    """
-    given = {}
-    for parameter in equation.kind.parameters:
-        own = equation.parameters.get(parameter.name)
-        if own is not None:
-            added = [g.factor for g in own.groups if factors is None or g.factor in factors]
-            given[parameter.name] = parameter.inverse(add_effects(linear_parts(design, own, flat), flat, added))
-    if equation.kind.spread:
-        sigma = given["sigma"] if "sigma" in given else residual_spread(equation, flat)
-        given["sigma"] = _with_error(equation, sigma, flat)
-    return rows_of(equation, flat, given)
-
-
-def residual_spread(equation: EquationDesign, flat: xr.Dataset) -> np.ndarray:
-    """Return every row's residual SD (the scale, where residuals are t) without a formula, shape (draw, obs)."""
-    sigma = flat["sigma"].sel({SIGMA_COEF: list(equation.sigma_coef)}).transpose("sample", SIGMA_COEF).values
-    return np.asarray(sigma[:, equation.sigma_code])
-
-
-def _with_error(equation: EquationDesign, spread: np.ndarray, flat: xr.Dataset) -> np.ndarray:
-    """Return every row's SD around its linear predictor with errors of measurement, shape (draw, obs)."""
-    own = equation.modelled
-    if own is None or not own.error.any():
-        return spread
-    error = np.broadcast_to(own.of_rows(), spread.shape)
-    if own.ratings is not None:
-        estimated = flat["error"].sel({shape_dim("error"): [equation.outcome]}).transpose("sample", ...).values
-        error = error * estimated
-    return np.asarray(np.sqrt(spread**2 + error**2))
-
-
-def row_densities(design: Design, flat: xr.Dataset, *, latent: bool = True) -> dict[str, np.ndarray]:
-    """Return each row's log-density given coefficients and effects, shape (draw, obs), by outcome.
-
-    Outcomes of a row whose residuals correlate are taken one by one, residuals that follow the session before given
-    that one; rows without an observed outcome have 0. ``latent`` as in ``linear_parts``.
-    """
-    found = {}
-    for e in design.equations:
-        mean = add_effects(linear_parts(design, e.mean, flat, latent=latent), flat, [f.factor for f in design.factors])
-        rows = drawn_rows(design, e, flat)
-        if e.series is not None:
-            own = _autocorrelation(e, flat)
-            spread = rows.given["sigma"]
-            mean = mean + spread * own * ((e.y - mean) / spread)[:, e.series.before]
-            rows = replace(rows, given={**rows.given, "sigma": spread * np.sqrt(1 - own**2)})
-        found[e.outcome] = np.where(e.seen, rows.log_density(mean), 0.0)
-    return found
-
-
-def rating_densities(design: Design, flat: xr.Dataset) -> np.ndarray:
-    """Return what the agreement of raters says of their error, up to a constant, shape (draw,)."""
-    total = np.zeros(flat.sizes["sample"])
-    for e in design.equations:
-        ratings = e.modelled.ratings if e.modelled is not None else None
-        if ratings is not None:
-            error = flat["error"].sel({shape_dim("error"): e.outcome}).values
-            total += -ratings.degrees * np.log(error) - ratings.squares / (2 * error**2)
-    return total
-
-
-def _autocorrelation(equation: EquationDesign, flat: xr.Dataset) -> np.ndarray:
-    """Return the correlation of every row's residual with that of the session before, shape (draw, obs)."""
-    assert equation.series is not None
-    ar = flat["ar"].sel({shape_dim("ar"): [equation.outcome]}).transpose("sample", ...).values
-    distance = equation.series.distance
-    return np.where(distance > 0, ar ** np.maximum(distance, 1), 0.0)
-
-
-def replicate(design: Design, flat: xr.Dataset, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Draw every outcome anew for the same patients, shape (draw, obs), predictors as observed.
-
-    Outcomes of a row whose residuals correlate are drawn together.
-    """
-    found, standard = {}, _standard_residuals(design, flat, rng)
-    for e in design.equations:
-        mean = add_effects(linear_parts(design, e.mean, flat), flat, [f.factor for f in design.factors])
-        if e.outcome in standard:
-            found[e.outcome] = mean + drawn_rows(design, e, flat).given["sigma"] * standard[e.outcome]
-        else:
-            found[e.outcome] = drawn_rows(design, e, flat).draw(mean, rng)
-    return found
-
-
-def follow_series(noise: np.ndarray, own: np.ndarray, series: Series, session: np.ndarray) -> np.ndarray:
-    """Return standard residuals each of which follows that of the session before.
-
-    ``noise`` is standard normal and ``own`` the correlation with the session before, both of shape (draw, obs).
-    """
-    drawn = noise * np.sqrt(1 - own**2)
-    for number in np.unique(session):
-        rows = np.flatnonzero((session == number) & (series.gap > 0))
-        drawn[:, rows] += own[:, rows] * drawn[:, series.before[rows]]
-    return drawn
-
-
-def _standard_residuals(design: Design, flat: xr.Dataset, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    draws = flat.sizes["sample"]
-    standard = {e.outcome: rng.normal(size=(draws, len(e.y))) for e in design.equations if e.kind.normal}
-    for e in design.equations:
-        if e.series is not None:
-            standard[e.outcome] = follow_series(standard[e.outcome], _autocorrelation(e, flat), e.series, e.session)
-    if design.residual is None:
-        return standard
-    outcomes = design.residual.outcomes
-    roots = np.linalg.cholesky(residual_cor(design, flat))
-    rows = np.unique(np.concatenate([design.find(outcome).row for outcome in outcomes]))
-    z = rng.normal(size=(draws, len(rows), len(outcomes)))
-    for number, outcome in enumerate(outcomes):
-        at = np.searchsorted(rows, design.find(outcome).row)
-        root = roots[:, design.residual.beside[outcome].stratum, number]
-        standard[outcome] = (root * z[:, at]).sum(axis=2)
-    return standard

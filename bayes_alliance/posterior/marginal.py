@@ -15,9 +15,9 @@ from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.outcome.contract import normal_rule
 from bayes_alliance.posterior.effects import with_effects
-from bayes_alliance.posterior.family_parameters import rows_of
 from bayes_alliance.posterior.linear import stack_draws
 from bayes_alliance.posterior.moved import Moved, move
+from bayes_alliance.posterior.outcomes import rows_of
 from bayes_alliance.posterior.roots import lower_root
 from bayes_alliance.posterior.setting import Setting, check_values, name_settings, set_variables
 

@@ -25,13 +25,8 @@ from bayes_alliance.design.equations.predictor import Predictor
 from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.names import COEF, SIGMA_COEF, coef_label, level_label
-from bayes_alliance.posterior.linear import (
-    effects_of,
-    follow_mean,
-    follow_rows,
-    residual_spread,
-    strata_roots,
-)
+from bayes_alliance.posterior.linear import effects_of, follow_mean, follow_rows, strata_roots
+from bayes_alliance.posterior.outcomes import residual_spread
 from bayes_alliance.spec.expressions import Call, Expression, Name, Term, calls_in, names_in, render, render_term
 
 type Unclear = Literal["refuse", "observed"]

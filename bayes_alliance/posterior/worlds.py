@@ -19,9 +19,9 @@ from bayes_alliance.design.equations.latent_columns import Follow, FollowSteps, 
 from bayes_alliance.design.equations.predictor import Predictor
 from bayes_alliance.errors import FitError
 from bayes_alliance.names import COEF
-from bayes_alliance.posterior.family_parameters import rows_of
 from bayes_alliance.posterior.linear import drawn_values
 from bayes_alliance.posterior.moved import Moved, RowwiseEvaluator, category_of, move
+from bayes_alliance.posterior.outcomes import rows_of
 from bayes_alliance.posterior.setting import Setting, set_variables, with_others
 from bayes_alliance.spec.expressions import Call, calls_in, render
 

@@ -86,13 +86,19 @@ STUDIED = {
     "hazard": {},
     "binomial": {},
     "negative_binomial": {"shape[y]": 1.5},
+    "poisson": {},
+    "zero_inflated_poisson": {"zi[y]": 0.25},
+    "zero_inflated_negative_binomial": {"shape[y]": 2.0, "zi[y]": 0.25},
+    "beta_binomial": {"phi[y]": 4.0},
+    "lognormal": {"sigma[y]": 0.8},
+    "gamma": {"shape[y]": 2.0},
 }
 """Families beside the Gaussian one, with what a stated truth has beside coefficients and SDs."""
 
 
 def formulated(family: str) -> tuple[str, ba.Layout]:
     """Return a model of a family and what its outcome is like in a study."""
-    extra = "trials = 8\n" if family == "binomial" else ""
+    extra = "trials = 8\n" if FAMILY[family].trials else ""
     text = HEAD + equation("y", "session + (1 | patient)", extra=f'family = "{family}"\n{extra}')
     bounds = {"censored": (-1.0, 2.0), "ordered_beta": (0.0, 50.0), "cumulative": (1.0, 4.0)}
     own = {"y": bounds[family]} if family in bounds else {}

@@ -89,6 +89,13 @@ KINDS: dict[str, str] = {
         "condition * piecewise(session, 3, 5) + (1 + session | patient)",
         'family = "negative_binomial"',
     ),
+    "extra zeros, patients differ": E(
+        "bad_days",
+        "session",
+        "condition * session + (1 | patient)",
+        'family = "zero_inflated_poisson"\nzi = "1 + condition + (1 | patient)"',
+    ),
+    "Poisson counts": E("bad_days", "session", "condition * session + (1 + session | patient)", 'family = "poisson"'),
     "ordered steps by condition": E(
         "cured", "patient", "condition * mo(education) + (1 | therapist)", 'family = "bernoulli"'
     ),

@@ -22,6 +22,7 @@ from tests.truth.simulator import (
     linear_predictor,
     membership,
     offset_of,
+    parameter_of,
     residual_sd,
     state_effects,
     stratum_of,
@@ -126,6 +127,17 @@ def residual_variance(case: Case, view: View, outcome: str, keep: np.ndarray) ->
         case "negative_binomial":
             mean = view.column(outcome)[0][every].mean()
             return float(np.log(1 + 1 / mean + 1 / truth.one("shape", shape_coef=outcome)))
+        case "poisson":
+            return float(np.log(1 + 1 / view.column(outcome)[0][every].mean()))
+        case "zero_inflated_poisson" | "zero_inflated_negative_binomial":
+            # variance over squared mean of a mixture of zeros and counts, row by row
+            mean = view.column(outcome)[0][every].mean()
+            zi = np.broadcast_to(parameter_of(view, "zi", outcome), (1, len(view)))[0][keep]
+            inflated = equation.family == "zero_inflated_negative_binomial"
+            uneven = 1 / truth.one("shape", shape_coef=outcome) if inflated else 0.0
+            counts = mean / (1 - zi)
+            variance = (1 - zi) * (counts + uneven * counts**2 + zi * counts**2)
+            return float(np.log(1 + variance / mean**2).mean())
         case "ordered_beta":
             low, high = bounds_of(view, equation)
             mean, phi = (
@@ -383,6 +395,16 @@ def densities(case: Case, view: View, outcome: str, eta: np.ndarray) -> np.ndarr
                 trials = equation.trials
                 n = trials if isinstance(trials, int) else view.column(case.study.label(trials))[0]
                 return stats.binom.logpmf(y, n, expit(eta))
+            case "poisson":
+                return stats.poisson.logpmf(y, np.exp(eta))
+            case "zero_inflated_poisson" | "zero_inflated_negative_binomial":
+                zi = parameter_of(view, "zi", outcome)
+                if equation.family == "zero_inflated_poisson":
+                    counts = stats.poisson.pmf(y, np.exp(eta))
+                else:
+                    size = truth.one("shape", shape_coef=outcome)
+                    counts = stats.nbinom.pmf(y, size, size / (size + np.exp(eta)))
+                return np.log((1 - zi) * counts + zi * (y == 0))
             case "negative_binomial":
                 size = truth.one("shape", shape_coef=outcome)
                 p = size / (size + np.exp(eta))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -226,6 +227,15 @@ def residual_sd(view: View, outcome: str, effects: Effects | None = None) -> np.
     return total
 
 
+def parameter_of(view: View, name: str, outcome: str, effects: Effects | None = None) -> np.ndarray:
+    """Return a parameter of the family in every row: by its formula, on its link, or one number for all."""
+    part = f"{name}({outcome})"
+    if not view.world.truth.labels(part):
+        return np.asarray(view.world.truth.one(name, **{f"{name}_coef": outcome}))
+    eta = linear_predictor(view, part, effects)
+    return expit(eta) if name == "zi" else np.exp(eta)
+
+
 def bounds_of(view: View, equation: EquationSpec) -> tuple[float, float]:
     study = view.world.study
     if equation.bounds is not None:
@@ -239,23 +249,36 @@ def bounds_of(view: View, equation: EquationSpec) -> tuple[float, float]:
 
 
 def expected(
-    view: View, outcome: str, eta: np.ndarray, effects: Effects | None = None, sigma: np.ndarray | None = None
+    view: View,
+    outcome: str,
+    eta: np.ndarray,
+    effects: Effects | None = None,
+    given: Mapping[str, np.ndarray] | None = None,
 ) -> np.ndarray:
-    """Return expected outcomes at linear predictors; of successes their share of the trials."""
-    study, truth = view.world.study, view.world.truth
+    """Return expected outcomes at linear predictors; of successes their share of the trials.
+
+    ``given`` are parameters of the family that are to be taken in place of those of the rows.
+    """
+    study, truth, given = view.world.study, view.world.truth, given or {}
     equation = study.equation(outcome)
     match equation.family:
         case "gaussian" | "student_t":
             return eta + offset_of(view, equation)
-        case "bernoulli" | "binomial":
+        case "bernoulli" | "binomial" | "beta_binomial":
             return 1 / (1 + np.exp(-eta))
         case "hazard":
             return 1 - np.exp(-np.exp(eta))
-        case "negative_binomial":
+        case "negative_binomial" | "poisson" | "gamma":
             return np.exp(eta)
+        case "zero_inflated_poisson" | "zero_inflated_negative_binomial":
+            zi = given["zi"] if "zi" in given else parameter_of(view, "zi", outcome, effects)
+            return (1 - zi) * np.exp(eta)
+        case "lognormal":
+            sigma = given["sigma"] if "sigma" in given else residual_sd(view, outcome, effects)
+            return np.exp(eta + sigma**2 / 2)
         case "censored":
             low, high = bounds_of(view, equation)
-            sigma = residual_sd(view, outcome, effects) if sigma is None else sigma
+            sigma = given["sigma"] if "sigma" in given else residual_sd(view, outcome, effects)
 
             def area(x: np.ndarray) -> np.ndarray:
                 return x * ndtr(x) + np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
@@ -297,10 +320,17 @@ def marginal_mean(view: View, outcome: str, *, groups: str = "integrated") -> np
     x = np.linspace(-REACH, REACH, POINTS)
     w = np.exp(-x * x / 2)
     w /= w.sum()
-    part = f"sigma({outcome})"
-    if not any(view.world.truth.effects(factor_name(view.world, k), part) for k in factors_of(view.world.truth)):
+    parts = [
+        name
+        for name in ("sigma", "zi", "phi", "shape", "nu")
+        for k in factors_of(view.world.truth)
+        if view.world.truth.effects(factor_name(view.world, k), f"{name}({outcome})")
+    ]
+    if not parts:
         return np.asarray(sum(wi * expected(view, outcome, eta + xi * sd, zero) for xi, wi in zip(x, w, strict=True)))
-    # the log residual SD varies with units, too, and may go along with their level
+    # a parameter varies with units, too, and may go along with their level
+    assert len(set(parts)) == 1, "one parameter that varies with units"
+    part = f"{parts[0]}({outcome})"
     log_sigma, log_sd = linear_predictor(view, part, zero), np.sqrt(variance_of_effects(view, part))
     both = variance_of_effects(view, outcome, part)
     along = np.divide(both, sd, out=np.zeros_like(both * sd), where=sd > 0)
@@ -308,8 +338,9 @@ def marginal_mean(view: View, outcome: str, *, groups: str = "integrated") -> np
     total = np.zeros_like(eta * sd)
     for xi, wi in zip(x[::2], 2 * w[::2], strict=True):
         for zi, vi in zip(x[::2], 2 * w[::2], strict=True):
-            sigma = np.exp(log_sigma + along * xi + rest * zi)
-            total = total + wi * vi * expected(view, outcome, eta + xi * sd, zero, sigma)
+            at = log_sigma + along * xi + rest * zi
+            own = {parts[0]: expit(at) if parts[0] == "zi" else np.exp(at)}
+            total = total + wi * vi * expected(view, outcome, eta + xi * sd, zero, own)
     return total
 
 
@@ -341,8 +372,19 @@ def draw_outcome(
         case "negative_binomial":
             from scipy.stats import nbinom
 
-            size = view.world.truth.one("shape", shape_coef=outcome)
+            size = parameter_of(view, "shape", outcome, effects)
             return nbinom.ppf(ndtr(z), size, size / (size + np.exp(eta)))
+        case "poisson":
+            from scipy.stats import poisson
+
+            return poisson.ppf(ndtr(z), np.exp(eta))
+        case "lognormal":
+            return np.exp(eta + residual_sd(view, outcome, effects) * z)
+        case "gamma":
+            from scipy.stats import gamma
+
+            shape = parameter_of(view, "shape", outcome, effects)
+            return gamma.ppf(ndtr(z), shape, scale=np.exp(eta) / shape)
         case "cumulative":
             latent = eta + np.log(ndtr(z) / ndtr(-z))
             low = bounds_of(view, equation)[0]
@@ -355,7 +397,7 @@ def usable(view: View, outcome: str) -> np.ndarray:
     study, truth = view.world.study, view.world.truth
     equation = study.equation(outcome)
     keep = np.ones(len(view), dtype=bool)
-    for part in (outcome, f"sigma({outcome})"):
+    for part in (outcome, *(f"{name}({outcome})" for name in ("sigma", "zi", "phi", "shape", "nu"))):
         labels = truth.labels(part)
         for x in view.columns(labels, part if part == outcome else outcome):
             keep &= ~np.isnan(x[0])

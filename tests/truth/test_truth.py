@@ -202,7 +202,8 @@ def test_documented_table_has_every_model_and_reader() -> None:
 )
 def test_worlds_have_the_linear_predictors_of_the_design(model: str) -> None:
     """With nothing set, raw rows and labels alone give the linear predictor that the design gives."""
-    from bayes_alliance.posterior.linear import add_effects, drawn_rows, linear_parts, stack_draws
+    from bayes_alliance.posterior.linear import add_effects, linear_parts, stack_draws
+    from bayes_alliance.posterior.outcomes import drawn_rows, residual_spread
 
     case = case_of(model)
     flat = stack_draws(case.fit.data["posterior"].to_dataset())
@@ -214,8 +215,10 @@ def test_worlds_have_the_linear_predictors_of_the_design(model: str) -> None:
             own = np.broadcast_to(linear_predictor(view, e.outcome), (1, len(view)))[0, keep]
             np.testing.assert_allclose(own, stated[place], atol=1e-8)
             if e.kind.spread:
+                rows = drawn_rows(case.design, e, flat)
+                stated_sd = rows.given["sigma"] if e.modelled is None else residual_spread(e, flat)
                 sd = np.broadcast_to(residual_sd(view, e.outcome), (1, len(view)))[0, keep]
-                np.testing.assert_allclose(sd, drawn_rows(case.design, e, flat).given["sigma"][place], rtol=1e-8)
+                np.testing.assert_allclose(sd, stated_sd[place], rtol=1e-8)
 
 
 @pytest.mark.parametrize("model", ["growth/at-the-ceiling", "outcome/stages", "outcome/measured-alliance"])
@@ -263,19 +266,19 @@ def test_a_lost_covariance_of_paths_disagrees(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_chance_that_is_off_by_a_hundredth_disagrees(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hazards that are one per cent too large are found out."""
-    from bayes_alliance.posterior import hazard
+    from bayes_alliance.outcome.hazard import Hazard
 
-    whole = hazard.expected
-    monkeypatch.setattr(hazard, "expected", lambda *a: 1.01 * whole(*a))
+    whole = Hazard.expected
+    monkeypatch.setattr(Hazard, "expected", lambda *a: 1.01 * whole(*a))
     assert disagreements(list(cells("hazards in three arms", "predict_hazard", 1)))
 
 
 def test_mediators_that_are_drawn_too_large_disagree(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counterfactual effects whose mediators are drawn around predictors five per cent too large are found out."""
-    from bayes_alliance.posterior import worlds
+    from bayes_alliance.outcome.contract import OutcomeRows
 
-    whole = worlds.draw
-    monkeypatch.setattr(worlds, "draw", lambda rows, linear, rng: whole(rows, 1.05 * linear, rng))
+    whole = OutcomeRows.draw
+    monkeypatch.setattr(OutcomeRows, "draw", lambda rows, linear, rng: whole(rows, 1.05 * linear, rng))
     assert disagreements(list(cells("a mediator with residual SDs by condition", "counterfactual_effects", 1)))
 
 

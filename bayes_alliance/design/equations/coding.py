@@ -19,7 +19,7 @@ from bayes_alliance.design.equations import checks
 from bayes_alliance.design.equations.complete_rows import Groups, Source, Usable, code_columns, find_usable, stop_on
 from bayes_alliance.design.equations.equation import EquationDesign, subset_variable
 from bayes_alliance.design.equations.linked_predictors import Target
-from bayes_alliance.design.equations.missing import count_gone, find_gaps, say_left_out
+from bayes_alliance.design.equations.missing import Gap, count_gone, find_gaps, say_left_out
 from bayes_alliance.design.equations.modelled_values import find_modelled, read_modelled
 from bayes_alliance.design.equations.outcome_values import check_outcome, find_trials, observed_outcome
 from bayes_alliance.design.equations.predictor import Predictor, centring_constants
@@ -95,8 +95,6 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
     scale = _scale(equation, replace(observed.rows(keep), values=y), mean, list(variables.values()), messages)
     sigma_coef, sigma_code = label_spread(outcome, sigma, keep, starts, messages)
     source.note(messages)
-    every = find_arms(equation, usable.variables, np.ones(len(rows), dtype=bool))
-    read_as_modelled = _read_as_modelled(equation, source.spec)
     design = EquationDesign(
         spec=equation,
         outcome=outcome.label,
@@ -117,7 +115,7 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
         scale=scale,
         modelled=modelled,
         series=series,
-        gaps=find_gaps(outcome.label, usable.variables, read_as_modelled, equation.raters, every),
+        gaps=_gaps(equation, usable, source.spec),
     )
     plugged = {mean: evaluator.means[mean] for mean in _followed(mean.coef, coded)}
     covariates = {factor: (usable.ids[factor], columns) for factor, (columns, _) in coded.items()}
@@ -177,6 +175,13 @@ def _parameters(equation: EquationSpec, evaluator: Evaluator, used: _Used, outco
         used.problems += [f"{parameter} = {part.formula!r}: {problem}" for problem in problems]
         found[parameter] = own
     return found
+
+
+def _gaps(equation: EquationSpec, usable: Usable, spec: ModelSpec) -> tuple[Gap, ...]:
+    """Count the missing values of every variable, over all rows."""
+    arms = find_arms(equation, usable.variables, np.ones(len(usable.rows), dtype=bool))
+    label = usable.variables[equation.outcome].label
+    return find_gaps(label, usable.variables, _read_as_modelled(equation, spec), equation.raters, arms)
 
 
 def _series(
