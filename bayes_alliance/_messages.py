@@ -1,4 +1,4 @@
-"""Pieces of text that errors and messages share: quoting, counting, nearest names, look-alikes, what cells may show."""
+"""Pieces of text that errors and messages share: quotes, counts, nearest names, similar names, what cells may show."""
 
 from __future__ import annotations
 

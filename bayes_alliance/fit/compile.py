@@ -4,25 +4,31 @@ nutpie's own route compiles two C callbacks around PyTensor's functions in every
 a person waits for a small model. Here each PyTensor function gets a guard that writes into the sampler's buffers; the
 guard is cached on disk with it, and only a few lines that unpack pointers are compiled anew.
 
-This leans on private names of nutpie (pinned below 0.17), PyTensor and numba; ``tests/fit/test_compile.py`` holds it to
-the draws of nutpie's own route, from which only variables with a stated start differ.
+This reads private names of nutpie (pinned below 0.17) and PyTensor, which ``fit/private_names`` looks up. Where one is
+missing, models are compiled by nutpie's public route, with a warning. ``tests/fit/test_compile.py`` holds both routes
+to the same draws; only variables with a stated start differ from nutpie's own.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import sha256
+from threading import Lock
 from types import FunctionType
 from typing import Any
 
 import numba
 import numpy as np
-import nutpie.compile_pymc as nutpie_pymc
+import nutpie
 import pymc as pm
-from nutpie.compile_pymc import CompiledPyMCModel, address_as_void_pointer
+from nutpie.compile_pymc import CompiledPyMCModel
 from pymc.initial_point import make_initial_point_fn
-from pytensor.link.numba.cache import CACHED_SRC_FUNCTIONS
+
+from bayes_alliance._messages import quote
+from bayes_alliance.errors import AllianceWarning
+from bayes_alliance.fit import private_names as private
 
 types: Any = numba.types
 
@@ -55,17 +61,34 @@ def compile_density(model: pm.Model) -> CompiledPyMCModel:
         What ``nutpie.sample`` takes; the same draws as from ``nutpie.compile_pymc_model``, to the bit, where no
         variable states a start.
     """
+    lacking = private.lacking_names()
+    if not lacking:
+        try:
+            return _compile_cached(model)
+        except (AttributeError, TypeError) as error:
+            lacking = [str(error)]
+    warnings.warn(
+        f"This version of nutpie or PyTensor is not one that compiled models are stored for ({quote(lacking)}). Models "
+        f"are compiled anew in every process, which takes longer. The versions that were tested are in pyproject.toml.",
+        AllianceWarning,
+        stacklevel=2,
+    )
+    return start_anew(nutpie.compile_pymc_model(model), model)
+
+
+def _compile_cached(model: pm.Model) -> CompiledPyMCModel:
+    """Compile a model with functions that a later process finds on disk."""
     start = _starting_points(model)
-    size, expanded, logp, expand, start, shape_info, transformed = nutpie_pymc._make_functions(
+    size, expanded, logp, expand, start, shape_info, transformed = private.look_up("make_functions")(
         model, mode="NUMBA", compute_grad=True, join_expanded=True, pymc_initial_point_fn=start
     )
     shared = list(dict.fromkeys([*logp.get_shared(), *expand.get_shared()]))
     keys = {variable: f"data_{number}" for number, variable in enumerate(shared)}
     arrays = {key: _frozen(variable.get_value()) for variable, key in keys.items()}
-    record = nutpie_pymc.make_user_data(keys, arrays)
+    record = private.look_up("make_user_data")(keys, arrays)
     places = {key: place for place, key in enumerate(arrays)}
     used = [[places[keys[variable]] for variable in function.get_shared()] for function in (logp, expand)]
-    dims, coords = nutpie_pymc._prepare_dims_and_coords(model, shape_info, transformed)
+    dims, coords = private.look_up("prepare_dims_and_coords")(model, shape_info, transformed)
     return CompiledPyMCModel(
         _n_dim=size,
         dims=dims,
@@ -117,7 +140,12 @@ def _starting_points(model: pm.Model) -> Callable[[int], dict[str, np.ndarray]]:
             point[name] = point[name] + noise.uniform(-NEAR, NEAR, np.shape(point[name]))
         return point
 
-    locked: Callable[[int], dict[str, np.ndarray]] = nutpie_pymc._wrap_with_lock(start if names else draw)
+    chosen, lock = start if names else draw, Lock()
+
+    def locked(seed: int) -> dict[str, np.ndarray]:
+        with lock:  # chains ask from threads of their own, and PyTensor functions are not for several at once
+            return chosen(seed)
+
     return locked
 
 
@@ -179,11 +207,12 @@ def _guarded(template: Any, inner: Any) -> Any:
     graph = inner.py_func.__globals__.get("jitable_func", inner)  # what ``inner`` only hands on to
     unpack = numba.njit(inline="always")(_with_globals(_unpack, function=graph))
     guard = _with_globals(template, np=np, unpacked=unpack, CALLBACK_FAILED=CALLBACK_FAILED, NOT_FINITE=NOT_FINITE)
-    key = CACHED_SRC_FUNCTIONS.get(inner.py_func)
+    cached = private.look_up("cached_functions")
+    key = cached.get(inner.py_func)
     if key is not None:
         code = template.__code__
         version = sha256(code.co_code + repr((code.co_consts, code.co_names, CALLBACK_FAILED, NOT_FINITE)).encode())
-        CACHED_SRC_FUNCTIONS[guard] = f"{template.__name__}_{version.hexdigest()[:16]}_{key}"
+        cached[guard] = f"{template.__name__}_{version.hexdigest()[:16]}_{key}"
     return numba.njit(guard, cache=key is not None)
 
 
@@ -241,11 +270,12 @@ def _collector(arrays: list[np.ndarray], used: Sequence[int]) -> Any:
 
         return nothing
     before = _collector(arrays, used[:-1])
+    as_pointer = private.look_up("address_as_void_pointer")
     place, shape, kind = used[-1], arrays[used[-1]].shape, arrays[used[-1]].dtype
 
     @numba.njit(inline="always")
     def collect(addresses):  # type: ignore[no-untyped-def]
-        array = numba.carray(address_as_void_pointer(addresses[place]), shape, kind)
+        array = numba.carray(as_pointer(addresses[place]), shape, kind)
         return before(addresses) + (array,)  # noqa: RUF005  numba cannot unpack here
 
     return collect

@@ -123,6 +123,11 @@ def probability_in_rope(fit: Fit, name: str, *, rope: tuple[float, float] | None
     rope : tuple of float, optional
         Bounds in the estimand's unit, in place of those the model states.
 
+    Returns
+    -------
+    float
+        Share of the draws inside, bounds included.
+
     Raises
     ------
     FitError

@@ -89,6 +89,16 @@ class Run:
 def load_run(folder: str | Path) -> Run:
     """Read a finished run and check that each of its files is what was written.
 
+    Parameters
+    ----------
+    folder : str or Path
+        That ``run_analysis`` wrote to.
+
+    Returns
+    -------
+    Run
+        Its record, results and fits.
+
     Raises
     ------
     RunError

@@ -86,7 +86,13 @@ FOLDER = Path(__file__).resolve().parent / "twins"
 
 
 def list_twins() -> tuple[str, ...]:
-    """Return the names of the twins, sorted."""
+    """Return the names of the twins, sorted.
+
+    Returns
+    -------
+    tuple of str
+        As ``load_twin`` takes them.
+    """
     return tuple(sorted(path.stem for path in FOLDER.glob("*.toml")))
 
 

@@ -46,7 +46,18 @@ def model_names() -> tuple[str, ...]:
 
 
 def list_models() -> tuple[ModelEntry, ...]:
-    """List the registered models with the question each answers."""
+    """List the registered models with the question each answers.
+
+    Returns
+    -------
+    tuple of ModelEntry
+        Name, title, question and tags of each, sorted by name.
+
+    Examples
+    --------
+    >>> "growth/treatment" in [entry.name for entry in list_models()]
+    True
+    """
     entries = []
     for name in model_names():
         spec = load_model(name)

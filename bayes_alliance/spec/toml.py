@@ -175,7 +175,18 @@ def parse_model(text: str, *, where: str = "") -> ModelSpec:
 
 
 def write_model(spec: ModelSpec) -> str:
-    """Write a model as TOML text, defaults left out."""
+    """Write a model as TOML text, defaults left out.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        Any model.
+
+    Returns
+    -------
+    str
+        A model file's content. ``parse_model`` of it gives the same model.
+    """
     return str(tomli_w.dumps(spec.model_dump(mode="json", exclude_defaults=True)))
 
 

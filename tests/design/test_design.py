@@ -213,8 +213,8 @@ def test_what_does_not_fit_is_named(
     ("values", "family", "message"),
     [
         ([3.0], "gaussian", r"Outcome 'y' is constant \(3\)"),
-        ([0.0, 1.0, 2.0], "bernoulli", r"has values other than 0 and 1: 2"),
-        ([1.0, 2.0], "bernoulli", r"has values other than 0 and 1: 2"),
+        ([0.0, 1.0, 2.0], "bernoulli", r"has values other than 0 and 1 in \d+ rows: patient .P00. session \S+ \(2\)"),
+        ([1.0, 2.0], "bernoulli", r"has values other than 0 and 1 in \d+ rows: patient .P00. session \S+ \(2\)"),
         ([0.0, 1.0], "gaussian", r'has only 0 and 1 and the equation is gaussian. State family = "bernoulli"'),
     ],
 )

@@ -12,6 +12,7 @@ import pytest
 
 import bayes_alliance as ba
 from bayes_alliance.build.model import build_model
+from bayes_alliance.fit import private_names
 from bayes_alliance.fit.compile import NEAR, compile_density
 
 SHORT = {"draws": 30, "tune": 30, "chains": 2, "cores": 1, "seed": 3, "progress_bar": False}
@@ -45,6 +46,27 @@ def test_draws_are_those_of_nutpies_own_route(registered: bool, request: pytest.
         ours, theirs = compile_density(model), nutpie.compile_pymc_model(model)
     one = nutpie.sample(ours, **SHORT)["posterior"].to_dataset()
     two = nutpie.sample(theirs, **SHORT)["posterior"].to_dataset()
+    assert one.drop_attrs().identical(two.drop_attrs())
+
+
+@pytest.mark.parametrize("name", private_names.WHERE)
+def test_without_a_private_name_the_public_route_is_taken(
+    name: private_names.Private, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A version of nutpie or PyTensor that lacks one is named in a warning, and draws are the same."""
+    monkeypatch.setitem(private_names.WHERE, name, (private_names.WHERE[name][0], "gone"))  # type: ignore[arg-type]
+    model = small_model()
+    with (
+        pytensor.config.change_flags(numba__fastmath=False),
+        pytest.warns(
+            ba.AllianceWarning, match=r"not one that compiled models are stored for .*gone.*every process"
+        ),
+    ):
+        other = compile_density(model)
+    monkeypatch.undo()
+    with pytensor.config.change_flags(numba__fastmath=False):
+        ours = compile_density(model)
+    one, two = (nutpie.sample(each, **SHORT)["posterior"].to_dataset() for each in (ours, other))
     assert one.drop_attrs().identical(two.drop_attrs())
 
 

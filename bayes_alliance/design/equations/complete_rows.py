@@ -90,7 +90,6 @@ def find_usable(equation: EquationSpec, source: Source, problems: list[str], mes
     variables = _variables(equation, rows, source, problems, messages)
     outcome = variables[equation.outcome]
     if outcome.levels is not None:
-        problems[:] = [p for p in problems if not p.startswith(f"Factor {outcome.name!r}")]
         problems.append(
             f"Outcome {outcome.label!r} holds words ({show_cells(outcome.levels[:5])}); a number is needed."
         )
@@ -167,20 +166,16 @@ def _variables(
 ) -> dict[str, Variable]:
     """Make the variables an equation reads, those it only averages over a patient's sessions left out."""
     averaged = _averaged(equation, rows, source)
-    return {
-        name: make_variable(
-            name,
-            source.spec,
-            rows,
-            source.columns,
-            source.reference,
-            problems,
-            messages,
-            source.levels.get(name),
-        )
-        for name in source.spec.variables_of(equation)
-        if name not in averaged
-    }
+    found = {}
+    for name in source.spec.variables_of(equation):
+        if name in averaged:
+            continue
+        own: list[str] = []
+        levels = source.levels.get(name)
+        found[name] = make_variable(name, source.spec, rows, source.columns, source.reference, own, messages, levels)
+        # of an outcome that holds words it is said that a number is needed, not which level comes first
+        problems += own if name != equation.outcome or found[name].levels is None else []
+    return found
 
 
 def _averaged(equation: EquationSpec, rows: Rows, source: Source) -> set[str]:
