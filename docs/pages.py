@@ -11,7 +11,7 @@ import bayes_alliance as ba
 from bayes_alliance.collapse.eligible import find_obstacles
 from bayes_alliance.diagnosis.cards import read_card
 from bayes_alliance.plot.graph import plot_graph
-from bayes_alliance.spec.defaults import DEFAULT_PRIORS, kinds_for
+from bayes_alliance.spec.defaults import defaults_for
 from bayes_alliance.spec.equations import equation_latex
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -69,7 +69,7 @@ def card(name: str) -> str:
     for equation in spec.equation:
         parts += [f"`{equation.outcome} ~ {equation.formula}` ({equation.family}, one row per {equation.unit})"]
         parts += [equation_latex(equation).replace("aligned", "align*")]
-    rows = [(DEFAULT_PRIORS[kind].dist, on, DEFAULT_PRIORS[kind], "") for kind, on in kinds_for(spec)]
+    rows = [(default.dist, on, default, "") for on, default in defaults_for(spec)]
     own = [(prior.dist, prior.on, prior, " (This model's own.)") for prior in spec.prior]
     stated = {prior.on for prior in spec.prior}
     lines = [

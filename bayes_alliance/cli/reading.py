@@ -31,7 +31,7 @@ def models() -> None:
 def show(name: ModelName) -> None:
     """Print a model: its question, equations as written and in LaTeX, variables, priors, references."""
     from bayes_alliance.collapse.eligible import EXACT, find_obstacles, say_obstacles
-    from bayes_alliance.spec.defaults import DEFAULT_PRIORS, kinds_for
+    from bayes_alliance.spec.defaults import defaults_for
     from bayes_alliance.spec.equations import equation_latex, equation_text
     from bayes_alliance.spec.needed import needed_variables
     from bayes_alliance.spec.registry import load_model
@@ -70,8 +70,7 @@ def show(name: ModelName) -> None:
         table.add_row(
             f"{what}b {', '.join(shrink.terms)}", shrink.dist, "standardised", f"{shrink.reason} (this model's own)"
         )
-    for kind, on in kinds_for(spec):
-        default = DEFAULT_PRIORS[kind]
+    for on, default in defaults_for(spec):
         if on not in {prior.on for prior in spec.prior}:
             table.add_row(on, default.dist, scale_text(default.scale), default.reason)
     out.print(table)

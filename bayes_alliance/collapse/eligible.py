@@ -37,7 +37,7 @@ def find_obstacles(spec: ModelSpec) -> list[str]:
     for equation in spec.equation:
         if not equation.kind.normal:
             obstacles.append(_not_gaussian(equation.outcome, equation.family))
-        if equation.parameters:
+        elif equation.parameters:
             obstacles.append(_formula_of_spread(equation.outcome))
         obstacles += _of_rows(equation)
         terms = equation.parsed.every_term
@@ -100,7 +100,7 @@ def find_design_obstacles(design: Design) -> list[str]:
     for equation in design.equations:
         if not equation.kind.normal:
             obstacles.append(_not_gaussian(equation.outcome, equation.family))
-        if equation.parameters:
+        elif equation.parameters:
             obstacles.append(_formula_of_spread(equation.outcome))
         obstacles += _of_rows(equation.spec) + _of_steps(equation.spec)
         labels = {

@@ -64,7 +64,7 @@ def resolve_estimands(
         one
         for equation in equations
         for own in equation.linear_predictors
-        for one in (*_contextual(own, equation.names), *_surfaces(own))
+        for one in (*_contextual(own, equation), *_surfaces(own, equation))
     ]
     return (*stated, *implied)
 
@@ -189,7 +189,7 @@ def _check_effects(
                 )
 
 
-def _contextual(own: Predictor, names: Mapping[str, str]) -> Iterator[EstimandDesign]:
+def _contextual(own: Predictor, equation: EquationDesign) -> Iterator[EstimandDesign]:
     """Yield between less within, for every variable that is in the formula on two neighbouring levels.
 
     Source: Raudenbush and Bryk (2002), chapter 5: the contextual effect is what a unit's mean adds to the effect of
@@ -206,15 +206,23 @@ def _contextual(own: Predictor, names: Mapping[str, str]) -> Iterator[EstimandDe
         if found is None:
             continue
         inner = alone[render_term(Term((found,)))][1]
-        variable = render(call.arguments[0], names.__getitem__)
+        variable = render(call.arguments[0], equation.names.__getitem__)
         labels = {"between": own.coef_labels[place], "within": own.coef_labels[inner]}
         yield EstimandDesign(
             f"contextual[{own.name}, {variable} by {render(call.arguments[1])}]",
             Operation("-", Name("between"), Name("within")),
             labels,
-            f"{own.name} per unit of {variable}",
+            f"{_unit(own, equation)} per unit of {variable}",
             "contextual",
         )
+
+
+def _unit(own: Predictor, equation: EquationDesign) -> str:
+    """Return what coefficients of a linear predictor are in: the outcome itself, or the scale of a link."""
+    if own.of_mean:
+        return equation.outcome if equation.kind.linear else f"{equation.kind.unit} of {equation.outcome}"
+    parameter = next(one for one in equation.kind.parameters if one.name == own.spec.parameter)
+    return f"{parameter.unit} of {equation.outcome}"
 
 
 def _below(call: Call, others: Sequence[Call]) -> Call | None:
@@ -230,7 +238,7 @@ def _below(call: Call, others: Sequence[Call]) -> Call | None:
     return None
 
 
-def _surfaces(own: Predictor) -> Iterator[EstimandDesign]:
+def _surfaces(own: Predictor, equation: EquationDesign) -> Iterator[EstimandDesign]:
     """Yield a1 to a5 of every surface, and of every product with one (how far a moderator moves them)."""
     for term in dict.fromkeys(own.coef.terms):
         columns = [i for i, name in enumerate(own.coef.terms) if name == term]
@@ -241,10 +249,10 @@ def _surfaces(own: Predictor) -> Iterator[EstimandDesign]:
                     rest = own.coef.parts[i] - {(part, piece)}
                     surfaces.setdefault((part, rest), {})[piece] = i
         for places in surfaces.values():
-            yield from _surface(own, places)
+            yield from _surface(own, equation, places)
 
 
-def _surface(own: Predictor, places: Mapping[str, int]) -> Iterator[EstimandDesign]:
+def _surface(own: Predictor, equation: EquationDesign, places: Mapping[str, int]) -> Iterator[EstimandDesign]:
     labels = {f"b{number}": own.coef_labels[place] for number, place in enumerate(places.values(), start=1)}
     names = dict(zip(places, labels, strict=True))
     first = next(iter(places))
@@ -266,6 +274,6 @@ def _surface(own: Predictor, places: Mapping[str, int]) -> Iterator[EstimandDesi
             level_label(name, coef_label(own.name, shown)),
             value,
             labels,
-            f"{own.name} per unit{square} of the ratings",
+            f"{_unit(own, equation)} per unit{square} of the ratings",
             "population",
         )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from bayes_alliance.outcome.families import FAMILY
+from bayes_alliance.outcome.contract import Parameter
 from bayes_alliance.spec.expressions import Call
-from bayes_alliance.spec.model import ModelSpec, PriorSpec
+from bayes_alliance.spec.model import ModelSpec, PriorScale, PriorSpec
 
 FEW_UNITS: Final = ("therapist", "group", "site")
 """Grouping factors of which studies have few levels that explain little: their SDs get the tighter default."""
@@ -15,11 +15,6 @@ LATENT: Final = 'means="latent"'
 """What a formula says where an outcome's past may be a deviation from what its own equation implies."""
 
 DEFAULT_PRIORS: Final[dict[str, PriorSpec]] = {
-    **{
-        p.name: PriorSpec(on=p.name, dist=p.prior, scale="outcome_sd" if p.scaled else "none", reason=p.reason)
-        for family in FAMILY.values()
-        for p in family.parameters
-    },
     "intercept": PriorSpec(
         on="intercept",
         dist="normal(0, 2.5)",
@@ -55,28 +50,6 @@ DEFAULT_PRIORS: Final[dict[str, PriorSpec]] = {
         scale="outcome_sd",
         reason="The first session of a series deviates from its mean by .2 to 2 SDs of the outcome, never by nothing.",
     ),
-    **{
-        f"{p.name} intercept": PriorSpec(
-            on=f"{p.name}(OUTCOME): intercept",
-            dist=p.intercept,
-            scale="outcome_sd" if p.scaled else "none",
-            reason=p.intercept_reason,
-        )
-        for family in FAMILY.values()
-        for p in family.parameters
-    },
-    "parameter b": PriorSpec(
-        on="PARAMETER(OUTCOME): b",
-        dist="normal(0, 0.5)",
-        scale="outcome_sd/predictor_sd",
-        reason="One SD of a predictor changes the parameter by more than a factor of 2.7 in 1 of 20 cases only.",
-    ),
-    "parameter sd": PriorSpec(
-        on="PARAMETER(OUTCOME): sd FACTOR",
-        dist="half_normal(0.5)",
-        scale="outcome_sd/predictor_sd",
-        reason="Most units have a parameter within a factor of 2.7 of the others'.",
-    ),
     "threshold": PriorSpec(
         on="threshold",
         dist="dirichlet(1)",
@@ -101,20 +74,65 @@ DEFAULT_PRIORS: Final[dict[str, PriorSpec]] = {
 }
 
 
-def kinds_for(spec: ModelSpec) -> list[tuple[str, str]]:
-    """Return the defaults a model uses and what each is on."""
-    kinds: list[tuple[str, str]] = [("intercept", "intercept"), ("b", "every coefficient")]
-    kinds += [("sd_few" if factor in FEW_UNITS else "sd", f"sd {factor}") for factor in spec.factors]
-    kinds += [("cor", "every correlation")]
-    first = any(LATENT in equation.formula for equation in spec.equation)
-    spread = any(equation.kind.spread for equation in spec.equation)
-    kinds += [("sigma", "sigma")] if any(e.kind.spread and "sigma" not in e.parameters for e in spec.equation) else []
-    for part in (own for equation in spec.equation for own in equation.parameters.values()):
-        kinds += [(f"{part.parameter} intercept", f"{part.name}: intercept"), ("parameter b", f"{part.name}: b")]
-        kinds += [("parameter sd", f"{part.name}: sd {factor}") for factor in part.factors]
-    kinds += [("sigma_first", "sigma first")] if spread and first else []
-    kinds += [("threshold", "thresholds")] if any(equation.kind.thresholds for equation in spec.equation) else []
+def default_of(parameter: Parameter) -> PriorSpec:
+    """Return the default prior of a parameter of a family that is one number."""
+    return PriorSpec(on=parameter.name, dist=parameter.prior, scale=_scale(parameter), reason=parameter.reason)
+
+
+def intercept_of(parameter: Parameter) -> PriorSpec:
+    """Return the default prior of the intercept of a parameter's formula."""
+    on = f"{parameter.name}(OUTCOME): intercept"
+    return PriorSpec(on=on, dist=parameter.intercept, scale=_scale(parameter), reason=parameter.intercept_reason)
+
+
+def slope_of(parameter: Parameter) -> PriorSpec:
+    """Return the default prior of the coefficients of a parameter's formula."""
+    return PriorSpec(
+        on=f"{parameter.name}(OUTCOME): b",
+        dist="normal(0, 0.5)",
+        scale="outcome_sd/predictor_sd",
+        reason=f"One SD of a predictor multiplies or divides {_what(parameter)} by more than 2.7 in 1 of 20 cases.",
+    )
+
+
+def sd_of(parameter: Parameter) -> PriorSpec:
+    """Return the default prior of the SDs of effects on a parameter."""
+    return PriorSpec(
+        on=f"{parameter.name}(OUTCOME): sd FACTOR",
+        dist="half_normal(0.5)",
+        scale="outcome_sd/predictor_sd",
+        reason=f"Most units lie within a factor of 2.7 of the average, in {_what(parameter)}.",
+    )
+
+
+def _scale(parameter: Parameter) -> PriorScale:
+    return "outcome_sd" if parameter.scaled else "none"
+
+
+def _what(parameter: Parameter) -> str:
+    return f"the {parameter.short}" if parameter.link == "log" else f"the odds of {parameter.short}"
+
+
+def defaults_for(spec: ModelSpec) -> list[tuple[str, PriorSpec]]:
+    """Return what the defaults of a model are on, and each default."""
+    found = [("intercept", DEFAULT_PRIORS["intercept"]), ("every coefficient", DEFAULT_PRIORS["b"])]
+    found += [(f"sd {factor}", DEFAULT_PRIORS["sd_few" if factor in FEW_UNITS else "sd"]) for factor in spec.factors]
+    found += [("every correlation", DEFAULT_PRIORS["cor"])]
+    for equation in spec.equation:
+        for parameter in equation.kind.parameters:
+            own = equation.parameters.get(parameter.name)
+            if own is None:
+                found.append((parameter.name, default_of(parameter)))
+                continue
+            found += [(f"{own.name}: intercept", intercept_of(parameter)), (f"{own.name}: b", slope_of(parameter))]
+            found += [(f"{own.name}: sd {factor}", sd_of(parameter)) for factor in own.factors]
+    if any(e.kind.spread for e in spec.equation) and any(LATENT in e.formula for e in spec.equation):
+        found.append(("sigma first", DEFAULT_PRIORS["sigma_first"]))
+    if any(equation.kind.thresholds for equation in spec.equation):
+        found.append(("thresholds", DEFAULT_PRIORS["threshold"]))
     parts = [part for e in spec.equation for t in e.parsed.terms for part in t.parts if isinstance(part, Call)]
-    kinds += [("mo", "steps of mo()")] if any(part.function == "mo" for part in parts) else []
-    shapes = dict.fromkeys(shape for equation in spec.equation for shape in equation.shapes)
-    return [*kinds, *((shape, shape) for shape in shapes)]
+    if any(part.function == "mo" for part in parts):
+        found.append(("steps of mo()", DEFAULT_PRIORS["mo"]))
+    added = dict.fromkeys(name for e in spec.equation for name in e.shapes if name not in e.kind.shapes)
+    found += [(name, DEFAULT_PRIORS[name]) for name in added]
+    return list(dict.fromkeys(found))

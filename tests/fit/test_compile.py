@@ -58,9 +58,7 @@ def test_without_a_private_name_the_public_route_is_taken(
     model = small_model()
     with (
         pytensor.config.change_flags(numba__fastmath=False),
-        pytest.warns(
-            ba.AllianceWarning, match=r"not one that compiled models are stored for .*gone.*every process"
-        ),
+        pytest.warns(ba.AllianceWarning, match=r"not one that compiled models are stored for .*gone.*every process"),
     ):
         other = compile_density(model)
     monkeypatch.undo()

@@ -21,7 +21,8 @@ from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.design.priors.scales import NO_SCALE, Scales, outcome_scales
 from bayes_alliance.design.priors.shrinkage import Shrunk, resolve_shrinkage
 from bayes_alliance.names import INTERCEPT, RESIDUAL, cor_name, mean_name, sd_name, share_name, spread_name
-from bayes_alliance.spec.defaults import DEFAULT_PRIORS, FEW_UNITS
+from bayes_alliance.outcome.contract import SIGMA, Parameter
+from bayes_alliance.spec.defaults import DEFAULT_PRIORS, FEW_UNITS, default_of, intercept_of, sd_of, slope_of
 from bayes_alliance.spec.model import ModelSpec, PriorScale, PriorSpec
 from bayes_alliance.spec.parameters import SHAPES
 from bayes_alliance.spec.priors import Distribution, PriorTarget, Support
@@ -166,7 +167,7 @@ def _share_priors(own: list[ResolvedPrior], shrunk: Sequence[Shrunk]) -> tuple[R
 
 def _measured_priors(measured: Measured) -> tuple[ResolvedPrior, ...]:
     """Return the priors of a variable whose means are latent: its mean, then its SDs, widest unit first."""
-    centre, spread = DEFAULT_PRIORS["intercept"], DEFAULT_PRIORS["sigma"]
+    centre, spread = DEFAULT_PRIORS["intercept"], default_of(SIGMA)
     mean = centre.distribution.scaled(measured.spread, measured.centre)
     priors = [ResolvedPrior(mean_name(measured.label), mean, centre.reason, "default")]
     for part in measured.parts:
@@ -186,17 +187,22 @@ def _targets(own: Predictor, *targets: PriorTarget) -> tuple[PriorTarget, ...]:
     return tuple(replace(target, outcome=name) for name in names for target in dict.fromkeys(targets))
 
 
+def _parameter_of(equation: EquationDesign, own: Predictor) -> Parameter | None:
+    """Return the parameter that a linear predictor is of, None of the mean."""
+    return next((one for one in equation.kind.parameters if one.name == own.spec.parameter), None)
+
+
 def _coef_slot(equation: EquationDesign, own: Predictor, i: int, scales: Scales) -> _Slot:
-    label, term = own.coef.labels[i], own.coef.terms[i]
-    parameter = f"b[{own.coef_labels[i]}]"
+    label, term, parameter = own.coef.labels[i], own.coef.terms[i], _parameter_of(equation, own)
+    name = f"b[{own.coef_labels[i]}]"
     if label == INTERCEPT:
         targets = _targets(own, PriorTarget("intercept"))
-        default = DEFAULT_PRIORS["intercept" if own.of_mean else f"{own.spec.parameter} intercept"]
-        return _Slot(parameter, targets, "real", default, scales, 1.0, scales.outcome_mean)
+        default = DEFAULT_PRIORS["intercept"] if parameter is None else intercept_of(parameter)
+        return _Slot(name, targets, "real", default, scales, 1.0, scales.outcome_mean)
     targets = _targets(own, PriorTarget("b", effect=label), PriorTarget("b", effect=term), PriorTarget("b"))
     spread = _predictor_sd(own, i)
-    default = DEFAULT_PRIORS["b" if own.of_mean else "parameter b"]
-    return _Slot(parameter, targets, "real", default, scales, spread)
+    default = DEFAULT_PRIORS["b"] if parameter is None else slope_of(parameter)
+    return _Slot(name, targets, "real", default, scales, spread)
 
 
 def _predictor_sd(equation: Predictor, i: int) -> float:
@@ -212,14 +218,14 @@ def _predictor_sd(equation: Predictor, i: int) -> float:
 
 def _sd_slots(factor: FactorDesign, equations: Sequence[EquationDesign], scales: dict[str, Scales]) -> list[_Slot]:
     slots = []
-    for own in (own for equation in equations for own in equation.linear_predictors):
+    for equation, own in ((e, own) for e in equations for own in e.linear_predictors):
         for group in own.groups:
             if group.factor == factor.factor and group.slot == 0:
-                slots += [_sd_slot(own, group, i, scales[own.name]) for i in range(len(group.effects))]
+                slots += [_sd_slot(equation, own, group, i, scales[own.name]) for i in range(len(group.effects))]
     return slots
 
 
-def _sd_slot(own: Predictor, group: GroupDesign, i: int, scales: Scales) -> _Slot:
+def _sd_slot(equation: EquationDesign, own: Predictor, group: GroupDesign, i: int, scales: Scales) -> _Slot:
     """Make the slot of an SD; an intercept or 0/1 variable is a step of one, a slope is scaled by its SD."""
     label, term, factor = group.effects[i], group.columns.terms[i], group.factor
     values = group.values[group.inside, i]
@@ -228,7 +234,9 @@ def _sd_slot(own: Predictor, group: GroupDesign, i: int, scales: Scales) -> _Slo
     steps = bool(np.isin(values, (0.0, 1.0)).all())
     spread = 1.0 if steps else float(np.std(values, ddof=1)) or 1.0
     named = (PriorTarget("sd", factor, label), PriorTarget("sd", factor, term), PriorTarget("sd", factor))
-    default = DEFAULT_PRIORS["parameter sd" if not own.of_mean else "sd_few" if factor in FEW_UNITS else "sd"]
+    of_parameter = _parameter_of(equation, own)
+    default = DEFAULT_PRIORS["sd_few" if factor in FEW_UNITS else "sd"]
+    default = default if of_parameter is None else sd_of(of_parameter)
     parameter = f"{sd_name(factor)}[{own.effect_labels(group)[i]}]"
     return _Slot(parameter, _targets(own, *named), "positive", default, scales, spread)
 
@@ -249,17 +257,19 @@ def _sigma_slot(equation: EquationDesign, label: str, scales: Scales) -> _Slot:
     # a condition's level under the study's name of it, and under the model's
     levels = dict.fromkeys([level, f"{equation.spec.sigma}[{level.partition('[')[2]}"] if "[" in level else [level])
     named = (*(PriorTarget("sigma", effect=each) for each in levels if each), PriorTarget("sigma"))
-    default = DEFAULT_PRIORS["sigma_first" if level == FIRST else "sigma"]
+    default = DEFAULT_PRIORS["sigma_first"] if level == FIRST else default_of(SIGMA)
     return _Slot(f"sigma[{label}]", _targets(equation.mean, *named), "positive", default, scales)
 
 
 def _shape_slot(equation: EquationDesign, shape: str, scales: Scales) -> _Slot:
     targets = _targets(equation.mean, PriorTarget(shape))
-    links = {parameter.name: parameter.link for parameter in equation.kind.parameters}
-    support: Support = "unit" if links.get(shape) == "logit" else "positive"
-    support = "correlation" if shape == "ar" else support
+    own = next((parameter for parameter in equation.kind.parameters if parameter.name == shape), None)
+    support: Support = "correlation" if shape == "ar" else "positive"
+    if own is not None and own.link == "logit":
+        support = "unit"
+    default = DEFAULT_PRIORS[shape] if own is None else default_of(own)
     of_scores = scales if shape == "error" else NO_SCALE
-    return _Slot(f"{shape}[{equation.outcome}]", targets, support, DEFAULT_PRIORS[shape], of_scores)
+    return _Slot(f"{shape}[{equation.outcome}]", targets, support, default, of_scores)
 
 
 def _step_slots(equation: EquationDesign) -> Iterator[tuple[str, _Slot]]:
