@@ -33,7 +33,8 @@ numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 templates_path = ["_templates"]
 exclude_patterns = ["_build"]
-suppress_warnings = ["mystnb.unknown_mime_type", "myst.header", "misc.highlighting_failure"]
+# decision records are linked from their table, and would flood the navigation
+suppress_warnings = ["toc.not_included", "mystnb.unknown_mime_type", "myst.header", "misc.highlighting_failure"]
 html_theme = "pydata_sphinx_theme"
 html_title = "bayes_alliance"
 html_static_path = ["_static"]

@@ -115,7 +115,7 @@ def test_no_module_is_in_a_circle() -> None:
 
 
 def test_no_room_is_in_a_circle() -> None:
-    """Folders inside rooms are storeys: what stands beside them in the room is one of its own."""
+    """Folders inside rooms count as rooms, and so do the files beside them."""
 
     def folder(name: str) -> str:
         path = PACKAGE.parent / name.replace(".", "/")

@@ -44,7 +44,7 @@ def design_of(text: str, trial: pd.DataFrame, **named: object) -> ba.Design:
 
 
 def test_parameters_with_formulas_are_named_and_have_priors(made: ba.Design) -> None:
-    """Coefficients and effects stand beside those of the mean; the parameter itself is no number any more."""
+    """Coefficients and effects are listed after those of the mean; the parameter itself is no single number."""
     priors = {p.parameter: str(p.distribution) for p in made.priors.table()}
     assert priors["b[zi(events), Intercept]"] == "normal(-1, 1.5)"
     assert priors["sd_patient[zi(events), Intercept]"] == "half_normal(0.5)"

@@ -39,8 +39,8 @@ def test_every_model_survives_writing(name: str) -> None:
         (HEAD + 'ttile = "x"\n' + EQUATION, r"Unknown key 'ttile'.*Did you mean 'title'"),
         (HEAD + EQUATION + 'famly = "gaussian"\n', r"Unknown key 'famly'.*Did you mean 'family'"),
         (
-            HEAD + EQUATION + 'family = "poisson"\n',
-            r"'poisson' is not allowed. Valid: 'gaussian', 'student_t', 'censored', .* or 'negative_binomial'",
+            HEAD + EQUATION + 'family = "tweedie"\n',
+            r"'tweedie' is not allowed. Valid: 'gaussian', 'student_t', 'censored', .* or 'gamma'",
         ),
         (HEAD + EQUATION + "missing = 3\n", r"equation\[1\].missing"),
         (HEAD + EQUATION.replace("x + ", "x + x.y( + "), "Unknown function 'x.y'"),

@@ -132,12 +132,24 @@ def residual_variance(case: Case, view: View, outcome: str, keep: np.ndarray) ->
         case "zero_inflated_poisson" | "zero_inflated_negative_binomial":
             # variance over squared mean of a mixture of zeros and counts, row by row
             mean = view.column(outcome)[0][every].mean()
-            zi = np.broadcast_to(parameter_of(view, "zi", outcome), (1, len(view)))[0][keep]
-            inflated = equation.family == "zero_inflated_negative_binomial"
-            uneven = 1 / truth.one("shape", shape_coef=outcome) if inflated else 0.0
-            counts = mean / (1 - zi)
-            variance = (1 - zi) * (counts + uneven * counts**2 + zi * counts**2)
-            return float(np.log(1 + variance / mean**2).mean())
+            uneven = 0.0
+            if equation.family == "zero_inflated_negative_binomial":
+                uneven = 1 / truth.one("shape", shape_coef=outcome)
+
+            def ratio(zi: np.ndarray) -> np.ndarray:
+                counts = mean / (1 - zi)
+                variance = (1 - zi) * (counts + uneven * counts**2 + zi * counts**2)
+                return np.log(1 + variance / mean**2)
+
+            if not truth.labels(f"zi({outcome})"):
+                return float(ratio(np.asarray(truth.one("zi", zi_coef=outcome))))
+            # units differ in their chance of a zero: a fine sum over their normal effects
+            part, x = f"zi({outcome})", np.linspace(-7, 7, 401)
+            logit = linear_predictor(view, part, state_effects(view.world, "zero"))
+            sd = np.broadcast_to(np.sqrt(variance_of_effects(view, part)), (1, len(view)))[0][keep]
+            weight = stats.norm.pdf(x) / stats.norm.pdf(x).sum()
+            own = np.broadcast_to(logit, (1, len(view)))[0][keep]
+            return float(np.mean(ratio(expit(own[:, None] + sd[:, None] * x)) @ weight))
         case "ordered_beta":
             low, high = bounds_of(view, equation)
             mean, phi = (
