@@ -12,6 +12,7 @@ import pytest
 
 import bayes_alliance as ba
 from bayes_alliance.build.model import build_model
+from bayes_alliance.fit import compile as compile_module
 from bayes_alliance.fit import private_names
 from bayes_alliance.fit.compile import NEAR, compile_density
 
@@ -53,19 +54,31 @@ def test_draws_are_those_of_nutpies_own_route(registered: bool, request: pytest.
 def test_without_a_private_name_the_public_route_is_taken(
     name: private_names.Private, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A version of nutpie or PyTensor that lacks one is named in a warning, and draws are the same."""
-    monkeypatch.setitem(private_names.WHERE, name, (private_names.WHERE[name][0], "gone"))  # type: ignore[arg-type]
+    """A version of nutpie or PyTensor that lacks one is named in a warning, and nutpie itself compiles the model."""
+    lack(name, monkeypatch)
+    model, asked = small_model(), []
+    monkeypatch.setattr(nutpie, "compile_pymc_model", asked.append)
+    monkeypatch.setattr(compile_module, "start_anew", lambda compiled, whose: ("public", compiled, whose))
+    with pytest.warns(ba.AllianceWarning, match=r"not one that compiled models are stored for .*gone.*every process"):
+        assert compile_density(model) == ("public", None, model)
+    assert asked == [model]
+
+
+def test_draws_of_the_public_route_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which route compiles a model changes no draw."""
     model = small_model()
-    with (
-        pytensor.config.change_flags(numba__fastmath=False),
-        pytest.warns(ba.AllianceWarning, match=r"not one that compiled models are stored for .*gone.*every process"),
-    ):
-        other = compile_density(model)
-    monkeypatch.undo()
     with pytensor.config.change_flags(numba__fastmath=False):
         ours = compile_density(model)
+        lack("make_functions", monkeypatch)
+        with pytest.warns(ba.AllianceWarning, match="every process"):
+            other = compile_density(model)
     one, two = (nutpie.sample(each, **SHORT)["posterior"].to_dataset() for each in (ours, other))
     assert one.drop_attrs().identical(two.drop_attrs())
+
+
+def lack(name: private_names.Private, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make one private name one that the installed version does not have."""
+    monkeypatch.setitem(private_names.WHERE, name, (private_names.WHERE[name][0], "gone"))  # type: ignore[arg-type]
 
 
 def test_variables_with_a_stated_start_start_near_it() -> None:
