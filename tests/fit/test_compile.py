@@ -56,7 +56,8 @@ def test_without_a_private_name_the_public_route_is_taken(
 ) -> None:
     """A version of nutpie or PyTensor that lacks one is named in a warning, and nutpie itself compiles the model."""
     lack(name, monkeypatch)
-    model, asked = small_model(), []
+    model = small_model()
+    asked: list[pm.Model] = []
     monkeypatch.setattr(nutpie, "compile_pymc_model", asked.append)
     monkeypatch.setattr(compile_module, "start_anew", lambda compiled, whose: ("public", compiled, whose))
     with pytest.warns(ba.AllianceWarning, match=r"not one that compiled models are stored for .*gone.*every process"):
@@ -78,7 +79,7 @@ def test_draws_of_the_public_route_are_the_same(monkeypatch: pytest.MonkeyPatch)
 
 def lack(name: private_names.Private, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make one private name one that the installed version does not have."""
-    monkeypatch.setitem(private_names.WHERE, name, (private_names.WHERE[name][0], "gone"))  # type: ignore[arg-type]
+    monkeypatch.setitem(private_names.WHERE, name, (private_names.WHERE[name][0], "gone"))
 
 
 def test_variables_with_a_stated_start_start_near_it() -> None:
