@@ -52,6 +52,16 @@ def test_models_readme_covers_the_language() -> None:
         assert f"{name}(" in text, name
 
 
+def test_models_beside_those_of_other_tools_parse() -> None:
+    """Every equation shown in docs/coming-from.md is one the toolkit reads."""
+    blocks = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "coming-from.md").read_text(), flags=re.DOTALL)
+    whole = [block for block in blocks if "[[equation]]" in block]
+    assert len(whole) >= 4
+    for block in whole:
+        head = "" if "title" in block else 'title = "t"\nquestion = "q"\n'
+        ba.parse_model(head + block)
+
+
 def worked_examples() -> list[str]:
     """Return the model files shown in models/README.md."""
     return re.findall(r"```toml\n(.*?)```", (ROOT / "models" / "README.md").read_text(), flags=re.DOTALL)
