@@ -8,11 +8,10 @@ from dataclasses import replace
 import numpy as np
 import scipy
 
-from bayes_alliance.outcome.binomial import trials_of, trials_problems
-from bayes_alliance.outcome.contract import Outcome, OutcomeRows
+from bayes_alliance.outcome.contract import OutcomeRows
 from bayes_alliance.outcome.counts import sum_up_to
 from bayes_alliance.outcome.ordered_beta import PHI
-from bayes_alliance.outcome.scale import ObservedOutcome, OutcomeScale
+from bayes_alliance.outcome.successes import Successes, log_ways, trials_of
 
 PRECISION = replace(
     PHI,
@@ -26,33 +25,14 @@ LOST = 30.0
 """Logits of chances so near to 0 or 1 that their logarithm is lost."""
 
 
-class BetaBinomial(Outcome):
+class BetaBinomial(Successes):
     """A number of successes whose chance is beta distributed, with the linear predictor as the log-odds of its mean."""
 
     name = "beta_binomial"
-    link = "logit"
-    values = "a number of successes, 0 to its trials"
-    unit = "log-odds"
     words = "a number of successes that varies more than a binomial one, with log-odds that add up as follows"
     latent_scale = "logit scale of the chances of success, residual variance at their mean"
     parameters = (PRECISION,)
-    trials = True
-    whole = True
     several_modes = True
-
-    def impossible(self, observed: ObservedOutcome) -> list[str]:
-        """Report trials that are none, and successes that are no number of them."""
-        return trials_problems(self, observed)
-
-    def level(self, y: np.ndarray, scale: OutcomeScale) -> float:
-        """Return the share of all trials that are successes."""
-        assert scale.trials is not None
-        return float(y.sum() / scale.trials.sum())
-
-    def steepness(self, y: np.ndarray, scale: OutcomeScale) -> np.ndarray | float:
-        """Return how far an average outcome moves per unit of its linear predictor, shape (obs,)."""
-        assert scale.trials is not None
-        return scale.trials * super().steepness(y, scale)
 
     def log_density(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
         """Return the log-probability of every row given its linear predictor, of the same shape."""
@@ -92,11 +72,6 @@ class BetaBinomial(Outcome):
             found = np.where((below < p * (1 - 1e-12)) & (k < trials), k + 1.0, found)
         return found
 
-    def expected(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
-        """Return the expected share of the trials."""
-        del rows
-        return np.asarray(scipy.special.expit(linear))
-
     def draw(self, rows: OutcomeRows, linear: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw the outcome of every row anew, of the shape of ``linear``."""
         a, b = _beta(rows, linear)
@@ -112,10 +87,6 @@ class BetaBinomial(Outcome):
         """Return how the outcome is distributed, as LaTeX."""
         return rf"{outcome} &\sim \mathrm{{BetaBinomial}}(m_n, \mathrm{{logit}}^{{-1}}(\eta_n), {given['phi']})"
 
-    def difference_unit(self, outcome: str) -> str:
-        """Return what differences of the expected outcome are in."""
-        return f"share of the trials of {outcome}"
-
 
 def _beta(rows: OutcomeRows, linear: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return both parameters of the distribution of the chance of success."""
@@ -125,8 +96,7 @@ def _beta(rows: OutcomeRows, linear: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def _log_mass(y: np.ndarray, trials: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    ways = -scipy.special.betaln(y + 1, trials - y + 1) - np.log(trials + 1)
-    return np.asarray(ways + _rise(a, y) + _rise(b, trials - y) - _rise(a + b, trials))
+    return np.asarray(log_ways(y, trials) + _rise(a, y) + _rise(b, trials - y) - _rise(a + b, trials))
 
 
 def _rise(x: np.ndarray, steps: np.ndarray) -> np.ndarray:

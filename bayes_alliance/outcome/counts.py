@@ -1,4 +1,4 @@
-"""What families of counts share: which values are counts, and probabilities up to a count."""
+"""What families of counts share: which values they are, their mean, and probabilities up to a count."""
 
 from __future__ import annotations
 
@@ -6,20 +6,37 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bayes_alliance.outcome.contract import Outcome
+from bayes_alliance.outcome.contract import Outcome, OutcomeRows
 from bayes_alliance.outcome.scale import ObservedOutcome
 
 
-def count_problems(family: Outcome, observed: ObservedOutcome) -> list[str]:
-    """Report values that are no counts."""
-    values = observed.values
-    odd = (values != np.floor(values)) | (values < 0)
-    if not odd.any():
-        return []
-    return [
-        f"{family.where(observed)} that are no counts in {observed.show(odd)}. Counts are 0, 1, 2, …; take "
-        f"another family for scores."
-    ]
+class Count(Outcome):
+    """A count whose mean is the exponential of the linear predictor."""
+
+    link = "log"
+    values = "a count, 0 or more"
+    unit = "log-counts"
+    whole = True
+
+    def impossible(self, observed: ObservedOutcome) -> list[str]:
+        """Report values that are no counts."""
+        values = observed.values
+        odd = (values != np.floor(values)) | (values < 0)
+        if not odd.any():
+            return []
+        return [
+            f"{self.where(observed)} that are no counts in {observed.show(odd)}. Counts are 0, 1, 2, …; take "
+            f"another family for scores."
+        ]
+
+    def expected(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
+        """Return the mean count."""
+        del rows
+        return np.asarray(np.exp(linear))
+
+    def expected_over(self, rows: OutcomeRows, linear: np.ndarray, variance: np.ndarray) -> np.ndarray:
+        """Return the mean count with a normal effect on its log: that of a lognormal variable."""
+        return self.expected(rows, linear + variance / 2)
 
 
 def sum_up_to(y: np.ndarray, linear: np.ndarray, log_mass: Callable[[float], np.ndarray]) -> np.ndarray:

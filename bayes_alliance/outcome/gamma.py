@@ -8,10 +8,9 @@ from dataclasses import replace
 import numpy as np
 import scipy
 
-from bayes_alliance.outcome.contract import Outcome, OutcomeRows
+from bayes_alliance.outcome.contract import OutcomeRows
 from bayes_alliance.outcome.negative_binomial import SHAPE
-from bayes_alliance.outcome.positive import positive_problems
-from bayes_alliance.outcome.scale import ObservedOutcome
+from bayes_alliance.outcome.positive import Positive
 
 EVENNESS = replace(
     SHAPE,
@@ -22,22 +21,13 @@ EVENNESS = replace(
 """Evenness of values."""
 
 
-class Gamma(Outcome):
+class Gamma(Positive):
     """A number above 0 with the exponential of the linear predictor as its mean and ``shape`` as its evenness."""
 
     name = "gamma"
-    link = "log"
-    values = "a number above 0"
-    unit = "log-points"
     words = "a number above 0 whose SD is proportional to its mean, with log-means that add up as follows"
     latent_scale = "log scale of the outcome, residual variance trigamma(shape)"
     parameters = (EVENNESS,)
-    positive = True
-    measure = "density"
-
-    def impossible(self, observed: ObservedOutcome) -> list[str]:
-        """Report values of 0 or below."""
-        return positive_problems(self, observed)
 
     def log_density(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
         """Return the log-density of every row given its linear predictor, of the same shape."""

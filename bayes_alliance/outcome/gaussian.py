@@ -48,11 +48,6 @@ class Gaussian(Outcome):
         del rows
         return linear
 
-    def expected_over(self, rows: OutcomeRows, linear: np.ndarray, variance: np.ndarray) -> np.ndarray:
-        """Return the linear predictor, which effects of mean 0 leave as it is."""
-        del rows, variance
-        return linear
-
     def draw(self, rows: OutcomeRows, linear: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw the outcome of every row anew, of the shape of ``linear``."""
         return np.asarray(linear + rows.given["sigma"] * rng.normal(size=linear.shape))

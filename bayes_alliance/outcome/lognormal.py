@@ -7,27 +7,18 @@ from collections.abc import Mapping
 import numpy as np
 import scipy
 
-from bayes_alliance.outcome.contract import SIGMA, Outcome, OutcomeRows
-from bayes_alliance.outcome.positive import positive_problems
-from bayes_alliance.outcome.scale import ObservedOutcome, OutcomeScale
+from bayes_alliance.outcome.contract import SIGMA, OutcomeRows
+from bayes_alliance.outcome.positive import Positive
+from bayes_alliance.outcome.scale import OutcomeScale
 
 
-class Lognormal(Outcome):
+class Lognormal(Positive):
     """A number above 0, with the linear predictor as the mean of its log and ``sigma`` as the SD of its log."""
 
     name = "lognormal"
-    link = "log"
-    values = "a number above 0"
-    unit = "log-points"
     words = "a number above 0 whose log is normally distributed around it"
     latent_scale = "log scale of the outcome"
     parameters = (SIGMA,)
-    positive = True
-    measure = "density"
-
-    def impossible(self, observed: ObservedOutcome) -> list[str]:
-        """Report values of 0 or below."""
-        return positive_problems(self, observed)
 
     def linear_level(self, y: np.ndarray, scale: OutcomeScale) -> tuple[float, float]:
         """Return mean and SD of the log, which priors are scaled to."""

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import scipy
 
-from bayes_alliance.outcome.contract import Outcome, OutcomeRows, Parameter
-from bayes_alliance.outcome.counts import count_problems, sum_up_to
-from bayes_alliance.outcome.scale import ObservedOutcome
+from bayes_alliance.outcome.contract import OutcomeRows, Parameter
+from bayes_alliance.outcome.counts import Count, sum_up_to
 
 SHAPE = Parameter(
     "shape",
@@ -25,21 +24,13 @@ SHAPE = Parameter(
 """Evenness of counts."""
 
 
-class NegativeBinomial(Outcome):
+class NegativeBinomial(Count):
     """A count with the exponential of the linear predictor as its mean, and ``shape`` as its evenness."""
 
     name = "negative_binomial"
-    link = "log"
-    values = "a count, 0 or more"
-    unit = "log-counts"
     words = "a count that varies more than a Poisson count, with log-counts that add up as follows"
     latent_scale = "latent log scale, residual variance log(1 + 1 / mean + 1 / shape)"
     parameters = (SHAPE,)
-    whole = True
-
-    def impossible(self, observed: ObservedOutcome) -> list[str]:
-        """Report values that are no counts."""
-        return count_problems(self, observed)
 
     def log_density(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
         """Return the log-probability of every row given its linear predictor, of the same shape."""
@@ -56,16 +47,6 @@ class NegativeBinomial(Outcome):
     def quantile(self, rows: OutcomeRows, linear: np.ndarray, p: np.ndarray) -> np.ndarray:
         """Return the smallest count whose probability of being reached is ``p`` or more."""
         return quantile(rows.given["shape"], linear, p)
-
-    def expected(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
-        """Return the mean count."""
-        del rows
-        return np.asarray(np.exp(linear))
-
-    def expected_over(self, rows: OutcomeRows, linear: np.ndarray, variance: np.ndarray) -> np.ndarray:
-        """Return the mean count with a normal effect on its log: that of a lognormal variable."""
-        del rows
-        return np.asarray(np.exp(linear + variance / 2))
 
     def draw(self, rows: OutcomeRows, linear: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw the outcome of every row anew, of the shape of ``linear``."""

@@ -7,25 +7,16 @@ from collections.abc import Mapping
 import numpy as np
 import scipy
 
-from bayes_alliance.outcome.contract import Outcome, OutcomeRows
-from bayes_alliance.outcome.counts import count_problems, sum_up_to
-from bayes_alliance.outcome.scale import ObservedOutcome
+from bayes_alliance.outcome.contract import OutcomeRows
+from bayes_alliance.outcome.counts import Count, sum_up_to
 
 
-class Poisson(Outcome):
+class Poisson(Count):
     """A count with the exponential of the linear predictor as its mean and variance."""
 
     name = "poisson"
-    link = "log"
-    values = "a count, 0 or more"
-    unit = "log-counts"
     words = "a Poisson count, with log-counts that add up as follows"
     latent_scale = "latent log scale, residual variance log(1 + 1 / mean)"
-    whole = True
-
-    def impossible(self, observed: ObservedOutcome) -> list[str]:
-        """Report values that are no counts."""
-        return count_problems(self, observed)
 
     def log_density(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
         """Return the log-probability of every row given its linear predictor, of the same shape."""
@@ -48,16 +39,6 @@ class Poisson(Outcome):
         """Return the smallest count whose probability of being reached is ``p`` or more."""
         del rows
         return np.asarray(scipy.stats.poisson.ppf(p, mean_count(linear)), dtype=float)
-
-    def expected(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
-        """Return the mean count."""
-        del rows
-        return np.asarray(np.exp(linear))
-
-    def expected_over(self, rows: OutcomeRows, linear: np.ndarray, variance: np.ndarray) -> np.ndarray:
-        """Return the mean count with a normal effect on its log: that of a lognormal variable."""
-        del rows
-        return np.asarray(np.exp(linear + variance / 2))
 
     def draw(self, rows: OutcomeRows, linear: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw the outcome of every row anew, of the shape of ``linear``."""

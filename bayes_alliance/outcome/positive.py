@@ -6,12 +6,21 @@ from bayes_alliance.outcome.contract import Outcome
 from bayes_alliance.outcome.scale import ObservedOutcome
 
 
-def positive_problems(family: Outcome, observed: ObservedOutcome) -> list[str]:
-    """Report values of 0 or below, and where they are."""
-    odd = observed.values <= 0
-    if not odd.any():
-        return []
-    return [
-        f"{family.where(observed)} that are not above 0 in {observed.show(odd)}. Take gaussian or censored for scores "
-        f"that can be 0, or a family of counts for counts; or leave these rows out (select_rows)."
-    ]
+class Positive(Outcome):
+    """A number above 0, with a linear predictor on the scale of its log."""
+
+    link = "log"
+    values = "a number above 0"
+    unit = "log-points"
+    positive = True
+    measure = "density"
+
+    def impossible(self, observed: ObservedOutcome) -> list[str]:
+        """Report values of 0 or below, and where they are."""
+        odd = observed.values <= 0
+        if not odd.any():
+            return []
+        return [
+            f"{self.where(observed)} that are not above 0 in {observed.show(odd)}. Take gaussian or censored for "
+            f"scores that can be 0, or a family of counts for counts; or leave these rows out (select_rows)."
+        ]

@@ -74,11 +74,6 @@ class StudentT(Outcome):
         del rows
         return linear
 
-    def expected_over(self, rows: OutcomeRows, linear: np.ndarray, variance: np.ndarray) -> np.ndarray:
-        """Return the linear predictor, which effects of mean 0 leave as it is."""
-        del rows, variance
-        return linear
-
     def draw(self, rows: OutcomeRows, linear: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw the outcome of every row anew, of the shape of ``linear``."""
         nu = np.broadcast_to(rows.given["nu"], linear.shape)

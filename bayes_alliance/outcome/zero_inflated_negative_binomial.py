@@ -7,27 +7,17 @@ from collections.abc import Mapping
 import numpy as np
 
 from bayes_alliance.outcome import negative_binomial, zeros
-from bayes_alliance.outcome.contract import Outcome, OutcomeRows
-from bayes_alliance.outcome.counts import count_problems, sum_up_to
-from bayes_alliance.outcome.scale import ObservedOutcome
+from bayes_alliance.outcome.contract import OutcomeRows
+from bayes_alliance.outcome.counts import sum_up_to
 
 
-class ZeroInflatedNegativeBinomial(Outcome):
+class ZeroInflatedNegativeBinomial(zeros.InflatedCount):
     """A count that is 0 with probability ``zi``, and else a negative binomial count."""
 
     name = "zero_inflated_negative_binomial"
-    link = "log"
-    values = "a count, 0 or more"
-    unit = "log-counts"
     words = "a count with extra zeros that varies more than a Poisson count, with log-counts that add up as follows"
     latent_scale = "latent log scale, residual variance log(1 + variance / mean^2)"
     parameters = (negative_binomial.SHAPE, zeros.ZI)
-    whole = True
-    several_modes = True
-
-    def impossible(self, observed: ObservedOutcome) -> list[str]:
-        """Report values that are no counts."""
-        return count_problems(self, observed)
 
     def log_density(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
         """Return the log-probability of every row given its linear predictor, of the same shape."""
@@ -44,10 +34,6 @@ class ZeroInflatedNegativeBinomial(Outcome):
         share = zeros.own_share(rows.y, rows.given["zi"], _counted(rows, linear))
         return np.asarray(np.maximum(-share * second, np.finfo(float).tiny))
 
-    def sharpest(self, rows: OutcomeRows) -> np.ndarray:
-        """Return the curvature that a Poisson count would have at most."""
-        return rows.y + 4.0
-
     def log_cdf(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
         """Return the log of the probability of a count up to that of every row."""
         size = rows.given["shape"]
@@ -58,14 +44,6 @@ class ZeroInflatedNegativeBinomial(Outcome):
         """Return the smallest count whose probability of being reached is ``p`` or more."""
         left = zeros.left_probability(rows.given["zi"], p)
         return np.asarray(np.maximum(negative_binomial.quantile(rows.given["shape"], linear, left), 0.0))
-
-    def expected(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
-        """Return the mean count, extra zeros included."""
-        return np.asarray((1 - rows.given["zi"]) * np.exp(linear))
-
-    def expected_over(self, rows: OutcomeRows, linear: np.ndarray, variance: np.ndarray) -> np.ndarray:
-        """Return the mean count with a normal effect on the log of the counts themselves."""
-        return np.asarray((1 - rows.given["zi"]) * np.exp(linear + variance / 2))
 
     def draw(self, rows: OutcomeRows, linear: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw the outcome of every row anew, of the shape of ``linear``."""

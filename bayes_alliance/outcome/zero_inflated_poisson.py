@@ -8,27 +8,17 @@ import numpy as np
 import scipy
 
 from bayes_alliance.outcome import poisson, zeros
-from bayes_alliance.outcome.contract import Outcome, OutcomeRows
-from bayes_alliance.outcome.counts import count_problems, sum_up_to
-from bayes_alliance.outcome.scale import ObservedOutcome
+from bayes_alliance.outcome.contract import OutcomeRows
+from bayes_alliance.outcome.counts import sum_up_to
 
 
-class ZeroInflatedPoisson(Outcome):
+class ZeroInflatedPoisson(zeros.InflatedCount):
     """A count that is 0 with probability ``zi``, and else a Poisson count with mean exp(linear predictor)."""
 
     name = "zero_inflated_poisson"
-    link = "log"
-    values = "a count, 0 or more"
-    unit = "log-counts"
     words = "a Poisson count with extra zeros, with log-counts that add up as follows"
     latent_scale = "latent log scale, residual variance log(1 + variance / mean^2)"
     parameters = (zeros.ZI,)
-    whole = True
-    several_modes = True
-
-    def impossible(self, observed: ObservedOutcome) -> list[str]:
-        """Report values that are no counts."""
-        return count_problems(self, observed)
 
     def log_density(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
         """Return the log-probability of every row given its linear predictor, of the same shape."""
@@ -37,21 +27,13 @@ class ZeroInflatedPoisson(Outcome):
     def derivatives(self, rows: OutcomeRows, linear: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return first and second derivative of every row's log-probability in its linear predictor."""
         mean, counted = poisson.mean_count(linear), poisson.log_mass(rows.y, linear)
-        share = zeros.own_share(rows.y, rows.given["zi"], counted)
-        first = rows.y - mean
-        # far out the share is 0, and the mean may be too large to be squared
-        bend = np.where(share > 0, share * (1 - share) * np.minimum(np.abs(first), 1e150) ** 2, 0.0)
-        return share * first, bend - share * mean
+        return zeros.derivatives_inflated(rows.y, rows.given["zi"], counted, rows.y - mean, -mean)
 
     def information(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
         """Return the information of the counts themselves, by the probability that a row is one."""
         counted = poisson.log_mass(rows.y, linear)
         share = zeros.own_share(rows.y, rows.given["zi"], counted)
         return np.asarray(np.maximum(share * poisson.mean_count(linear), np.finfo(float).tiny))
-
-    def sharpest(self, rows: OutcomeRows) -> np.ndarray:
-        """Return the curvature at the mode, and that at small counts."""
-        return rows.y + 4.0
 
     def log_cdf(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
         """Return the log of the probability of a count up to that of every row."""
@@ -62,14 +44,6 @@ class ZeroInflatedPoisson(Outcome):
         """Return the smallest count whose probability of being reached is ``p`` or more."""
         left = zeros.left_probability(rows.given["zi"], p)
         return np.asarray(np.maximum(scipy.stats.poisson.ppf(left, poisson.mean_count(linear)), 0.0))
-
-    def expected(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
-        """Return the mean count, extra zeros included."""
-        return np.asarray((1 - rows.given["zi"]) * np.exp(linear))
-
-    def expected_over(self, rows: OutcomeRows, linear: np.ndarray, variance: np.ndarray) -> np.ndarray:
-        """Return the mean count with a normal effect on the log of the counts themselves."""
-        return np.asarray((1 - rows.given["zi"]) * np.exp(linear + variance / 2))
 
     def draw(self, rows: OutcomeRows, linear: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw the outcome of every row anew, of the shape of ``linear``."""

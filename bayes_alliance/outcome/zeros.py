@@ -6,7 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from bayes_alliance.outcome.contract import Parameter
+from bayes_alliance.outcome.contract import OutcomeRows, Parameter
+from bayes_alliance.outcome.counts import Count
 
 ZI: Final = Parameter(
     "zi",
@@ -20,6 +21,20 @@ ZI: Final = Parameter(
     "At average predictors between 2 and 87 per cent of rows are extra zeros, most likely about a quarter.",
 )
 """Probability of an extra zero."""
+
+
+class InflatedCount(Count):
+    """A count that is 0 with probability ``zi``, and else one of the counts themselves."""
+
+    several_modes = True
+
+    def sharpest(self, rows: OutcomeRows) -> np.ndarray:
+        """Return the curvature that a Poisson count has at its mode, and that at small counts."""
+        return rows.y + 4.0
+
+    def expected(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
+        """Return the mean count, extra zeros included."""
+        return np.asarray((1 - rows.given["zi"]) * super().expected(rows, linear))
 
 
 def log_mass_inflated(y: np.ndarray | float, zi: np.ndarray, counted: np.ndarray) -> np.ndarray:
@@ -37,7 +52,9 @@ def derivatives_inflated(
     In a row of 0 the counts' own derivatives count by the probability that the zero is one of theirs.
     """
     share = own_share(y, zi, counted)
-    return share * first, share * second + share * (1 - share) * first**2
+    # far out the share is 0, and the first derivative may be too large to be squared
+    bend = np.where(share > 0, share * (1 - share) * np.minimum(np.abs(first), 1e150) ** 2, 0.0)
+    return share * first, share * second + bend
 
 
 def own_share(y: np.ndarray, zi: np.ndarray, counted: np.ndarray) -> np.ndarray:

@@ -36,22 +36,19 @@ formula = "log(base / 4) * trt + log(age) + V4 + (1 | patient)"
 """
 
 
-def table(folder: Path) -> ba.SessionTable:
-    """Return the counts by patient and period."""
-    return ba.read_sessions(folder / "epil.csv", {"patient": "subject", "session": "period"})
+def fitted(text: str, folder: Path) -> ba.Fit:
+    """Return a fit, which passes its checks, of the counts by patient and period."""
+    table = ba.read_sessions(folder / "epil.csv", {"patient": "subject", "session": "period"})
+    settings = ba.SamplerSettings(progress="off")
+    fit = ba.fit_model(ba.parse_model(text), table, reference={"trt": "placebo"}, seed=1, settings=settings)
+    assert fit.passed
+    return fit
 
 
 @pytest.mark.slow
 def test_poisson_counts_agree_with_glmer(data_folder: Path) -> None:
     """Effects lie within .3 standard errors of glmer's, posterior SDs within a fifth; the SD of patients is near."""
-    fit = ba.fit_model(
-        ba.parse_model(MODEL),
-        table(data_folder),
-        reference={"trt": "placebo"},
-        seed=1,
-        settings=ba.SamplerSettings(progress="off"),
-    )
-    assert fit.passed
+    fit = fitted(MODEL, data_folder)
     found = ba.summarize(fit).set_index("name")
     for name, (estimate, error) in GLMER.items():
         assert abs(found.loc[name, "mean"] - estimate) < 0.3 * error, name
@@ -69,14 +66,7 @@ def test_poisson_counts_agree_with_glmer(data_folder: Path) -> None:
 def test_extra_zeros_with_a_formula(data_folder: Path) -> None:
     """Zero inflation that differs by treatment: hardly any, and the effects stay where they were."""
     text = MODEL.replace('"poisson"', '"zero_inflated_poisson"') + 'zi = "1 + trt"\n'
-    fit = ba.fit_model(
-        ba.parse_model(text),
-        table(data_folder),
-        reference={"trt": "placebo"},
-        seed=1,
-        settings=ba.SamplerSettings(progress="off"),
-    )
-    assert fit.passed
+    fit = fitted(text, data_folder)
     found = ba.summarize(fit).set_index("name")
     for name, (estimate, error) in GLMER.items():
         assert abs(found.loc[name, "mean"] - estimate) < 0.5 * error, name
