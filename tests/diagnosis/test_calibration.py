@@ -15,6 +15,7 @@ from numpy.random import SeedSequence
 import bayes_alliance as ba
 from bayes_alliance.collapse.eligible import find_obstacles
 from bayes_alliance.design.design import Design
+from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.diagnosis import calibration as module
 from bayes_alliance.diagnosis.calibration import DEFAULTS, _join
 from bayes_alliance.diagnosis.cards import card_path, default_study, make_card, read_card, spec_digest
@@ -79,26 +80,24 @@ def wrong_scale_of_slope(study: Study) -> Design:
     return with_prior(study, coef=(first, *(scaled(p, 0.1) for p in rest)))
 
 
-def changed_rows(study: Study, **changes: object) -> Design:
-    """Return the design with other rows in its equation."""
-    return replace(study.design, equations=(replace(study.design.equation, **changes),))
+def with_equation(study: Study, equation: EquationDesign) -> Design:
+    """Return the design with another equation."""
+    return replace(study.design, equations=(equation,))
 
 
 def swapped_index(study: Study) -> Design:
     """Give every row the patient of the row before it."""
-    groups = [
-        replace(group, code=np.roll(group.code, 1)) if group.factor == "patient" else group
-        for group in study.design.equation.groups
-    ]
-    return changed_rows(study, groups=tuple(groups))
+    e = study.design.equation
+    groups = (replace(g, code=np.roll(g.code, 1)) if g.factor == "patient" else g for g in e.groups)
+    return with_equation(study, e.with_mean(groups=tuple(groups)))
 
 
 def lag_off_by_one(study: Study) -> Design:
     """Give every row the session of the row before it."""
-    coef = study.design.equation.coef
-    values = coef.values.copy()
+    e = study.design.equation
+    values = e.coef.values.copy()
     values[:, 1] = np.roll(values[:, 1], 1)
-    return changed_rows(study, coef=replace(coef, values=values))
+    return with_equation(study, e.with_mean(coef=replace(e.coef, values=values)))
 
 
 def double_counted(study: Study) -> Design:
@@ -114,19 +113,14 @@ def double_counted(study: Study) -> Design:
         )
         for g in e.groups
     )
-    return changed_rows(
-        study,
-        y=np.tile(e.y, 2),
-        coef=coef,
-        groups=groups,
-        sigma_code=np.tile(e.sigma_code, 2),
-        row=np.arange(2 * len(e.y)),
-    )
+    twice = replace(e, y=np.tile(e.y, 2), sigma_code=np.tile(e.sigma_code, 2), row=np.arange(2 * len(e.y)))
+    return with_equation(study, twice.with_mean(coef=coef, groups=groups))
 
 
 def wrong_units(study: Study) -> Design:
     """Fit outcomes that were scaled by 1.3."""
-    return changed_rows(study, y=1.3 * study.design.equation.y)
+    e = study.design.equation
+    return with_equation(study, replace(e, y=1.3 * e.y))
 
 
 def resampled(posterior: xr.Dataset, weights: np.ndarray) -> xr.Dataset:
