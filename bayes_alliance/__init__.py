@@ -67,11 +67,11 @@ if TYPE_CHECKING:
     from bayes_alliance.plot.surface import plot_surface
     from bayes_alliance.plot.trajectories import plot_trajectories
     from bayes_alliance.plot.variance import plot_variance_shares
-    from bayes_alliance.posterior.claims import claim_probability
     from bayes_alliance.posterior.counterfactual import Counterfactual, counterfactual_effects
     from bayes_alliance.posterior.effects import draw_effects, integrated_log_likelihood
     from bayes_alliance.posterior.estimands import add_estimands, probability_in_rope, summarize_estimands
     from bayes_alliance.posterior.hazard import predict_hazard
+    from bayes_alliance.posterior.joint_hypothesis import claim_probability
     from bayes_alliance.posterior.marginal import marginal_effects
     from bayes_alliance.posterior.mediation import Mediation, mediation_effects, moderated_mediation, unit_effects
     from bayes_alliance.posterior.predict import predict_trajectories, predict_unit_trajectories
@@ -141,7 +141,7 @@ _WHERE: Final = {
     "alter_model": "spec.alter",
     "build_model": "build.model",
     "calibrate": "diagnosis.calibration",
-    "claim_probability": "posterior.claims",
+    "claim_probability": "posterior.joint_hypothesis",
     "compare": "comparison.table",
     "compare_fits": "run.agree",
     "compare_models": "comparison.models",

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
 
+from bayes_alliance.findings import Problem
+
 SHOWN = 5
 """Items of a list that a message shows."""
 
@@ -102,11 +104,12 @@ def is_number(text: str) -> bool:
     return True
 
 
-def unknown_cell(kind: str, name: str, options: Iterable[object]) -> str:
-    """Return the sentence for a value that no cell holds, with those there are; their number where withheld."""
+def unknown_cell(kind: str, name: str, options: Iterable[object], where: str = "") -> Problem:
+    """Return the problem of a value that no cell holds, with those there are; their number where withheld."""
     if are_withheld():
-        return f"Unknown {kind} {name!r}. Valid: {show_cells(options)}; 'bayes-alliance check' shows them."
-    return unknown(kind, name, (str(option) for option in options))
+        known = f"Valid: {show_cells(options)}; 'bayes-alliance check' shows them."
+        return Problem(f"Unknown {kind} {name!r}.", where, known)
+    return unknown(kind, name, (str(option) for option in options), where)
 
 
 def shorten(value: object) -> str:
@@ -219,18 +222,18 @@ def spell_cells(values: Iterable[str]) -> str:
 
 
 def hint(name: str, options: Iterable[str]) -> str:
-    """Return a sentence, after a blank, with the option nearest to an unknown name; empty where none is near."""
+    """Return the sentence with the option nearest to an unknown name; empty where none is near."""
     name, choices = str(name), [str(option) for option in options]
     form = plain_form(name, case=True)
     twin = next((choice for choice in choices if choice != name and plain_form(choice, case=True) == form), None)
     if twin is not None:
-        return f" {spell([name, twin])} differ only in blanks, invisible characters or Unicode form."
+        return f"{spell([name, twin])} differ only in blanks, invisible characters or Unicode form."
     guess = nearest(name, choices)
-    return f" Did you mean {guess!r}?" if guess else ""
+    return f"Did you mean {guess!r}?" if guess else ""
 
 
-def unknown(kind: str, name: str, options: Iterable[str]) -> str:
-    """Return the sentence for a name that is not among the options, with the closest valid one."""
+def unknown(kind: str, name: str, options: Iterable[str], where: str = "") -> Problem:
+    """Return the problem of a name that is not among the options, with the closest valid one."""
     choices = list(options)
     valid = quote(choices[:LISTED]) + (f", … ({len(choices)} in all)" if len(choices) > LISTED else "")
-    return f"Unknown {kind} {shorten(name)}. Valid: {valid or 'none'}.{hint(name, choices)}"
+    return Problem(f"Unknown {kind} {shorten(name)}.", where, f"Valid: {valid or 'none'}.", hint(name, choices))

@@ -10,8 +10,8 @@ Our exception hierarchy::
       RunError      (also RuntimeError)  a run's folder is unfinished, damaged, or of other rows
     AllianceWarning (UserWarning)        something the user can act on, after which work goes on
 
-Every error carries ``problems``, one sentence group per problem, so that all that is wrong with an input is
-reported at once. Errors and warnings hold no control characters: a name out of a file cannot command a terminal.
+Every error carries ``problems``, one record each, so that all that is wrong with an input is reported at once. Errors
+and warnings hold no control characters: a name out of a file cannot command a terminal.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bayes_alliance._messages import visible
+from bayes_alliance.findings import Problem, as_problem
 
 
 class AllianceError(Exception):
@@ -26,15 +27,15 @@ class AllianceError(Exception):
 
     Parameters
     ----------
-    problems : str or sequence of str
+    problems : Problem, str, or sequence of them
         What is wrong, where, what is allowed and what to do; one entry per problem.
     where : str
         What was being read, such as ``"412 rows"`` or a file name; empty if there is nothing to add.
     """
 
-    def __init__(self, problems: str | Sequence[str], where: str = "") -> None:
-        stated = (problems,) if isinstance(problems, str) else tuple(problems)
-        self.problems: tuple[str, ...] = tuple(visible(problem) for problem in stated)
+    def __init__(self, problems: Problem | str | Sequence[Problem | str], where: str = "") -> None:
+        stated = (problems,) if isinstance(problems, Problem | str) else tuple(problems)
+        self.problems: tuple[Problem, ...] = tuple(as_problem(problem).mapped(visible) for problem in stated)
         self.where = visible(where)
         super().__init__(self._text())
 

@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "bayes_alliance"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = {
+    "findings": -2,
     "_messages": -1,
     "errors": 0,
     "_terminal": 0,

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from bayes_alliance.errors import SpecError
+from bayes_alliance.findings import Problem
 
 
 class EngineName(StrEnum):
@@ -79,9 +80,9 @@ def pairs(texts: Iterable[str] | None, option: str, *, split: bool = True) -> di
         for part in parts if split and all("=" in piece for piece in parts) else [text]:
             name, sign, value = (piece.strip() for piece in part.partition("="))
             if not (name and sign and value):
-                problems.append(f"{option} {part!r} is not written as name=value.")
+                problems.append(Problem(f"{option} {part!r} is not written as name=value."))
             elif found.get(name, value) != value:
-                problems.append(f"{option} names {name!r} twice: {found[name]!r} and {value!r}.")
+                problems.append(Problem(f"{option} names {name!r} twice: {found[name]!r} and {value!r}."))
             else:
                 found[name] = value
     if problems:

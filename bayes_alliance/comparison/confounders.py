@@ -14,6 +14,7 @@ from bayes_alliance._messages import count_of, escaped, quote
 from bayes_alliance.comparison.confounding import NOT_TOLD, Refits, correlation_of, say_failed, with_prior
 from bayes_alliance.design.design import PriorStatements
 from bayes_alliance.errors import FitError
+from bayes_alliance.findings import Problem
 from bayes_alliance.fit.progress import counter
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.fit.settings import Progress, SamplerSettings
@@ -186,22 +187,28 @@ def _figures(line: pd.Series) -> dict[str, float]:
     return {str(name): float(value) for name, value in line.items()}
 
 
-def _check(spec: ModelSpec, correlations: Mapping[tuple[str, str], Sequence[float]]) -> list[str]:
+def _check(spec: ModelSpec, correlations: Mapping[tuple[str, str], Sequence[float]]) -> list[Problem]:
     problems = []
     if spec.residual is not None:
-        problems.append("The model has [residual] correlations of its own; leave them out here.")
+        problems.append(Problem("The model has [residual] correlations of its own.", fix="Leave them out here."))
     sets = {frozenset(pair) for pair in correlations}
     if len(correlations) < 2 or len(sets) < len(correlations):
         problems.append(
-            f"correlations = {quote(' | '.join(pair) for pair in correlations)}: name two different pairs or more; of "
-            f"one pair confounding_sensitivity tells."
+            Problem(
+                "name two different pairs or more; of one pair confounding_sensitivity tells.",
+                where=f"correlations = {quote(' | '.join(pair) for pair in correlations)}",
+            )
         )
     for pair, values in correlations.items():
         if not len(values) or not all(-1 < value < 1 for value in values):
-            problems.append(f"correlations of {' | '.join(pair)}: {list(values)}: one or more, between -1 and 1.")
+            problems.append(
+                Problem(f"{list(values)}: one or more, between -1 and 1.", where=f"correlations of {' | '.join(pair)}")
+            )
     asked = math.prod(max(len(set(values)), 1) for values in correlations.values())
     if asked > MOST:
-        problems.append(f"correlations ask for {asked:,} fits; at most {MOST}. State fewer values per pair.")
+        problems.append(
+            Problem(f"correlations ask for {asked:,} fits; at most {MOST}.", fix="State fewer values per pair.")
+        )
     return problems
 
 

@@ -13,6 +13,7 @@ from bayes_alliance._messages import escaped, quote, unknown
 from bayes_alliance.design.design import Design, PriorStatements
 from bayes_alliance.design.equations.factors import find_factor
 from bayes_alliance.errors import FitError, SpecError
+from bayes_alliance.findings import Problem
 from bayes_alliance.fit.fit import fit_model
 from bayes_alliance.fit.progress import counter
 from bayes_alliance.fit.result import Fit, design_of
@@ -213,9 +214,9 @@ def confounding_sensitivity(
     chosen = sorted({float(value) for value in values})
     problems = []
     if len(chosen) < 2 or not all(-1 < value < 1 for value in chosen):
-        problems.append(f"values = {list(values)}: two correlations or more, between -1 and 1.")
+        problems.append(Problem("two correlations or more, between -1 and 1.", where=f"values = {list(values)}"))
     if spec.residual is not None:
-        problems.append("The model has [residual] correlations of its own; leave them out here.")
+        problems.append(Problem("The model has [residual] correlations of its own.", fix="Leave them out here."))
     if problems:
         raise FitError(problems)
     if level != RESIDUAL:

@@ -11,6 +11,7 @@ from typing import Any
 from bayes_alliance._messages import count_of, quote, unknown
 from bayes_alliance.design.design import PriorStatements, prior_records
 from bayes_alliance.errors import AllianceError, FitError
+from bayes_alliance.findings import Problem
 from bayes_alliance.spec.alter import Terms, alter_model
 from bayes_alliance.spec.model import ModelSpec, PriorSpec
 from bayes_alliance.table.select import select_rows
@@ -98,7 +99,7 @@ def expand_forks(
         raise FitError(problems)
     kept, gone = _kept(forks, exclude)
     made = []
-    told: dict[str, list[str]] = {}
+    told: dict[Problem, list[str]] = {}
     for choices in kept:
         options = {fork: forks[fork][option] for fork, option in choices.items()}
         found = list(_clashes(options))
@@ -111,7 +112,7 @@ def expand_forks(
         if not found and universe is not None:
             made.append(universe)
     if told:
-        raise FitError([f"{say_where(where)}: {problem}" for problem, where in told.items()])
+        raise FitError([problem.under(say_where(where)) for problem, where in told.items()])
     return made, (f"{count_of(gone, 'combination')} left out on request.",) if gone else ()
 
 
@@ -141,31 +142,37 @@ def say_where(names: Sequence[str]) -> str:
     return f"{names[0]}{more}"
 
 
-def _check_forks(forks: Forks, exclude: Sequence[Mapping[str, str]]) -> Iterator[str]:
+def _check_forks(forks: Forks, exclude: Sequence[Mapping[str, str]]) -> Iterator[Problem]:
     if not forks:
-        yield 'forks names no decision; state one, such as {"rater": {"patient": Option(), "therapist": Option(...)}}.'
+        yield Problem(
+            "forks names no decision.",
+            fix='State one, such as {"rater": {"patient": Option(), "therapist": Option(...)}}.',
+        )
     for fork, options in forks.items():
         if not isinstance(options, Mapping):
-            yield f"Fork {fork!r} holds {type(options).__name__}; name its options: {{'adjusted': Option(...), ...}}."
+            yield Problem(
+                f"Fork {fork!r} holds {type(options).__name__}.",
+                fix="Name its options: {'adjusted': Option(...), ...}.",
+            )
             continue
         if len(options) < 2:
-            yield f"Fork {fork!r} has {count_of(len(options), 'option')}; a decision has two or more."
+            yield Problem(f"Fork {fork!r} has {count_of(len(options), 'option')}; a decision has two or more.")
         if fork in (*RESULTS, "combination"):
-            yield f"Fork {fork!r} has the name of a column of the result; choose another."
+            yield Problem(f"Fork {fork!r} has the name of a column of the result.", fix="Choose another.")
         wrong = [name for name, option in options.items() if not isinstance(option, Option)]
         if wrong:
-            yield f"Fork {fork!r}: {quote(wrong)} is no Option."
+            yield Problem(f"{quote(wrong)} is no Option.", where=f"Fork {fork!r}")
     for one in exclude:
         if not one:
-            yield "exclude holds an empty combination, which every analysis answers to."
+            yield Problem("exclude holds an empty combination, which every analysis answers to.")
         for fork, option in one.items():
             if fork not in forks:
-                yield f"exclude: {unknown('fork', fork, forks)}"
+                yield unknown("fork", fork, forks, "exclude")
             elif option not in forks[fork]:
-                yield f"exclude: {unknown(f'option of {fork!r}:', option, forks[fork])}"
+                yield unknown(f"option of {fork!r}:", option, forks[fork], "exclude")
 
 
-def _clashes(options: Mapping[str, Option]) -> Iterator[str]:
+def _clashes(options: Mapping[str, Option]) -> Iterator[Problem]:
     """Yield what two options of a combination both set."""
     seen: dict[str, str] = {}
     for fork, option in options.items():
@@ -174,7 +181,7 @@ def _clashes(options: Mapping[str, Option]) -> Iterator[str]:
         keys += [f"priors[{prior.on!r}]" for prior in prior_records(option.priors)]
         for key in keys:
             if key in seen:
-                yield f"Forks {seen[key]!r} and {fork!r} both set {key}."
+                yield Problem(f"Forks {seen[key]!r} and {fork!r} both set {key}.")
             seen[key] = fork
 
 

@@ -19,6 +19,7 @@ from bayes_alliance.comparison.units import UnitName
 from bayes_alliance.design.design import Design, PriorStatements, make_design
 from bayes_alliance.design.subset import keep_rows
 from bayes_alliance.errors import AllianceError, DesignError, FitError
+from bayes_alliance.findings import Problem
 from bayes_alliance.fit.many import FitJob
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.fit.seeds import check_seed
@@ -178,7 +179,7 @@ def _designs(
         try:
             designs[name] = make_own_design(spec, sessions, columns=columns, reference=reference, priors=priors)
         except AllianceError as error:
-            problems += [f"{name}: {problem}" for problem in error.problems]
+            problems += [problem.under(name) for problem in error.problems]
     if problems:
         raise DesignError(problems)
     return designs
@@ -190,7 +191,7 @@ def read_by(spec: ModelSpec) -> set[str]:
     return read | set(spec.variables) | {v for call in spec.declared.values() for v in values_in(call)}
 
 
-def check_read(specs: Iterable[ModelSpec], names: Iterable[str]) -> list[str]:
+def check_read(specs: Iterable[ModelSpec], names: Iterable[str]) -> list[Problem]:
     """Report names of columns and references that no model reads: they would be left aside everywhere."""
     read = {name for spec in specs for name in read_by(spec)}
     return [unknown("variable", name, sorted(read)) for name in dict.fromkeys(names) if name not in read]

@@ -25,6 +25,7 @@ from bayes_alliance.comparison.table import compare
 from bayes_alliance.comparison.units import UNITS, UnitName, find_units, fingerprint
 from bayes_alliance.design.design import Design, PriorStatements, prior_records
 from bayes_alliance.errors import AllianceError, DesignError, FitError
+from bayes_alliance.findings import Problem
 from bayes_alliance.fit.cache import question_key
 from bayes_alliance.fit.many import FitJob
 from bayes_alliance.fit.progress import counter
@@ -213,8 +214,8 @@ def _designs(universes: Sequence[Universe], estimand: str) -> dict[str, Design]:
     if problems:
         raise DesignError(problems)
     designs: dict[str, Design] = {}
-    told: dict[str, list[str]] = {}
-    lacking: dict[str, list[str]] = {}
+    told: dict[Problem, list[str]] = {}
+    lacking: dict[Problem, list[str]] = {}
     for one in universes:
         try:
             design = make_own_design(
@@ -229,10 +230,12 @@ def _designs(universes: Sequence[Universe], estimand: str) -> dict[str, Design]:
             lacking.setdefault(unknown("estimand", estimand, names), []).append(one.name)
         designs[one.name] = design
     if told:
-        raise DesignError([f"{say_where(where)}: {problem}" for problem, where in told.items()])
+        raise DesignError([problem.under(say_where(where)) for problem, where in told.items()])
     if lacking:
         advice = "State it under [estimands], with its unit, and let labels follow what options change."
-        raise FitError([f"{say_where(where)}: {problem} {advice}" for problem, where in lacking.items()])
+        raise FitError(
+            [replace(one, fix=f"{one.fix} {advice}".lstrip()).under(say_where(where)) for one, where in lacking.items()]
+        )
     return designs
 
 
@@ -265,7 +268,7 @@ def _read(fit: Fit, estimand: str, unit: UnitName | None) -> _Found:
         try:
             scores = loo(fit, unit=unit, draws=DRAWS, progress="off")
         except AllianceError as error:
-            refused = error.problems[0]
+            refused = str(error.problems[0])
     return _Found(row, draws, scores, refused)
 
 

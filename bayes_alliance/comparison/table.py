@@ -17,6 +17,7 @@ from bayes_alliance.comparison.loo import loo
 from bayes_alliance.comparison.scores import Scores
 from bayes_alliance.comparison.units import UnitName
 from bayes_alliance.errors import FitError
+from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.fit.result import Fit, design_of
 
 SMALL = 4.0
@@ -101,8 +102,8 @@ def compare(
     """
     if len(fits) < 2:
         raise FitError(f"A comparison needs two models or more; there {'is one' if fits else 'are none'}.")
-    messages: list[str] = []
-    common = _common(fits, outcomes, messages)
+    findings = Findings()
+    common = _common(fits, outcomes, findings)
     scores = {
         name: fit if isinstance(fit, Scores) else loo(fit, unit=unit, outcomes=common, refit=refit)
         for name, fit in fits.items()
@@ -111,15 +112,15 @@ def compare(
     table = _tabulate(scores)
     twins = _twins({name: fit for name, fit in fits.items() if isinstance(fit, Fit)})
     table["remark"] = [_remark(name, table, scores, fits, twins) for name in table.index]
-    messages += [m for score in scores.values() for m in score.messages if m not in messages]
-    messages += [
-        f"{one} and {two} imply the same distributions: they are not distinguishable by fit." for one, two in twins
-    ]
-    return Comparison(table, scores, tuple(dict.fromkeys(messages)))
+    findings.note(*(m for score in scores.values() for m in score.messages))
+    findings.note(
+        *[f"{one} and {two} imply the same distributions: they are not distinguishable by fit." for one, two in twins]
+    )
+    return Comparison(table, scores, tuple(findings.messages))
 
 
 def _common(
-    fits: Mapping[str, Fit | Scores], outcomes: Sequence[str] | str | None, messages: list[str]
+    fits: Mapping[str, Fit | Scores], outcomes: Sequence[str] | str | None, findings: Findings
 ) -> tuple[str, ...] | None:
     """Return the outcomes that every fit has, in the order of the first."""
     if outcomes is not None:
@@ -132,7 +133,7 @@ def _common(
         raise FitError(f"The models share no outcome: {'; '.join(quote(o) for o in own)}.")
     left = sorted({o for other in own for o in other} - set(common))
     if left:
-        messages.append(f"Scored on {quote(common)}, which all models have; {quote(left)} not in all of them.")
+        findings.note(f"Scored on {quote(common)}, which all models have; {quote(left)} not in all of them.")
     return common
 
 
@@ -143,16 +144,18 @@ def _check_alike(scores: Mapping[str, Scores]) -> None:
     for name, other in others:
         pair = f"{first!r} and {name!r}"
         if one.unit != other.unit:
-            problems.append(f"{pair} predict different units: {one.unit}s and {other.unit}s.")
+            problems.append(Problem(f"{pair} predict different units: {one.unit}s and {other.unit}s."))
         elif one.method != other.method:
-            problems.append(f"{pair} were left out by different methods: {one.method} and {other.method}.")
+            problems.append(Problem(f"{pair} were left out by different methods: {one.method} and {other.method}."))
         elif set(one.outcomes) != set(other.outcomes):
-            problems.append(f"{pair} are scored on {quote(one.outcomes)} and on {quote(other.outcomes)}.")
+            problems.append(Problem(f"{pair} are scored on {quote(one.outcomes)} and on {quote(other.outcomes)}."))
         elif set(one.labels) != set(other.labels):
             alone = sorted(set(one.labels) ^ set(other.labels))
             problems.append(
-                f"{pair} were fitted to different rows: {count_of(len(alone), one.unit)} only in one of them, "
-                f"{first_few([repr(label) for label in alone])}."
+                Problem(
+                    f"{pair} were fitted to different rows: {count_of(len(alone), one.unit)} only in one of them, "
+                    f"{first_few([repr(label) for label in alone])}."
+                )
             )
         elif one.fingerprint != other.fingerprint:
             rows = dict(zip(one.labels, one.rows, strict=True))
@@ -162,7 +165,7 @@ def _check_alike(scores: Mapping[str, Scores]) -> None:
                 if uneven
                 else "the same numbers of rows, but other rows or other values of the outcome (another scale?)"
             )
-            problems.append(f"{pair} were fitted to different rows: {what}.")
+            problems.append(Problem(f"{pair} were fitted to different rows: {what}."))
     if problems:
         raise FitError([*problems, "Fit the models to the same rows, such as by compare_models."])
 

@@ -34,6 +34,7 @@ from bayes_alliance.design.priors.priors import Priors, resolve_priors
 from bayes_alliance.design.priors.priors import Source as PriorSource
 from bayes_alliance.design.reserved import check_reserved
 from bayes_alliance.errors import DesignError
+from bayes_alliance.findings import Findings
 from bayes_alliance.spec.model import ModelSpec, PriorSpec
 from bayes_alliance.spec.order import modelled_by, sort_modelled
 from bayes_alliance.table.sessions import SessionTable
@@ -151,29 +152,27 @@ def _make(
     reference = dict(reference or {})
     read = sessions
     sessions = open_periods(spec, sessions, columns or {})
-    messages = list(sessions.messages)
-    resolved, columns, dropped, problems = match_names(spec, sessions, columns, reference, messages)
-    resolved = state_bounds(resolved, sessions, columns, problems)
-    check_read_columns(resolved, read, columns, reference, problems, messages)
-    check_entry(resolved, read, columns, reference, problems, messages)
+    findings = Findings(messages=list(sessions.messages))
+    resolved, columns, dropped = match_names(spec, sessions, columns, reference, findings)
+    resolved = state_bounds(resolved, sessions, columns, findings)
+    check_read_columns(resolved, read, columns, reference, findings)
+    check_entry(resolved, read, columns, reference, findings)
     doubts = check_doubts(resolved, read, columns, reference)
     if doubts:  # nothing can be worked out from such columns
-        raise DesignError([*problems, *doubts], count_of(len(read), "row"))
-    source = Source(resolved, sessions, columns, reference, messages, until=until)
-    made = _make_equations(source, problems)
-    resolved, stated = state_priors(resolved, priors, dropped, problems)
-    equations, factors = join_factors(resolved, [m.equation for m in made], problems)
-    equations, measured = join_latent(source, made, equations, factors, problems)
+        raise DesignError([*findings.problems, *doubts], count_of(len(read), "row"))
+    source = Source(resolved, sessions, columns, reference, until=until)
+    made = _make_equations(source, findings)
+    resolved, stated = state_priors(resolved, priors, dropped, findings)
+    equations, factors = join_factors(resolved, [m.equation for m in made], findings)
+    equations, measured = join_latent(source, made, equations, factors, findings)
     parts = [own for e in equations for own in e.linear_predictors]
     every = [(n, f"{t} of {own.name}") for own in parts for n, t in zip(own.coef_labels, own.coef.terms, strict=True)]
-    problems += check_labels("the model", every)
-    messages += notes_on_means(resolved)
-    messages += say_others(resolved)
-    residual = join_residuals(resolved, equations, problems, messages)
-    estimands = resolve_estimands(resolved, equations, factors, problems, messages)
-    numbers = resolve_priors(resolved, equations, factors, residual, measured, stated, dropped, problems, messages)
-    if problems:
-        raise DesignError(problems)
+    findings.add(check_labels("the model", every))
+    findings.note(*notes_on_means(resolved), *say_others(resolved))
+    residual = join_residuals(resolved, equations, findings)
+    estimands = resolve_estimands(resolved, equations, factors, findings)
+    numbers = resolve_priors(resolved, equations, factors, residual, measured, stated, dropped, findings)
+    findings.stop(DesignError)
     equations = _centred(equations)
     used = {name for equation in equations for name in equation.variables}
     return Design(
@@ -186,7 +185,7 @@ def _make(
         estimands,
         columns,
         {name: level for name, level in reference.items() if name in used},
-        tuple(messages),
+        tuple(findings.messages),
         _fingerprint(equations, factors, residual, measured, sessions),
     )
 
@@ -202,7 +201,7 @@ def with_outcomes(design: Design, outcomes: Mapping[str, np.ndarray]) -> Design:
         By outcome, all of them.
     """
     own = tuple(replace(e, y=outcomes[e.outcome]) for e in design.equations)
-    equations, factors = join_factors(design.spec, own, [])
+    equations, factors = join_factors(design.spec, own, Findings())
     return replace(design, equations=_centred(equations), factors=factors)
 
 
@@ -216,90 +215,91 @@ def match_names(
     sessions: SessionTable,
     columns: Mapping[str, str] | None,
     reference: Mapping[str, str],
-    messages: list[str],
-) -> tuple[ModelSpec, dict[str, str], tuple[str, ...], list[str]]:
+    findings: Findings,
+) -> tuple[ModelSpec, dict[str, str], tuple[str, ...]]:
     """Match a model's variables with a study's columns.
 
     Returns
     -------
-    spec, columns, dropped, problems
-        The model without the optional terms the study lacks, the columns it still reads, the factors left out, and
-        names that cannot be used.
+    spec, columns, dropped
+        The model without the optional terms the study lacks, the columns it still reads, and the factors left out.
 
     Raises
     ------
     DesignError
-        If a variable has no column.
+        If a variable has no column. Names that cannot be used are among the findings.
     """
     given_columns = dict(columns or {})
-    given = _read_declared(spec, given_columns, messages)
-    resolved, dropped = resolve_optional(given, sessions, given_columns, messages)
+    given = _read_declared(spec, given_columns, findings)
+    resolved, dropped = resolve_optional(given, sessions, given_columns, findings)
     left = _still_named(given_columns, given, resolved)
     problems = check_names(resolved, sessions, left, reference) + check_members(resolved, sessions, left)
     if problems:
         raise DesignError(problems)
     outcomes = [_study_name(name, resolved, sessions, left) for name in resolved.outcomes]
-    return resolved, left, dropped, check_reserved(outcomes, resolved.factors, tuple(resolved.shrink))
+    findings.add(check_reserved(outcomes, resolved.factors, tuple(resolved.shrink)))
+    return resolved, left, dropped
 
 
 def state_priors(
-    spec: ModelSpec, priors: PriorStatements, dropped: Sequence[str], problems: list[str]
+    spec: ModelSpec, priors: PriorStatements, dropped: Sequence[str], findings: Findings
 ) -> tuple[ModelSpec, list[tuple[PriorSpec, PriorSource]]]:
     """Return the model with the call's statements of priors beside its own, and all of them."""
-    stated = _statements(spec, priors, problems)
+    stated = _statements(spec, priors, findings)
     return spec.model_copy(update={"prior": tuple(p for p, _ in stated if p.target.factor not in dropped)}), stated
 
 
-def _make_equations(source: Source, problems: list[str]) -> tuple[Made, ...]:
+def _make_equations(source: Source, findings: Findings) -> tuple[Made, ...]:
     """Make every equation; where all are to use the same rows, once more with the rows that all can use."""
-    before = len(source.messages)
-    made = _make_each(source, problems)
-    units = {m.rows.unit for m in made}
+    own = Findings()
+    made = _make_each(source, own)
+    units, common = {m.rows.unit for m in made}, {}
     for unit in units:
         of_unit = [m for m in made if m.rows.unit == unit]
         usable = np.all([np.isin(np.arange(len(m.rows)), m.place) for m in of_unit], axis=0)
         if source.spec.rows == "common":
-            source.common[unit] = usable
+            common[unit] = usable
         elif len({len(m.place) for m in of_unit} | {int(usable.sum())}) > 1:
             counts = ", ".join(f"{len(m.place):,} of {m.equation.outcome}" for m in of_unit)
-            source.note(
-                [
-                    f"The equations use different rows: {counts}; {int(usable.sum()):,} are common to all. State "
-                    f'rows = "common" in the model to use these in every equation.'
-                ]
+            own.note(
+                f"The equations use different rows: {counts}; {int(usable.sum()):,} are common to all. State "
+                f'rows = "common" in the model to use these in every equation.'
             )
-    if not source.common:
-        return made
-    del source.messages[before:]
-    return _make_each(source, problems)
+    if common:
+        own = Findings()
+        made = _make_each(replace(source, common=common), own)
+    findings.note(*own.messages)
+    return made
 
 
-def _make_each(source: Source, problems: list[str]) -> tuple[Made, ...]:
+def _make_each(source: Source, findings: Findings) -> tuple[Made, ...]:
     """Make every equation, so that the problems of all of them are reported at once.
 
     An equation comes after those whose modelled values it reads; the order of the file is kept in what is returned.
     """
-    made, where, spec = {}, "", source.spec
-    source.modelled.clear()
+    made: dict[str, Made] = {}
+    where, spec = "", source.spec
     for outcome in sort_modelled(spec):
         equation = next(e for e in spec.equation if e.outcome == outcome)
-        if any(name not in source.modelled for name in modelled_by(equation)):
+        if any(name not in made for name in modelled_by(equation)):
             continue  # what it reads could not be made, which is reported
         try:
-            made[outcome] = make_equation(equation, source)
+            read = {name: one.read for name, one in made.items()}
+            made[outcome], messages = make_equation(equation, replace(source, modelled=read))
         except DesignError as error:
-            problems += [problem for problem in error.problems if problem not in problems]
+            findings.add(error.problems)
             where = error.where
-    if problems:
-        raise DesignError(problems, where)
+        else:
+            findings.note(*messages)
+    findings.stop(DesignError, where)
     return tuple(made[outcome] for outcome in spec.outcomes)
 
 
-def _read_declared(spec: ModelSpec, columns: Mapping[str, str], messages: list[str]) -> ModelSpec:
+def _read_declared(spec: ModelSpec, columns: Mapping[str, str], findings: Findings) -> ModelSpec:
     """Take declared variables that the study holds as columns from there."""
     given = [name for name in spec.variables if name in columns]
     for name in given:
-        messages.append(f"{name} is read from column {columns[name]!r}, not worked out as {spec.variables[name]}.")
+        findings.note(f"{name} is read from column {columns[name]!r}, not worked out as {spec.variables[name]}.")
     left = {name: call for name, call in spec.variables.items() if name not in given}
     return spec.model_copy(update={"variables": left}) if given else spec
 
@@ -322,14 +322,14 @@ def prior_records(priors: PriorStatements) -> tuple[PriorSpec, ...]:
     return tuple(priors)
 
 
-def _statements(spec: ModelSpec, priors: PriorStatements, problems: list[str]) -> list[tuple[PriorSpec, PriorSource]]:
+def _statements(spec: ModelSpec, priors: PriorStatements, findings: Findings) -> list[tuple[PriorSpec, PriorSource]]:
     """Return the model's and the call's statements, parsed once so that a misspelt one is reported here."""
     kept: list[tuple[PriorSpec, PriorSource]] = [(prior, "model") for prior in spec.prior]
     for prior in prior_records(priors):
         try:
             _ = prior.target, prior.distribution
         except ValueError as error:
-            problems.append(str(error))
+            findings.problem(str(error))
         else:
             kept.append((prior, "call"))
     return kept

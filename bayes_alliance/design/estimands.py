@@ -11,8 +11,9 @@ from bayes_alliance.design.columns.surfaces import PIECES, surface_weights
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.factors import FactorDesign, find_factor
 from bayes_alliance.design.equations.predictor import Predictor
+from bayes_alliance.findings import Findings
 from bayes_alliance.names import coef_label, level_label
-from bayes_alliance.spec.claims import expand
+from bayes_alliance.spec.estimand_validation import expand
 from bayes_alliance.spec.expressions import (
     Call,
     Expression,
@@ -47,19 +48,18 @@ def resolve_estimands(
     spec: ModelSpec,
     equations: Sequence[EquationDesign],
     factors: Sequence[FactorDesign],
-    problems: list[str],
-    messages: list[str],
+    findings: Findings,
 ) -> tuple[EstimandDesign, ...]:
     """Resolve every label to one coefficient and every estimand to arithmetic over them.
 
     Stated estimands come first; then the contextual effects and the surface parameters that the terms imply.
     """
-    labels = _resolve_labels(spec, equations, problems)
-    if problems:
+    labels = _resolve_labels(spec, equations, findings)
+    if findings.problems:
         return ()
     stated: list[EstimandDesign] = []
     for name in spec.estimands:
-        stated += _stated(spec, name, labels, equations, factors, problems, messages)
+        stated += _stated(spec, name, labels, equations, factors, findings)
     implied = [
         one
         for equation in equations
@@ -69,7 +69,7 @@ def resolve_estimands(
     return (*stated, *implied)
 
 
-def _resolve_labels(spec: ModelSpec, equations: Sequence[EquationDesign], problems: list[str]) -> dict[str, str]:
+def _resolve_labels(spec: ModelSpec, equations: Sequence[EquationDesign], findings: Findings) -> dict[str, str]:
     found = {}
     for name, target in spec.label_targets.items():
         own = next(own for e in equations for own in e.linear_predictors if own.spec.name == target.outcome)
@@ -79,9 +79,9 @@ def _resolve_labels(spec: ModelSpec, equations: Sequence[EquationDesign], proble
             found[name] = own.coef_labels[matching[0]]
             continue
         options = [_written(target.outcome, own.coef.parts[i]) for i in same_term]
-        problems.append(
-            f"[labels] {name} = {spec.labels[name]!r} names {len(matching)} coefficients; one is needed. Choose among "
-            f"{quote(options)}."
+        findings.problem(
+            f"[labels] {name} = {spec.labels[name]!r} names {len(matching)} coefficients; one is needed.",
+            fix=f"Choose among {quote(options)}.",
         )
     return found
 
@@ -104,13 +104,12 @@ def _stated(
     labels: Mapping[str, str],
     equations: Sequence[EquationDesign],
     factors: Sequence[FactorDesign],
-    problems: list[str],
-    messages: list[str],
+    findings: Findings,
 ) -> Iterator[EstimandDesign]:
     """Yield an estimand at each combination of its moderators' values, and the differences between them."""
     claim = spec.estimands[name]
-    value = _in_the_study(expand(spec, claim.parsed), equations, factors, name, problems, messages)
-    _check_effects(value, labels, factors, name, problems)
+    value = _in_the_study(expand(spec, claim.parsed), equations, factors, name, findings)
+    _check_effects(value, labels, factors, name, findings)
     made: list[tuple[tuple[float, ...], Expression]] = []
     for values in product(*claim.at.values()):
         made.append((values, _at(value, dict(zip(claim.at, values, strict=True)))))
@@ -142,8 +141,7 @@ def _in_the_study(
     equations: Sequence[EquationDesign],
     factors: Sequence[FactorDesign],
     name: str,
-    problems: list[str],
-    messages: list[str],
+    findings: Findings,
 ) -> Expression:
     """Return a value with outcomes in the study's names, and 0 for what varies over a factor the study lacks."""
 
@@ -153,7 +151,7 @@ def _in_the_study(
         if part.function == "sigma":
             equation = next(e for e in equations if e.spec.outcome == render(part.arguments[0]))
             if equation.outcome not in equation.sigma_coef:
-                problems.append(
+                findings.problem(
                     f"[estimands.{name}]: {render(part)}: the outcome has several residual SDs, "
                     f"{quote(equation.sigma_coef)}, and no single one."
                 )
@@ -161,7 +159,7 @@ def _in_the_study(
         if part.function in ("sd", "cov", "cor"):
             factor = render(part.arguments[0])
             if factor not in [f.factor for f in factors]:
-                messages.append(f"Estimand {name}: {render(part)} is 0, as the study has no {factor}.")
+                findings.note(f"Estimand {name}: {render(part)} is 0, as the study has no {factor}.")
                 return Number(0.0)
         return None
 
@@ -173,7 +171,7 @@ def _check_effects(
     labels: Mapping[str, str],
     factors: Sequence[FactorDesign],
     name: str,
-    problems: list[str],
+    findings: Findings,
 ) -> None:
     """Report SDs and covariances of coefficients whose group effects are coded otherwise than the coefficients."""
     for call in calls_in(expression):
@@ -183,7 +181,7 @@ def _check_effects(
         for argument in value_arguments(call):
             label = labels[render(argument)]
             if label not in factor.effects:
-                problems.append(
+                findings.problem(
                     f"[estimands.{name}]: {render(call)}: the coefficient {label!r} has no effect of that name by "
                     f"{factor.factor}. Its effects are {quote(factor.effects)}."
                 )

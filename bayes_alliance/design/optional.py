@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from bayes_alliance.findings import Findings
 from bayes_alliance.names import ROLES
 from bayes_alliance.spec.expressions import Formula, render_group, write_formula
 from bayes_alliance.spec.model import ModelSpec
@@ -11,7 +12,7 @@ from bayes_alliance.table.sessions import SessionTable
 
 
 def resolve_optional(
-    spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str], messages: list[str]
+    spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str], findings: Findings
 ) -> tuple[ModelSpec, tuple[str, ...]]:
     """Return the spec without the optional group terms the study has no column for, and the factors left out."""
     dropped: list[str] = []
@@ -34,7 +35,7 @@ def resolve_optional(
                 gone += [f"{group} of {name}" for group in parted]
             equations.append(equation.model_copy(update=update))
             start = f"{equation.outcome}: the" if len(spec.equation) > 1 else "The"
-            messages.append(f"{start} study has no {', '.join(lacking)}; left out of the model: {', '.join(gone)}.")
+            findings.note(f"{start} study has no {', '.join(lacking)}; left out of the model: {', '.join(gone)}.")
             dropped += lacking
         else:
             equations.append(equation)

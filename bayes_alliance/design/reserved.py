@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from bayes_alliance.findings import Problem
 from bayes_alliance.names import (
     COEF,
     RESIDUAL,
@@ -43,7 +44,7 @@ VARIABLES: Final = {
 }
 
 
-def check_reserved(outcomes: Sequence[str], factors: Sequence[str], shrink: Sequence[str] = ()) -> list[str]:
+def check_reserved(outcomes: Sequence[str], factors: Sequence[str], shrink: Sequence[str] = ()) -> list[Problem]:
     """Report outcome columns and grouping factors whose names the model needs for itself, or that hold a slash."""
     taken = DIMS | VARIABLES
     taken |= {f"{start}{outcome}" for outcome in outcomes for start in OF_OUTCOMES}
@@ -68,6 +69,6 @@ OF_SHRINKAGE: Final = ("global_", "local_", "slab_", "shrunk_")
 """What variables that belong to an outcome, or to a shrinkage prior, begin with."""
 
 
-def _sentence(what: str, name: str) -> str:
+def _sentence(what: str, name: str) -> Problem:
     why = "holds a '/'" if "/" in name else "is a name the model uses itself"
-    return f"The {what} {name!r} {why}. Rename the column in the table."
+    return Problem(f"The {what} {name!r} {why}.", fix="Rename the column in the table.")

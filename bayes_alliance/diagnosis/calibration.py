@@ -288,7 +288,8 @@ def _outcome(chunk: _Chunk, keep: Path | None, number: int, seed: np.random.Seed
         study = chunk.studies.draw(np.random.default_rng(draw_seed), chunk.truth)
         ranked = rank_study(study, _sample(study.design, chunk.settings, int(fit_seed.generate_state(1)[0])))
     except AllianceError as error:
-        ranked, lasting = Lost(error.problems[0]), not isinstance(error, FitError) or isinstance(error, _NotDependable)
+        ranked = Lost(str(error.problems[0]))
+        lasting = not isinstance(error, FitError) or isinstance(error, _NotDependable)
     outcome = Outcome(ranked, time.perf_counter() - begun)
     if keep is not None and lasting:
         write_outcome(keep, number, outcome)

@@ -8,6 +8,7 @@ from typing import Literal
 from bayes_alliance._messages import quote, shorten
 from bayes_alliance.design.design import Design
 from bayes_alliance.errors import FitError
+from bayes_alliance.findings import Problem
 
 type Engine = Literal["auto", "collapsed", "nuts"]
 ENGINES: tuple[Engine, ...] = ("auto", "collapsed", "nuts")
@@ -52,13 +53,13 @@ class SamplerSettings:
             if value is None and name == "cores":
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                problems.append(f"{name} must be a whole number of {least} or more; it is {shorten(value)}.")
+                problems.append(Problem(f"{name} must be a whole number of {least} or more; it is {shorten(value)}."))
             elif value > MOST[name]:
-                problems.append(f"{name} may be at most {MOST[name]:,}; it is {shorten(value)}.")
+                problems.append(Problem(f"{name} may be at most {MOST[name]:,}; it is {shorten(value)}."))
         if self.target_accept is not None and not 0 < self.target_accept < 1:
-            problems.append(f"target_accept must lie between 0 and 1; it is {self.target_accept!r}.")
+            problems.append(Problem(f"target_accept must lie between 0 and 1; it is {self.target_accept!r}."))
         if self.progress not in ("auto", "off"):
-            problems.append(f"progress must be one of {quote(('auto', 'off'))}; it is {self.progress!r}.")
+            problems.append(Problem(f"progress must be one of {quote(('auto', 'off'))}; it is {self.progress!r}."))
         if problems:
             raise FitError(problems)
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from bayes_alliance._messages import first_few, quote
 from bayes_alliance.collapse.chains import find_gaps
 from bayes_alliance.errors import AllianceError, FitError
+from bayes_alliance.findings import Problem
 from bayes_alliance.fit.settings import SamplerSettings
 from bayes_alliance.fit.store import parse_json
 from bayes_alliance.names import sd_name
@@ -90,7 +91,7 @@ def read_record(content: bytes) -> tuple[dict[str, Any], ModelSpec, SamplerSetti
     try:
         _Record.model_validate(record)
     except ValidationError as error:
-        raise FitError([say_detail(detail) for detail in error.errors()]) from None
+        raise FitError([detail_problem(detail) for detail in error.errors()]) from None
     provenance = record["provenance"]
     lacking = [name for name in CHECKED if name not in {check["name"] for check in record["checks"]}]
     if lacking:
@@ -103,10 +104,10 @@ def read_record(content: bytes) -> tuple[dict[str, Any], ModelSpec, SamplerSetti
         raise FitError(error.problems) from None
 
 
-def say_detail(detail: Mapping[str, Any]) -> str:
-    """Return what pydantic found in one place as a sentence."""
+def detail_problem(detail: Mapping[str, Any]) -> Problem:
+    """Return what pydantic found in one place as a problem."""
     where = ".".join(map(str, detail["loc"])) or "the whole"
-    return f"{where[:100]!r}: {str(detail['msg']).rstrip('.')}."
+    return Problem(f"{str(detail['msg']).rstrip('.')}.", where=repr(where[:100]))
 
 
 def read_tree(content: bytes, record: Mapping[str, Any], spec: ModelSpec, settings: SamplerSettings) -> xr.DataTree:
@@ -143,26 +144,26 @@ def read_tree(content: bytes, record: Mapping[str, Any], spec: ModelSpec, settin
     return tree
 
 
-def find_problems(tree: xr.DataTree, spec: ModelSpec, settings: SamplerSettings) -> list[str]:
+def find_problems(tree: xr.DataTree, spec: ModelSpec, settings: SamplerSettings) -> list[Problem]:
     """Report what keeps a tree from being that of a fit of a model with these settings."""
     lacking = [name for name in GROUPS[:2] if name not in tree.children]
     odd = [name for name in tree.children if name not in GROUPS]
     if lacking or odd:
-        problems = [f"It lacks the groups {quote(lacking)}."] if lacking else []
-        return [*problems, *([f"It has groups {quote(odd)}, which no fit has."] if odd else [])]
+        problems = [Problem(f"It lacks the groups {quote(lacking)}.")] if lacking else []
+        return [*problems, *([Problem(f"It has groups {quote(odd)}, which no fit has.")] if odd else [])]
     posterior = tree["posterior"].to_dataset()
     wanted = [sd_name(factor) for factor in spec.factors]
     if any(equation.parsed.terms for equation in spec.equation):
         wanted.insert(0, "b")
     missing = [name for name in wanted if name not in posterior]
     if missing:
-        return [f"Its draws lack {quote(missing)}."]
-    problems = find_gaps(posterior, chains=settings.chains, draws=settings.draws)
+        return [Problem(f"Its draws lack {quote(missing)}.")]
+    problems = [Problem(gap) for gap in find_gaps(posterior, chains=settings.chains, draws=settings.draws)]
     size = {"chain": settings.chains, "draw": settings.draws}
     for name in ("sample_stats", "estimands"):
         own = tree[name].sizes if name in tree.children else size
         if not problems and {dim: own.get(dim) for dim in size} != size:
-            problems.append(f"Group {name!r} is not of the same chains and draws as the posterior.")
+            problems.append(Problem(f"Group {name!r} is not of the same chains and draws as the posterior."))
     return problems
 
 
@@ -184,7 +185,7 @@ def _odd_parts(file: Any, most: int, depth: int = 0) -> Iterator[str]:
                 yield f"{name!r} is larger than the file"
 
 
-def _odd_constants(tree: xr.DataTree, constants: Mapping[str, list[int]]) -> list[str]:
+def _odd_constants(tree: xr.DataTree, constants: Mapping[str, list[int]]) -> list[Problem]:
     """Report entries that a record calls fixed and that are not there."""
     posterior = tree["posterior"].to_dataset()
     odd = [
@@ -193,7 +194,11 @@ def _odd_constants(tree: xr.DataTree, constants: Mapping[str, list[int]]) -> lis
         if name not in posterior
         or any(not 0 <= place < int(np.prod(posterior[name].shape[2:], dtype=int)) for place in places)
     ]
-    return [f"{quote(odd)}: fixed by the model, as fit.json says, and not among the draws."] if odd else []
+    return (
+        [Problem("fixed by the model, as fit.json says, and not among the draws.", where=f"{quote(odd)}")]
+        if odd
+        else []
+    )
 
 
 @contextmanager

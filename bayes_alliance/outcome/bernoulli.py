@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import scipy
 
+from bayes_alliance.findings import Problem
 from bayes_alliance.outcome.contract import Outcome, OutcomeRows
 from bayes_alliance.outcome.scale import ObservedOutcome
 from bayes_alliance.outcome.thresholds import LOGISTIC_VARIANCE
@@ -23,7 +24,7 @@ class Bernoulli(Outcome):
     latent_scale = "latent logit scale, residual variance pi^2 / 3"
     binary = True
 
-    def impossible(self, observed: ObservedOutcome) -> list[str]:
+    def impossible(self, observed: ObservedOutcome) -> list[Problem]:
         """Report values other than 0 and 1."""
         return binary_problems(self, observed)
 
@@ -70,9 +71,9 @@ class Bernoulli(Outcome):
         return f"probability of {outcome}"
 
 
-def binary_problems(family: Outcome, observed: ObservedOutcome) -> list[str]:
+def binary_problems(family: Outcome, observed: ObservedOutcome) -> list[Problem]:
     """Report values other than 0 and 1."""
     odd = ~np.isin(observed.values, (0.0, 1.0))
     if not odd.any():
         return []
-    return [f"{family.where(observed)} other than 0 and 1 in {observed.show(odd)}. Recode it."]
+    return [Problem(f"{family.where(observed)} other than 0 and 1 in {observed.show(odd)}.", fix="Recode it.")]

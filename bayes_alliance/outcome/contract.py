@@ -14,6 +14,7 @@ import numpy as np
 import scipy
 
 from bayes_alliance._messages import count_of
+from bayes_alliance.findings import Problem
 from bayes_alliance.outcome.scale import OPEN, ObservedOutcome, OutcomeScale
 
 type Link = Literal["identity", "logit", "cloglog", "log"]
@@ -160,7 +161,7 @@ class Outcome(ABC):
 
     # of values in a study
 
-    def check(self, observed: ObservedOutcome) -> list[str]:
+    def check(self, observed: ObservedOutcome) -> list[Problem]:
         """Report values that an outcome of the family cannot have, or that say nothing.
 
         Parameters
@@ -173,17 +174,19 @@ class Outcome(ABC):
         if problems:
             return problems
         if np.ptp(values) == 0 and (observed.trials is None or np.ptp(observed.trials) == 0):
-            return [f"Outcome {label!r} is constant ({values[0]:g}) in the {count_of(len(values), 'row')} used."]
+            constant = f"Outcome {label!r} is constant ({values[0]:g}) in the {count_of(len(values), 'row')} used."
+            return [Problem(constant)]
         if self.link == "identity" and set(np.unique(values)) == {0.0, 1.0}:
-            return [f'Outcome {label!r} has only 0 and 1 and the equation is {self.name}. State family = "bernoulli".']
+            binary = f"Outcome {label!r} has only 0 and 1 and the equation is {self.name}."
+            return [Problem(binary, fix='State family = "bernoulli".')]
         return []
 
-    def impossible(self, observed: ObservedOutcome) -> list[str]:
+    def impossible(self, observed: ObservedOutcome) -> list[Problem]:
         """Report values that the family does not have; bounds are checked elsewhere."""
         del observed
         return []
 
-    def _outside(self, observed: ObservedOutcome) -> list[str]:
+    def _outside(self, observed: ObservedOutcome) -> list[Problem]:
         if observed.bounds is None:
             return []
         low, high = observed.bounds
@@ -191,9 +194,10 @@ class Outcome(ABC):
         if not outside.any():
             return []
         return [
-            f"{self.where(observed)} outside its bounds [{low:g}, {high:g}] in "
-            f"{observed.show(outside)}. Correct the values, or "
-            f"state the bounds of the scale as it was scored."
+            Problem(
+                f"{self.where(observed)} outside its bounds [{low:g}, {high:g}] in {observed.show(outside)}.",
+                fix="Correct the values, or state the bounds of the scale as it was scored.",
+            )
         ]
 
     def where(self, observed: ObservedOutcome) -> str:

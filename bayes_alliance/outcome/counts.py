@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from bayes_alliance.findings import Problem
 from bayes_alliance.outcome.contract import Outcome, OutcomeRows
 from bayes_alliance.outcome.scale import ObservedOutcome
 
@@ -18,15 +19,17 @@ class Count(Outcome):
     unit = "log-counts"
     whole = True
 
-    def impossible(self, observed: ObservedOutcome) -> list[str]:
+    def impossible(self, observed: ObservedOutcome) -> list[Problem]:
         """Report values that are no counts."""
         values = observed.values
         odd = (values != np.floor(values)) | (values < 0)
         if not odd.any():
             return []
         return [
-            f"{self.where(observed)} that are no counts in {observed.show(odd)}. Counts are 0, 1, 2, …; take "
-            f"another family for scores."
+            Problem(
+                f"{self.where(observed)} that are no counts in {observed.show(odd)}. Counts are 0, 1, 2, ….",
+                fix="Take another family for scores.",
+            )
         ]
 
     def expected(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 import scipy
 
 from bayes_alliance._messages import quote
+from bayes_alliance.findings import Problem
 from bayes_alliance.outcome import thresholds as cut
 from bayes_alliance.outcome.contract import Outcome, OutcomeRows
 from bayes_alliance.outcome.scale import ObservedOutcome, OutcomeScale
@@ -32,18 +33,21 @@ class Cumulative(Outcome):
     bounds = "allowed"
     whole = True
 
-    def impossible(self, observed: ObservedOutcome) -> list[str]:
+    def impossible(self, observed: ObservedOutcome) -> list[Problem]:
         """Report values that are no whole numbers."""
         values = observed.values
         odd = values != np.floor(values)
         if not odd.any():
             return []
         return [
-            f"{self.where(observed)} that are no categories in {observed.show(odd)}. Categories are whole numbers "
-            f"in order; take ordered_beta or censored for scores."
+            Problem(
+                f"{self.where(observed)} that are no categories in {observed.show(odd)}. Categories are whole "
+                "numbers in order.",
+                fix="Take ordered_beta or censored for scores.",
+            )
         ]
 
-    def check(self, observed: ObservedOutcome) -> list[str]:
+    def check(self, observed: ObservedOutcome) -> list[Problem]:
         """Report impossible values, and more categories than thresholds can be estimated for."""
         problems = self.impossible(observed) or self._outside(observed)
         if problems:
@@ -51,8 +55,11 @@ class Cumulative(Outcome):
         low, high = self._ends(observed)
         if high - low >= MANY:
             return [
-                f"Outcome {observed.label!r} runs from {low:g} to {high:g}: too many categories for thresholds "
-                f"(at most {MANY}). Take ordered_beta or censored."
+                Problem(
+                    f"too many categories for thresholds (at most {MANY}).",
+                    where=f"Outcome {observed.label!r} runs from {low:g} to {high:g}",
+                    fix="Take ordered_beta or censored.",
+                )
             ]
         return super().check(observed)
 

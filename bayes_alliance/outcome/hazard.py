@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from bayes_alliance.findings import Problem
 from bayes_alliance.outcome.bernoulli import binary_problems
 from bayes_alliance.outcome.contract import FAR, Outcome, OutcomeRows
 from bayes_alliance.outcome.scale import ObservedOutcome
@@ -29,7 +30,7 @@ class Hazard(Outcome):
     latent_scale = "latent log-hazard scale, residual variance pi^2 / 6"
     binary = True
 
-    def impossible(self, observed: ObservedOutcome) -> list[str]:
+    def impossible(self, observed: ObservedOutcome) -> list[Problem]:
         """Report values other than 0 and 1."""
         return binary_problems(self, observed)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bayes_alliance.findings import Problem
 from bayes_alliance.outcome.contract import Outcome
 from bayes_alliance.outcome.scale import ObservedOutcome
 
@@ -15,12 +16,17 @@ class Positive(Outcome):
     positive = True
     measure = "density"
 
-    def impossible(self, observed: ObservedOutcome) -> list[str]:
+    def impossible(self, observed: ObservedOutcome) -> list[Problem]:
         """Report values of 0 or below, and where they are."""
         odd = observed.values <= 0
         if not odd.any():
             return []
         return [
-            f"{self.where(observed)} that are not above 0 in {observed.show(odd)}. Take gaussian or censored for "
-            f"scores that can be 0, or a family of counts for counts; or leave these rows out (select_rows)."
+            Problem(
+                f"{self.where(observed)} that are not above 0 in {observed.show(odd)}.",
+                fix=(
+                    "Take gaussian or censored for scores that can be 0, or a family of counts for counts; or "
+                    "leave these rows out (select_rows)."
+                ),
+            )
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy
 
+from bayes_alliance.findings import Problem
 from bayes_alliance.outcome.contract import Outcome, OutcomeRows
 from bayes_alliance.outcome.scale import ObservedOutcome, OutcomeScale
 
@@ -18,20 +19,27 @@ class Successes(Outcome):
     trials = True
     whole = True
 
-    def impossible(self, observed: ObservedOutcome) -> list[str]:
+    def impossible(self, observed: ObservedOutcome) -> list[Problem]:
         """Report trials that are none, and successes that are no number of them."""
         values, trials = observed.values, observed.trials
         assert trials is not None
         odd = (trials < 1) | (trials != np.floor(trials))
         if odd.any():
             return [
-                f"trials = {observed.trials_label!r} of outcome {observed.label!r} are no numbers of trials in "
-                f"{observed.show(odd, trials)}. They are 1, 2, …"
+                Problem(
+                    f"trials = {observed.trials_label!r} of outcome {observed.label!r} are no numbers of trials in "
+                    f"{observed.show(odd, trials)}.",
+                    allowed="They are 1, 2, …",
+                )
             ]
         bad = (values != np.floor(values)) | (values < 0) | (values > trials)
         if not bad.any():
             return []
-        return [f"{self.where(observed)} that are no number of successes from 0 to its trials in {observed.show(bad)}."]
+        return [
+            Problem(
+                f"{self.where(observed)} that are no number of successes from 0 to its trials in {observed.show(bad)}."
+            )
+        ]
 
     def level(self, y: np.ndarray, scale: OutcomeScale) -> float:
         """Return the share of all trials that are successes."""

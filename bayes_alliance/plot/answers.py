@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 
 from bayes_alliance._messages import quote
 from bayes_alliance.errors import FitError
+from bayes_alliance.findings import Problem
 from bayes_alliance.plot.style import COLOURS, MARKERS, WIDTH, Picture, legend_label, on_log_axis
 
 NEEDED = ("question", "analysis", "estimate", "lower", "upper")
@@ -99,18 +100,18 @@ def _check(answers: pd.DataFrame, factors: Collection[str]) -> None:
     problems = []
     if answers.duplicated(["question", "analysis"]).any():
         twice = answers.loc[answers.duplicated(["question", "analysis"]), "question"]
-        problems.append(f"Questions with two answers of one analysis: {quote(dict.fromkeys(twice))}.")
+        problems.append(Problem(f"Questions with two answers of one analysis: {quote(dict.fromkeys(twice))}."))
     for name in ("unit", "truth"):
         if name in answers:
             several = answers.groupby("question")[name].nunique()
             odd = [str(question) for question, count in several.items() if count > 1]
-            problems += [f"Questions with more than one {name}: {quote(odd)}."] if odd else []
+            problems += [Problem(f"Questions with more than one {name}: {quote(odd)}.")] if odd else []
     negative = answers[answers["question"].isin(list(factors)) & ~(answers[["estimate", "lower"]] > 0).all(axis=1)]
     if len(negative):
-        problems.append(f"Factors are positive; not so: {quote(dict.fromkeys(negative['question']))}.")
+        problems.append(Problem(f"Factors are positive; not so: {quote(dict.fromkeys(negative['question']))}."))
     unknown = [name for name in factors if name not in set(answers["question"])]
-    problems += [f"No question {quote(unknown)} to be a factor."] if unknown else []
+    problems += [Problem(f"No question {quote(unknown)} to be a factor.")] if unknown else []
     if not len(answers) or not np.isfinite(answers[["estimate", "lower", "upper"]].to_numpy(float)).all():
-        problems.append("Answers need numbers in estimate, lower and upper, and one row at least.")
+        problems.append(Problem("Answers need numbers in estimate, lower and upper, and one row at least."))
     if problems:
         raise FitError(problems)

@@ -14,6 +14,7 @@ from bayes_alliance._messages import escaped, unknown
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.errors import FitError
+from bayes_alliance.findings import Problem
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.posterior.effects import with_effects
@@ -248,15 +249,17 @@ def _average(repeat: Callable[[], dict[str, np.ndarray]]) -> tuple[dict[str, np.
 def _check_cross_world(system: Sequence[EquationDesign], kind: Kind, value: float) -> None:
     problems = []
     if not 0 <= value <= 1:
-        problems.append(f"cross_world = {value:g}: a correlation from 0 to 1.")
+        problems.append(Problem("a correlation from 0 to 1.", where=f"cross_world = {value:g}"))
     if kind != "natural":
-        problems.append("cross_world belongs to natural effects; interventional ones suppose no two worlds.")
+        problems.append(Problem("cross_world belongs to natural effects; interventional ones suppose no two worlds."))
     if len(system) != 3:
         problems.append(
-            f"cross_world splits the effect through the first of two mediators; there are {len(system) - 1}."
+            Problem(f"cross_world splits the effect through the first of two mediators; there are {len(system) - 1}.")
         )
     if not system[0].kind.normal:
-        problems.append(f"cross_world: {system[0].outcome!r} is {system[0].family} and has no normal residual.")
+        problems.append(
+            Problem(f"{system[0].outcome!r} is {system[0].family} and has no normal residual.", where="cross_world")
+        )
     if problems:
         raise FitError(problems)
 

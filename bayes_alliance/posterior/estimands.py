@@ -14,6 +14,7 @@ import xarray as xr
 from bayes_alliance._messages import unknown
 from bayes_alliance.design.estimands import resolve_estimands
 from bayes_alliance.errors import FitError
+from bayes_alliance.findings import Findings
 from bayes_alliance.fit.checks import chains_mixed, diagnose_draws
 from bayes_alliance.fit.estimands import work_out
 from bayes_alliance.fit.result import Fit, constants_of
@@ -181,10 +182,9 @@ def add_estimands(
     content["labels"] = {**content.get("labels", {}), **(labels or {})}
     content["estimands"] = {**content.get("estimands", {}), **{name: dict(one) for name, one in estimands.items()}}
     spec = make_model(content)
-    problems: list[str] = []
-    resolved = resolve_estimands(spec, fit.design.equations, fit.design.factors, problems, [])
-    if problems:
-        raise FitError(problems)
+    findings = Findings()
+    resolved = resolve_estimands(spec, fit.design.equations, fit.design.factors, findings)
+    findings.stop(FitError)
     tree = fit.data.copy()
     values = work_out(resolved, fit.data["posterior"].to_dataset(), constants_of(fit))
     if values is not None:

@@ -12,6 +12,7 @@ import xarray as xr
 
 from bayes_alliance._messages import unknown
 from bayes_alliance.errors import FitError
+from bayes_alliance.findings import Problem
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.outcome.contract import normal_rule
 from bayes_alliance.posterior.effects import with_effects
@@ -111,11 +112,15 @@ def _check_stated(stated: Mapping[str, object]) -> None:
     problems = []
     for name, own in stated.items():
         if isinstance(own, str) or not isinstance(own, Sequence | np.ndarray) or not len(own):
-            problems.append(f"{name!r}: {own!r} is no list of values. State a list, such as [0, 1].")
+            problems.append(
+                Problem(f"{own!r} is no list of values.", where=f"{name!r}", fix="State a list, such as [0, 1].")
+            )
         elif any(not isinstance(value, str | int | float | np.number) for value in own):
-            problems.append(f"{name!r}: {list(own)!r} has what is neither a number nor a level.")
+            problems.append(Problem(f"{list(own)!r} has what is neither a number nor a level.", where=f"{name!r}"))
         if name in TAKEN:
-            problems.append(f"{name!r} is a name that the result uses. Rename the column and the predictor.")
+            problems.append(
+                Problem(f"{name!r} is a name that the result uses.", fix="Rename the column and the predictor.")
+            )
     if problems:
         raise FitError(problems)
 

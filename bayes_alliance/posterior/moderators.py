@@ -15,6 +15,7 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.latent_columns import FollowSteps
 from bayes_alliance.errors import FitError
+from bayes_alliance.findings import Problem
 from bayes_alliance.posterior.linear import drawn_values, follow_mean, stack_draws
 from bayes_alliance.posterior.moved import RowwiseEvaluator
 from bayes_alliance.posterior.setting import Setting, position_of
@@ -199,6 +200,6 @@ def check_held(parts: Sequence[tuple[EquationDesign, Parts]], at: Mapping[str, S
         written = inside.get(name, [])
         known = f" What can be stated: {quote(held)}." if held else " Nothing multiplies it."
         advice = f" It stands in {quote(dict.fromkeys(written))}: state the value of that." if written else known
-        problems.append(f"{nothing} depends on {name!r}.{advice}")
+        problems.append(Problem(f"{nothing} depends on {name!r}.{advice}"))
     if problems:
         raise FitError(problems)

@@ -24,6 +24,7 @@ from bayes_alliance.design.equations.latent_columns import Follow, FollowSteps, 
 from bayes_alliance.design.equations.predictor import Predictor
 from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.errors import FitError
+from bayes_alliance.findings import Findings
 from bayes_alliance.names import COEF, SIGMA_COEF, coef_label, level_label
 from bayes_alliance.posterior.linear import effects_of, follow_mean, follow_rows, strata_roots
 from bayes_alliance.posterior.outcomes import residual_spread
@@ -321,7 +322,7 @@ class RowwiseEvaluator(Evaluator):
 
     def __init__(self, equation: EquationDesign, variables: Mapping[str, Variable]) -> None:
         rows = Rows(equation.spec.unit, None, equation.patient, equation.session, equation.row)  # type: ignore[arg-type]
-        super().__init__(FUNCTIONS, rows, variables, lambda _: equation.patient, [])
+        super().__init__(FUNCTIONS, rows, variables, lambda _: equation.patient, Findings())
         self.equation = equation
         self.stepped: dict[Hidden, Follow] = {}
 

@@ -10,6 +10,7 @@ import pandas as pd
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.errors import FitError
+from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.posterior.moderators import check_held, expression_of, is_rowwise, variables_of
 from bayes_alliance.posterior.paths import Edge, Path, changed_by, find_blocked, find_paths
 from bayes_alliance.posterior.setting import Setting, related_to, with_others
@@ -33,22 +34,21 @@ def check_paths(design: Design, paths: Sequence[Path], at: Mapping[str, Setting]
     """
     parts = [(design.find(edge.target), own) for path in paths for edge in path.edges for _, own in edge.columns]
     check_held(parts, at, f"No slope on a path from {predictor!r} to {outcome!r}")
-    problems: dict[str, None] = {}
+    findings = Findings()
     for path in paths:
-        problems |= dict.fromkeys(_changed(design, path, predictor))
-    problems |= dict.fromkeys(_apart(design, predictor, outcome))
-    if problems:
-        raise FitError(list(problems))
+        findings.add(_changed(design, path, predictor))
+    findings.add(_apart(design, predictor, outcome))
+    findings.stop(FitError)
     at = with_others(design, at)
     for path in paths:
-        problems |= dict.fromkeys([*_of_two_steps(design, path, at), *_over_sessions(design, path, at)])
+        findings.add(_of_two_steps(design, path, at))
+        findings.add(_over_sessions(design, path, at))
     for path in find_blocked(design, predictor, outcome):
-        problems |= dict.fromkeys(_over_sessions(design, path, at))
-    if problems:
-        raise FitError(list(problems))
+        findings.add(_over_sessions(design, path, at))
+    findings.stop(FitError)
 
 
-def _changed(design: Design, path: Path, predictor: str) -> Iterator[str]:
+def _changed(design: Design, path: Path, predictor: str) -> Iterator[Problem]:
     """Yield what is wrong with slopes that depend on the predictor or on what it changes."""
     changed = changed_by(design, predictor)
     for edge in path.edges:
@@ -58,13 +58,18 @@ def _changed(design: Design, path: Path, predictor: str) -> Iterator[str]:
             if read:
                 why = "the predictor itself" if predictor in read else f"what {predictor!r} changes"
                 yield (
-                    f"The slope of {edge.source} in the equation of {edge.target!r} depends on {part!r}, {why}: "
-                    f"products of slopes are no effects of {predictor!r} here and do not add up to its total effect. "
-                    f"Use counterfactual_effects(fit, {predictor!r}, values=...)."
+                    Problem(
+                        f"products of slopes are no effects of {predictor!r} here and do not add up to its "
+                        "total effect.",
+                        where=(
+                            f"The slope of {edge.source} in the equation of {edge.target!r} depends on {part!r}, {why}"
+                        ),
+                        fix=f"Use counterfactual_effects(fit, {predictor!r}, values=...).",
+                    )
                 )
 
 
-def _apart(design: Design, predictor: str, outcome: str) -> Iterator[str]:
+def _apart(design: Design, predictor: str, outcome: str) -> Iterator[Problem]:
     """Yield variables that change with the predictor and that its paths leave out."""
     for name in related_to(design, predictor):
         try:
@@ -72,9 +77,14 @@ def _apart(design: Design, predictor: str, outcome: str) -> Iterator[str]:
         except FitError:
             continue  # it does not reach the outcome
         yield (
-            f"{name!r} goes with {predictor!r} in the rows and is in the model, too: slopes of {predictor!r} alone are "
-            f"no effects of it. Use one of them in all equations, or counterfactual_effects(fit, {predictor!r}, "
-            f"values=...), which sets both."
+            Problem(
+                f"{name!r} goes with {predictor!r} in the rows and is in the model, too: slopes of "
+                f"{predictor!r} alone are no effects of it.",
+                fix=(
+                    f"Use one of them in all equations, or counterfactual_effects(fit, {predictor!r}, "
+                    "values=...), which sets both."
+                ),
+            )
         )
 
 
@@ -87,7 +97,7 @@ def _stated(e: EquationDesign, part: str, at: Mapping[str, Setting]) -> bool:
     return part in at or (is_rowwise(e, part) and bool(variables_of(e, part) & set(at)))
 
 
-def _of_two_steps(design: Design, path: Path, at: Mapping[str, Setting]) -> Iterator[str]:
+def _of_two_steps(design: Design, path: Path, at: Mapping[str, Setting]) -> Iterator[Problem]:
     """Yield moderators of several steps whose means are not those at any one value."""
     steps: dict[str, list[EquationDesign]] = {}
     for edge in path.edges:
@@ -103,12 +113,15 @@ def _of_two_steps(design: Design, path: Path, at: Mapping[str, Setting]) -> Iter
             shared = [name for name in variables_of(e, part) if len(steps[name]) > 1]
             if shared and not number and not _stated(e, part, at):
                 yield (
-                    f"Several steps of {path.name} depend on {shared[0]!r}, in one of them by {part!r}: a product of "
-                    f"averages is the effect at no value of it. State the value, at={{{shared[0]!r}: ...}}."
+                    Problem(
+                        "a product of averages is the effect at no value of it.",
+                        where=f"Several steps of {path.name} depend on {shared[0]!r}, in one of them by {part!r}",
+                        fix=f"State the value, at={{{shared[0]!r}: ...}}.",
+                    )
                 )
 
 
-def _over_sessions(design: Design, path: Path, at: Mapping[str, Setting]) -> Iterator[str]:
+def _over_sessions(design: Design, path: Path, at: Mapping[str, Setting]) -> Iterator[Problem]:
     """Yield slopes that depend on the session where a later step reads other sessions."""
     for place, edge in enumerate(path.edges):
         e = design.find(edge.target)
@@ -125,11 +138,14 @@ def _over_sessions(design: Design, path: Path, at: Mapping[str, Setting]) -> Ite
                         yield _refusal(path, edge, part, what)
 
 
-def _refusal(path: Path, edge: Edge, part: str, what: str) -> str:
-    return (
+def _refusal(path: Path, edge: Edge, part: str, what: str) -> Problem:
+    return Problem(
         f"The slope of {edge.source} in the equation of {edge.target!r} depends on {part!r}, which differs between "
-        f"rows of a unit, and {what}: the effect along {path.name} is no product of slopes at one value. State it "
-        f"as an estimand of the coefficients (add_estimands), with the mean of {part!r} where a mean is read."
+        f"rows of a unit, and {what}: the effect along {path.name} is no product of slopes at one value.",
+        fix=(
+            "State it as an estimand of the coefficients (add_estimands), with the mean of "
+            f"{part!r} where a mean is read."
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.errors import FitError
+from bayes_alliance.findings import Problem
 from bayes_alliance.names import SESSION, level_label
 from bayes_alliance.posterior.together import (
     Together,
@@ -88,7 +89,8 @@ def check_values(variable: Variable, values: Sequence[Setting]) -> None:
             problems += list(error.problems)
             continue
         if place in seen:
-            problems.append(f"{variable.label!r}: {value!r} is stated twice. State each value once.")
+            twice = f"{value!r} is stated twice."
+            problems.append(Problem(twice, where=repr(variable.label), fix="State each value once."))
         seen[place] = value
     if problems:
         raise FitError(problems)

@@ -18,6 +18,7 @@ from bayes_alliance.design.equations.equation import EquationDesign, subset_vari
 from bayes_alliance.design.equations.latent_columns import Follow, FollowSteps, FollowValue
 from bayes_alliance.design.equations.predictor import Predictor
 from bayes_alliance.errors import FitError
+from bayes_alliance.findings import Problem
 from bayes_alliance.names import COEF
 from bayes_alliance.posterior.linear import drawn_values
 from bayes_alliance.posterior.moved import Moved, RowwiseEvaluator, category_of, move
@@ -107,22 +108,29 @@ def find_system(design: Design, outcomes: Sequence[str]) -> tuple[EquationDesign
     units = {e.spec.unit for e in chosen}
     problems = []
     if len(units) > 1:
-        problems.append(f"The equations have rows of different units: {quote(sorted(units))}.")
+        problems.append(Problem(f"The equations have rows of different units: {quote(sorted(units))}."))
     series = [e.outcome for e in chosen if e.series is not None]
     if series:
-        problems.append(f"Residuals of {quote(series)} follow those of earlier sessions; worlds are of single rows.")
+        problems.append(
+            Problem(f"Residuals of {quote(series)} follow those of earlier sessions; worlds are of single rows.")
+        )
     means = [e.outcome for e in chosen if any(not isinstance(f, FollowValue | FollowSteps) for f in e.follows.values())]
     if means:
-        problems.append(f"{quote(means)} follow latent means, which are of units and not of rows; worlds are of rows.")
+        problems.append(
+            Problem(f"{quote(means)} follow latent means, which are of units and not of rows; worlds are of rows.")
+        )
     if design.residual is not None and {e.outcome for e in chosen} & set(design.residual.outcomes):
-        problems.append("Residuals on the way correlate, so that mediators are not drawn one after the other.")
+        problems.append(Problem("Residuals on the way correlate, so that mediators are not drawn one after the other."))
     for e in chosen:
         terms = e.spec.parsed.every_term
         around = {c.function for t in terms for part in t.parts for c in calls_in(part) if c.function not in ROWWISE}
         if around:
             problems.append(
-                f"The equation of {e.outcome!r} reads other rows ({', '.join(sorted(around))}), which do not change "
-                f"with the row's own treatment here. Follow its paths with mediation_effects."
+                Problem(
+                    f"The equation of {e.outcome!r} reads other rows ({', '.join(sorted(around))}), which do not "
+                    "change with the row's own treatment here.",
+                    fix="Follow its paths with mediation_effects.",
+                )
             )
     if problems:
         raise FitError(problems)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bayes_alliance._messages import quote, shorten, unknown
 from bayes_alliance.comparison.units import UnitName
 from bayes_alliance.errors import SpecError
+from bayes_alliance.findings import Findings, Problem, as_problem
 from bayes_alliance.fit.settings import Engine, SamplerSettings
 from bayes_alliance.spec.make import make_model
 from bayes_alliance.spec.model import Bound, ModelSpec
@@ -136,7 +137,7 @@ def parse_analysis(text: str, where: str = "") -> Analysis:
     try:
         analysis = Analysis.model_validate(content)
     except ValidationError as error:
-        raise SpecError([_sentence(detail) for detail in error.errors()], where) from None
+        raise SpecError([_as_problem(detail) for detail in error.errors()], where) from None
     problems = _problems(analysis)
     if problems:
         raise SpecError(problems, where)
@@ -158,16 +159,16 @@ def read_analysis(path: str | Path) -> tuple[Analysis, str]:
     return parse_analysis(text, place.name), text
 
 
-def inside(folder: Path, name: str, what: str, problems: list[str]) -> Path:
+def inside(folder: Path, name: str, what: str, findings: Findings) -> Path:
     """Return the path of a file in the analysis file's folder, reporting one that leads out of it."""
     path = folder / name
     if Path(name).is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
-        problems.append(
-            f"{what} {name!r} lies outside the analysis file's folder. Give a path inside it: a run that depends on "
-            f"files elsewhere cannot be repeated by somebody else."
+        findings.problem(
+            f"{what} {name!r} lies outside the analysis file's folder.",
+            fix=("Give a path inside it: a run that depends on files elsewhere cannot be repeated by somebody else."),
         )
     elif not path.is_file():
-        problems.append(f"{what}: no file {name!r} in the analysis file's folder.")
+        findings.problem(f"no file {name!r} in the analysis file's folder.", where=what)
     return path
 
 
@@ -180,22 +181,22 @@ def find_specs(analysis: Analysis, folder: Path) -> dict[str, ModelSpec]:
         With the problems of all models at once.
     """
     found: dict[str, ModelSpec] = {}
-    problems: list[str] = []
+    findings = Findings()
     for model in analysis.models:
         try:
             if model.name in model_names():
                 found[model_label(model)] = _asked(load_model(model.name), model)
             elif model.name.endswith(".toml"):
-                known = len(problems)
-                path = inside(folder, model.name, "model", problems)
-                if len(problems) == known:
+                known = len(findings.problems)
+                path = inside(folder, model.name, "model", findings)
+                if len(findings.problems) == known:
                     found[model_label(model)] = _asked(load_model(path), model)
             else:
-                problems.append(f"{unknown('model', model.name, model_names())} A file of your own ends in .toml.")
+                findings.problem(f"{unknown('model', model.name, model_names())} A file of your own ends in .toml.")
         except SpecError as error:
-            problems += [f"model {model.name!r}: {problem}" for problem in error.problems]
-    if problems:
-        raise SpecError(problems)
+            findings.add(problem.under(f"model {model.name!r}") for problem in error.problems)
+    if findings.problems:
+        raise SpecError(findings.problems)
     return found
 
 
@@ -209,29 +210,34 @@ def _asked(spec: ModelSpec, model: ModelPart) -> ModelSpec:
     return make_model(content)
 
 
-def _problems(analysis: Analysis) -> list[str]:
-    problems: list[str] = []
+def _problems(analysis: Analysis) -> list[Problem]:
+    problems: list[Problem] = []
     for label in analysis.labels:
         if not LABEL.match(label):
             problems.append(
-                f"label {label!r}: a label starts with a small letter or a digit, followed by up to 63 of a to z, 0 to "
-                f"9, '-' and '_': it names a folder. State label = \"...\" beside the model's name."
+                Problem(
+                    "it cannot name a folder.",
+                    where=f"label {label!r}",
+                    allowed="It is a small letter or a digit, followed by up to 63 of a to z, 0 to 9, '-' and '_'.",
+                    fix='State label = "..." beside the name of the model.',
+                )
             )
     twice = [label for label, count in Counter(analysis.labels).items() if count > 1]
     if twice:
-        problems.append(f'Models share a label: {quote(twice)}. State label = "..." for each.')
+        problems.append(Problem(f"Models share a label: {quote(twice)}.", fix='State label = "..." for each.'))
     for comparison in analysis.comparisons:
         if len(set(comparison.models)) < len(comparison.models):
-            problems.append(f"comparison: {quote(comparison.models)} names a model twice.")
+            problems.append(Problem(f"{quote(comparison.models)} names a model twice.", where="comparison"))
         problems += [
-            f"comparison: {unknown('model', name, analysis.labels)}"
+            unknown("model", name, analysis.labels, "comparison")
             for name in comparison.models
             if name not in analysis.labels
         ]
     try:
         analysis.settings()
     except Exception as error:  # the settings' own sentences
-        problems += [f"sampling: {problem}" for problem in getattr(error, "problems", [str(error)])]
+        found = getattr(error, "problems", [str(error)])
+        problems += [as_problem(problem).under("sampling") for problem in found]
     return problems
 
 
@@ -245,16 +251,17 @@ _PLACES: Final[Mapping[str, type[BaseModel]]] = {
 }
 
 
-def _sentence(detail: Any) -> str:
+def _as_problem(detail: Any) -> Problem:
     place = [str(part) for part in detail["loc"] if not isinstance(part, int)]
     where = ".".join(str(part) for part in detail["loc"]) or "the file"
     if detail["type"] == "extra_forbidden":
         record = _PLACES.get(place[0] if len(place) > 1 else "", Analysis)
         keys = [field.alias or name for name, field in record.model_fields.items()]
-        table = f" in [{place[0]}]" if len(place) > 1 else ""
-        return f"{unknown('key', place[-1], keys)}{table and f' It stands{table}.'}"
+        table = f"[{place[0]}]" if len(place) > 1 else ""
+        return unknown("key", place[-1], keys, table)
     if detail["type"] == "missing":
-        return f"{where!r} is missing."
+        return Problem(f"{where!r} is missing.")
     if detail["type"] == "literal_error":
-        return f"{where} = {shorten(detail['input'])}: allowed are {detail['ctx']['expected']}."
-    return f"{where} = {shorten(detail['input'])}: {detail['msg'].lower()}."
+        allowed = f"Allowed: {detail['ctx']['expected']}."
+        return Problem(f"{where} = {shorten(detail['input'])} is not allowed.", allowed=allowed)
+    return Problem(f"{detail['msg'].lower()}.", where=f"{where} = {shorten(detail['input'])}")

@@ -19,6 +19,7 @@ from bayes_alliance._messages import first_few
 from bayes_alliance.comparison.models import check_read, read_by, share_rows
 from bayes_alliance.design.design import Design, make_design
 from bayes_alliance.errors import AllianceError, DesignError, RunError, SpecError, TableError
+from bayes_alliance.findings import Findings
 from bayes_alliance.fit.cache import fit_cached, question_key, read_answer
 from bayes_alliance.fit.engines import fit_design
 from bayes_alliance.fit.provenance import Plain, versions
@@ -177,7 +178,7 @@ def execute(
             facts = write_results(question.analysis, fits, place, progress, log)
             comparisons = compare_all(question.analysis, fits, log)
         except AllianceError as error:
-            failed = {**started, "state": "failed", "problems": list(error.problems)}
+            failed = {**started, "state": "failed", "problems": list(map(str, error.problems))}
             _write_root(place, failed, question, log)
             raise
         _clear(place, designs)
@@ -191,9 +192,9 @@ def _specs(analysis: Analysis, base: Path) -> dict[str, ModelSpec]:
     try:
         return find_specs(analysis, base)
     except SpecError as error:
-        problems = list(error.problems)
-        find_paths(analysis, base, problems)
-        raise SpecError(problems) from None
+        findings = Findings(list(error.problems))
+        find_paths(analysis, base, findings)
+        raise SpecError(findings.problems) from None
 
 
 def _designs(question: Question, rows: Rows) -> tuple[dict[str, Design], tuple[str, ...]]:
@@ -215,7 +216,7 @@ def _designs(question: Question, rows: Rows) -> tuple[dict[str, Design], tuple[s
                 priors={**analysis.priors, **model.priors},
             )
         except (DesignError, TableError) as error:
-            problems += [f"model {label!r}: {problem}" for problem in error.problems]
+            problems += [problem.under(f"model {label!r}") for problem in error.problems]
     notes: list[str] = []
     if analysis.data.shared_rows and len(found) > 1 and not problems:
         found, notes = share_rows(found)

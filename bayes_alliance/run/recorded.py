@@ -7,7 +7,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from bayes_alliance.fit.stored import say_detail
+from bayes_alliance.findings import Problem
+from bayes_alliance.fit.stored import detail_problem
 from bayes_alliance.run.analysis import LABEL
 
 FILE: Final = re.compile(r"(fits|results)/[a-z0-9][a-z0-9_-]{0,63}/\w[\w.-]*")
@@ -111,7 +112,7 @@ class _Record(_Part):
     finished: str = ""
 
 
-def find_problems(record: dict[str, Any]) -> list[str]:
+def find_problems(record: dict[str, Any]) -> list[Problem]:
     """Report everything of a record that is not what a run's record holds, in sentences.
 
     Labels of models name folders, and files are those of models: neither may lead out of the run.
@@ -119,12 +120,14 @@ def find_problems(record: dict[str, Any]) -> list[str]:
     try:
         _Record.model_validate(record)
     except ValidationError as error:
-        return [say_detail(detail) for detail in error.errors()]
-    problems = [f"{name[:100]!r} is no file of a model." for name in record["files"] if not FILE.fullmatch(name)]
+        return [detail_problem(detail) for detail in error.errors()]
+    problems = [
+        Problem(f"{name[:100]!r} is no file of a model.") for name in record["files"] if not FILE.fullmatch(name)
+    ]
     if record["state"] == "failed" and not record.get("problems"):
-        problems.append("It failed, and does not say why.")
+        problems.append(Problem("It failed, and does not say why."))
     if record["state"] == "complete" and not (record["models"] and record.get("finished")):
-        problems.append("It is complete, and has no models or no date.")
+        problems.append(Problem("It is complete, and has no models or no date."))
     if record["state"] == "complete" and set(record["models"]) != set(record["labels"]):
-        problems.append("Its models are not those it lists.")
+        problems.append(Problem("Its models are not those it lists."))
     return problems

@@ -14,6 +14,7 @@ from bayes_alliance.comparison.table import compare
 from bayes_alliance.comparison.units import find_units, fingerprint
 from bayes_alliance.design.design import Design
 from bayes_alliance.errors import AllianceError
+from bayes_alliance.findings import Problem
 from bayes_alliance.fit.progress import step
 from bayes_alliance.fit.provenance import Plain
 from bayes_alliance.fit.result import Fit
@@ -104,7 +105,7 @@ def compare_all(analysis: Analysis, fits: Mapping[str, Fit], log: Callable[[str]
     return found
 
 
-def comparison_problems(one: ComparisonPart, designs: Mapping[str, Design]) -> list[str]:
+def comparison_problems(one: ComparisonPart, designs: Mapping[str, Design]) -> list[Problem]:
     """Report before anything is fitted what would keep models from being compared."""
     chosen = {name: designs[name] for name in one.models}
     own = {name: [e.outcome for e in design.equations] for name, design in chosen.items()}
@@ -112,17 +113,23 @@ def comparison_problems(one: ComparisonPart, designs: Mapping[str, Design]) -> l
     where = f"comparison of {quote(one.models)}"
     odd = [o for o in one.outcomes or () if o not in shared]
     if odd:
-        return [f"{where}: {unknown('outcome', name, shared)}" for name in odd]
+        return [unknown("outcome", name, shared, where) for name in odd]
     if not shared:
-        return [f"{where}: the models share no outcome."]
+        return [Problem("the models share no outcome.", where=where)]
     wanted = one.outcomes or shared
     try:
         prints = {fingerprint(design, find_units(design, one.unit, wanted), wanted) for design in chosen.values()}
     except AllianceError as error:
-        return [f"{where}: {problem}" for problem in error.problems]
+        return [problem.under(where) for problem in error.problems]
     if len(prints) > 1:
         return [
-            f"{where}: they would predict other rows or values of {quote(wanted)}. Choose rows that all of them can "
-            f"use (data.shared_rows = true, or limits), or leave the comparison out."
+            Problem(
+                f"they would predict other rows or values of {quote(wanted)}.",
+                where=where,
+                fix=(
+                    "Choose rows that all of them can use (data.shared_rows = true, or limits), or leave the "
+                    "comparison out."
+                ),
+            )
         ]
     return []

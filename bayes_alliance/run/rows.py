@@ -16,6 +16,7 @@ import pandas as pd
 from bayes_alliance._messages import are, count_of, first_few, quote
 from bayes_alliance.design.columns.variables import column_of
 from bayes_alliance.errors import AllianceWarning, TableError
+from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.fit.provenance import Plain
 from bayes_alliance.names import ID_ROLES
 from bayes_alliance.run.analysis import Analysis, inside, model_label
@@ -86,10 +87,9 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], 
         For an error of another library, whose text may quote cells and is not repeated.
     """
     data = analysis.data
-    problems: list[str] = []
-    paths = find_paths(analysis, folder, problems)
-    if problems:
-        raise TableError(problems)
+    findings = Findings()
+    paths = find_paths(analysis, folder, findings)
+    findings.stop(TableError)
     files = {what: hashlib.sha256(path.read_bytes()).hexdigest() for what, path in paths.items()}
     if stated:
         check_stated(analysis, files["data"])
@@ -103,9 +103,8 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], 
     ids = {column for columns in holding.values() for column in columns}
     digests = digest_columns(kept, ids, data.roles) | {"files": dict(files)}
     coded = code_ids(kept, holding, data.missing, secret=table_secret(frames))
-    problems = _misplaced(coded, kept, ids)
-    if problems:
-        raise TableError(problems, count_of(read, "row"))
+    findings.add(_misplaced(coded, kept, ids))
+    findings.stop(TableError, count_of(read, "row"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AllianceWarning)  # told by the run's messages
         sessions = read_sessions(
@@ -145,11 +144,11 @@ def check_stated(analysis: Analysis, digest: str) -> None:
         )
 
 
-def find_paths(analysis: Analysis, folder: Path, problems: list[str]) -> dict[str, Path]:
+def find_paths(analysis: Analysis, folder: Path, findings: Findings) -> dict[str, Path]:
     """Return the files an analysis reads, reporting those that are not there or lie elsewhere."""
     data = analysis.data
     names = {"data": data.path, **{side: name for side in SIDES if (name := getattr(data, side)) is not None}}
-    return {what: inside(folder, name, what, problems) for what, name in names.items()}
+    return {what: inside(folder, name, what, findings) for what, name in names.items()}
 
 
 def digest_columns(frames: Mapping[str, pd.DataFrame], ids: set[str], roles: Mapping[str, str]) -> dict[str, Plain]:
@@ -254,7 +253,7 @@ def _check_columns(frames: Mapping[str, pd.DataFrame], roles: Mapping[str, str])
         raise TableError(problems, count_of(len(frames["data"]), "row"))
 
 
-def _misplaced(coded: Coded, frames: Mapping[str, pd.DataFrame], ids: set[str]) -> list[str]:
+def _misplaced(coded: Coded, frames: Mapping[str, pd.DataFrame], ids: set[str]) -> list[Problem]:
     """Report cells that hold somebody's identifier, or nearly one, where a value is expected: by row and column alone.
 
     Identifiers that are numbers cannot be told from values, and say little by themselves.
@@ -270,9 +269,12 @@ def _misplaced(coded: Coded, frames: Mapping[str, pd.DataFrame], ids: set[str]) 
             if len(rows):
                 shown = first_few([f"row {row + 1}" for row in rows])
                 problems.append(
-                    f"Column {name!r} ({what}) holds an identifier in {count_of(len(rows), 'cell')}: {shown}. It, or a "
-                    f"text that is nearly one, is not shown here, and would be a value or a level of everything that "
-                    f"follows. Correct the cells."
+                    Problem(
+                        f"Column {name!r} ({what}) holds an identifier in {count_of(len(rows), 'cell')}: "
+                        f"{shown}. It, or a text that is nearly one, is not shown here, and would be a value "
+                        "or a level of everything that follows.",
+                        fix="Correct the cells.",
+                    )
                 )
     return problems
 

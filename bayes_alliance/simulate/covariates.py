@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance._messages import unknown
+from bayes_alliance.findings import Problem
 from bayes_alliance.simulate.layout import Layout, VariableSpec
 
 RANK = {"site": 3, "group": 3, "therapist": 2, "patient": 1, "session": 0}
 """How wide a unit is: a variable may read those of units as wide or wider."""
 
 
-def check_variables(variables: Mapping[str, VariableSpec], layout: Layout) -> list[str]:
+def check_variables(variables: Mapping[str, VariableSpec], layout: Layout) -> list[Problem]:
     """Report units the layout lacks, slopes on variables that come later or vary more finely, bounds out of order."""
     problems = []
     taken = {layout.name(what) for what in (*layout.roles, "condition")}
@@ -22,22 +23,22 @@ def check_variables(variables: Mapping[str, VariableSpec], layout: Layout) -> li
     for name, spec in variables.items():
         where = f"variables.{name}"
         if name in taken:
-            problems.append(f"{where}: {name!r} is a column of the layout; choose another name.")
+            problems.append(Problem(f"{name!r} is a column of the layout.", where=where, fix="Choose another name."))
         if spec.unit not in layout.roles:
-            problems.append(f"{where}: unit {spec.unit!r}, and the layout has no {spec.unit}.")
+            problems.append(Problem(f"unit {spec.unit!r}, and the layout has no {spec.unit}.", where=where))
         for unit in spec.between:
             if unit not in layout.roles or RANK.get(unit, -1) <= RANK[spec.unit]:
                 wider = [role for role in layout.roles if RANK[role] > RANK[spec.unit]]
-                problems.append(f"{where}.between: {unknown('wider unit', unit, wider)}")
+                problems.append(unknown("wider unit", unit, wider, f"{where}.between"))
         for other in spec.slopes:
             if other not in seen:
-                problems.append(f"{where}.slopes: {unknown('earlier variable', other, seen)}")
+                problems.append(unknown("earlier variable", other, seen, f"{where}.slopes"))
             elif RANK[seen[other].unit] < RANK[spec.unit]:
-                problems.append(f"{where}.slopes: {other!r} varies within a {spec.unit}.")
+                problems.append(Problem(f"{other!r} varies within a {spec.unit}.", where=f"{where}.slopes"))
         if spec.low is not None and spec.high is not None and spec.low >= spec.high:
-            problems.append(f"{where}: low = {spec.low:g} is not below high = {spec.high:g}.")
+            problems.append(Problem(f"low = {spec.low:g} is not below high = {spec.high:g}.", where=where))
         if spec.probability is not None and (spec.slopes or spec.between):
-            problems.append(f"{where}: a 0/1 variable takes probability alone, without slopes and between.")
+            problems.append(Problem("a 0/1 variable takes probability alone, without slopes and between.", where=where))
         seen[name] = spec
     return problems
 

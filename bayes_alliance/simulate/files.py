@@ -9,6 +9,7 @@ from typing import Final
 
 from bayes_alliance._messages import shorten
 from bayes_alliance.errors import SpecError
+from bayes_alliance.findings import Problem
 from bayes_alliance.spec.toml import parse_toml, read_text
 
 TABLES = ("layout", "variables", "truth", "columns", "reference")
@@ -57,14 +58,20 @@ def make_study(content: Mapping[str, object], where: str) -> StudyFile:
         found = ", ".join(content) or "none"
         raise SpecError(f"Layout file {where!r}: tables are {', '.join(TABLES)}, layout required; found {found}.")
     problems = [
-        f"Layout file {where!r}: {table} = {shorten(part)} is no table; write [{table}] and its keys below."
+        Problem(
+            f"{table} = {shorten(part)} is no table.",
+            where=f"Layout file {where!r}",
+            fix=f"Write [{table}] and its keys below.",
+        )
         for table, part in content.items()
         if not isinstance(part, dict)
     ]
     if problems:
         raise SpecError(problems)
     problems = [
-        f"Layout file {where!r}: {table}.{key} = {shorten(value)}; {need} is needed."
+        Problem(
+            f"{table}.{key} = {shorten(value)}.", f"Layout file {where!r}", f"{need[0].upper()}{need[1:]} is needed."
+        )
         for table, (kind, need) in HOLD.items()
         for key, value in content.get(table, {}).items()  # type: ignore[attr-defined]
         if not isinstance(value, kind) or isinstance(value, bool)

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from bayes_alliance._messages import count_of, shorten, unknown
 from bayes_alliance.errors import SpecError
+from bayes_alliance.findings import Problem
 from bayes_alliance.spec.model import Bound, Record
 
 type Allocation = Literal["patient", "therapist"]
@@ -142,7 +143,7 @@ def make_layout(content: Mapping[str, object], where: str = "") -> Layout:
         layout = Layout.model_validate(dict(content))
     except ValidationError as error:
         raise SpecError(
-            [sentence("layout", detail, tuple(Layout.model_fields)) for detail in error.errors()], where
+            [as_problem("layout", detail, tuple(Layout.model_fields)) for detail in error.errors()], where
         ) from None
     problems = impossible(layout)
     if problems:
@@ -150,105 +151,132 @@ def make_layout(content: Mapping[str, object], where: str = "") -> Layout:
     return layout
 
 
-def sentence(what: str, detail: Mapping[str, object], valid: tuple[str, ...]) -> str:
-    """Turn one pydantic finding about a layout, a variable or a twin into a sentence."""
+def as_problem(what: str, detail: Mapping[str, object], valid: tuple[str, ...]) -> Problem:
+    """Turn one pydantic finding about a layout, a variable or a twin into a problem."""
     location = detail["loc"]
     parts = [str(part) for part in location] if isinstance(location, tuple) else []
     path = ".".join(parts)
     if detail["type"] == "extra_forbidden":
-        return f"{what}: {unknown('key', path, valid)}"
+        return unknown("key", path, valid, what)
     if detail["type"] == "missing":
-        return f"{what}: required key {path!r} is missing."
-    return f"{what}: {path}: {detail['msg']} (found {shorten(detail['input'])})."
+        return Problem(f"required key {path!r} is missing.", where=what)
+    return Problem(f"{detail['msg']} (found {shorten(detail['input'])}).", where=f"{what}: {path}")
 
 
-def impossible(layout: Layout) -> list[str]:
+def impossible(layout: Layout) -> list[Problem]:
     """Return why no study can be laid out like this; empty if one can."""
     rows = layout.patients * max(len(layout.sessions), 1)
     if rows > MOST_ROWS or layout.sites > MOST_ROWS:
-        return [f"layout: a simulated table may have {MOST_ROWS:,} rows, patients by sessions; this one has more."]
+        return [
+            Problem(
+                f"a simulated table may have {MOST_ROWS:,} rows, patients by sessions; this one has more.",
+                where="layout",
+            )
+        ]
     return [*_names(layout), *_sessions(layout), *_arms(layout), *_therapists(layout), *_groups(layout)]
 
 
-def _names(layout: Layout) -> list[str]:
-    problems = [f"layout.names: {unknown('name', name, NAMED)}" for name in layout.names if name not in NAMED]
+def _names(layout: Layout) -> list[Problem]:
+    problems = [unknown("name", name, NAMED, "layout.names") for name in layout.names if name not in NAMED]
     called = [layout.name(name) for name in NAMED]
     twice = sorted({name for name in called if called.count(name) > 1})
-    return problems + [f"layout.names: two columns are called {name!r}." for name in twice]
+    return problems + [Problem(f"layout.names: two columns are called {name!r}.") for name in twice]
 
 
-def _sessions(layout: Layout) -> list[str]:
+def _sessions(layout: Layout) -> list[Problem]:
     problems = []
     numbers = layout.sessions
     if any(later <= earlier for earlier, later in itertools.pairwise(numbers)) or any(n < 0 for n in numbers):
-        problems.append(f"layout.sessions must be whole numbers from 0 that rise; they are {list(numbers)}.")
+        problems.append(Problem(f"layout.sessions must be whole numbers from 0 that rise; they are {list(numbers)}."))
     if len(numbers) < 2 and (layout.missed or layout.dropout):
         problems.append(
-            f"layout: missed and dropout need two sessions or more; sessions are {list(numbers)}. State sessions."
+            Problem(
+                f"missed and dropout need two sessions or more; sessions are {list(numbers)}.",
+                where="layout",
+                fix="State sessions.",
+            )
         )
     if isinstance(layout.dropout, dict):
         problems += [
-            f"layout.dropout: {unknown('arm', arm, layout.arms)}" for arm in layout.dropout if arm not in layout.arms
+            unknown("arm", arm, layout.arms, "layout.dropout") for arm in layout.dropout if arm not in layout.arms
         ]
     return problems
 
 
-def _arms(layout: Layout) -> list[str]:
+def _arms(layout: Layout) -> list[Problem]:
     if len(layout.arms) == 1:
-        return [f"layout.arms has one arm, {next(iter(layout.arms))!r}; state two or more, or none."]
+        return [Problem(f"layout.arms has one arm, {next(iter(layout.arms))!r}.", fix="State two or more, or none.")]
     if not layout.arms:
-        return ["layout.allocation = 'therapist' needs arms."] if layout.allocation == "therapist" else []
+        return [Problem("layout.allocation = 'therapist' needs arms.")] if layout.allocation == "therapist" else []
     total, shown = sum(layout.arms.values()), ", ".join(f"{arm} {n}" for arm, n in layout.arms.items())
     if layout.allocation == "patient" and total != layout.patients:
-        return [f"layout.arms add up to {count_of(total, 'patient')} ({shown}), and patients = {layout.patients}."]
+        return [
+            Problem(f"layout.arms add up to {count_of(total, 'patient')} ({shown}), and patients = {layout.patients}.")
+        ]
     if layout.allocation == "therapist" and total != layout.therapists:
         return [
-            f"layout.arms add up to {count_of(total, 'therapist')} ({shown}), and therapists = {layout.therapists}: "
-            f"where therapists are randomised, arms count therapists."
+            Problem(
+                f"layout.arms add up to {count_of(total, 'therapist')} ({shown}), and therapists = "
+                f"{layout.therapists}.",
+                allowed="Where therapists are randomised, arms count therapists.",
+            )
         ]
     return []
 
 
-def _therapists(layout: Layout) -> list[str]:
+def _therapists(layout: Layout) -> list[Problem]:
     if layout.shared and (not isinstance(layout.therapists, int) or layout.therapists < 2):
-        return ["layout.shared: patients with a second therapist need two therapists or more who treat in any arm."]
+        return [
+            Problem("layout.shared: patients with a second therapist need two therapists or more who treat in any arm.")
+        ]
     if isinstance(layout.therapists, int):
         if layout.therapists > layout.patients:
             return [
-                f"layout: {count_of(layout.therapists, 'therapist')} for {count_of(layout.patients, 'patient')}; every "
-                f"therapist needs one."
+                Problem(
+                    f"{count_of(layout.therapists, 'therapist')} for {count_of(layout.patients, 'patient')}; "
+                    "every therapist needs one.",
+                    where="layout",
+                )
             ]
         return []
     problems = []
     for arm, count in layout.therapists.items():
         if arm not in layout.arms:
-            problems.append(f"layout.therapists: {unknown('arm', arm, layout.arms)}")
+            problems.append(unknown("arm", arm, layout.arms, "layout.therapists"))
         elif layout.allocation == "patient" and count > layout.arms[arm]:
             problems.append(
-                f"layout.therapists: {count_of(count, 'therapist')} in {arm!r} for "
-                f"{count_of(layout.arms[arm], 'patient')}; every therapist needs one."
+                Problem(
+                    f"layout.therapists: {count_of(count, 'therapist')} in {arm!r} for "
+                    f"{count_of(layout.arms[arm], 'patient')}; every therapist needs one."
+                )
             )
     return problems
 
 
-def _groups(layout: Layout) -> list[str]:
+def _groups(layout: Layout) -> list[Problem]:
     if layout.groups is None:
         return []
     least, most = layout.groups.size
     problems = [
-        f"layout.groups: {unknown('arm', arm, layout.arms)}" for arm in layout.groups.arms if arm not in layout.arms
+        unknown("arm", arm, layout.arms, "layout.groups") for arm in layout.groups.arms if arm not in layout.arms
     ]
     if least > most:
-        problems.append(f"layout.groups.size = [{least}, {most}]: the least size comes first.")
+        problems.append(Problem(f"layout.groups.size = [{least}, {most}]: the least size comes first."))
     if layout.allocation == "therapist":
-        problems.append("layout.groups: groups where therapists are randomised are not known; leave one of them out.")
+        problems.append(
+            Problem(
+                "layout.groups: groups where therapists are randomised are not known.", fix="Leave one of them out."
+            )
+        )
     if problems:
         return problems
     for arm, patients in group_arms(layout).items():
         if not splits(patients, least, most):
             problems.append(
-                f"layout.groups: {count_of(patients, 'patient')} of {arm} cannot be split into groups of {least} to "
-                f"{most}."
+                Problem(
+                    f"{count_of(patients, 'patient')} of {arm} cannot be split into groups of {least} to {most}.",
+                    where="layout.groups",
+                )
             )
     return problems
 

@@ -12,8 +12,9 @@ import xarray as xr
 from pydantic import ValidationError
 
 from bayes_alliance.errors import SpecError
+from bayes_alliance.findings import Problem
 from bayes_alliance.simulate.covariates import check_variables, draw_variables
-from bayes_alliance.simulate.layout import Layout, VariableSpec, impossible, make_layout, sentence
+from bayes_alliance.simulate.layout import Layout, VariableSpec, as_problem, impossible, make_layout
 from bayes_alliance.simulate.outcome import draw_effects, draw_noise
 from bayes_alliance.simulate.people import lay_out
 from bayes_alliance.simulate.plan import plan_outcomes, reference_arm, table_of, with_chance
@@ -96,14 +97,14 @@ def simulate_sessions(
 
 def check_specs(variables: VariableSpecs, layout: Layout) -> dict[str, VariableSpec]:
     """Return the variables as records, reporting every problem at once."""
-    problems: list[str] = []
+    problems: list[Problem] = []
     specs: dict[str, VariableSpec] = {}
     for name, content in variables.items():
         try:
             specs[name] = content if isinstance(content, VariableSpec) else VariableSpec.model_validate(dict(content))
         except ValidationError as error:
             valid = tuple(VariableSpec.model_fields)
-            problems += [sentence(f"variables.{name}", detail, valid) for detail in error.errors()]
+            problems += [as_problem(f"variables.{name}", detail, valid) for detail in error.errors()]
     problems += check_variables(specs, layout)
     if problems:
         raise SpecError(problems)

@@ -11,6 +11,7 @@ from bayes_alliance._messages import quote, unknown
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.latent_columns import FollowSteps
 from bayes_alliance.errors import SpecError
+from bayes_alliance.findings import Problem
 from bayes_alliance.names import RESIDUAL, cor_name, sd_name
 from bayes_alliance.outcome.families import FAMILY
 from bayes_alliance.spec.parameters import SHAPES
@@ -62,29 +63,31 @@ def check_truth(truth: Mapping[str, float], names: tuple[str, ...]) -> None:
     SpecError
         With every problem, and the template to fill in.
     """
-    problems = [f"truth: {unknown('parameter', name, names)}" for name in truth if name not in names]
+    problems = [unknown("parameter", name, names, "truth") for name in truth if name not in names]
     missing = [name for name in names if name not in truth]
     if missing:
-        problems.append(f"truth: no value for {quote(missing)}.")
+        problems.append(Problem(f"no value for {quote(missing)}.", where="truth"))
     for name, value in truth.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            problems.append(f"truth: {name} must be a finite number; it is {value!r}.")
+            problems.append(Problem(f"{name} must be a finite number; it is {value!r}.", where="truth"))
         elif name.startswith(("sd_", "sigma[")) and value < 0:
-            problems.append(f"truth: {name} is an SD and cannot be below 0; it is {value:g}.")
+            problems.append(Problem(f"{name} is an SD and cannot be below 0; it is {value:g}.", where="truth"))
         elif name.startswith("ar["):
             if not -1 < value < 1:
-                problems.append(f"truth: {name} is a correlation, between -1 and 1; it is {value:g}.")
+                problems.append(Problem(f"{name} is a correlation, between -1 and 1; it is {value:g}.", where="truth"))
         elif name.startswith(UNIT):
             if not 0 < value < 1:
-                problems.append(f"truth: {name} is a probability, between 0 and 1; it is {value:g}.")
+                problems.append(Problem(f"{name} is a probability, between 0 and 1; it is {value:g}.", where="truth"))
         elif name.startswith(("step_", *(f"{shape}[" for shape in SHAPES))) and value <= 0:
-            problems.append(f"truth: {name} must be above 0; it is {value:g}.")
+            problems.append(Problem(f"{name} must be above 0; it is {value:g}.", where="truth"))
         elif name.startswith("cor_") and not -1 <= value <= 1:
-            problems.append(f"truth: {name} is a correlation, from -1 to 1; it is {value:g}.")
+            problems.append(Problem(f"{name} is a correlation, from -1 to 1; it is {value:g}.", where="truth"))
     for steps in {name.partition("[")[0] for name in names if name.startswith("step_")}:
         total = sum(float(truth.get(name, 0.0)) for name in names if name.partition("[")[0] == steps)
         if not missing and abs(total - 1) > 1e-6:
-            problems.append(f"truth: {steps} are shares of the way and add up to 1; they add up to {total:g}.")
+            problems.append(
+                Problem(f"{steps} are shares of the way and add up to 1; they add up to {total:g}.", where="truth")
+            )
     if problems:
         lines = [f"{json.dumps(name, ensure_ascii=False)} = {truth.get(name, '...')}" for name in names]
         raise SpecError([*problems, "Fill in this template:\n[truth]\n" + "\n".join(lines)])

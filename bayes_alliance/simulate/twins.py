@@ -13,8 +13,9 @@ from pydantic import Field, ValidationError
 
 from bayes_alliance._messages import count_of, quote, unknown
 from bayes_alliance.errors import SpecError
+from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.simulate.covariates import draw_variables
-from bayes_alliance.simulate.layout import Layout, Share, make_layout, sentence
+from bayes_alliance.simulate.layout import Layout, Share, as_problem, make_layout
 from bayes_alliance.simulate.people import lay_out
 from bayes_alliance.simulate.simulate import SimulatedTable, add_outcomes, check_specs, finish, outcome_column
 from bayes_alliance.spec.make import make_model
@@ -131,21 +132,23 @@ def read_twin(content: Mapping[str, object], where: str = "") -> Twin:
         twin = Twin.model_validate(dict(content))
     except ValidationError as error:
         valid = tuple(Twin.model_fields)
-        raise SpecError([sentence("twin", detail, valid) for detail in error.errors()], where) from None
+        raise SpecError([as_problem("twin", detail, valid) for detail in error.errors()], where) from None
     layout = make_layout(twin.layout, where)
     check_specs(twin.variables, layout)
     problems = [
-        f"generate[{number}] names a model or writes a spec, one of the two."
+        Problem(f"generate[{number}] names a model or writes a spec, one of the two.")
         for number, outcome in enumerate(twin.generate, start=1)
         if (outcome.model is None) == (outcome.spec is None)
     ]
     if twin.leave and len(layout.sessions) < 2 and not twin.lost:
         problems.append(
-            f"leave = {twin.leave!r} needs two sessions or more, which it ends (the layout has "
-            f"{list(layout.sessions)}), or lost = [...], what is then missing."
+            Problem(
+                f"leave = {twin.leave!r} needs two sessions or more, which it ends (the layout has "
+                f"{list(layout.sessions)}), or lost = [...], what is then missing."
+            )
         )
     if twin.collected is not None and twin.collected.never and twin.leave is None:
-        problems.append("collected.never needs leave = ..., the variable that says who left.")
+        problems.append(Problem("collected.never needs leave = ..., the variable that says who left."))
     if problems:
         raise SpecError(problems, where)
     return twin
@@ -191,14 +194,15 @@ def simulate_twin(twin: str | Twin, *, seed: int, collected: bool = False) -> Si
         rows, drawn = add_outcomes(rows, spec, layout, outcome.truth, outcome.columns, outcome.reference, rng)
         effects |= {outcome_column(name, outcome.columns): drawn for name in spec.outcomes}
         truth |= outcome.truth
-    messages = [f"SYNTHETIC: {named} of {record.title!r}, seed {seed}; every number is drawn from a stated truth."]
+    findings = Findings()
+    findings.note(f"SYNTHETIC: {named} of {record.title!r}, seed {seed}; every number is drawn from a stated truth.")
     _check_columns(record, rows)
-    rows = _leave(rows, record, layout, rng, messages)
+    rows = _leave(rows, record, layout, rng, findings)
     if how is None:
-        rows = _go_missing(rows, record.missing, layout, rng, messages)
+        rows = _go_missing(rows, record.missing, layout, rng, findings)
     else:
-        rows = _collect(rows, record, how, layout, rng, messages)
-    return finish(rows, layout, tuple(messages), truth, effects, seed)
+        rows = _collect(rows, record, how, layout, rng, findings)
+    return finish(rows, layout, tuple(findings.messages), truth, effects, seed)
 
 
 def _check_columns(twin: Twin, rows: pd.DataFrame) -> None:
@@ -212,7 +216,7 @@ def _check_columns(twin: Twin, rows: pd.DataFrame) -> None:
 
 
 def _leave(
-    rows: pd.DataFrame, twin: Twin, layout: Layout, rng: np.random.Generator, messages: list[str]
+    rows: pd.DataFrame, twin: Twin, layout: Layout, rng: np.random.Generator, findings: Findings
 ) -> pd.DataFrame:
     """End the sessions of those who leave before a session drawn at random among those after the first."""
     if twin.leave is None:
@@ -222,7 +226,7 @@ def _leave(
     if len(layout.sessions) < 2:
         rows.loc[rows[twin.leave] == 1, list(twin.lost)] = np.nan
         leaving = int((people == 1).sum())
-        messages.append(
+        findings.note(
             f"{count_of(leaving, 'patient')} left treatment early ({twin.leave}): {quote(twin.lost)} missing."
         )
         return rows
@@ -231,7 +235,7 @@ def _leave(
     left = people.index[people == 1]
     if twin.lost:
         rows.loc[rows[patient].isin(left), list(twin.lost)] = np.nan
-    messages.append(
+    findings.note(
         f"{count_of(len(left), 'patient')} left treatment early ({twin.leave}): {count_of(int(gone.sum()), 'row')} of "
         f"theirs {'is' if gone.sum() == 1 else 'are'} not there"
         + (f", and {quote(twin.lost)} missing." if twin.lost else ".")
@@ -240,7 +244,7 @@ def _leave(
 
 
 def _collect(
-    rows: pd.DataFrame, twin: Twin, how: Collected, layout: Layout, rng: np.random.Generator, messages: list[str]
+    rows: pd.DataFrame, twin: Twin, how: Collected, layout: Layout, rng: np.random.Generator, findings: Findings
 ) -> pd.DataFrame:
     """Add errors of measurement, then take away what the study did not get."""
     patient = layout.name("patient")
@@ -250,7 +254,7 @@ def _collect(
         if _is_constant(rows, patient, name):
             noise = pd.Series(noise, index=rows.index).groupby(rows[patient]).transform("first").to_numpy()
         rows[name] = rows[name] + noise
-        messages.append(f"{name} is rated with an error of SD {spread:g}; truths are of values without it.")
+        findings.note(f"{name} is rated with an error of SD {spread:g}; truths are of values without it.")
     never = set(people[rng.random(len(people)) < how.never])
     out = rows[patient].isin(never)
     if how.never:
@@ -258,14 +262,14 @@ def _collect(
         rows.loc[out, gone] = np.nan
         rows.loc[out, twin.leave] = 1.0
         rows = rows.assign(started=1.0 - out)[~(out & rows.duplicated(patient))].reset_index(drop=True)
-        messages.append(
+        findings.note(
             f"{count_of(len(never), 'patient')} never started (started is 0): {twin.leave} is 1, {quote(gone)} missing."
         )
     for name, share in how.absent.items():
         silent = set(people[rng.random(len(people)) < share])
         rows.loc[rows[patient].isin(silent), name] = np.nan
-        messages.append(f"{name} is missing in all rows of {count_of(len(silent - never), 'patient')} more.")
-    return _go_missing(rows, how.missing, layout, rng, messages)
+        findings.note(f"{name} is missing in all rows of {count_of(len(silent - never), 'patient')} more.")
+    return _go_missing(rows, how.missing, layout, rng, findings)
 
 
 def _is_constant(rows: pd.DataFrame, patient: str, name: str) -> bool:
@@ -278,7 +282,7 @@ def _go_missing(
     missing: Mapping[str, float],
     layout: Layout,
     rng: np.random.Generator,
-    messages: list[str],
+    findings: Findings,
 ) -> pd.DataFrame:
     """Take values away by chance: per patient for what is constant within patients, per row for the rest."""
     patient = layout.name("patient")
@@ -290,5 +294,5 @@ def _go_missing(
         else:
             absent = pd.Series(rng.random(len(rows)) < share, index=rows.index)
         rows.loc[absent, name] = np.nan
-        messages.append(f"{name} is missing by chance in {share:.0%} of {'patients' if constant else 'rows'}.")
+        findings.note(f"{name} is missing by chance in {share:.0%} of {'patients' if constant else 'rows'}.")
     return rows

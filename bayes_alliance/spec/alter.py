@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from bayes_alliance._messages import quote, unknown
 from bayes_alliance.errors import SpecError
+from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.spec.expressions import (
     Call,
     Expression,
@@ -80,27 +81,27 @@ def alter_model(
     SpecError
         If an outcome, a term to drop or something to exchange does not occur, or the variant is no valid model.
     """
-    problems: list[str] = []
+    findings = Findings()
     formulas = {equation.outcome: equation.parsed for equation in spec.equation}
-    for outcome, text in _by_outcome(spec, "formula", formula, problems).items():
+    for outcome, text in _by_outcome(spec, "formula", formula, findings).items():
         formulas[outcome] = parse_formula(text)
-    swaps = _swaps(swap or {}, problems)
+    swaps = _swaps(swap or {}, findings)
     found: set[Expression] = set()
-    formulas = {outcome: _exchange(stated, swaps, found, problems) for outcome, stated in formulas.items()}
+    formulas = {outcome: _exchange(stated, swaps, found, findings) for outcome, stated in formulas.items()}
     targets = {name: _relabel(text, swaps) for name, text in spec.labels.items()}
-    problems += _left_behind(spec, swaps, set(estimands or {}))
+    findings.add(_left_behind(spec, swaps, set(estimands or {})))
     for lacking in [one.old for one in swaps if one.old not in found]:
         every = dict.fromkeys(render(part) for stated in formulas.values() for part in _parts(stated))
-        problems.append(f"swap: {unknown('variable or call', render(lacking), every)}")
-    for outcome, text in _by_outcome(spec, "drop", drop, problems).items():
-        formulas[outcome] = _without(formulas[outcome], parse_formula(text), outcome, problems)
-    for outcome, text in _by_outcome(spec, "add", add, problems).items():
+        findings.add([unknown("variable or call", render(lacking), every, "swap")])
+    for outcome, text in _by_outcome(spec, "drop", drop, findings).items():
+        formulas[outcome] = _without(formulas[outcome], parse_formula(text), outcome, findings)
+    for outcome, text in _by_outcome(spec, "add", add, findings).items():
         more = parse_formula(text)
         known = {term.key() for term in formulas[outcome].terms}
         terms = (*formulas[outcome].terms, *(term for term in more.terms if term.key() not in known))
         formulas[outcome] = replace(formulas[outcome], terms=terms, groups=(*formulas[outcome].groups, *more.groups))
-    if problems:
-        raise SpecError(problems, f"a variant of {spec.title!r}")
+    if findings.problems:
+        raise SpecError(findings.problems, f"a variant of {spec.title!r}")
     content = spec.model_dump(mode="json", exclude_defaults=True)
     for equation in content["equation"]:
         if formulas[equation["outcome"]] != spec.equation[spec.outcomes.index(equation["outcome"])].parsed:
@@ -122,37 +123,39 @@ def alter_model(
     return make_model(content, f"a variant of {spec.title!r}")
 
 
-def _by_outcome(spec: ModelSpec, what: str, given: Terms | None, problems: list[str]) -> dict[str, str]:
+def _by_outcome(spec: ModelSpec, what: str, given: Terms | None, findings: Findings) -> dict[str, str]:
     """Return formula texts by outcome, those of outcomes that the model has."""
     if given is None:
         return {}
     if isinstance(given, str):
         if len(spec.equation) > 1:
-            problems.append(f"{what} = {given!r}: the model has {quote(spec.outcomes)}; state it by outcome.")
+            findings.problem(
+                f"the model has {quote(spec.outcomes)}.", where=f"{what} = {given!r}", fix="State it by outcome."
+            )
             return {}
         return {spec.outcomes[0]: given}
-    problems += [
-        f"{what}: {unknown('outcome', outcome, spec.outcomes)}" for outcome in given if outcome not in spec.outcomes
-    ]
+    findings.add(
+        [unknown("outcome", outcome, spec.outcomes, what) for outcome in given if outcome not in spec.outcomes]
+    )
     return {outcome: text for outcome, text in given.items() if outcome in spec.outcomes}
 
 
-def _swaps(given: Mapping[str, str], problems: list[str]) -> tuple[_Swap, ...]:
+def _swaps(given: Mapping[str, str], findings: Findings) -> tuple[_Swap, ...]:
     made = []
     for old, new in given.items():
         sides = [parse_formula(text).terms for text in (old, new)]
         if any(len(terms) != 1 or len(terms[0].parts) != 1 for terms in sides):
-            problems.append(f"swap {old!r} for {new!r}: each side is one variable or one call.")
+            findings.problem("each side is one variable or one call.", where=f"swap {old!r} for {new!r}")
             continue
         made.append(_Swap(sides[0][0].parts[0], sides[1][0].parts[0]))
     return tuple(made)
 
 
-def _exchange(formula: Formula, swaps: tuple[_Swap, ...], found: set[Expression], problems: list[str]) -> Formula:
+def _exchange(formula: Formula, swaps: tuple[_Swap, ...], found: set[Expression], findings: Findings) -> Formula:
     def term(one: Term) -> Term:
         parts = tuple(dict.fromkeys(_part(part, swaps, found) for part in one.parts))
         if len(parts) < len(one.parts):
-            problems.append(f"swap makes {render_term(one)!r} a product of {render(parts[0])!r} with itself.")
+            findings.problem(f"swap makes {render_term(one)!r} a product of {render(parts[0])!r} with itself.")
         return Term(parts)
 
     groups = tuple(replace(group, terms=tuple(map(term, group.terms))) for group in formula.groups)
@@ -206,7 +209,7 @@ def _move_target(text: str, spec: ModelSpec, swaps: tuple[_Swap, ...]) -> str:
     return f"{named}{colon}{moved}" if colon else f"b {moved}"
 
 
-def _left_behind(spec: ModelSpec, swaps: tuple[_Swap, ...], replaced: set[str]) -> list[str]:
+def _left_behind(spec: ModelSpec, swaps: tuple[_Swap, ...], replaced: set[str]) -> list[Problem]:
     """Report exchanges of variables that also stand where no exchange reaches."""
     places = {f"sigma of {e.outcome}": e.sigma for e in spec.equation}
     places |= {f"centre of {e.outcome}": e.centre for e in spec.equation}
@@ -233,30 +236,40 @@ def _left_behind(spec: ModelSpec, swaps: tuple[_Swap, ...], replaced: set[str]) 
         if name not in replaced
     }
     return [
-        f"swap: {name!r} also stands in {place}, which an exchange leaves; write a variant of the file instead."
+        Problem(
+            f"{name!r} also stands in {place}, which an exchange leaves.",
+            where="swap",
+            fix="Write a variant of the file instead.",
+        )
         for place, names in stays.items()
         for name in sorted(names & gone)
     ] + [
-        f"swap: {swap.old.name!r} is also the {place}, which an exchange leaves; map its column instead."
+        Problem(
+            f"{swap.old.name!r} is also the {place}, which an exchange leaves.",
+            where="swap",
+            fix="Map its column instead.",
+        )
         for swap in swaps
         for place, name in places.items()
         if isinstance(swap.old, Name) and name == swap.old.name
     ]
 
 
-def _without(formula: Formula, gone: Formula, outcome: str, problems: list[str]) -> Formula:
+def _without(formula: Formula, gone: Formula, outcome: str, findings: Findings) -> Formula:
     """Return a formula without some terms and group terms, each of which it must have."""
     if not (gone.terms or gone.groups):
-        problems.append(f"drop from {outcome}: names no term; an intercept is left out by formula = '0 + ...'.")
+        findings.problem(
+            "names no term; an intercept is left out by formula = '0 + ...'.", where=f"drop from {outcome}"
+        )
     terms, groups = {term.key(): term for term in formula.terms}, {_key(group): group for group in formula.groups}
     for term in gone.terms:
         if terms.pop(term.key(), None) is None:
             stated = [render_term(one) for one in formula.terms]
-            problems.append(f"drop from {outcome}: {unknown('term', render_term(term), stated)}")
+            findings.add([unknown("term", render_term(term), stated, f"drop from {outcome}")])
     for group in gone.groups:
         if groups.pop(_key(group), None) is None:
             stated = [render_group(one) for one in formula.groups]
-            problems.append(f"drop from {outcome}: {unknown('group term', render_group(group), stated)}")
+            findings.add([unknown("group term", render_group(group), stated, f"drop from {outcome}")])
     return replace(formula, terms=tuple(terms.values()), groups=tuple(groups.values()))
 
 

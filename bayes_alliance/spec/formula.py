@@ -20,10 +20,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bayes_alliance._messages import shorten, unknown
 from bayes_alliance.errors import SpecError
+from bayes_alliance.findings import Problem
 from bayes_alliance.spec.expressions import (
     Call,
     Expression,
@@ -162,10 +163,13 @@ class _Parser:
             yield ("name" if kind == "quoted" else kind, match.group(kind), match.start(kind))
             position = match.end()
 
-    def error(self, what: str, place: int | None = None) -> SpecError:
+    def error(self, what: str | Problem, place: int | None = None) -> SpecError:
         if place is None:
             place = self.tokens[self.at][2] if self.at < len(self.tokens) else len(self.text)
-        return SpecError(f"Formula {shorten(self.text)}: {what}, at character {place + 1}.")
+        where = f"Formula {shorten(self.text)}"
+        if isinstance(what, Problem):
+            return SpecError(replace(what, what=f"{what.what[:-1]}, at character {place + 1}.").under(where))
+        return SpecError(Problem(f"{what}, at character {place + 1}.", where=where))
 
     def peek(self) -> str:
         """Return the next symbol, or its kind in angle brackets."""

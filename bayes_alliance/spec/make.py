@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from bayes_alliance._messages import shorten, unknown
 from bayes_alliance.errors import SpecError
-from bayes_alliance.spec.claims import check_claims
+from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.spec.formula import parse_call, parse_formula
 from bayes_alliance.spec.functions import VARIABLE_FUNCTIONS
 from bayes_alliance.spec.labels import parse_estimand, parse_label
@@ -26,6 +26,7 @@ from bayes_alliance.spec.model import (
 )
 from bayes_alliance.spec.priors import parse_distribution, parse_target
 from bayes_alliance.spec.shrink import spell_terms
+from bayes_alliance.spec.validation import validate_model
 
 MOST: Mapping[str, int] = {
     "equation": 50,
@@ -55,7 +56,7 @@ def make_model(content: Mapping[str, object], where: str = "") -> ModelSpec:
     if not isinstance(content, Mapping):
         raise SpecError(f"A model is made from tables and their keys, not from {shorten(content)}.", where)
     problems = [
-        f"{key}: a model may have {most}; this one has {len(part):,}."
+        Problem(f"a model may have {most}; this one has {len(part):,}.", where=key)
         for key, most in MOST.items()
         if isinstance(part := content.get(key), Sized) and len(part) > most
     ]
@@ -64,19 +65,20 @@ def make_model(content: Mapping[str, object], where: str = "") -> ModelSpec:
     try:
         spec = ModelSpec.model_validate(dict(content))
     except ValidationError as error:
-        raise SpecError([_sentence(detail) for detail in error.errors()], where) from None
-    problems = _language_problems(spec)
-    if not problems:
-        spec = spell_terms(write_out_errors(spec, problems))
-    problems = problems or check_claims(spec)
-    if problems:
-        raise SpecError(problems, where)
+        raise SpecError([_as_problem(detail) for detail in error.errors()], where) from None
+    findings = Findings()
+    findings.add(_language_problems(spec))
+    if not findings.problems:
+        spec = spell_terms(write_out_errors(spec, findings))
+    if not findings.problems:
+        findings.add(validate_model(spec))
+    findings.stop(SpecError, where)
     return spec
 
 
-def _language_problems(spec: ModelSpec) -> list[str]:
+def _language_problems(spec: ModelSpec) -> list[Problem]:
     """Collect what the parsers refuse."""
-    problems: list[str] = []
+    problems: list[Problem] = []
 
     def collect(parse: Callable[[str], object], text: str) -> None:
         try:
@@ -111,8 +113,8 @@ _VALID_KEYS: Mapping[str, Sequence[str]] = {
 }
 
 
-def _sentence(detail: Mapping[str, Any]) -> str:
-    """Turn one pydantic finding into our sentence."""
+def _as_problem(detail: Mapping[str, Any]) -> Problem:
+    """Turn one pydantic finding into a problem."""
     finding = dict(detail)
     location = list(finding["loc"])
     if location[:2] == ["residual", "fixed"]:
@@ -120,10 +122,10 @@ def _sentence(detail: Mapping[str, Any]) -> str:
     path = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
     table = str(location[0]) if len(location) > 1 else ""
     if finding["type"] == "extra_forbidden":
-        return f"{path}: {unknown('key', str(location[-1]), _VALID_KEYS.get(table, ()))}"
+        return unknown("key", str(location[-1]), _VALID_KEYS.get(table, ()), path)
     if finding["type"] == "missing":
-        return f"{path}: required key is missing."
+        return Problem("required key is missing.", where=path)
     if finding["type"] == "literal_error":
         allowed = finding["ctx"]["expected"]
-        return f"{path}: {shorten(finding['input'])} is not allowed. Valid: {allowed}."
-    return f"{path}: {finding['msg']} (found {shorten(finding['input'])})."
+        return Problem(f"{shorten(finding['input'])} is not allowed.", path, f"Valid: {allowed}.")
+    return Problem(f"{finding['msg']} (found {shorten(finding['input'])}).", where=path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bayes_alliance._messages import quote, unknown
+from bayes_alliance.findings import Findings
 from bayes_alliance.spec.expressions import (
     Call,
     Expression,
@@ -26,7 +27,7 @@ from bayes_alliance.spec.model import EquationSpec, ModelSpec
 UNITS = ("session", "patient", "therapist", "group", "site")
 
 
-def write_out_errors(spec: ModelSpec, problems: list[str]) -> ModelSpec:
+def write_out_errors(spec: ModelSpec, findings: Findings) -> ModelSpec:
     """Return a model in which every me() is an equation of its own, without predictors, read by mi().
 
     A true score that should depend on anything (and it should, where other predictors go with it) is an equation
@@ -42,18 +43,20 @@ def write_out_errors(spec: ModelSpec, problems: list[str]) -> ModelSpec:
     found: dict[Call, EquationSpec] = {}
     for equation in spec.equation:
         for call in _calls(equation):
-            made = _equation_of(call, equation, spec, problems)
+            made = _equation_of(call, equation, spec, findings)
             if made is not None and found.setdefault(call, made).unit != made.unit:
-                problems.append(
-                    f"{render(call)} stands in equations of different units, {found[call].unit} and {made.unit}. State "
-                    f"unit= of what was measured."
+                findings.problem(
+                    f"{render(call)} stands in equations of different units, {found[call].unit} and {made.unit}.",
+                    fix="State unit= of what was measured.",
                 )
-    if not found or problems:
+    if not found or findings.problems:
         return spec
     by_name: dict[str, EquationSpec] = {}
     for call, made in found.items():
         if by_name.setdefault(made.outcome, made) != made:
-            problems.append(f"{render(call)}: the model states another error of {made.outcome!r} elsewhere. State one.")
+            findings.problem(
+                f"the model states another error of {made.outcome!r} elsewhere.", where=render(call), fix="State one."
+            )
     written = {call: Call("mi", (Name(made.outcome),)) for call, made in found.items()}
     equations = [_rewritten(equation, written) for equation in spec.equation]
     return spec.model_copy(
@@ -77,33 +80,42 @@ def _calls(equation: EquationSpec) -> list[Call]:
     return [call for term in terms for part in term.parts for call in calls_in(part) if call.function == "me"]
 
 
-def _equation_of(call: Call, reader: EquationSpec, spec: ModelSpec, problems: list[str]) -> EquationSpec | None:
+def _equation_of(call: Call, reader: EquationSpec, spec: ModelSpec, findings: Findings) -> EquationSpec | None:
     """Return the equation of the true scores behind a call."""
     names = sorted(argument.name for argument in call.arguments if isinstance(argument, Name))
     stated = dict(call.keywords)
     unit = stated.get("unit", Name(reader.unit))
-    before = len(problems)
+    before = len(findings.problems)
     if len(names) < len(call.arguments):
-        problems.append(
-            f"{render(call)}: me() takes variables of the table. For deviations from a patient's mean give the "
-            f'variable an equation with (1 | patient) and an error, and read within(mi(x), patient, means="latent").'
+        findings.problem(
+            "me() takes variables of the table.",
+            where=render(call),
+            fix=(
+                "For deviations from a patient's mean give the variable an equation with (1 | patient) and an "
+                'error, and read within(mi(x), patient, means="latent").'
+            ),
         )
     taken = [name for name in names if name in spec.outcomes]
     if taken:
-        problems.append(
-            f"{render(call)}: {quote(taken)} has an equation. State its reliability or error there, and write mi()."
+        findings.problem(
+            f"{quote(taken)} has an equation.",
+            where=render(call),
+            fix="State its reliability or error there, and write mi().",
         )
     if len(names) > 1 and stated.keys() & {"reliability", "sd"}:
-        problems.append(
-            f"{render(call)}: the agreement of several raters tells the error of each; leave reliability and sd out."
+        findings.problem(
+            "the agreement of several raters tells the error of each.",
+            where=render(call),
+            fix="Leave reliability and sd out.",
         )
     if len(names) == 1 and len(stated.keys() & {"reliability", "sd"}) != 1:
-        problems.append(
-            f"{render(call)}: state the error once: reliability=0.8, or sd= as a number or a column. Several raters of "
-            f"one score are me(rater_1, rater_2)."
+        findings.problem(
+            "state the error once: reliability=0.8, or sd= as a number or a column. Several raters of one "
+            "score are me(rater_1, rater_2).",
+            where=render(call),
         )
     if not isinstance(unit, Name) or unit.name not in UNITS:
-        problems.append(f"{render(call)}: {unknown('unit', render(unit), UNITS)}")
+        findings.add([unknown("unit", render(unit), UNITS, render(call))])
     update: dict[str, object] = {}
     for key, value in (("reliability", stated.get("reliability")), ("error", stated.get("sd"))):
         if isinstance(value, Number):
@@ -111,12 +123,12 @@ def _equation_of(call: Call, reader: EquationSpec, spec: ModelSpec, problems: li
             update[key] = value.value
             if not good:
                 allowed = "above 0 and at most 1" if key == "reliability" else "above 0"
-                problems.append(f"{render(call)}: {value.value:g} is no {key}; it is {allowed}.")
+                findings.problem(f"{value.value:g} is no {key}; it is {allowed}.", where=render(call))
         elif isinstance(value, Name) and key == "error":
             update[key] = value.name
         elif value is not None:
-            problems.append(f"{render(call)}: {render(value)} is no {key}.")
-    if len(problems) > before or not isinstance(unit, Name):
+            findings.problem(f"{render(value)} is no {key}.", where=render(call))
+    if len(findings.problems) > before or not isinstance(unit, Name):
         return None
     outcome = "_".join(names)
     raters = {"raters": names} if len(names) > 1 else {}

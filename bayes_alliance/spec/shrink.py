@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from bayes_alliance._messages import quote, unknown
 from bayes_alliance.errors import SpecError
+from bayes_alliance.findings import Problem
 from bayes_alliance.spec.expressions import Call, Name, render_term
 from bayes_alliance.spec.formula import parse_formula
 from bayes_alliance.spec.model import EquationSpec, ModelSpec, ShrinkSpec
@@ -40,25 +41,27 @@ def terms_of(equation: EquationSpec) -> tuple[str, ...]:
     return tuple(render_term(term) for term in equation.parsed.terms)
 
 
-def check_shrinkage(spec: ModelSpec) -> list[str]:
+def check_shrinkage(spec: ModelSpec) -> list[Problem]:
     """Report shrinkage priors of terms no equation has, of terms that have another prior, and numbers that are none."""
-    problems = [f"[shrink.{name}] {problem}" for name, s in spec.shrink.items() for problem in _one(spec, name, s)]
+    problems = [
+        Problem(f"[shrink.{name}] {problem}") for name, s in spec.shrink.items() for problem in _one(spec, name, s)
+    ]
     taken: dict[tuple[str, str], str] = {}
     for name, shrink in spec.shrink.items():
         for outcome in shrunk_outcomes(spec, shrink):
             for term in shrink.terms:
                 if taken.setdefault((outcome, term), name) != name:
                     problems.append(
-                        f"[shrink.{name}] {term!r} of {outcome!r} is in [shrink.{taken[outcome, term]}], too."
+                        Problem(f"[shrink.{name}] {term!r} of {outcome!r} is in [shrink.{taken[outcome, term]}], too.")
                     )
     return problems
 
 
-def _one(spec: ModelSpec, name: str, shrink: ShrinkSpec) -> Iterator[str]:
+def _one(spec: ModelSpec, name: str, shrink: ShrinkSpec) -> Iterator[Problem]:
     if not name.isidentifier():
-        yield "has a name that is not a word; use letters, digits and underscores."
+        yield Problem("has a name that is not a word.", fix="Use letters, digits and underscores.")
     if len(set(shrink.terms)) < 2:
-        yield f"needs two different terms or more; it names {quote(shrink.terms)}."
+        yield Problem(f"needs two different terms or more; it names {quote(shrink.terms)}.")
     for outcome in shrink.outcomes:
         if outcome not in spec.outcomes:
             yield unknown("outcome", outcome, spec.outcomes)
@@ -67,21 +70,25 @@ def _one(spec: ModelSpec, name: str, shrink: ShrinkSpec) -> Iterator[str]:
         known = dict.fromkeys(term for e in spec.equation for term in terms_of(e))
         yield from (unknown("term", term, known) for term in shrink.terms if term not in known)
         if set(shrink.terms) <= set(known):
-            yield f"no equation has all of the terms {quote(shrink.terms)}."
+            yield Problem(f"no equation has all of the terms {quote(shrink.terms)}.")
     for equation in equations:
         own = terms_of(equation)
         yield from (
-            f"{unknown('term', term, own)} (outcome {equation.outcome!r})" for term in shrink.terms if term not in own
+            Problem(f"{unknown('term', term, own)} (outcome {equation.outcome!r})")
+            for term in shrink.terms
+            if term not in own
         )
     if shrink.contrast and len(shrunk_outcomes(spec, shrink)) != 2:
-        yield f"contrast = true is about two outcomes; these are {quote(shrunk_outcomes(spec, shrink)) or 'none'}."
+        yield Problem(
+            f"contrast = true is about two outcomes; these are {quote(shrunk_outcomes(spec, shrink)) or 'none'}."
+        )
     if shrink.contrast and len({equation.kind.unit for equation in equations}) > 1:
         units = ", ".join(f"{e.outcome!r} in {e.kind.unit}" for e in equations)
-        yield f"contrast = true needs coefficients in one unit; these are of {units}."
+        yield Problem(f"contrast = true needs coefficients in one unit; these are of {units}.")
     yield from _numbers(shrink.dist, shrink, shrink.terms)
 
 
-def _numbers(dist: str, shrink: ShrinkSpec, terms: Sequence[str]) -> Iterator[str]:
+def _numbers(dist: str, shrink: ShrinkSpec, terms: Sequence[str]) -> Iterator[Problem]:
     try:
         prior = shrink.distribution
     except SpecError as error:
@@ -89,8 +96,13 @@ def _numbers(dist: str, shrink: ShrinkSpec, terms: Sequence[str]) -> Iterator[st
         return
     if prior.support != "shrunk":
         known = "horseshoe(relevant, slab_df, slab) or r2d2(mean, precision, concentration)"
-        yield f"dist = {dist!r} shrinks nothing; write {known}."
+        yield Problem(f"dist = {dist!r} shrinks nothing.", fix=f"Write {known}.")
     elif prior.family == "horseshoe" and prior.value("relevant") >= len(terms):
-        yield f"dist = {dist!r}: of {len(terms)} terms fewer than that are expected to matter, not {prior.values[0]:g}."
+        yield Problem(
+            f"of {len(terms)} terms fewer than that are expected to matter, not {prior.values[0]:g}.",
+            where=f"dist = {dist!r}",
+        )
     elif prior.family == "r2d2" and prior.value("mean") >= 1:
-        yield f"dist = {dist!r}: the mean share of variance lies between 0 and 1, not at {prior.values[0]:g}."
+        yield Problem(
+            f"the mean share of variance lies between 0 and 1, not at {prior.values[0]:g}.", where=f"dist = {dist!r}"
+        )

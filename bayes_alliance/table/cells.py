@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from bayes_alliance._messages import are, count_of, first_few, number_text, show_cell, show_cells, spell_cells
+from bayes_alliance.findings import Findings, Problem
 
 _COMMA: Final = re.compile(r"[+-]?\d+,\d+\Z")
 
@@ -48,13 +49,13 @@ def id_text(column: pd.Series) -> pd.Series:
     return pd.Series(texts[code], index=column.index, dtype="str")
 
 
-def check_id_cells(name: str, column: pd.Series, problems: list[str]) -> None:
+def check_id_cells(name: str, column: pd.Series, findings: Findings) -> None:
     """Report cells of an identifier that hold several values, such as lists; an identifier is one text or number."""
     nested = _several(column)
     if nested.any():
-        problems.append(
-            f"Column {name!r} holds lists where an identifier is needed: {_rows(column, nested)}. Allowed: a text or "
-            f"a number in every row."
+        findings.problem(
+            f"Column {name!r} holds lists where an identifier is needed: {_rows(column, nested)}.",
+            allowed="Allowed: a text or a number in every row.",
         )
 
 
@@ -62,9 +63,8 @@ def type_column(
     name: str,
     column: pd.Series,
     codes: Collection[str | float],
-    problems: list[str],
-    messages: list[str] | None = None,
-    doubts: dict[str, str] | None = None,
+    findings: Findings,
+    doubts: dict[str, Problem] | None = None,
 ) -> pd.Series:
     """Return a measured column as float (NaN where missing) or as words, or report why it is neither.
 
@@ -76,11 +76,9 @@ def type_column(
         As read.
     codes : collection of str or float
         Values that mean missing, such as ``""`` or ``-99``; ``99``, ``"99"`` and ``99.0`` are one code.
-    problems : list of str
-        Grows by a sentence for each problem.
-    messages : list of str, optional
-        Grows by a sentence where categories mean missing.
-    doubts : dict of str to str, optional
+    findings : Findings
+        Problems, and which categories mean missing.
+    doubts : dict of str to Problem, optional
         Gets, by column, what is wrong with values that are neither numbers nor words. It matters only where a model
         reads the column; without the dict it is a problem at once.
 
@@ -95,11 +93,11 @@ def type_column(
     if isinstance(column.dtype, pd.SparseDtype):
         column = pd.Series(np.asarray(column), index=column.index)
     if isinstance(column.dtype, pd.CategoricalDtype):
-        return _type_categories(name, column, codes, problems, messages)
+        return _type_categories(name, column, codes, findings)
     kind = pd.api.types.infer_dtype(column, skipna=True)
     what = "lists" if _several(column).any() else _KINDS.get(kind, _foreign(column, kind))
     if what:
-        _doubt(name, f"Column {name!r} holds {what}. {_advice(what)}", problems, doubts)
+        _doubt(name, _unreadable(name, what), findings, doubts)
         return _words(column, codes)
     if kind == "boolean":
         texts = {str(code).strip().casefold() for code in codes}
@@ -108,16 +106,16 @@ def type_column(
         column = column.map(float, na_action="ignore")
     if kind in ("boolean", "decimal") or pd.api.types.is_numeric_dtype(column):
         values = pd.to_numeric(column).astype("float64")
-        return _finite(name, values.mask(values.isin(_numbers(codes))), problems, doubts)
-    return _type_text(name, column, codes, problems, doubts)
+        return _finite(name, values.mask(values.isin(_numbers(codes))), findings, doubts)
+    return _type_text(name, column, codes, findings, doubts)
 
 
 def _type_text(
     name: str,
     column: pd.Series,
     codes: Collection[str | float],
-    problems: list[str],
-    doubts: dict[str, str] | None,
+    findings: Findings,
+    doubts: dict[str, Problem] | None,
 ) -> pd.Series:
     """Return text as numbers where every cell is one, as words otherwise."""
     cells = column.astype("str").str.strip()
@@ -127,17 +125,17 @@ def _type_text(
     missing, numbers_in = missing | coded, numbers_in.mask(coded)
     odd = ~missing & numbers_in.isna()
     if not odd.any():
-        return _finite(name, numbers_in.astype("float64"), problems, doubts)
+        return _finite(name, numbers_in.astype("float64"), findings, doubts)
     commas = odd & cells.str.match(_COMMA)
     if commas.sum() * 2 > odd.sum():
-        problems.append(
-            f"Column {name!r} has decimal commas in {_rows(cells, commas)}. Write decimal points "
-            f"(pandas reads commas with decimal=',')."
+        findings.problem(
+            f"Column {name!r} has decimal commas in {_rows(cells, commas)}.",
+            fix="Write decimal points (pandas reads commas with decimal=',').",
         )
     elif numbers_in.notna().any() and numbers_in.notna().sum() >= odd.sum():
-        problems.append(
-            f"Column {name!r} has numbers beside text in {_rows(cells, odd)}. Correct the cells, or state them in "
-            f"missing={{{name!r}: [...]}} where they mean missing."
+        findings.problem(
+            f"Column {name!r} has numbers beside text in {_rows(cells, odd)}.",
+            fix=f"Correct the cells, or state them in missing={{{name!r}: [...]}} where they mean missing.",
         )
     return cells.mask(missing).astype("str")
 
@@ -146,8 +144,7 @@ def _type_categories(
     name: str,
     column: pd.Series,
     codes: Collection[str | float],
-    problems: list[str],
-    messages: list[str] | None,
+    findings: Findings,
 ) -> pd.Series:
     """Return a categorical column without the categories that mean missing; they are counted and named."""
     categories = list(column.cat.categories)
@@ -159,15 +156,15 @@ def _type_categories(
             by_text.setdefault(_category_text(category), []).append(category)
     twice = [show_cells(map(repr, same)) for same in by_text.values() if len(same) > 1]
     if twice:
-        problems.append(
-            f"Column {name!r} has categories that are written the same: {first_few(twice)}. Give every category a text "
-            f"of its own, or store the column as text."
+        findings.problem(
+            f"Column {name!r} has categories that are written the same: {first_few(twice)}.",
+            fix="Give every category a text of its own, or store the column as text.",
         )
         return column
     counts = column.value_counts()
     lost = [f"{show_cell(category)} ({count_of(int(counts[category]), 'row')})" for category in gone]
-    if lost and messages is not None:
-        messages.append(
+    if lost:
+        findings.note(
             f"Column {name!r}: {count_of(len(lost), 'category', 'categories')} {are(len(lost), 'means', 'mean')} "
             f"missing and {are(len(lost), 'is', 'are')} left out: {first_few(lost)}."
         )
@@ -188,17 +185,18 @@ def _words(column: pd.Series, codes: Collection[str | float]) -> pd.Series:
     return cells.mask(column.isna() | cells.isin(_texts(codes))).astype("str")
 
 
-def _doubt(name: str, text: str, problems: list[str], doubts: dict[str, str] | None) -> None:
+def _doubt(name: str, problem: Problem, findings: Findings, doubts: dict[str, Problem] | None) -> None:
     if doubts is None:
-        problems.append(text)
+        findings.add([problem])
     else:
-        doubts[name] = text
+        doubts[name] = problem
 
 
-def _advice(what: str) -> str:
+def _unreadable(name: str, what: str) -> Problem:
+    held = f"Column {name!r} holds {what}."
     if what == "dates":
-        return "Turn them into session numbers, or into days since a date."
-    return "Allowed: numbers, or words where it is a factor."
+        return Problem(held, fix="Turn them into session numbers, or into days since a date.")
+    return Problem(held, allowed="Allowed: numbers, or words where it is a factor.")
 
 
 def _foreign(column: pd.Series, kind: str) -> str:
@@ -242,14 +240,15 @@ def _is_number(code: object) -> bool:
         return False
 
 
-def _finite(name: str, values: pd.Series, problems: list[str], doubts: dict[str, str] | None) -> pd.Series:
+def _finite(name: str, values: pd.Series, findings: Findings, doubts: dict[str, Problem] | None) -> pd.Series:
     infinite = np.isinf(values)
     if infinite.any():
-        text = (
-            f"Column {name!r} is infinite in {_rows(values, infinite)}. Allowed: finite numbers or missing. Correct "
-            f"the cells, or state missing={{{name!r}: ['inf', '-inf']}} where they mean missing."
+        problem = Problem(
+            f"Column {name!r} is infinite in {_rows(values, infinite)}.",
+            allowed="Allowed: finite numbers or missing.",
+            fix=f"Correct the cells, or state missing={{{name!r}: ['inf', '-inf']}} where they mean missing.",
         )
-        _doubt(name, text, problems, doubts)
+        _doubt(name, problem, findings, doubts)
     return values
 
 

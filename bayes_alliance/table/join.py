@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance._messages import are, count_of, first_few, quote, spell
+from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.names import ID_ROLES
 from bayes_alliance.table.cells import check_id_cells, id_text, type_column
 from bayes_alliance.table.read import MISSING_CODES
@@ -21,12 +22,12 @@ SIDES: Final = ("patient", "therapist", "group")
 type Codes = Mapping[str, tuple[str | float, ...]]
 
 
-def missing_codes(declared: object, columns: Sequence[str], problems: list[str]) -> Codes:
+def missing_codes(declared: object, columns: Sequence[str], findings: Findings) -> Codes:
     """Return declared codes as tuples; a single code may be given without brackets."""
     if not isinstance(declared, Mapping):
-        problems.append(f"missing is {declared!r}; it names codes by column, such as {{'phq9': [-9, 99]}}.")
+        findings.problem(f"missing is {declared!r}; it names codes by column, such as {{'phq9': [-9, 99]}}.")
         return {}
-    problems += [f"missing= names {name!r}, which is no column." for name in declared if name not in columns]
+    findings.add([Problem(f"missing= names {name!r}, which is no column.") for name in declared if name not in columns])
     found = {}
     for name, codes in declared.items():
         if isinstance(codes, Sequence | set | frozenset) and not isinstance(codes, str):
@@ -35,7 +36,9 @@ def missing_codes(declared: object, columns: Sequence[str], problems: list[str])
             found[name] = (codes,)
         odd = [code for code in found[name] if not isinstance(code, (str, bool, np.bool_)) and not _is_real(code)]
         if odd:
-            problems.append(f"missing= of {name!r} holds {first_few(list(map(repr, odd)))}; codes are numbers or text.")
+            findings.problem(
+                f"missing= of {name!r} holds {first_few(list(map(repr, odd)))}; codes are numbers or text."
+            )
             found[name] = ()
     return found
 
@@ -48,9 +51,8 @@ def type_frame(
     frame: pd.DataFrame,
     roles: Mapping[str, str],
     codes: Codes,
-    problems: list[str],
-    messages: list[str],
-    doubts: dict[str, str],
+    findings: Findings,
+    doubts: dict[str, Problem],
 ) -> pd.DataFrame:
     """Return identifiers as text and measured columns as numbers or words.
 
@@ -62,16 +64,16 @@ def type_frame(
     for name in frame.columns:
         declared = codes.get(name, ())
         if name in ids:
-            check_id_cells(name, frame[name], problems)
+            check_id_cells(name, frame[name], findings)
             text = id_text(frame[name])
             typed[name] = text.mask(text.isin(list(id_text(pd.Series(declared, dtype=object)))), "")
             continue
-        before = len(problems)
+        before = len(findings.problems)
         read = (*MISSING_CODES, *declared)
-        typed[name] = type_column(name, frame[name], read, problems, messages, None if name == session else doubts)
+        typed[name] = type_column(name, frame[name], read, findings, None if name == session else doubts)
         if name == session and typed[name].dtype != np.float64:
-            if len(problems) == before:
-                problems.append(f"session column {name!r} holds words. Allowed: whole numbers from 0.")
+            if len(findings.problems) == before:
+                findings.problem(f"session column {name!r} holds words.", allowed="Allowed: whole numbers from 0.")
             typed[name] = pd.to_numeric(typed[name].astype("str"), errors="coerce").astype("float64")
     return pd.DataFrame(typed)
 
@@ -81,30 +83,34 @@ def join_side(
     other: pd.DataFrame,
     role: str,
     roles: Mapping[str, str],
-    problems: list[str],
-    messages: list[str],
+    findings: Findings,
 ) -> pd.DataFrame:
     """Join a typed side table on its unit's id, many-to-one; rows without an id join nothing."""
     key = roles.get(role)
     if key is None or key not in other.columns:
         wanted = f"a column {key!r}" if key else f"a column that plays {role!r} in roles"
-        problems.append(f"The {role}s table needs {wanted} to join on. Columns seen: {quote(other.columns)}.")
+        findings.problem(
+            f"The {role}s table needs {wanted} to join on.", allowed=f"Columns seen: {quote(other.columns)}."
+        )
         return frame
     if key not in frame.columns:
-        problems.append(f"No table before the {role}s table has the column {key!r} to join on.")
+        findings.problem(f"No table before the {role}s table has the column {key!r} to join on.")
         return frame
     blank = int((other[key] == "").sum())
     if blank:
-        messages.append(f"{count_of(blank, 'row')} of the {role}s table without a {role} id left out.")
+        findings.note(f"{count_of(blank, 'row')} of the {role}s table without a {role} id left out.")
         other = other[other[key] != ""]
     shared = [name for name in other.columns if name in frame.columns and name != key]
     repeated = list(dict.fromkeys(other.loc[other[key].duplicated(), key]))
     if shared:
-        problems.append(f"The {role}s table repeats columns of the sessions: {quote(shared)}. Keep each in one table.")
+        findings.problem(
+            f"The {role}s table repeats columns of the sessions: {quote(shared)}.", fix="Keep each in one table."
+        )
     if repeated:
-        problems.append(
+        findings.problem(
             f"The {role}s table has more than one row for {count_of(len(repeated), role)}: "
-            f"{first_few([repr(r) for r in repeated])}. Keep one row per {role}."
+            f"{first_few([repr(r) for r in repeated])}.",
+            fix=f"Keep one row per {role}.",
         )
     if shared or repeated:
         return frame
@@ -112,18 +118,17 @@ def join_side(
     lost, spare = len(here - there), len(there - here)
     alike = _alike(here - there, there - here)
     if alike:
-        problems.append(
-            f"{count_of(len(alike), role)} of the sessions {are(len(alike), 'has', 'have')} no row in the {role}s "
-            f"table, where an id looks the same: {first_few(alike)} (sessions, {role}s table). They differ in blanks, "
-            f"case, leading zeros, invisible characters or Unicode form. Write each id the same way in both tables."
+        findings.problem(
+            f"{count_of(len(alike), role)} of the sessions {are(len(alike), 'has', 'have')} no row in the "
+            f"{role}s table, where an id looks the same: {first_few(alike)} (sessions, {role}s table). They "
+            "differ in blanks, case, leading zeros, invisible characters or Unicode form.",
+            fix="Write each id the same way in both tables.",
         )
         return frame
     if lost:
-        messages.append(
-            f"{count_of(lost, role)} of the sessions {are(lost, 'has', 'have')} no row in the {role}s table."
-        )
+        findings.note(f"{count_of(lost, role)} of the sessions {are(lost, 'has', 'have')} no row in the {role}s table.")
     if spare:
-        messages.append(
+        findings.note(
             f"{count_of(spare, role)} of the {role}s table {are(spare, 'has', 'have')} no session and "
             f"{are(spare, 'is', 'are')} left out."
         )

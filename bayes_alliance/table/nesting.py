@@ -8,6 +8,7 @@ from typing import Final, Literal
 import pandas as pd
 
 from bayes_alliance._messages import are, count_of, first_few, unknown
+from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.names import join_ids
 
 type Transfer = Literal["ask", "transferred", "reused"]
@@ -26,16 +27,16 @@ NAMED_BY: Final[Mapping[str, tuple[str, ...]]] = {
 """Whose id comes before that of a unit whose ids are used again: the first of these that a column plays."""
 
 
-def read_transfers(transfers: object, roles: Mapping[str, str], problems: list[str]) -> dict[str, Transfer]:
+def read_transfers(transfers: object, roles: Mapping[str, str], findings: Findings) -> dict[str, Transfer]:
     """Return by unit what its ids under several wider units mean, reporting units and words that are none."""
     stated = transfers if isinstance(transfers, Mapping) else {"patient": transfers}
     for unit, meaning in stated.items():
         if unit not in NAMED_BY:
-            problems.append(f"transfers: {unknown('unit', str(unit), NAMED_BY)}")
+            findings.add([unknown("unit", str(unit), NAMED_BY, "transfers")])
         elif unit not in roles:
-            problems.append(f"transfers names {unit!r}, and no column plays it. Name its column in roles.")
+            findings.problem(f"transfers names {unit!r}, and no column plays it.", fix="Name its column in roles.")
         elif meaning not in MEANINGS:
-            problems.append(f"transfers of {unit!r}: {unknown('meaning', str(meaning), MEANINGS)}")
+            findings.add([unknown("meaning", str(meaning), MEANINGS, f"transfers of {unit!r}")])
     return {unit: meaning for unit, meaning in stated.items() if unit in NAMED_BY and meaning in MEANINGS}
 
 
@@ -56,7 +57,7 @@ def show_several(several: Mapping[str, list[str]]) -> str:
     return first_few([f"{one!r} ({first_few(units)})" for one, units in list(several.items())[:5]], len(several))
 
 
-def check_transfers(frame: pd.DataFrame, roles: Mapping[str, str], meaning: Transfer) -> list[str]:
+def check_transfers(frame: pd.DataFrame, roles: Mapping[str, str], meaning: Transfer) -> list[Problem]:
     """Report patients seen under two therapists (groups, sites), unless it was said what that means."""
     if meaning == "transferred":
         return []
@@ -72,8 +73,10 @@ def check_transfers(frame: pd.DataFrame, roles: Mapping[str, str], meaning: Tran
                 "the person)"
             )
         problems.append(
-            f"{count_of(len(changing), 'patient')} with more than one {role}: {show_several(changing)}. Say what it "
-            f"means: {', '.join(meanings)}, or correct the ids."
+            Problem(
+                f"{count_of(len(changing), 'patient')} with more than one {role}: {show_several(changing)}.",
+                fix=f"Say what it means: {', '.join(meanings)}, or correct the ids.",
+            )
         )
     return problems
 
@@ -82,36 +85,34 @@ def name_units(
     frame: pd.DataFrame,
     roles: Mapping[str, str],
     meanings: Mapping[str, Transfer],
-    messages: list[str],
-    problems: list[str],
+    findings: Findings,
 ) -> pd.DataFrame:
     """Name units by a wider unit's id and their own where ids are used again; therapists and groups come first."""
     for unit in ("therapist", "group", "patient"):
         if meanings.get(unit) == "reused":
-            frame = _name_unit(frame, roles, unit, messages, problems)
+            frame = _name_unit(frame, roles, unit, findings)
     return frame
 
 
-def _name_unit(
-    frame: pd.DataFrame, roles: Mapping[str, str], unit: str, messages: list[str], problems: list[str]
-) -> pd.DataFrame:
+def _name_unit(frame: pd.DataFrame, roles: Mapping[str, str], unit: str, findings: Findings) -> pd.DataFrame:
     wider = next((role for role in NAMED_BY[unit] if role in roles), None)
     stated = "transfers='reused'" if unit == "patient" else f"transfers={{{unit!r}: 'reused'}}"
     if wider is None:
-        problems.append(f"{stated} needs a column that plays {' or '.join(map(repr, NAMED_BY[unit]))}.")
+        findings.problem(f"{stated} needs a column that plays {' or '.join(map(repr, NAMED_BY[unit]))}.")
         return frame
     own, above = frame[roles[unit]], frame[roles[wider]]
     lacking = int(((own != "") & (above == "")).sum())
     if lacking:
-        problems.append(
+        findings.problem(
             f"{stated} names each {'person' if unit == 'patient' else unit} by {wider} and id, and "
-            f"{count_of(lacking, 'row')} {are(lacking, 'has', 'have')} no {wider}. Complete the {wider} ids."
+            f"{count_of(lacking, 'row')} {are(lacking, 'has', 'have')} no {wider}.",
+            fix=f"Complete the {wider} ids.",
         )
         return frame
     before = own[own != ""].nunique()
     named = pd.Series(join_ids([above, own], "/"), index=frame.index, dtype="str").mask(own == "", "")
     what = "person" if unit == "patient" else unit
-    messages.append(
+    findings.note(
         f"{count_of(before, f'{unit} id')} under {count_of(above[above != ''].nunique(), wider)} name "
         f"{count_of(named[named != ''].nunique(), what)}: ids are used again by each {wider}."
     )

@@ -19,6 +19,7 @@ from bayes_alliance._messages import (
     spell,
     unknown,
 )
+from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.names import ID_ROLES, ROLES
 from bayes_alliance.table.nesting import UNITS_ABOVE
 from bayes_alliance.table.read import MISSING_CODES
@@ -27,26 +28,39 @@ if TYPE_CHECKING:
     import pandera.pandas as pa
 
 
-def check_roles(roles: Mapping[str, str], columns: list[str]) -> list[str]:
+def check_roles(roles: Mapping[str, str], columns: list[str]) -> list[Problem]:
     """Report unknown roles, columns that are not there, a column with two roles, a missing patient role."""
     if not isinstance(roles, Mapping) or not all(isinstance(one, str) for pair in roles.items() for one in pair):
         return [
-            f"roles is {roles!r}; it names the column that plays each role, such as "
-            "{'patient': 'id', 'session': 'week'}. Columns seen: " + f"{quote(columns)}."
+            Problem(
+                f"roles is {roles!r}.",
+                allowed=(
+                    "It names the column that plays each role, such as {'patient': 'id', 'session': 'week'}. "
+                    f"Columns seen: {quote(columns)}."
+                ),
+            )
         ]
     problems = [unknown("role", role, ROLES) for role in roles if role not in ROLES]
     for role, column in roles.items():
         if column not in columns:
             problems.append(
-                f"No column {column!r} to play {role!r}. Columns seen: {quote(columns)}.{hint(column, columns)}"
+                Problem(
+                    f"No column {column!r} to play {role!r}.",
+                    allowed=f"Columns seen: {quote(columns)}.",
+                    fix=hint(column, columns),
+                )
             )
     given = list(roles.values())
     for column in dict.fromkeys(given):
         if given.count(column) > 1:
             playing = quote(role for role, name in roles.items() if name == column)
-            problems.append(f"Column {column!r} plays {playing}; a column plays one role.")
+            problems.append(Problem(f"Column {column!r} plays {playing}; a column plays one role."))
     if "patient" not in roles:
-        problems.append(f"No column plays 'patient'. Columns seen: {quote(columns)}.{hint('patient', columns)}")
+        problems.append(
+            Problem(
+                "No column plays 'patient'.", allowed=f"Columns seen: {quote(columns)}.", fix=hint("patient", columns)
+            )
+        )
     return problems
 
 
@@ -57,21 +71,21 @@ def as_names(names: object) -> tuple[object, ...]:
     return tuple(names) if isinstance(names, Iterable) and not isinstance(names, str) else (names,)
 
 
-def check_mappings(options: Mapping[str, object]) -> list[str]:
+def check_mappings(options: Mapping[str, object]) -> list[Problem]:
     """Report options that are no mapping from columns."""
     return [
-        f"{name} is {given!r}; it is a mapping by column, such as {{'wai': ...}}."
+        Problem(f"{name} is {given!r}; it is a mapping by column, such as {{'wai': ...}}.")
         for name, given in options.items()
         if given is not None and not isinstance(given, Mapping)
     ]
 
 
-def check_ignored(ignored: Sequence[object], roles: Mapping[str, str], columns: Sequence[str]) -> list[str]:
+def check_ignored(ignored: Sequence[object], roles: Mapping[str, str], columns: Sequence[str]) -> list[Problem]:
     """Report columns to ignore that are not there, or that play a role."""
-    problems = [f"ignore: {unknown('column', str(name), columns)}" for name in ignored if name not in columns]
+    problems = [unknown("column", str(name), columns, "ignore") for name in ignored if name not in columns]
     pairs = list(roles.items()) if isinstance(roles, Mapping) else []
     return problems + [
-        f"ignore names {column!r}, which plays {role!r}. Take it out of one of the two."
+        Problem(f"ignore names {column!r}, which plays {role!r}.", fix="Take it out of one of the two.")
         for role, column in pairs
         if column in ignored
     ]
@@ -90,31 +104,36 @@ def find_alike_columns(columns: Sequence[str]) -> list[str]:
 
 
 def check_bounds(
-    frame: pd.DataFrame, bounds: Mapping[str, tuple[float, float]], problems: list[str]
+    frame: pd.DataFrame, bounds: Mapping[str, tuple[float, float]], findings: Findings
 ) -> dict[str, tuple[float, float]]:
     """Return bounds of columns as numbers, reporting ends that are none and values outside."""
     found = {}
     for name, ends in bounds.items():
         if name not in frame.columns:
-            problems.append(f"bounds: {unknown('column', name, list(frame.columns))}")
+            findings.add([unknown("column", name, list(frame.columns), "bounds")])
             continue
         try:
             low, high = (float(end) for end in ends)
         except (TypeError, ValueError):
             low = high = float("nan")
         if not low < high:
-            problems.append(f"bounds of {name!r} are its lowest and highest value, the lower first; they are {ends!r}.")
+            findings.problem(
+                f"bounds of {name!r} are its lowest and highest value, the lower first; they are {ends!r}."
+            )
             continue
         if frame[name].dtype != "float64":
-            problems.append(f"bounds: column {name!r} holds words, which have none.")
+            findings.problem(f"column {name!r} holds words, which have none.", where="bounds")
             continue
         outside = frame[name][(frame[name] < low) | (frame[name] > high)]
         if len(outside):
             shown = [f"row {row + 1} ({value:g})" for row, value in outside.items() if isinstance(row, int)]
-            problems.append(
-                f"Column {name!r} is outside its bounds [{low:g}, {high:g}] in {count_of(len(outside), 'row')}: "
-                f"{first_few(shown)}. Correct the values, declare codes in missing={{{name!r}: [...]}}, or state the "
-                f"bounds as the scale was scored."
+            findings.problem(
+                f"Column {name!r} is outside its bounds [{low:g}, {high:g}] in "
+                f"{count_of(len(outside), 'row')}: {first_few(shown)}.",
+                fix=(
+                    f"Correct the values, declare codes in missing={{{name!r}: [...]}}, or state the bounds as "
+                    "the scale was scored."
+                ),
             )
         found[name] = (low, high)
     return found
@@ -141,7 +160,7 @@ def session_schema(roles: Mapping[str, str]) -> pa.DataFrameSchema:
     return pa.DataFrameSchema(columns)
 
 
-def check_columns(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[str]:
+def check_columns(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[Problem]:
     """Report every cell of a role column that breaks its rule, as one sentence per column and rule."""
     import pandera.pandas as pa
 
@@ -160,7 +179,10 @@ def check_columns(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[str]:
         ]
         allowed = "whole numbers from 0" if role == "session" else "any text, in every row"
         problems.append(
-            f"{role} column {column!r} {what} in {count_of(len(cells), 'row')}: {first_few(cells)}. Allowed: {allowed}."
+            Problem(
+                f"{role} column {column!r} {what} in {count_of(len(cells), 'row')}: {first_few(cells)}.",
+                allowed=f"Allowed: {allowed}.",
+            )
         )
     return problems
 
@@ -169,7 +191,7 @@ def _cases(found: pd.DataFrame) -> list[tuple[int, object]]:
     return [(int(i), case) for i, case in zip(found["index"], found["failure_case"], strict=True)]
 
 
-def check_repeats(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[str]:
+def check_repeats(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[Problem]:
     """Report patients with two rows for one session, or two rows at all where no column plays ``session``."""
     keys = [roles["patient"], *([roles["session"]] if "session" in roles else [])]
     repeated = frame[frame.duplicated(keys, keep="first")]
@@ -178,34 +200,47 @@ def check_repeats(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[str]:
     if len(keys) == 1:
         shown = [repr(patient) for patient in dict.fromkeys(repeated[keys[0]])]
         return [
-            f"No column plays 'session' and {count_of(len(shown), 'patient')} {are(len(shown), 'has', 'have')} several "
-            f"rows: {first_few(shown)}. "
-            f"Name the session column in roles, or keep one row per patient."
+            Problem(
+                f"{first_few(shown)}.",
+                where=(
+                    f"No column plays 'session' and {count_of(len(shown), 'patient')} "
+                    f"{are(len(shown), 'has', 'have')} several rows"
+                ),
+                fix="Name the session column in roles, or keep one row per patient.",
+            )
         ]
     pairs = [f"patient {row[0]!r} session {row[1]:g}" for row in repeated[keys].itertuples(index=False)]
     return [
-        f"{keys[1]!r} repeats within patient in {count_of(len(pairs), 'row')}: {first_few(pairs)}. Keep one row per "
-        f"patient and session; put raters in columns."
+        Problem(
+            f"{first_few(pairs)}.",
+            where=f"{keys[1]!r} repeats within patient in {count_of(len(pairs), 'row')}",
+            fix="Keep one row per patient and session. Put raters in columns.",
+        )
     ]
 
 
-def check_units(frame: pd.DataFrame, units: Mapping[str, str], roles: Mapping[str, str]) -> list[str]:
+def check_units(frame: pd.DataFrame, units: Mapping[str, str], roles: Mapping[str, str]) -> list[Problem]:
     """Report columns that vary within the unit they are stated to be of."""
     problems = []
     played = {column: role for role, column in roles.items()}
     for name, unit in units.items():
         if name not in frame.columns:
-            problems.append(f"units= names {name!r}: {unknown('column', name, list(frame.columns))}")
+            problems.append(unknown("column", name, list(frame.columns), f"units= names {name!r}"))
             continue
         if name in played:
             problems.append(
-                f"units= names {name!r}, which plays {played[name]!r}. State units of measured columns; "
-                f"transfers= says what a {played[name]} under several wider units means."
+                Problem(
+                    f"units= names {name!r}, which plays {played[name]!r}.",
+                    fix=(
+                        f"State units of measured columns; transfers= says what a {played[name]} under several "
+                        "wider units means."
+                    ),
+                )
             )
             continue
         known = [role for role in ("patient", *UNITS_ABOVE) if role in roles]
         if unit not in known:
-            problems.append(f"units={{{name!r}: {unit!r}}}: {unknown('unit', unit, known)}")
+            problems.append(unknown("unit", unit, known, f"units={{{name!r}: {unit!r}}}"))
             continue
         pairs = frame.loc[(frame[roles[unit]] != "") & frame[name].notna() & (frame[name] != ""), [roles[unit], name]]
         several = pairs.drop_duplicates().groupby(roles[unit])[name].agg(lambda own: sorted(map(str, own)))
@@ -213,9 +248,11 @@ def check_units(frame: pd.DataFrame, units: Mapping[str, str], roles: Mapping[st
         if len(several):
             shown = [f"{key!r} ({', '.join(map(show_level, first))})" for key, first in several.items()]
             problems.append(
-                f"{name!r} is stated to be of {unit}s, and {count_of(len(several), unit)} "
-                f"{are(len(several), 'has', 'have')} several values: {first_few(shown)}. Correct the ids or the "
-                f"values; if {unit}s did have both, leave {name!r} out of units=."
+                Problem(
+                    f"{name!r} is stated to be of {unit}s, and {count_of(len(several), unit)} "
+                    f"{are(len(several), 'has', 'have')} several values: {first_few(shown)}.",
+                    fix=f"Correct the ids or the values; if {unit}s did have both, leave {name!r} out of units=.",
+                )
             )
     return problems
 

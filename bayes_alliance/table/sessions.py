@@ -13,6 +13,7 @@ import pandas as pd
 
 from bayes_alliance._messages import count_of, escaped
 from bayes_alliance.errors import AllianceWarning, TableError
+from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.table import nesting, rules
 from bayes_alliance.table.join import SIDES, join_side, missing_codes, type_frame
 from bayes_alliance.table.read import Source, read_frame
@@ -34,7 +35,7 @@ class SessionTable:
     units: Mapping[str, str]
     messages: tuple[str, ...] = field(default=())
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    doubts: Mapping[str, str] = field(default_factory=dict)
+    doubts: Mapping[str, Problem] = field(default_factory=dict)
     crossed: frozenset[str] = frozenset()
 
     @property
@@ -123,40 +124,40 @@ def read_sessions(
     sides = {role: read_frame(side) for role, side in given.items()}
     frame = read_frame(source)
     columns = list(dict.fromkeys([*frame.columns, *(name for side in sides.values() for name in side.columns)]))
-    problems = rules.check_roles(roles, columns) + rules.check_mappings({"bounds": bounds, "units": units})
-    codes = missing_codes(missing or {}, columns, problems)
-    problems += rules.check_ignored(ignored, roles, columns)
-    meanings = nesting.read_transfers(transfers, roles, problems) if isinstance(roles, Mapping) else {}
-    if problems:
-        raise TableError(problems, count_of(len(frame), "row"))
-    messages, doubts = rules.find_alike_columns(columns), dict[str, str]()
-    frame = type_frame(frame.drop(columns=list(ignored), errors="ignore"), roles, codes, problems, messages, doubts)
+    findings = Findings()
+    findings.add(rules.check_roles(roles, columns))
+    findings.add(rules.check_mappings({"bounds": bounds, "units": units}))
+    codes = missing_codes(missing or {}, columns, findings)
+    findings.add(rules.check_ignored(ignored, roles, columns))
+    meanings = nesting.read_transfers(transfers, roles, findings) if isinstance(roles, Mapping) else {}
+    findings.stop(TableError, count_of(len(frame), "row"))
+    findings.note(*rules.find_alike_columns(columns))
+    doubts: dict[str, Problem] = {}
+    frame = type_frame(frame.drop(columns=list(ignored), errors="ignore"), roles, codes, findings, doubts)
     for role, side in sides.items():
         kept = side.drop(columns=list(ignored), errors="ignore")
-        frame = join_side(
-            frame, type_frame(kept, roles, codes, problems, messages, doubts), role, roles, problems, messages
-        )
+        frame = join_side(frame, type_frame(kept, roles, codes, findings, doubts), role, roles, findings)
         if meanings.get(role) == "reused":
-            problems.append(
-                f"The {role}s table is joined by {role} alone, and transfers= says that {role} ids are used again. "
-                f"Put its columns into the sessions."
+            findings.problem(
+                f"The {role}s table is joined by {role} alone, and transfers= says that {role} ids are used again.",
+                fix="Put its columns into the sessions.",
             )
     if all(column in frame.columns for column in roles.values()):
-        problems += rules.check_columns(frame, roles)
-    ends = rules.check_bounds(frame, bounds or {}, problems)
-    if not problems:
-        frame = nesting.name_units(frame, roles, meanings, messages, problems)
-    if not problems:
-        problems += rules.check_repeats(frame, roles)
-        problems += nesting.check_transfers(frame, roles, meanings.get("patient", "ask"))
-        problems += rules.check_units(frame, units or {}, roles)
-    if problems:
-        raise TableError(problems, count_of(len(frame), "row"))
+        findings.add(rules.check_columns(frame, roles))
+    ends = rules.check_bounds(frame, bounds or {}, findings)
+    if not findings.problems:
+        frame = nesting.name_units(frame, roles, meanings, findings)
+    if not findings.problems:
+        findings.add(rules.check_repeats(frame, roles))
+        findings.add(nesting.check_transfers(frame, roles, meanings.get("patient", "ask")))
+        findings.add(rules.check_units(frame, units or {}, roles))
+    findings.stop(TableError, count_of(len(frame), "row"))
     for note in (*rules.find_lookalikes(frame, roles), *rules.find_missing_words(frame, roles)):
         warnings.warn(note, AllianceWarning, stacklevel=2)
-        messages.append(note)
+        findings.note(note)
     crossed = frozenset(unit for unit, meaning in meanings.items() if meaning == "transferred")
-    return make_table(_sort(frame, roles, messages), roles, tuple(messages), ends, doubts, crossed)
+    frame = _sort(frame, roles, findings)
+    return make_table(frame, roles, tuple(findings.messages), ends, doubts, crossed)
 
 
 def make_table(
@@ -164,7 +165,7 @@ def make_table(
     roles: Mapping[str, str],
     messages: tuple[str, ...],
     bounds: Mapping[str, tuple[float, float]],
-    doubts: Mapping[str, str] | None = None,
+    doubts: Mapping[str, Problem] | None = None,
     crossed: frozenset[str] = frozenset(),
 ) -> SessionTable:
     """Make a table from rows that were checked; works out every column's unit."""
@@ -186,13 +187,13 @@ def with_rows(table: SessionTable, keep: np.ndarray, message: str) -> SessionTab
     return make_table(frame, table.roles, (*table.messages, message), table.bounds, table.doubts, table.crossed)
 
 
-def _sort(frame: pd.DataFrame, roles: Mapping[str, str], messages: list[str]) -> pd.DataFrame:
+def _sort(frame: pd.DataFrame, roles: Mapping[str, str], findings: Findings) -> pd.DataFrame:
     keys = [roles["patient"], *([roles["session"]] if "session" in roles else [])]
     ordered = frame.sort_values(keys, kind="stable")
     if not ordered.index.equals(frame.index) and "session" in roles:
         steps = frame.groupby(roles["patient"], sort=False)[roles["session"]].diff().dropna()
         if (steps < 0).any():
-            messages.append(
+            findings.note(
                 f"{count_of(int((steps < 0).sum()), 'row')} stood before an earlier session; rows are sorted."
             )
     return ordered.reset_index(drop=True)

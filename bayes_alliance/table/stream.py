@@ -14,6 +14,7 @@ import pyarrow.dataset as pads
 
 from bayes_alliance._messages import count_of, escaped, first_few, quote, unknown
 from bayes_alliance.errors import TableError
+from bayes_alliance.findings import Findings
 from bayes_alliance.table import nesting, rules
 from bayes_alliance.table.cells import id_text
 from bayes_alliance.table.join import missing_codes
@@ -148,19 +149,20 @@ def stream_sessions(
     """
     dataset, name = _open(source)
     ignored, names = list(rules.as_names(ignore)), list(dataset.schema.names)
-    problems = rules.check_roles(roles, names)
-    problems += [f"bounds: {unknown('column', str(n), names)}" for n in rules.as_names(bounds) if n not in names]
-    missing_codes(missing or {}, list(missing or {}), problems)
-    problems += [f"missing: {unknown('column', n, names)}" for n in missing or {} if n not in names]
-    problems += rules.check_ignored(ignored, roles, names) + rules.check_mappings({"bounds": bounds})
+    findings = Findings()
+    findings.add(rules.check_roles(roles, names))
+    findings.add(unknown("column", str(n), names, "bounds") for n in rules.as_names(bounds) if n not in names)
+    missing_codes(missing or {}, list(missing or {}), findings)
+    findings.add(unknown("column", n, names, "missing") for n in missing or {} if n not in names)
+    findings.add(rules.check_ignored(ignored, roles, names))
+    findings.add(rules.check_mappings({"bounds": bounds}))
     if isinstance(roles, Mapping):
-        nesting.read_transfers(transfers, roles, problems)
+        nesting.read_transfers(transfers, roles, findings)
     if rows < 1:
-        problems.append(f"rows must be 1 or more; it is {rows}.")
-    if not problems and not dataset.count_rows():
-        problems.append("There are no rows.")
-    if problems:
-        raise TableError(problems, name)
+        findings.problem(f"rows must be 1 or more; it is {rows}.")
+    if not findings.problems and not dataset.count_rows():
+        findings.problem("There are no rows.")
+    findings.stop(TableError, name)
     options = {"missing": dict(missing or {}), "bounds": dict(bounds or {}), "transfers": transfers, "ignore": ignored}
     return SessionStream(dataset, name, dict(roles), rows, options)
 

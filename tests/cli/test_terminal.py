@@ -150,7 +150,7 @@ def test_a_foreign_exception_is_printed_with_escapes_written_out(
 def test_errors_and_warnings_hold_no_escapes() -> None:
     """An exception is printed by Python itself, and so is a warning."""
     error = TableError([f"Column {ESCAPES}", "fine"], f"file {ESCAPES}")
-    assert not hidden(str(error) + "".join(error.problems) + error.where)
+    assert not hidden(str(error) + "".join(map(str, error.problems)) + error.where)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         warnings.warn(f"Level {ESCAPES}", AllianceWarning, stacklevel=1)

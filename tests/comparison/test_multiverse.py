@@ -193,7 +193,7 @@ def test_what_is_refused(table: ba.SessionTable) -> None:
         run({"rater": {"a": ba.Option(), "b": ba.Option(columns={"allianc": "wai_t"})}})
     with pytest.raises(ba.FitError, match="Fork 'combination' has the name of a column"):
         run({"combination": FORKS["rater"]} | two)
-    with pytest.raises(ba.FitError, match="Fork 'a' holds Option; name its options"):
+    with pytest.raises(ba.FitError, match=r"Fork 'a' holds Option\. Name its options"):
         run({"a": ba.Option()})
     with pytest.raises(ba.FitError, match="Unknown unit 'patients'"):
         run(two, unit="patients")

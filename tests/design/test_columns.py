@@ -77,7 +77,7 @@ def test_surface_says_where_it_is_centred_and_doubts_two_scales(trial: pd.DataFr
     notes = design("surface(alliance, rating)", table).messages
     assert any("both less" in note and "their common mean" in note for note in notes)
     assert not any("ratings on one scale" in note for note in notes)
-    with pytest.raises(ba.DesignError, match=r"must be ratings on one scale: rescale them, or state metric"):
+    with pytest.raises(ba.DesignError, match=r"must be ratings on one scale. Rescale them, or state metric"):
         design("surface(alliance, percent)", table)
     half = ba.read_sessions(trial.assign(close=5 + 0.4 * (trial["rating"] - 5)), ROLES)
     notes = design("surface(alliance, close)", half).messages

@@ -172,7 +172,7 @@ def test_rows_of_patients_without_the_outcome_are_counted(trial: pd.DataFrame) -
 @pytest.mark.parametrize(
     ("formula", "given", "message"),
     [
-        ("value(alliance)", {"outcome": "post"}, "state it, such as value(alliance, session=9)"),
+        ("value(alliance)", {"outcome": "post"}, "State it, such as value(alliance, session=9)"),
         ("slope(alliance)", {"growth": "arm + (1 | patient)"}, "does not change with session: its slope is 0"),
         ("slope(alliance)", {"growth": "session + arm + (1 | patient)"}, "which is the same in all rows"),
         ("slope(alliance)", {"growth": "centred(session) + arm + (1 | patient)"}, "cannot be moved in time"),
@@ -200,7 +200,7 @@ def test_nobody_is_measured_after_leaving(trial: pd.DataFrame) -> None:
     """Patients with later rows than the session they left at are named."""
     frame = trial.assign(last=trial.groupby("pid")["week"].transform("max"))
     frame.loc[(frame["pid"] == "P02"), ["last", "dropout"]] = [3.0, 1.0]
-    with pytest.raises(ba.DesignError, match=r"measured after leaving in \d rows: patient 'P02' session"):
+    with pytest.raises(ba.DesignError, match=r"measured after dropout in \d rows: patient 'P02' session"):
         make(ba.read_sessions(frame, ROLES), "value(alliance)")
 
 
@@ -223,7 +223,7 @@ def test_simulated_patients_are_not_rated_after_they_left() -> None:
 @pytest.mark.parametrize(
     ("growth", "formula", "message"),
     [
-        ("quadratic(session) + arm + (1 | patient)", "slope(alliance)", "its course is no line; state the session"),
+        ("quadratic(session) + arm + (1 | patient)", "slope(alliance)", "its course is no line. State the session"),
         ("session + arm + score + (1 | patient)", "value(alliance, session=4)", "score varies within patients"),
         ("sqrt(session - 1) + arm + (1 | patient)", "slope(alliance, session=1)", "its slope is not defined"),
     ],

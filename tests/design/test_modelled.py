@@ -63,7 +63,7 @@ def frame_of(trial: pd.DataFrame) -> pd.DataFrame:
         (
             [equation("pre", "1", missing="model"), equation("post", "pre")],
             {},
-            r"pre in the equation of 'post' reads 'pre' as observed, .* write mi\(pre\)",
+            r"pre in the equation of 'post' reads 'pre' as observed, .* Write mi\(pre\)",
         ),
         (
             [equation("dropout", "1", family="bernoulli", missing="model"), equation("post", "mi(dropout)")],
@@ -81,7 +81,7 @@ def frame_of(trial: pd.DataFrame) -> pd.DataFrame:
         (
             [equation("score", "lag(mi(score))", "session", missing="model")],
             {},
-            r"reads mi\(score\), its own modelled values. Follow deviations from a latent mean",
+            r"reads mi\(score\), its own modelled values. Use deviations from a latent mean",
         ),
         (
             [equation("pre", "1", missing="model"), equation("post", "mi(pre)")],

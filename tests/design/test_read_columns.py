@@ -68,7 +68,7 @@ def test_a_code_is_found_wherever_a_model_reads_the_column(formula: str) -> None
     frame["arm"] = frame["arm"].where(frame.index > 4, "cbt")
     with pytest.raises(ba.DesignError) as caught:
         ba.make_design(model("y + arm", "other"), read(frame), reference={"arm": "TAU"})
-    assert len([problem for problem in caught.value.problems if "look" in problem]) == 2
+    assert len([problem for problem in caught.value.problems if "look" in problem.what]) == 2
 
 
 def test_a_session_number_that_is_a_code_says_what_to_do() -> None:

@@ -105,7 +105,7 @@ REFUSED = [
     ('phi = "1 + week"', "a gaussian outcome has no phi. Its parameters: 'sigma'. Families with phi: 'ordered_beta'"),
     ('family = "zero_inflated_poisson"\nzi = "0 + week"', "the zero inflation at predictors of 0 would be 0.5"),
     ('family = "zero_inflated_poisson"\nsigma = "1 + week"', "a zero_inflated_poisson outcome has no residual SD"),
-    ('family = "student_t"\nnu = "1 + events"', "reads the outcome 'events'; read predictors"),
+    ('family = "student_t"\nnu = "1 + events"', "reads the outcome 'events'. Read predictors"),
     ('family = "zero_inflated"', "'zero_inflated' is not allowed"),
     ('family = "gaussian"\nxi = "1 + week"', "Unknown key 'xi'"),
 ]

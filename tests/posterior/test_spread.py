@@ -129,8 +129,8 @@ def test_what_is_left_out(made: ba.Design, trial: pd.DataFrame) -> None:
     ("sigma", "message"),
     [
         ("0 + week", "has no intercept: the residual SD at predictors of 0 would be 1"),
-        ("1 + score", "reads the outcome 'score'; read predictors"),
-        ('1 + between(stress, patient, means="latent")', "reads latent means; take observed ones"),
+        ("1 + score", "reads the outcome 'score'. Read predictors"),
+        ('1 + between(stress, patient, means="latent")', "reads latent means. Take observed ones"),
         ("1 + surface(alliance, stress)", r"surface\(\) belongs into the formula of the mean"),
         ("1 + week +", r"1 \+ week \+"),
     ],

@@ -350,7 +350,7 @@ def test_ratings_on_different_scales_are_refused() -> None:
     def made(call: str) -> ba.Design:
         return ba.make_design(model(equation("agree", call)), table)
 
-    with pytest.raises(ba.DesignError, match=r"the two run from .*must be ratings on one scale: rescale them"):
+    with pytest.raises(ba.DesignError, match=r"the two run from .*must be ratings on one scale. Rescale them"):
         made("surface(p, sum)")
     assert made('surface(p, sum, metric="common")').equations
     with pytest.raises(ba.DesignError, match='metric is "common", where the two are known'):

@@ -67,7 +67,7 @@ def says(path: Path) -> str:
     with pytest.raises(AllianceError) as caught:
         run_analysis(path, tell=lines.append, progress="off")
     told = traceback.format_exception(caught.value)
-    return "\n".join([*lines, str(caught.value), *caught.value.problems, *told])
+    return "\n".join([*lines, str(caught.value), *map(str, caught.value.problems), *told])
 
 
 def plain(text: str) -> str:

@@ -72,7 +72,7 @@ def test_equations_are_told_apart_by_their_outcomes() -> None:
     made = ba.alter_model(spec, add={"z": "x"}, formula={"y": "session * x + within(x, patient)"})
     assert formula_of(made, "z") == "1 + y + x"
     assert made.equation[0].parsed.groups == ()
-    with pytest.raises(ba.SpecError, match=r"add = 'age': the model has 'y', 'z'; state it by outcome"):
+    with pytest.raises(ba.SpecError, match=r"add = 'age': the model has 'y', 'z'. State it by outcome"):
         ba.alter_model(spec, add="age")
 
 

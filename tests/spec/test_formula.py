@@ -56,7 +56,7 @@ def test_meaning(text: str, meaning: tuple[bool, list[str], list[str]]) -> None:
     ("text", "message"),
     [
         ("__import__('os')", r"unexpected character \"'\", at character 12"),
-        ("__import__(os)", r"Unknown function '__import__'. Valid: 'log', 'sqrt'"),
+        ("__import__(os)", r"Unknown function '__import__', at character 1. Valid: 'log', 'sqrt'"),
         ("os.system(x)", r"Unknown function 'os.system'"),
         ("np.save(path, x)", r"Unknown function 'np.save'"),
         ("eval(x)", r"Unknown function 'eval'"),

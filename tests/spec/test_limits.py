@@ -215,9 +215,9 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ({"layout": 5}, "layout = 5 is no table"),
-        ({"layout": {}, "truth": {"sigma[y]": "much"}}, "truth.sigma.* a number is needed"),
-        ({"layout": {}, "truth": {"sigma[y]": True}}, "a number is needed"),
-        ({"layout": {}, "variables": {"pre": 3}}, "a table is needed"),
+        ({"layout": {}, "truth": {"sigma[y]": "much"}}, "truth.sigma.* A number is needed"),
+        ({"layout": {}, "truth": {"sigma[y]": True}}, "A number is needed"),
+        ({"layout": {}, "variables": {"pre": 3}}, "A table is needed"),
         ({"layout": {}, "columns": {"y": ["z"]}, "reference": {"arm": 1}}, "2 problems"),
     ],
 )

@@ -32,8 +32,8 @@ def test_all_problems_come_at_once() -> None:
         ({"patient": "PID", "session": "week"}, r"No column 'PID' to play 'patient'. .*Did you mean 'pid'\?"),
         ({"session": "week"}, r"No column plays 'patient'. Columns seen"),
         ({"patient": "pid", "therapist": "pid"}, r"Column 'pid' plays 'patient', 'therapist'; a column plays one role"),
-        (["pid", "week"], r"roles is \['pid', 'week'\]; it names the column that plays each role.*Columns seen: 'pid'"),
-        ({"patient": ["pid"]}, r"roles is \{'patient': \['pid'\]\}; it names the column"),
+        (["pid", "week"], r"roles is \['pid', 'week'\]. It names the column that plays each role.*Columns seen: 'pid'"),
+        ({"patient": ["pid"]}, r"roles is \{'patient': \['pid'\]\}. It names the column"),
     ],
 )
 def test_roles_are_checked(trial: pd.DataFrame, roles: object, message: str) -> None:

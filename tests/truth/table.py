@@ -83,7 +83,7 @@ def judge(model: str, reader: str, setting: str, work: Callable[[], Pair]) -> Ce
 def first_sentence(error: AllianceError) -> str:
     """Return the first sentence of what is wrong, and how much more there is."""
     problems = list(getattr(error, "problems", None) or [str(error)])
-    line = problems[0].strip().splitlines()[0]
+    line = str(problems[0]).strip().splitlines()[0]
     for mark in (". ", "; use"):
         if mark in line and len(line.split(mark)[0]) > 20:
             line = line.split(mark)[0] + ("." if mark == ". " else "")

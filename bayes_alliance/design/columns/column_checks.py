@@ -13,6 +13,7 @@ import pandas as pd
 
 from bayes_alliance._messages import are, count_of, first_few, group_alike, number_text, spell, spell_cells
 from bayes_alliance.design.columns.variables import column_for, column_of, read_words
+from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.names import ID_ROLES
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.needed import needed_variables
@@ -29,8 +30,7 @@ def check_read_columns(
     sessions: SessionTable,
     columns: Mapping[str, str],
     reference: Mapping[str, str],
-    problems: list[str],
-    messages: list[str],
+    findings: Findings,
 ) -> None:
     """Check every column a model reads over all rows of the table, before any is left out.
 
@@ -38,24 +38,23 @@ def check_read_columns(
     ----------
     spec, sessions, columns, reference
         As ``make_design`` has them, names matched.
-    problems, messages : list of str
-        Grow by a sentence for each finding: codes and levels that look alike are problems, ids that look alike are
-        said.
+    findings : Findings
+        Codes and levels that look alike are problems, ids that look alike are messages.
     """
     numbers, factors = read_columns(spec, sessions, columns, reference)
     for column in numbers:
         if column not in sessions.doubts:
-            problems += check_codes(sessions, column, bounds_of(spec, sessions, columns).get(column))
+            findings.add(check_codes(sessions, column, bounds_of(spec, sessions, columns).get(column)))
     for column in factors:
-        problems += check_levels(column, read_words(sessions.frame[column]).dropna())
-    messages += _ids_alike(spec, sessions, columns)
-    check_nesting(spec, sessions.frame, sessions.roles, sessions.crossed, problems, messages)
-    messages += _under_other_factors(spec, sessions, columns)
+        findings.add(check_levels(column, read_words(sessions.frame[column]).dropna()))
+    findings.note(*_ids_alike(spec, sessions, columns))
+    check_nesting(spec, sessions.frame, sessions.roles, sessions.crossed, findings)
+    findings.note(*_under_other_factors(spec, sessions, columns))
 
 
 def check_doubts(
     spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str], reference: Mapping[str, str]
-) -> list[str]:
+) -> list[Problem]:
     """Return what keeps the columns from being read that a model reads: dates, lists, infinite numbers."""
     numbers, factors = read_columns(spec, sessions, columns, reference)
     return [sessions.doubts[column] for column in (*numbers, *factors) if column in sessions.doubts]
@@ -87,7 +86,7 @@ def bounds_of(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str
     return {**stated, **sessions.bounds}
 
 
-def check_codes(sessions: SessionTable, column: str, bounds: tuple[float, float] | None) -> list[str]:
+def check_codes(sessions: SessionTable, column: str, bounds: tuple[float, float] | None) -> list[Problem]:
     """Report values of a column that look like undeclared codes for missing; stated ends of its scale allow them."""
     low, high = bounds or (-np.inf, np.inf)
     unit = sessions.units.get(column, "patient")
@@ -101,7 +100,7 @@ def check_codes(sessions: SessionTable, column: str, bounds: tuple[float, float]
     return found
 
 
-def say_code(column: str, code: Code, is_session: bool, where: str) -> str:
+def say_code(column: str, code: Code, is_session: bool, where: str) -> Problem:
     """Return that a value looks like a code, where it stands, and what to do."""
     value = number_text(code.value)
     ends = sorted([code.value, code.low, code.high])
@@ -112,11 +111,14 @@ def say_code(column: str, code: Code, is_session: bool, where: str) -> str:
         else f"If it means missing, declare it when the table is read: missing={{{column!r}: [{value}]}} (--missing "
         f"{column}={value}; missing in an analysis file)"
     )
-    return (
-        f"Column {column!r} holds {value} in {count_of(code.cells, 'row')}, far from its other values, which run from "
-        f"{number_text(code.low)} to {number_text(code.high)}: {where}. It looks like a code for missing. {advice}. If "
-        f"it is a genuine value, state the ends of the scale: bounds={{{column!r}: ({low}, {high})}} (--bounds "
-        f"{column}={low}:{high})."
+    return Problem(
+        f"Column {column!r} holds {value} in {count_of(code.cells, 'row')}, far from its other values, "
+        f"which run from {number_text(code.low)} to {number_text(code.high)}: {where}. It looks like a "
+        "code for missing.",
+        fix=(
+            f"{advice}. If it is a genuine value, state the ends of the scale: bounds={{{column!r}: ({low}, {high})}} "
+            f"(--bounds {column}={low}:{high})."
+        ),
     )
 
 
@@ -128,7 +130,7 @@ def places_of(sessions: SessionTable, there: np.ndarray) -> list[str]:
     return [f"patient {patients[row]!r}" + ("" if at is None else f" session {at[row]:g}") for row in rows[:5].tolist()]
 
 
-def check_levels(column: str, words: pd.Series, *, counted: bool = True) -> list[str]:
+def check_levels(column: str, words: pd.Series, *, counted: bool = True) -> list[Problem]:
     """Report levels of a factor that look alike, and levels that look like a code for missing.
 
     Parameters
@@ -144,19 +146,26 @@ def check_levels(column: str, words: pd.Series, *, counted: bool = True) -> list
     for alike in group_alike(map(str, counts.index)):
         rows = " and ".join(f"{int(counts[level]):,}" for level in alike) if counted else "several"
         problems.append(
-            f"Column {column!r} has levels that look alike: {spell_cells(alike)} (in {rows} rows). They differ only in "
-            f"case, blanks, invisible characters, Unicode form, letters drawn alike or a full stop at the "
-            f"end, and each would be a level of its own. Write one "
-            f"level one way; give levels that are meant to differ names that do."
+            Problem(
+                f"Column {column!r} has levels that look alike: {spell_cells(alike)} (in {rows} rows). They "
+                "differ only in case, blanks, invisible characters, Unicode form, letters drawn alike or a "
+                "full stop at the end, and each would be a level of its own.",
+                fix="Write one level one way. Give levels that are meant to differ names that do.",
+            )
         )
     levels = [str(level) for level in counts.index]
     coded = [level for level in levels if level in MISSING_LEVELS or _is_code(level)]
     if coded and len(coded) < len(levels) and not all(map(_is_number, levels)):
         shown = [f"{level!r} ({count_of(int(counts[level]), 'row')})" if counted else repr(level) for level in coded]
         problems.append(
-            f"Column {column!r} has {'a level that looks' if len(coded) == 1 else 'levels that look'} like a code for "
-            f"missing: {first_few(shown)}. Declare it when the table is read: missing={{{column!r}: {coded}}} "
-            f"(--missing {column}={coded[0]}; missing in an analysis file), or give the level another name."
+            Problem(
+                f"Column {column!r} has {'a level that looks' if len(coded) == 1 else 'levels that look'} "
+                f"like a code for missing: {first_few(shown)}.",
+                fix=(
+                    f"Declare it when the table is read: missing={{{column!r}: {coded}}} (--missing "
+                    f"{column}={coded[0]}; missing in an analysis file), or give the level another name."
+                ),
+            )
         )
     return problems
 
@@ -201,8 +210,7 @@ def check_nesting(
     frame: pd.DataFrame,
     roles: Mapping[str, str],
     crossed: Collection[str],
-    problems: list[str],
-    messages: list[str],
+    findings: Findings,
 ) -> None:
     """Report therapists and groups that a model takes for one unit each, and that occur under several wider units.
 
@@ -232,18 +240,21 @@ def check_nesting(
             if not several or (outer == "therapist" and not units_under_several(frame, above, own)):
                 continue
             if outer in read and outer == "site":
-                problems.append(say_several(inner, outer, several))
+                findings.add([say_several(inner, outer, several)])
             else:
-                messages.append(say_crossed(inner, outer, several, role=True))
+                findings.note(say_crossed(inner, outer, several, role=True))
 
 
-def say_several(inner: str, outer: str, several: Mapping[str, list[str]]) -> str:
+def say_several(inner: str, outer: str, several: Mapping[str, list[str]]) -> Problem:
     """Ask what units under several wider units mean."""
-    return (
-        f"{_found(inner, outer, several)} Say what it means: if every {outer} uses the ids again, state "
-        f"transfers={{{inner!r}: 'reused'}} when the table is read (--transfers {inner}=reused), or write "
-        f"(1 | {outer}/{inner}) in the formula; if one {inner} does belong to several {outer}s, state "
-        f"transfers={{{inner!r}: 'transferred'}}; or correct the ids."
+    return Problem(
+        _found(inner, outer, several),
+        fix=(
+            f"Say what it means: if every {outer} uses the ids again, state transfers={{{inner!r}: 'reused'}} when the "
+            f"table is read (--transfers {inner}=reused), or write (1 | {outer}/{inner}) in the formula; if one "
+            f"{inner} does belong to several {outer}s, state transfers={{{inner!r}: 'transferred'}}; or correct "
+            "the ids."
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from bayes_alliance.design.columns.arms import count_by_arm
 from bayes_alliance.design.columns.rows import Rows
 from bayes_alliance.design.columns.values import Hidden, Modelled, Plugged, Value
 from bayes_alliance.design.columns.variables import Variable
+from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Operation, render
 
 
@@ -32,7 +33,8 @@ class Evaluator:
 
     Person means use every observed row, before any is lost to a lag: ``within(lag(x), patient)`` is therefore
     ``lag(within(x, patient))``, one variable under two spellings. ``finer`` evaluates over sessions what an equation
-    of patients averages; ``messages`` collects what a reader should know of the columns; ``arm`` is the condition;
+    of patients averages; ``findings`` collects problems, and what a reader should know of the columns; ``arm`` is the
+    condition;
     ``means`` collects the latent means and modelled values that were asked for, with what stands in for them;
     ``modelled`` says of outcomes which of their values are modelled; ``until`` is the last session that means are over,
     where they are not over all rows.
@@ -46,15 +48,14 @@ class Evaluator:
     rows: Rows
     variables: Mapping[str, Variable]
     factor_ids: Callable[[str], np.ndarray]
-    problems: list[str]
-    messages: list[str] = field(default_factory=list)
+    findings: Findings
     modelled: Mapping[str, Modelled] = field(default_factory=dict)
     finer: Evaluator | None = None
     arm: Variable | None = None
     means: dict[Hidden, Plugged] = field(default_factory=dict)
     until: float | None = None
     needed: np.ndarray | None = None
-    deferred: list[tuple[np.ndarray, Callable[[np.ndarray], str]]] | None = None
+    deferred: list[tuple[np.ndarray, Callable[[np.ndarray], Problem]]] | None = None
 
     def counted(self, numbers: np.ndarray) -> np.ndarray:
         """Return the numbers that means are over, the others missing."""
@@ -65,7 +66,7 @@ class Evaluator:
         """Return the evaluator for values that other rows read: they must exist in every row."""
         return replace(self, needed=None, deferred=None)
 
-    def refuse(self, bad: np.ndarray, say: Callable[[np.ndarray], str]) -> float:
+    def refuse(self, bad: np.ndarray, say: Callable[[np.ndarray], Problem]) -> float:
         """Report rows without a value, now or when it is known which are used; return what stands there meanwhile.
 
         Parameters
@@ -81,7 +82,7 @@ class Evaluator:
             return 0.0  # a missing value would take the row out unsaid
         found = bad if self.needed is None else bad & self.needed
         if found.any():
-            self.report(say(found))
+            self.findings.add([say(found)])
         return np.nan
 
     def value(self, expression: Expression) -> Value:
@@ -94,11 +95,13 @@ class Evaluator:
             case Operation(operator, left, right):
                 return self._arithmetic(operator, self.value(left), self.value(right), expression)
             case Call(function) if function in self.functions.several:
-                self.report(f"{render(expression)} gives several columns and must stand alone, not inside a call.")
+                self.findings.problem(
+                    f"{render(expression)} gives several columns and must stand alone, not inside a call."
+                )
                 return self.nothing()
             case Call(function):
                 return self.functions.one[function](self, expression)
-        self.report(f"{render(expression)} is a word, where a number or a variable is needed.")
+        self.findings.problem(f"{render(expression)} is a word, where a number or a variable is needed.")
         return self.nothing()
 
     def numbers(self, expression: Expression) -> np.ndarray:
@@ -115,16 +118,6 @@ class Evaluator:
         """Return a value that is missing in every row, for what was reported."""
         return Value(np.full(len(self.rows), np.nan))
 
-    def report(self, problem: str) -> None:
-        """Collect a problem once."""
-        if problem not in self.problems:
-            self.problems.append(problem)
-
-    def note(self, message: str) -> None:
-        """Collect a message once."""
-        if message not in self.messages:
-            self.messages.append(message)
-
     def by_arm(self, rows: np.ndarray) -> str:
         """Return the counts of chosen rows per condition, in brackets; nothing without a condition."""
         if self.arm is None or self.arm.levels is None:
@@ -140,19 +133,19 @@ class Evaluator:
     def _variable(self, name: str) -> np.ndarray:
         variable = self.variables[name]
         if variable.levels is not None:
-            self.report(f"{variable.label!r} is a factor and cannot be used inside a call.")
+            self.findings.problem(f"{variable.label!r} is a factor and cannot be used inside a call.")
         return variable.values
 
     def _arithmetic(self, operator: str, left: Value, right: Value, shown: Expression) -> Value:
         if operator == "/" and (right.numbers == 0).any():
             zero = right.numbers == 0
-            filled = self.refuse(zero, lambda rows: f"{render(shown)} divides by 0 in {self.places(rows)}.")
+            filled = self.refuse(zero, lambda rows: Problem(f"{render(shown)} divides by 0 in {self.places(rows)}."))
             left = Value(np.where(zero, filled, left.numbers), left.latent)
             right = Value(np.where(zero, 1.0, right.numbers), right.latent)
         if (operator == "/" and right.latent) or (operator == "*" and left.latent and right.latent):
-            self.report(
-                f"{render(shown)}: latent means and modelled values can be added and scaled, not multiplied or divided "
-                f"by."
+            self.findings.problem(
+                "latent means and modelled values can be added and scaled, not multiplied or divided by.",
+                where=render(shown),
             )
             return self.nothing()
         match operator:

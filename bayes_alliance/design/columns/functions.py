@@ -14,6 +14,7 @@ from bayes_alliance.design.columns.modelled_values import modelled_value
 from bayes_alliance.design.columns.monotonic import monotone
 from bayes_alliance.design.columns.surfaces import surface
 from bayes_alliance.design.columns.values import Value
+from bayes_alliance.findings import Problem
 from bayes_alliance.spec.expressions import Call, Expression, Number, render
 from bayes_alliance.spec.functions import CURRENT
 
@@ -37,9 +38,10 @@ def _restricted(
     bad = outside(values)
     filled = evaluator.refuse(
         bad,
-        lambda rows: (
-            f"{render(call)} is not defined in {evaluator.places(rows, values)}. Allowed: values {allowed}; "
-            f"write log(x + 1), say, where 0 occurs."
+        lambda rows: Problem(
+            f"{render(call)} is not defined in {evaluator.places(rows, values)}.",
+            allowed=f"Allowed: values {allowed}.",
+            fix="Write log(x + 1), say, where 0 occurs.",
         ),
     )
     return Value(np.where(bad, filled, function(np.where(bad, 1.0, values))))
@@ -49,8 +51,10 @@ def _plain(evaluator: Evaluator, inner: Expression, call: Call) -> np.ndarray:
     """Return numbers for a function that latent means cannot go through."""
     value = evaluator.value(inner)
     if value.latent:
-        evaluator.report(
-            f"{render(call)}: latent means and modelled values can be added and scaled only; take observed ones here."
+        evaluator.findings.problem(
+            "latent means and modelled values can be added and scaled only.",
+            where=render(call),
+            fix="Take observed ones here.",
         )
     return value.numbers
 
@@ -65,15 +69,18 @@ def _piecewise(evaluator: Evaluator, call: Call) -> list[tuple[str, Value]]:
     values = _plain(evaluator, call.arguments[0], call)
     knots = [knot.value for knot in call.arguments[1:] if isinstance(knot, Number)]
     if len(knots) < len(call.arguments) - 1 or sorted(set(knots)) != knots:
-        evaluator.report(f"{render(call)}: knots are numbers in rising order, such as piecewise(session, 5, 9).")
+        evaluator.findings.problem(
+            "knots are numbers in rising order, such as piecewise(session, 5, 9).", where=render(call)
+        )
         return [("", evaluator.nothing())]
     if np.isnan(values).all():
         return [("", evaluator.nothing())]
     outside = [f"{knot:g}" for knot in knots if not np.nanmin(values) < knot < np.nanmax(values)]
     if outside:
-        evaluator.report(
-            f"{render(call)}: knot {', '.join(outside)} does not lie inside the values, which run from "
-            f"{np.nanmin(values):g} to {np.nanmax(values):g}."
+        evaluator.findings.problem(
+            f"knot {', '.join(outside)} does not lie inside the values, which run from {np.nanmin(values):g} "
+            f"to {np.nanmax(values):g}.",
+            where=render(call),
         )
     columns = []
     for i, (low, high) in enumerate(zip([None, *knots], [*knots, None], strict=True)):

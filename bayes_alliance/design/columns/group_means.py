@@ -21,14 +21,20 @@ def others(evaluator: Evaluator, call: Call) -> Value:
     """
     rows, factor = evaluator.rows, call.arguments[1]
     if not isinstance(factor, Name) or factor.name == "patient":
-        evaluator.report(f"{render(call)}: the second argument names a unit of several patients, such as group.")
+        evaluator.findings.problem(
+            "the second argument names a unit of several patients, such as group.", where=render(call)
+        )
         return evaluator.nothing()
     if rows.unit not in ("session", "patient"):
-        evaluator.report(f"{render(call)}: a row of this equation is a {rows.unit}, which has no others in its unit.")
+        evaluator.findings.problem(
+            f"a row of this equation is a {rows.unit}, which has no others in its unit.", where=render(call)
+        )
         return evaluator.nothing()
     inner = evaluator.whole.value(call.arguments[0])
     if inner.latent:
-        evaluator.report(f"{render(call)}: others() takes means of observed values; leave mi() and latent means out.")
+        evaluator.findings.problem(
+            "others() takes means of observed values.", where=render(call), fix="Leave mi() and latent means out."
+        )
     unit = evaluator.factor_ids(factor.name)
     session = np.where(np.isnan(rows.session), 0.0, rows.session) if rows.unit == "session" else np.zeros(len(rows))
     frame = pd.DataFrame({"unit": unit, "session": session, "value": inner.numbers})
@@ -44,7 +50,7 @@ def others(evaluator: Evaluator, call: Call) -> Value:
         alone = int((inside & ~found).sum())
         lone = f"; {count_of(alone, 'row')} {are(alone, 'has', 'have')} none" if alone else ""
         when = " in the same session" if rows.unit == "session" else ""
-        evaluator.note(f"{render(call)}: the mean of {size} other patients of the {factor.name}{when}{lone}.")
+        evaluator.findings.note(f"{render(call)}: the mean of {size} other patients of the {factor.name}{when}{lone}.")
     return Value(np.where(found, total / np.where(found, count, 1), np.nan))
 
 

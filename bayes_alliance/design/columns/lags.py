@@ -21,7 +21,7 @@ def lag(evaluator: Evaluator, call: Call) -> Value:
     steps = _whole(call.arguments[1] if len(call.arguments) > 1 else Number(1.0))
     longest = _whole(dict(call.keywords).get("max_gap", Number(float(steps))))
     if np.isnan(evaluator.rows.session).all() or steps < 1 or longest < steps:
-        evaluator.report(
+        evaluator.findings.problem(
             f"{render(call)} needs rows that are sessions, a whole number of sessions from 1, and a max_gap that is "
             f"no smaller."
         )
@@ -34,7 +34,9 @@ def lag(evaluator: Evaluator, call: Call) -> Value:
     latent = {}
     for mean, weight in inner.latent.items():
         if mean.lag is not None:
-            evaluator.report(f"{render(call)}: a lag of a lag of what is estimated is not known; write lag(x, 2).")
+            evaluator.findings.problem(
+                "a lag of a lag of what is estimated is not known.", where=render(call), fix="Write lag(x, 2)."
+            )
         lagged = replace(mean, lag=(steps, longest))
         latent[lagged] = np.where(found, weight[source], 0.0)
         plugged = np.where(found, evaluator.means[mean].numbers[source], np.nan)
@@ -73,7 +75,7 @@ def _audit(evaluator: Evaluator, call: Call, found: np.ndarray, longest: int) ->
     ):
         if which.any():
             parts.append(f"{count_of(int(which.sum()), 'row')} {why}{evaluator.by_arm(which)}")
-    evaluator.note(f"{render(call)}: {'; '.join(parts)}.")
+    evaluator.findings.note(f"{render(call)}: {'; '.join(parts)}.")
 
 
 def _whole(expression: object) -> int:

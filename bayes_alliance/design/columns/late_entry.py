@@ -13,6 +13,7 @@ from bayes_alliance._messages import are, count_of, first_few
 from bayes_alliance.design.columns.column_checks import read_columns
 from bayes_alliance.design.columns.survival import SURVIVE, column_in_call, start_of
 from bayes_alliance.design.columns.variables import read_words
+from bayes_alliance.findings import Findings
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.table.sessions import SessionTable
 
@@ -29,8 +30,7 @@ def check_entry(
     sessions: SessionTable,
     columns: Mapping[str, str],
     reference: Mapping[str, str],
-    problems: list[str],
-    messages: list[str],
+    findings: Findings,
 ) -> None:
     """Count the patients whose first row comes after the first session at risk, in the table as it was read.
 
@@ -60,13 +60,16 @@ def check_entry(
         )
         apart = _differs_by_arm(late, _arms(spec, sessions, columns, reference))
         if late.mean() <= MOST_LATE and not apart:
-            messages.append(f"{found}; sessions before their first row count as survived.")
+            findings.note(f"{found}; sessions before their first row count as survived.")
             continue
         why = apart or f"more than {MOST_LATE:.0%} are too many for that"
-        problems.append(
-            f"{found}, and {why}. If they were in treatment then, add their row of session {start}. If they came "
-            f"later, store a column with a row per session at risk (0, and 1 at the dropout), and state it "
-            f"as columns={{{name!r}: ...}} (--columns {name}=...)."
+        findings.problem(
+            f"{found}, and {why}.",
+            fix=(
+                f"If they were in treatment then, add their row of session {start}. If they came later, store a "
+                "column with a row per session at risk (0, and 1 at the dropout), and state it as "
+                f"columns={{{name!r}: ...}} (--columns {name}=...)."
+            ),
         )
 
 

@@ -19,31 +19,37 @@ def linked_predictor(evaluator: Evaluator, call: Call) -> Value:
     """Return stand-ins of what another equation says, with the weight 1 by which a column follows it."""
     name = call.arguments[0]
     if not isinstance(name, Name):
-        evaluator.report(f"{render(call)}: the first argument is an outcome of the model, by its name.")
+        evaluator.findings.problem("the first argument is an outcome of the model, by its name.", where=render(call))
         return evaluator.nothing()
     stated = dict(call.keywords).get(SESSION)
     if stated is not None and not isinstance(stated, Number):
-        evaluator.report(f"{render(call)}: session is a number, such as {call.function}({name.name}, session=9).")
+        evaluator.findings.problem(
+            f"session is a number, such as {call.function}({name.name}, session=9).", where=render(call)
+        )
         return evaluator.nothing()
     session = None if stated is None else stated.value
     factor = effect = ""
     if call.function == "effect":
         unit, which = call.arguments[1:]
         if not isinstance(unit, Name) or not isinstance(which, Text):
-            evaluator.report(
-                f"{render(call)}: write a factor and the label of its effect in quotes, such as "
-                f'effect({name.name}, patient, "Intercept").'
+            evaluator.findings.problem(
+                f"write a factor and the label of its effect in quotes, such as effect({name.name}, patient, "
+                '"Intercept").',
+                where=render(call),
             )
             return evaluator.nothing()
         factor, effect = unit.name, which.value
     if evaluator.rows.unit not in (SESSION, "patient"):
-        evaluator.report(f"{render(call)}: rows are {evaluator.rows.unit}s; only sessions and patients have a course.")
+        evaluator.findings.problem(
+            f"rows are {evaluator.rows.unit}s; only sessions and patients have a course.", where=render(call)
+        )
         return evaluator.nothing()
     by_session = not np.isnan(evaluator.rows.session).all()
     if call.function == "value" and session is None and not by_session:
-        evaluator.report(
-            f"{render(call)}: rows are {evaluator.rows.role}s, and a value is one of a session; state it, such as "
-            f"value({name.name}, session=9)."
+        evaluator.findings.problem(
+            f"rows are {evaluator.rows.role}s, and a value is one of a session.",
+            where=render(call),
+            fix=f"State it, such as value({name.name}, session=9).",
         )
         return evaluator.nothing()
     key = LinkedTo(name.name, call.function, session, factor, effect)

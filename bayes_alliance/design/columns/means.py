@@ -23,9 +23,13 @@ def within(evaluator: Evaluator, call: Call) -> Value:
     if _kind(evaluator, call) is None or not isinstance(factor, Name):
         return evaluator.nothing()
     if _averaged_finely(evaluator, inner):
-        evaluator.report(
-            f"{render(call)}: {render(inner)} varies within patients, and a row of this equation is a patient. Write "
-            f"between({render(inner)}, patient, within={factor.name}) for the deviation of the patient's mean."
+        evaluator.findings.problem(
+            f"{render(inner)} varies within patients, and a row of this equation is a patient.",
+            where=render(call),
+            fix=(
+                f"Write between({render(inner)}, patient, within={factor.name}) for the deviation of the "
+                "patient's mean."
+            ),
         )
         return evaluator.nothing()
     own = evaluator.whole.value(inner)
@@ -49,7 +53,7 @@ def between(evaluator: Evaluator, call: Call) -> Value:
     if wider is None:
         return mean
     if not isinstance(wider, Name):
-        evaluator.report(f"{render(call)}: within= names a grouping factor, such as within=therapist.")
+        evaluator.findings.problem("within= names a grouping factor, such as within=therapist.", where=render(call))
         return evaluator.nothing()
     _check_nested(evaluator, call, factor.name, wider.name)
     return mean.plus(_mean(evaluator, call, inner, wider.name).times(np.full(len(evaluator.rows), -1.0)))
@@ -58,7 +62,7 @@ def between(evaluator: Evaluator, call: Call) -> Value:
 def centred(evaluator: Evaluator, call: Call) -> Value:
     """Return a value less one constant: the mean of all observed rows, of itself or of the variable named."""
     constant = pooled_mean(evaluator, [dict(call.keywords).get("on", call.arguments[0])])
-    evaluator.note(f"{render(call)}: the mean taken away is {constant:.4g}.")
+    evaluator.findings.note(f"{render(call)}: the mean taken away is {constant:.4g}.")
     return evaluator.value(call.arguments[0]).plus(Value(np.full(len(evaluator.rows), -constant)))
 
 
@@ -91,7 +95,7 @@ def _kind(evaluator: Evaluator, call: Call) -> str | None:
         problem = 'means="finite" takes one unit at a time; leave within= out.'
     if not problem:
         return kind
-    evaluator.report(f"{render(call)}: {problem}")
+    evaluator.findings.problem(f"{problem}", where=render(call))
     return None
 
 
@@ -112,9 +116,10 @@ def _refuse_estimated(evaluator: Evaluator, call: Call, inner: Expression) -> No
     """Report a mean of observed values of something whose values are estimated."""
     source = evaluator.finer if _averaged_finely(evaluator, inner) else evaluator
     if source is not None and source.value(inner).latent:
-        evaluator.report(
-            f"{render(call)}: {render(inner)} is estimated, and its means over observed rows are not its means. Write "
-            f'means="latent" (of mi()), or take the mean of a number.'
+        evaluator.findings.problem(
+            f"{render(inner)} is estimated, and its means over observed rows are not its means.",
+            where=render(call),
+            fix='Write means="latent" (of mi()), or take the mean of a number.',
         )
 
 
@@ -151,9 +156,10 @@ def _check_nested(evaluator: Evaluator, call: Call, inner: str, outer: str) -> N
     pairs = pairs[(pairs.inner != "") & (pairs.outer != "")].drop_duplicates()
     several = pairs.inner[pairs.inner.duplicated()].unique()
     if len(several):
-        evaluator.report(
-            f"{render(call)}: {count_of(len(several), inner)} {are(len(several), 'lies', 'lie')} in more than one "
-            f"{outer}, so a mean of the {inner} has no single deviation from the {outer}."
+        evaluator.findings.problem(
+            f"{count_of(len(several), inner)} {are(len(several), 'lies', 'lie')} in more than one {outer}, so "
+            f"a mean of the {inner} has no single deviation from the {outer}.",
+            where=render(call),
         )
 
 
@@ -163,7 +169,7 @@ def _note_no_spread(evaluator: Evaluator, call: Call, values: np.ndarray, factor
     spread = spread[spread["count"] > 0]
     still = int((spread["nunique"] < 2).sum())
     if still:
-        evaluator.note(
+        evaluator.findings.note(
             f"{render(call)}: {count_of(still, factor)} of {len(spread):,} ({still / len(spread):.0%}) "
             f"{are(still, 'has', 'have')} one observed row or no variation; kept for what lies between, nothing for "
             f"what lies within."
@@ -173,7 +179,9 @@ def _note_no_spread(evaluator: Evaluator, call: Call, values: np.ndarray, factor
 def _detrended(evaluator: Evaluator, call: Call, own: Value, factor: str, time: Expression) -> Value:
     """Return deviations from each unit's own straight line over time, by least squares."""
     if own.latent:
-        evaluator.report(f"{render(call)}: lines are fitted to observed values; take mi() and mo() out, or detrend.")
+        evaluator.findings.problem(
+            "lines are fitted to observed values.", where=render(call), fix="Take mi() and mo() out, or detrend."
+        )
     frame = pd.DataFrame({"unit": evaluator.factor_ids(factor), "y": own.numbers, "t": evaluator.whole.numbers(time)})
     used = frame.assign(y=evaluator.counted(own.numbers)).dropna()
     used = used[used.unit != ""]
@@ -188,5 +196,7 @@ def _detrended(evaluator: Evaluator, call: Call, own: Value, factor: str, time: 
     lost = (
         f"; {count_of(few, factor)} with fewer than three rows {are(few, 'is', 'are')} 0 in all of them" if few else ""
     )
-    evaluator.note(f"{render(call)}: the straight line of each {factor} over {render(time)} is taken away{lost}.")
+    evaluator.findings.note(
+        f"{render(call)}: the straight line of each {factor} over {render(time)} is taken away{lost}."
+    )
     return Value(left.to_numpy(float))

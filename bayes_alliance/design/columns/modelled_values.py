@@ -10,6 +10,7 @@ import pandas as pd
 from bayes_alliance.design.columns.evaluator import Evaluator
 from bayes_alliance.design.columns.rows import Rows
 from bayes_alliance.design.columns.values import Plugged, Value, ValueOf
+from bayes_alliance.findings import Findings
 from bayes_alliance.spec.expressions import Call, Name, render
 from bayes_alliance.spec.model import Unit
 
@@ -23,22 +24,25 @@ def unit_keys(rows: Rows, unit: Unit) -> np.ndarray:
         return rows.position.astype(str).astype(object)
     if unit == rows.unit:
         return rows.key
-    ignored: list[str] = []
-    return rows.ids(unit, {}, ignored)
+    return rows.ids(unit, {}, Findings())  # what is wrong with ids is reported where factors are coded
 
 
 def modelled_value(evaluator: Evaluator, call: Call) -> Value:
     """Return the value of mi(x): as observed where it counts as that, else following the value that is modelled."""
     argument = call.arguments[0]
     if not isinstance(argument, Name) or argument.name not in evaluator.modelled:
-        evaluator.report(f"{render(call)}: no equation of the model says what it is.")
+        evaluator.findings.problem("no equation of the model says what it is.", where=render(call))
         return evaluator.nothing()
     found, rows = evaluator.modelled[argument.name], evaluator.rows
     if WIDTH[found.unit] > 0 and found.unit != rows.unit and WIDTH[found.unit] <= WIDTH[rows.unit]:
-        evaluator.report(f"{render(call)} has a value per {found.unit}, and a row of this equation is a {rows.unit}.")
+        evaluator.findings.problem(
+            f"{render(call)} has a value per {found.unit}, and a row of this equation is a {rows.unit}."
+        )
         return evaluator.nothing()
     if found.unit == "session" and rows.unit != "session":
-        evaluator.report(f"{render(call)} has a value per session, and a row of this equation is a {rows.unit}.")
+        evaluator.findings.problem(
+            f"{render(call)} has a value per session, and a row of this equation is a {rows.unit}."
+        )
         return evaluator.nothing()
     keys = unit_keys(rows, found.unit)
     observed = _of_unit(evaluator.variables[argument.name].values, keys, found.unit == rows.unit)

@@ -11,6 +11,7 @@ from bayes_alliance._messages import count_of, first_few, quote
 from bayes_alliance.design.columns.evaluator import Evaluator
 from bayes_alliance.design.columns.values import Plugged, StepsOf, Value
 from bayes_alliance.design.columns.variables import Variable
+from bayes_alliance.findings import Problem
 from bayes_alliance.spec.expressions import Call, Name, render
 
 MOST: Final = 30
@@ -25,7 +26,7 @@ def monotone(evaluator: Evaluator, call: Call) -> Value:
     """
     argument = call.arguments[0]
     if not isinstance(argument, Name):
-        evaluator.report(f"{render(call)}: mo() takes a variable, not an expression.")
+        evaluator.findings.problem("mo() takes a variable, not an expression.", where=render(call))
         return evaluator.nothing()
     variable = evaluator.variables[argument.name]
     found = _categories(evaluator, call, variable)
@@ -45,9 +46,10 @@ def _categories(evaluator: Evaluator, call: Call, variable: Variable) -> tuple[l
     if variable.levels is not None:
         column = evaluator.rows.source.frame.get(label)
         if column is None or not (isinstance(column.dtype, pd.CategoricalDtype) and column.cat.ordered):
-            evaluator.report(
-                f"{render(call)}: the levels of {label!r} have no order. Store them as whole numbers, or as an ordered "
-                f"categorical column, lowest first."
+            evaluator.findings.problem(
+                f"the levels of {label!r} have no order.",
+                where=render(call),
+                fix="Store them as whole numbers, or as an ordered categorical column, lowest first.",
             )
             return None
         ordered = [str(c) for c in column.cat.categories if str(c) in variable.levels]
@@ -60,23 +62,27 @@ def _categories(evaluator: Evaluator, call: Call, variable: Variable) -> tuple[l
     odd = values != np.floor(values)
     odd &= ~np.isnan(values)
 
-    def say(rows: np.ndarray, given: np.ndarray = values) -> str:
+    def say(rows: np.ndarray, given: np.ndarray = values) -> Problem:
         shown = first_few([f"{value:g}" for value in np.unique(given[rows])])
-        return (
-            f"{render(call)}: {label!r} has values that are no categories: {shown}. Categories are whole numbers in "
-            f"order; take the number itself for scores."
+        return Problem(
+            f"{label!r} has values that are no categories: {shown}.",
+            where=render(call),
+            allowed="Categories are whole numbers in order.",
+            fix="Take the number itself for scores.",
         )
 
     whole = present[present == np.floor(present)]
     if odd.any() and not 3 <= (np.ptp(whole) + 1 if len(whole) else 0) <= MOST:
-        evaluator.report(say(odd))  # without these there are no categories either
+        evaluator.findings.add([say(odd)])  # without these there are no categories either
         return None
     filled = evaluator.refuse(odd, say)
     present, values = whole, np.where(odd, np.nan if np.isnan(filled) else np.floor(values), values)
     stated = evaluator.rows.source.bounds.get(label)
     low, high = stated or ((float(present.min()), float(present.max())) if len(present) else (0.0, 0.0))
     if not (float(low).is_integer() and float(high).is_integer()):
-        evaluator.report(f"{render(call)}: {label!r} has bounds {low:g} and {high:g}; categories end at whole numbers.")
+        evaluator.findings.problem(
+            f"{label!r} has bounds {low:g} and {high:g}; categories end at whole numbers.", where=render(call)
+        )
         return None
     names = [f"{value:g}" for value in np.arange(low, high + 1)] if high - low < MOST else [f"{low:g}", f"{high:g}"]
     return (names, values - low) if _right_number(evaluator, call, label, names, int(high - low) + 1) else None
@@ -88,7 +94,7 @@ def _right_number(evaluator: Evaluator, call: Call, label: str, names: list[str]
         return True
     counted = count_of(number, "category", "categories")
     where = f"runs from {names[0]} to {names[-1]}, {counted}" if names else "has no value"
-    evaluator.report(f"{render(call)}: {label!r} {where}; 3 to {MOST} have steps. Leave mo() out.")
+    evaluator.findings.problem(f"{label!r} {where}; 3 to {MOST} have steps.", where=render(call), fix="Leave mo() out.")
     return False
 
 

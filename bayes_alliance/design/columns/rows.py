@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance._messages import are, count_of, first_few, number_text, show_cell
+from bayes_alliance.findings import Findings
 from bayes_alliance.names import join_ids
 from bayes_alliance.spec.model import Unit
 from bayes_alliance.table.sessions import SessionTable
@@ -47,7 +48,7 @@ class Rows:
         frame = pd.DataFrame({"unit": self.source.ids(self.role), "value": self.source.frame[name]})
         return bool((frame[frame.unit != ""].groupby("unit", sort=False)["value"].nunique(dropna=True) > 1).any())
 
-    def column(self, name: str, problems: list[str]) -> pd.Series:
+    def column(self, name: str, findings: Findings) -> pd.Series:
         """Return a column at the unit of the rows, reporting one that varies within a row's unit."""
         values = self.source.frame[name]
         if self.unit == "session":
@@ -67,14 +68,15 @@ class Rows:
                 if self.unit == "patient"
                 else f"Take its mean, between({name}, {self.unit}), or give it an equation of a narrower unit."
             )
-            problems.append(
+            findings.problem(
                 f"Column {name!r} varies within {count_of(len(varying), self.unit)}, and a row of this equation is a "
-                f"{self.unit}: {first_few(shown, len(varying))}. {advice}"
+                f"{self.unit}: {first_few(shown, len(varying))}.",
+                fix=advice,
             )
         first = frame.groupby("unit", sort=False)["value"].first()
         return first.reindex(self.key).reset_index(drop=True)
 
-    def ids(self, factor: str, columns: Mapping[str, str], problems: list[str]) -> np.ndarray:
+    def ids(self, factor: str, columns: Mapping[str, str], findings: Findings) -> np.ndarray:
         """Return the level of a grouping factor in every row, empty text where it has none.
 
         A nested factor such as ``therapist:patient`` is named by its parts and empty where any part is; a colon inside
@@ -92,10 +94,10 @@ class Rows:
                 several = frame[frame.unit != ""].groupby("unit", sort=False)["value"].nunique()
                 changing = [repr(one) for one in several.index[several > 1]]
                 if changing:
-                    problems.append(
-                        f"{count_of(len(changing), self.unit)} {are(len(changing), 'changes', 'change')} {part}, and a "
-                        f"row of this equation is a {self.unit}: "
-                        f"{first_few(changing)}. Choose the rows that count, or model sessions."
+                    findings.problem(
+                        f"{count_of(len(changing), self.unit)} {are(len(changing), 'changes', 'change')} "
+                        f"{part}, and a row of this equation is a {self.unit}: {first_few(changing)}.",
+                        fix="Choose the rows that count, or model sessions.",
                     )
                 words = frame.groupby("unit", sort=False)["value"].first().reindex(self.key).fillna("")
             parts.append(words.to_numpy(dtype=object))

@@ -94,10 +94,10 @@ def surface(evaluator: Evaluator, call: Call) -> list[tuple[str, Value]]:
     x, y = (evaluator.value(argument) for argument in call.arguments)
     form = form_of(call)
     if form not in FORMS:
-        evaluator.report(f"{render(call)}: {unknown('form', form, FORMS)}")
+        evaluator.findings.add([unknown("form", form, FORMS, render(call))])
         return [("", evaluator.nothing())]
     if x.latent or y.latent:
-        evaluator.report(f"{render(call)}: a surface takes observed values, not latent means.")
+        evaluator.findings.problem("a surface takes observed values, not latent means.", where=render(call))
         return [("", evaluator.nothing())]
     centre = dict(call.keywords).get("centre", Text("pooled"))
     match centre:
@@ -112,9 +112,9 @@ def surface(evaluator: Evaluator, call: Call) -> list[tuple[str, Value]]:
             taken = np.full(len(evaluator.rows), pooled_mean(evaluator, call.arguments))
             note = f"both less {taken[0]:.4g}, their common mean"
         case _:
-            evaluator.report(f'{render(call)}: centre is "pooled", a number, or a grouping factor.')
+            evaluator.findings.problem('centre is "pooled", a number, or a grouping factor.', where=render(call))
             return [("", evaluator.nothing())]
-    evaluator.note(f"{render(call)}: {note}.")
+    evaluator.findings.note(f"{render(call)}: {note}.")
     _check_scales(evaluator, call, x.numbers, y.numbers)
     u, v = x.numbers - taken, y.numbers - taken
     return [(name, Value(_column(name, u, v))) for name in FORMS[form]]
@@ -141,18 +141,26 @@ def _check_scales(evaluator: Evaluator, call: Call, x: np.ndarray, y: np.ndarray
     ranges = " and ".join(f"{np.nanmin(v):g} to {np.nanmax(v):g}" for v in (x, y))
     metric = keywords.get("metric")
     if metric not in (None, Text("common")):
-        evaluator.report(f'{render(call)}: metric is "common", where the two are known to be on one scale.')
+        evaluator.findings.problem(
+            'metric is "common", where the two are known to be on one scale.', where=render(call)
+        )
     elif metric is None and not apart and min(wide) * UNLIKE >= max(wide) > min(wide) * 2:
-        evaluator.note(f"{render(call)}: the two run from {ranges}; they are taken to be ratings on one scale.")
+        evaluator.findings.note(
+            f"{render(call)}: the two run from {ranges}; they are taken to be ratings on one scale."
+        )
     elif metric is None and (apart or min(wide) * UNLIKE < max(wide)):
-        evaluator.report(
-            f"{render(call)}: the two run from {ranges}. A surface compares them number by number, so they must be "
-            f'ratings on one scale: rescale them, or state metric="common" if they are on one all the same.'
+        evaluator.findings.problem(
+            f"the two run from {ranges}.",
+            where=render(call),
+            allowed="A surface compares them number by number, so they must be ratings on one scale.",
+            fix='Rescale them, or state metric="common" if they are on one all the same.',
         )
     centre = keywords.get("centre")
     low, high = min(np.nanmin(x), np.nanmin(y)), max(np.nanmax(x), np.nanmax(y))
     if isinstance(centre, Number) and not low <= centre.value <= high:
-        evaluator.report(
-            f"{render(call)}: centre={centre.value:g} lies in no one's range ({ranges}): slopes at the centre would be "
-            f'those of nobody. State a value inside, such as the middle of the scale, or "pooled".'
+        evaluator.findings.problem(
+            f"centre={centre.value:g} lies in no one's range ({ranges}): slopes at the centre would be those "
+            "of nobody.",
+            where=render(call),
+            fix='State a value inside, such as the middle of the scale, or "pooled".',
         )

@@ -10,6 +10,7 @@ import pandas as pd
 from bayes_alliance._messages import are, count_of, first_few, show_level
 from bayes_alliance.design.columns.rows import Rows
 from bayes_alliance.errors import DesignError, TableError
+from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.spec.expressions import Call, Name, Number
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.table.periods import expand_periods
@@ -29,7 +30,7 @@ def open_periods(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, 
     DesignError
         If last sessions are none, or a column is called session and plays no role.
     """
-    problems: list[str] = []
+    problems: list[Problem] = []
     for name, call in spec.declared.items():
         if call.function != SURVIVE or name in columns:
             continue
@@ -39,8 +40,10 @@ def open_periods(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, 
         number = sessions.roles.get("session")
         if number is None and "session" in sessions.frame.columns:
             problems.append(
-                "The table has a column 'session' that plays no role; rename it, or name it in roles, before rows are "
-                "added for every session at risk."
+                Problem(
+                    "The table has a column 'session' that plays no role.",
+                    fix="Rename it, or name it in roles, before rows are added for every session at risk.",
+                )
             )
             continue
         try:
@@ -59,13 +62,13 @@ def start_of(call: Call) -> int:
 
 
 def survive_values(
-    name: str, spec: ModelSpec, rows: Rows, columns: Mapping[str, str], problems: list[str], messages: list[str]
+    name: str, spec: ModelSpec, rows: Rows, columns: Mapping[str, str], findings: Findings
 ) -> np.ndarray:
     """Return 1 at the last session of patients who left then, 0 at all sessions at risk before, NaN at others."""
     call, table = spec.declared[name], rows.source
     where = f"[variables] {name} = {spec.variables[name]}"
     if rows.unit != "session":
-        problems.append(f'{where} has a value per session; state unit = "session".')
+        findings.problem(f"{where} has a value per session.", fix='State unit = "session".')
         return np.full(len(rows), np.nan)
     frame, start = table.frame, start_of(call)
     patient = pd.Series(rows.key)
@@ -74,29 +77,34 @@ def survive_values(
     event = frame[event_column]
     if event.dtype != np.float64 or not event.dropna().isin((0.0, 1.0)).all():
         odd = sorted({str(value) for value in event.dropna()} - {"0", "1", "0.0", "1.0"})
-        problems.append(
-            f"{where}: {event_column!r} is 1 for patients who left and 0 for others; it has "
-            f"{first_few([show_level(one) for one in odd])}."
+        findings.problem(
+            f"{event_column!r} is 1 for patients who left and 0 for others; it has "
+            f"{first_few([show_level(one) for one in odd])}.",
+            where=where,
         )
         return np.full(len(rows), np.nan)
     several = event.groupby(rows.key).nunique()
     differing = [repr(str(one)) for one in several.index[several > 1]]
     if differing:
-        problems.append(
-            f"{where}: {event_column!r} differs within {count_of(len(differing), 'patient')}: {first_few(differing)}. "
-            f"It says of each patient whether he or she dropped out, the same in all rows. If it is 0 or 1 per session "
-            f"at risk already, state it as columns={{{name!r}: {event_column!r}}} (--columns {name}={event_column})."
+        findings.problem(
+            f"{event_column!r} differs within {count_of(len(differing), 'patient')}: {first_few(differing)}. "
+            "It says of each patient whether he or she dropped out, the same in all rows.",
+            where=where,
+            fix=(
+                f"If it is 0 or 1 per session at risk already, state it as columns={{{name!r}: {event_column!r}}} "
+                f"(--columns {name}={event_column})."
+            ),
         )
         return np.full(len(rows), np.nan)
     left = event.groupby(rows.key).max().reindex(patient).to_numpy(float)
     known = ~np.isnan(last) & ~np.isnan(left)
     at_risk = known & (rows.session >= start) & (rows.session <= last)
     values = np.where(at_risk, np.where(rows.session == last, left, 0.0), np.nan)
-    messages += _say(name, patient, known, at_risk, values, rows.session > last, start)
+    findings.note(*_say(name, patient, known, at_risk, values, rows.session > last, start))
     if not at_risk.any():
-        problems.append(f"{where}: no patient is at risk from session {start} on.")
+        findings.problem(f"no patient is at risk from session {start} on.", where=where)
     elif not (values == 1).any():
-        problems.append(f"{where}: no patient leaves, so there is nothing to predict.")
+        findings.problem("no patient leaves, so there is nothing to predict.", where=where)
     return values
 
 

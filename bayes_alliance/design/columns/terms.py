@@ -151,7 +151,11 @@ def study_names(evaluator: Evaluator) -> Mapping[str, str]:
 def _multiply(column: _Coded, piece: tuple[str, str, str, Value], term: Term, evaluator: Evaluator) -> _Coded:
     label, part, inside, value = piece
     if column.value.latent and value.latent:
-        evaluator.report(f"{render_term(term)}: a product of two latent parts is not known; take one of them observed.")
+        evaluator.findings.problem(
+            "a product of two latent parts is not known.",
+            where=f"{render_term(term)}",
+            fix="Take one of them observed.",
+        )
     product = value.times(column.value.numbers) if value.latent else column.value.times(value.numbers)
     return _Coded(product, [*column.words, label], [*column.parts, (part, inside)])
 

@@ -22,10 +22,11 @@ from bayes_alliance._messages import (
     unknown,
     unknown_cell,
 )
+from bayes_alliance.design.columns.declared import declared_values
 from bayes_alliance.design.columns.rows import Rows
 from bayes_alliance.design.columns.survival import SURVIVE, survive_values
+from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.names import ROLES
-from bayes_alliance.spec.expressions import Call, Name, Number, render
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.needed import needed_variables
 from bayes_alliance.table.sessions import SessionTable
@@ -52,64 +53,85 @@ _INDICATOR = re.compile(r"(?P<column>.+)\[(?P<level>[^\[\]]+)\]\Z")
 
 def check_names(
     spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str], reference: Mapping[str, str]
-) -> list[str]:
+) -> list[Problem]:
     """Report mappings that name nothing, columns that are not there, variables without a column."""
     frame = sessions.frame
     needed = needed_variables(spec)
     factors = {part for equation in spec.equation for factor in equation.factors for part in factor.split(":")}
     factors |= {name for equation in spec.equation for name in equation.centring_factors}
     factors |= {member for group in spec.groups.values() for member in group.members}
-    problems = [f"columns: {column!r} is no column name." for column in columns.values() if not isinstance(column, str)]
+    problems = [
+        Problem(f"{column!r} is no column name.", where="columns")
+        for column in columns.values()
+        if not isinstance(column, str)
+    ]
     units = [e.unit for e in spec.equation if e.unit not in ("session", "patient") and e.unit not in sessions.roles]
     problems += [
-        f"A row of an equation is a {unit} and no column plays it. Name its column in roles." for unit in units
+        Problem(f"A row of an equation is a {unit} and no column plays it.", fix="Name its column in roles.")
+        for unit in units
     ]
     if problems:
         return problems
     for name, column in columns.items():
         if name in sessions.roles:
             problems.append(
-                f"{name!r} is named twice: roles say {sessions.roles[name]!r} and columns say {column!r}. Name it once."
+                Problem(
+                    f"{name!r} is named twice: roles say {sessions.roles[name]!r} and columns say {column!r}.",
+                    fix="Name it once.",
+                )
             )
         elif name in ROLES:
-            problems.append(f"columns: {name!r} is a role; name it in roles when the table is read.")
+            problems.append(
+                Problem(f"{name!r} is a role.", where="columns", fix="Name it in roles when the table is read.")
+            )
         elif name not in needed and name not in factors:
             valid = [variable for variable in needed if variable not in sessions.roles]
-            problems.append(f"columns: {unknown('variable of the model', name, valid)}")
+            problems.append(unknown("variable of the model", name, valid, "columns"))
         elif column not in frame.columns and column_of(column)[0] not in frame.columns:
-            problems.append(f"columns: {unknown('column', column_of(column)[0], frame.columns)}")
+            problems.append(unknown("column", column_of(column)[0], frame.columns, "columns"))
     for name in needed:
         is_role = name in ROLES
         if name in sessions.roles or (not is_role and (name in columns or name in frame.columns)):
             continue
         if is_role:
-            problems.append(f"The model reads {name!r} and no column plays it. Name its column in roles.")
+            problems.append(
+                Problem(f"The model reads {name!r} and no column plays it.", fix="Name its column in roles.")
+            )
             continue
         problems.append(
-            f"Variable {name!r} of the model has no column. State columns={{{name!r}: ...}}. Columns seen: "
-            f"{quote(frame.columns)}.{hint(name, frame.columns)}"
+            Problem(
+                f"Variable {name!r} of the model has no column.",
+                allowed=f"Columns seen: {quote(frame.columns)}.",
+                fix=f"State columns={{{name!r}: ...}}. {hint(name, frame.columns)}".rstrip(),
+            )
         )
     for part in sorted(factors):
         if part in ROLES and part not in sessions.roles:
             problems.append(
-                f"The model groups rows by {part!r} and no column plays it. Name its column in roles. Columns seen: "
-                f"{quote(frame.columns)}."
+                Problem(
+                    f"The model groups rows by {part!r} and no column plays it.",
+                    allowed=f"Columns seen: {quote(frame.columns)}.",
+                    fix="Name its column in roles.",
+                )
             )
         elif part not in ROLES and columns.get(part, part) not in frame.columns:
-            problems.append(f"Grouping factor: {unknown('column', columns.get(part, part), frame.columns)}")
+            problems.append(unknown("column", columns.get(part, part), frame.columns, "Grouping factor"))
     for name in reference:
         if name in spec.variables:
-            problems.append(f"reference: {name!r} is a declared variable, a number; it has no levels.")
+            problems.append(Problem(f"{name!r} is a declared variable, a number; it has no levels.", where="reference"))
         elif name not in needed:
-            problems.append(f"reference: {unknown('variable of the model', name, needed)}")
+            problems.append(unknown("variable of the model", name, needed, "reference"))
         elif name in columns and column_of(columns[name])[1] and columns[name] not in frame.columns:
             problems.append(
-                f"reference: {name!r} is 1 for {columns[name]!r} and 0 elsewhere; it has no other reference."
+                Problem(
+                    f"{name!r} is 1 for {columns[name]!r} and 0 elsewhere; it has no other reference.",
+                    where="reference",
+                )
             )
     return problems + _doubled(spec, sessions, columns)
 
 
-def _doubled(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str]) -> list[str]:
+def _doubled(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str]) -> list[Problem]:
     """Report two variables of an equation that are one column: an outcome would predict itself; and two outcomes."""
 
     def shared(names: Iterable[str]) -> dict[str, list[str]]:
@@ -120,21 +142,24 @@ def _doubled(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str]
         return {column: together for column, together in played.items() if len(together) > 1}
 
     problems = [
-        f"Column {column!r} plays {quote(names)} in one equation. Map each variable to a column of its own."
+        Problem(
+            f"Column {column!r} plays {quote(names)} in one equation.", fix="Map each variable to a column of its own."
+        )
         for equation in spec.equation
         for column, names in shared(equation.variables).items()
     ]
     return problems + [
-        f"Column {column!r} is the outcome of {quote(names)}, which are different equations."
+        Problem(f"Column {column!r} is the outcome of {quote(names)}, which are different equations.")
         for column, names in shared(spec.outcomes).items()
     ]
 
 
-def not_a_factor(where: str, variable: Variable, what: str) -> str:
+def not_a_factor(where: str, variable: Variable, what: str) -> Problem:
     """Return the problem of a number where something differs by the levels of a factor."""
-    return (
-        f"{where} = {variable.name!r}: column {variable.label!r} is a number; {what} differ by the levels of a factor. "
-        f"State reference={{{variable.name!r}: ...}} to read it as one."
+    return Problem(
+        f"column {variable.label!r} is a number; {what} differ by the levels of a factor.",
+        where=f"{where} = {variable.name!r}",
+        fix=f"State reference={{{variable.name!r}: ...}} to read it as one.",
     )
 
 
@@ -156,8 +181,7 @@ def make_variable(
     rows: Rows,
     columns: Mapping[str, str],
     reference: Mapping[str, str],
-    problems: list[str],
-    messages: list[str],
+    findings: Findings,
     levels: tuple[str, ...] | None = None,
 ) -> Variable:
     """Make a model variable over the rows.
@@ -166,53 +190,52 @@ def make_variable(
     ``levels`` are those of its column, in order, where the rows are a part of a table and may lack some.
     """
     if name in spec.variables and spec.declared[name].function == SURVIVE:
-        return Variable(name, name, survive_values(name, spec, rows, columns, problems, messages))
+        return Variable(name, name, survive_values(name, spec, rows, columns, findings))
     if name in spec.raters:
-        own = [make_variable(r, spec, rows, columns, reference, problems, messages) for r in spec.raters[name]]
+        own = [make_variable(r, spec, rows, columns, reference, findings) for r in spec.raters[name]]
         wordy = [variable.label for variable in own if variable.levels is not None]
         if wordy:
-            problems.append(f"raters of {name!r}: {quote(wordy)} hold words; ratings are numbers.")
+            findings.problem(f"{quote(wordy)} hold words; ratings are numbers.", where=f"raters of {name!r}")
         return rated_values(name, own)
     if name in spec.variables and rows.unit not in ("session", "patient"):
-        problems.append(
-            f"[variables] {name} = {spec.variables[name]} has a value per patient, and a row of this equation is a "
-            f"{rows.unit}. Give it an equation of patients, or map a column of {rows.unit}s."
+        findings.problem(
+            f"[variables] {name} = {spec.variables[name]} has a value per patient, and a row of this equation "
+            f"is a {rows.unit}.",
+            fix=f"Give it an equation of patients, or map a column of {rows.unit}s.",
         )
         return Variable(name, name, np.full(len(rows), np.nan))
     if name in spec.variables:
-        values, sessions = _declared(name, spec, rows, columns, problems, messages)
+        values, sessions = declared_values(name, spec, rows, columns, findings)
         return Variable(name, name, values, None, sessions)
     text = rows.source.roles.get(name, columns.get(name, name))
     column, level = (text, None) if text in rows.source.frame.columns else column_of(text)
-    series = rows.column(column, problems)
+    series = rows.column(column, findings)
     if level is not None:
-        return _indicator(name, text, series, level, levels, problems)
+        return _indicator(name, text, series, level, levels, findings)
     if name == "condition":
-        _check_condition(rows, column, series, name in reference, problems, messages)
+        _check_condition(rows, column, series, name in reference, findings)
     if series.dtype == np.float64 and name not in reference:
         return Variable(name, column, series.to_numpy(float))
     words = read_words(series)
     if levels is None:
-        levels = order_levels(name, column, series, set(words.dropna()), reference.get(name), problems)
+        levels = order_levels(name, column, series, set(words.dropna()), reference.get(name), findings)
     position = {level: float(i) for i, level in enumerate(levels)}
     values = np.array([position.get(word, np.nan) if isinstance(word, str) else np.nan for word in words])
     return Variable(name, column, values, levels)
 
 
-def _check_condition(
-    rows: Rows, column: str, series: pd.Series, stated: bool, problems: list[str], messages: list[str]
-) -> None:
+def _check_condition(rows: Rows, column: str, series: pd.Series, stated: bool, findings: Findings) -> None:
     """Refuse codes of several arms as a dose, and say how many patients change arm."""
     if series.dtype == np.float64 and not stated and not series.dropna().isin((0.0, 1.0)).all():
         codes = [number_text(code) for code in sorted(series.dropna().unique())]
-        problems.append(
-            f"'condition' (column {column!r}) has the codes {first_few(codes)}, which would be a dose. State the arm "
-            f"the others are compared with: reference={{'condition': {codes[0]!r}}}."
+        findings.problem(
+            f"'condition' (column {column!r}) has the codes {first_few(codes)}, which would be a dose.",
+            fix=f"State the arm the others are compared with: reference={{'condition': {codes[0]!r}}}.",
         )
     arms = pd.DataFrame({"patient": rows.key, "arm": series.to_numpy()}).groupby("patient").arm.nunique()
     changing = [repr(str(patient)) for patient in arms.index[arms > 1]]
     if changing:
-        messages.append(
+        findings.note(
             f"{count_of(len(changing), 'patient')} {are(len(changing), 'changes', 'change')} condition: "
             f"{first_few(changing)}."
         )
@@ -225,18 +248,13 @@ def rated_values(name: str, raters: Sequence[Variable]) -> Variable:
     return Variable(name, name, np.where(count > 0, np.nansum(table, axis=1) / np.maximum(count, 1), np.nan))
 
 
-def _read_by(call: Call) -> str:
-    argument = call.arguments[0]
-    return argument.name if isinstance(argument, Name) else render(argument)
-
-
 def _indicator(
-    name: str, text: str, series: pd.Series, level: str, levels: tuple[str, ...] | None, problems: list[str]
+    name: str, text: str, series: pd.Series, level: str, levels: tuple[str, ...] | None, findings: Findings
 ) -> Variable:
     words = read_words(series)
     levels = levels or tuple(sorted(set(words.dropna())))
     if level not in levels:
-        problems.append(f"columns: {unknown_cell(f'level of {column_of(text)[0]!r}:', level, levels)}")
+        findings.add([unknown_cell(f"level of {column_of(text)[0]!r}:", level, levels, "columns")])
     values = np.where(words.isna(), np.nan, (words == level).to_numpy(dtype=float, na_value=0.0))
     return Variable(name, text, values)
 
@@ -249,7 +267,7 @@ def read_words(series: pd.Series) -> pd.Series:
 
 
 def order_levels(
-    name: str, column: str, series: pd.Series, present: set[str], reference: str | None, problems: list[str]
+    name: str, column: str, series: pd.Series, present: set[str], reference: str | None, findings: Findings
 ) -> tuple[str, ...]:
     """Return the levels of a factor, the one that others are compared with first."""
     ordered = isinstance(series.dtype, pd.CategoricalDtype) and series.cat.ordered
@@ -258,12 +276,15 @@ def order_levels(
     if reference is None and not ordered and len(levels) > 1:
         as_numbers = pd.to_numeric(pd.Series(levels), errors="coerce").notna().all()
         advice = " If these are numbers, store the column as numbers." if as_numbers else ""
-        problems.append(
-            f"Factor {name!r} (column {column!r}) has levels without a stated order: {show_cells(levels)}. State the "
-            f"one the others are compared with, such as reference={{{name!r}: {show_cell(levels[0])}}}.{advice}"
+        findings.problem(
+            f"Factor {name!r} (column {column!r}) has levels without a stated order: {show_cells(levels)}.",
+            fix=(
+                f"State the one the others are compared with, such as reference={{{name!r}: "
+                f"{show_cell(levels[0])}}}.{advice}"
+            ),
         )
     elif reference is not None and reference not in levels:
-        problems.append(f"reference of {name!r}: {unknown_cell('level', reference, levels)}")
+        findings.add([unknown_cell("level", reference, levels, f"reference of {name!r}")])
     elif reference is not None:
         levels = [reference, *(level for level in levels if level != reference)]
     return tuple(levels)
@@ -275,119 +296,31 @@ def _sorted_levels(levels: set[str]) -> list[str]:
     return sorted(levels, key=float) if len(levels) and numbers.notna().all() else sorted(levels)
 
 
-def prune_levels(variable: Variable, keep: np.ndarray, problems: list[str], messages: list[str]) -> Variable:
+def prune_levels(variable: Variable, keep: np.ndarray, findings: Findings) -> Variable:
     """Return a factor without the levels that no used row has; a lost reference is a problem."""
     if variable.levels is None:
         return variable
     used = set(np.unique(variable.values[keep & ~np.isnan(variable.values)]).astype(int))
     if len(used) == 1:
-        problems.append(
+        findings.problem(
             f"Factor {variable.name!r} (column {variable.label!r}) has one level in the rows used: "
-            f"{show_cell(variable.levels[used.pop()])}. Two are needed for a comparison; leave the factor out or keep "
-            f"more rows."
+            f"{show_cell(variable.levels[used.pop()])}. Two are needed for a comparison.",
+            fix="Leave the factor out or keep more rows.",
         )
         return variable
     lost = [level for i, level in enumerate(variable.levels) if i not in used]
     if not lost or not used:
         return variable
     if 0 not in used:
-        problems.append(
-            f"No row used has the reference level {show_cell(variable.levels[0])} of {variable.name!r}. State another "
-            f"of {show_cells(level for i, level in enumerate(variable.levels) if i in used)}."
+        findings.problem(
+            f"No row used has the reference level {show_cell(variable.levels[0])} of {variable.name!r}.",
+            fix=f"State another of {show_cells(level for i, level in enumerate(variable.levels) if i in used)}.",
         )
     verb = are(len(lost), "has", "have")
     shown = first_few([show_level(one) for one in lost])
-    messages.append(f"{count_of(len(lost), 'level')} of {variable.label} {verb} no row in use: {shown}.")
+    findings.note(f"{count_of(len(lost), 'level')} of {variable.label} {verb} no row in use: {shown}.")
     kept = [i for i in range(len(variable.levels)) if i in used]
     position = np.full(len(variable.levels), np.nan)
     position[kept] = np.arange(len(kept))
     values = np.where(np.isnan(variable.values), np.nan, position[np.nan_to_num(variable.values, nan=0).astype(int)])
     return Variable(variable.name, variable.label, values, tuple(variable.levels[i] for i in kept))
-
-
-def _declared(
-    name: str,
-    spec: ModelSpec,
-    rows: Rows,
-    columns: Mapping[str, str],
-    problems: list[str],
-    messages: list[str],
-) -> tuple[np.ndarray, tuple[float, float] | None]:
-    """Work out a declared variable per patient and say which sessions it used and who has none."""
-    call = spec.declared[name]
-    table = rows.source
-    base = _read_by(call)
-    column = table.roles.get(base, columns.get(base, base))
-    series = table.frame[column]
-    number = table.roles.get("session")
-    if number is None or series.dtype != np.float64:
-        what = "needs a column that plays 'session'" if number is None else f"needs numbers in column {column!r}"
-        problems.append(f"[variables] {name} = {spec.variables[name]} {what}.")
-        return np.full(len(rows), np.nan), None
-    long = pd.DataFrame(
-        {"patient": table.ids("patient"), "session": table.frame[number].to_numpy(), "value": series.to_numpy()}
-    ).dropna(subset=["value"])
-    per_patient, used = _reduce(call, long, name, problems)
-    found = per_patient.reindex(np.unique(rows.key))
-    sessions = f"sessions {used.min():g} to {used.max():g}" if len(used) else "no session"
-    written = render(call, lambda n: column if n == base else n)
-    messages.append(
-        f"{name} = {written}: {count_of(int(found.notna().sum()), 'patient')} "
-        f"{are(int(found.notna().sum()), 'has', 'have')} it, from {sessions}; "
-        f"{count_of(int(found.isna().sum()), 'patient')} {are(int(found.isna().sum()), 'has', 'have')} none."
-    )
-    if not found.notna().any():
-        problems.append(f"[variables] {name} = {spec.variables[name]} has no value in any patient.")
-    between = (float(used.min()), float(used.max())) if len(used) else None
-    return per_patient.reindex(rows.key).to_numpy(float), between
-
-
-def _reduce(call: Call, long: pd.DataFrame, name: str, problems: list[str]) -> tuple[pd.Series, np.ndarray]:
-    """Return the value per patient and the session numbers that were used."""
-    keywords = dict(call.keywords)
-    match call.function:
-        case "first" | "last":
-            return _at(long, call.function)
-        case "at":
-            where = keywords.get("session")
-            if isinstance(where, Number):
-                return _at(long, where.value)
-            problems.append(f"[variables] {name}: at() is written at(alliance, session=3).")
-        case "window":
-            low, high = call.arguments[1:]
-            if isinstance(low, Number) and isinstance(high, Number) and low.value <= high.value:
-                inside = long[long.session.between(low.value, high.value)]
-                return inside.groupby("patient").value.mean(), inside.session.to_numpy()
-            problems.append(f"[variables] {name}: window() is written window(alliance, 1, 5), the first session first.")
-        case "change":
-            ends = [end.value if isinstance(end, Number) else getattr(end, "name", "") for end in call.arguments[1:]]
-            if all(isinstance(end, float) or end in ("first", "last") for end in ends):
-                return _change(long, ends[0], ends[1])
-            shown = first_few([render(end) for end in call.arguments[1:]])
-            problems.append(
-                f"[variables] {name}: the ends of change() are first, last or a session number, not {shown}."
-            )
-    return pd.Series(dtype=float), np.array([])
-
-
-def _at(long: pd.DataFrame, where: str | float) -> tuple[pd.Series, np.ndarray]:
-    if isinstance(where, str):
-        chosen = getattr(long.groupby("patient"), "head" if where == "first" else "tail")(1)
-    else:
-        chosen = long[long.session == where]
-    return chosen.set_index("patient").value, chosen.session.to_numpy()
-
-
-def _change(long: pd.DataFrame, start: str | float, end: str | float) -> tuple[pd.Series, np.ndarray]:
-    """Subtract the earlier from the later value; a patient whose two ends are one session has no change."""
-    sides = []
-    for where, suffix in ((start, "start"), (end, "end")):
-        if isinstance(where, str):
-            chosen = getattr(long.groupby("patient"), "head" if where == "first" else "tail")(1)
-        else:
-            chosen = long[long.session == where]
-        sides.append(chosen.set_index("patient").add_suffix(f"_{suffix}"))
-    both = sides[0].join(sides[1], how="inner")
-    both = both[both.session_end > both.session_start]
-    used = np.concatenate([both.session_start, both.session_end])
-    return both.value_end - both.value_start, used

@@ -11,13 +11,14 @@ from bayes_alliance._messages import are, count_of, quote
 from bayes_alliance.design.columns.terms import Columns
 from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.groups.groups import GroupDesign, nests_in
+from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.names import INTERCEPT
 from bayes_alliance.outcome.contract import Outcome
 from bayes_alliance.spec.expressions import Call, render
 from bayes_alliance.spec.model import ModelSpec
 
 
-def check_labels(where: str, named: Sequence[tuple[str, str]]) -> list[str]:
+def check_labels(where: str, named: Sequence[tuple[str, str]]) -> list[Problem]:
     """Report columns that come out with one label, such as those of a level and of a column called ``arm[CBT]``.
 
     Parameters
@@ -31,64 +32,64 @@ def check_labels(where: str, named: Sequence[tuple[str, str]]) -> list[str]:
     for label, term in named:
         owners.setdefault(label, []).append(term)
     return [
-        f"{count_of(len(terms), 'coefficient')} of {where} would have one name, {label!r}: from the terms "
-        f"{quote(terms)}. Rename a column or a level."
+        Problem(
+            f"{count_of(len(terms), 'coefficient')} of {where} would have one name, {label!r}: from the terms "
+            f"{quote(terms)}.",
+            fix="Rename a column or a level.",
+        )
         for label, terms in owners.items()
         if len(terms) > 1
     ]
 
 
-def check_columns_named(outcome: str, coef: Columns, groups: Sequence[GroupDesign] = ()) -> list[str]:
+def check_columns_named(outcome: str, coef: Columns, groups: Sequence[GroupDesign] = ()) -> list[Problem]:
     """Report columns of one label among the population columns of an equation, or among the effects of a factor."""
     named = [(outcome, coef), *((f"{outcome} by {group.factor}", group.columns) for group in groups if not group.slot)]
     return [p for where, own in named for p in check_labels(where, list(zip(own.labels, own.terms, strict=True)))]
 
 
-def check_predictors(coef: Columns, shrunk: Collection[str] = (), messages: list[str] | None = None) -> list[str]:
+def check_predictors(coef: Columns, findings: Findings, shrunk: Collection[str] = ()) -> None:
     """Report constant columns, empty cells of products, and columns that others determine.
 
-    Columns of ``shrunk`` terms may be determined by others of them, which is said in ``messages``: their prior tells
-    them apart.
+    Columns of ``shrunk`` terms may be determined by others of them, which is a message: their prior distinguishes them.
     """
     low, high = coef.values.min(axis=0, initial=np.inf), coef.values.max(axis=0, initial=-np.inf)
-    return check_columns(coef, low, high, shrunk, messages)
+    check_columns(coef, low, high, findings, shrunk)
 
 
 def check_columns(
     coef: Columns,
     low: np.ndarray,
     high: np.ndarray,
+    findings: Findings,
     shrunk: Collection[str] = (),
-    messages: list[str] | None = None,
-) -> list[str]:
+) -> None:
     """Report the same of columns with given extremes, and values that depend on each other as those of all rows do."""
-    problems = []
     usable = []
     for i, label in enumerate(coef.labels):
         if label != INTERCEPT and low[i] == high[i]:
             product = ":" in coef.terms[i] and low[i] == 0
             what = "no row is in this cell" if product else f"it is {low[i]:g} in every row used"
             advice = "Leave out the product or the level." if product else "Leave the predictor out."
-            problems.append(f"Predictor {label!r} is constant: {what}. {advice}")
+            findings.problem(f"Predictor {label!r} is constant: {what}.", fix=advice)
         else:
             usable.append(i)
     dependent = _dependent(coef.values[:, usable])
     for position, others in dependent:
         names = quote(coef.labels[usable[i]] for i in others)
-        if messages is not None and all(coef.terms[usable[i]] in shrunk for i in (position, *others)):
-            messages.append(
+        if all(coef.terms[usable[i]] in shrunk for i in (position, *others)):
+            findings.note(
                 f"Predictor {coef.labels[usable[position]]!r} is determined by {names} in the rows used; only their "
                 f"shrinkage prior tells them apart."
             )
             continue
-        problems.append(
-            f"Predictor {coef.labels[usable[position]]!r} is determined by {names} (perfect "
-            f"collinearity). Leave one out."
+        findings.problem(
+            f"Predictor {coef.labels[usable[position]]!r} is determined by {names} (perfect collinearity).",
+            fix="Leave one out.",
         )
-    return problems
 
 
-def check_groups(groups: Sequence[GroupDesign], family: Outcome) -> list[str]:
+def check_groups(groups: Sequence[GroupDesign], family: Outcome) -> list[Problem]:
     """Report factors and slopes the data cannot identify, whatever the prior."""
     problems = []
     for number, group in enumerate(groups):
@@ -115,35 +116,43 @@ def _same_partition(one: GroupDesign, two: GroupDesign) -> bool:
     return len(pairs) == len(one.levels)
 
 
-def say_one_row_each(factor: str, family: Outcome) -> str:
+def say_one_row_each(factor: str, family: Outcome) -> Problem:
     """Return that a factor's levels have one row each."""
     rest = "the residual" if family.spread else "chance"
-    return f"Every level of {factor!r} has one row, so its effects cannot be told from {rest}. Leave the term out."
-
-
-def say_alike(one: str, two: str) -> str:
-    """Return that two factors put the same rows together."""
-    return (
-        f"{one!r} and {two!r} group the rows alike (one level each), so their effects cannot be told apart. Leave one "
-        f"out."
+    return Problem(
+        f"Every level of {factor!r} has one row, so its effects cannot be told from {rest}.", fix="Leave the term out."
     )
 
 
-def say_never_varies(label: str, factor: str) -> str:
+def say_alike(one: str, two: str) -> Problem:
+    """Return that two factors put the same rows together."""
+    return Problem(
+        f"{one!r} and {two!r} group the rows alike (one level each), so their effects cannot be told apart.",
+        fix="Leave one out.",
+    )
+
+
+def say_never_varies(label: str, factor: str) -> Problem:
     """Return that a covariate does not vary within the levels of a factor."""
-    return f"{label!r} never varies within a {factor}, so it has no slope by {factor}. Take it out of the group term."
+    return Problem(
+        f"{label!r} never varies within a {factor}, so it has no slope by {factor}.",
+        fix="Take it out of the group term.",
+    )
 
 
-def check_effects(factor: str, effects: Sequence[str], values: np.ndarray) -> list[str]:
+def check_effects(factor: str, effects: Sequence[str], values: np.ndarray) -> list[Problem]:
     """Report effects of a factor that others of it determine; values have shape (row, effect)."""
     return [
-        f"The effect {effects[i]!r} of {factor!r} is determined by {quote(effects[j] for j in others)} of the same "
-        f"factor. Leave one out."
+        Problem(
+            f"The effect {effects[i]!r} of {factor!r} is determined by {quote(effects[j] for j in others)} of "
+            "the same factor.",
+            fix="Leave one out.",
+        )
         for i, others in _dependent(values)
     ]
 
 
-def _slopes_that_never_vary(group: GroupDesign) -> list[str]:
+def _slopes_that_never_vary(group: GroupDesign) -> list[Problem]:
     problems = []
     for i, label in enumerate(group.effects):
         values = group.values[group.inside, i]

@@ -13,7 +13,7 @@ from bayes_alliance.design.columns.functions import ROWWISE
 from bayes_alliance.design.columns.means import pooled_mean
 from bayes_alliance.design.columns.rows import Rows
 from bayes_alliance.design.columns.terms import Columns, study_names
-from bayes_alliance.design.columns.values import Hidden, Plugged
+from bayes_alliance.design.columns.values import Hidden, Modelled, Plugged
 from bayes_alliance.design.columns.variables import Variable, prune_levels
 from bayes_alliance.design.equations import checks
 from bayes_alliance.design.equations.complete_rows import Groups, Source, Usable, code_columns, find_usable, stop_on
@@ -27,6 +27,7 @@ from bayes_alliance.design.equations.residual_sd import find_spread, label_sprea
 from bayes_alliance.design.equations.series import Series, check_series, line_up_series, say_series
 from bayes_alliance.design.groups.groups import GroupDesign, check_ids, make_group
 from bayes_alliance.design.groups.membership import code_memberships
+from bayes_alliance.findings import Findings
 from bayes_alliance.names import SESSION, predictor_label
 from bayes_alliance.outcome.scale import ObservedOutcome, OutcomeScale
 from bayes_alliance.spec.expressions import Name, calls_in, names_in, render
@@ -40,7 +41,8 @@ class Made:
     """An equation with what was coded before rows were left out: ``place`` says which rows were kept.
 
     ``coef`` and ``groups`` (ids and covariates per factor) cover all ``rows``; ``plugged`` what stands in for latent
-    means in them; ``target`` codes the columns at other sessions, for equations that read this one's linear predictor.
+    means in them; ``read`` is the outcome as equations that read its values see it, and ``target`` codes the columns at
+    other sessions, for equations that read its linear predictor.
     """
 
     equation: EquationDesign
@@ -49,52 +51,51 @@ class Made:
     coef: Columns
     groups: Mapping[str, tuple[np.ndarray, Columns]]
     plugged: Mapping[Hidden, Plugged]
+    read: Modelled
     target: Target
 
 
-def make_equation(equation: EquationSpec, source: Source) -> Made:
-    """Bring one equation and the table together.
+def make_equation(equation: EquationSpec, source: Source) -> tuple[Made, tuple[str, ...]]:
+    """Bring one equation and the table together; return it with what a reader should know of its rows and columns.
 
     Raises
     ------
     DesignError
         With every problem of its variables, values, spread, rank and ids.
     """
-    problems: list[str] = []
-    messages: list[str] = []
-    usable = find_usable(equation, source, problems, messages)
+    findings = Findings()
+    usable = find_usable(equation, source, findings)
     rows, keep = usable.rows, usable.keep
     outcome = usable.variables[equation.outcome]
-    observed = _check_values(equation, usable, source, problems, messages)
-    stop_on(problems, rows)
+    observed = _check_values(equation, usable, source, findings)
+    stop_on(findings, rows)
 
-    variables = {name: prune_levels(v, keep, problems, messages) for name, v in usable.variables.items()}
-    stop_on(problems, rows)
-    evaluator = usable.evaluate(variables, messages)
+    variables = {name: prune_levels(v, keep, findings) for name, v in usable.variables.items()}
+    stop_on(findings, rows)
+    evaluator = usable.evaluate(variables, findings)
     whole, coded, starts = code_columns(equation.mean, evaluator, intercept=equation.kind.intercept)
-    stop_on(problems, rows)
-    sigma = find_spread(equation, variables, problems)
+    stop_on(findings, rows)
+    sigma = find_spread(equation, variables, findings)
     arms = find_arms(equation, variables, keep)
     own = {name: subset_variable(variable, keep) for name, variable in variables.items()}
-    used = _Used(usable, own, arms, source.spec, problems, messages)
+    used = _Used(usable, own, arms, source.spec, findings)
     mean = _predictor(outcome.label, equation.mean, whole, coded, used)
     shares = [s for s in source.spec.shrink.values() if equation.outcome in shrunk_outcomes(source.spec, s)]
     shrunk = {term for shrink in shares for term in shrink.terms}
-    problems += checks.check_columns_named(outcome.label, mean.coef, mean.groups)
-    problems += checks.check_predictors(mean.coef, shrunk, messages)
-    problems += checks.check_groups(mean.groups, equation.kind)
+    findings.add(checks.check_columns_named(outcome.label, mean.coef, mean.groups))
+    checks.check_predictors(mean.coef, findings, shrunk)
+    findings.add(checks.check_groups(mean.groups, equation.kind))
     parameters = _parameters(equation, evaluator, used, outcome.label)
-    stop_on(problems, rows)
-    offset = _outcome_centre(equation, outcome, evaluator, messages)
+    stop_on(findings, rows)
+    offset = _outcome_centre(equation, outcome, evaluator, findings)
     y = outcome.values[keep] - offset
-    modelled = find_modelled(equation, rows, keep, y, variables, mean.groups, arms, problems, messages)
-    stop_on(problems, rows)
-    source.modelled[equation.outcome] = read_modelled(equation, rows, keep, modelled, y)
+    modelled = find_modelled(equation, rows, keep, y, variables, mean.groups, arms, findings)
+    stop_on(findings, rows)
+    read = read_modelled(equation, rows, keep, modelled, y)
     y = np.where(np.isnan(y), np.nanmean(y), y)
-    series = _series(equation, outcome.label, rows, keep, problems, messages)
-    scale = _scale(equation, replace(observed.rows(keep), values=y), mean, list(variables.values()), messages)
-    sigma_coef, sigma_code = label_spread(outcome, sigma, keep, starts, messages)
-    source.note(messages)
+    series = _series(equation, outcome.label, rows, keep, findings)
+    scale = _scale(equation, replace(observed.rows(keep), values=y), mean, list(variables.values()), findings)
+    sigma_coef, sigma_code = label_spread(outcome, sigma, keep, starts, findings)
     design = EquationDesign(
         spec=equation,
         outcome=outcome.label,
@@ -119,24 +120,25 @@ def make_equation(equation: EquationSpec, source: Source) -> Made:
     )
     plugged = {mean: evaluator.means[mean] for mean in _followed(mean.coef, coded)}
     covariates = {factor: (usable.ids[factor], columns) for factor, (columns, _) in coded.items()}
-    return Made(design, rows, np.flatnonzero(keep), whole, covariates, plugged, _target_of(design, usable, variables))
+    place, target = np.flatnonzero(keep), _target_of(design, usable, variables)
+    return Made(design, rows, place, whole, covariates, plugged, read, target), tuple(findings.messages)
 
 
-def _check_values(
-    equation: EquationSpec, usable: Usable, source: Source, problems: list[str], messages: list[str]
-) -> ObservedOutcome:
+def _check_values(equation: EquationSpec, usable: Usable, source: Source, findings: Findings) -> ObservedOutcome:
     """Say which rows are left out, report impossible values in the others, and return the outcome over all rows."""
     rows, keep, outcome = usable.rows, usable.keep, usable.variables[equation.outcome]
     several = len(source.spec.equation) > 1
     gone = count_gone(rows.key, keep)
-    messages += say_left_out(outcome.label, several, usable.ledger, len(rows), gone, rows.role)
+    findings.note(*say_left_out(outcome.label, several, usable.ledger, len(rows), gone, rows.role))
     trials = find_trials(equation, usable.variables, len(rows))
     observed = observed_outcome(outcome.label, outcome.values, equation, trials, rows)
     known = keep & ~np.isnan(outcome.values)
     if equation.missing == "model" and keep.any() and not known.any():
-        problems.append(f"Outcome {outcome.label!r} has no value in any row; nothing says what its missing values are.")
+        findings.problem(
+            f"Outcome {outcome.label!r} has no value in any row; nothing says what its missing values are."
+        )
     else:
-        problems += check_outcome(observed.rows(known), equation, usable.ledger)
+        findings.add(check_outcome(observed.rows(known), equation, usable.ledger))
     return observed
 
 
@@ -148,8 +150,7 @@ class _Used:
     variables: Mapping[str, Variable]
     arms: Arms | None
     spec: ModelSpec
-    problems: list[str]
-    messages: list[str]
+    findings: Findings
 
 
 def _predictor(name: str, part: PredictorSpec, whole: Columns, coded: Groups, used: _Used) -> Predictor:
@@ -164,15 +165,18 @@ def _parameters(equation: EquationSpec, evaluator: Evaluator, used: _Used, outco
     found = {}
     for parameter, part in equation.parameters.items():
         if used.usable.starts[used.usable.keep].any():
-            used.problems.append(
-                f"{parameter} = {part.formula!r}: rows that start a series have an SD of their own; name a factor."
+            used.findings.problem(
+                "rows that start a series have an SD of their own.",
+                where=f"{parameter} = {part.formula!r}",
+                fix="Name a factor.",
             )
         whole, coded, _ = code_columns(part, evaluator)
-        if used.problems:  # what was reported has no columns to check
+        if used.findings.problems:  # what was reported has no columns to check
             continue
         own = _predictor(predictor_label(parameter, outcome), part, whole, coded, used)
-        problems = checks.check_predictors(own.coef) + checks.check_groups(own.groups, equation.kind)
-        used.problems += [f"{parameter} = {part.formula!r}: {problem}" for problem in problems]
+        with used.findings.of(f"{parameter} = {part.formula!r}") as inside:
+            checks.check_predictors(own.coef, inside)
+            inside.add(checks.check_groups(own.groups, equation.kind))
         found[parameter] = own
     return found
 
@@ -184,16 +188,14 @@ def _gaps(equation: EquationSpec, usable: Usable, spec: ModelSpec) -> tuple[Gap,
     return find_gaps(label, usable.variables, _read_as_modelled(equation, spec), equation.raters, arms)
 
 
-def _series(
-    equation: EquationSpec, label: str, rows: Rows, keep: np.ndarray, problems: list[str], messages: list[str]
-) -> Series | None:
+def _series(equation: EquationSpec, label: str, rows: Rows, keep: np.ndarray, findings: Findings) -> Series | None:
     """Line up rows whose residuals follow those of the session before, where the equation says so."""
     if equation.residuals != "ar1":
         return None
     series = line_up_series(rows.key[keep], rows.session[keep])
-    problems += check_series(label, series)
-    stop_on(problems, rows)
-    messages.append(say_series(label, series))
+    findings.add(check_series(label, series))
+    stop_on(findings, rows)
+    findings.note(say_series(label, series))
     return series
 
 
@@ -202,14 +204,14 @@ def _scale(
     observed: ObservedOutcome,
     mean: Predictor,
     variables: Sequence[Variable],
-    messages: list[str],
+    findings: Findings,
 ) -> OutcomeScale:
     """Make the scale of the outcome, and say what a reader should know of groups, time and values."""
     outcome = next(variable for variable in variables if variable.name == equation.outcome)
-    messages += checks.notes_on_groups(mean.groups) + checks.notes_on_time(outcome, variables)
+    findings.note(*checks.notes_on_groups(mean.groups), *checks.notes_on_time(outcome, variables))
     if equation.kind.binary:
-        messages += checks.notes_on_separation(outcome.label, observed.values, mean.coef)
-    messages += equation.kind.notes(observed)
+        findings.note(*checks.notes_on_separation(outcome.label, observed.values, mean.coef))
+    findings.note(*equation.kind.notes(observed))
     return equation.kind.make_scale(observed)
 
 
@@ -221,7 +223,7 @@ def _target_of(design: EquationDesign, usable: Usable, variables: Mapping[str, V
         moved = dict(variables)
         if session is not None and SESSION in moved:
             moved[SESSION] = replace(moved[SESSION], values=session)
-        return code_columns(equation.mean, usable.evaluate(moved, []), intercept=equation.kind.intercept)[:2]
+        return code_columns(equation.mean, usable.evaluate(moved, Findings()), intercept=equation.kind.intercept)[:2]
 
     parts = [part for term in equation.parsed.every_term for part in term.parts]
     around = [call for part in parts for call in calls_in(part) if call.function not in ROWWISE]
@@ -239,15 +241,15 @@ def _make_groups(part: PredictorSpec, coded: Groups, used: _Used) -> list[GroupD
     """Give every factor its codes over the rows used, with ids checked."""
     groups: list[GroupDesign] = []
     keep, ids, keys = used.usable.keep, used.usable.ids, used.usable.rows.key[used.usable.keep]
-    others = (used.arms, used.spec, used.problems, used.messages, used.variables, keys)
+    others = (used.arms, used.spec, used.findings, used.variables, keys)
     for factor, (effects, blocks) in coded.items():
         term = next(group for group in part.parsed.groups if group.factor == factor)
         kept, own, group = effects.rows(keep), ids[factor][keep], used.spec.group(factor)
         if group.members:
             groups += code_memberships(factor, term, [ids[name][keep] for name in group.members], kept, blocks, *others)
             continue
-        values = check_ids(factor, term, own, kept.values, used.arms, group, used.problems, used.messages)
-        groups.append(make_group(factor, own, replace(kept, values=values), blocks, used.problems))
+        values = check_ids(factor, term, own, kept.values, used.arms, group, used.findings)
+        groups.append(make_group(factor, own, replace(kept, values=values), blocks, used.findings))
     return groups
 
 
@@ -256,11 +258,11 @@ def _followed(coef: Columns, coded: Groups) -> tuple[Hidden, ...]:
     return tuple(dict.fromkeys([*coef.means, *(mean for columns, _ in coded.values() for mean in columns.means)]))
 
 
-def _outcome_centre(equation: EquationSpec, outcome: Variable, evaluator: Evaluator, messages: list[str]) -> float:
+def _outcome_centre(equation: EquationSpec, outcome: Variable, evaluator: Evaluator, findings: Findings) -> float:
     """Return the constant taken from the outcome, and say so."""
     if equation.centre is None:
         return 0.0
     constant = pooled_mean(evaluator, [Name(equation.centre)])
     label = evaluator.variables[equation.centre].label
-    messages.append(f"{outcome.label} is taken less {constant:.4g}, the mean of {label}.")
+    findings.note(f"{outcome.label} is taken less {constant:.4g}, the mean of {label}.")
     return constant

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -18,6 +18,7 @@ from bayes_alliance.design.equations.missing import keep_rows, missing_reasons
 from bayes_alliance.design.equations.residual_sd import find_spread
 from bayes_alliance.design.groups.groups import Block, code_groups
 from bayes_alliance.errors import DesignError
+from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.spec.model import EquationSpec, ModelSpec, PredictorSpec, Unit
 from bayes_alliance.spec.reading import averaged_in, values_in
 from bayes_alliance.table.sessions import SessionTable
@@ -25,12 +26,12 @@ from bayes_alliance.table.sessions import SessionTable
 type Groups = dict[str, tuple[Columns, tuple[Block, ...]]]
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class Source:
-    """What all equations of a design are made from; messages are collected here.
+    """What the equations of a design are made from.
 
-    ``common`` holds per unit the rows that every equation can use, where all are to use the same. ``modelled`` holds,
-    of outcomes made so far, which of their values are modelled. ``levels`` are those
+    ``common`` holds per unit the rows that every equation can use, where all are to use the same. ``modelled`` holds
+    which values are modelled of the outcomes that an equation reads. ``levels`` are those
     of factors, by variable, where ``sessions`` is a part of a table. ``until`` is the last session that means are over,
     where later ones are to be predicted.
     """
@@ -39,15 +40,10 @@ class Source:
     sessions: SessionTable
     columns: Mapping[str, str]
     reference: Mapping[str, str]
-    messages: list[str]
-    common: dict[Unit, np.ndarray] = field(default_factory=dict)
-    modelled: dict[str, Modelled] = field(default_factory=dict)
+    common: Mapping[Unit, np.ndarray] = field(default_factory=dict)
+    modelled: Mapping[str, Modelled] = field(default_factory=dict)
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     until: float | None = None
-
-    def note(self, messages: Sequence[str]) -> None:
-        """Collect messages once each."""
-        self.messages += [message for message in messages if message not in self.messages]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +63,7 @@ class Usable:
     sigma: Variable | None
     keep: np.ndarray
     ledger: Mapping[str, int]
-    evaluate: Callable[[Mapping[str, Variable], list[str]], Evaluator]
+    evaluate: Callable[[Mapping[str, Variable], Findings], Evaluator]
 
 
 @dataclass(eq=False)
@@ -75,10 +71,10 @@ class _Used:
     """Which rows are used, and findings of rows that may turn out not to be."""
 
     rows: np.ndarray | None = None
-    deferred: list[tuple[np.ndarray, Callable[[np.ndarray], str]]] = field(default_factory=list)
+    deferred: list[tuple[np.ndarray, Callable[[np.ndarray], Problem]]] = field(default_factory=list)
 
 
-def find_usable(equation: EquationSpec, source: Source, problems: list[str], messages: list[str]) -> Usable:
+def find_usable(equation: EquationSpec, source: Source, findings: Findings) -> Usable:
     """Code an equation over all its rows and find those that lack nothing.
 
     Raises
@@ -87,31 +83,31 @@ def find_usable(equation: EquationSpec, source: Source, problems: list[str], mes
         With every problem of its variables.
     """
     rows = make_rows(equation.unit, source.sessions)
-    variables = _variables(equation, rows, source, problems, messages)
+    variables = _variables(equation, rows, source, findings)
     outcome = variables[equation.outcome]
     if outcome.levels is not None:
-        problems.append(
+        findings.problem(
             f"Outcome {outcome.label!r} holds words ({show_cells(outcome.levels[:5])}); a number is needed."
         )
-    stop_on(problems, rows)
-    factor_ids = _factor_ids(rows, source, problems)
-    finer = _finer(equation, rows, variables, source, problems)
+    stop_on(findings, rows)
+    factor_ids = _factor_ids(rows, source, findings)
+    finer = _finer(equation, rows, variables, source, findings)
 
     used = _Used()
 
-    def evaluate(chosen: Mapping[str, Variable], notes: list[str]) -> Evaluator:
+    def evaluate(chosen: Mapping[str, Variable], found: Findings) -> Evaluator:
         arm = next((v for v in chosen.values() if v.name == "condition" and v.levels), None)
-        made = Evaluator(
-            FUNCTIONS, rows, chosen, factor_ids, problems, notes, source.modelled, finer, arm, until=source.until
-        )
+        made = Evaluator(FUNCTIONS, rows, chosen, factor_ids, found, source.modelled, finer, arm, until=source.until)
         return replace(made, needed=used.rows, deferred=used.deferred if used.rows is None else None)
 
-    coef, coded, starts = code_columns(equation.mean, evaluate(variables, []), intercept=equation.kind.intercept)
-    parameters = [code_columns(own, evaluate(variables, []))[:2] for own in equation.parameters.values()]
+    coef, coded, starts = code_columns(
+        equation.mean, evaluate(variables, findings.silent), intercept=equation.kind.intercept
+    )
+    parameters = [code_columns(own, evaluate(variables, findings.silent))[:2] for own in equation.parameters.values()]
     members = [name for factor in equation.factors for name in source.spec.group(factor).members]
     ids = {factor: factor_ids(factor) for factor in dict.fromkeys((*equation.factors, *members))}
-    sigma = find_spread(equation, variables, problems)
-    stop_on(problems, rows)
+    sigma = find_spread(equation, variables, findings)
+    stop_on(findings, rows)
 
     weights = {name for factor in equation.factors for name in source.spec.group(factor).weights}
     known = {*equation.variables, *weights}
@@ -125,8 +121,8 @@ def find_usable(equation: EquationSpec, source: Source, problems: list[str], mes
         reasons.append(("not usable in every equation", ~source.common[equation.unit]))
     keep, ledger = keep_rows(reasons, len(rows))
     used.rows = keep
-    problems += dict.fromkeys(say(bad & keep) for bad, say in used.deferred if (bad & keep).any())
-    stop_on(problems, rows)
+    findings.add(dict.fromkeys(say(bad & keep) for bad, say in used.deferred if (bad & keep).any()))
+    stop_on(findings, rows)
     return Usable(rows, variables, coef, coded, ids, starts, sigma, keep, ledger, evaluate)
 
 
@@ -155,26 +151,25 @@ def _starts(part: PredictorSpec, evaluator: Evaluator) -> np.ndarray:
     return np.all([np.isnan(evaluator.means[mean].numbers) for mean in own], axis=0)
 
 
-def stop_on(problems: list[str], rows: Rows) -> None:
+def stop_on(findings: Findings, rows: Rows) -> None:
     """Raise what was found wrong with an equation, if anything was."""
-    if problems:
-        raise DesignError(problems, count_of(len(rows), "row"))
+    if findings.problems:
+        raise DesignError(findings.problems, count_of(len(rows), "row"))
 
 
-def _variables(
-    equation: EquationSpec, rows: Rows, source: Source, problems: list[str], messages: list[str]
-) -> dict[str, Variable]:
+def _variables(equation: EquationSpec, rows: Rows, source: Source, findings: Findings) -> dict[str, Variable]:
     """Make the variables an equation reads, those it only averages over a patient's sessions left out."""
     averaged = _averaged(equation, rows, source)
     found = {}
     for name in source.spec.variables_of(equation):
         if name in averaged:
             continue
-        own: list[str] = []
+        own = Findings(messages=findings.messages)
         levels = source.levels.get(name)
-        found[name] = make_variable(name, source.spec, rows, source.columns, source.reference, own, messages, levels)
+        found[name] = make_variable(name, source.spec, rows, source.columns, source.reference, own, levels)
         # of an outcome that holds words it is said that a number is needed, not which level comes first
-        problems += own if name != equation.outcome or found[name].levels is None else []
+        if name != equation.outcome or found[name].levels is None:
+            findings.add(own.problems)
     return found
 
 
@@ -192,7 +187,7 @@ def _averaged(equation: EquationSpec, rows: Rows, source: Source) -> set[str]:
 
 
 def _finer(
-    equation: EquationSpec, rows: Rows, variables: Mapping[str, Variable], source: Source, problems: list[str]
+    equation: EquationSpec, rows: Rows, variables: Mapping[str, Variable], source: Source, findings: Findings
 ) -> Evaluator | None:
     """Return the evaluator over sessions for what an equation of patients averages."""
     averaged = [name for name in source.spec.variables_of(equation) if name not in variables]
@@ -200,20 +195,21 @@ def _finer(
         return None
     sessions = make_rows("session", source.sessions)
     made = {
-        name: make_variable(name, source.spec, sessions, source.columns, source.reference, problems, [])
+        name: make_variable(name, source.spec, sessions, source.columns, source.reference, findings.silent)
         for name in averaged
     }
-    source.note([f"{name} varies within {rows.unit}s; its means are taken over sessions." for name in averaged])
-    ids = _factor_ids(sessions, source, problems)
-    return Evaluator(FUNCTIONS, sessions, made, ids, problems, modelled=source.modelled, until=source.until)
+    for name in averaged:
+        findings.note(f"{name} varies within {rows.unit}s; its means are taken over sessions.")
+    ids = _factor_ids(sessions, source, findings)
+    return Evaluator(FUNCTIONS, sessions, made, ids, findings.silent, modelled=source.modelled, until=source.until)
 
 
-def _factor_ids(rows: Rows, source: Source, problems: list[str]) -> Callable[[str], np.ndarray]:
+def _factor_ids(rows: Rows, source: Source, findings: Findings) -> Callable[[str], np.ndarray]:
     cache: dict[str, np.ndarray] = {}
 
     def factor_ids(factor: str) -> np.ndarray:
         if factor not in cache:
-            cache[factor] = rows.ids(factor, source.columns, problems)
+            cache[factor] = rows.ids(factor, source.columns, findings)
         return cache[factor]
 
     return factor_ids

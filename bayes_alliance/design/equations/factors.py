@@ -12,6 +12,7 @@ from bayes_alliance.design.columns.variables import not_a_factor
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.predictor import Predictor
 from bayes_alliance.design.groups.groups import Block, GroupDesign, choose_parametrization
+from bayes_alliance.findings import Findings
 from bayes_alliance.names import level_label
 from bayes_alliance.spec.model import ModelSpec
 
@@ -46,7 +47,7 @@ def find_factor(factors: Sequence[FactorDesign], name: str) -> FactorDesign:
 
 
 def join_factors(
-    spec: ModelSpec, equations: Sequence[EquationDesign], problems: list[str]
+    spec: ModelSpec, equations: Sequence[EquationDesign], findings: Findings
 ) -> tuple[tuple[EquationDesign, ...], tuple[FactorDesign, ...]]:
     """Give every factor one set of levels over the equations, choose its parametrization, and join what correlates.
 
@@ -72,7 +73,7 @@ def join_factors(
             sorted({level for _, own in having for g in own.groups if g.factor == factor for level in g.levels})
         )
         joined = place_effects(spec, factor, [own for _, own in having], levels)
-        factors.append(replace(joined, by=_strata(spec, factor, having, levels, problems)))
+        factors.append(replace(joined, by=_strata(spec, factor, having, levels, findings)))
     joint = {factor.factor: factor for factor in factors}
     recoded = {own.name: _recode(own, joint) for equation in chosen for own in equation.linear_predictors}
     return tuple(equation.with_predictors(recoded) for equation in chosen), tuple(factors)
@@ -135,7 +136,7 @@ def _strata(
     factor: str,
     having: Sequence[tuple[EquationDesign, Predictor]],
     levels: tuple[str, ...],
-    problems: list[str],
+    findings: Findings,
 ) -> Strata | None:
     """Return the stratum of every level, reporting levels that lie in several."""
     name = spec.group(factor).by
@@ -147,14 +148,14 @@ def _strata(
     for equation, own in having:
         variable, group = equation.variables[name], _group_of(own, factor)
         if variable.levels is None:
-            problems.append(not_a_factor(f"[groups.{factor}] by", variable, "covariances"))
+            findings.add([not_a_factor(f"[groups.{factor}] by", variable, "covariances")])
             return None
         names, label = (*names, *(level for level in variable.levels if level not in names)), variable.label
         for code, value in zip(group.code[group.inside], variable.values[group.inside], strict=True):
             found[group.levels[code]].add(variable.levels[int(value)])
     several = [repr(level) for level, strata in found.items() if len(strata) > 1]
     if several:
-        problems.append(
+        findings.problem(
             f"[groups.{factor}] by = {name!r}: {count_of(len(several), factor)} {are(len(several), 'has', 'have')} "
             f"rows in more than one level of {label!r}: {first_few(several)}. Each needs one covariance matrix."
         )

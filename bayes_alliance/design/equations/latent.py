@@ -30,6 +30,7 @@ from bayes_alliance.design.equations.latent_columns import (
 )
 from bayes_alliance.design.equations.linked_predictors import follow_linked, seen_after_leaving
 from bayes_alliance.design.equations.measured_means import Measured, measure
+from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.names import INTERCEPT, steps_name
 from bayes_alliance.spec.model import ModelSpec
 
@@ -39,7 +40,7 @@ def join_latent(
     made: Sequence[Made],
     equations: Sequence[EquationDesign],
     factors: Sequence[FactorDesign],
-    problems: list[str],
+    findings: Findings,
 ) -> tuple[tuple[EquationDesign, ...], tuple[Measured, ...]]:
     """Find out for every latent mean where it comes from, and line its levels up with the rows that follow it."""
     by_outcome = {equation.spec.outcome: equation for equation in equations}
@@ -52,7 +53,7 @@ def join_latent(
                 wanted.setdefault(key, []).append(mean)
     measured = {}
     for (name, patients), means in wanted.items():
-        found = measure(name, patients, means, source, problems)
+        found = measure(name, patients, means, source, findings)
         if found is not None:
             measured[name, patients] = found
     joined = []
@@ -60,26 +61,26 @@ def join_latent(
         follows: dict[Hidden, Follow] = {}
         for mean, plugged in m.plugged.items():
             if isinstance(mean, LinkedTo):
-                read = _current(mean, plugged, m, wholes, factors, source.spec, problems)
+                read = _current(mean, plugged, m, wholes, factors, source.spec, findings)
                 follows |= {} if read is None else {mean: read}
                 continue
             if not isinstance(mean, MeanOf):
                 follows[mean] = _coded_value(mean, plugged, m, by_outcome)
                 if isinstance(mean, StepsOf):
-                    source.note(say_unused(f"mo({mean.variable})", mean.categories, follows[mean].code))  # type: ignore[union-attr]
+                    findings.note(*say_unused(f"mo({mean.variable})", mean.categories, follows[mean].code))  # type: ignore[union-attr]
                 continue
             if mean.variable in by_outcome:
                 there = wholes[mean.variable]
-                modelled = _modelled(mean, plugged, m, there, by_outcome, factors, problems)
+                modelled = _modelled(mean, plugged, m, there, by_outcome, factors, findings)
                 if modelled is not None:
-                    modelled = _with_inner(modelled, plugged, m, there, by_outcome, measured, source, problems)
+                    modelled = _with_inner(modelled, plugged, m, there, by_outcome, measured, source, findings)
                 follows |= {} if modelled is None else {mean: modelled}
                 continue
             own = measured.get((mean.variable, _at_patients(m, mean, source)))
             if own is not None:
-                follows[mean] = _coded(mean, plugged, m, own, source, problems)
+                follows[mean] = _coded(mean, plugged, m, own, source, findings)
         joined.append(equation.with_mean(follows=follows))
-    problems += _steps_of_one_name(joined)
+    findings.add(_steps_of_one_name(joined))
     return tuple(joined), tuple(measured.values())
 
 
@@ -90,38 +91,40 @@ def _current(
     wholes: Mapping[str, Made],
     factors: Sequence[FactorDesign],
     spec: ModelSpec,
-    problems: list[str],
+    findings: Findings,
 ) -> FollowModelled | None:
     """Point the rows of an equation to what another one says of them."""
     reader = made.equation.outcome
     if key.variable not in wholes or key.variable == made.equation.spec.outcome:
         others = [name for name in wholes if name != made.equation.spec.outcome]
-        problems.append(
-            f"Outcome {reader!r}: {key.kind}() reads another equation. {unknown('outcome', key.variable, others)}"
+        other = unknown("outcome", key.variable, others)
+        findings.add(
+            [replace(other, what=f"{key.kind}() reads another equation. {other.what}", where=f"Outcome {reader!r}")]
         )
         return None
     whole = wholes[key.variable]
     cannot = _unreadable(whole.equation, spec)
     if cannot:
-        problems.append(f"Outcome {reader!r} reads {key.kind}({whole.equation.outcome}): {cannot}")
+        findings.add([cannot.under(f"Outcome {reader!r} reads {key.kind}({whole.equation.outcome})")])
         return None
     if made.equation.spec.outcome in spec.declared:
-        problems += seen_after_leaving(made.equation, whole.equation)
+        findings.add(seen_after_leaving(made.equation, whole.equation))
     target = whole.target
-    return follow_linked(key, plugged, reader, made.rows, made.place, target, factors, problems)
+    return follow_linked(key, plugged, reader, made.rows, made.place, target, factors, findings)
 
 
-def _unreadable(equation: EquationDesign, spec: ModelSpec) -> str:
-    """Return why an equation's linear predictor cannot be read by another one, empty where it can."""
+def _unreadable(equation: EquationDesign, spec: ModelSpec) -> Problem | None:
+    """Return why an equation's linear predictor cannot be read by another one, None where it can."""
     if equation.kind.link != "identity":
-        return f"it is {equation.family}, in {equation.kind.unit}; an outcome in points is read."
+        return Problem(f"it is {equation.family}, in {equation.kind.unit}.", allowed="An outcome in points is read.")
     if equation.offset:
-        return f"{equation.spec.centre!r} is taken from it (centre); leave that out, or take it beforehand."
+        taken = f"{equation.spec.centre!r} is taken from it (centre)."
+        return Problem(taken, fix="Leave that out, or take it beforehand.")
     shared = [group.factor for group in equation.groups if spec.group(group.factor).members]
-    return f"its rows belong to several levels of {shared[0]}." if shared else ""
+    return Problem(f"its rows belong to several levels of {shared[0]}.") if shared else None
 
 
-def _steps_of_one_name(equations: Sequence[EquationDesign]) -> list[str]:
+def _steps_of_one_name(equations: Sequence[EquationDesign]) -> list[Problem]:
     """Report steps of different predictors whose names come out the same."""
     owners: dict[str, tuple[str, str]] = {}
     problems = []
@@ -131,7 +134,9 @@ def _steps_of_one_name(equations: Sequence[EquationDesign]) -> list[str]:
                 owner = (e.outcome, key.variable)
                 if owners.setdefault(follow.name, owner) != owner:
                     problems.append(
-                        f"Steps of mo() of {owner} and {owners[follow.name]} have one name; rename a column."
+                        Problem(
+                            f"Steps of mo() of {owner} and {owners[follow.name]} have one name.", fix="Rename a column."
+                        )
                     )
     return problems
 
@@ -174,12 +179,12 @@ def _coded(
     made: Made,
     measured: Measured,
     source: Source,
-    problems: list[str],
+    findings: Findings,
     place: np.ndarray | None = None,
 ) -> FollowMeasured:
     """Point the rows of an equation into the levels of a measured mean; ``place`` as in ``_coded_value``."""
     rows = made.place if place is None else place
-    ids = made.rows.ids(mean.factor, source.columns, problems)[rows]
+    ids = made.rows.ids(mean.factor, source.columns, findings)[rows]
     levels = {level: i for i, level in enumerate(measured.levels[measured.factors.index(mean.factor)])}
     code = np.array([levels.get(level, 0) for level in ids], dtype=np.int64)
     numbers = np.nan_to_num(plugged.numbers[rows])
@@ -193,19 +198,19 @@ def _modelled(
     target: Made,
     by_outcome: Mapping[str, EquationDesign],
     factors: Sequence[FactorDesign],
-    problems: list[str],
+    findings: Findings,
 ) -> FollowModelled | None:
     """Line up the static part of an outcome's equation with the rows that follow its mean."""
     equation = by_outcome[mean.variable]
     group = next((g for g in equation.groups if g.factor == mean.factor), None)
     if equation.kind.link != "identity" or group is None or INTERCEPT not in group.effects:
-        problems.append(
+        findings.problem(
             f"Latent means of {equation.outcome!r} by {mean.factor} come from its own equation, which needs a gaussian "
             f"outcome and a group term such as (1 | {mean.factor})."
         )
         return None
     if target.rows.unit != made.rows.unit:
-        problems.append(
+        findings.problem(
             f"Latent means of {equation.outcome!r}, which has rows by {target.rows.unit}, cannot be followed by "
             f"{made.equation.outcome!r}, which has rows by {made.rows.unit}."
         )
@@ -226,9 +231,10 @@ def _modelled(
         absent |= np.isnan(values).any(axis=1) | ((code < 0) & (values != 0).any(axis=1))
         groups.append((factor, np.maximum(code, 0), values))
     if absent.any():
-        problems.append(
-            f"The model-implied mean of {equation.outcome!r} is followed by {count_of(int(absent.sum()), 'row')} in "
-            f"which a predictor of it is missing. Leave that predictor out, or complete it."
+        findings.problem(
+            f"The model-implied mean of {equation.outcome!r} is followed by "
+            f"{count_of(int(absent.sum()), 'row')} in which a predictor of it is missing.",
+            fix="Leave that predictor out, or complete it.",
         )
     numbers = np.nan_to_num(plugged.numbers[made.place])
     return FollowModelled(equation.outcome, coef, tuple(groups), numbers)
@@ -242,7 +248,7 @@ def _with_inner(
     by_outcome: Mapping[str, EquationDesign],
     measured: Mapping[tuple[str, bool], Measured],
     source: Source,
-    problems: list[str],
+    findings: Findings,
 ) -> FollowModelled:
     """Add what the static columns of an outcome's equation follow themselves, at the rows whose mean is followed."""
     place = made.place if plugged.source is None else plugged.source[made.place]
@@ -257,7 +263,7 @@ def _with_inner(
                 if means is None:
                     odd.add(key.variable)
                     continue
-                inner = _coded(key, target.plugged[key], target, means, source, problems, place)
+                inner = _coded(key, target.plugged[key], target, means, source, findings, place)
                 found.append((i, own, inner))
             elif isinstance(key, ValueOf | StepsOf):
                 value = _coded_value(key, target.plugged[key], target, by_outcome, place)
@@ -266,10 +272,10 @@ def _with_inner(
             else:
                 odd.add(key.variable)
     if odd:
-        problems.append(
-            f"Latent means of {target.equation.outcome!r} come from its own equation, which reads something of "
-            f"{quote(sorted(odd))} that is estimated by another equation, or as a slope that varies. Take observed "
-            f"means in one of them."
+        findings.problem(
+            f"Latent means of {target.equation.outcome!r} come from its own equation, which reads something "
+            f"of {quote(sorted(odd))} that is estimated by another equation, or as a slope that varies.",
+            fix="Take observed means in one of them.",
         )
     return replace(follow, inner=tuple(found))
 

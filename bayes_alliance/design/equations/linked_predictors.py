@@ -16,6 +16,7 @@ from bayes_alliance.design.equations.complete_rows import Groups
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.factors import FactorDesign
 from bayes_alliance.design.equations.latent_columns import FollowModelled
+from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.names import SESSION
 
 STEP = 1e-4
@@ -46,7 +47,7 @@ def follow_linked(
     place: np.ndarray,
     target: Target,
     factors: Sequence[FactorDesign],
-    problems: list[str],
+    findings: Findings,
 ) -> FollowModelled | None:
     """Line up the columns of an outcome's equation with the rows that read its linear predictor.
 
@@ -69,18 +70,18 @@ def follow_linked(
         at = _first_rows(target.rows, rows.key[place])
         apart = _of_patients(key, target)
         if apart:
-            problems.append(f"Outcome {reader!r} reads {key.kind}({target.outcome}): {apart}")
+            findings.add([apart.under(f"Outcome {reader!r} reads {key.kind}({target.outcome})")])
             return None
     shown = f"{key.kind}({target.outcome})" if not key.factor else f"effect({target.outcome}, {key.factor})"
     coef, groups, problem = _columns(key, target, at)
     if problem:
-        problems.append(f"Outcome {reader!r} reads {shown}: {problem}")
+        findings.add([problem.under(f"Outcome {reader!r} reads {shown}")])
         return None
     every = [coef, *(columns for columns, _ in groups.values())]
     if any(part.latent[i] for part in every for i in range(len(part.labels)) if not part.dynamic[i]):
-        problems.append(
-            f"Outcome {reader!r} reads {shown}, and {target.outcome} reads something that is estimated itself; only "
-            f"observed predictors may stand in an equation whose values are read."
+        findings.problem(
+            f"Outcome {reader!r} reads {shown}, and {target.outcome} reads something that is estimated itself.",
+            allowed="An equation whose values are read has observed predictors.",
         )
         return None
     values = np.where(~np.array(coef.dynamic, dtype=bool), coef.values[at], 0.0)
@@ -100,24 +101,24 @@ def follow_linked(
         found.append((factor, np.maximum(code, 0), own))
     if absent.any():
         who = list(dict.fromkeys(f"{rows.role} {key!r}" for key in rows.key[place][absent]))
-        problems.append(
-            f"Outcome {reader!r} reads {shown} in {count_of(int(absent.sum()), 'row')} in which a predictor of "
-            f"{target.outcome} is missing, or whose unit has no row of it: {first_few(who)}. Complete it or leave them "
-            f"out."
+        findings.problem(
+            f"Outcome {reader!r} reads {shown} in {count_of(int(absent.sum()), 'row')} in which a predictor "
+            f"of {target.outcome} is missing, or whose unit has no row of it: {first_few(who)}.",
+            fix="Complete it or leave them out.",
         )
         return None
     same = np.ptp(values, axis=0) <= 1e-9 * np.abs(values).max(axis=0)
     varying = not same.all() or any(own.any() for _, _, own in found)
     if not varying:
-        problems.append(
-            f"Outcome {reader!r} reads {shown}, which is the same in all rows: give {target.outcome} a group effect or "
-            f"a predictor, that makes it differ."
+        findings.problem(
+            f"Outcome {reader!r} reads {shown}, which is the same in all rows.",
+            fix=f"Give {target.outcome} a group effect or a predictor that makes it differ.",
         )
         return None
     return FollowModelled(target.outcome, values, tuple(found), np.nan_to_num(plugged.numbers[place]))
 
 
-def seen_after_leaving(leaving: EquationDesign, measured: EquationDesign) -> list[str]:
+def seen_after_leaving(leaving: EquationDesign, measured: EquationDesign) -> list[Problem]:
     """Report patients who were measured in sessions after the one at which they left.
 
     A joint model takes what a patient would have had after leaving as unobserved because of it.
@@ -134,25 +135,29 @@ def seen_after_leaving(leaving: EquationDesign, measured: EquationDesign) -> lis
     if not late:
         return []
     return [
-        f"{measured.outcome} was measured after leaving in {count_of(len(late), 'row')}: {first_few(late)}. A joint "
-        f"model of leaving and {measured.outcome} has no such rows: leave them out (select_rows), or correct who left "
-        f"when."
+        Problem(
+            f"{measured.outcome} was measured after dropout in {count_of(len(late), 'row')}: {first_few(late)}. A "
+            f"joint model of dropout and {measured.outcome} has no such rows.",
+            fix="Leave them out (select_rows), or correct who dropped out when.",
+        )
     ]
 
 
-def _of_patients(key: LinkedTo, target: Target) -> str:
-    """Return why what is read is not one number per patient, empty where it is."""
+def _of_patients(key: LinkedTo, target: Target) -> Problem | None:
+    """Return why what is read is not one number per patient, None where it is."""
     if target.rows.unit != SESSION:
-        return f"its rows are {target.rows.unit}s; an equation of sessions is read."
+        return Problem(f"its rows are {target.rows.unit}s.", allowed="An equation of sessions is read.")
     if key.kind == "effect" or not target.timed or target.fixed:
-        return ""
+        return None
     stated = key.session if key.session is not None else float(np.nanmin(target.rows.session)) + 1.0
     fixed = np.full(len(target.rows), stated)
     coef, groups = target.at(fixed)
     if key.kind == "slope" and key.session is None:
         steps = [target.at(fixed + step)[0].values - coef.values for step in (1.0, 2.0)]
         if not np.allclose(2 * steps[0], steps[1], equal_nan=True):
-            return f"its course is no line; state the session of the slope, as in slope({key.variable}, session=9)."
+            return Problem(
+                "its course is no line.", fix=f"State the session of the slope, as in slope({key.variable}, session=9)."
+            )
     for columns in (coef, *(part for part, _ in groups.values())):
         frame = pd.DataFrame(columns.values).groupby(target.rows.key)
         spread, size = (frame.max() - frame.min()).max(), np.nanmax(np.abs(columns.values), axis=0, initial=0.0)
@@ -162,16 +167,17 @@ def _of_patients(key: LinkedTo, target: Target) -> str:
             if own > 1e-9 * whole and not gone
         ]
         if moves:
-            return f"{moves[0]} varies within patients, and which of its values is meant is not said."
-    return ""
+            return Problem(f"{moves[0]} varies within patients, and which of its values is meant is not said.")
+    return None
 
 
-def _columns(key: LinkedTo, target: Target, rows: np.ndarray) -> tuple[Columns, Groups, str]:
+def _columns(key: LinkedTo, target: Target, rows: np.ndarray) -> tuple[Columns, Groups, Problem | None]:
     """Return the columns that are read, over all rows of the target, and what is wrong in the rows that are read."""
     session = None if key.session is None else np.full(len(target.rows), key.session)
     coef, groups = target.at(None)
     if target.fixed and (session is not None or key.kind == "slope"):
-        return coef, groups, f"{target.fixed} is worked out over all rows, and cannot be moved in time; write session."
+        fixed = f"{target.fixed} is worked out over all rows, and cannot be moved in time."
+        return coef, groups, Problem(fixed, fix="Write session.")
     if session is not None:
         coef, groups = target.at(session)
     if key.kind == "effect":
@@ -180,22 +186,23 @@ def _columns(key: LinkedTo, target: Target, rows: np.ndarray) -> tuple[Columns, 
         labels = groups[key.factor][0].labels
         called = sum(_called(groups[key.factor][0], key.effect))
         if called > 1:
-            return coef, groups, f"{key.effect!r} is {called} effects of {key.factor} ({', '.join(labels)}); name one."
-        return coef, groups, "" if called else unknown(f"effect of {key.factor}", key.effect, labels)
+            several = f"{key.effect!r} is {called} effects of {key.factor} ({', '.join(labels)})."
+            return coef, groups, Problem(several, fix="Name one.")
+        return coef, groups, None if called else unknown(f"effect of {key.factor}", key.effect, labels)
     if key.kind == "value":
-        return coef, groups, ""
+        return coef, groups, None
     if not target.timed:
-        return coef, groups, f"{target.outcome} does not change with session: its slope is 0."
+        return coef, groups, Problem(f"{target.outcome} does not change with session: its slope is 0.")
     own = target.rows.session if session is None else session
     before, after = target.at(own - STEP), target.at(own + STEP)
     if np.isnan(before[0].values[rows]).any() or np.isnan(after[0].values[rows]).any():
-        return coef, groups, "its slope is not defined in all sessions, as that of log or sqrt at session 0."
+        return coef, groups, Problem("its slope is not defined in all sessions, as that of log or sqrt at session 0.")
     slope = coef.with_values((after[0].values - before[0].values) / (2 * STEP))
     changed = {
         factor: (columns.with_values((after[1][factor][0].values - before[1][factor][0].values) / (2 * STEP)), blocks)
         for factor, (columns, blocks) in groups.items()
     }
-    return slope, changed, ""
+    return slope, changed, None
 
 
 def _called(columns: Columns, effect: str) -> list[bool]:

@@ -14,6 +14,7 @@ from bayes_alliance.design.columns.rows import Rows, make_rows
 from bayes_alliance.design.columns.values import MeanOf
 from bayes_alliance.design.columns.variables import make_variable
 from bayes_alliance.design.equations.complete_rows import Source
+from bayes_alliance.findings import Findings
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,14 +46,14 @@ class Measured:
         return (*(f"{self.label}, {factor}" for factor in self.factors), f"{self.label}, within")
 
 
-def measure(name: str, patients: bool, means: Sequence[MeanOf], source: Source, problems: list[str]) -> Measured | None:
+def measure(name: str, patients: bool, means: Sequence[MeanOf], source: Source, findings: Findings) -> Measured | None:
     """Return what the observed rows say of a variable's latent means, reporting means that cannot be told.
 
     ``patients`` says that the variable has one value per patient.
     """
     rows = make_rows("patient" if patients else "session", source.sessions)
-    ignored: list[str] = []
-    variable = make_variable(name, source.spec, rows, source.columns, source.reference, ignored, ignored)
+    ignored = Findings()  # what is wrong with columns is reported where they are coded
+    variable = make_variable(name, source.spec, rows, source.columns, source.reference, ignored)
     wanted = list(dict.fromkeys(mean.factor for mean in means))
     frame = pd.DataFrame({factor: rows.ids(factor, source.columns, ignored) for factor in wanted})
     frame = frame.assign(x=variable.values).dropna(subset=["x"])
@@ -61,9 +62,9 @@ def measure(name: str, patients: bool, means: Sequence[MeanOf], source: Source, 
     factors = sorted(wanted, key=lambda factor: counts[factor])
     for outer, inner in pairwise(factors):
         if frame.groupby(inner)[outer].nunique().gt(1).any():
-            problems.append(
-                f"Latent means of {variable.label!r} by {quote(factors)}: {inner} is not nested in {outer}. Take the "
-                f'means of one of them as observed (means="observed").'
+            findings.problem(
+                f"Latent means of {variable.label!r} by {quote(factors)}: {inner} is not nested in {outer}.",
+                fix='Take the means of one of them as observed (means="observed").',
             )
             return None
     levels = tuple(tuple(sorted(frame[factor].unique())) for factor in factors)
@@ -76,12 +77,13 @@ def measure(name: str, patients: bool, means: Sequence[MeanOf], source: Source, 
     squares = float(((frame.x - narrow.transform("mean")) ** 2).sum())
     degrees = int(len(frame) - len(stats))
     if degrees < 1 or squares <= 1e-12 * float(((frame.x - frame.x.mean()) ** 2).sum()):
-        problems.append(
-            f"Latent means of {variable.label!r} by {factors[-1]}: no {factors[-1]} has two different values, so their "
-            f'means cannot be told from single values. Write means="observed", or between() of a wider unit.'
+        findings.problem(
+            f"Latent means of {variable.label!r} by {factors[-1]}: no {factors[-1]} has two different values, "
+            "so their means cannot be told from single values.",
+            fix='Write means="observed", or between() of a wider unit.',
         )
         return None
-    size = _sizes(means, rows, levels[-1], stats["size"].to_numpy(float), source, problems)
+    size = _sizes(means, rows, levels[-1], stats["size"].to_numpy(float), source, findings)
     return Measured(
         name,
         variable.label,
@@ -104,7 +106,7 @@ def _sizes(
     levels: tuple[str, ...],
     measured: np.ndarray,
     source: Source,
-    problems: list[str],
+    findings: Findings,
 ) -> np.ndarray:
     """Return how many members each unit has in all; infinite where its members stand for a larger population."""
     stated = {mean.size for mean in means}
@@ -112,14 +114,14 @@ def _sizes(
         return np.full(len(levels), np.inf)
     factors = {mean.factor for mean in means}
     if len(stated) > 1 or len(factors) > 1:
-        problems.append(
-            f"Means of {means[0].variable!r} are finite in one place and latent in another, or by several units; "
-            f"choose one kind for each variable."
+        findings.problem(
+            f"Means of {means[0].variable!r} are finite in one place and latent in another, or by several units.",
+            fix="Choose one kind for each variable.",
         )
         return np.full(len(levels), np.inf)
     name, factor = next(iter(stated)), next(iter(factors))
-    ignored: list[str] = []
-    variable = make_variable(str(name), source.spec, rows, source.columns, source.reference, ignored, ignored)
+    ignored = Findings()  # what is wrong with columns is reported where they are coded
+    variable = make_variable(str(name), source.spec, rows, source.columns, source.reference, ignored)
     frame = pd.DataFrame({"unit": rows.ids(factor, source.columns, ignored), "size": variable.values}).dropna()
     of_unit = frame.groupby("unit")["size"].agg(["min", "max"]).reindex(list(levels))
     differing = [repr(unit) for unit in of_unit.index[(of_unit["min"] != of_unit["max"])]]
@@ -129,10 +131,10 @@ def _sizes(
         if size < count
     ]
     if differing:
-        problems.append(
+        findings.problem(
             f"Column {variable.label!r} is the size of each {factor}, and {count_of(len(differing), factor)} "
             f"{are(len(differing), 'has', 'have')} no single one: {first_few(differing)}."
         )
     if small:
-        problems.append(f"Column {variable.label!r} is smaller than the members measured: {first_few(small)}.")
+        findings.problem(f"Column {variable.label!r} is smaller than the members measured: {first_few(small)}.")
     return of_unit["max"].to_numpy(float)

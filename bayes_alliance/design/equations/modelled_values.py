@@ -15,6 +15,7 @@ from bayes_alliance.design.columns.rows import Rows
 from bayes_alliance.design.columns.values import Modelled
 from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.groups.groups import GroupDesign
+from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.spec.model import EquationSpec, Unit
 
 
@@ -61,8 +62,7 @@ def find_modelled(
     variables: Mapping[str, Variable],
     groups: Sequence[GroupDesign],
     arms: Arms | None,
-    problems: list[str],
-    messages: list[str],
+    findings: Findings,
 ) -> ModelledRows | None:
     """Find the rows of an equation whose outcome is a parameter, and say how many there are.
 
@@ -81,18 +81,18 @@ def find_modelled(
     seen = ~np.isnan(values)
     label = variables[equation.outcome].label
     if not seen.any():
-        problems.append(f"Outcome {label!r} has no value in any row used; nothing says what its missing values are.")
+        findings.problem(f"Outcome {label!r} has no value in any row used; nothing says what its missing values are.")
         return None
     missing = int((~seen).sum())
     if equation.missing == "model":
         by_arm = "" if arms is None else count_by_arm(~seen, arms.levels, arms.code)
-        messages.append(
+        findings.note(
             f"{label}: {count_of(missing, 'value')} of {len(values):,} {are(missing, 'is', 'are')} missing and modelled"
             f"{by_arm}."
         )
     if equation.measured:
-        problems += _alike_in_wider_units(equation, rows, keep, values, label)
-    error, ratings = _error(equation, rows, keep, values, variables, groups, problems, messages)
+        findings.add(_alike_in_wider_units(equation, rows, keep, values, label))
+    error, ratings = _error(equation, rows, keep, values, variables, groups, findings)
     chosen = np.ones(len(values), dtype=bool) if equation.measured else ~seen
     if not chosen.any():
         return None
@@ -106,18 +106,21 @@ def find_modelled(
 
 def _alike_in_wider_units(
     equation: EquationSpec, rows: Rows, keep: np.ndarray, values: np.ndarray, label: str
-) -> list[str]:
+) -> list[Problem]:
     """Report a score that is one of a wider unit: its error would count anew in every row."""
     for unit in ("site", "group", "therapist", "patient"):
         if unit not in rows.source.roles or WIDTH[unit] <= WIDTH[rows.unit]:
             continue
-        ignored: list[str] = []
+        ignored = Findings()  # what is wrong with columns is reported where they are coded
         frame = pd.DataFrame({"unit": rows.ids(unit, {}, ignored)[keep], "y": values}).dropna()
         own = frame[frame.unit != ""].groupby("unit").y
         if (own.size() > 1).any() and (own.nunique() == 1).all():
             return [
-                f"{label!r} has one value per {unit}, and a row of its equation is a {rows.unit}, so that one error "
-                f'would count as many. State unit = "{unit}" in its equation (unit={unit} in me()).'
+                Problem(
+                    f"{label!r} has one value per {unit}, and a row of its equation is a {rows.unit}, so that "
+                    "one error would count as many.",
+                    fix=f'State unit = "{unit}" in its equation (unit={unit} in me()).',
+                )
             ]
     return []
 
@@ -129,21 +132,21 @@ def _error(
     values: np.ndarray,
     variables: Mapping[str, Variable],
     groups: Sequence[GroupDesign],
-    problems: list[str],
-    messages: list[str],
+    findings: Findings,
 ) -> tuple[np.ndarray, Ratings | None]:
     """Return the SD of every row's error, shape (obs,), and what ratings say where it is to be estimated."""
     label = variables[equation.outcome].label
     if equation.raters:
-        return _ratings(equation, keep, variables, label, problems, messages)
+        return _ratings(equation, keep, variables, label, findings)
     if isinstance(equation.error, str):
         stated = variables[equation.error]
         bad = ~np.isnan(values) & ~(stated.values[keep] > 0)
         if bad.any():
             shown = first_few([repr(str(key)) for key in rows.key[keep][bad]])
-            problems.append(
-                f"error = {equation.error!r}: column {stated.label!r} is the SD of the error of {label!r} and is "
-                f"missing or not above 0 in {count_of(int(bad.sum()), 'row')} ({rows.unit} {shown})."
+            findings.problem(
+                f"column {stated.label!r} is the SD of the error of {label!r} and is missing or not above 0 "
+                f"in {count_of(int(bad.sum()), 'row')} ({rows.unit} {shown}).",
+                where=f"error = {equation.error!r}",
             )
         return np.nan_to_num(stated.values[keep]), None
     if equation.error is not None:
@@ -152,7 +155,7 @@ def _error(
         return np.zeros(len(values)), None
     spread, where = reliability_spread(values, groups, rows.unit)
     sd = float(np.sqrt(1 - equation.reliability) * spread)
-    messages.append(
+    findings.note(
         f"{label}: a reliability of {equation.reliability:g} is an error of measurement with SD {sd:.4g} ({where} "
         f"{spread:.4g})."
     )
@@ -177,8 +180,7 @@ def _ratings(
     keep: np.ndarray,
     variables: Mapping[str, Variable],
     label: str,
-    problems: list[str],
-    messages: list[str],
+    findings: Findings,
 ) -> tuple[np.ndarray, Ratings | None]:
     table = np.column_stack([variables[name].values[keep] for name in equation.raters])
     count = (~np.isnan(table)).sum(axis=1)
@@ -186,17 +188,22 @@ def _ratings(
     squares = float(np.nansum((table - mean[:, None]) ** 2))
     degrees = int(np.maximum(count - 1, 0).sum())
     if degrees < 1:
-        problems.append(
-            f"raters of {label!r}: no {equation.unit} has two ratings, so that their agreement tells no error. State "
-            f"reliability or error."
+        findings.problem(
+            f"no {equation.unit} has two ratings, so that their agreement tells no error.",
+            where=f"raters of {label!r}",
+            fix="State reliability or error.",
         )
         return np.zeros(len(table)), None
     if squares <= 0:
-        problems.append(f"raters of {label!r}: all ratings of one {equation.unit} are the same; leave all but one out.")
+        findings.problem(
+            f"all ratings of one {equation.unit} are the same.",
+            where=f"raters of {label!r}",
+            fix="Leave all but one out.",
+        )
     each = ", ".join(
         f"{variables[name].label} {int((~np.isnan(table[:, i])).sum()):,}" for i, name in enumerate(equation.raters)
     )
-    messages.append(
+    findings.note(
         f"{label}: {count_of(int(count.sum()), 'rating')} of {count_of(int((count > 0).sum()), equation.unit)} "
         f"({each}); one rating lies {np.sqrt(squares / degrees):.4g} from the mean of all raters' ratings (SD)."
     )

@@ -9,14 +9,15 @@ import numpy as np
 from bayes_alliance._messages import count_of
 from bayes_alliance.design.columns.rows import Rows
 from bayes_alliance.design.columns.variables import Variable
+from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.outcome.scale import ObservedOutcome
-from bayes_alliance.spec.claims import bounds_problems
 from bayes_alliance.spec.model import EquationSpec, ModelSpec
 from bayes_alliance.spec.reading import values_in
+from bayes_alliance.spec.validation import bounds_problems
 from bayes_alliance.table.sessions import SessionTable
 
 
-def state_bounds(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str], problems: list[str]) -> ModelSpec:
+def state_bounds(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str], findings: Findings) -> ModelSpec:
     """Return the model with the bounds the study states for its outcomes, where the model leaves them open.
 
     A declared first(x), last(x), at(x, …) or window(x, …) has the bounds of x.
@@ -32,17 +33,18 @@ def state_bounds(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, 
             equations.append(equation)
             continue
         if equation.bounds is None and bounds is None and equation.kind.bounds == "needed":
-            problems.append(
-                f"Outcome {equation.outcome!r} (column {column!r}) is {equation.family} and its bounds are not known. "
-                f"State the ends of its scale when the table is read: bounds={{{column!r}: (low, high)}}."
+            findings.problem(
+                f"Outcome {equation.outcome!r} (column {column!r}) is {equation.family} and its bounds are not known.",
+                fix=f"State the ends of its scale when the table is read: bounds={{{column!r}: (low, high)}}.",
             )
         if equation.bounds is not None and bounds is not None and equation.bounds != bounds:
-            problems.append(
-                f"Outcome {equation.outcome!r}: the model states bounds {list(equation.bounds)}, and the table "
-                f"{list(bounds)} for column {column!r}. State them once."
+            findings.problem(
+                f"the model states bounds {list(equation.bounds)}, and the table {list(bounds)} for column {column!r}.",
+                where=f"Outcome {equation.outcome!r}",
+                fix="State them once.",
             )
         equations.append(equation.model_copy(update={"bounds": equation.bounds or bounds}))
-    problems += [problem for equation in equations for problem in bounds_problems(equation)]
+    findings.add([problem for equation in equations for problem in bounds_problems(equation)])
     return spec.model_copy(update={"equation": tuple(equations)})
 
 
@@ -58,12 +60,14 @@ def observed_outcome(
     return ObservedOutcome(label, values, equation.bounds, trials, str(equation.trials), name, place)
 
 
-def check_outcome(observed: ObservedOutcome, equation: EquationSpec, ledger: Mapping[str, int]) -> list[str]:
+def check_outcome(observed: ObservedOutcome, equation: EquationSpec, ledger: Mapping[str, int]) -> list[Problem]:
     """Report an outcome with no rows, without spread, or with values its family does not have."""
     if len(observed.values):
         return equation.kind.check(observed)
     why = "; ".join(f"{count_of(count, 'row')}: {reason}" for reason, count in ledger.items())
-    return [f"No row has outcome {observed.label!r} and every predictor; nothing can be fitted. Left out: {why}."]
+    return [
+        Problem(f"No row has outcome {observed.label!r} and every predictor; nothing can be fitted. Left out: {why}.")
+    ]
 
 
 def find_trials(equation: EquationSpec, variables: Mapping[str, Variable], size: int) -> np.ndarray | None:

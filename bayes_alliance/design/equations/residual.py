@@ -11,6 +11,7 @@ import pandas as pd
 from bayes_alliance._messages import count_of
 from bayes_alliance.design.columns.variables import not_a_factor
 from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.findings import Findings
 from bayes_alliance.names import level_label
 from bayes_alliance.spec.model import ModelSpec, ResidualSpec
 from bayes_alliance.spec.order import sort_outcomes
@@ -45,20 +46,18 @@ class ResidualDesign:
     fixed: np.ndarray | None = None
 
 
-def join_residuals(
-    spec: ModelSpec, equations: Sequence[EquationDesign], problems: list[str], messages: list[str]
-) -> ResidualDesign | None:
+def join_residuals(spec: ModelSpec, equations: Sequence[EquationDesign], findings: Findings) -> ResidualDesign | None:
     """Line up the rows of the outcomes whose residuals correlate."""
     if spec.residual is None:
         return None
     order = [outcome for outcome in sort_outcomes(spec) if outcome in spec.residual.correlate]
     chosen = [next(e for e in equations if e.spec.outcome == outcome) for outcome in order]
-    strata = _strata(spec.residual.by, chosen, problems)
+    strata = _strata(spec.residual.by, chosen, findings)
     if strata is None and spec.residual.by is not None:
         return None
     none = [np.zeros(len(equation.row), dtype=np.int64) for equation in chosen]
     beside = line_up(chosen, strata.code if strata is not None else none)
-    _say_overlap(chosen, problems, messages)
+    _say_overlap(chosen, findings)
     by = strata.labels if strata is not None else ()
     return ResidualDesign(tuple(e.outcome for e in chosen), beside, by, _stated(spec.residual, order))
 
@@ -100,12 +99,12 @@ class _RowStrata:
     code: tuple[np.ndarray, ...]
 
 
-def _strata(name: str | None, chosen: Sequence[EquationDesign], problems: list[str]) -> _RowStrata | None:
+def _strata(name: str | None, chosen: Sequence[EquationDesign], findings: Findings) -> _RowStrata | None:
     if name is None:
         return None
     variables = [equation.variables[name] for equation in chosen]
     if any(variable.levels is None for variable in variables):
-        problems.append(not_a_factor("[residual] by", variables[0], "correlations"))
+        findings.add([not_a_factor("[residual] by", variables[0], "correlations")])
         return None
     levels = tuple(dict.fromkeys(level for variable in variables for level in variable.levels or ()))
     codes = []
@@ -115,18 +114,19 @@ def _strata(name: str | None, chosen: Sequence[EquationDesign], problems: list[s
     return _RowStrata(tuple(level_label(variables[0].label, level) for level in levels), tuple(codes))
 
 
-def _say_overlap(chosen: Sequence[EquationDesign], problems: list[str], messages: list[str]) -> None:
+def _say_overlap(chosen: Sequence[EquationDesign], findings: Findings) -> None:
     """Say how many rows have which outcomes; two that never meet have no correlation."""
     for number, one in enumerate(chosen):
         for two in chosen[number + 1 :]:
             both = len(np.intersect1d(one.row, two.row))
             if both < 3:
-                problems.append(
-                    f"[residual] correlate: {count_of(both, 'row')} {'has' if both == 1 else 'have'} both "
-                    f"{one.outcome!r} and {two.outcome!r}; a correlation needs three or more."
+                findings.problem(
+                    f"{count_of(both, 'row')} {'has' if both == 1 else 'have'} both {one.outcome!r} and "
+                    f"{two.outcome!r}; a correlation needs three or more.",
+                    where="[residual] correlate",
                 )
             elif both < max(len(one.row), len(two.row)):
-                messages.append(
+                findings.note(
                     f"Residuals of {one.outcome} and {two.outcome} correlate in {count_of(both, 'row')} with both; "
                     f"{count_of(len(one.row) - both, 'row')} with {one.outcome} and "
                     f"{count_of(len(two.row) - both, 'row')} with {two.outcome} alone count by themselves."

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from bayes_alliance._messages import are, count_of
 from bayes_alliance.design.columns.variables import Variable, not_a_factor
+from bayes_alliance.findings import Findings
 from bayes_alliance.names import coef_label, level_label
 from bayes_alliance.spec.model import EquationSpec
 
@@ -15,19 +17,20 @@ FIRST = "first"
 """Labels the residual SD of rows that start a series."""
 
 
-def find_spread(equation: EquationSpec, variables: Mapping[str, Variable], problems: list[str]) -> Variable | None:
+def find_spread(equation: EquationSpec, variables: Mapping[str, Variable], findings: Findings) -> Variable | None:
     """Return the factor whose levels have residual SDs of their own, or None where there is none."""
     if equation.sigma_factor is None:
         return None
     variable = variables[equation.sigma_factor]
     if variable.levels is None:
+        number = not_a_factor("sigma", variable, "residual SDs")
         formula = f'Or let the log SD change with the number: sigma = "1 + {variable.name}".'
-        problems.append(f"{not_a_factor('sigma', variable, 'residual SDs')} {formula}")
+        findings.add([replace(number, fix=f"{number.fix} {formula}")])
     return variable
 
 
 def label_spread(
-    outcome: Variable, sigma: Variable | None, keep: np.ndarray, starts: np.ndarray, messages: list[str]
+    outcome: Variable, sigma: Variable | None, keep: np.ndarray, starts: np.ndarray, findings: Findings
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Return the labels of residual SDs and each row's place in them; rows that start a series have their own."""
     if sigma is None or sigma.levels is None:
@@ -41,7 +44,7 @@ def label_spread(
     number = int(first.sum())
     if not number:
         return labels, code
-    messages.append(
+    findings.note(
         f"{outcome.label}: {count_of(number, 'row')} {are(number, 'starts', 'start')} a series (a first session, or "
         f"one after a gap) and {are(number, 'varies', 'vary')} around the model-implied mean with an SD of their own, "
         f"sigma[{coef_label(outcome.label, FIRST)}]."

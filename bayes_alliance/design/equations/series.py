@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance._messages import are, count_of
+from bayes_alliance.findings import Problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +54,12 @@ def say_series(label: str, series: Series) -> str:
     )
 
 
-def check_series(label: str, series: Series) -> Sequence[str]:
+def check_series(label: str, series: Series) -> Sequence[Problem]:
     """Report rows of which none follows another."""
     if series.gaps:
         return ()
-    return (f'residuals = "ar1" of {label!r}: no patient has two sessions, so that nothing follows anything.',)
+    return (
+        Problem(
+            "no patient has two sessions, so that nothing follows anything.", where=f'residuals = "ar1" of {label!r}'
+        ),
+    )

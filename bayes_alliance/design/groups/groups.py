@@ -13,6 +13,7 @@ from bayes_alliance._messages import are, count_of, quote
 from bayes_alliance.design.columns.arms import Arms, count_by_arm
 from bayes_alliance.design.columns.evaluator import Evaluator
 from bayes_alliance.design.columns.terms import Columns, code_terms
+from bayes_alliance.findings import Findings
 from bayes_alliance.spec.expressions import GroupTerm, render_group
 from bayes_alliance.spec.model import GroupSpec
 
@@ -127,8 +128,7 @@ def check_ids(
     values: np.ndarray,
     arms: Arms | None,
     group: GroupSpec,
-    problems: list[str],
-    messages: list[str],
+    findings: Findings,
 ) -> np.ndarray:
     """Check that every row on which a factor has a say has a level; return the values with rows outside set to 0.
 
@@ -151,7 +151,7 @@ def check_ids(
     by_arm = "" if arms is None else count_by_arm(lacking, arms.levels, arms.code)
     if group.missing == "none":
         lost = int(lacking.sum())
-        messages.append(
+        findings.note(
             f"{count_of(lost, 'row')} without {factor} {are(lost, 'carries', 'carry')} no {factor} effect{by_arm}."
         )
         return np.where(lacking[:, None], 0.0, values)
@@ -161,22 +161,24 @@ def check_ids(
         how = f"columns={{'in_{factor}': '{name}[{inside[0]}]'}}"
         if len(inside) > 1:
             how = f"a column in_{factor} that is 1 in {quote(inside)} and 0 in {quote(empty)}"
-        problems.append(
-            f"{factor!r} exists in {quote(inside)} only: no row of {quote(empty)} has one. Write the term with a 0/1 "
-            f"variable that is 1 where the factor exists, such as (0 + in_{factor} | {factor}) with {how}, in place of "
-            f"{render_group(term)}."
+        findings.problem(
+            f"{factor!r} exists in {quote(inside)} only: no row of {quote(empty)} has one.",
+            fix=(
+                f"Write the term with a 0/1 variable that is 1 where the factor exists, such as (0 + in_{factor} "
+                f"| {factor}) with {how}, in place of {render_group(term)}."
+            ),
         )
     else:
-        problems.append(
-            f"{count_of(int(lacking.sum()), 'row')} {are(int(lacking.sum()), 'has', 'have')} no {factor} where "
-            f"{render_group(term)} needs one{by_arm}. "
-            f'Complete the ids, or state [groups.{factor}] missing = "none" if these rows have no {factor}.'
+        findings.problem(
+            f"{count_of(int(lacking.sum()), 'row')} {are(int(lacking.sum()), 'has', 'have')} no {factor} "
+            f"where {render_group(term)} needs one{by_arm}.",
+            fix=f'Complete the ids, or state [groups.{factor}] missing = "none" if these rows have no {factor}.',
         )
     return values
 
 
 def make_group(
-    factor: str, ids: np.ndarray, coded: Columns, blocks: tuple[Block, ...], problems: list[str]
+    factor: str, ids: np.ndarray, coded: Columns, blocks: tuple[Block, ...], findings: Findings
 ) -> GroupDesign:
     """Make the codes of a factor; every code is checked to lie inside the levels.
 
@@ -189,7 +191,7 @@ def make_group(
     full[inside] = code
     if len(levels) < 2:
         seen = f"only {str(levels[0])!r}" if len(levels) else "none"
-        problems.append(f"Grouping factor {factor!r} has {seen} in the rows used; two levels or more are needed.")
+        findings.problem(f"Grouping factor {factor!r} has {seen} in the rows used; two levels or more are needed.")
     check_codes(factor, full, max(len(levels), 1))
     return GroupDesign(factor, tuple(map(str, levels)), full, coded, inside, blocks)
 

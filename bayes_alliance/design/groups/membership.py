@@ -12,6 +12,7 @@ from bayes_alliance.design.columns.arms import Arms
 from bayes_alliance.design.columns.terms import Columns
 from bayes_alliance.design.columns.variables import Variable, read_words
 from bayes_alliance.design.groups.groups import Block, GroupDesign, check_codes, check_ids
+from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.spec.expressions import GroupTerm
 from bayes_alliance.spec.model import GroupSpec, ModelSpec
 from bayes_alliance.table.sessions import SessionTable
@@ -20,7 +21,7 @@ TOLERANCE = 1e-6
 """Distance from 1 up to which weights of a row add up to it."""
 
 
-def check_members(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str]) -> list[str]:
+def check_members(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str]) -> list[Problem]:
     """Report ids of one factor that are text in one column and numbers in another, and would not be found again."""
     problems = []
     for factor, group in spec.groups.items():
@@ -33,8 +34,11 @@ def check_members(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str,
         numbers = [column for column, own in zip(read[1:], others, strict=True) if own.dtype == np.float64]
         if padded and numbers:
             problems.append(
-                f"[groups.{factor}] members: column {read[0]!r} holds ids such as {padded[0]!r}, and {quote(numbers)} "
-                f"numbers, so that the same {factor} would be two. Store all of them as text."
+                Problem(
+                    f"[groups.{factor}] members: column {read[0]!r} holds ids such as {padded[0]!r}, and "
+                    f"{quote(numbers)} numbers, so that the same {factor} would be two.",
+                    fix="Store all of them as text.",
+                )
             )
     return problems
 
@@ -47,21 +51,20 @@ def code_memberships(
     blocks: tuple[Block, ...],
     arms: Arms | None,
     spec: ModelSpec,
-    problems: list[str],
-    messages: list[str],
+    findings: Findings,
     weights: Mapping[str, Variable],
     keys: np.ndarray,
 ) -> list[GroupDesign]:
     """Give a factor to whose levels rows belong by weights its codes, one group per membership."""
     group = spec.group(factor)
     some = np.where(ids[0] != "", ids[0], np.select([own != "" for own in ids], ids, default=""))
-    values = check_ids(factor, term, some, kept.values, arms, group, problems, messages)
+    values = check_ids(factor, term, some, kept.values, arms, group, findings)
     needed = (values != 0).any(axis=1)
-    shares = find_weights(factor, group, ids, [weights[name] for name in group.weights], needed, keys, problems)
-    if problems:
+    shares = find_weights(factor, group, ids, [weights[name] for name in group.weights], needed, keys, findings)
+    if findings.problems:
         return []
-    made = make_memberships(factor, ids, shares, replace(kept, values=values), blocks, problems)
-    messages.append(say_memberships(factor, made))
+    made = make_memberships(factor, ids, shares, replace(kept, values=values), blocks, findings)
+    findings.note(say_memberships(factor, made))
     return made
 
 
@@ -72,7 +75,7 @@ def find_weights(
     weights: Sequence[Variable],
     needed: np.ndarray,
     keys: np.ndarray,
-    problems: list[str],
+    findings: Findings,
 ) -> list[np.ndarray]:
     """Return the weight of every membership in every row, shape (obs,) each; alike where none are stated.
 
@@ -109,7 +112,7 @@ def find_weights(
             shown = [
                 f"{key!s} ({', '.join(f'{v:g}' for v in row)})" for key, row in zip(keys[bad], table[bad], strict=True)
             ]
-            problems.append(
+            findings.problem(
                 f"[groups.{factor}] weights {names} {what} in {count_of(int(bad.sum()), 'row')}: {first_few(shown)}."
             )
     return list(shares.T)
@@ -121,7 +124,7 @@ def make_memberships(
     weights: Sequence[np.ndarray],
     coded: Columns,
     blocks: tuple[Block, ...],
-    problems: list[str],
+    findings: Findings,
 ) -> list[GroupDesign]:
     """Make one group per membership, all of one factor: covariates times weights, codes into the levels of all.
 
@@ -131,7 +134,7 @@ def make_memberships(
         np.concatenate([own[(own != "") & (weight > 0)] for own, weight in zip(ids, weights, strict=True)])
     )
     if len(levels) < 2:
-        problems.append(f"Grouping factor {factor!r} has fewer than two levels in the rows used.")
+        findings.problem(f"Grouping factor {factor!r} has fewer than two levels in the rows used.")
     made = []
     weights = _merge_alike(ids, weights)
     for number, (own, weight) in enumerate(zip(ids, weights, strict=True)):

@@ -20,6 +20,7 @@ from bayes_alliance.design.equations.residual_sd import FIRST
 from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.design.priors.scales import NO_SCALE, Scales, outcome_scales
 from bayes_alliance.design.priors.shrinkage import Shrunk, resolve_shrinkage
+from bayes_alliance.findings import Findings
 from bayes_alliance.names import INTERCEPT, RESIDUAL, cor_name, mean_name, sd_name, share_name, spread_name
 from bayes_alliance.outcome.contract import SIGMA, Parameter
 from bayes_alliance.spec.defaults import DEFAULT_PRIORS, FEW_UNITS, default_of, intercept_of, sd_of, slope_of
@@ -100,8 +101,7 @@ def resolve_priors(
     measured: Sequence[Measured],
     stated: Sequence[tuple[PriorSpec, Source]],
     dropped_factors: Sequence[str],
-    problems: list[str],
-    messages: list[str],
+    findings: Findings,
 ) -> Priors:
     """Give every parameter its prior.
 
@@ -132,17 +132,19 @@ def resolve_priors(
     step_slots = {name: slot for e in equations for name, slot in _step_slots(e)}
     everything = [*coef_slots, *sigma_slots, *share_slots.values(), *step_slots.values()]
     everything += [slot for part in (sd_slots, cor_slots, shape_slots) for group in part.values() for slot in group]
-    _check_targets(stated, everything, dropped_factors, problems, messages)
+    _check_targets(stated, everything, dropped_factors, findings)
 
     def resolve(slot: _Slot) -> ResolvedPrior:
-        return _resolve(slot, stated, problems)
+        return _resolve(slot, stated, findings)
 
-    shrunk = resolve_shrinkage(spec, [own for _, own in every], scales, problems, messages)
+    shrunk = resolve_shrinkage(spec, [own for _, own in every], scales, findings)
     for group in shrunk:
         for slot in (coef_slots[place] for place in group.places.ravel()):
             own = [prior.on for prior, _ in stated if prior.target.effect and prior.target in slot.targets]
             if own:
-                problems.append(f"The prior on {own[0]!r}: {slot.parameter} shares that of shrink {group.name!r}.")
+                findings.problem(
+                    f"{slot.parameter} shares that of shrink {group.name!r}.", where=f"The prior on {own[0]!r}"
+                )
     return Priors(
         _share_priors([resolve(slot) for slot in coef_slots], shrunk),
         {factor: tuple(map(resolve, group)) for factor, group in sd_slots.items()},
@@ -300,21 +302,22 @@ def _check_targets(
     stated: Sequence[tuple[PriorSpec, Source]],
     slots: Sequence[_Slot],
     dropped: Sequence[str],
-    problems: list[str],
-    messages: list[str],
+    findings: Findings,
 ) -> None:
     general = (target for slot in slots for target in slot.targets if target.outcome is None)
     valid = list(dict.fromkeys(map(str, general)))
     for prior, _ in stated:
         if prior.target.factor in dropped:
-            messages.append(f"The prior on {prior.on!r} is set aside: the study has no {prior.target.factor!r}.")
+            findings.note(f"The prior on {prior.on!r} is set aside: the study has no {prior.target.factor!r}.")
         elif not any(prior.target in slot.targets for slot in slots):
             guess = nearest(str(replace(prior.target, outcome=None)), valid)
             hint = f" Did you mean {guess!r}?" if guess else ""
-            problems.append(f"The prior on {prior.on!r} matches no parameter. Valid: {quote(valid)}.{hint}")
+            findings.problem(
+                f"The prior on {prior.on!r} matches no parameter.", allowed=f"Valid: {quote(valid)}.{hint}"
+            )
 
 
-def _resolve(slot: _Slot, stated: Sequence[tuple[PriorSpec, Source]], problems: list[str]) -> ResolvedPrior:
+def _resolve(slot: _Slot, stated: Sequence[tuple[PriorSpec, Source]], findings: Findings) -> ResolvedPrior:
     matching = [(prior, source) for prior, source in stated if prior.target in slot.targets]
     if not matching:
         stated_by_us = slot.default
@@ -326,12 +329,13 @@ def _resolve(slot: _Slot, stated: Sequence[tuple[PriorSpec, Source]], problems: 
     if prior.distribution.support == "stated" and slot.size:
         least = -1 / (slot.size - 1)
         if prior.distribution.value("correlation") <= least:
-            problems.append(
-                f"The prior {prior.dist!r} on {prior.on!r}: {slot.size} effects cannot all correlate at "
-                f"{prior.distribution.value('correlation'):g}; it is above {least:.3g}."
+            findings.problem(
+                f"{slot.size} effects cannot all correlate at {prior.distribution.value('correlation'):g}; it "
+                f"is above {least:.3g}.",
+                where=f"The prior {prior.dist!r} on {prior.on!r}",
             )
     elif prior.distribution.support != slot.support:
-        problems.append(
+        findings.problem(
             f"The prior {prior.dist!r} on {prior.on!r} cannot describe {slot.parameter}, which is "
             f"{_DESCRIBED[slot.support]}."
         )

@@ -11,6 +11,7 @@ import numpy as np
 from bayes_alliance._messages import count_of
 from bayes_alliance.design.equations.predictor import Predictor
 from bayes_alliance.design.priors.scales import Scales
+from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.spec.model import ModelSpec, ShrinkSpec
 from bayes_alliance.spec.priors import Distribution
 from bayes_alliance.spec.shrink import shrunk_outcomes
@@ -39,8 +40,7 @@ def resolve_shrinkage(
     spec: ModelSpec,
     equations: Sequence[Predictor],
     scales: Mapping[str, Scales],
-    problems: list[str],
-    messages: list[str],
+    findings: Findings,
 ) -> tuple[Shrunk, ...]:
     """Return the shrinkage priors of a design with their places among all coefficients.
 
@@ -62,7 +62,7 @@ def resolve_shrinkage(
         if shrink.contrast:
             chosen = _aligned(chosen)
         if shrink.contrast and not _same_columns(chosen):
-            problems.append(
+            findings.problem(
                 f"[shrink.{name}] contrast: the terms have other columns in one outcome's equation than in the other's."
             )
             continue
@@ -70,7 +70,7 @@ def resolve_shrinkage(
             sds = [scales[e.name].outcome_sd for e, _, _ in chosen]
             if max(sds) > 2 * min(sds):
                 shown = " and ".join(f"{sd:.3g}" for sd in sds)
-                messages.append(
+                findings.note(
                     f"shrink {name}: the outcomes have SDs of {shown}; mean and difference of their coefficients mean "
                     f"little unless both are on one scale."
                 )
@@ -82,16 +82,19 @@ def resolve_shrinkage(
             if distribution.family == "horseshoe":
                 relevant, size = distribution.value("relevant"), places.shape[1]
                 tau = relevant / (max(size - relevant, 1.0) * np.sqrt(rows))
-                messages.append(
+                findings.note(
                     f"shrink {name}{suffix}: {relevant:g} of {count_of(size, 'coefficient')} expected to matter, "
                     f"{count_of(rows, 'different value')} of the predictors: global scale {tau:.3g}."
                 )
             found.append(Shrunk(name + suffix, distribution, labels, places, weights, float(tau), shrink.reason))
     names = [group.name for group in found]
     twice = sorted({name for name in names if names.count(name) > 1})
-    problems += [
-        f"[shrink] two priors are called {name!r}, with what is put behind names; rename one." for name in twice
-    ]
+    findings.add(
+        [
+            Problem(f"[shrink] two priors are called {name!r}, with what is put behind names.", fix="Rename one.")
+            for name in twice
+        ]
+    )
     return tuple(found)
 
 

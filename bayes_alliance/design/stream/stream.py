@@ -28,6 +28,7 @@ from bayes_alliance.design.stream.streamable import check_streamable
 from bayes_alliance.design.stream.streamed_columns import StreamColumns
 from bayes_alliance.design.stream.streamed_sums import RunningColumns, RunningLevels, join_links, with_values
 from bayes_alliance.errors import DesignError
+from bayes_alliance.findings import Findings
 from bayes_alliance.names import INTERCEPT
 from bayes_alliance.spec.model import EquationSpec, ModelSpec
 from bayes_alliance.spec.needed import needed_variables
@@ -105,13 +106,10 @@ class StreamReader:
     ) -> None:
         self._stream, self._reference, self._priors = stream, dict(reference or {}), priors
         first = next(stream.blocks())
-        self.messages: list[str] = []
-        self.spec, self._columns, self._dropped, self._problems = match_names(
-            spec, first, columns, self._reference, self.messages
-        )
-        self._problems += check_streamable(self.spec)
-        if self._problems:
-            raise DesignError(self._problems, repr(stream))
+        self._findings = Findings()
+        self.spec, self._columns, self._dropped = match_names(spec, first, columns, self._reference, self._findings)
+        self._findings.add(check_streamable(self.spec))
+        self._findings.stop(DesignError, repr(stream))
         self._read = self._needed(first)
         doubts = check_doubts(self.spec, first, self._columns, self._reference)
         if doubts:
@@ -145,33 +143,31 @@ class StreamReader:
                 continue
             cells = pd.concat(list(self._stream.words(column)), ignore_index=True).drop_duplicates()
             codes = (*MISSING_CODES, *self._stream.options["missing"].get(column, ()))
-            typed = read_words(type_column(column, cells, codes, self._problems)).dropna().drop_duplicates()
-            self._problems += check_levels(column, typed, counted=False)
+            typed = read_words(type_column(column, cells, codes, self._findings.silent)).dropna().drop_duplicates()
+            self._findings.add(check_levels(column, typed, counted=False))
             words = set(typed)
             if level is not None:
                 found[name] = tuple(sorted(words))
             else:
-                found[name] = order_levels(name, column, carrier, words, self._reference.get(name), self._problems)
-        if self._problems:
-            raise DesignError(self._problems, repr(self._stream))
+                found[name] = order_levels(name, column, carrier, words, self._reference.get(name), self._findings)
+        self._findings.stop(DesignError, repr(self._stream))
         return found
 
     def blocks(self) -> Iterator[list[BlockRows]]:
         """Yield the rows of every block, by equation."""
         for number, table in enumerate(self._stream.blocks(self._read), start=1):
-            notes = list(table.messages)
+            found = Findings(messages=list(table.messages))
             self._reads.add(table)
-            source = Source(self.spec, table, self._columns, self._reference, [], levels=self._levels)
-            rows = [self._code(seen, source, notes) for seen in self._seen]
+            source = Source(self.spec, table, self._columns, self._reference, levels=self._levels)
+            rows = [self._code(seen, source, found) for seen in self._seen]
             self._links += [np.unique(np.column_stack(own.codes), axis=0) for own in rows if own.codes]
-            for note in [*notes, *source.messages]:
+            for note in found.messages:
                 self._where.setdefault(note, []).append(number)
             self.rows_read, self._blocks = self.rows_read + len(table), number
             yield rows
 
-    def _code(self, seen: _Seen, source: Source, notes: list[str]) -> BlockRows:
-        problems: list[str] = []
-        usable = find_usable(seen.spec, source, problems, notes)
+    def _code(self, seen: _Seen, source: Source, findings: Findings) -> BlockRows:
+        usable = find_usable(seen.spec, source, findings)
         keep, rows = usable.keep, usable.rows
         coef, y = usable.coef.rows(keep).values, usable.variables[seen.spec.outcome].values[keep]
         if seen.usable is None:
@@ -216,13 +212,12 @@ class StreamReader:
         DesignError
             With every problem of spread, rank, ids and priors, as ``make_design``.
         """
-        problems = self._problems
-        self._reads.check(problems, self.messages)
+        findings = self._findings
+        self._reads.check(findings)
         for seen in self._seen:
-            self._check(seen, problems)
-        if problems:
-            raise DesignError(problems, repr(self._stream))
-        resolved, stated = state_priors(self.spec, self._priors, self._dropped, problems)
+            self._check(seen, findings)
+        findings.stop(DesignError, repr(self._stream))
+        resolved, stated = state_priors(self.spec, self._priors, self._dropped, findings)
         order = {factor: levels.sorted() for factor, levels in self._factors.items()}
         equations = tuple(
             _three_rows(seen, {factor: names for factor, (names, _) in order.items()}) for seen in self._seen
@@ -236,11 +231,10 @@ class StreamReader:
             )
             for factor in resolved.factors
         )
-        messages = [*self.messages, *self._notes()]
-        estimands = resolve_estimands(resolved, equations, factors, problems, messages)
-        priors = resolve_priors(resolved, equations, factors, None, (), stated, self._dropped, problems, messages)
-        if problems:
-            raise DesignError(problems, repr(self._stream))
+        findings.note(*self._notes())
+        estimands = resolve_estimands(resolved, equations, factors, findings)
+        priors = resolve_priors(resolved, equations, factors, None, (), stated, self._dropped, findings)
+        findings.stop(DesignError, repr(self._stream))
         links = join_links(self._links) if self._links else np.empty((0, 0), dtype=np.int64)
         design = Design(
             resolved,
@@ -252,7 +246,7 @@ class StreamReader:
             estimands,
             self._columns,
             {name: level for name, level in self._reference.items() if name in self._levels},
-            tuple(messages),
+            tuple(findings.messages),
             self._fingerprint(),
         )
         return StreamDesign(
@@ -264,41 +258,45 @@ class StreamReader:
             _nesting(links, [len(factor.levels) for factor in factors]),
         )
 
-    def _check(self, seen: _Seen, problems: list[str]) -> None:
+    def _check(self, seen: _Seen, findings: Findings) -> None:
         """Report what cannot be fitted, in the words that a table in memory is told."""
         usable = seen.usable
         assert usable is not None
         outcome = usable.variables[seen.spec.outcome].label
         sample = np.unique(seen.y.three_steps()) if seen.y.count else np.empty(0)
-        problems += check_outcome(observed_outcome(outcome, sample, seen.spec, None), seen.spec, seen.ledger)
-        problems += checks.check_columns_named(outcome, usable.coef)
+        findings.add(check_outcome(observed_outcome(outcome, sample, seen.spec, None), seen.spec, seen.ledger))
+        findings.add(checks.check_columns_named(outcome, usable.coef))
         if not seen.y.count:
             return
-        problems += checks.check_columns(with_values(usable.coef, seen.coef.dependence), seen.coef.low, seen.coef.high)
+        checks.check_columns(with_values(usable.coef, seen.coef.dependence), seen.coef.low, seen.coef.high, findings)
         for number, (factor, (columns, _)) in enumerate(usable.coded.items()):
             levels, values = self._factors[factor], seen.values[factor]
             if len(levels.levels) < 2:
-                problems.append(f"Grouping factor {factor!r} has fewer than two levels in the rows used.")
+                findings.problem(f"Grouping factor {factor!r} has fewer than two levels in the rows used.")
                 continue
             lacking = seen.lacking[factor]
             if lacking and self.spec.group(factor).missing != "none":
-                problems.append(
-                    f"{count_of(lacking, 'row')} {are(lacking, 'has', 'have')} no {factor} where the model needs one. "
-                    f'Complete the ids, or state [groups.{factor}] missing = "none" if these rows have no {factor}.'
+                findings.problem(
+                    f"{count_of(lacking, 'row')} {are(lacking, 'has', 'have')} no {factor} where the model needs one.",
+                    fix=(
+                        f'Complete the ids, or state [groups.{factor}] missing = "none" if these rows have no {factor}.'
+                    ),
                 )
             if (levels.count[seen.spec.outcome] <= 1).all():
-                problems.append(checks.say_one_row_each(factor, seen.spec.kind))
-            problems += checks.check_effects(factor, columns.labels, values.dependence)
-            problems += [
-                checks.say_never_varies(label, factor)
-                for label, varies, constant in zip(
-                    columns.labels, levels.varies(seen.spec.outcome), values.constant, strict=True
-                )
-                if not varies and label != INTERCEPT and not (constant and len(columns.labels) == 1)
-            ]
+                findings.add([checks.say_one_row_each(factor, seen.spec.kind)])
+            findings.add(checks.check_effects(factor, columns.labels, values.dependence))
+            findings.add(
+                [
+                    checks.say_never_varies(label, factor)
+                    for label, varies, constant in zip(
+                        columns.labels, levels.varies(seen.spec.outcome), values.constant, strict=True
+                    )
+                    if not varies and label != INTERCEPT and not (constant and len(columns.labels) == 1)
+                ]
+            )
             for other in list(usable.coded)[:number]:
                 if self._alike(factor, other):
-                    problems.append(checks.say_alike(factor, other))
+                    findings.add([checks.say_alike(factor, other)])
 
     def _alike(self, one: str, two: str) -> bool:
         places = [self.spec.factors.index(name) for name in (one, two)]
@@ -363,7 +361,7 @@ def _three_rows(seen: _Seen, levels: Mapping[str, tuple[str, ...]]) -> EquationD
         patient=three.astype(object),
         session=np.full(3, np.nan),
         variables={},
-        names=study_names(usable.evaluate(usable.variables, [])),
+        names=study_names(usable.evaluate(usable.variables, Findings())),
         rows_read=seen.total,
         ledger=seen.ledger,
     )

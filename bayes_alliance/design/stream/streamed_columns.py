@@ -17,6 +17,7 @@ from bayes_alliance.design.columns.column_checks import (
     say_code,
 )
 from bayes_alliance.errors import DesignError
+from bayes_alliance.findings import Findings
 from bayes_alliance.names import ID_ROLES
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.table.codes import CODES, CodeCounts
@@ -59,7 +60,7 @@ class StreamColumns:
         self._units = units if self._units is None else pd.concat([self._units, units]).drop_duplicates()
         self._last = table
 
-    def check(self, problems: list[str], messages: list[str]) -> None:
+    def check(self, findings: Findings) -> None:
         """Report what ``check_read_columns`` reports of a table in memory."""
         if self._last is None or self._units is None:
             return
@@ -67,5 +68,5 @@ class StreamColumns:
         for column, counts in self._counts.items():
             for code in counts.find(*bounds.get(column, (-np.inf, np.inf))):
                 where = first_few(self._places[column, code.value], code.cells)
-                problems.append(say_code(column, code, column == self._last.roles.get("session"), where))
-        check_nesting(self._spec, self._units, self._last.roles, self._last.crossed, problems, messages)
+                findings.add([say_code(column, code, column == self._last.roles.get("session"), where)])
+        check_nesting(self._spec, self._units, self._last.roles, self._last.crossed, findings)

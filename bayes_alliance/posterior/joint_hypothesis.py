@@ -10,6 +10,7 @@ import pandas as pd
 from bayes_alliance._messages import unknown
 from bayes_alliance.design.design import Design
 from bayes_alliance.errors import DesignError, FitError
+from bayes_alliance.findings import Problem
 from bayes_alliance.fit.estimands import work_out
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.simulate.prior import draw_parameters
@@ -54,11 +55,11 @@ def claim_probability(fit: Fit, claim: Mapping[str, Range], *, seed: int = 1) ->
     problems = [unknown("estimand", name, known) for name in claim if name not in known]
     for name, (low, high) in claim.items():
         if low is None and high is None:
-            problems.append(f"{name}: state a lower bound, an upper one, or both.")
+            problems.append(Problem("state a lower bound, an upper one, or both.", where=name))
         elif low is not None and high is not None and not low < high:
-            problems.append(f"{name}: {(low, high)}: the lower bound comes first.")
+            problems.append(Problem(f"{(low, high)}: the lower bound comes first.", where=name))
     if not claim:
-        problems.append("The claim is empty; name an estimand and its bounds.")
+        problems.append(Problem("The claim is empty.", fix="Name an estimand and its bounds."))
     if problems:
         raise FitError(problems)
     prior = _prior_values(fit.design, list(claim), seed) if fit.design is not None else None

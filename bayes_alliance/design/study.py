@@ -1,0 +1,71 @@
+"""The Study record: a table, and how it holds the variables of models."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from bayes_alliance.errors import TableError
+from bayes_alliance.findings import Problem
+from bayes_alliance.spec.model import PriorSpec
+from bayes_alliance.table.sessions import SessionTable
+from bayes_alliance.table.stream import SessionStream
+
+type PriorStatements = Mapping[str, str] | Sequence[PriorSpec]
+
+
+@dataclass(frozen=True, eq=False)
+class Study[Table: (SessionTable, SessionStream)]:
+    """A table of sessions, and how it holds what models read; several models may be fitted to one study.
+
+    Attributes
+    ----------
+    sessions : SessionTable or SessionStream
+        From ``read_sessions`` or ``stream_sessions``.
+    columns : mapping of str to str
+        Model variable to column of the table, such as ``{"outcome": "phq9", "condition": "arm"}``;
+        ``"grp[RO-DBT]"`` is 1 for that level and 0 for the others. A variable of the same name as a column needs no
+        entry. A declared variable that has one is read from its column instead of worked out.
+    reference : mapping of str to str
+        Factor to the level the others are compared with; makes a numeric variable a factor.
+    priors : mapping of str to str, or sequence of PriorSpec
+        Priors that replace the defaults and the model's, such as ``{"sd therapist": "half_normal(1)"}``.
+
+    Examples
+    --------
+    >>> study = Study(sessions, columns={"outcome": "phq9"}, reference={"arm": "usual care"})  # doctest: +SKIP
+    """
+
+    sessions: Table
+    columns: Mapping[str, str] = field(default_factory=dict)
+    reference: Mapping[str, str] = field(default_factory=dict)
+    priors: PriorStatements = ()
+
+    def __post_init__(self) -> None:
+        # copies, so that a study stays as it was made
+        object.__setattr__(self, "columns", dict(self.columns))
+        object.__setattr__(self, "reference", dict(self.reference))
+        stated = self.priors
+        object.__setattr__(self, "priors", dict(stated) if isinstance(stated, Mapping) else tuple(stated))
+
+    def reading(self, names: Collection[str]) -> Study[Table]:
+        """Return the study without the columns and references of variables that are not among ``names``."""
+        columns = {name: column for name, column in self.columns.items() if name in names}
+        reference = {name: level for name, level in self.reference.items() if name in names}
+        return replace(self, columns=columns, reference=reference)
+
+
+def as_study[Table: (SessionTable, SessionStream)](given: Study[Table] | Table) -> Study[Table]:
+    """Return a study; a table alone is one whose columns are called like the variables of the model.
+
+    Raises
+    ------
+    TableError
+        If it is neither, such as a data frame.
+    """
+    if isinstance(given, Study):
+        return given
+    if not isinstance(given, SessionTable | SessionStream):
+        kind = type(given).__name__
+        raise TableError(Problem(f"The rows are a {kind}, not a table of sessions.", fix="Read it with read_sessions."))
+    return Study(given)
