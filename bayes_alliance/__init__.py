@@ -5,7 +5,7 @@ Read a table of sessions, load a model, fit it, summarize it::
     import bayes_alliance as ba
 
     sessions = ba.read_sessions("sessions.csv", roles={"patient": "pid", "session": "week"})
-    fit = ba.fit_model(ba.load_model("growth/treatment"), sessions, columns={...}, reference={...}, seed=1)
+    fit = ba.fit_model(ba.load_model("growth/treatment"), ba.Study(sessions, columns={...}), seed=1)
     ba.summarize(fit)
 
 Names are loaded on first use, so that importing the package is quick and has no side effects.
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         SpecError,
         TableError,
     )
+    from bayes_alliance.findings import Problem
     from bayes_alliance.fit.fit import fit_model
     from bayes_alliance.fit.many import FitJob, ManyFits, fit_many
     from bayes_alliance.fit.result import Fit, load_fit
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
     from bayes_alliance.spec.model import ModelSpec, PriorSpec
     from bayes_alliance.spec.registry import list_models, load_model
     from bayes_alliance.spec.toml import parse_model, write_model
+    from bayes_alliance.study import Study
     from bayes_alliance.table.describe import describe
     from bayes_alliance.table.select import select_rows
     from bayes_alliance.table.sessions import SessionTable, read_sessions
@@ -122,6 +124,7 @@ _WHERE: Final = {
     "Multiverse": "comparison.multiverse",
     "Option": "comparison.forks",
     "PriorSpec": "spec.model",
+    "Problem": "findings",
     "Rerun": "run.rerun",
     "Run": "run.record",
     "RunError": "errors",
@@ -133,6 +136,7 @@ _WHERE: Final = {
     "SessionTable": "table.sessions",
     "SimulatedTable": "simulate.simulate",
     "SpecError": "errors",
+    "Study": "study",
     "Surface": "posterior.surface",
     "Sweep": "comparison.departures",
     "TableError": "errors",
@@ -242,6 +246,7 @@ __all__ = [
     "Multiverse",
     "Option",
     "PriorSpec",
+    "Problem",
     "Rerun",
     "Run",
     "RunError",
@@ -253,6 +258,7 @@ __all__ = [
     "SessionTable",
     "SimulatedTable",
     "SpecError",
+    "Study",
     "Surface",
     "Sweep",
     "TableError",

@@ -67,7 +67,7 @@ def truth_force(seed: int) -> tuple[float, float, bool, bool]:
     yours = frame["mine"].mean() + level + slope * deviation + rng.normal(0, 0.5, len(frame))
     spec = ba.load_model("congruence/truth-and-bias")
     table = ba.read_sessions(frame.assign(alliance_patient=frame["mine"], alliance_therapist=yours), ROLES)
-    fit = ba.fit_model(spec, table, reference={"condition": "standard"}, seed=seed, settings=SETTINGS)
+    fit = ba.fit_model(spec, ba.Study(table, reference={"condition": "standard"}), seed=seed, settings=SETTINGS)
     draws = fit.data["posterior"]["b"].sel(coef="alliance_therapist, within(alliance_patient, patient)")
     return inside(fit, draws.values.ravel(), FORCE)
 

@@ -86,7 +86,10 @@ def run_ours(family: str) -> dict[str, float]:
     priors = {} if family == ITEMS else {k: v for k, v in PRIORS.items() if family != "cumulative" or k != "intercept"}
     start = time.perf_counter()
     fit = ba.fit_model(
-        ba.parse_model(text), table, seed=1, priors=priors, settings=ba.SamplerSettings(progress="off", **SETTINGS)
+        ba.parse_model(text),
+        ba.Study(table, priors=priors),
+        seed=1,
+        settings=ba.SamplerSettings(progress="off", **SETTINGS),
     )
     seconds = time.perf_counter() - start
     posterior = fit.data["posterior"].to_dataset()

@@ -110,7 +110,9 @@ def fit_one(case: tuple[int, float]) -> list[tuple[str, str, float, float, bool,
     expected = products(lambda label: truth[f"b[{label}]"])
     found = []
     for name, spec in (("with therapists", SPEC), ("without", WITHOUT)):
-        fit = ba.fit_model(spec, table, columns=DRAWN, reference=table.reference, seed=seed, settings=SETTINGS)
+        fit = ba.fit_model(
+            spec, ba.Study(table, columns=DRAWN, reference=table.reference), seed=seed, settings=SETTINGS
+        )
         b = fit.data["posterior"]["b"].stack(sample=("chain", "draw"))
         for effect, draws in products(lambda label, b=b: b.sel(coef=label).values).items():
             low, high = np.quantile(draws, [0.025, 0.975])

@@ -128,7 +128,7 @@ def fit_one(case: tuple[str, int]) -> list[tuple[str, float, float, bool]]:
         reference = {k: v for k, v in {**arms, **generated.reference}.items() if k in read}
         columns, truth = generated.columns, generated.truth
     settings = asked.settings.for_worker()
-    fit = ba.fit_model(spec, table, columns=columns, reference=reference, seed=seed, settings=settings)
+    fit = ba.fit_model(spec, ba.Study(table, columns=columns, reference=reference), seed=seed, settings=settings)
     rows = ba.summarize(fit).set_index("name")
     known = {parameter: value for parameter, value in truth.items() if parameter.startswith("b[")}
     if asked.estimands:

@@ -58,8 +58,7 @@ def fit_ours(case: Case, seed: int) -> xr.Dataset:
     )
     fit = ba.fit_model(
         ba.parse_model(content),
-        case.sessions,
-        reference=case.reference,
+        ba.Study(case.sessions, reference=case.reference),
         seed=seed,
         engine="nuts",
         settings=ba.SamplerSettings(progress="off", **DRAWS),

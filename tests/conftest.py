@@ -114,9 +114,7 @@ def small_fit(sessions: ba.SessionTable) -> ba.Fit:
     """Return one short sampled fit that many tests read."""
     return ba.fit_model(
         ba.load_model("growth/treatment"),
-        sessions,
-        columns={"outcome": "score", "condition": "arm"},
-        reference={"condition": "TAU"},
+        ba.Study(sessions, columns={"outcome": "score", "condition": "arm"}, reference={"condition": "TAU"}),
         seed=7,
         settings=ba.SamplerSettings(draws=300, tune=400, chains=2, progress="off"),
     )

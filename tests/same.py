@@ -30,7 +30,7 @@ CLOSE = 1e-10
 def describe_model(name: str) -> dict[str, Any]:
     """Return what is compared of one model, as plain data."""
     table, columns, reference = table_for(name, make_trial())
-    design = ba.make_design(ba.load_model(name), table, columns=columns, reference=reference)
+    design = ba.make_design(ba.load_model(name), ba.Study(table, columns=columns, reference=reference))
     model = ba.build_model(design.spec, design)
     density = model.compile_logp(mode="FAST_COMPILE")
     return {

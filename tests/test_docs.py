@@ -104,9 +104,11 @@ def test_worked_examples_fit_a_table(number: int, trial: pd.DataFrame) -> None:
     )
     made = ba.make_design(
         spec,
-        ba.read_sessions(trial, ROLES),
-        columns={name: column for name, column in columns.items() if name in needed},
-        reference={"condition": "TAU"} if "condition" in needed else {},
+        ba.Study(
+            ba.read_sessions(trial, ROLES),
+            columns={name: column for name, column in columns.items() if name in needed},
+            reference={"condition": "TAU"} if "condition" in needed else {},
+        ),
     )
     assert np.isfinite(check_log_density(ba.build_model(made.spec, made)))
 

@@ -70,6 +70,7 @@ def _ask(table: SimulatedTable, outcome: Generated, folder: Path) -> bool:
     from bayes_alliance.posterior.recovery import compare_with_truth
     from bayes_alliance.posterior.summarize import summarize
     from bayes_alliance.spec.registry import load_model
+    from bayes_alliance.study import Study
 
     spec = load_model(str(outcome.model))
     heading(spec.question)
@@ -77,9 +78,7 @@ def _ask(table: SimulatedTable, outcome: Generated, folder: Path) -> bool:
         line(f"{outcome.model}: {equation.outcome} ~ {equation.formula}")
     fitted = fit_model(
         spec,
-        table,
-        columns=outcome.columns,
-        reference=table.reference,
+        Study(table, outcome.columns, table.reference),
         seed=SEED,
         settings=SamplerSettings(draws=1500, target_accept=0.95),
     )

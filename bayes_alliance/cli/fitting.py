@@ -120,6 +120,7 @@ def fit(
     from bayes_alliance.posterior.estimands import summarize_estimands
     from bayes_alliance.posterior.summarize import summarize
     from bayes_alliance.spec.registry import load_model
+    from bayes_alliance.study import Study
 
     spec = load_model(name)
     prepare(out_folder)
@@ -132,10 +133,7 @@ def fit(
     with on_stop(f"{str(out_folder)!r} is as it was; run the same command to begin again."):
         fitted = fit_model(
             spec,
-            sessions,
-            columns=variables,
-            reference=pairs(reference, "--reference"),
-            priors=pairs(prior, "--prior", split=False),
+            Study(sessions, variables, pairs(reference, "--reference"), pairs(prior, "--prior", split=False)),
             seed=seed,
             engine=engine.value,
             settings=settings,
@@ -205,14 +203,10 @@ def _design(
 ) -> Design:
     from bayes_alliance.design.design import make_design
     from bayes_alliance.spec.registry import load_model
+    from bayes_alliance.study import Study
 
-    return make_design(
-        load_model(name),
-        sessions,
-        columns=variables,
-        reference=pairs(reference, "--reference"),
-        priors=pairs(prior, "--prior", split=False),
-    )
+    stated, priors = pairs(reference, "--reference"), pairs(prior, "--prior", split=False)
+    return make_design(load_model(name), Study(sessions, variables, stated, priors))
 
 
 def prepare(folder: Path) -> None:

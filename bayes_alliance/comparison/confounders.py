@@ -12,7 +12,6 @@ import pandas as pd
 
 from bayes_alliance._messages import count_of, escaped, quote
 from bayes_alliance.comparison.confounding import NOT_TOLD, Refits, correlation_of, say_failed, with_prior
-from bayes_alliance.design.design import PriorStatements
 from bayes_alliance.errors import FitError
 from bayes_alliance.findings import Problem
 from bayes_alliance.fit.progress import counter
@@ -23,6 +22,7 @@ from bayes_alliance.posterior.setting import Setting
 from bayes_alliance.spec.make import make_model
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.residual import can_hold
+from bayes_alliance.study import Study, as_study
 from bayes_alliance.table.sessions import SessionTable
 
 MOST = 200
@@ -99,7 +99,7 @@ class SensitivityGrid:
 
 def confounding_grid(
     spec: ModelSpec,
-    sessions: SessionTable,
+    study: Study[SessionTable] | SessionTable,
     *,
     predictor: str,
     correlations: Mapping[tuple[str, str], Sequence[float]],
@@ -107,9 +107,6 @@ def confounding_grid(
     effect: str = "indirect",
     prior: str | None = None,
     at: Mapping[str, Setting] | None = None,
-    columns: Mapping[str, str] | None = None,
-    reference: Mapping[str, str] | None = None,
-    priors: PriorStatements = (),
     seed: int,
     settings: SamplerSettings | None = None,
     progress: Progress = "auto",
@@ -121,7 +118,7 @@ def confounding_grid(
 
     Parameters
     ----------
-    spec, sessions, columns, reference, priors, settings
+    spec, study, settings
         As in ``fit_model``; the model states no residual correlations itself.
     predictor, outcome, at
         As in ``mediation_effects``.
@@ -157,20 +154,20 @@ def confounding_grid(
         raise FitError(problems)
     outcomes = list(dict.fromkeys(name for pair in pairs for name in pair))
     chosen, left_out = _possible(pairs, [sorted({float(v) for v in values}) for values in correlations.values()])
-    study = Refits(sessions, predictor, outcome, effect, at, columns, reference, priors, seed, settings)
+    refits = Refits(as_study(study), predictor, outcome, effect, at, seed, settings)
     content = spec.model_dump(mode="json", exclude_defaults=True)
     labels = [" | ".join(pair) for pair in pairs]
     lines, outside = [], None
     with counter("Combinations", len(chosen) + (prior is not None), progress) as advance:
         for number, values in enumerate(chosen, start=1):
             stated: dict[str, float] = dict(zip(labels, values, strict=True))
-            fit, found, line = study.follow(
+            fit, found, line = refits.follow(
                 make_model(content | {"residual": {"correlate": outcomes, "fixed": stated}}) if any(values) else spec
             )
             lines.append({**stated, **_figures(line), "passed": fit.passed})
             advance(number)
         if prior is not None:
-            fit, found, line = study.follow(with_prior(spec, outcomes, RESIDUAL, prior))
+            fit, found, line = refits.follow(with_prior(spec, outcomes, RESIDUAL, prior))
             rows: list[dict[str, float | str]] = [{"name": effect, **_figures(line)}]
             rows += [
                 {"name": f"correlation {label}", **correlation_of(fit, pair, RESIDUAL)}

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance._messages import escaped, quote, unknown
-from bayes_alliance.design.design import Design, PriorStatements
+from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.factors import find_factor
 from bayes_alliance.errors import FitError, SpecError
 from bayes_alliance.findings import Problem
@@ -24,6 +24,7 @@ from bayes_alliance.posterior.mediation import Mediation, mediation_effects
 from bayes_alliance.posterior.setting import Setting
 from bayes_alliance.spec.make import make_model
 from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.study import Study, as_study
 from bayes_alliance.table.sessions import SessionTable
 
 VALUES = (-0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6)
@@ -121,28 +122,18 @@ class Sensitivity:
 class Refits:
     """How a model is fitted again and which effect is read from every fit; fields as ``confounding_sensitivity``'s."""
 
-    sessions: SessionTable
+    study: Study[SessionTable]
     predictor: str
     outcome: str | None
     effect: str
     at: Mapping[str, Setting] | None
-    columns: Mapping[str, str] | None
-    reference: Mapping[str, str] | None
-    priors: PriorStatements
     seed: int
     settings: SamplerSettings | None
 
     def follow(self, spec: ModelSpec) -> tuple[Fit, Mediation, pd.Series]:
         """Return the fit of a variant, its effects, and the one that is followed."""
-        fit = fit_model(
-            spec,
-            self.sessions,
-            columns=self.columns,
-            reference=self.reference,
-            priors=self.priors,
-            seed=self.seed,
-            settings=self.settings or SamplerSettings(progress="off"),
-        )
+        settings = self.settings or SamplerSettings(progress="off")
+        fit = fit_model(spec, self.study, seed=self.seed, settings=settings)
         found = mediation_effects(fit, self.predictor, outcome=self.outcome, at=self.at)
         table = found.table()
         own = table[table["name"] == self.effect]
@@ -153,7 +144,7 @@ class Refits:
 
 def confounding_sensitivity(
     spec: ModelSpec,
-    sessions: SessionTable,
+    study: Study[SessionTable] | SessionTable,
     *,
     predictor: str,
     outcome: str | None = None,
@@ -163,9 +154,6 @@ def confounding_sensitivity(
     level: str = RESIDUAL,
     prior: str | None = None,
     at: Mapping[str, Setting] | None = None,
-    columns: Mapping[str, str] | None = None,
-    reference: Mapping[str, str] | None = None,
-    priors: PriorStatements = (),
     seed: int,
     settings: SamplerSettings | None = None,
     progress: Progress = "auto",
@@ -178,7 +166,7 @@ def confounding_sensitivity(
 
     Parameters
     ----------
-    spec, sessions, columns, reference, priors, settings
+    spec, study, settings
         As in ``fit_model``; the model states no residual correlations itself.
     predictor, outcome, at
         As in ``mediation_effects``.
@@ -221,15 +209,15 @@ def confounding_sensitivity(
         raise FitError(problems)
     if level != RESIDUAL:
         _check_level(spec, between, level)
-    study = Refits(sessions, predictor, outcome, effect, at, columns, reference, priors, seed, settings)
+    refits = Refits(as_study(study), predictor, outcome, effect, at, seed, settings)
     lines, outside = [], None
     with counter("Correlations", len(chosen) + (prior is not None), progress) as advance:
         for number, value in enumerate(chosen, start=1):
-            fit, found, line = study.follow(_with_correlation(spec, between, level, value))
+            fit, found, line = refits.follow(_with_correlation(spec, between, level, value))
             lines.append({"correlation": value, **line.to_dict(), "passed": fit.passed})
             advance(number)
         if prior is not None:
-            fit, _, line = study.follow(with_prior(spec, between, level, prior))
+            fit, _, line = refits.follow(with_prior(spec, between, level, prior))
             of_it = correlation_of(fit, between, level)
             outside = pd.DataFrame(
                 [{"name": effect, **line.to_dict()}, {"name": f"correlation of {level}s", **of_it}]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from bayes_alliance._messages import escaped, unknown
 from bayes_alliance.comparison.confounding import tipping_points, unclear_points
-from bayes_alliance.design.design import PriorStatements, prior_records
 from bayes_alliance.errors import FitError, SpecError
 from bayes_alliance.fit.checks import RHAT_MAX
 from bayes_alliance.fit.fit import fit_model
@@ -21,6 +20,7 @@ from bayes_alliance.posterior.estimands import summarize_estimands
 from bayes_alliance.spec.expressions import render, render_term
 from bayes_alliance.spec.model import ModelSpec, PriorSpec
 from bayes_alliance.spec.null import null_value
+from bayes_alliance.study import Study, as_study, prior_records
 from bayes_alliance.table.sessions import SessionTable
 
 HELD = 1e-2
@@ -91,14 +91,11 @@ class Sweep:
 
 def delta_sweep(
     spec: ModelSpec,
-    sessions: SessionTable,
+    study: Study[SessionTable] | SessionTable,
     *,
     hold: str,
     values: Sequence[float],
     estimand: str,
-    columns: Mapping[str, str] | None = None,
-    reference: Mapping[str, str] | None = None,
-    priors: PriorStatements = (),
     seed: int,
     settings: SamplerSettings | None = None,
     progress: Progress = "auto",
@@ -111,7 +108,7 @@ def delta_sweep(
 
     Parameters
     ----------
-    spec, sessions, columns, reference, priors, settings
+    spec, study, settings
         As in ``fit_model``.
     hold : str
         A label of the model, of the coefficient that is held, such as ``current_value`` of ``dropout/joint-value``.
@@ -138,6 +135,7 @@ def delta_sweep(
         If fewer than two values are stated, or there is no such estimand.
     """
     check_seed(seed)
+    given = as_study(study)
     chosen = sorted({float(value) for value in values})
     if hold not in spec.labels:
         raise SpecError(unknown("label", hold, spec.labels))
@@ -153,11 +151,11 @@ def delta_sweep(
     used = settings or SamplerSettings(progress="off")
 
     def follow(held: float | None, spread: float = 0.0) -> tuple[Fit, dict[str, object]]:
-        stated = list(prior_records(priors))
+        stated = list(prior_records(given.priors))
         if held is not None:
             text = f"normal({held!r}, {HELD * spread!r})"
             stated.append(PriorSpec(on=f"{outcome}: b {term}", dist=text, reason="Held, in a sensitivity analysis."))
-        fit = fit_model(spec, sessions, columns=columns, reference=reference, priors=stated, seed=seed, settings=used)
+        fit = fit_model(spec, replace(given, priors=stated), seed=seed, settings=used)
         table = summarize_estimands(fit).set_index("name")
         if estimand not in table.index:
             raise FitError(unknown("estimand", estimand, table.index))

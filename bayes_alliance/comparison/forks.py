@@ -9,11 +9,11 @@ from itertools import product
 from typing import Any
 
 from bayes_alliance._messages import count_of, quote, unknown
-from bayes_alliance.design.design import PriorStatements, prior_records
 from bayes_alliance.errors import AllianceError, FitError
 from bayes_alliance.findings import Problem
 from bayes_alliance.spec.alter import Terms, alter_model
-from bayes_alliance.spec.model import ModelSpec, PriorSpec
+from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.study import PriorStatements, Study, prior_records
 from bayes_alliance.table.select import select_rows
 from bayes_alliance.table.sessions import SessionTable
 
@@ -70,10 +70,7 @@ class Universe:
 
     choices: Mapping[str, str]
     spec: ModelSpec
-    sessions: SessionTable
-    columns: Mapping[str, str]
-    reference: Mapping[str, str]
-    priors: tuple[PriorSpec, ...]
+    study: Study[SessionTable]
 
     @property
     def name(self) -> str:
@@ -187,9 +184,11 @@ def _clashes(options: Mapping[str, Option]) -> Iterator[Problem]:
 
 def _apply(base: Universe, choices: Mapping[str, str], options: Mapping[str, Option]) -> Universe:
     spec = next((option.model for option in options.values() if option.model is not None), base.spec)
-    sessions = next((option.sessions for option in options.values() if option.sessions is not None), base.sessions)
-    columns, reference = dict(base.columns), dict(base.reference)
-    priors = {prior.on: prior for prior in base.priors}
+    sessions = next(
+        (option.sessions for option in options.values() if option.sessions is not None), base.study.sessions
+    )
+    columns, reference = dict(base.study.columns), dict(base.study.reference)
+    priors = {prior.on: prior for prior in prior_records(base.study.priors)}
     for option in options.values():
         keys = ("add", "drop", "swap", "formula", "variables", "labels", "estimands")
         changes: dict[str, Any] = {key: getattr(option, key) for key in keys if getattr(option, key)}
@@ -201,4 +200,4 @@ def _apply(base: Universe, choices: Mapping[str, str], options: Mapping[str, Opt
             sessions = select_rows(sessions, minimum=option.minimum, maximum=option.maximum, only=option.only)
     # a variable mapped to a column of its own name is not mapped
     columns = {variable: column for variable, column in columns.items() if variable != column}
-    return Universe(choices, spec, sessions, columns, reference, tuple(priors.values()))
+    return Universe(choices, spec, Study(sessions, columns, reference, tuple(priors.values())))

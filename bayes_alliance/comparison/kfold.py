@@ -25,6 +25,7 @@ from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.fit.settings import Progress
 from bayes_alliance.spec.reading import values_in
+from bayes_alliance.study import Study
 from bayes_alliance.table.sessions import SessionTable
 
 
@@ -222,7 +223,7 @@ def _split(fit: Fit, design: Design, sessions: SessionTable, t: float, after: fl
     table = replace(sessions, _frame=frame.reset_index(drop=True))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AllianceWarning)
-        made = make_design_until(fit.spec, table, t, columns=dict(design.columns), reference=dict(design.reference))
+        made = make_design_until(fit.spec, Study(table, design.columns, design.reference), t)
     if any(
         (e.coef_labels, e.threshold_labels) != (stated[e.outcome].coef_labels, stated[e.outcome].threshold_labels)
         for e in made.equations

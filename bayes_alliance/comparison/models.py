@@ -16,7 +16,7 @@ from bayes_alliance._messages import count_of, escaped, quote, unknown
 from bayes_alliance.comparison.refit import fit_jobs
 from bayes_alliance.comparison.table import Comparison, compare
 from bayes_alliance.comparison.units import UnitName
-from bayes_alliance.design.design import Design, PriorStatements, make_design
+from bayes_alliance.design.design import Design, make_design
 from bayes_alliance.design.subset import keep_rows
 from bayes_alliance.errors import AllianceError, DesignError, FitError
 from bayes_alliance.findings import Problem
@@ -28,6 +28,7 @@ from bayes_alliance.posterior.estimands import summarize_estimands
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.reading import values_in
 from bayes_alliance.spec.registry import list_models, load_model
+from bayes_alliance.study import Study, as_study
 from bayes_alliance.table.sessions import SessionTable
 
 
@@ -56,11 +57,8 @@ class ModelComparison:
 
 def compare_models(
     models: str | Sequence[str] | Mapping[str, ModelSpec],
-    sessions: SessionTable,
+    study: Study[SessionTable] | SessionTable,
     *,
-    columns: Mapping[str, str] | None = None,
-    reference: Mapping[str, str] | None = None,
-    priors: PriorStatements = (),
     unit: UnitName = "patient",
     outcomes: Sequence[str] | str | None = None,
     seed: int,
@@ -76,10 +74,9 @@ def compare_models(
     ----------
     models : str, sequence of str, or mapping of str to ModelSpec
         A tag or a folder of the registry (``"growth"``), names of registered models, or models of your own by name.
-    sessions : SessionTable
-        The rows. Those that every model can use are used by all, and the others are counted.
-    columns, reference, priors
-        As in ``fit_model``; entries that a model does not read are left aside for it.
+    study : Study or SessionTable
+        As in ``fit_model``. Rows that every model can use are used by all, and the others are counted. Columns and
+        references that a model does not read are left aside for it.
     unit, outcomes
         As in ``compare``.
     seed : int
@@ -108,7 +105,7 @@ def compare_models(
     specs = find_models(models)
     if len(specs) < 2:
         raise FitError(f"A comparison needs two models or more; {quote(list(specs)) or 'none'} was named.")
-    designs = _designs(specs, sessions, columns or {}, reference or {}, priors)
+    designs = _designs(specs, as_study(study))
     designs, messages = share_rows(designs)
     jobs = [FitJob(name, design, engine, settings or SamplerSettings()) for name, design in designs.items()]
     fits = dict(zip(designs, fit_jobs(jobs, seed, folder, executor, progress), strict=True))
@@ -168,16 +165,13 @@ def _keys(patient: np.ndarray, session: np.ndarray) -> list[tuple[str, float]]:
 
 def _designs(
     specs: Mapping[str, ModelSpec],
-    sessions: SessionTable,
-    columns: Mapping[str, str],
-    reference: Mapping[str, str],
-    priors: PriorStatements,
+    study: Study[SessionTable],
 ) -> dict[str, Design]:
     """Make every design, each with the columns and references it reads, so that all problems are told at once."""
-    designs, problems = {}, check_read(specs.values(), [*columns, *reference])
+    designs, problems = {}, check_read(specs.values(), [*study.columns, *study.reference])
     for name, spec in specs.items():
         try:
-            designs[name] = make_own_design(spec, sessions, columns=columns, reference=reference, priors=priors)
+            designs[name] = make_own_design(spec, study)
         except AllianceError as error:
             problems += [problem.under(name) for problem in error.problems]
     if problems:
@@ -199,14 +193,7 @@ def check_read(specs: Iterable[ModelSpec], names: Iterable[str]) -> list[Problem
 
 def make_own_design(
     spec: ModelSpec,
-    sessions: SessionTable,
-    *,
-    columns: Mapping[str, str],
-    reference: Mapping[str, str],
-    priors: PriorStatements,
+    study: Study[SessionTable],
 ) -> Design:
     """Make a design with those of the columns and references that its model reads."""
-    read = read_by(spec)
-    own = {variable: column for variable, column in columns.items() if variable in read}
-    levels = {variable: level for variable, level in reference.items() if variable in read}
-    return make_design(spec, sessions, columns=own, reference=levels, priors=priors)
+    return make_design(spec, study.reading(read_by(spec)))

@@ -23,7 +23,7 @@ from bayes_alliance.comparison.refit import kept_fits
 from bayes_alliance.comparison.scores import Scores
 from bayes_alliance.comparison.table import compare
 from bayes_alliance.comparison.units import UNITS, UnitName, find_units, fingerprint
-from bayes_alliance.design.design import Design, PriorStatements, prior_records
+from bayes_alliance.design.design import Design
 from bayes_alliance.errors import AllianceError, DesignError, FitError
 from bayes_alliance.findings import Problem
 from bayes_alliance.fit.cache import question_key
@@ -35,6 +35,7 @@ from bayes_alliance.fit.settings import Engine, Progress, SamplerSettings
 from bayes_alliance.posterior.estimands import summarize_estimands
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.null import null_value
+from bayes_alliance.study import Study, as_study
 from bayes_alliance.table.sessions import SessionTable
 
 DRAWS = 1_000
@@ -97,14 +98,11 @@ class Multiverse:
 
 def fit_multiverse(
     spec: ModelSpec,
-    sessions: SessionTable,
+    study: Study[SessionTable] | SessionTable,
     *,
     forks: Forks,
     estimand: str,
     exclude: Sequence[Mapping[str, str]] = (),
-    columns: Mapping[str, str] | None = None,
-    reference: Mapping[str, str] | None = None,
-    priors: PriorStatements = (),
     same_rows: bool = False,
     weigh: bool = True,
     unit: UnitName = "patient",
@@ -121,16 +119,15 @@ def fit_multiverse(
     ----------
     spec : ModelSpec
         The model that options change.
-    sessions : SessionTable
-        The rows that options change.
+    study : Study or SessionTable
+        As in ``fit_model``; options change its rows, columns, references and priors. Columns and references that a
+        combination does not read are left aside for it.
     forks : mapping of str to mapping of str to Option
         Decisions and their options, ``{"rater": {"patient": Option(), "therapist": Option(columns={...})}}``.
     estimand : str
         As ``summarize_estimands`` lists it; every combination must have it.
     exclude : sequence of mapping of str to str, optional
         Combinations that make no sense: whatever has all options of an entry is left out, and counted.
-    columns, reference, priors
-        As in ``fit_model``; entries that a combination does not read are left aside for it.
     same_rows : bool
         Whether all use the rows that all of them can use; otherwise each uses all it can.
     weigh : bool
@@ -168,7 +165,7 @@ def fit_multiverse(
     check_seed(seed)
     if unit not in UNITS:
         raise FitError(unknown("unit", str(unit), UNITS))
-    base = Universe({}, spec, sessions, columns or {}, reference or {}, prior_records(priors))
+    base = Universe({}, spec, as_study(study))
     universes, messages = expand_forks(base, forks, exclude)
     designs = _designs(universes, estimand)
     if same_rows:
@@ -209,7 +206,7 @@ class _Found:
 
 def _designs(universes: Sequence[Universe], estimand: str) -> dict[str, Design]:
     """Make every design, and ask each for the estimand; all problems are told at once."""
-    named = [name for one in universes for name in (*one.columns, *one.reference)]
+    named = [name for one in universes for name in (*one.study.columns, *one.study.reference)]
     problems = check_read([one.spec for one in universes], named)
     if problems:
         raise DesignError(problems)
@@ -218,9 +215,7 @@ def _designs(universes: Sequence[Universe], estimand: str) -> dict[str, Design]:
     lacking: dict[Problem, list[str]] = {}
     for one in universes:
         try:
-            design = make_own_design(
-                one.spec, one.sessions, columns=one.columns, reference=one.reference, priors=one.priors
-            )
+            design = make_own_design(one.spec, one.study)
         except AllianceError as error:
             for problem in error.problems:
                 told.setdefault(problem, []).append(one.name)

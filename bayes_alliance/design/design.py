@@ -37,9 +37,8 @@ from bayes_alliance.errors import DesignError
 from bayes_alliance.findings import Findings
 from bayes_alliance.spec.model import ModelSpec, PriorSpec
 from bayes_alliance.spec.order import modelled_by, sort_modelled
+from bayes_alliance.study import PriorStatements, Study, as_study, prior_records
 from bayes_alliance.table.sessions import SessionTable
-
-type PriorStatements = Mapping[str, str] | Sequence[PriorSpec]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,28 +94,16 @@ class Design:
 
 def make_design(
     spec: ModelSpec,
-    sessions: SessionTable,
-    *,
-    columns: Mapping[str, str] | None = None,
-    reference: Mapping[str, str] | None = None,
-    priors: PriorStatements = (),
+    study: Study[SessionTable] | SessionTable,
 ) -> Design:
-    """Bring a model and a table together.
+    """Bring a model and a study together.
 
     Parameters
     ----------
     spec : ModelSpec
         The model, in its own variable names.
-    sessions : SessionTable
-        The rows.
-    columns : mapping of str to str
-        Model variable to column of the table; ``"grp[RO-DBT]"`` maps to 1 for that level and 0 for the others. A
-        variable of the same name as a column needs no entry. A declared variable that is mapped is read from its
-        column instead of worked out.
-    reference : mapping of str to str
-        Model variable to the level others are compared with; makes a numeric variable a factor.
-    priors : mapping of str to str, or sequence of PriorSpec
-        Priors that replace the defaults and the model's, such as ``{"sd therapist": "half_normal(1)"}``.
+    study : Study or SessionTable
+        The rows, and how they hold the model's variables; a table alone has them under the model's names.
 
     Returns
     -------
@@ -128,41 +115,32 @@ def make_design(
     DesignError
         With every problem at once: names, factors without a reference, ids, values, spread, rank, priors.
     """
-    return _make(spec, sessions, columns, reference, priors, None)
+    return _make(spec, as_study(study), None)
 
 
-def make_design_until(
-    spec: ModelSpec, sessions: SessionTable, until: float, *, columns: Mapping[str, str], reference: Mapping[str, str]
-) -> Design:
+def make_design_until(spec: ModelSpec, study: Study[SessionTable], until: float) -> Design:
     """Bring a model and a table together, with means over the sessions up to one alone.
 
     Later sessions have rows, whose values are read as they are; means, deviations and constants know nothing of them.
     """
-    return _make(spec, sessions, columns, reference, (), until)
+    return _make(spec, study, until)
 
 
-def _make(
-    spec: ModelSpec,
-    sessions: SessionTable,
-    columns: Mapping[str, str] | None,
-    reference: Mapping[str, str] | None,
-    priors: PriorStatements,
-    until: float | None,
-) -> Design:
-    reference = dict(reference or {})
-    read = sessions
-    sessions = open_periods(spec, sessions, columns or {})
-    findings = Findings(messages=list(sessions.messages))
-    resolved, columns, dropped = match_names(spec, sessions, columns, reference, findings)
-    resolved = state_bounds(resolved, sessions, columns, findings)
-    check_read_columns(resolved, read, columns, reference, findings)
-    check_entry(resolved, read, columns, reference, findings)
-    doubts = check_doubts(resolved, read, columns, reference)
+def _make(spec: ModelSpec, study: Study[SessionTable], until: float | None) -> Design:
+    read = study.sessions
+    study = replace(study, sessions=open_periods(spec, study))
+    findings = Findings(messages=list(study.sessions.messages))
+    resolved, study, dropped = match_names(spec, study, findings)
+    resolved = state_bounds(resolved, study, findings)
+    as_read = study.of(read)
+    check_read_columns(resolved, as_read, findings)
+    check_entry(resolved, as_read, findings)
+    doubts = check_doubts(resolved, as_read)
     if doubts:  # nothing can be worked out from such columns
         raise DesignError([*findings.problems, *doubts], count_of(len(read), "row"))
-    source = Source(resolved, sessions, columns, reference, until=until)
+    source = Source(resolved, study, until=until)
     made = _make_equations(source, findings)
-    resolved, stated = state_priors(resolved, priors, dropped, findings)
+    resolved, stated = state_priors(resolved, study.priors, dropped, findings)
     equations, factors = join_factors(resolved, [m.equation for m in made], findings)
     equations, measured = join_latent(source, made, equations, factors, findings)
     parts = [own for e in equations for own in e.linear_predictors]
@@ -183,10 +161,10 @@ def _make(
         measured,
         numbers,
         estimands,
-        columns,
-        {name: level for name, level in reference.items() if name in used},
+        study.columns,
+        {name: level for name, level in study.reference.items() if name in used},
         tuple(findings.messages),
-        _fingerprint(equations, factors, residual, measured, sessions),
+        _fingerprint(equations, factors, residual, measured, study.sessions),
     )
 
 
@@ -212,31 +190,29 @@ def _centred(equations: Sequence[EquationDesign]) -> tuple[EquationDesign, ...]:
 
 def match_names(
     spec: ModelSpec,
-    sessions: SessionTable,
-    columns: Mapping[str, str] | None,
-    reference: Mapping[str, str],
+    study: Study[SessionTable],
     findings: Findings,
-) -> tuple[ModelSpec, dict[str, str], tuple[str, ...]]:
+) -> tuple[ModelSpec, Study[SessionTable], tuple[str, ...]]:
     """Match a model's variables with a study's columns.
 
     Returns
     -------
-    spec, columns, dropped
-        The model without the optional terms the study lacks, the columns it still reads, and the factors left out.
+    spec, study, dropped
+        The model without the optional terms the study lacks, the study with the columns that are still read, and the
+        factors left out.
 
     Raises
     ------
     DesignError
         If a variable has no column. Names that cannot be used are among the findings.
     """
-    given_columns = dict(columns or {})
-    given = _read_declared(spec, given_columns, findings)
-    resolved, dropped = resolve_optional(given, sessions, given_columns, findings)
-    left = _still_named(given_columns, given, resolved)
-    problems = check_names(resolved, sessions, left, reference) + check_members(resolved, sessions, left)
+    given = _read_declared(spec, study.columns, findings)
+    resolved, dropped = resolve_optional(given, study, findings)
+    left = replace(study, columns=_still_named(study.columns, given, resolved))
+    problems = check_names(resolved, left) + check_members(resolved, left)
     if problems:
         raise DesignError(problems)
-    outcomes = [_study_name(name, resolved, sessions, left) for name in resolved.outcomes]
+    outcomes = [_study_name(name, resolved, left) for name in resolved.outcomes]
     findings.add(check_reserved(outcomes, resolved.factors, tuple(resolved.shrink)))
     return resolved, left, dropped
 
@@ -304,8 +280,8 @@ def _read_declared(spec: ModelSpec, columns: Mapping[str, str], findings: Findin
     return spec.model_copy(update={"variables": left}) if given else spec
 
 
-def _study_name(name: str, spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str]) -> str:
-    return name if name in spec.variables else column_for(name, sessions, columns)
+def _study_name(name: str, spec: ModelSpec, study: Study[SessionTable]) -> str:
+    return name if name in spec.variables else column_for(name, study)
 
 
 def _still_named(columns: Mapping[str, str], spec: ModelSpec, resolved: ModelSpec) -> dict[str, str]:
@@ -313,13 +289,6 @@ def _still_named(columns: Mapping[str, str], spec: ModelSpec, resolved: ModelSpe
     before = {name for e in spec.equation for name in (*spec.variables_of(e), *e.factors)}
     after = {name for e in resolved.equation for name in (*resolved.variables_of(e), *e.factors)}
     return {name: column for name, column in columns.items() if name not in before - after}
-
-
-def prior_records(priors: PriorStatements) -> tuple[PriorSpec, ...]:
-    """Return a call's statements of priors as records, not yet parsed."""
-    if isinstance(priors, Mapping):
-        return tuple(PriorSpec(on=str(on), dist=str(dist), reason="Stated in the call.") for on, dist in priors.items())
-    return tuple(priors)
 
 
 def _statements(spec: ModelSpec, priors: PriorStatements, findings: Findings) -> list[tuple[PriorSpec, PriorSource]]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from bayes_alliance.findings import Findings
 from bayes_alliance.names import ROLES
 from bayes_alliance.spec.expressions import Formula, render_group, write_formula
 from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.study import Study
 from bayes_alliance.table.sessions import SessionTable
 
 
 def resolve_optional(
-    spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str], findings: Findings
+    spec: ModelSpec, study: Study[SessionTable], findings: Findings
 ) -> tuple[ModelSpec, tuple[str, ...]]:
     """Return the spec without the optional group terms the study has no column for, and the factors left out."""
     dropped: list[str] = []
@@ -20,9 +21,7 @@ def resolve_optional(
     for equation in spec.equation:
         formula = equation.parsed
         lacking = [
-            factor
-            for factor in equation.factors
-            if spec.group(factor).optional and not _available(factor, sessions, columns)
+            factor for factor in equation.factors if spec.group(factor).optional and not _available(factor, study)
         ]
         if lacking:
             gone = [render_group(group) for group in formula.groups if group.factor in lacking]
@@ -51,9 +50,9 @@ def _without(formula: Formula, lacking: Sequence[str]) -> str:
     return write_formula(Formula(formula.intercept, formula.terms, kept))
 
 
-def _available(factor: str, sessions: SessionTable, columns: Mapping[str, str]) -> bool:
+def _available(factor: str, study: Study[SessionTable]) -> bool:
     """Return whether the study has the factor: a role counts where it was declared, whatever its columns are called."""
     return all(
-        part in sessions.roles if part in ROLES else part in columns or part in sessions.frame.columns
+        part in study.sessions.roles if part in ROLES else part in study.columns or part in study.sessions.frame.columns
         for part in factor.split(":")
     )

@@ -15,7 +15,7 @@ import xarray as xr
 
 from bayes_alliance._messages import count_of, escaped, first_few
 from bayes_alliance.collapse.eligible import find_design_obstacles
-from bayes_alliance.design.design import Design, PriorStatements
+from bayes_alliance.design.design import Design
 from bayes_alliance.diagnosis.kept import (
     Outcome,
     calibration_key,
@@ -38,6 +38,7 @@ from bayes_alliance.simulate.layout import Layout
 from bayes_alliance.simulate.simulate import VariableSpecs
 from bayes_alliance.simulate.studies import Studies, plan_studies
 from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.study import PriorStatements
 
 CHUNK = 10
 """Studies that a process takes at a time."""

@@ -12,7 +12,7 @@ from bayes_alliance.fit.checks import entry_name
 from bayes_alliance.names import COEF, SIGMA_COEF, THRESHOLD_COEF, shape_dim
 from bayes_alliance.posterior.linear import stack_draws
 from bayes_alliance.posterior.outcomes import row_densities
-from bayes_alliance.simulate.studies import Study
+from bayes_alliance.simulate.studies import SimulatedStudy
 
 KEPT = 99
 """Draws of each posterior that a truth is ranked among, evenly spaced over its chains: 100 possible ranks."""
@@ -24,7 +24,7 @@ type Ranked = tuple[tuple[str, ...], np.ndarray, np.ndarray]
 """Quantities, ranks of their truths, shares of draws below them."""
 
 
-def rank_study(study: Study, posterior: xr.Dataset) -> Ranked:
+def rank_study(study: SimulatedStudy, posterior: xr.Dataset) -> Ranked:
     """Return quantities, the ranks of their truths among kept draws, and the share of all draws below them."""
     flat = stack_draws(posterior)
     size = flat.sizes["sample"]
@@ -59,7 +59,7 @@ def log_likelihood(design: Design, draws: xr.Dataset) -> np.ndarray:
     return np.asarray(sum(rows.sum(axis=1) for rows in row_densities(design, draws, latent=False).values()))
 
 
-def _as_draw(study: Study) -> xr.Dataset:
+def _as_draw(study: SimulatedStudy) -> xr.Dataset:
     """Return a truth as the one draw of a posterior."""
     labels = [label for own in study.design.linear_predictors for label in own.coef_labels]
     sigma = [label for e in study.design.equations if e.kind.spread for label in e.sigma_coef]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bayes_alliance._messages import unknown
-from bayes_alliance.design.design import PriorStatements, make_design
+from bayes_alliance.design.design import make_design
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.cache import fit_cached
 from bayes_alliance.fit.engines import fit_design
@@ -15,38 +13,29 @@ from bayes_alliance.fit.result import Fit
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.fit.settings import ENGINES, Engine, SamplerSettings
 from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.study import Study
 from bayes_alliance.table.sessions import SessionTable
-
-if TYPE_CHECKING:
-    pass
 
 
 def fit_model(
     spec: ModelSpec,
-    sessions: SessionTable,
+    study: Study[SessionTable] | SessionTable,
     *,
-    columns: Mapping[str, str] | None = None,
-    reference: Mapping[str, str] | None = None,
-    priors: PriorStatements = (),
     seed: int,
     engine: Engine = "auto",
     settings: SamplerSettings | None = None,
     cache: str | Path | None = None,
 ) -> Fit:
-    """Fit a model to a table of sessions.
+    """Fit a model to a study.
 
     Parameters
     ----------
     spec : ModelSpec
         From ``load_model`` or ``parse_model``.
-    sessions : SessionTable
-        From ``read_sessions``.
-    columns : mapping of str to str
-        Model variable to column of the table, such as ``{"outcome": "phq9", "condition": "arm"}``.
-    reference : mapping of str to str
-        Factor to the level the others are compared with.
-    priors : mapping of str to str, or sequence of PriorSpec
-        Priors in place of the defaults, such as ``{"sd therapist": "half_normal(1)"}``.
+    study : Study or SessionTable
+        The table that ``read_sessions`` returns, and which columns, reference levels and priors go with it:
+        ``Study(sessions, columns={"outcome": "phq9"}, reference={"condition": "usual care"})``. A table alone has
+        columns that are called like the model's variables.
     seed : int
         The same seed on the same machine and packages gives the same draws, with cold or warm caches.
     engine : {"auto", "collapsed", "nuts"}
@@ -78,7 +67,7 @@ def fit_model(
         raise FitError(unknown("engine", str(engine), ENGINES))
     check_seed(seed)
     settings = settings or SamplerSettings()
-    design = make_design(spec, sessions, columns=columns, reference=reference, priors=priors)
+    design = make_design(spec, study)
     if cache is None:
         return fit_design(design, seed=seed, settings=settings, engine=engine)
     return fit_cached(design, seed=seed, settings=settings, engine=engine, folder=Path(cache))

@@ -23,6 +23,7 @@ from bayes_alliance.fit.settings import SamplerSettings
 from bayes_alliance.fit.store import MANIFEST, read_artefact, write_artefact
 from bayes_alliance.fit.stored import find_problems, plain_locks, read_record, read_tree
 from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.study import Study
 from bayes_alliance.table.sessions import SessionTable
 
 TREE: Final = "posterior.nc"
@@ -117,12 +118,12 @@ class Fit:
         columns, reference = self.provenance["columns"], self.provenance["reference"]
         assert isinstance(columns, dict)
         assert isinstance(reference, dict)
-        design = make_design(
-            self.spec,
+        study = Study(
             sessions,
-            columns={name: str(column) for name, column in columns.items()},
-            reference={name: str(level) for name, level in reference.items()},
+            {name: str(column) for name, column in columns.items()},
+            {name: str(level) for name, level in reference.items()},
         )
+        design = make_design(self.spec, study)
         if design.fingerprint != self.provenance["fingerprint"]:
             raise FitError("These are not the rows the model was fitted to: their fingerprints differ.")
         return replace(self, design=design)

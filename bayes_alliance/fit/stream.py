@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,6 @@ import xarray as xr
 from bayes_alliance.collapse.eligible import MOST_CROSSED, find_obstacles, say_obstacles
 from bayes_alliance.collapse.pieces import Pieces
 from bayes_alliance.collapse.statistics import Statistics
-from bayes_alliance.design.design import PriorStatements
 from bayes_alliance.design.moments import name_moments
 from bayes_alliance.design.stream.stream import BlockRows, StreamDesign, StreamReader
 from bayes_alliance.errors import FitError
@@ -25,16 +24,14 @@ from bayes_alliance.fit.seeds import check_seed, spread_seed
 from bayes_alliance.fit.settings import SamplerSettings
 from bayes_alliance.names import effects_name
 from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.study import Study, as_study
 from bayes_alliance.table.stream import SessionStream
 
 
 def fit_stream(
     spec: ModelSpec,
-    stream: SessionStream,
+    study: Study[SessionStream] | SessionStream,
     *,
-    columns: Mapping[str, str] | None = None,
-    reference: Mapping[str, str] | None = None,
-    priors: PriorStatements = (),
     seed: int,
     settings: SamplerSettings | None = None,
 ) -> Fit:
@@ -47,9 +44,9 @@ def fit_stream(
     ----------
     spec : ModelSpec
         A Gaussian model whose every column needs one patient's rows at most.
-    stream : SessionStream
-        From ``stream_sessions``.
-    columns, reference, priors, seed, settings
+    study : Study or SessionStream
+        The stream that ``stream_sessions`` returns, alone or in a study.
+    seed, settings
         As in ``fit_model``.
 
     Returns
@@ -73,9 +70,10 @@ def fit_stream(
     if obstacles:
         raise FitError(say_obstacles(obstacles))
     begun = time.perf_counter()
-    reader = StreamReader(spec, stream, columns, reference, priors)
+    study = as_study(study)
+    reader = StreamReader(spec, study)
     with tempfile.TemporaryDirectory(prefix="bayes-alliance-") as folder:
-        with counter("Reading sessions", len(stream), settings.progress) as advance:
+        with counter("Reading sessions", len(study.sessions), settings.progress) as advance:
             for number, rows in enumerate(reader.blocks()):
                 _keep(Path(folder), number, rows)
                 advance(reader.rows_read)

@@ -49,6 +49,7 @@ from bayes_alliance.run.results import compare_all, comparison_problems, write_r
 from bayes_alliance.run.rows import Rows, find_paths, read_rows, tell_changes
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.toml import write_model
+from bayes_alliance.study import Study
 
 FLAGS = ("PYTENSOR_FLAGS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_CORETYPE")
 """Environment variables that digits may depend on; no others are recorded."""
@@ -208,13 +209,9 @@ def _designs(question: Question, rows: Rows) -> tuple[dict[str, Design], tuple[s
         columns |= model.columns
         stated = {n: level for n, level in analysis.reference.items() if n in read} | model.reference
         try:
-            found[label] = make_design(
-                spec,
-                rows.sessions,
-                columns=columns,
-                reference={n: rows.code_of(_column(n, columns, rows), level) for n, level in stated.items()},
-                priors={**analysis.priors, **model.priors},
-            )
+            reference = {n: rows.code_of(_column(n, columns, rows), level) for n, level in stated.items()}
+            study = Study(rows.sessions, columns, reference, {**analysis.priors, **model.priors})
+            found[label] = make_design(spec, study)
         except (DesignError, TableError) as error:
             problems += [problem.under(f"model {label!r}") for problem in error.problems]
     notes: list[str] = []

@@ -18,6 +18,7 @@ from bayes_alliance.errors import AllianceWarning, SpecError
 from bayes_alliance.simulate.layout import Layout
 from bayes_alliance.simulate.measure import Chance, draw_chance, with_known_errors
 from bayes_alliance.spec.model import EquationSpec, ModelSpec
+from bayes_alliance.study import Study
 from bayes_alliance.table.sessions import SessionTable, read_sessions
 
 
@@ -105,7 +106,7 @@ def design_of(
     stated = reference_arm(layout) if "condition" in read else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AllianceWarning)
-        return make_design(spec, table, columns=given, reference=stated | dict(reference))
+        return make_design(spec, Study(table, given, stated | dict(reference)))
 
 
 def reference_arm(layout: Layout) -> dict[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
-from bayes_alliance.design.design import Design, PriorStatements, make_design, with_outcomes
+from bayes_alliance.design.design import Design, make_design, with_outcomes
 from bayes_alliance.names import INTERCEPT, factor_key
 from bayes_alliance.simulate.covariates import draw_variables
 from bayes_alliance.simulate.layout import Layout, make_layout
@@ -20,10 +20,11 @@ from bayes_alliance.simulate.realise import realise_outcomes
 from bayes_alliance.simulate.simulate import VariableSpecs, check_specs
 from bayes_alliance.simulate.truth import check_truth, truth_names
 from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.study import PriorStatements, Study
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
+class SimulatedStudy:
     """A study drawn from a truth: its parameters and effects, and the design of what would have been observed."""
 
     truth: Mapping[str, float]
@@ -46,7 +47,7 @@ class Studies:
         """Return the design that all studies share, with stand-ins for outcomes."""
         return self.plan.design
 
-    def draw(self, rng: np.random.Generator, truth: Mapping[str, float] | None = None) -> Study:
+    def draw(self, rng: np.random.Generator, truth: Mapping[str, float] | None = None) -> SimulatedStudy:
         """Draw a study from the priors, or from a stated truth.
 
         The intercept's prior refers to predictors at their means; where outcomes are predictors, these are the means
@@ -59,7 +60,7 @@ class Studies:
             own = design.equations
             linear = {e.outcome: predict(e.mean, drawn, effects) + predict_steps(e, drawn, effects) for e in own}
             outcomes = {e.outcome: realise(e, linear[e.outcome], drawn, effects, noise[e.outcome]) for e in own}
-            return Study(drawn, effects, with_outcomes(design, outcomes))
+            return SimulatedStudy(drawn, effects, with_outcomes(design, outcomes))
         centred = {e.outcome: at_centre(e, drawn) for e in design.equations}
         first = dict(drawn)
 
@@ -76,7 +77,7 @@ class Studies:
         plan = with_chance(self.plan, rng)
         _, made = realise_outcomes(plan, truth_of, effects, noise)
         left = {factor_key(factor.factor): list(factor.levels) for factor in made.factors}
-        return Study(drawn, effects.sel(left), replace(made, priors=design.priors))
+        return SimulatedStudy(drawn, effects.sel(left), replace(made, priors=design.priors))
 
 
 def plan_studies(
@@ -116,11 +117,9 @@ def plan_studies(
     rows = draw_variables(lay_out(made, rng), drawn, made, rng)
     plan = plan_outcomes(rows, spec, made, columns or {}, reference or {}, fix_errors=True)
     if priors:
-        resolved, given = plan.design, dict(plan.design.columns)
-        table = table_of(plan.frame, made)
-        plan = replace(
-            plan, design=make_design(resolved.spec, table, columns=given, reference=resolved.reference, priors=priors)
-        )
+        resolved = plan.design
+        study = Study(table_of(plan.frame, made), resolved.columns, resolved.reference, priors)
+        plan = replace(plan, design=make_design(resolved.spec, study))
     check_proper(plan.design)
     if truth is not None:
         check_truth(truth, truth_names(plan.design))

@@ -111,9 +111,11 @@ def make(name: str, trial: pd.DataFrame) -> ba.Design:
     spec = ba.parse_model(HEAD + MODELS[name])
     return ba.make_design(
         spec,
-        ba.read_sessions(holes(trial), ROLES),
-        columns={"condition": "arm"} if "condition" in MODELS[name] else None,
-        reference={"condition": "TAU"} if "condition" in MODELS[name] else None,
+        ba.Study(
+            ba.read_sessions(holes(trial), ROLES),
+            columns={"condition": "arm"} if "condition" in MODELS[name] else {},
+            reference={"condition": "TAU"} if "condition" in MODELS[name] else {},
+        ),
     )
 
 
@@ -321,9 +323,11 @@ def test_totals_are_the_same_model_across_equations(name: str, trial: pd.DataFra
     by = "by" in name
     made = ba.make_design(
         ba.parse_model(HEAD + MODELS[name].replace("(1 + week | patient)", "(1 | patient)")),
-        ba.read_sessions(frame, ROLES),
-        columns={"condition": "arm"} if by else None,
-        reference={"condition": "TAU"} if by else None,
+        ba.Study(
+            ba.read_sessions(frame, ROLES),
+            columns={"condition": "arm"} if by else {},
+            reference={"condition": "TAU"} if by else {},
+        ),
     )
     assert all(block.centred == block.members for factor in made.factors for block in factor.blocks)
     point = Point(made, np.random.default_rng(2))
@@ -368,9 +372,11 @@ def test_centred_and_scaled_effects_of_one_block_are_one_model(
     by = "condition" in text
     made = ba.make_design(
         ba.parse_model(HEAD + text),
-        ba.read_sessions(holes(trial), ROLES),
-        columns={"condition": "arm"} if by else None,
-        reference={"condition": "TAU"} if by else None,
+        ba.Study(
+            ba.read_sessions(holes(trial), ROLES),
+            columns={"condition": "arm"} if by else {},
+            reference={"condition": "TAU"} if by else {},
+        ),
     )
     (factor,) = made.factors
     (block,) = factor.blocks

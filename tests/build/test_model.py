@@ -46,7 +46,7 @@ def make(name: str, trial: pd.DataFrame, **arguments: object) -> ba.Design:
     frame = trial.assign(weekday=[f"d{i % 5}" for i in range(len(trial))], late=(trial["week"] > 4).astype(float))
     frame["clinic"] = "C" + (frame["tid"].str[1:].astype(int) % 3).astype(str)
     outcome = "late" if "bernoulli" in extra else "score"
-    arguments = {"columns": {"in_group": "arm[MBCT]"} if "in_group" in formula else None} | arguments
+    arguments = {"columns": {"in_group": "arm[MBCT]"} if "in_group" in formula else {}} | arguments
     if "arm" in formula:
         arguments["reference"] = {"arm": "TAU"}
     return design(formula, ba.read_sessions(frame, ROLES), outcome=outcome, extra=extra, **arguments)

@@ -138,7 +138,7 @@ def test_a_second_prior_is_refused(trial: pd.DataFrame) -> None:
     own = ba.parse_model(text + '[[prior]]\non = "b pre"\ndist = "normal(0, 1)"\nreason = "r"\n')
     for spec, priors in ((own, {}), (ba.parse_model(text), {"b pre": "normal(0, 1)"})):
         with pytest.raises(ba.DesignError, match=r"'b pre': b\[post, pre\] shares that of shrink 'traits_post'"):
-            ba.make_design(spec, ba.read_sessions(trial, ROLES), priors=priors)
+            ba.make_design(spec, ba.Study(ba.read_sessions(trial, ROLES), priors=priors))
 
 
 def test_terms_are_found_however_they_are_spelled(trial: pd.DataFrame) -> None:

@@ -77,8 +77,8 @@ def test_fit_writes_summary_posterior_and_picture(
     """Fit writes summary.csv, a fit that loads, and a picture; the verdict is the first line."""
     asked: dict[str, object] = {}
 
-    def stand_in(spec: ba.ModelSpec, sessions: ba.SessionTable, **arguments: object) -> ba.Fit:
-        asked.update(arguments, rows=len(sessions))
+    def stand_in(spec: ba.ModelSpec, study: ba.Study[ba.SessionTable], **arguments: object) -> ba.Fit:
+        asked.update(arguments, study=study)
         return small_fit
 
     monkeypatch.setattr(fit_module, "fit_model", stand_in)
@@ -88,9 +88,11 @@ def test_fit_writes_summary_posterior_and_picture(
         "--prior", "sd patient=half_normal(2)", "--out", str(tmp_path / "out"),
     )  # fmt: skip
     assert code == 0
-    assert asked["columns"] == {"outcome": "score", "condition": "arm"}
-    assert asked["reference"] == {"condition": "TAU"}
-    assert asked["priors"] == {"sd patient": "half_normal(2)"}
+    study = asked["study"]
+    assert isinstance(study, ba.Study)
+    assert study.columns == {"outcome": "score", "condition": "arm"}
+    assert study.reference == {"condition": "TAU"}
+    assert study.priors == {"sd patient": "half_normal(2)"}
     assert asked["seed"] == 3
     assert asked["settings"] == ba.SamplerSettings(draws=50)
     summary = pd.read_csv(tmp_path / "out" / "summary.csv")

@@ -63,9 +63,7 @@ def design_of(name: str, trial: pd.DataFrame) -> ba.Design:
         del roles["site"]
     return ba.make_design(
         ba.parse_model(HEAD + text),
-        ba.read_sessions(frame, roles, transfers="transferred"),
-        columns=columns,
-        reference=reference,
+        ba.Study(ba.read_sessions(frame, roles, transfers="transferred"), columns=columns, reference=reference),
     )
 
 

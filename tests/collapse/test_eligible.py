@@ -48,4 +48,4 @@ def test_the_engine_is_refused_by_name(sessions: ba.SessionTable) -> None:
     """Asking for the collapsed engine where it cannot fit is an error that says why, before anything is compiled."""
     spec = ba.parse_model(HEAD + equation("score", "week + (1 | patient)"))
     with pytest.raises(ba.FitError, match=r"cannot fit this model: the prior of b\[score, week\], student_t"):
-        ba.fit_model(spec, sessions, priors={"b week": "student_t(3, 0, 1)"}, seed=1, engine="collapsed")
+        ba.fit_model(spec, ba.Study(sessions, priors={"b week": "student_t(3, 0, 1)"}), seed=1, engine="collapsed")

@@ -30,7 +30,9 @@ def both(sessions: ba.SessionTable) -> dict[str, ba.Fit]:
     spec = ba.load_model("growth/treatment")
     columns, reference = {"outcome": "score", "condition": "arm"}, {"condition": "TAU"}
     return {
-        name: ba.fit_model(spec, sessions, columns=columns, reference=reference, seed=3, engine=name, settings=FEW)
+        name: ba.fit_model(
+            spec, ba.Study(sessions, columns=columns, reference=reference), seed=3, engine=name, settings=FEW
+        )
         for name in ("collapsed", "nuts")
     }
 
@@ -98,12 +100,14 @@ def test_a_failing_sampler_falls_back_to_nuts(sessions: ba.SessionTable, monkeyp
     monkeypatch.setattr(engine_module, "sample_parameters", stuck)
     spec = ba.load_model("growth/treatment")
     columns, reference = {"outcome": "score", "condition": "arm"}, {"condition": "TAU"}
-    fit = ba.fit_model(spec, sessions, columns=columns, reference=reference, seed=3, settings=FEW)
+    fit = ba.fit_model(spec, ba.Study(sessions, columns=columns, reference=reference), seed=3, settings=FEW)
     assert tried == [True, False]
     assert fit.provenance["engine"] == "nuts"
     (message,) = [m for m in fit.messages if m.startswith(engines.EXACT_FAILED)]
     assert "R-hat cannot be worked out for" in message
-    alone = ba.fit_model(spec, sessions, columns=columns, reference=reference, seed=3, settings=FEW, engine="collapsed")
+    alone = ba.fit_model(
+        spec, ba.Study(sessions, columns=columns, reference=reference), seed=3, settings=FEW, engine="collapsed"
+    )
     assert not alone.passed
     assert alone.provenance["engine"] == "collapsed"
 

@@ -74,7 +74,7 @@ def check_identity(design: ba.Design, x: np.ndarray, seed: int) -> None:
 def test_registry_models(name: str, trial: pd.DataFrame) -> None:
     """Every eligible model of the registry, on a small unbalanced table, at two points."""
     table, columns, reference = table_for(name, trial)
-    made = ba.make_design(ba.load_model(name), table, columns=columns, reference=reference)
+    made = ba.make_design(ba.load_model(name), ba.Study(table, columns=columns, reference=reference))
     engine = engine_of(made)
     rng = np.random.default_rng(9)
     for seed in range(2):

@@ -34,13 +34,12 @@ def found(people: pd.DataFrame) -> ba.SensitivityGrid:
     table = ba.read_sessions(people, {"patient": "patient"})
     return ba.confounding_grid(
         SPEC,
-        table,
+        ba.Study(table, priors=WIDE),
         predictor="x",
         outcome="y",
         correlations=PAIRS,
         effect="x -> m -> w -> y",
         prior="lkj(10)",
-        priors=WIDE,
         seed=1,
         settings=QUICK,
         progress="off",

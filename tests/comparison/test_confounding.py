@@ -32,13 +32,12 @@ def found(people: pd.DataFrame) -> ba.Sensitivity:
     table = ba.read_sessions(people, {"patient": "patient"})
     return ba.confounding_sensitivity(
         SPEC,
-        table,
+        ba.Study(table, priors=WIDE),
         predictor="x",
         outcome="y",
         between=("m", "y"),
         values=(-0.5, 0.0, 0.3, 0.5, 0.6, 0.7, 0.8),
         seed=1,
-        priors=WIDE,
         settings=QUICK,
         progress="off",
     )
@@ -94,8 +93,10 @@ def test_a_correlation_may_have_a_prior(people: pd.DataFrame) -> None:
     """Its posterior is its prior, LKJ(20) with an SD of 1 / sqrt(41), and the effect is less sure by it."""
     table = ba.read_sessions(people, {"patient": "patient"})
     settings = ba.SamplerSettings(draws=2000, progress="off")
-    ask = {"predictor": "x", "outcome": "y", "between": ("m", "y"), "values": (0.0, 0.3), "seed": 1, "priors": WIDE}
-    found = ba.confounding_sensitivity(SPEC, table, prior="lkj(20)", settings=settings, progress="off", **ask)  # type: ignore[arg-type]
+    ask = {"predictor": "x", "outcome": "y", "between": ("m", "y"), "values": (0.0, 0.3), "seed": 1}
+    found = ba.confounding_sensitivity(
+        SPEC, ba.Study(table, priors=WIDE), prior="lkj(20)", settings=settings, progress="off", **ask
+    )  # type: ignore[arg-type]
     assert found.under_prior is not None
     effect, correlation = (found.under_prior.iloc[i] for i in (0, 1))
     assert correlation["sd"] == pytest.approx(1 / np.sqrt(41), rel=0.1)
@@ -125,14 +126,13 @@ def test_therapists_effects_at_a_stated_correlation(caseloads: pd.DataFrame) -> 
     table = ba.read_sessions(caseloads, {"patient": "patient", "therapist": "t"})
     found = ba.confounding_sensitivity(
         BY_THERAPIST,
-        table,
+        ba.Study(table, priors=WIDE | {"sd therapist": "half_normal(50)"}),
         predictor="x",
         outcome="y",
         between=("m", "y"),
         level="therapist",
         values=(-0.5, 0.8),
         seed=1,
-        priors=WIDE | {"sd therapist": "half_normal(50)"},
         settings=ba.SamplerSettings(draws=1500, tune=800, chains=2, progress="off"),
         progress="off",
     )
@@ -181,12 +181,12 @@ def test_levels_and_priors_that_do_not_fit(caseloads: pd.DataFrame) -> None:
     with pytest.raises(ba.FitError, match="in the equation of 'm' intercepts, and nothing else, must vary"):
         ask(slopes, "therapist")
     with pytest.raises(ba.DesignError, match="a correlation is between -1 and 1"):
-        ba.make_design(slopes, table, priors={"cor therapist": "equal(1.2)"})
+        ba.make_design(slopes, ba.Study(table, priors={"cor therapist": "equal(1.2)"}))
     three = model(equation("y", "x + m + (1 + x + m | therapist)"))
     with pytest.raises(ba.DesignError, match=r"3 effects cannot all correlate at -0.6; it is above -0.5"):
-        ba.make_design(three, table, priors={"cor therapist": "equal(-0.6)"})
+        ba.make_design(three, ba.Study(table, priors={"cor therapist": "equal(-0.6)"}))
     with pytest.raises(ba.DesignError, match=r"'equal\(0.3\)' on 'sigma' cannot describe"):
-        ba.make_design(BY_THERAPIST, table, priors={"sigma": "equal(0.3)"})
+        ba.make_design(BY_THERAPIST, ba.Study(table, priors={"sigma": "equal(0.3)"}))
 
 
 def test_stated_correlations_are_drawn_and_calibrated() -> None:

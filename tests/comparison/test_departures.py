@@ -33,11 +33,10 @@ def sweep(trial: pd.DataFrame) -> ba.Sweep:
     table = ba.read_sessions(trial.assign(last=trial.groupby("pid")["week"].transform("max")), ROLES)
     return ba.delta_sweep(
         spec,
-        table,
+        ba.Study(table, reference={"arm": "TAU"}),
         hold="current",
         values=(1.0, 0.0),
         estimand="growth",
-        reference={"arm": "TAU"},
         seed=1,
         settings=ba.SamplerSettings(draws=150, tune=250, chains=2, progress="off"),
     )

@@ -167,8 +167,7 @@ def test_rows_without_the_unit_are_left_out_by_patient(trial: pd.DataFrame) -> N
     roles = {k: v for k, v in ROLES.items() if k != "therapist"}
     fit = ba.fit_model(
         ba.parse_model(text),
-        ba.read_sessions(trial, roles, transfers="transferred"),
-        columns={"in_mbct": "arm[MBCT]"},
+        ba.Study(ba.read_sessions(trial, roles, transfers="transferred"), columns={"in_mbct": "arm[MBCT]"}),
         seed=2,
         settings=QUIET,
     )

@@ -220,7 +220,7 @@ def test_references_and_interactions_change_the_meaning() -> None:
     rows = ba.read_sessions(frame, NESTED)
 
     def meaning(changed: ba.ModelSpec, reference: str) -> str:
-        return describe_meaning(ba.make_design(changed, rows, reference={"arm": reference}), "effect")
+        return describe_meaning(ba.make_design(changed, ba.Study(rows, reference={"arm": reference})), "effect")
 
     one = meaning(spec, "A")
     assert one == "b[score, arm[C]] (points, population); arm against A"

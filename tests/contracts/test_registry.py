@@ -95,7 +95,7 @@ MORE = {
 def case(request: pytest.FixtureRequest, trial: pd.DataFrame) -> tuple[str, ba.Design, pm.Model]:
     """Return every registered model built on a tiny unbalanced table."""
     table, columns, reference = table_for(request.param, trial)
-    made = ba.make_design(ba.load_model(request.param), table, columns=columns, reference=reference)
+    made = ba.make_design(ba.load_model(request.param), ba.Study(table, columns=columns, reference=reference))
     return request.param, made, ba.build_model(made.spec, made)
 
 

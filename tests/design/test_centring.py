@@ -29,7 +29,7 @@ def table() -> ba.SessionTable:
 def carried(table: ba.SessionTable, formula: str) -> dict[str, tuple[str, np.ndarray]]:
     """Return, per carried column, the effect that carries it and the weights."""
     made = ba.make_design(
-        ba.parse_model(CONTENT.format(formula)), table, reference={"arm": "A"} if "arm" in formula else {}
+        ba.parse_model(CONTENT.format(formula)), ba.Study(table, reference={"arm": "A"} if "arm" in formula else {})
     )
     (patient,) = made.equation.groups
     return {made.equation.coef.labels[c.coef]: (patient.effects[c.member], c.weight) for c in patient.carried}

@@ -54,7 +54,7 @@ def table(trial: pd.DataFrame) -> ba.SessionTable:
 
 def make(table: ba.SessionTable, formula: str, **given: str) -> ba.Design:
     """Return a design of a joint model."""
-    return ba.make_design(model(formula, **given), table, reference={"arm": "TAU"})
+    return ba.make_design(model(formula, **given), ba.Study(table, reference={"arm": "TAU"}))
 
 
 def followed(made: ba.Design) -> FollowModelled:
@@ -244,7 +244,7 @@ def test_outcomes_that_are_not_in_points_are_not_read(table: ba.SessionTable) ->
         )
     )
     with pytest.raises(ba.DesignError, match="it is bernoulli"):
-        ba.make_design(spec, table, reference={"arm": "TAU"})
+        ba.make_design(spec, ba.Study(table, reference={"arm": "TAU"}))
 
 
 def test_random_slopes_of_what_is_read_are_refused_after_the_fit(table: ba.SessionTable) -> None:
@@ -275,5 +275,5 @@ def test_joint_models_start_where_hazards_are_moderate(table: ba.SessionTable) -
     assert place == starts.shape[1]
     alone = ba.load_model("growth/treatment")
     columns = {"outcome": "alliance", "condition": "arm"}
-    other = ba.make_design(alone, table, columns=columns, reference={"condition": "TAU"})
+    other = ba.make_design(alone, ba.Study(table, columns=columns, reference={"condition": "TAU"}))
     assert set(ba.build_model(alone, other).rvs_to_initial_values.values()) == {None}

@@ -27,12 +27,12 @@ def model(formula: str, outcome: str = "score", extra: str = "", unit: str = "se
 def design(formula: str, sessions: ba.SessionTable, outcome: str = "score", **arguments: object) -> ba.Design:
     """Return the design of a formula over the study's own columns."""
     keys = {k: arguments.pop(k) for k in ("extra", "unit", "top") if k in arguments}
-    return ba.make_design(model(formula, outcome, **keys), sessions, **arguments)  # type: ignore[arg-type]
+    return ba.make_design(model(formula, outcome, **keys), ba.Study(sessions, **arguments))  # type: ignore[arg-type]
 
 
 def test_labels_are_the_studys_own(sessions: ba.SessionTable) -> None:
     """Coefficients are named by the study's columns, levels in brackets, products with colons."""
-    made = ba.make_design(ba.load_model("growth/treatment"), sessions, columns=GROWTH, reference=TAU)
+    made = ba.make_design(ba.load_model("growth/treatment"), ba.Study(sessions, columns=GROWTH, reference=TAU))
     assert made.equation.coef_labels == (
         "score, Intercept",
         "score, week",
@@ -93,7 +93,7 @@ def test_rows_in_are_rows_used_plus_the_ledger(trial: pd.DataFrame) -> None:
 
 def test_single_session_patients_are_kept_and_counted(sessions: ba.SessionTable) -> None:
     """Patients with one session stay and are said to carry no slope."""
-    made = ba.make_design(ba.load_model("growth/treatment"), sessions, columns=GROWTH, reference=TAU)
+    made = ba.make_design(ba.load_model("growth/treatment"), ba.Study(sessions, columns=GROWTH, reference=TAU))
     assert len(made.equation.groups[0].levels) == 24
     assert any("2 levels of patient (8%) have one row: they are kept and say nothing about" in m for m in made.messages)
 
@@ -101,7 +101,7 @@ def test_single_session_patients_are_kept_and_counted(sessions: ba.SessionTable)
 def test_optional_factors_are_left_out_by_name(trial: pd.DataFrame) -> None:
     """A study without therapists gets the model without them, a message, and a spec as resolved."""
     table = ba.read_sessions(trial, {"patient": "pid", "session": "week"})
-    made = ba.make_design(ba.load_model("growth/treatment"), table, columns=GROWTH, reference=TAU)
+    made = ba.make_design(ba.load_model("growth/treatment"), ba.Study(table, columns=GROWTH, reference=TAU))
     assert "The study has no therapist; left out of the model: (1 | therapist)." in made.messages
     assert "therapist" not in made.spec.equation[0].formula
     assert "therapist" in ba.load_model("growth/treatment").equation[0].formula
@@ -267,7 +267,9 @@ def test_permuting_rows_gives_the_same_design(order: object) -> None:
     for rows in (trial, trial.iloc[places]):
         table = ba.read_sessions(rows, ROLES)
         prints.append(
-            ba.make_design(ba.load_model("growth/treatment"), table, columns=GROWTH, reference=TAU).fingerprint
+            ba.make_design(
+                ba.load_model("growth/treatment"), ba.Study(table, columns=GROWTH, reference=TAU)
+            ).fingerprint
         )
     assert prints[0] == prints[1]
 
@@ -283,7 +285,7 @@ def test_fingerprint_sees_every_change(trial: pd.DataFrame) -> None:
     changes.append(trial.iloc[:-1])
     prints = {
         ba.make_design(
-            ba.load_model("growth/treatment"), ba.read_sessions(frame, ROLES), columns=GROWTH, reference=TAU
+            ba.load_model("growth/treatment"), ba.Study(ba.read_sessions(frame, ROLES), columns=GROWTH, reference=TAU)
         ).fingerprint
         for frame in changes
     }
@@ -294,9 +296,15 @@ def test_priors_are_numbers_with_reasons(sessions: ba.SessionTable) -> None:
     """Defaults are scaled by outcome and predictor; narrower statements win; the source is told."""
     made = ba.make_design(
         ba.load_model("growth/three-level"),
-        sessions,
-        columns={"outcome": "score"},
-        priors={"sd patient": "half_normal(9)", "sd patient session": "exponential(2)", "b session": "normal(1, 2)"},
+        ba.Study(
+            sessions,
+            columns={"outcome": "score"},
+            priors={
+                "sd patient": "half_normal(9)",
+                "sd patient session": "exponential(2)",
+                "b session": "normal(1, 2)",
+            },
+        ),
     )
     table = {prior.parameter: prior for prior in made.priors.table()}
     spread = made.equation.y.std(ddof=1)
@@ -319,14 +327,12 @@ def test_residual_sds_have_priors_by_level(trial: pd.DataFrame) -> None:
     table = ba.read_sessions(trial, {"patient": "pid", "therapist": "tid", "session": "week"})
     made = ba.make_design(
         ba.load_model("dynamics/cross-lagged"),
-        table,
-        columns={"outcome": "score"},
-        priors={"sigma first": "half_normal(3)"},
+        ba.Study(table, columns={"outcome": "score"}, priors={"sigma first": "half_normal(3)"}),
     )
     found = {p.parameter: p for p in made.priors.table() if p.parameter.startswith("sigma")}
     assert str(found["sigma[score, first]"].distribution) == "half_normal(3)"
     assert found["sigma[score]"].distribution.family == "half_student_t"
-    made = ba.make_design(ba.load_model("dynamics/cross-lagged"), table, columns={"outcome": "score"})
+    made = ba.make_design(ba.load_model("dynamics/cross-lagged"), ba.Study(table, columns={"outcome": "score"}))
     (first,) = [p for p in made.priors.table() if p.parameter == "sigma[alliance, first]"]
     spread = made.find("alliance").y.std(ddof=1)
     assert first.distribution.family == "lognormal"
@@ -334,9 +340,7 @@ def test_residual_sds_have_priors_by_level(trial: pd.DataFrame) -> None:
     with pytest.raises(ba.DesignError, match=r"'sigma frist' matches no parameter.*Did you mean 'sigma first'"):
         ba.make_design(
             ba.load_model("dynamics/cross-lagged"),
-            table,
-            columns={"outcome": "score"},
-            priors={"sigma frist": "half_normal(3)"},
+            ba.Study(table, columns={"outcome": "score"}, priors={"sigma frist": "half_normal(3)"}),
         )
 
 
@@ -346,7 +350,9 @@ def test_a_residual_sd_is_named_as_the_model_or_the_study_has_it(trial: pd.DataF
     spec = ba.parse_model(text + 'formula = "week + (1 | patient)"\nsigma = "condition"\n')
     table = ba.read_sessions(trial, {"patient": "pid", "session": "week"})
     for on in ("sigma condition[MBCT]", "sigma arm[MBCT]"):
-        made = ba.make_design(spec, table, columns={"condition": "arm"}, reference=TAU, priors={on: "half_normal(3)"})
+        made = ba.make_design(
+            spec, ba.Study(table, columns={"condition": "arm"}, reference=TAU, priors={on: "half_normal(3)"})
+        )
         found = {p.parameter: str(p.distribution) for p in made.priors.table()}
         assert found["sigma[score, arm[MBCT]]"] == "half_normal(3)"
         assert found["sigma[score, arm[TAU]]"] != "half_normal(3)"
@@ -357,10 +363,7 @@ def test_prior_on_a_factor_the_study_lacks_is_set_aside(trial: pd.DataFrame) -> 
     table = ba.read_sessions(trial, {"patient": "pid", "session": "week"})
     made = ba.make_design(
         ba.load_model("growth/treatment"),
-        table,
-        columns=GROWTH,
-        reference=TAU,
-        priors={"sd therapist": "half_normal(1)"},
+        ba.Study(table, columns=GROWTH, reference=TAU, priors={"sd therapist": "half_normal(1)"}),
     )
     assert "The prior on 'sd therapist' is set aside: the study has no 'therapist'." in made.messages
 
@@ -368,7 +371,7 @@ def test_prior_on_a_factor_the_study_lacks_is_set_aside(trial: pd.DataFrame) -> 
 def test_centring_follows_what_the_data_say() -> None:
     """Effects the data pin down are centred; few, weak or sparse ones are not."""
     table = ba.read_sessions(make_trial(patients=80), ROLES)
-    made = ba.make_design(ba.load_model("growth/treatment"), table, columns=GROWTH, reference=TAU)
+    made = ba.make_design(ba.load_model("growth/treatment"), ba.Study(table, columns=GROWTH, reference=TAU))
     patient, therapist = made.equation.groups
     level, slope = patient.blocks[0].reliability
     assert level > 0.5 > slope

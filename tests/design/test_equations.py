@@ -16,7 +16,7 @@ ARM = {"columns": {"condition": "arm"}, "reference": {"condition": "TAU"}}
 
 def make(text: str, frame: pd.DataFrame, **arguments: object) -> ba.Design:
     """Return the design of a model text."""
-    return ba.make_design(ba.parse_model(HEAD + text), ba.read_sessions(frame, ROLES), **arguments)  # type: ignore[arg-type]
+    return ba.make_design(ba.parse_model(HEAD + text), ba.Study(ba.read_sessions(frame, ROLES), **arguments))  # type: ignore[arg-type]
 
 
 def test_every_equation_has_its_rows_and_says_what_it_lost(trial: pd.DataFrame) -> None:

@@ -87,7 +87,7 @@ def test_only_our_errors_come_out(
         warnings.simplefilter("ignore", ba.AllianceWarning)
         try:
             table = ba.read_sessions(frame, roles)
-            made = ba.make_design(spec, table, columns=columns, reference=reference)
+            made = ba.make_design(spec, ba.Study(table, columns=columns, reference=reference))
         except ba.AllianceError:
             return
     assert made.equation.rows_read == len(made.equation.y) + sum(made.equation.ledger.values())

@@ -86,9 +86,9 @@ def test_what_went_with_an_optional_factor_does_not_linger(trial: pd.DataFrame) 
     """Mappings and priors for a factor the study lacks are gone from the design, so it can be made again."""
     table = ba.read_sessions(trial, {"patient": "pid", "session": "week"})
     spec = ba.load_model("outcome/early-alliance")
-    made = ba.make_design(spec, table, columns=POST, reference=TAU, priors={"sd group": "half_normal(1)"})
+    made = ba.make_design(spec, ba.Study(table, columns=POST, reference=TAU, priors={"sd group": "half_normal(1)"}))
     stored = ba.parse_model(ba.write_model(made.spec))
-    again = ba.make_design(stored, table, columns=made.columns, reference=made.reference)
+    again = ba.make_design(stored, ba.Study(table, columns=made.columns, reference=made.reference))
     assert "in_group" not in made.columns
     assert again.fingerprint == made.fingerprint
 
@@ -124,7 +124,7 @@ def test_patients_who_change_condition_are_counted(trial: pd.DataFrame) -> None:
     frame = trial.copy()
     frame.loc[0, "arm"] = "MBCT"
     table = ba.read_sessions(frame, ROLES)
-    made = ba.make_design(ba.load_model("growth/treatment"), table, columns=GROWTH, reference=TAU)
+    made = ba.make_design(ba.load_model("growth/treatment"), ba.Study(table, columns=GROWTH, reference=TAU))
     assert "1 patient changes condition: 'P00'." in made.messages
 
 

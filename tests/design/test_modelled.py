@@ -183,7 +183,7 @@ def test_words_have_no_order(trial: pd.DataFrame) -> None:
     spec = model(equation("post", "mo(stage)"))
     plain = ba.read_sessions(trial.assign(stage=words), ROLES)
     with pytest.raises(ba.DesignError, match=r"the levels of 'stage' have no order. Store them as whole numbers"):
-        ba.make_design(spec, plain, reference={"stage": "low"})
+        ba.make_design(spec, ba.Study(plain, reference={"stage": "low"}))
     ordered = pd.Categorical(words, categories=["low", "middle", "high"], ordered=True)
     made = ba.make_design(spec, ba.read_sessions(trial.assign(stage=ordered), ROLES))
     assert made.priors.steps.keys() == {"step_post_stage"}
@@ -204,7 +204,7 @@ def test_rows_with_missing_values_stay_and_are_counted(trial: pd.DataFrame) -> N
     frame.loc[frame["pid"].isin(["P01", "P02"]), "iip_pre"] = np.nan
     spec = model(equation("pre", "condition", missing="model"), equation("post", "mi(pre) * condition + iip_pre"))
     made = ba.make_design(
-        spec, ba.read_sessions(frame, ROLES), columns={"condition": "arm"}, reference={"condition": "TAU"}
+        spec, ba.Study(ba.read_sessions(frame, ROLES), columns={"condition": "arm"}, reference={"condition": "TAU"})
     )
     people = frame.groupby("pid").first()
     absent = people["pre"].isna()

@@ -67,7 +67,7 @@ def test_a_code_is_found_wherever_a_model_reads_the_column(formula: str) -> None
         ba.make_design(model(formula, "other"), read(frame))
     frame["arm"] = frame["arm"].where(frame.index > 4, "cbt")
     with pytest.raises(ba.DesignError) as caught:
-        ba.make_design(model("y + arm", "other"), read(frame), reference={"arm": "TAU"})
+        ba.make_design(model("y + arm", "other"), ba.Study(read(frame), reference={"arm": "TAU"}))
     assert len([problem for problem in caught.value.problems if "look" in problem.what]) == 2
 
 
@@ -91,9 +91,9 @@ def test_levels_that_look_alike_are_refused(alike: str) -> None:
     for column in (frame["arm"], frame["arm"].astype("category")):
         table = read(frame.assign(arm=column))
         with pytest.raises(ba.DesignError, match="Column 'arm' has levels that look alike"):
-            ba.make_design(model("week * arm"), table, reference={"arm": "TAU"})
+            ba.make_design(model("week * arm"), ba.Study(table, reference={"arm": "TAU"}))
         with pytest.raises(ba.DesignError, match="Column 'arm' has levels that look alike"):
-            ba.make_design(model("week + in_arm"), table, columns={"in_arm": "arm[CBT]"})
+            ba.make_design(model("week + in_arm"), ba.Study(table, columns={"in_arm": "arm[CBT]"}))
         assert len(ba.make_design(model("week"), table).equation.y) == 120
 
 
@@ -103,7 +103,7 @@ def test_levels_in_two_unicode_forms_are_refused() -> None:
     frame = study()
     frame["arm"] = np.where(frame["pid"] < "p06", one, np.where(frame["pid"] < "p12", two, "TAU"))
     with pytest.raises(ba.DesignError, match=r"look alike: 'Gespra\\u0308ch', 'Gespr\\xe4ch'"):
-        ba.make_design(model("week * arm"), read(frame), reference={"arm": "TAU"})
+        ba.make_design(model("week * arm"), ba.Study(read(frame), reference={"arm": "TAU"}))
 
 
 @pytest.mark.parametrize("code", ["-99", "999", ".", "NULL"])
@@ -112,9 +112,9 @@ def test_a_level_that_looks_like_a_code_is_refused(code: str) -> None:
     frame = study()
     frame.loc[frame["pid"] == "p02", "arm"] = code
     with pytest.raises(ba.DesignError, match="Column 'arm' has a level that looks like a code for missing"):
-        ba.make_design(model("week + arm"), read(frame), reference={"arm": "TAU"})
+        ba.make_design(model("week + arm"), ba.Study(read(frame), reference={"arm": "TAU"}))
     table = read(frame, missing={"arm": [code]})
-    assert len(ba.make_design(model("week + arm"), table, reference={"arm": "TAU"}).equation.y) == 115
+    assert len(ba.make_design(model("week + arm"), ba.Study(table, reference={"arm": "TAU"})).equation.y) == 115
 
 
 def levels_of(design: ba.Design, factor: str) -> int:
@@ -129,7 +129,7 @@ def test_units_under_several_sites_are_asked_about() -> None:
         ba.make_design(both, table)
     fixed = model("week + site + (1 | patient) + (1 | therapist)")
     with pytest.raises(ba.DesignError, match="occur under more than one site"):
-        ba.make_design(fixed, table, reference={"site": "s0"})
+        ba.make_design(fixed, ba.Study(table, reference={"site": "s0"}))
     said = ba.make_design(model("week + (1 | patient) + (1 | therapist)"), table).messages
     assert any("3 therapists occur under more than one site" in message for message in said)
     again = ba.make_design(both, read(restarting(), transfers={"therapist": "reused"}))
@@ -175,9 +175,9 @@ def test_two_columns_of_one_label_are_refused() -> None:
     frame["arm[CBT]"] = frame["other"]
     names = {"columns": {"x": "arm[CBT]"}, "reference": {"arm": "TAU"}}
     with pytest.raises(ba.DesignError, match=r"would have one name, 'arm\[CBT\]': from the terms 'arm', 'x'"):
-        ba.make_design(model("arm + x"), read(frame), **names)  # type: ignore[arg-type]
+        ba.make_design(model("arm + x"), ba.Study(read(frame), **names))  # type: ignore[arg-type]
     with pytest.raises(ba.DesignError, match=r"2 coefficients of y by patient would have one name"):
-        ba.make_design(model("week + (1 + arm + x | patient)"), read(frame), **names)  # type: ignore[arg-type]
+        ba.make_design(model("week + (1 + arm + x | patient)"), ba.Study(read(frame), **names))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("term", ["log(dose)", "mo(dose)", "quadratic(log(dose))", "log(week / dose)"])
@@ -227,7 +227,7 @@ def stream(frame: pd.DataFrame, formula: str, reference: dict[str, str] | None =
     """Fit a model to a stream of blocks."""
     source = pa.Table.from_pandas(frame, preserve_index=False)
     opened = ba.stream_sessions(source, ROLES, rows=30, **options)  # type: ignore[arg-type]
-    return ba.fit_stream(model(formula), opened, seed=1, reference=reference)
+    return ba.fit_stream(model(formula), ba.Study(opened, reference=reference or {}), seed=1)
 
 
 def test_streams_are_checked_as_tables_are() -> None:

@@ -46,13 +46,13 @@ def test_products_of_factors_are_counted_before_they_are_coded(formula: str, fac
     sessions = table()
     begun = time.process_time()
     with pytest.raises(ba.DesignError, match=r"up to 1,000 are coded. Its factors: (wide|a|b).* levels\)"):
-        ba.make_design(make(formula), sessions, reference=factors)
+        ba.make_design(make(formula), ba.Study(sessions, reference=factors))
     assert time.process_time() - begun < 5
 
 
 def test_a_factor_within_the_limit_is_coded() -> None:
     """Sixty levels are 59 columns beside the intercept."""
-    design = ba.make_design(make("a"), table(600), reference={"a": "a0"})
+    design = ba.make_design(make("a"), ba.Study(table(600), reference={"a": "a0"}))
     assert len(design.equations[0].coef.labels) == 60
 
 

@@ -22,7 +22,7 @@ from bayes_alliance.diagnosis.cards import card_path, default_study, make_card, 
 from bayes_alliance.diagnosis.kept import Outcome
 from bayes_alliance.diagnosis.ranks import rank_study
 from bayes_alliance.fit.exact import sample_exact
-from bayes_alliance.simulate.studies import Studies, Study, plan_studies
+from bayes_alliance.simulate.studies import SimulatedStudy, Studies, plan_studies
 from bayes_alliance.spec.model import PriorSpec
 from bayes_alliance.spec.priors import Distribution
 from bayes_alliance.spec.registry import model_names
@@ -44,7 +44,9 @@ def studies() -> Studies:
     return plan_studies(SPEC, LAYOUT, seed=1)
 
 
-def run(studies: Studies, n: int, fit: Callable[[Study], Design] | None, draws: Callable[..., xr.Dataset] | None):  # type: ignore[no-untyped-def]
+def run(
+    studies: Studies, n: int, fit: Callable[[SimulatedStudy], Design] | None, draws: Callable[..., xr.Dataset] | None
+):  # type: ignore[no-untyped-def]
     """Calibrate with a fault in the design that is fitted, or in the draws that come out."""
     ranked = []
     for seed in SeedSequence(3).spawn(n):
@@ -57,7 +59,7 @@ def run(studies: Studies, n: int, fit: Callable[[Study], Design] | None, draws: 
     return _join(studies, dict(enumerate(ranked)), 3, True, SETTINGS)
 
 
-def with_prior(study: Study, **changed: tuple[Distribution, ...]) -> Design:
+def with_prior(study: SimulatedStudy, **changed: tuple[Distribution, ...]) -> Design:
     """Return the design with other numbers in its priors."""
     return replace(study.design, priors=replace(study.design.priors, **changed))  # type: ignore[arg-type]
 
@@ -68,31 +70,31 @@ def scaled(prior, by: float):  # type: ignore[no-untyped-def]
     return replace(prior, distribution=replace(prior.distribution, values=values))
 
 
-def wrong_scale_of_sd(study: Study) -> Design:
+def wrong_scale_of_sd(study: SimulatedStudy) -> Design:
     """Fit with a quarter of the scale of the prior on SDs."""
     sd = {factor: tuple(scaled(p, 0.25) for p in priors) for factor, priors in study.design.priors.sd.items()}
     return with_prior(study, sd=sd)  # type: ignore[arg-type]
 
 
-def wrong_scale_of_slope(study: Study) -> Design:
+def wrong_scale_of_slope(study: SimulatedStudy) -> Design:
     """Fit with a tenth of the scale of the prior on slopes."""
     first, *rest = study.design.priors.coef
     return with_prior(study, coef=(first, *(scaled(p, 0.1) for p in rest)))
 
 
-def with_equation(study: Study, equation: EquationDesign) -> Design:
+def with_equation(study: SimulatedStudy, equation: EquationDesign) -> Design:
     """Return the design with another equation."""
     return replace(study.design, equations=(equation,))
 
 
-def swapped_index(study: Study) -> Design:
+def swapped_index(study: SimulatedStudy) -> Design:
     """Give every row the patient of the row before it."""
     e = study.design.equation
     groups = (replace(g, code=np.roll(g.code, 1)) if g.factor == "patient" else g for g in e.groups)
     return with_equation(study, e.with_mean(groups=tuple(groups)))
 
 
-def lag_off_by_one(study: Study) -> Design:
+def lag_off_by_one(study: SimulatedStudy) -> Design:
     """Give every row the session of the row before it."""
     e = study.design.equation
     values = e.coef.values.copy()
@@ -100,7 +102,7 @@ def lag_off_by_one(study: Study) -> Design:
     return with_equation(study, e.with_mean(coef=replace(e.coef, values=values)))
 
 
-def double_counted(study: Study) -> Design:
+def double_counted(study: SimulatedStudy) -> Design:
     """Count every row twice."""
     e = study.design.equation
     coef = replace(e.coef, values=np.concatenate([e.coef.values] * 2))
@@ -117,7 +119,7 @@ def double_counted(study: Study) -> Design:
     return with_equation(study, twice.with_mean(coef=coef, groups=groups))
 
 
-def wrong_units(study: Study) -> Design:
+def wrong_units(study: SimulatedStudy) -> Design:
     """Fit outcomes that were scaled by 1.3."""
     e = study.design.equation
     return with_equation(study, replace(e, y=1.3 * e.y))
@@ -131,39 +133,39 @@ def resampled(posterior: xr.Dataset, weights: np.ndarray) -> xr.Dataset:
     return flat.isel(sample=chosen).rename(sample="draw").expand_dims("chain")
 
 
-def dropped_jacobian(study: Study, posterior: xr.Dataset) -> xr.Dataset:
+def dropped_jacobian(study: SimulatedStudy, posterior: xr.Dataset) -> xr.Dataset:
     """Leave the Jacobian of the logarithm of SDs out: their density is divided by the SDs."""
     return resampled(posterior, 1 / posterior["sd_patient"].prod("patient_effect").values.reshape(-1))
 
 
-def variance_for_sd(study: Study, posterior: xr.Dataset) -> xr.Dataset:
+def variance_for_sd(study: SimulatedStudy, posterior: xr.Dataset) -> xr.Dataset:
     """Report variances as SDs."""
     return posterior.assign(sd_patient=posterior["sd_patient"] ** 2)
 
 
-def swapped_coefficients(study: Study, posterior: xr.Dataset) -> xr.Dataset:
+def swapped_coefficients(study: SimulatedStudy, posterior: xr.Dataset) -> xr.Dataset:
     """Report each coefficient as the other."""
     return posterior.assign(b=posterior["b"].copy(data=posterior["b"].values[..., ::-1]))
 
 
-def intercept_at_the_mean(study: Study, posterior: xr.Dataset) -> xr.Dataset:
+def intercept_at_the_mean(study: SimulatedStudy, posterior: xr.Dataset) -> xr.Dataset:
     """Report the intercept at predictors' means as the one at zero."""
     return posterior.assign(b=posterior["b_centred"])
 
 
-def turned_correlation(study: Study, posterior: xr.Dataset) -> xr.Dataset:
+def turned_correlation(study: SimulatedStudy, posterior: xr.Dataset) -> xr.Dataset:
     """Report correlations with the other sign, and a narrow range."""
     return posterior.assign(cor_patient=-0.3 * posterior["cor_patient"])
 
 
-def effects_of_others(study: Study, posterior: xr.Dataset) -> xr.Dataset:
+def effects_of_others(study: SimulatedStudy, posterior: xr.Dataset) -> xr.Dataset:
     """Report every patient's effects as the next one's; no parameter's ranks see it, the log-likelihood's do."""
     return posterior.assign(
         u_patient=posterior["u_patient"].copy(data=np.roll(posterior["u_patient"].values, 1, axis=2))
     )
 
 
-def too_narrow(study: Study, posterior: xr.Dataset) -> xr.Dataset:
+def too_narrow(study: SimulatedStudy, posterior: xr.Dataset) -> xr.Dataset:
     """Report coefficients with two thirds of their spread."""
     mean = posterior["b"].mean(("chain", "draw"))
     return posterior.assign(b=mean + (posterior["b"] - mean) / 1.5)
@@ -289,7 +291,7 @@ def test_studies_that_no_design_can_be_made_of_are_counted_one_by_one(monkeypatc
     """An outcome that came out constant is its own study's loss, not that of the others of its process."""
     drawn, draw = [0], Studies.draw
 
-    def sometimes(self: Studies, *given: object) -> Study:
+    def sometimes(self: Studies, *given: object) -> SimulatedStudy:
         drawn[0] += 1
         if drawn[0] == 3:
             raise ba.DesignError("Outcome 'dropout' is constant.")

@@ -36,7 +36,7 @@ def made(seed: int = 3, patients: int = 60) -> pd.DataFrame:
 def fitted(frame: pd.DataFrame, formula: str = "week + (1 | patient) + (1 | therapist)", **given: object) -> ba.Fit:
     """Return a fit of a formula to a table."""
     table = ba.read_sessions(frame, {"patient": "pid", "therapist": "tid", "session": "week"})
-    return ba.fit_model(ba.parse_model(HEAD + equation("y", formula)), table, seed=1, settings=QUIET, **given)  # type: ignore[arg-type]
+    return ba.fit_model(ba.parse_model(HEAD + equation("y", formula)), ba.Study(table, **given), seed=1, settings=QUIET)  # type: ignore[arg-type]
 
 
 def failed(found: ba.Diagnosis) -> dict[str, CheckResult]:

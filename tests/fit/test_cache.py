@@ -27,7 +27,7 @@ FEW = ba.SamplerSettings(draws=50, tune=50, chains=2, progress="off")
 def design_of(trial: pd.DataFrame, **changes: object) -> ba.Design:
     """Return the design of the question, or of one that differs."""
     given = {**GIVEN, **changes}
-    return ba.make_design(SPEC, ba.read_sessions(trial, ROLES), **given)  # type: ignore[arg-type]
+    return ba.make_design(SPEC, ba.Study(ba.read_sessions(trial, ROLES), **given))  # type: ignore[arg-type]
 
 
 def key_of(design: ba.Design, seed: int = 1, settings: ba.SamplerSettings = FEW, engine: str = "auto") -> str:
@@ -40,11 +40,11 @@ def test_the_same_question_is_answered_from_disk(
 ) -> None:
     """Draws, checks, estimands, rows and design are as if fitted; permuted rows are the same question."""
     table = ba.read_sessions(trial, ROLES)
-    first = ba.fit_model(SPEC, table, **GIVEN, seed=1, settings=FEW, cache=tmp_path / "cache")
+    first = ba.fit_model(SPEC, ba.Study(table, **GIVEN), seed=1, settings=FEW, cache=tmp_path / "cache")
     monkeypatch.setattr(module, "fit_design", lambda *_, **__: pytest.fail("fitted again"))
     shuffled = ba.read_sessions(trial.sample(frac=1, random_state=1), ROLES)
     loud = replace(FEW, cores=1)
-    again = ba.fit_model(SPEC, shuffled, **GIVEN, seed=1, settings=loud, cache=tmp_path / "cache")
+    again = ba.fit_model(SPEC, ba.Study(shuffled, **GIVEN), seed=1, settings=loud, cache=tmp_path / "cache")
     assert ANSWERED in again.messages
     assert ANSWERED not in first.messages
     assert set(first.data.children) == set(again.data.children)
@@ -104,7 +104,7 @@ def test_damage_is_fitted_anew_and_said(trial: pd.DataFrame, tmp_path: Path) -> 
     table = ba.read_sessions(trial, ROLES)
 
     def ask() -> ba.Fit:
-        return ba.fit_model(SPEC, table, **GIVEN, seed=1, settings=FEW, cache=tmp_path)
+        return ba.fit_model(SPEC, ba.Study(table, **GIVEN), seed=1, settings=FEW, cache=tmp_path)
 
     whole = ask()
     place = next(path for path in tmp_path.iterdir() if path.is_dir())
@@ -123,7 +123,9 @@ def test_a_cache_that_cannot_be_written(trial: pd.DataFrame, tmp_path: Path) -> 
     """A file where the folder should be is an error before sampling."""
     (tmp_path / "file").write_text("")
     with pytest.raises(ba.FitError, match="cannot be written"):
-        ba.fit_model(SPEC, ba.read_sessions(trial, ROLES), **GIVEN, seed=1, settings=FEW, cache=tmp_path / "file")
+        ba.fit_model(
+            SPEC, ba.Study(ba.read_sessions(trial, ROLES), **GIVEN), seed=1, settings=FEW, cache=tmp_path / "file"
+        )
 
 
 ASKER = """

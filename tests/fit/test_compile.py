@@ -24,7 +24,7 @@ def model(sessions: ba.SessionTable) -> pm.Model:
     """Return the model of a small growth design."""
     spec = ba.load_model("growth/treatment")
     columns, reference = {"outcome": "score", "condition": "arm"}, {"condition": "TAU"}
-    return build_model(spec, ba.make_design(spec, sessions, columns=columns, reference=reference))
+    return build_model(spec, ba.make_design(spec, ba.Study(sessions, columns=columns, reference=reference)))
 
 
 def small_model() -> pm.Model:

@@ -22,7 +22,7 @@ DROPOUT = equation("dropout", "pre + (1 | therapist)", unit="patient", extra='fa
 
 def design_of(text: str, trial: pd.DataFrame, **given: object) -> ba.Design:
     """Return the design of a model on the trial."""
-    return ba.make_design(ba.parse_model(HEAD + text), ba.read_sessions(trial, ROLES), **given)  # type: ignore[arg-type]
+    return ba.make_design(ba.parse_model(HEAD + text), ba.Study(ba.read_sessions(trial, ROLES), **given))  # type: ignore[arg-type]
 
 
 def test_one_graph_has_one_key_and_others_have_others(trial: pd.DataFrame) -> None:

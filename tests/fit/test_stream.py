@@ -67,8 +67,8 @@ def test_a_stream_adds_up_to_the_table_in_memory(
 ) -> None:
     """Priors, names, ledger and log-density are those of the design of all rows, to rounding."""
     spec, whole, stream, mapped = tables(name, trial)
-    design = ba.make_design(spec, whole, **mapped)
-    reader = StreamReader(spec, stream, mapped["columns"], mapped["reference"], ())
+    design = ba.make_design(spec, ba.Study(whole, **mapped))
+    reader = StreamReader(spec, ba.Study(stream, **mapped))
     folder = tmp_path_factory.mktemp("kept")
     for number, rows in enumerate(reader.blocks()):
         module._keep(folder, number, rows)
@@ -99,8 +99,8 @@ def test_a_stream_adds_up_to_the_table_in_memory(
 def test_the_posterior_is_that_of_the_table(trial: pd.DataFrame) -> None:
     """Same names, coords and, within Monte Carlo error, the same means; block size changes nothing."""
     spec, whole, stream, mapped = tables("arms", trial)
-    fit = ba.fit_stream(spec, stream, **mapped, seed=1, settings=QUIET)
-    other = ba.fit_model(spec, whole, **mapped, seed=1, settings=QUIET, engine="collapsed")
+    fit = ba.fit_stream(spec, ba.Study(stream, **mapped), seed=1, settings=QUIET)
+    other = ba.fit_model(spec, ba.Study(whole, **mapped), seed=1, settings=QUIET, engine="collapsed")
     assert fit.passed, fit.verdict
     assert set(fit.data["posterior"].data_vars) == set(other.data["posterior"].data_vars)
     one, two = (ba.summarize(f).set_index("name") for f in (fit, other))
@@ -109,7 +109,7 @@ def test_the_posterior_is_that_of_the_table(trial: pd.DataFrame) -> None:
     apart = (one["mean"] - two["mean"]).abs() / np.hypot(*errors)
     assert apart.max() < 4.5
     assert fit.provenance["rows_used"] == other.provenance["rows_used"]
-    larger = ba.fit_stream(spec, tables("arms", trial, rows=10_000)[2], **mapped, seed=1, settings=QUIET)
+    larger = ba.fit_stream(spec, ba.Study(tables("arms", trial, rows=10_000)[2], **mapped), seed=1, settings=QUIET)
     np.testing.assert_allclose(larger.data["posterior"]["b"], fit.data["posterior"]["b"], rtol=1e-6)
     assert larger.provenance["fingerprint"] == fit.provenance["fingerprint"]
 
@@ -117,7 +117,7 @@ def test_the_posterior_is_that_of_the_table(trial: pd.DataFrame) -> None:
 def test_a_streamed_fit_says_what_it_lacks(trial: pd.DataFrame) -> None:
     """What needs rows says so; what was left out is counted over all blocks."""
     spec, whole, stream, mapped = tables("three levels", trial)
-    fit = ba.fit_stream(spec, stream, **mapped, seed=1, settings=QUIET)
+    fit = ba.fit_stream(spec, ba.Study(stream, **mapped), seed=1, settings=QUIET)
     assert fit.design is None
     missing = int(whole.frame["score"].isna().sum())
     assert f"{missing} rows of {len(whole)} left out: outcome score missing." in fit.messages
@@ -139,7 +139,7 @@ def test_what_a_stream_cannot_do_is_said(formula: str, trial: pd.DataFrame) -> N
     spec = ba.parse_model(HEAD + equation("score", formula))
     stream = tables("one level", trial)[2]
     with pytest.raises(ba.DesignError, match=f"{REFUSED[formula]}.*Read the table whole"):
-        ba.fit_stream(spec, stream, columns={"condition": "arm"} if "condition" in formula else {}, seed=1)
+        ba.fit_stream(spec, ba.Study(stream, columns={"condition": "arm"} if "condition" in formula else {}), seed=1)
 
 
 def test_models_for_nuts_are_refused(trial: pd.DataFrame) -> None:

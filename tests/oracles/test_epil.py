@@ -40,7 +40,7 @@ def fitted(text: str, folder: Path) -> ba.Fit:
     """Return a fit, which passes its checks, of the counts by patient and period."""
     table = ba.read_sessions(folder / "epil.csv", {"patient": "subject", "session": "period"})
     settings = ba.SamplerSettings(progress="off")
-    fit = ba.fit_model(ba.parse_model(text), table, reference={"trt": "placebo"}, seed=1, settings=settings)
+    fit = ba.fit_model(ba.parse_model(text), ba.Study(table, reference={"trt": "placebo"}), seed=1, settings=settings)
     assert fit.passed
     return fit
 

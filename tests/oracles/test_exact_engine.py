@@ -83,7 +83,7 @@ def compare(spec: ba.ModelSpec, table: ba.SessionTable, draws: int = 4000, **nam
     """Fit with both engines, many draws each, and compare."""
     settings = ba.SamplerSettings(draws=draws, tune=1500, target_accept=0.95, progress="off")
     fits = [
-        ba.fit_model(spec, table, seed=5, engine=engine, settings=settings, **named)  # type: ignore[arg-type]
+        ba.fit_model(spec, ba.Study(table, **named), seed=5, engine=engine, settings=settings)  # type: ignore[arg-type]
         for engine in ("collapsed", "nuts")
     ]
     return largest_difference(*fits)
@@ -140,7 +140,7 @@ def test_calibration_of_the_three_level_growth_model(therapist: str) -> None:
     frame = pd.DataFrame(rows, columns=["patient", "therapist", "session"]).assign(outcome=rng.normal(20, 5, len(rows)))
     table = ba.read_sessions(frame, {name: name for name in ("patient", "therapist", "session")})
     spec = ba.load_model("growth/three-level")
-    made = ba.make_design(spec, table, priors=PRIORS | {"sd therapist": therapist})
+    made = ba.make_design(spec, ba.Study(table, priors=PRIORS | {"sd therapist": therapist}))
     settings = ba.SamplerSettings(draws=250, cores=2, progress="off")
     ranks: dict[str, list[int]] = {}
     for study in range(STUDIES):

@@ -43,9 +43,11 @@ def test_current_depression_and_leaving_agree_with_maximum_likelihood(data_folde
     assert left.to_dict("index") == {"RO-DBT": {"sum": 58.0, "size": 160}, "TAU": {"sum": 32.0, "size": 86}}
     fit = ba.fit_model(
         ba.parse_model(PHQ),
-        ba.read_sessions(rows, {"patient": "patient", "session": "month"}),
-        columns={"condition": "grp"},
-        reference={"condition": "TAU"},
+        ba.Study(
+            ba.read_sessions(rows, {"patient": "patient", "session": "month"}),
+            columns={"condition": "grp"},
+            reference={"condition": "TAU"},
+        ),
         seed=1,
         settings=ba.SamplerSettings(draws=1000, progress="off"),
     )
@@ -78,9 +80,11 @@ def test_growth_that_leaving_distorts() -> None:
     spec = ba.load_model("dropout/joint-value")
     study = ba.simulate_sessions(spec, layout, truth=truth, seed=1)
     settings = ba.SamplerSettings(draws=1000, progress="off")
-    given = {"reference": {"condition": "TAU"}, "seed": 1, "settings": settings}
-    alone = ba.fit_model(ba.load_model("growth/treatment"), study, columns={"outcome": "alliance"}, **given)  # type: ignore[arg-type]
-    joint = ba.fit_model(spec, study, columns={"leaving": "leaving"}, **given)  # type: ignore[arg-type]
+    arms = {"condition": "TAU"}
+    alone = ba.fit_model(
+        ba.load_model("growth/treatment"), ba.Study(study, {"outcome": "alliance"}, arms), seed=1, settings=settings
+    )
+    joint = ba.fit_model(spec, ba.Study(study, {"leaving": "leaving"}, arms), seed=1, settings=settings)
     rows = {name: ba.summarize(fit).set_index("name") for name, fit in (("alone", alone), ("joint", joint))}
     assert rows["alone"].loc["b[alliance, session]", "eti95_lb"] > 0.05
     for name in ("b[alliance, session]", "b[alliance, session:condition[MBCT]]", "b[leaving, value(alliance)]"):

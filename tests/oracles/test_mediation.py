@@ -138,7 +138,9 @@ def test_sleep_negative_affect_and_learning_goals(data_folder: Path) -> None:
     and -.49 under LKJ(1), and that of the indirect effect .0277 and .0263 where maximum likelihood has .0241.
     """
     table = diary(data_folder, "na")
-    fit = ba.fit_model(ba.parse_model(CENTRED), table, priors={"cor patient": "lkj(1)"}, seed=2, settings=SETTINGS)
+    fit = ba.fit_model(
+        ba.parse_model(CENTRED), ba.Study(table, priors={"cor patient": "lkj(1)"}), seed=2, settings=SETTINGS
+    )
     found = ba.summarize(fit).set_index("name")["mean"]
     for name, mean, error in (("b[m, x]", -0.200, 0.043), ("b[y, m]", -0.179, 0.022)):
         assert abs(found[name] - mean) < 0.15 * error, (name, found[name])
@@ -206,7 +208,7 @@ def test_the_diarys_indirect_effect_where_the_likelihood_is_highest(data_folder:
         "sigma": "flat_positive()",
         "b": "normal(0, 100)",
     }
-    found = highest(ba.make_design(ba.parse_model(CENTRED), diary(data_folder, mediator), priors=priors))
+    found = highest(ba.make_design(ba.parse_model(CENTRED), ba.Study(diary(data_folder, mediator), priors=priors)))
     (a, a_error), (b, b_error), indirect, spread = DIARY_PATHS[mediator]
     assert abs(found.coef[0] - a) < 0.05 * a_error
     assert abs(found.coef[1] - b) < 0.05 * b_error
@@ -219,7 +221,9 @@ def test_the_registered_model_fits_the_diary(data_folder: Path) -> None:
     """With intercepts, between parts and every observed day: five correlated effects by person, all checks passed."""
     table = ba.read_sessions(data_folder / "flueckiger_diary.csv", roles=DIARY)
     columns = {"predictor": "sq", "mediator": "pa", "outcome": "lga"}
-    fit = ba.fit_model(ba.load_model("mediation/within-person"), table, columns=columns, seed=2, settings=SETTINGS)
+    fit = ba.fit_model(
+        ba.load_model("mediation/within-person"), ba.Study(table, columns=columns), seed=2, settings=SETTINGS
+    )
     assert fit.passed, fit.verdict
     found = ba.summarize_estimands(fit).set_index("name")
     assert 0.0 < found.loc["indirect_effect", "mean"] < 0.05
@@ -299,7 +303,9 @@ def test_sequential_mediation_recovers_its_paths() -> None:
     inside, estimands = [], []
     for seed in range(5):
         table = simulate_sequential(seed)
-        fit = ba.fit_model(SEQUENTIAL, table, columns=DRAWN, reference=table.reference, seed=seed, settings=SETTINGS)
+        fit = ba.fit_model(
+            SEQUENTIAL, ba.Study(table, columns=DRAWN, reference=table.reference), seed=seed, settings=SETTINGS
+        )
         inside += list(ba.compare_with_truth(fit, truth)["inside"])
         found = ba.summarize_estimands(fit).set_index("name")
         estimands += [found.loc[n, "eti95_lb"] < v < found.loc[n, "eti95_ub"] for n, v in expected.items()]
@@ -328,7 +334,7 @@ def test_simulated_mediation_has_its_residual_relations() -> None:
         variables={"inhibition_pre": {"mean": 1.9, "sd": 0.7}, "depression_pre": {"mean": 27, "sd": 5.5}},
         columns=DRAWN,
     )
-    made = ba.make_design(SEQUENTIAL, table, columns=DRAWN, reference=table.reference)
+    made = ba.make_design(SEQUENTIAL, ba.Study(table, columns=DRAWN, reference=table.reference))
     for equation in made.equations:
         found = np.linalg.lstsq(equation.coef.values, equation.y, rcond=None)[0]
         noise = np.sqrt(np.diag(np.linalg.inv(equation.coef.values.T @ equation.coef.values))) * equation.y.std()

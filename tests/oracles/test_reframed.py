@@ -94,9 +94,7 @@ def log_fit(data_folder: Path) -> ba.Fit:
     """Fit the log-time variant to the same rows."""
     return ba.fit_model(
         ba.load_model("growth/treatment-log"),
-        ba.select_rows(table(data_folder), maximum={"session": 12}),
-        columns=COLUMNS,
-        reference=TAU,
+        ba.Study(ba.select_rows(table(data_folder), maximum={"session": 12}), columns=COLUMNS, reference=TAU),
         seed=1,
         settings=ba.SamplerSettings(progress="off"),
     )
@@ -205,9 +203,11 @@ def hrsd_fit(data_folder: Path) -> ba.Fit:
     sessions = table(data_folder, therapist="therapist", site="site")
     return ba.fit_model(
         ba.parse_model(HRSD_MODEL),
-        ba.select_rows(sessions, minimum={"session": 1}),
-        columns={"tx": "grp[RO-DBT]", "wave": "month"},
-        reference={"wave": "7", "site": "1"},
+        ba.Study(
+            ba.select_rows(sessions, minimum={"session": 1}),
+            columns={"tx": "grp[RO-DBT]", "wave": "month"},
+            reference={"wave": "7", "site": "1"},
+        ),
         seed=1,
         settings=ba.SamplerSettings(draws=6000, target_accept=0.95, progress="off"),
     )
@@ -251,10 +251,12 @@ def test_hrsd_under_a_flat_prior_on_the_sd(data_folder: Path) -> None:
     """Under a flat prior the therapist SD's posterior mean is about 2.39."""
     fit = ba.fit_model(
         ba.parse_model(HRSD_MODEL),
-        ba.select_rows(table(data_folder, therapist="therapist", site="site"), minimum={"session": 1}),
-        columns={"tx": "grp[RO-DBT]", "wave": "month"},
-        reference={"wave": "7", "site": "1"},
-        priors={"sd therapist": "flat_positive()"},
+        ba.Study(
+            ba.select_rows(table(data_folder, therapist="therapist", site="site"), minimum={"session": 1}),
+            columns={"tx": "grp[RO-DBT]", "wave": "month"},
+            reference={"wave": "7", "site": "1"},
+            priors={"sd therapist": "flat_positive()"},
+        ),
         seed=1,
         settings=ba.SamplerSettings(draws=6000, target_accept=0.95, progress="off"),
     )
@@ -270,8 +272,7 @@ def test_three_level_growth_agrees(data_folder: Path) -> None:
     )
     fit = ba.fit_model(
         ba.load_model("growth/three-level"),
-        sessions,
-        columns={"outcome": "phq9"},
+        ba.Study(sessions, columns={"outcome": "phq9"}),
         seed=1,
         settings=ba.SamplerSettings(draws=4000, target_accept=0.95, progress="off"),
     )

@@ -186,13 +186,13 @@ def test_what_families_refuse(trial: pd.DataFrame) -> None:
         make("score", "cumulative", "bounds = [0.5, 3]")
     rated = ba.parse_model(HEAD + equation("week", "alliance + (1 | patient)", extra='family = "cumulative"'))
     with pytest.raises(ba.DesignError, match="cannot describe share_week, which is shares that add up to 1"):
-        ba.make_design(rated, table, priors={"threshold": "normal(0, 1)"})
+        ba.make_design(rated, ba.Study(table, priors={"threshold": "normal(0, 1)"}))
     text = HEAD + equation("week", "0 + alliance + (1 | patient)", extra='family = "cumulative"')
     with pytest.raises(ba.SpecError, match=r"thresholds stand for the intercept of family cumulative"):
         ba.parse_model(text)
     plain = ba.parse_model(HEAD + equation("score", "week + (1 | patient)"))
     with pytest.raises(ba.DesignError, match="The prior on 'nu' matches no parameter"):
-        ba.make_design(plain, table, priors={"nu": "lognormal(10, 1)"})
+        ba.make_design(plain, ba.Study(table, priors={"nu": "lognormal(10, 1)"}))
 
 
 def test_categories_and_ends_that_are_not_seen_are_said(trial: pd.DataFrame) -> None:

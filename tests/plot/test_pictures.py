@@ -51,9 +51,7 @@ def test_no_text_of_the_effects_is_cut_off(sessions: ba.SessionTable) -> None:
     )
     fit = ba.fit_model(
         ba.parse_model(text),
-        sessions,
-        columns={"distress": "score", "condition": "arm"},
-        reference={"condition": "TAU"},
+        ba.Study(sessions, columns={"distress": "score", "condition": "arm"}, reference={"condition": "TAU"}),
         seed=1,
         settings=ba.SamplerSettings(draws=20, chains=2, progress="off"),
         engine="collapsed",
@@ -228,8 +226,7 @@ def test_parts_of_an_association_stand_side_by_side(trial: pd.DataFrame) -> None
     frame = trial.assign(alliance=trial.groupby("pid")["alliance"].transform("mean"))
     fit = ba.fit_model(
         ba.load_model("outcome/within-between"),
-        ba.read_sessions(frame, ROLES),
-        columns={"outcome_pre": "pre", "outcome_post": "post"},
+        ba.Study(ba.read_sessions(frame, ROLES), columns={"outcome_pre": "pre", "outcome_post": "post"}),
         seed=1,
         settings=ba.SamplerSettings(draws=300, progress="off"),
     )

@@ -16,8 +16,7 @@ def fit(trial: pd.DataFrame) -> ba.Fit:
     frame = trial.assign(alliance=trial.groupby("pid")["alliance"].transform("mean"))
     return ba.fit_model(
         ba.load_model("outcome/within-between"),
-        ba.read_sessions(frame, ROLES),
-        columns={"outcome_pre": "pre", "outcome_post": "post"},
+        ba.Study(ba.read_sessions(frame, ROLES), columns={"outcome_pre": "pre", "outcome_post": "post"}),
         seed=1,
         settings=ba.SamplerSettings(draws=500, progress="off"),
     )

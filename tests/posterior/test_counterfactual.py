@@ -16,7 +16,7 @@ from tests.posterior.test_mediation import NAMES, QUICK
 def test_linear_effects_are_products_of_slopes(trial: pd.DataFrame) -> None:
     """Without products of treatment and mediators a draw's effects are those along paths, by first mediator."""
     table = ba.read_sessions(trial, ROLES)
-    fit = ba.fit_model(ba.load_model("mediation/sequential"), table, seed=1, settings=QUICK, **NAMES)  # type: ignore[arg-type]
+    fit = ba.fit_model(ba.load_model("mediation/sequential"), ba.Study(table, **NAMES), seed=1, settings=QUICK)  # type: ignore[arg-type]
     found = ba.counterfactual_effects(fit, "condition", values=("TAU", "MBCT"), draws=200)
     assert found.mediators == ("alliance_early", "alliance_change", "inhibition_change")
     paths = ba.mediation_effects(fit, "condition", outcome="depression_post").draws["value"]
@@ -147,7 +147,7 @@ def test_slopes_that_vary_over_therapists() -> None:
 def test_shifts_add_up_along_the_last_mediator(trial: pd.DataFrame) -> None:
     """Interventional, all linear: a mediator's shift is all paths that reach the outcome from it; nothing depends."""
     table = ba.read_sessions(trial, ROLES)
-    fit = ba.fit_model(ba.load_model("mediation/sequential"), table, seed=1, settings=QUICK, **NAMES)  # type: ignore[arg-type]
+    fit = ba.fit_model(ba.load_model("mediation/sequential"), ba.Study(table, **NAMES), seed=1, settings=QUICK)  # type: ignore[arg-type]
     found = ba.counterfactual_effects(fit, "condition", values=("TAU", "MBCT"), kind="interventional", draws=200)
     draws = found.draws["value"]
     paths = ba.mediation_effects(fit, "condition").draws["value"]
@@ -312,7 +312,7 @@ def test_residuals_are_those_of_the_treatment_that_is_set() -> None:
     spec = model(equation("m", "arm", sigma="arm"), equation("left", "m", family="bernoulli"))
     settings = ba.SamplerSettings(draws=150, tune=400, chains=2, progress="off")
     table = ba.read_sessions(frame, {"patient": "patient"})
-    fit = ba.fit_model(spec, table, reference={"arm": "A"}, seed=1, settings=settings)
+    fit = ba.fit_model(spec, ba.Study(table, reference={"arm": "A"}), seed=1, settings=settings)
     found = ba.counterfactual_effects(fit, "arm", values=("A", "B"), draws=300).draws["value"]
     flat = fit.data["posterior"].to_dataset().stack(sample=("chain", "draw"))
     nodes, weights = np.polynomial.hermite_e.hermegauss(61)
@@ -337,7 +337,7 @@ def test_what_reaches_the_outcome_one_way_only() -> None:
     frame["arm"] = np.where(frame["x"] > 0, "B", "A")
     table = ba.read_sessions(frame, {"patient": "patient"})
     whole = model(equation("m", "arm + z"), equation("y", "m + z"))
-    fit = ba.fit_model(whole, table, reference={"arm": "A"}, seed=1, settings=QUICK)
+    fit = ba.fit_model(whole, ba.Study(table, reference={"arm": "A"}), seed=1, settings=QUICK)
     found = ba.counterfactual_effects(fit, "arm", values=("A", "B"), kind="interventional", draws=100).draws["value"]
     total = found.sel(estimand="direct") + found.sel(estimand="indirect")
     np.testing.assert_allclose(found.sel(estimand="total"), total, atol=1e-9)
@@ -356,7 +356,7 @@ def test_a_patient_set_into_an_arm_with_groups_gets_a_new_one() -> None:
     spec = model(equation("left", "arm + (0 + in_group | group)", family="bernoulli"))
     settings = ba.SamplerSettings(draws=100, tune=300, chains=2, progress="off")
     columns = {"in_group": "arm[B]"}
-    fit = ba.fit_model(spec, table, columns=columns, reference={"arm": "A"}, seed=1, settings=settings)
+    fit = ba.fit_model(spec, ba.Study(table, columns=columns, reference={"arm": "A"}), seed=1, settings=settings)
     found = ba.counterfactual_effects(fit, "arm", values=("A", "B"), draws=200)
     posterior = fit.data["posterior"].to_dataset()
     b, sd = posterior["b"], posterior["sd_group"].values[..., 0]

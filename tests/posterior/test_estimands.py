@@ -238,9 +238,7 @@ def test_what_priors_claim_on_known_scales(sessions: ba.SessionTable) -> None:
     """Standardised effects follow their priors, shares lie between 0 and 1 and add up in the middle."""
     made = ba.make_design(
         ba.load_model("growth/treatment"),
-        sessions,
-        columns={"outcome": "score", "condition": "arm"},
-        reference={"condition": "TAU"},
+        ba.Study(sessions, columns={"outcome": "score", "condition": "arm"}, reference={"condition": "TAU"}),
     )
     table = ba.describe_prior(made, draws=4000, seed=3).set_index("name")
     slope = table.loc["b[score, week]"]

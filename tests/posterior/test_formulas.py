@@ -36,10 +36,7 @@ def design_of(text: str, trial: pd.DataFrame, **named: object) -> ba.Design:
     frame = trial.assign(events=np.floor(trial["stress"].abs()), done=np.rint(trial["pre"] / 2).clip(0, 20))
     return ba.make_design(
         ba.parse_model(HEAD + text),
-        ba.read_sessions(frame, ROLES),
-        columns={"condition": "arm"},
-        reference={"condition": "TAU"},
-        **named,  # type: ignore[arg-type]
+        ba.Study(ba.read_sessions(frame, ROLES), columns={"condition": "arm"}, reference={"condition": "TAU"}, **named),  # type: ignore[arg-type]
     )
 
 

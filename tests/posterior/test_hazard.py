@@ -146,7 +146,7 @@ def leaving(formula: str, late: int = 0, early: int = 0) -> ba.Fit:
     )
     factors = {"arm": "A"} | ({"sess": "s1"} if "sess" in formula else {})
     table = ba.read_sessions(frame, {"patient": "pid", "session": "s"})
-    return make_fit(ba.make_design(ba.parse_model(text), table, reference=factors))
+    return make_fit(ba.make_design(ba.parse_model(text), ba.Study(table, reference=factors)))
 
 
 @pytest.mark.parametrize("formula", ["sess + arm", "time + arm"])

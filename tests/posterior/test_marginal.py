@@ -22,9 +22,7 @@ def fit(trial: pd.DataFrame) -> ba.Fit:
     text = HEAD + equation("score", "condition * week + pre + (1 + week | patient)")
     return ba.fit_model(
         ba.parse_model(text),
-        ba.read_sessions(trial, ROLES),
-        columns={"condition": "arm"},
-        reference={"condition": "TAU"},
+        ba.Study(ba.read_sessions(trial, ROLES), columns={"condition": "arm"}, reference={"condition": "TAU"}),
         seed=1,
         settings=FEW,
         engine="collapsed",

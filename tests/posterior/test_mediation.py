@@ -31,7 +31,7 @@ NAMES = {
 def sequential(trial: pd.DataFrame) -> ba.Fit:
     """Return a fit of the registered sequential model to the small trial."""
     table = ba.read_sessions(trial, ROLES)
-    return ba.fit_model(ba.load_model("mediation/sequential"), table, seed=1, settings=QUICK, **NAMES)  # type: ignore[arg-type]
+    return ba.fit_model(ba.load_model("mediation/sequential"), ba.Study(table, **NAMES), seed=1, settings=QUICK)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,9 @@ def within(trial: pd.DataFrame) -> ba.Fit:
     """Return a fit of mediation within patients, with slopes that vary together."""
     table = ba.read_sessions(trial, ROLES)
     columns = {"predictor": "stress", "mediator": "alliance", "outcome": "score"}
-    return ba.fit_model(ba.load_model("mediation/within-person"), table, seed=1, settings=QUICK, columns=columns)
+    return ba.fit_model(
+        ba.load_model("mediation/within-person"), ba.Study(table, columns=columns), seed=1, settings=QUICK
+    )
 
 
 def test_every_way_is_found(sequential: ba.Fit) -> None:
@@ -128,7 +130,7 @@ def test_moderated_slopes_are_taken_at_stated_values(trial: pd.DataFrame) -> Non
     """Slopes are sums over products; unstated moderators are at their means over the rows of the outcome."""
     table = ba.read_sessions(trial, ROLES)
     spec = model(equation("iip_change", "arm * pre"), equation("post", "iip_change * cohesion + arm"))
-    fit = ba.fit_model(spec, table, seed=1, settings=QUICK, reference={"arm": "TAU"})
+    fit = ba.fit_model(spec, ba.Study(table, reference={"arm": "TAU"}), seed=1, settings=QUICK)
     b = fit.data["posterior"]["b"]
     found = ba.mediation_effects(fit, "arm", outcome="post", at={"pre": 20.0, "cohesion": 4.5}).draws["value"]
     first = b.sel(coef="iip_change, arm[MBCT]") + 20 * b.sel(coef="iip_change, arm[MBCT]:pre")
@@ -146,7 +148,7 @@ def test_slopes_that_depend_on_what_the_predictor_changes_are_refused(trial: pd.
     """Treatment times mediator: no products add up to the total, whatever is held; the way out is named."""
     table = ba.read_sessions(trial, ROLES)
     spec = model(equation("iip_change", "arm * pre"), equation("post", "arm * iip_change"))
-    fit = ba.fit_model(spec, table, seed=1, settings=QUICK, reference={"arm": "TAU"})
+    fit = ba.fit_model(spec, ba.Study(table, reference={"arm": "TAU"}), seed=1, settings=QUICK)
     for at in ({}, {"arm": "TAU"}, {"arm": "MBCT", "iip_change": 0.0}):
         with pytest.raises(ba.FitError, match=r"depends on 'arm', the predictor itself: .*counterfactual_effects\(fit"):
             ba.mediation_effects(fit, "arm", outcome="post", at=at)
@@ -287,7 +289,7 @@ def test_the_index_of_moderated_mediation(trial: pd.DataFrame) -> None:
     """One moderated step: the product of its change with the other steps; two: the values compared must be stated."""
     table = ba.read_sessions(trial, ROLES)
     spec = model(equation("iip_change", "arm * pre"), equation("post", "iip_change + arm + pre"))
-    fit = ba.fit_model(spec, table, seed=1, settings=QUICK, reference={"arm": "TAU"})
+    fit = ba.fit_model(spec, ba.Study(table, reference={"arm": "TAU"}), seed=1, settings=QUICK)
     index = ba.moderated_mediation(fit, "arm", moderator="pre")
     b = fit.data["posterior"]["b"]
     product = b.sel(coef="iip_change, arm[MBCT]:pre") * b.sel(coef="post, iip_change")
@@ -300,7 +302,7 @@ def test_the_index_of_moderated_mediation(trial: pd.DataFrame) -> None:
     with pytest.raises(ba.FitError, match="No slope on a path from 'pre' to 'post' depends on 'iip_change'"):
         ba.moderated_mediation(fit, "pre", moderator="iip_change", at={"arm": "TAU"})
     both = model(equation("iip_change", "arm * pre"), equation("post", "iip_change * pre + arm"))
-    fit = ba.fit_model(both, table, seed=1, settings=QUICK, reference={"arm": "TAU"})
+    fit = ba.fit_model(both, ba.Study(table, reference={"arm": "TAU"}), seed=1, settings=QUICK)
     with pytest.raises(ba.FitError, match=r"no straight lines in 'pre'.*values=\(low, high\)"):
         ba.moderated_mediation(fit, "arm", moderator="pre")
     high, low = (ba.mediation_effects(fit, "arm", at={"pre": at}).draws["value"] for at in (30.0, 20.0))
@@ -317,7 +319,7 @@ def test_a_mediator_measured_after_the_outcome_is_refused(trial: pd.DataFrame) -
     variables = {"alliance_late": "window(alliance, 5, 8)", "score_mid": "window(score, 2, 4)"}
     spec = model(equation("alliance_late", "arm"), equation("score_mid", "alliance_late + arm"), variables=variables)
     table = ba.read_sessions(trial, ROLES)
-    fit = ba.fit_model(spec, table, seed=1, settings=QUICK, reference={"arm": "TAU"})
+    fit = ba.fit_model(spec, ba.Study(table, reference={"arm": "TAU"}), seed=1, settings=QUICK)
     message = (
         r"alliance_late is measured up to session 8, score_mid only up to session 4: what comes later carries no effect"
     )

@@ -125,11 +125,11 @@ def fitted(trial: pd.DataFrame) -> ba.Fit:
     )
     return ba.fit_model(
         spec,
-        ba.read_sessions(frame_of(trial), ROLES),
+        ba.Study(
+            ba.read_sessions(frame_of(trial), ROLES), columns={"condition": "arm"}, reference={"condition": "TAU"}
+        ),
         seed=1,
         settings=ba.SamplerSettings(draws=50, tune=100, chains=2, progress="off"),
-        columns={"condition": "arm"},
-        reference={"condition": "TAU"},
     )
 
 
@@ -242,7 +242,7 @@ def test_errors_of_measurement_agree_with_maximum_likelihood() -> None:
     """Under wide priors the slope is cov(x, y) / (var(x) - error^2), which least squares understates (Fuller 1987)."""
     _, score, y = pairs(300, 1)
     spec = model(equation("y", "me(x, sd=0.6)"))
-    fit = ba.fit_model(spec, table_of(x=score, y=y), seed=1, priors=WIDE, settings=QUIET)
+    fit = ba.fit_model(spec, ba.Study(table_of(x=score, y=y), priors=WIDE), seed=1, settings=QUIET)
     covariance = np.cov(score, y)
     slope = covariance[0, 1] / (covariance[0, 0] - 0.36)
     drawn_slope = fit.data["posterior"]["b"].sel(coef="y, mi(x)")
@@ -260,7 +260,7 @@ def test_missing_predictors_agree_with_full_information_maximum_likelihood() -> 
     true, _, y = pairs(400, 2)
     x = np.where(stats.norm.cdf((y - y.mean()) / y.std()) > np.random.default_rng(3).random(400), np.nan, true)
     spec = model(equation("x", "1", missing="model"), equation("y", "mi(x)"))
-    fit = ba.fit_model(spec, table_of(x=x, y=y), seed=1, priors=WIDE, settings=QUIET)
+    fit = ba.fit_model(spec, ba.Study(table_of(x=x, y=y), priors=WIDE), seed=1, settings=QUIET)
 
     def minus_likelihood(p: np.ndarray) -> float:
         a, b, m, s, t = p[0], p[1], p[2], np.exp(p[3]), np.exp(p[4])
@@ -295,7 +295,7 @@ def test_raters_agree_with_a_one_way_analysis_of_variance() -> None:
     y = 10 - 1.5 * true + rng.normal(0, 1, 80)
     spec = model(equation("y", "me(a, b, c)"))
     columns = {"a": ratings[:, 0], "b": ratings[:, 1], "c": ratings[:, 2]}
-    fit = ba.fit_model(spec, table_of(**columns, y=y), seed=1, priors=WIDE, settings=QUIET)
+    fit = ba.fit_model(spec, ba.Study(table_of(**columns, y=y), priors=WIDE), seed=1, settings=QUIET)
     posterior = fit.data["posterior"].to_dataset()
     within = np.sqrt(ratings.var(axis=1, ddof=1).mean())
     between = ratings.mean(axis=1).var(ddof=1) - within**2 / 3

@@ -48,7 +48,7 @@ def fit_of(model: str, frame: pd.DataFrame | None = None, *, size: float = 1.0, 
     frame = study() if frame is None else frame
     roles = {role: column for role, column in ROLES.items() if column in frame}
     table = ba.read_sessions(frame, roles, bounds={"wai": (1, 7)})
-    design = ba.make_design(ba.parse_model(HEAD + model), table, **names)  # type: ignore[arg-type]
+    design = ba.make_design(ba.parse_model(HEAD + model), ba.Study(table, **names))  # type: ignore[arg-type]
     return make_fit(design, size=size)
 
 

@@ -34,10 +34,12 @@ def design_of(text: str, frame: pd.DataFrame, **named: object) -> ba.Design:
     arms = "condition" in text
     return ba.make_design(
         ba.parse_model(HEAD + text),
-        ba.read_sessions(frame, ROLES),
-        columns={"condition": "arm"} if arms else {},
-        reference={"condition": "TAU"} if arms else {},
-        **named,  # type: ignore[arg-type]
+        ba.Study(
+            ba.read_sessions(frame, ROLES),
+            columns={"condition": "arm"} if arms else {},
+            reference={"condition": "TAU"} if arms else {},
+            **named,  # type: ignore[arg-type]
+        ),
     )
 
 

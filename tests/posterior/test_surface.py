@@ -43,7 +43,7 @@ def dyads() -> ba.SessionTable:
 
 def fit(table: ba.SessionTable, outcome: str, formula: str, **given: object) -> ba.Fit:
     """Return a quick fit of one outcome."""
-    return ba.fit_model(model(equation(outcome, formula)), table, seed=1, settings=QUICK, **given)  # type: ignore[arg-type]
+    return ba.fit_model(model(equation(outcome, formula)), ba.Study(table, **given), seed=1, settings=QUICK)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

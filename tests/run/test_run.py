@@ -21,6 +21,7 @@ from bayes_alliance.run.execute import run_analysis
 from bayes_alliance.run.record import FITS, RECORD, Run, load_run
 from bayes_alliance.run.rerun import rerun
 from bayes_alliance.spec.registry import load_model
+from bayes_alliance.study import Study
 from bayes_alliance.table.sessions import read_sessions
 from tests.run.conftest import ANALYSIS, PLANTED, planted_rows, write_study
 
@@ -66,9 +67,7 @@ def test_the_numbers_are_those_of_the_same_fit_in_a_notebook(finished: Run, stud
     sessions = read_sessions(study.parent / "sessions.csv", {"patient": "who", "therapist": "whom", "session": "week"})
     fit = fit_model(
         load_model("growth/treatment"),
-        sessions,
-        columns={"outcome": "score", "condition": "arm"},
-        reference={"condition": "TAU"},
+        Study(sessions, columns={"outcome": "score", "condition": "arm"}, reference={"condition": "TAU"}),
         seed=11,
         settings=SamplerSettings(draws=500, progress="off"),
     )

@@ -42,7 +42,7 @@ def table() -> ba.SimulatedTable:
 
 def test_names_of_a_truth_are_those_of_the_model(table: ba.SimulatedTable) -> None:
     """The truth has exactly the parameters the design has, strata and residual correlation included."""
-    made = ba.make_design(ba.parse_model(DUAL), table, reference=table.reference)
+    made = ba.make_design(ba.parse_model(DUAL), ba.Study(table, reference=table.reference))
     assert set(truth_names(made)) == set(truth())
 
 
@@ -196,7 +196,7 @@ def test_a_centred_outcome_is_drawn_in_its_own_units() -> None:
 def test_prior_draws_of_several_equations_are_joint(table: ba.SimulatedTable) -> None:
     """Each outcome is predicted over its own rows, from parameters drawn once for both."""
     rows = ba.select_rows(table, maximum={"session": 1})
-    made = ba.make_design(ba.parse_model(DUAL), rows, reference=table.reference)
+    made = ba.make_design(ba.parse_model(DUAL), ba.Study(rows, reference=table.reference))
     drawn = ba.predict_prior(made, draws=3, seed=1)
     assert {"p", "t", "b"} <= set(drawn.data_vars)
     assert drawn["p"].shape == (3, len(made.equations[0].y))
@@ -212,8 +212,7 @@ def test_covariances_by_arm_and_residual_correlations_are_recovered() -> None:
         drawn = ba.simulate_sessions(ba.parse_model(DUAL), layout, truth=truth(), seed=seed)
         fit = ba.fit_model(
             ba.parse_model(DUAL),
-            drawn,
-            reference=drawn.reference,
+            ba.Study(drawn, reference=drawn.reference),
             seed=seed,
             settings=ba.SamplerSettings(progress="off"),
         )

@@ -120,9 +120,7 @@ def test_near_flat_priors_give_the_same(
     """Posterior means within .005 of B and SDs within 2 % of the standard error."""
     fit = ba.fit_model(
         near_flat(formula),
-        ba.simulate_matched(seed=1),
-        columns={"post": outcome, "pre": pre},
-        reference={"arm": "MBCT"},
+        ba.Study(ba.simulate_matched(seed=1), columns={"post": outcome, "pre": pre}, reference={"arm": "MBCT"}),
         seed=1,
         settings=ba.SamplerSettings(draws=4000, progress="off"),
     )
@@ -138,7 +136,7 @@ def test_near_flat_priors_give_the_same_logistic_regression() -> None:
     p = patients(table, "alliance_mean")
     b, se = logistic(p["dropout"].astype(float), p["alliance_mean"])
     settings = ba.SamplerSettings(draws=4000, progress="off")
-    fit = ba.fit_model(spec, table, columns={"post": "dropout"}, seed=1, settings=settings)
+    fit = ba.fit_model(spec, ba.Study(table, columns={"post": "dropout"}), seed=1, settings=settings)
     row = ba.summarize(fit).set_index("name").loc["b[dropout, early]"]
     assert fit.passed, fit.verdict
     assert abs(row["mean"] - b) < 0.1 * se

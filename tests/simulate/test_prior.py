@@ -17,7 +17,7 @@ def design(sessions: ba.SessionTable, **priors: str) -> ba.Design:
     """Return the growth design of the small trial."""
     stated = {name.replace("_", " "): text for name, text in priors.items()}
     model = ba.load_model("growth/treatment")
-    return ba.make_design(model, sessions, columns=COLUMNS, reference={"condition": "TAU"}, priors=stated)
+    return ba.make_design(model, ba.Study(sessions, columns=COLUMNS, reference={"condition": "TAU"}, priors=stated))
 
 
 @pytest.mark.parametrize(("size", "eta"), [(2, 2.0), (3, 1.0), (4, 2.0)])
@@ -80,7 +80,8 @@ def test_the_picture_has_priors_and_data(sessions: ba.SessionTable) -> None:
 def test_the_picture_of_a_0_1_outcome(sessions: ba.SessionTable) -> None:
     """Studies by their share of ones, the observed share marked."""
     made = ba.make_design(
-        ba.load_model("dropout/early-alliance"), sessions, columns={"condition": "arm"}, reference={"condition": "TAU"}
+        ba.load_model("dropout/early-alliance"),
+        ba.Study(sessions, columns={"condition": "arm"}, reference={"condition": "TAU"}),
     )
     (axes,) = ba.plot_prior_prediction(made, seed=1).axes
     assert axes.get_lines()[0].get_xdata()[0] == pytest.approx(made.equation.y.mean())

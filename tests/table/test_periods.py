@@ -99,9 +99,7 @@ def test_what_cannot_be_survived(change: dict[str, object], message: str) -> Non
 
 def test_where_survival_may_stand() -> None:
     """It is a 0/1 outcome of sessions, and a column called session must play its role."""
-    with pytest.raises(
-        ba.SpecError, match=r'is 0 or 1 in every session\. State unit = "session" and family'
-    ):
+    with pytest.raises(ba.SpecError, match=r'is 0 or 1 in every session\. State unit = "session" and family'):
         ba.parse_model(HEAD + HAZARD.replace('family = "hazard"\n', ""))
     other = '[[equation]]\noutcome = "y"\nunit = "session"\nformula = "leaving"\n'
     with pytest.raises(ba.SpecError, match="is an outcome; it predicts nothing"):
@@ -197,7 +195,7 @@ def test_late_entry_is_counted_and_refused_where_it_matters() -> None:
     spec = ba.parse_model(HEAD + HAZARD.replace("session + ", "session + arm + "))
 
     def design(late: dict[str, int]) -> ba.Design:
-        return ba.make_design(spec, ba.read_sessions(entering(late), ROLES), reference={"arm": "a"})
+        return ba.make_design(spec, ba.Study(ba.read_sessions(entering(late), ROLES), reference={"arm": "a"}))
 
     said = design({"a": 2, "b": 3}).messages
     assert any("5 patients of 40 (12%) have no row at session 1, nor before: 'a00' (session 2)" in t for t in said)
@@ -208,10 +206,12 @@ def test_late_entry_is_counted_and_refused_where_it_matters() -> None:
         design({"a": 0, "b": 6})
     ready = entering({"a": 0, "b": 9}).assign(out=lambda f: np.where(f["week"] == 4, f["left"], 0.0))
     table = ba.read_sessions(ready, ROLES)
-    person_periods = ba.make_design(spec, table, columns={"leaving": "out"}, reference={"arm": "a"})
+    person_periods = ba.make_design(spec, ba.Study(table, columns={"leaving": "out"}, reference={"arm": "a"}))
     assert len(person_periods.equation.y) == len(ready)
     before = pd.concat([ready, ready.groupby("pid").first().reset_index().assign(week=0)])
-    assert len(ba.make_design(spec, ba.read_sessions(before, ROLES), reference={"arm": "a"}).equation.y) == 160
+    assert (
+        len(ba.make_design(spec, ba.Study(ba.read_sessions(before, ROLES), reference={"arm": "a"})).equation.y) == 160
+    )
 
 
 def test_a_baseline_at_session_0_is_not_at_risk() -> None:

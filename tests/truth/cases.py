@@ -34,7 +34,9 @@ class Case:
         """Return the design, made once."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return ba.make_design(self.spec, self.table, columns=dict(self.columns), reference=dict(self.reference))
+            return ba.make_design(
+                self.spec, ba.Study(self.table, columns=dict(self.columns), reference=dict(self.reference))
+            )
 
     @cached_property
     def fit(self) -> Fit:

@@ -17,6 +17,7 @@ from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.names import ID_ROLES
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.needed import needed_variables
+from bayes_alliance.study import Study
 from bayes_alliance.table.codes import Code, CodeCounts
 from bayes_alliance.table.nesting import show_several, units_under_several
 from bayes_alliance.table.sessions import SessionTable
@@ -27,9 +28,7 @@ MISSING_LEVELS = (".", "-", "?", "NULL", "null", "#N/A", "#NULL!", "<NA>", "n/a"
 
 def check_read_columns(
     spec: ModelSpec,
-    sessions: SessionTable,
-    columns: Mapping[str, str],
-    reference: Mapping[str, str],
+    study: Study[SessionTable],
     findings: Findings,
 ) -> None:
     """Check every column a model reads over all rows of the table, before any is left out.
@@ -41,49 +40,45 @@ def check_read_columns(
     findings : Findings
         Codes and levels that look alike are problems, ids that look alike are messages.
     """
-    numbers, factors = read_columns(spec, sessions, columns, reference)
+    numbers, factors = read_columns(spec, study)
     for column in numbers:
-        if column not in sessions.doubts:
-            findings.add(check_codes(sessions, column, bounds_of(spec, sessions, columns).get(column)))
+        if column not in study.sessions.doubts:
+            findings.add(check_codes(study.sessions, column, bounds_of(spec, study).get(column)))
     for column in factors:
-        findings.add(check_levels(column, read_words(sessions.frame[column]).dropna()))
-    findings.note(*_ids_alike(spec, sessions, columns))
-    check_nesting(spec, sessions.frame, sessions.roles, sessions.crossed, findings)
-    findings.note(*_under_other_factors(spec, sessions, columns))
+        findings.add(check_levels(column, read_words(study.sessions.frame[column]).dropna()))
+    findings.note(*_ids_alike(spec, study))
+    check_nesting(spec, study.sessions.frame, study.sessions.roles, study.sessions.crossed, findings)
+    findings.note(*_under_other_factors(spec, study))
 
 
-def check_doubts(
-    spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str], reference: Mapping[str, str]
-) -> list[Problem]:
+def check_doubts(spec: ModelSpec, study: Study[SessionTable]) -> list[Problem]:
     """Return what keeps the columns from being read that a model reads: dates, lists, infinite numbers."""
-    numbers, factors = read_columns(spec, sessions, columns, reference)
-    return [sessions.doubts[column] for column in (*numbers, *factors) if column in sessions.doubts]
+    numbers, factors = read_columns(spec, study)
+    return [study.sessions.doubts[column] for column in (*numbers, *factors) if column in study.sessions.doubts]
 
 
-def read_columns(
-    spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str], reference: Mapping[str, str]
-) -> tuple[list[str], list[str]]:
+def read_columns(spec: ModelSpec, study: Study[SessionTable]) -> tuple[list[str], list[str]]:
     """Return the columns that a model reads as numbers, and those it reads as levels; columns of ids are neither."""
-    ids = {sessions.roles[role] for role in ID_ROLES if role in sessions.roles}
+    ids = {study.sessions.roles[role] for role in ID_ROLES if role in study.sessions.roles}
     numbers, factors = [], []
     for name in needed_variables(spec):
-        column = column_for(name, sessions, columns)
-        if column in ids or column not in sessions.frame.columns:
+        column = column_for(name, study)
+        if column in ids or column not in study.sessions.frame.columns:
             continue
-        text = columns.get(name, name)
-        level = None if text in sessions.frame.columns else column_of(text)[1]
-        plain = sessions.frame[column].dtype == np.float64
+        text = study.columns.get(name, name)
+        level = None if text in study.sessions.frame.columns else column_of(text)[1]
+        plain = study.sessions.frame[column].dtype == np.float64
         if plain:
             numbers.append(column)
-        if not plain or level is not None or name in reference:
+        if not plain or level is not None or name in study.reference:
             factors.append(column)
     return list(dict.fromkeys(numbers)), list(dict.fromkeys(factors))
 
 
-def bounds_of(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str]) -> dict[str, tuple[float, float]]:
+def bounds_of(spec: ModelSpec, study: Study[SessionTable]) -> dict[str, tuple[float, float]]:
     """Return the ends of scales that the table states, or the model for its outcomes."""
-    stated = {column_for(e.outcome, sessions, columns): e.bounds for e in spec.equation if e.bounds is not None}
-    return {**stated, **sessions.bounds}
+    stated = {column_for(e.outcome, study): e.bounds for e in spec.equation if e.bounds is not None}
+    return {**stated, **study.sessions.bounds}
 
 
 def check_codes(sessions: SessionTable, column: str, bounds: tuple[float, float] | None) -> list[Problem]:
@@ -182,14 +177,14 @@ def _is_number(level: str) -> bool:
         return False
 
 
-def _ids_alike(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str]) -> list[str]:
+def _ids_alike(spec: ModelSpec, study: Study[SessionTable]) -> list[str]:
     """Describe levels of grouping factors without a role that look alike; those of roles are named on reading."""
     notes = []
     for factor in _single_factors(spec):
-        column = columns.get(factor, factor)
-        if factor in sessions.roles or column not in sessions.frame.columns:
+        column = study.columns.get(factor, factor)
+        if factor in study.sessions.roles or column not in study.sessions.frame.columns:
             continue
-        words = read_words(sessions.frame[column]).dropna().unique()
+        words = read_words(study.sessions.frame[column]).dropna().unique()
         alike = [spell(group) for group in group_alike(map(str, words))]
         if alike:
             notes.append(
@@ -276,16 +271,22 @@ def _found(inner: str, outer: str, several: Mapping[str, list[str]]) -> str:
     )
 
 
-def _under_other_factors(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str]) -> list[str]:
+def _under_other_factors(spec: ModelSpec, study: Study[SessionTable]) -> list[str]:
     """Say of grouping factors without a role, of which every patient has one level, that units occur under several."""
     factors, notes = _single_factors(spec), []
-    units = [u for u in ("therapist", "group") if u in factors and u in sessions.roles and u not in sessions.crossed]
+    units = [
+        u
+        for u in ("therapist", "group")
+        if u in factors and u in study.sessions.roles and u not in study.sessions.crossed
+    ]
     for inner, factor in product(units, factors):
-        column = columns.get(factor, factor)
-        if factor in sessions.roles or column not in sessions.frame.columns or spec.group(inner).members:
+        column = study.columns.get(factor, factor)
+        if factor in study.sessions.roles or column not in study.sessions.frame.columns or spec.group(inner).members:
             continue
-        words = read_words(sessions.frame[column]).astype("str").fillna("")
-        pairs = pd.DataFrame({"unit": sessions.ids(inner), "wider": words, "patient": sessions.ids("patient")})
+        words = read_words(study.sessions.frame[column]).astype("str").fillna("")
+        pairs = pd.DataFrame(
+            {"unit": study.sessions.ids(inner), "wider": words, "patient": study.sessions.ids("patient")}
+        )
         several = units_under_several(pairs, "unit", "wider")
         if several and not units_under_several(pairs, "patient", "wider"):
             notes.append(say_crossed(inner, factor, several, role=False))

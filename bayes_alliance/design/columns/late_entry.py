@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -15,6 +15,7 @@ from bayes_alliance.design.columns.survival import SURVIVE, column_in_call, star
 from bayes_alliance.design.columns.variables import read_words
 from bayes_alliance.findings import Findings
 from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.study import Study
 from bayes_alliance.table.sessions import SessionTable
 
 MOST_LATE: Final = 0.2
@@ -27,9 +28,7 @@ test keeps this rate however few enter late. Of more than two arms it is divided
 
 def check_entry(
     spec: ModelSpec,
-    sessions: SessionTable,
-    columns: Mapping[str, str],
-    reference: Mapping[str, str],
+    study: Study[SessionTable],
     findings: Findings,
 ) -> None:
     """Count the patients whose first row comes after the first session at risk, in the table as it was read.
@@ -37,15 +36,19 @@ def check_entry(
     Sessions before a patient's first row count as survived, so that the hazard is too low where many enter late, and
     arms are not comparable where more enter late in one of them.
     """
-    number = sessions.roles.get("session")
+    number = study.sessions.roles.get("session")
     for name, call in spec.declared.items():
         if call.function != SURVIVE or number is None:
             continue
-        start, last = start_of(call), column_in_call(call, 0, sessions, columns)
-        if last not in sessions.frame.columns:
+        start, last = start_of(call), column_in_call(call, 0, study.sessions, study.columns)
+        if last not in study.sessions.frame.columns:
             continue
         frame = pd.DataFrame(
-            {"patient": sessions.ids("patient"), "session": sessions.frame[number], "last": sessions.frame[last]}
+            {
+                "patient": study.sessions.ids("patient"),
+                "session": study.sessions.frame[number],
+                "last": study.sessions.frame[last],
+            }
         )
         people = frame.groupby("patient").agg(first=("session", "min"), last=("last", "max"))
         people = people[people["last"] >= start]
@@ -58,7 +61,7 @@ def check_entry(
             f"{are(int(late.sum()), 'has', 'have')} no row at session {start}, nor before: {first_few(shown)}. "
             f"{SURVIVE}() counts them at risk from session {start} on"
         )
-        apart = _differs_by_arm(late, _arms(spec, sessions, columns, reference))
+        apart = _differs_by_arm(late, _arms(spec, study))
         if late.mean() <= MOST_LATE and not apart:
             findings.note(f"{found}; sessions before their first row count as survived.")
             continue
@@ -73,16 +76,14 @@ def check_entry(
         )
 
 
-def _arms(
-    spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str], reference: Mapping[str, str]
-) -> list[tuple[str, pd.Series]]:
+def _arms(spec: ModelSpec, study: Study[SessionTable]) -> list[tuple[str, pd.Series]]:
     """Return the factors of patients that the model reads, each patient's level by patient."""
-    _, factors = read_columns(spec, sessions, columns, reference)
-    patients = pd.Series(sessions.ids("patient"))
+    _, factors = read_columns(spec, study)
+    patients = pd.Series(study.sessions.ids("patient"))
     return [
-        (column, read_words(sessions.frame[column]).groupby(patients).first())
+        (column, read_words(study.sessions.frame[column]).groupby(patients).first())
         for column in factors
-        if sessions.units.get(column, "session") != "session"
+        if study.sessions.units.get(column, "session") != "session"
     ]
 
 

@@ -13,13 +13,14 @@ from bayes_alliance.errors import DesignError, TableError
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.spec.expressions import Call, Name, Number
 from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.study import Study
 from bayes_alliance.table.periods import expand_periods
 from bayes_alliance.table.sessions import SessionTable
 
 SURVIVE = "survive"
 
 
-def open_periods(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str]) -> SessionTable:
+def open_periods(spec: ModelSpec, study: Study[SessionTable]) -> SessionTable:
     """Return the table with a row for every session at risk, where a declared variable is survive(session, event).
 
     A variable that is mapped to a column is in person-period form already; columns that are not there are reported
@@ -31,10 +32,11 @@ def open_periods(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, 
         If last sessions are none, or a column is called session and plays no role.
     """
     problems: list[Problem] = []
+    sessions = study.sessions
     for name, call in spec.declared.items():
-        if call.function != SURVIVE or name in columns:
+        if call.function != SURVIVE or name in study.columns:
             continue
-        last = column_in_call(call, 0, sessions, columns)
+        last = column_in_call(call, 0, sessions, study.columns)
         if last not in sessions.frame.columns:
             continue
         number = sessions.roles.get("session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,7 @@ from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.names import ROLES
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.needed import needed_variables
+from bayes_alliance.study import Study
 from bayes_alliance.table.sessions import SessionTable
 
 
@@ -51,94 +52,101 @@ class Variable:
 _INDICATOR = re.compile(r"(?P<column>.+)\[(?P<level>[^\[\]]+)\]\Z")
 
 
-def check_names(
-    spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str], reference: Mapping[str, str]
-) -> list[Problem]:
+def check_names(spec: ModelSpec, study: Study[SessionTable]) -> list[Problem]:
     """Report mappings that name nothing, columns that are not there, variables without a column."""
-    frame = sessions.frame
-    needed = needed_variables(spec)
-    factors = {part for equation in spec.equation for factor in equation.factors for part in factor.split(":")}
-    factors |= {name for equation in spec.equation for name in equation.centring_factors}
-    factors |= {member for group in spec.groups.values() for member in group.members}
+    units = [e.unit for e in spec.equation if e.unit not in ("session", "patient", *study.sessions.roles)]
     problems = [
         Problem(f"{column!r} is no column name.", where="columns")
-        for column in columns.values()
+        for column in study.columns.values()
         if not isinstance(column, str)
     ]
-    units = [e.unit for e in spec.equation if e.unit not in ("session", "patient") and e.unit not in sessions.roles]
     problems += [
         Problem(f"A row of an equation is a {unit} and no column plays it.", fix="Name its column in roles.")
         for unit in units
     ]
     if problems:
         return problems
-    for name, column in columns.items():
-        if name in sessions.roles:
-            problems.append(
-                Problem(
-                    f"{name!r} is named twice: roles say {sessions.roles[name]!r} and columns say {column!r}.",
-                    fix="Name it once.",
-                )
-            )
+    needed = needed_variables(spec)
+    factors = {part for equation in spec.equation for factor in equation.factors for part in factor.split(":")}
+    factors |= {name for equation in spec.equation for name in equation.centring_factors}
+    factors |= {member for group in spec.groups.values() for member in group.members}
+    return [
+        *_mapped(study, needed, factors),
+        *_lacking(study, needed),
+        *_grouped(study, factors),
+        *_referred(spec, study, needed),
+        *_doubled(spec, study),
+    ]
+
+
+def _mapped(study: Study[SessionTable], needed: Sequence[str], factors: Collection[str]) -> Iterator[Problem]:
+    """Yield what is wrong with the mapping of columns."""
+    roles, frame = study.sessions.roles, study.sessions.frame
+    for name, column in study.columns.items():
+        if name in roles:
+            twice = f"{name!r} is named twice: roles say {roles[name]!r} and columns say {column!r}."
+            yield Problem(twice, fix="Name it once.")
         elif name in ROLES:
-            problems.append(
-                Problem(f"{name!r} is a role.", where="columns", fix="Name it in roles when the table is read.")
-            )
+            yield Problem(f"{name!r} is a role.", where="columns", fix="Name it in roles when the table is read.")
         elif name not in needed and name not in factors:
-            valid = [variable for variable in needed if variable not in sessions.roles]
-            problems.append(unknown("variable of the model", name, valid, "columns"))
+            yield unknown("variable of the model", name, [one for one in needed if one not in roles], "columns")
         elif column not in frame.columns and column_of(column)[0] not in frame.columns:
-            problems.append(unknown("column", column_of(column)[0], frame.columns, "columns"))
+            yield unknown("column", column_of(column)[0], frame.columns, "columns")
+
+
+def _lacking(study: Study[SessionTable], needed: Sequence[str]) -> Iterator[Problem]:
+    """Yield variables without a column."""
+    roles, frame = study.sessions.roles, study.sessions.frame
     for name in needed:
-        is_role = name in ROLES
-        if name in sessions.roles or (not is_role and (name in columns or name in frame.columns)):
+        if name in roles or (name not in ROLES and (name in study.columns or name in frame.columns)):
             continue
-        if is_role:
-            problems.append(
-                Problem(f"The model reads {name!r} and no column plays it.", fix="Name its column in roles.")
-            )
+        if name in ROLES:
+            yield Problem(f"The model reads {name!r} and no column plays it.", fix="Name its column in roles.")
             continue
-        problems.append(
-            Problem(
-                f"Variable {name!r} of the model has no column.",
-                allowed=f"Columns seen: {quote(frame.columns)}.",
-                fix=f"State columns={{{name!r}: ...}}. {hint(name, frame.columns)}".rstrip(),
-            )
+        yield Problem(
+            f"Variable {name!r} of the model has no column.",
+            allowed=f"Columns seen: {quote(frame.columns)}.",
+            fix=f"State columns={{{name!r}: ...}}. {hint(name, frame.columns)}".rstrip(),
         )
+
+
+def _grouped(study: Study[SessionTable], factors: Collection[str]) -> Iterator[Problem]:
+    """Yield grouping factors without a column."""
+    roles, frame = study.sessions.roles, study.sessions.frame
     for part in sorted(factors):
-        if part in ROLES and part not in sessions.roles:
-            problems.append(
-                Problem(
-                    f"The model groups rows by {part!r} and no column plays it.",
-                    allowed=f"Columns seen: {quote(frame.columns)}.",
-                    fix="Name its column in roles.",
-                )
+        if part in ROLES and part not in roles:
+            yield Problem(
+                f"The model groups rows by {part!r} and no column plays it.",
+                allowed=f"Columns seen: {quote(frame.columns)}.",
+                fix="Name its column in roles.",
             )
-        elif part not in ROLES and columns.get(part, part) not in frame.columns:
-            problems.append(unknown("column", columns.get(part, part), frame.columns, "Grouping factor"))
-    for name in reference:
+        elif part not in ROLES and study.columns.get(part, part) not in frame.columns:
+            yield unknown("column", study.columns.get(part, part), frame.columns, "Grouping factor")
+
+
+def _referred(spec: ModelSpec, study: Study[SessionTable], needed: Sequence[str]) -> Iterator[Problem]:
+    """Yield references of what has no levels."""
+    frame = study.sessions.frame
+    for name in study.reference:
+        column = study.columns.get(name)
         if name in spec.variables:
-            problems.append(Problem(f"{name!r} is a declared variable, a number; it has no levels.", where="reference"))
+            yield Problem(f"{name!r} is a declared variable, a number; it has no levels.", where="reference")
         elif name not in needed:
-            problems.append(unknown("variable of the model", name, needed, "reference"))
-        elif name in columns and column_of(columns[name])[1] and columns[name] not in frame.columns:
-            problems.append(
-                Problem(
-                    f"{name!r} is 1 for {columns[name]!r} and 0 elsewhere; it has no other reference.",
-                    where="reference",
-                )
+            yield unknown("variable of the model", name, needed, "reference")
+        elif column is not None and column_of(column)[1] and column not in frame.columns:
+            yield Problem(
+                f"{name!r} is 1 for {column!r} and 0 elsewhere; it has no other reference.", where="reference"
             )
-    return problems + _doubled(spec, sessions, columns)
 
 
-def _doubled(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str]) -> list[Problem]:
+def _doubled(spec: ModelSpec, study: Study[SessionTable]) -> list[Problem]:
     """Report two variables of an equation that are one column: an outcome would predict itself; and two outcomes."""
 
     def shared(names: Iterable[str]) -> dict[str, list[str]]:
         played: dict[str, list[str]] = {}
         for name in names:
             if name not in spec.variables:
-                played.setdefault(sessions.roles.get(name, columns.get(name, name)), []).append(name)
+                played.setdefault(study.column(name), []).append(name)
         return {column: together for column, together in played.items() if len(together) > 1}
 
     problems = [
@@ -163,10 +171,10 @@ def not_a_factor(where: str, variable: Variable, what: str) -> Problem:
     )
 
 
-def column_for(name: str, sessions: SessionTable, columns: Mapping[str, str]) -> str:
+def column_for(name: str, study: Study[SessionTable]) -> str:
     """Return the column a model variable is read from, without the level of an indicator."""
-    text = sessions.roles.get(name, columns.get(name, name))
-    return text if text in sessions.frame.columns else column_of(text)[0]
+    text = study.column(name)
+    return text if text in study.sessions.frame.columns else column_of(text)[0]
 
 
 def column_of(text: str) -> tuple[str, str | None]:
@@ -179,8 +187,7 @@ def make_variable(
     name: str,
     spec: ModelSpec,
     rows: Rows,
-    columns: Mapping[str, str],
-    reference: Mapping[str, str],
+    study: Study[SessionTable],
     findings: Findings,
     levels: tuple[str, ...] | None = None,
 ) -> Variable:
@@ -190,9 +197,9 @@ def make_variable(
     ``levels`` are those of its column, in order, where the rows are a part of a table and may lack some.
     """
     if name in spec.variables and spec.declared[name].function == SURVIVE:
-        return Variable(name, name, survive_values(name, spec, rows, columns, findings))
+        return Variable(name, name, survive_values(name, spec, rows, study.columns, findings))
     if name in spec.raters:
-        own = [make_variable(r, spec, rows, columns, reference, findings) for r in spec.raters[name]]
+        own = [make_variable(r, spec, rows, study, findings) for r in spec.raters[name]]
         wordy = [variable.label for variable in own if variable.levels is not None]
         if wordy:
             findings.problem(f"{quote(wordy)} hold words; ratings are numbers.", where=f"raters of {name!r}")
@@ -205,20 +212,20 @@ def make_variable(
         )
         return Variable(name, name, np.full(len(rows), np.nan))
     if name in spec.variables:
-        values, sessions = declared_values(name, spec, rows, columns, findings)
+        values, sessions = declared_values(name, spec, rows, study.columns, findings)
         return Variable(name, name, values, None, sessions)
-    text = rows.source.roles.get(name, columns.get(name, name))
+    text = rows.source.roles.get(name, study.columns.get(name, name))
     column, level = (text, None) if text in rows.source.frame.columns else column_of(text)
     series = rows.column(column, findings)
     if level is not None:
         return _indicator(name, text, series, level, levels, findings)
     if name == "condition":
-        _check_condition(rows, column, series, name in reference, findings)
-    if series.dtype == np.float64 and name not in reference:
+        _check_condition(rows, column, series, name in study.reference, findings)
+    if series.dtype == np.float64 and name not in study.reference:
         return Variable(name, column, series.to_numpy(float))
     words = read_words(series)
     if levels is None:
-        levels = order_levels(name, column, series, set(words.dropna()), reference.get(name), findings)
+        levels = order_levels(name, column, series, set(words.dropna()), study.reference.get(name), findings)
     position = {level: float(i) for i, level in enumerate(levels)}
     values = np.array([position.get(word, np.nan) if isinstance(word, str) else np.nan for word in words])
     return Variable(name, column, values, levels)

@@ -21,6 +21,7 @@ from bayes_alliance.errors import DesignError
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.spec.model import EquationSpec, ModelSpec, PredictorSpec, Unit
 from bayes_alliance.spec.reading import averaged_in, values_in
+from bayes_alliance.study import Study
 from bayes_alliance.table.sessions import SessionTable
 
 type Groups = dict[str, tuple[Columns, tuple[Block, ...]]]
@@ -32,14 +33,12 @@ class Source:
 
     ``common`` holds per unit the rows that every equation can use, where all are to use the same. ``modelled`` holds
     which values are modelled of the outcomes that an equation reads. ``levels`` are those
-    of factors, by variable, where ``sessions`` is a part of a table. ``until`` is the last session that means are over,
+    of factors, by variable, where the study is a part of a table. ``until`` is the last session that means are over,
     where later ones are to be predicted.
     """
 
     spec: ModelSpec
-    sessions: SessionTable
-    columns: Mapping[str, str]
-    reference: Mapping[str, str]
+    study: Study[SessionTable]
     common: Mapping[Unit, np.ndarray] = field(default_factory=dict)
     modelled: Mapping[str, Modelled] = field(default_factory=dict)
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -82,7 +81,7 @@ def find_usable(equation: EquationSpec, source: Source, findings: Findings) -> U
     DesignError
         With every problem of its variables.
     """
-    rows = make_rows(equation.unit, source.sessions)
+    rows = make_rows(equation.unit, source.study.sessions)
     variables = _variables(equation, rows, source, findings)
     outcome = variables[equation.outcome]
     if outcome.levels is not None:
@@ -166,7 +165,7 @@ def _variables(equation: EquationSpec, rows: Rows, source: Source, findings: Fin
             continue
         own = Findings(messages=findings.messages)
         levels = source.levels.get(name)
-        found[name] = make_variable(name, source.spec, rows, source.columns, source.reference, own, levels)
+        found[name] = make_variable(name, source.spec, rows, source.study, own, levels)
         # of an outcome that holds words it is said that a number is needed, not which level comes first
         if name != equation.outcome or found[name].levels is None:
             findings.add(own.problems)
@@ -182,7 +181,7 @@ def _averaged(equation: EquationSpec, rows: Rows, source: Source) -> set[str]:
     names = {name for part in parts for name in averaged_in(part)}
     names -= {name for part in parts for name in values_in(part) if name not in set(averaged_in(part))}
     names -= {equation.outcome, equation.sigma, *equation.raters, *source.spec.variables, *source.spec.raters}
-    columns = {name: column_for(name, rows.source, source.columns) for name in names}
+    columns = {name: column_for(name, source.study) for name in names}
     return {name for name, column in columns.items() if rows.varies(column)}
 
 
@@ -193,11 +192,8 @@ def _finer(
     averaged = [name for name in source.spec.variables_of(equation) if name not in variables]
     if not averaged:
         return None
-    sessions = make_rows("session", source.sessions)
-    made = {
-        name: make_variable(name, source.spec, sessions, source.columns, source.reference, findings.silent)
-        for name in averaged
-    }
+    sessions = make_rows("session", source.study.sessions)
+    made = {name: make_variable(name, source.spec, sessions, source.study, findings.silent) for name in averaged}
     for name in averaged:
         findings.note(f"{name} varies within {rows.unit}s; its means are taken over sessions.")
     ids = _factor_ids(sessions, source, findings)
@@ -209,7 +205,7 @@ def _factor_ids(rows: Rows, source: Source, findings: Findings) -> Callable[[str
 
     def factor_ids(factor: str) -> np.ndarray:
         if factor not in cache:
-            cache[factor] = rows.ids(factor, source.columns, findings)
+            cache[factor] = rows.ids(factor, source.study.columns, findings)
         return cache[factor]
 
     return factor_ids

@@ -170,7 +170,7 @@ def _at_patients(made: Made, mean: MeanOf, source: Source) -> bool:
         return False
     if mean.variable in source.spec.variables:
         return True
-    return not made.rows.varies(column_for(mean.variable, source.sessions, source.columns))
+    return not made.rows.varies(column_for(mean.variable, source.study))
 
 
 def _coded(
@@ -184,7 +184,7 @@ def _coded(
 ) -> FollowMeasured:
     """Point the rows of an equation into the levels of a measured mean; ``place`` as in ``_coded_value``."""
     rows = made.place if place is None else place
-    ids = made.rows.ids(mean.factor, source.columns, findings)[rows]
+    ids = made.rows.ids(mean.factor, source.study.columns, findings)[rows]
     levels = {level: i for i, level in enumerate(measured.levels[measured.factors.index(mean.factor)])}
     code = np.array([levels.get(level, 0) for level in ids], dtype=np.int64)
     numbers = np.nan_to_num(plugged.numbers[rows])

@@ -51,11 +51,11 @@ def measure(name: str, patients: bool, means: Sequence[MeanOf], source: Source, 
 
     ``patients`` says that the variable has one value per patient.
     """
-    rows = make_rows("patient" if patients else "session", source.sessions)
+    rows = make_rows("patient" if patients else "session", source.study.sessions)
     ignored = Findings()  # what is wrong with columns is reported where they are coded
-    variable = make_variable(name, source.spec, rows, source.columns, source.reference, ignored)
+    variable = make_variable(name, source.spec, rows, source.study, ignored)
     wanted = list(dict.fromkeys(mean.factor for mean in means))
-    frame = pd.DataFrame({factor: rows.ids(factor, source.columns, ignored) for factor in wanted})
+    frame = pd.DataFrame({factor: rows.ids(factor, source.study.columns, ignored) for factor in wanted})
     frame = frame.assign(x=variable.values).dropna(subset=["x"])
     frame = frame[(frame[wanted] != "").all(axis=1)]
     counts = {factor: frame[factor].nunique() for factor in wanted}
@@ -121,8 +121,8 @@ def _sizes(
         return np.full(len(levels), np.inf)
     name, factor = next(iter(stated)), next(iter(factors))
     ignored = Findings()  # what is wrong with columns is reported where they are coded
-    variable = make_variable(str(name), source.spec, rows, source.columns, source.reference, ignored)
-    frame = pd.DataFrame({"unit": rows.ids(factor, source.columns, ignored), "size": variable.values}).dropna()
+    variable = make_variable(str(name), source.spec, rows, source.study, ignored)
+    frame = pd.DataFrame({"unit": rows.ids(factor, source.study.columns, ignored), "size": variable.values}).dropna()
     of_unit = frame.groupby("unit")["size"].agg(["min", "max"]).reindex(list(levels))
     differing = [repr(unit) for unit in of_unit.index[(of_unit["min"] != of_unit["max"])]]
     small = [

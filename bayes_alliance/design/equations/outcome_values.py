@@ -14,10 +14,11 @@ from bayes_alliance.outcome.scale import ObservedOutcome
 from bayes_alliance.spec.model import EquationSpec, ModelSpec
 from bayes_alliance.spec.reading import values_in
 from bayes_alliance.spec.validation import bounds_problems
+from bayes_alliance.study import Study
 from bayes_alliance.table.sessions import SessionTable
 
 
-def state_bounds(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str], findings: Findings) -> ModelSpec:
+def state_bounds(spec: ModelSpec, study: Study[SessionTable], findings: Findings) -> ModelSpec:
     """Return the model with the bounds the study states for its outcomes, where the model leaves them open.
 
     A declared first(x), last(x), at(x, …) or window(x, …) has the bounds of x.
@@ -27,8 +28,8 @@ def state_bounds(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, 
         name, call = equation.outcome, spec.declared.get(equation.outcome)
         if call is not None and call.function in ("first", "last", "at", "window"):
             name = next(values_in(call.arguments[0]), name)
-        column = sessions.roles.get(name, columns.get(name, name))
-        bounds = sessions.bounds.get(column)
+        column = study.column(name)
+        bounds = study.sessions.bounds.get(column)
         if equation.kind.bounds == "none":
             equations.append(equation)
             continue

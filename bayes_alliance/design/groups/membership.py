@@ -15,20 +15,21 @@ from bayes_alliance.design.groups.groups import Block, GroupDesign, check_codes,
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.spec.expressions import GroupTerm
 from bayes_alliance.spec.model import GroupSpec, ModelSpec
+from bayes_alliance.study import Study
 from bayes_alliance.table.sessions import SessionTable
 
 TOLERANCE = 1e-6
 """Distance from 1 up to which weights of a row add up to it."""
 
 
-def check_members(spec: ModelSpec, sessions: SessionTable, columns: Mapping[str, str]) -> list[Problem]:
+def check_members(spec: ModelSpec, study: Study[SessionTable]) -> list[Problem]:
     """Report ids of one factor that are text in one column and numbers in another, and would not be found again."""
     problems = []
     for factor, group in spec.groups.items():
-        read = [sessions.roles.get(name, columns.get(name, name)) for name in group.members]
-        if not group.members or any(column not in sessions.frame.columns for column in read):
+        read = [study.column(name) for name in group.members]
+        if not group.members or any(column not in study.sessions.frame.columns for column in read):
             continue
-        first, *others = (sessions.frame[column] for column in read)
+        first, *others = (study.sessions.frame[column] for column in read)
         words = [level for level in read_words(first).dropna().unique() if level]
         padded = [word for word in words if word.isdigit() and word != number_text(float(word))]
         numbers = [column for column, own in zip(read[1:], others, strict=True) if own.dtype == np.float64]

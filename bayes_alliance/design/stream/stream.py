@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from bayes_alliance._messages import are, count_of
 from bayes_alliance.design.columns.column_checks import check_doubts, check_levels
 from bayes_alliance.design.columns.terms import Columns, study_names
 from bayes_alliance.design.columns.variables import column_of, order_levels, read_words
-from bayes_alliance.design.design import Design, PriorStatements, match_names, state_priors
+from bayes_alliance.design.design import Design, match_names, state_priors
 from bayes_alliance.design.equations import checks
 from bayes_alliance.design.equations.complete_rows import Source, Usable, find_usable
 from bayes_alliance.design.equations.equation import EquationDesign
@@ -32,6 +32,7 @@ from bayes_alliance.findings import Findings
 from bayes_alliance.names import INTERCEPT
 from bayes_alliance.spec.model import EquationSpec, ModelSpec
 from bayes_alliance.spec.needed import needed_variables
+from bayes_alliance.study import Study
 from bayes_alliance.table.cells import type_column
 from bayes_alliance.table.read import MISSING_CODES
 from bayes_alliance.table.sessions import SessionTable
@@ -99,23 +100,21 @@ class StreamReader:
     def __init__(
         self,
         spec: ModelSpec,
-        stream: SessionStream,
-        columns: Mapping[str, str] | None,
-        reference: Mapping[str, str] | None,
-        priors: PriorStatements,
+        study: Study[SessionStream],
     ) -> None:
-        self._stream, self._reference, self._priors = stream, dict(reference or {}), priors
-        first = next(stream.blocks())
+        self._stream = study.sessions
+        first = next(self._stream.blocks())
         self._findings = Findings()
-        self.spec, self._columns, self._dropped = match_names(spec, first, columns, self._reference, self._findings)
+        self.spec, matched, self._dropped = match_names(spec, study.of(first), self._findings)
+        self._study = replace(study, columns=matched.columns)
         self._findings.add(check_streamable(self.spec))
-        self._findings.stop(DesignError, repr(stream))
+        self._findings.stop(DesignError, repr(self._stream))
         self._read = self._needed(first)
-        doubts = check_doubts(self.spec, first, self._columns, self._reference)
+        doubts = check_doubts(self.spec, matched)
         if doubts:
-            raise DesignError(doubts, repr(stream))
+            raise DesignError(doubts, repr(self._stream))
         self._levels = self._find_levels(first)
-        self._reads = StreamColumns(self.spec, self._columns, self._reference)
+        self._reads = StreamColumns(self.spec, self._study)
         self._seen = [_Seen(equation) for equation in self.spec.equation]
         self._factors: dict[str, RunningLevels] = {}
         self._links: list[np.ndarray] = []
@@ -126,7 +125,7 @@ class StreamReader:
     def _needed(self, first: SessionTable) -> list[str]:
         """Return the columns that are read: those of roles, variables and grouping factors."""
         names = [*needed_variables(self.spec), *(part for f in self.spec.factors for part in f.split(":"))]
-        texts = [self._columns.get(name, name) for name in names if name not in self._stream.roles]
+        texts = [self._study.columns.get(name, name) for name in names if name not in self._stream.roles]
         plain = [text if text in first.frame.columns else column_of(text)[0] for text in texts]
         return list(dict.fromkeys([*self._stream.roles.values(), *plain]))
 
@@ -136,10 +135,10 @@ class StreamReader:
         for name in needed_variables(self.spec):
             if name in self._stream.roles:
                 continue
-            text = self._columns.get(name, name)
+            text = self._study.columns.get(name, name)
             column, level = (text, None) if text in first.frame.columns else column_of(text)
             carrier = first.frame[column]
-            if level is None and carrier.dtype == np.float64 and name not in self._reference:
+            if level is None and carrier.dtype == np.float64 and name not in self._study.reference:
                 continue
             cells = pd.concat(list(self._stream.words(column)), ignore_index=True).drop_duplicates()
             codes = (*MISSING_CODES, *self._stream.options["missing"].get(column, ()))
@@ -149,7 +148,9 @@ class StreamReader:
             if level is not None:
                 found[name] = tuple(sorted(words))
             else:
-                found[name] = order_levels(name, column, carrier, words, self._reference.get(name), self._findings)
+                found[name] = order_levels(
+                    name, column, carrier, words, self._study.reference.get(name), self._findings
+                )
         self._findings.stop(DesignError, repr(self._stream))
         return found
 
@@ -158,7 +159,7 @@ class StreamReader:
         for number, table in enumerate(self._stream.blocks(self._read), start=1):
             found = Findings(messages=list(table.messages))
             self._reads.add(table)
-            source = Source(self.spec, table, self._columns, self._reference, levels=self._levels)
+            source = Source(self.spec, self._study.of(table), levels=self._levels)
             rows = [self._code(seen, source, found) for seen in self._seen]
             self._links += [np.unique(np.column_stack(own.codes), axis=0) for own in rows if own.codes]
             for note in found.messages:
@@ -217,7 +218,7 @@ class StreamReader:
         for seen in self._seen:
             self._check(seen, findings)
         findings.stop(DesignError, repr(self._stream))
-        resolved, stated = state_priors(self.spec, self._priors, self._dropped, findings)
+        resolved, stated = state_priors(self.spec, self._study.priors, self._dropped, findings)
         order = {factor: levels.sorted() for factor, levels in self._factors.items()}
         equations = tuple(
             _three_rows(seen, {factor: names for factor, (names, _) in order.items()}) for seen in self._seen
@@ -244,8 +245,8 @@ class StreamReader:
             (),
             priors,
             estimands,
-            self._columns,
-            {name: level for name, level in self._reference.items() if name in self._levels},
+            self._study.columns,
+            {name: level for name, level in self._study.reference.items() if name in self._levels},
             tuple(findings.messages),
             self._fingerprint(),
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 
@@ -20,8 +18,10 @@ from bayes_alliance.errors import DesignError
 from bayes_alliance.findings import Findings
 from bayes_alliance.names import ID_ROLES
 from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.study import Study
 from bayes_alliance.table.codes import CODES, CodeCounts
 from bayes_alliance.table.sessions import SessionTable
+from bayes_alliance.table.stream import SessionStream
 
 
 class StreamColumns:
@@ -31,8 +31,8 @@ class StreamColumns:
     factors without a role are not looked at.
     """
 
-    def __init__(self, spec: ModelSpec, columns: Mapping[str, str], reference: Mapping[str, str]) -> None:
-        self._spec, self._columns, self._reference = spec, columns, reference
+    def __init__(self, spec: ModelSpec, study: Study[SessionStream]) -> None:
+        self._spec, self._study = spec, study
         self._counts: dict[str, CodeCounts] = {}
         self._places: dict[tuple[str, float], list[str]] = {}
         self._units: pd.DataFrame | None = None
@@ -46,11 +46,11 @@ class StreamColumns:
         DesignError
             If the model reads a column that holds no numbers or words, or infinite numbers.
         """
-        doubts = check_doubts(self._spec, table, self._columns, self._reference)
+        doubts = check_doubts(self._spec, self._study.of(table))
         if doubts:
             raise DesignError(doubts, count_of(len(table), "row"))
         patients = table.ids("patient")
-        for column in read_columns(self._spec, table, self._columns, self._reference)[0]:
+        for column in read_columns(self._spec, self._study.of(table))[0]:
             values = table.frame[column].to_numpy(dtype=float)
             self._counts.setdefault(column, CodeCounts()).add(values, patients)
             for code in np.unique(values[np.isin(np.abs(values), list(CODES))]):
@@ -64,7 +64,7 @@ class StreamColumns:
         """Report what ``check_read_columns`` reports of a table in memory."""
         if self._last is None or self._units is None:
             return
-        bounds = bounds_of(self._spec, self._last, self._columns)
+        bounds = bounds_of(self._spec, self._study.of(self._last))
         for column, counts in self._counts.items():
             for code in counts.find(*bounds.get(column, (-np.inf, np.inf))):
                 where = first_few(self._places[column, code.value], code.cells)

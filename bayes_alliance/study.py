@@ -48,6 +48,14 @@ class Study[Table: (SessionTable, SessionStream)]:
         stated = self.priors
         object.__setattr__(self, "priors", dict(stated) if isinstance(stated, Mapping) else tuple(stated))
 
+    def column(self, name: str) -> str:
+        """Return the column of a variable or grouping factor, or the level of one, as the study states it."""
+        return self.sessions.roles.get(name, self.columns.get(name, name))
+
+    def of(self, table: SessionTable) -> Study[SessionTable]:
+        """Return the study with other rows: a block of a stream, say."""
+        return Study(table, self.columns, self.reference, self.priors)
+
     def reading(self, names: Collection[str]) -> Study[Table]:
         """Return the study without the columns and references of variables that are not among ``names``."""
         columns = {name: column for name, column in self.columns.items() if name in names}
@@ -69,3 +77,10 @@ def as_study[Table: (SessionTable, SessionStream)](given: Study[Table] | Table) 
         kind = type(given).__name__
         raise TableError(Problem(f"The rows are a {kind}, not a table of sessions.", fix="Read it with read_sessions."))
     return Study(given)
+
+
+def prior_records(priors: PriorStatements) -> tuple[PriorSpec, ...]:
+    """Return a call's statements of priors as records, not yet parsed."""
+    if isinstance(priors, Mapping):
+        return tuple(PriorSpec(on=str(on), dist=str(dist), reason="Stated in the call.") for on, dist in priors.items())
+    return tuple(priors)
