@@ -200,7 +200,6 @@ def level_label(variable: str, level: str) -> str:
     return f"{variable}[{level}]"
 
 
-def entry_label(name: str, stratum: str) -> str:
-    """Return the name of an estimand in one stratum: ``ab`` and ``arm[TAU]`` give ``ab[arm = TAU]``."""
-    inside = stratum.replace("[", " = ").rstrip("]")
+def entry_label(name: str, inside: str) -> str:
+    """Return the name of an estimand in one stratum, ``ab[arm = TAU]``; beside values it is worked out at, if any."""
     return f"{name.removesuffix(']')}, {inside}]" if name.endswith("]") else f"{name}[{inside}]"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 from bayes_alliance._messages import quote
-from bayes_alliance.design.columns.surfaces import PIECES, surface_weights
+from bayes_alliance.design.columns.surfaces import PIECES, surface_calls, surface_weights
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.factors import FactorDesign, find_factor
 from bayes_alliance.design.equations.predictor import Predictor
@@ -34,6 +34,8 @@ class EstimandDesign:
     """A quantity to work out from every draw.
 
     ``value`` is arithmetic over the names in ``labels``, which say what coefficient each is, by its coord of ``b``.
+    ``factors`` are those whose effects may correlate. ``strata`` says of strata whose covariances differ what an entry
+    of theirs is called, by their coord: ``arm[TAU]`` is ``arm = TAU``.
     """
 
     name: str
@@ -42,6 +44,8 @@ class EstimandDesign:
     unit: str
     level: Level
     rope: tuple[float, float] | None = None
+    factors: tuple[str, ...] = ()
+    strata: Mapping[str, str] = field(default_factory=dict)
 
 
 def resolve_estimands(
@@ -66,7 +70,14 @@ def resolve_estimands(
         for own in equation.linear_predictors
         for one in (*_contextual(own, equation), *_surfaces(own, equation))
     ]
-    return (*stated, *implied)
+    names = tuple(factor.factor for factor in factors)
+    strata = {
+        label: f"{factor.by.variable} = {level}"
+        for factor in factors
+        if factor.by is not None
+        for label, level in zip(factor.by.labels, factor.by.levels, strict=True)
+    }
+    return tuple(replace(one, factors=names, strata=strata) for one in (*stated, *implied))
 
 
 def _resolve_labels(spec: ModelSpec, equations: Sequence[EquationDesign], findings: Findings) -> dict[str, str]:
@@ -238,12 +249,13 @@ def _below(call: Call, others: Sequence[Call]) -> Call | None:
 
 def _surfaces(own: Predictor, equation: EquationDesign) -> Iterator[EstimandDesign]:
     """Yield a1 to a5 of every surface, and of every product with one (how far a moderator moves them)."""
+    calls = surface_calls(own.spec.parsed)
     for term in dict.fromkeys(own.coef.terms):
         columns = [i for i, name in enumerate(own.coef.terms) if name == term]
         surfaces: dict[tuple[str, frozenset[tuple[str, str]]], dict[str, int]] = {}
         for i in columns:
             for part, piece in own.coef.parts[i]:
-                if part.startswith("surface(") and piece in PIECES:
+                if part in calls and piece in PIECES:
                     rest = own.coef.parts[i] - {(part, piece)}
                     surfaces.setdefault((part, rest), {})[piece] = i
         for places in surfaces.values():

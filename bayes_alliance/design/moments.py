@@ -120,7 +120,9 @@ def name_moments(
         data["sigma_share"] = (("stratum", SIGMA_COEF), shares)
     data["level"] = ((), np.array(equation.kind.level(equation.y, equation.scale)))
     attrs = {"family": equation.family, "outcome": equation.outcome, "scale": equation.kind.latent_scale}
-    attrs["formulas"] = " ".join(equation.parameters)
+    if equation.parameters:
+        factors = [group.factor for own in equation.parameters.values() for group in own.groups]
+        coords |= {"formula": list(equation.parameters), "formula_factor": list(dict.fromkeys(factors))}
     return xr.Dataset(data, coords=coords, attrs=attrs)
 
 

@@ -42,7 +42,11 @@ type Kind = Literal[
     "mean",
     "spread",
     "unit mean",
+    "variance share",
+    "intraclass correlation",
+    "estimand",
 ]
+"""The last three are worked out of draws of the others."""
 
 LISTED: Final[frozenset[Kind]] = frozenset(
     {

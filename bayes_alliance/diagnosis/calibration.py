@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ import xarray as xr
 from bayes_alliance._messages import count_of, escaped, first_few
 from bayes_alliance.collapse.eligible import find_design_obstacles
 from bayes_alliance.design.design import Design
+from bayes_alliance.design.posterior_variables import Kind, PosteriorVariable, list_variables
 from bayes_alliance.diagnosis.kept import (
     Outcome,
     calibration_key,
@@ -305,19 +306,25 @@ def _sample(design: Design, settings: SamplerSettings, seed: int) -> xr.Dataset:
     from bayes_alliance.build.model import build_model
     from bayes_alliance.fit.nuts import sample_nuts
 
-    model = build_model(design.spec, design)
+    model, variables = build_model(design.spec, design), list_variables(design)
     for draws, tune, accept in LONGER:
         steps = max(accept, settings.target_accept or 0.0)
         attempt = replace(settings, draws=draws * settings.draws, tune=tune * settings.tune, target_accept=steps)
-        posterior = sample_nuts(model, attempt, seed).posterior
-        if _dependable(posterior, find_constants(design, posterior)):
+        posterior = sample_nuts(model, variables, attempt, seed).posterior
+        if _dependable(posterior, variables, find_constants(design, posterior)):
             return posterior
     raise _NotDependable(
         f"Chains did not agree (R-hat above {AGREE}, or fewer than {KEPT} effective draws), longer ones too."
     )
 
 
-def _dependable(posterior: xr.Dataset, constants: Constants) -> bool:
+NOT_JUDGED: Final[frozenset[Kind]] = frozenset(
+    {"group effect", "modelled value", "coefficient at the mean", "local scale"}
+)
+"""Kinds that are many, or the same as others: a study is not set apart for them."""
+
+
+def _dependable(posterior: xr.Dataset, variables: Sequence[PosteriorVariable], constants: Constants) -> bool:
     """Return whether chains agree on every parameter and tell enough of it to rank a truth.
 
     What cannot be worked out counts against it, unless the model fixes the entry.
@@ -325,9 +332,8 @@ def _dependable(posterior: xr.Dataset, constants: Constants) -> bool:
     Whether a study is set apart depends on its data and the sampler, not on its truth: ranks of the others stay uniform
     where all is right (Modrák et al. 2023).
     """
-    names = [str(name) for name in posterior.data_vars]
-    draws = posterior[[name for name in names if not name.startswith(("u_", "value_", "b_centred", "local_"))]]
-    found = diagnose_draws(draws)
+    judged = [own.name for own in variables if own.kind not in NOT_JUDGED and own.name in posterior]
+    found = diagnose_draws(posterior[judged])
     hats, sizes = (flatten(found[name], constants).values() for name in ("r_hat", "ess_bulk"))
     return all(hat <= AGREE for hat in hats) and all(size >= KEPT for size in sizes)
 

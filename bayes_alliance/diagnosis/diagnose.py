@@ -111,8 +111,7 @@ def _of_figures(table: pd.DataFrame) -> list[CheckResult]:
     """Return a check per outcome and kind of figure; means per arm and session are one kind."""
     kinds: dict[str, list[dict[Any, Any]]] = {}
     for row in table.to_dict("records"):
-        kind = "means by arm and session" if str(row["figure"]).startswith("mean,") else row["figure"]
-        kinds.setdefault(f"predictive {row['outcome']}: {kind}", []).append(row)
+        kinds.setdefault(f"predictive {row['outcome']}: {row['kind']}", []).append(row)
     checks = []
     for name, rows in kinds.items():
         # several figures are looked at together, so each has a share of the error, as far as replicates resolve it

@@ -28,17 +28,24 @@ PILED = 0.02
 EXTREME = 0.01
 """Two-sided tail probability of an observed figure that counts as a misfit."""
 
+COURSE = "means by arm and session"
+"""The kind of the figures of a course."""
+
 PIT_DRAWS = 500
 """Draws that leave-one-out probabilities are worked out from."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of an outcome: its name, how it comes from outcomes of shape (…, obs), what to do about a misfit."""
+    """One figure of an outcome: its name, how it comes from outcomes of shape (…, obs), what to do about a misfit.
+
+    ``kind`` is what figures that are judged together have in common; its name where it stands alone.
+    """
 
     name: str
     of: Callable[[np.ndarray], np.ndarray]
     remedy: str
+    kind: str = ""
 
 
 def predictive_checks(fit: Fit, *, draws: int = 400, seed: int = 1) -> pd.DataFrame:
@@ -57,7 +64,8 @@ def predictive_checks(fit: Fit, *, draws: int = 400, seed: int = 1) -> pd.DataFr
     -------
     DataFrame
         A line per outcome and figure: ``outcome, figure, observed, predicted`` (mean), ``eti95_lb, eti95_ub``, ``p``
-        (two tails: how often replicates lie as far out) and ``remedy``. Figures are the mean per arm and session (share
+        (two tails: how often replicates lie as far out), ``remedy`` and ``kind`` (figures that are judged together).
+        Figures are the mean per arm and session (share
         of ones, for 0/1 outcomes), the SD within patients and its lag-1 correlation, the SD of therapists' and groups'
         means, and the shares at the lowest and highest value.
 
@@ -90,6 +98,7 @@ def predictive_checks(fit: Fit, *, draws: int = 400, seed: int = 1) -> pd.DataFr
                     "eti95_ub": float(high),
                     "p": float(min(1.0, 2 * (tail * len(drawn) + 1) / (len(drawn) + 1))),
                     "remedy": figure.remedy,
+                    "kind": figure.kind or figure.name,
                 }
             )
     return pd.DataFrame(rows)
@@ -212,6 +221,7 @@ def _trajectory(e: EquationDesign) -> Iterator[Figure]:
                 f"mean, {where}",
                 partial(_mean, cell=cell),
                 "The course over sessions has another shape: try log time, pieces, or session as a factor.",
+                kind=COURSE,
             )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import arviz_stats as azs
 import numpy as np
@@ -12,22 +12,23 @@ import xarray as xr
 from scipy import stats
 
 from bayes_alliance.design.design import Design
+from bayes_alliance.design.posterior_variables import PosteriorVariable
 from bayes_alliance.diagnosis.predictive import draws_with_effects
-from bayes_alliance.fit.checks import entry_name
-from bayes_alliance.fit.result import Fit, design_of
+from bayes_alliance.fit.result import Fit, design_of, variables_of
 from bayes_alliance.names import (
     INTERCEPT,
     RESIDUAL,
     SIGMA_COEF,
     category_dim,
+    coef_label,
     cor_name,
     effect_dim,
     sd_name,
     shape_dim,
     share_name,
 )
+from bayes_alliance.posterior.entries import Entry, entries_of, public_entries
 from bayes_alliance.posterior.outcomes import rating_densities, row_densities
-from bayes_alliance.posterior.summarize import public_draws
 from bayes_alliance.simulate.prior import draw_parameters
 from bayes_alliance.spec.priors import Distribution
 
@@ -129,8 +130,10 @@ def prior_and_posterior(fit: Fit, *, seed: int) -> dict[str, tuple[np.ndarray, n
     DesignError
         If a prior is improper.
     """
-    drawn = _entries(draw_parameters(design_of(fit), draws=2000, seed=seed))
-    return {name: (drawn[name], own) for name, own in _entries(public_draws(fit)).items() if name in drawn}
+    before = draw_parameters(design_of(fit), draws=2000, seed=seed)
+    drawn = _vary(before, entries_of(before, [own for own in variables_of(fit) if own.listed]))
+    posterior = _vary(fit.data["posterior"].to_dataset(), public_entries(fit))
+    return {name: (drawn[name], own) for name, own in posterior.items() if name in drawn}
 
 
 def log_prior(design: Design, flat: xr.Dataset) -> dict[str, np.ndarray]:
@@ -144,11 +147,12 @@ def log_prior(design: Design, flat: xr.Dataset) -> dict[str, np.ndarray]:
         blocks[block] = blocks.get(block, np.zeros(flat.sizes["sample"])) + values
 
     labels = [label for own in design.linear_predictors for label in own.coef_labels]
+    intercepts = _intercepts(design)
     centred = flat["b_centred"].transpose("sample", ...).values if labels else np.zeros((flat.sizes["sample"], 0))
     for i, (label, prior) in enumerate(zip(labels, design.priors.coef, strict=True)):
         if prior.distribution.support == "shrunk":
             continue
-        block = "intercepts" if label.endswith(f", {INTERCEPT}") else "coefficients"
+        block = "intercepts" if label in intercepts else "coefficients"
         add(block, log_density(prior.distribution, centred[:, i]))
     for factor in design.factors:
         sd = flat[sd_name(factor.factor)].transpose("sample", ..., effect_dim(factor.factor)).values
@@ -228,29 +232,26 @@ def _quantities(fit: Fit, flat: xr.Dataset) -> dict[str, np.ndarray]:
     each = fit.data["posterior"].sizes["draw"]
     count = flat.sizes["sample"] // fit.data["posterior"].sizes["chain"]
     chosen = np.linspace(0, each - 1, count).astype(int)
-    draws = public_draws(fit).isel(draw=chosen)
     found: dict[str, np.ndarray] = {}
     if "estimands" in fit.data:
-        values = fit.data["estimands"].to_dataset()["value"].isel(draw=chosen)
-        found |= _entries(xr.Dataset({"estimand": values}))
-    for name, own in _entries(draws).items():
-        if not name.endswith(f", {INTERCEPT}]") or name.startswith("sd_"):
-            found[name] = own
-    return {name: own for name, own in found.items() if not name.startswith("cor_") and np.ptp(own) > 0}
+        values = xr.Dataset({"estimand": fit.data["estimands"].to_dataset()["value"].isel(draw=chosen)})
+        found |= _vary(values, entries_of(values, [PosteriorVariable("estimand", "estimand")]))
+    intercepts = _intercepts(design_of(fit))
+    wanted = [
+        entry
+        for entry in public_entries(fit)
+        if entry.variable.kind != "correlation"
+        and not (entry.variable.kind == "coefficient" and entry.labels[0] in intercepts)
+    ]
+    return found | _vary(fit.data["posterior"].to_dataset().isel(draw=chosen), wanted)
 
 
-def _entries(draws: xr.Dataset) -> Mapping[str, np.ndarray]:
-    """Return every entry of every variable under its name, shape (draw,)."""
-    found = {}
-    for variable in draws.data_vars:
-        array = draws[variable].transpose("chain", "draw", ...)
-        values = array.values.reshape(-1, *array.shape[2:])
-        for index in np.ndindex(array.shape[2:]):
-            own = values[(slice(None), *index)]
-            if (
-                np.isfinite(own).all()
-                and np.ptp(own) > 0
-                and not (str(variable).startswith("cor_") and index[-2] >= index[-1])
-            ):
-                found[entry_name(str(variable), array[0, 0], index)] = own
-    return found
+def _intercepts(design: Design) -> set[str]:
+    """Return the labels of the intercepts among coefficients."""
+    return {coef_label(own.name, INTERCEPT) for own in design.linear_predictors if own.spec.parsed.intercept}
+
+
+def _vary(draws: xr.Dataset, entries: Sequence[Entry]) -> dict[str, np.ndarray]:
+    """Return the draws of entries that vary, by name, shape (draw,)."""
+    every = {entry.name: entry.draws(draws).reshape(-1) for entry in entries}
+    return {name: own for name, own in every.items() if np.isfinite(own).all() and np.ptp(own) > 0}

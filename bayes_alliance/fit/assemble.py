@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import xarray as xr
 
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.moments import variance_moments
+from bayes_alliance.design.posterior_variables import PosteriorVariable, list_variables
 from bayes_alliance.fit.checks import check_sampling
 from bayes_alliance.fit.constants import Constants, constants_record, find_constants
 from bayes_alliance.fit.estimands import work_out
@@ -49,7 +50,7 @@ def assemble_fit(
 ) -> Fit:
     """Put draws, rows and provenance together, work estimands out, and check the sampling."""
     posterior = _with_plain_coords(sampled.posterior, design)
-    constants = find_constants(design, posterior)
+    constants, variables = find_constants(design, posterior), list_variables(design)
     estimands = work_out(design.estimands, posterior, constants)
     groups = {
         "posterior": posterior,
@@ -64,24 +65,25 @@ def assemble_fit(
     data = xr.DataTree.from_dict(groups)
     provenance = record_provenance(design, settings, engine, seed, sampled.seconds)
     provenance["messages"] = [*design.messages, *notes]
+    provenance["variables"] = [asdict(own) for own in variables]
     provenance["constants"] = {name: list(places) for name, places in constants_record(constants).items()}
     return Fit(
         spec=design.spec,
         data=data,
         provenance=provenance,
         checks=check_sampling(
-            judged_draws(data, engine), sampled.sample_stats, constants=judged_constants(data, constants)
+            judged_draws(data, engine, variables), sampled.sample_stats, constants=judged_constants(data, constants)
         ),
         design=design if rows.complete else None,
     )
 
 
-def judged_draws(data: xr.DataTree, engine: str) -> xr.Dataset:
+def judged_draws(data: xr.DataTree, engine: str, variables: Sequence[PosteriorVariable]) -> xr.Dataset:
     """Return what a fit's checks look at: all draws and estimands, but not effects that were drawn exactly."""
     posterior = data["posterior"].to_dataset()
     if engine == "collapsed":
-        exact = [name for name in posterior.data_vars if str(name).startswith("u_")]
-        posterior = posterior.drop_vars([*exact, "b_centred"])
+        exact = [own.name for own in variables if own.kind in ("group effect", "coefficient at the mean")]
+        posterior = posterior.drop_vars(exact, errors="ignore")
     return posterior.assign(estimand=data["estimands"]["value"]) if "estimands" in data else posterior
 
 

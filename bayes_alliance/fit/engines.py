@@ -9,11 +9,12 @@ import xarray as xr
 
 from bayes_alliance.collapse.eligible import find_design_obstacles, say_obstacles
 from bayes_alliance.design.design import Design
+from bayes_alliance.design.posterior_variables import list_variables
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.assemble import assemble_fit, judged_constants, judged_draws, rows_of
 from bayes_alliance.fit.checks import diagnose_draws, flatten
 from bayes_alliance.fit.exact import constant_data, sample_exact
-from bayes_alliance.fit.result import Fit, constants_of
+from bayes_alliance.fit.result import Fit, constants_of, variables_of
 from bayes_alliance.fit.seeds import spread_seed
 from bayes_alliance.fit.settings import TARGET_ACCEPT, Engine, SamplerSettings
 from bayes_alliance.names import BLOCK, effects_name
@@ -53,7 +54,10 @@ def _mixed_badly(fit: Fit) -> bool:
     failed = {check.name for check in fit.checks if not check.passed}
     if not failed:
         return False
-    draws, constants = judged_draws(fit.data, "collapsed"), judged_constants(fit.data, constants_of(fit))
+    draws, constants = (
+        judged_draws(fit.data, "collapsed", variables_of(fit)),
+        judged_constants(fit.data, constants_of(fit)),
+    )
     ess = flatten(diagnose_draws(draws)["ess_bulk"], constants)
     enough = all(value >= WORTH * draws.sizes["chain"] * draws.sizes["draw"] for value in ess.values())
     return bool(failed - {"r_hat", "ess_bulk", "ess_tail"}) or not enough
@@ -88,7 +92,7 @@ def _fit_by_nuts(design: Design, settings: SamplerSettings, seed: int, sampler_s
     asked, settings = settings, settings.for_design(design)
     if asked.target_accept is None and settings.target_accept != TARGET_ACCEPT:
         notes = [*notes, f"target_accept is {settings.target_accept}: a horseshoe wants small steps."]
-    sampled = sample_nuts(model, settings, sampler_seed)
+    sampled = sample_nuts(model, list_variables(design), settings, sampler_seed)
     return assemble_fit(design, sampled, rows_of(design, _constant(model)), "nuts", settings, seed, notes)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -68,12 +68,13 @@ def _entries(
     """Return name, draws and estimand of every entry."""
     entries: list[tuple[str, xr.DataArray, EstimandDesign]] = []
     for estimand in estimands:
-        value = _evaluate(estimand.value, estimand.labels, posterior)
+        value = _evaluate(estimand.value, estimand, posterior)
         extra = [dim for dim in value.dims if dim not in ("chain", "draw")]
         if not extra:
             entries.append((estimand.name, value, estimand))
         for label in value[extra[0]].values if extra else ():
-            entries.append((entry_label(estimand.name, str(label)), value.sel({extra[0]: label}, drop=True), estimand))
+            name = entry_label(estimand.name, estimand.strata[str(label)])
+            entries.append((name, value.sel({extra[0]: label}, drop=True), estimand))
     return entries
 
 
@@ -91,21 +92,22 @@ def _random(posterior: xr.Dataset, constants: Constants) -> xr.Dataset:
     return few.assign(found)
 
 
-def _evaluate(value: Expression, labels: Mapping[str, str], draws: xr.Dataset) -> xr.DataArray:
+def _evaluate(value: Expression, estimand: EstimandDesign, draws: xr.Dataset) -> xr.DataArray:
+    labels = estimand.labels
     match value:
         case Number(number):
             return xr.full_like(draws["b"].isel({COEF: 0}, drop=True), number)
         case Name(name):
             return draws["b"].sel({COEF: labels[name]}, drop=True)
         case Operation(operator, left, right):
-            one, two = (_evaluate(side, labels, draws) for side in (left, right))
+            one, two = (_evaluate(side, estimand, draws) for side in (left, right))
             return {"+": one + two, "-": one - two, "*": one * two, "/": one / two}[operator]
         case Call(function, arguments, _) if function in ("sqrt", "exp", "log"):
-            inner = _evaluate(arguments[0], labels, draws)
+            inner = _evaluate(arguments[0], estimand, draws)
             applied: xr.DataArray = xr.apply_ufunc({"sqrt": np.sqrt, "exp": np.exp, "log": np.log}[function], inner)
             return applied
         case Call("indirect", arguments, _):
-            return mean_of_product([labels[render(argument)] for argument in arguments], draws)
+            return mean_of_product([labels[render(argument)] for argument in arguments], draws, estimand.factors)
         case Call("sigma", arguments, _):
             return draws["sigma"].sel(sigma_coef=render(arguments[0]), drop=True)
         case Call("sd", (factor, label), _):
@@ -127,7 +129,7 @@ def _together(factor: str, one: str, two: str, draws: xr.Dataset, covariance: bo
     return correlation * _sd(factor, one, draws) * _sd(factor, two, draws) if covariance else correlation
 
 
-def mean_of_product(labels: Sequence[str], draws: xr.Dataset) -> xr.DataArray:
+def mean_of_product(labels: Sequence[str], draws: xr.Dataset, factors: Sequence[str]) -> xr.DataArray:
     """Return the mean over units of a product of paths.
 
     Paths that vary are jointly normal over the levels of each factor, so with means m and covariances s the mean of
@@ -135,7 +137,7 @@ def mean_of_product(labels: Sequence[str], draws: xr.Dataset) -> xr.DataArray:
     of them (Isserlis 1918); covariances over several factors add up.
     """
     means = {label: draws["b"].sel({COEF: label}, drop=True) for label in labels}
-    shared = {pair: _covariance(*pair, draws) for pair in combinations(labels, 2)}
+    shared = {pair: _covariance(*pair, draws, factors) for pair in combinations(labels, 2)}
 
     def mean_of(left: tuple[str, ...]) -> xr.DataArray | float:
         if not left:
@@ -153,15 +155,12 @@ def mean_of_product(labels: Sequence[str], draws: xr.Dataset) -> xr.DataArray:
     return whole
 
 
-def _covariance(one: str, two: str, draws: xr.Dataset) -> xr.DataArray | None:
+def _covariance(one: str, two: str, draws: xr.Dataset, factors: Sequence[str]) -> xr.DataArray | None:
     """Return the covariance of two coefficients over the levels of all factors, None where they vary by none."""
     total: xr.DataArray | None = None
-    for name in map(str, draws.data_vars):
-        if not name.startswith("cor_"):
-            continue
-        factor = name.removeprefix("cor_")
-        dim = effect_dim(factor)
-        if dim in draws[name].dims and {one, two} <= set(draws[name][dim].values):
+    for factor in factors:
+        name, dim = cor_name(factor), effect_dim(factor)
+        if name in draws and {one, two} <= set(draws[name][dim].values):
             part = _together(factor, one, two, draws, covariance=True)
             total = part if total is None else total + part
     return total

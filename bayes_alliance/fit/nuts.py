@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import nutpie
 import pymc as pm
@@ -12,16 +12,17 @@ import xarray as xr
 from nutpie.compile_pymc import CompiledPyMCModel
 
 from bayes_alliance.collapse.chains import run_chains
+from bayes_alliance.design.posterior_variables import PosteriorVariable
 from bayes_alliance.fit.compiled_models import compile_once
 from bayes_alliance.fit.progress import is_watched
 from bayes_alliance.fit.sampled import Sampled, whole_draws
 from bayes_alliance.fit.settings import TARGET_ACCEPT, SamplerSettings
 from bayes_alliance.fit.threads import one_blas_thread
-from bayes_alliance.names import BLOCK
-from bayes_alliance.spec.parameters import SHAPES
 
 
-def sample_nuts(model: pm.Model, settings: SamplerSettings, seed: int) -> Sampled:
+def sample_nuts(
+    model: pm.Model, variables: Sequence[PosteriorVariable], settings: SamplerSettings, seed: int
+) -> Sampled:
     """Compile and sample a model.
 
     Fast-math is off, so that cold and warm compiler caches, one core or several give the same bits.
@@ -30,6 +31,8 @@ def sample_nuts(model: pm.Model, settings: SamplerSettings, seed: int) -> Sample
     ----------
     model : pm.Model
         With named dims.
+    variables : sequence of PosteriorVariable
+        Those that are kept, in this order; helpers of the sampler are not.
     settings : SamplerSettings
         Draws per chain, chains, cores.
     seed : int
@@ -41,11 +44,15 @@ def sample_nuts(model: pm.Model, settings: SamplerSettings, seed: int) -> Sample
         As in ``run_chains``.
     """
     compiled, seconds = compile_once(model, settings)
-    return sample_compiled(compiled, settings, seed, {"compile": seconds})
+    return sample_compiled(compiled, variables, settings, seed, {"compile": seconds})
 
 
 def sample_compiled(
-    compiled: CompiledPyMCModel, settings: SamplerSettings, seed: int, before: Mapping[str, float]
+    compiled: CompiledPyMCModel,
+    variables: Sequence[PosteriorVariable],
+    settings: SamplerSettings,
+    seed: int,
+    before: Mapping[str, float],
 ) -> Sampled:
     """Sample what was compiled; ``before`` are seconds of earlier steps.
 
@@ -68,26 +75,17 @@ def sample_compiled(
             maxdepth=settings.max_treedepth,
         )
     seconds = {**before, "sample": time.perf_counter() - start}
-    posterior = _tidy(tree["posterior"].to_dataset())
+    posterior = _tidy(tree["posterior"].to_dataset(), variables)
     return whole_draws(posterior, tree["sample_stats"].to_dataset(), seconds, settings)
 
 
-def _tidy(draws: xr.Dataset) -> xr.Dataset:
-    """Drop the helpers of group effects; order variables by what a reader asks first."""
-    parts = [name for name in draws.data_vars if any(BLOCK in str(dim) for dim in draws[name].dims)]
-    helpers = [name for name in draws.data_vars if str(name).startswith(("z_", "total_"))]
-    draws = draws.drop_vars({*parts, *helpers})
-    order = ("b", "sd_", "cor_", "sigma", "threshold", *SHAPES, "u_")
-    first = [name for start in order for name in draws.data_vars if _belongs(str(name), start)]
-    rest = [name for name in draws.data_vars if name not in first]
-    used = {dim for name in [*first, *rest] for dim in draws[name].dims}
+def _tidy(draws: xr.Dataset, variables: Sequence[PosteriorVariable]) -> xr.Dataset:
+    """Keep the variables of the model, in their order."""
+    kept = [own.name for own in variables if own.name in draws]
+    used = {dim for name in kept for dim in draws[name].dims}
     spare = [name for name in draws.coords if name not in used]
-    tidy = draws[[*first, *rest]].drop_vars(spare, errors="ignore")
+    tidy = draws[kept].drop_vars(spare, errors="ignore")
     words = {str(name): values.astype("str") for name, values in tidy.coords.items() if values.dtype == object}
     tidy = tidy.assign_coords(words)
     tidy.attrs = {"inference_library": "nutpie", "inference_library_version": nutpie.__version__}
     return tidy
-
-
-def _belongs(name: str, start: str) -> bool:
-    return name == start if not start.endswith("_") else name.startswith(start)

@@ -15,6 +15,7 @@ import xarray as xr
 
 from bayes_alliance._messages import escaped, quote
 from bayes_alliance.design.design import Design, make_design
+from bayes_alliance.design.posterior_variables import PosteriorVariable
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.checks import CheckResult, verdict
 from bayes_alliance.fit.constants import read_constants
@@ -140,6 +141,12 @@ def design_of(fit: Fit) -> Design:
     if fit.design is None:
         raise FitError("This fit has no rows; bring them back with fit.with_rows(sessions).")
     return fit.design
+
+
+def variables_of(fit: Fit) -> tuple[PosteriorVariable, ...]:
+    """Return the variables that the fit's posterior may have, in the order of tables; see ``list_variables``."""
+    record: Any = fit.provenance["variables"]
+    return tuple(PosteriorVariable(**own) for own in record)
 
 
 def constants_of(fit: Fit) -> dict[str, np.ndarray]:

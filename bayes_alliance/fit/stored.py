@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bayes_alliance._messages import first_few, quote
 from bayes_alliance.collapse.chains import find_gaps
+from bayes_alliance.design.posterior_variables import Kind
 from bayes_alliance.errors import AllianceError, FitError
 from bayes_alliance.findings import Problem
 from bayes_alliance.fit.settings import SamplerSettings
@@ -40,6 +41,12 @@ class _Part(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow")
 
 
+class _Variable(_Part):
+    name: str
+    kind: Kind
+    owner: str
+
+
 class _Provenance(_Part):
     spec: str
     columns: dict[str, str]
@@ -49,6 +56,7 @@ class _Provenance(_Part):
     rows_used: dict[str, int]
     rows_left_out: dict[str, dict[str, int]]
     messages: list[str]
+    variables: list[_Variable]
     constants: dict[str, list[int]]
     fingerprint: str
     engine: Literal["nuts", "collapsed"]

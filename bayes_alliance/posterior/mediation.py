@@ -328,13 +328,14 @@ def _weights(edge: Edge, moderators: Moderators) -> Weights:
 
 def _effect(path: Path, moderators: Moderators, draws: xr.Dataset) -> xr.DataArray:
     """Return the mean over units of the product of a path's slopes."""
+    factors = [factor.factor for factor in moderators.design.factors]
     total: xr.DataArray | float = 0.0
     for chosen in product(*(_weights(edge, moderators) for edge in path.edges)):
         weight: Weight = 1.0
         for _, own in chosen:
             weight = weight * own
         if isinstance(weight, xr.DataArray) or weight:
-            total = total + weight * mean_of_product([label for label, _ in chosen], draws)
+            total = total + weight * mean_of_product([label for label, _ in chosen], draws, factors)
     if not isinstance(total, xr.DataArray):
         total = xr.zeros_like(draws["b"].isel({COEF: 0}, drop=True))
     extra = [dim for dim in total.dims if dim not in ("chain", "draw")]

@@ -9,6 +9,7 @@ import pandas as pd
 from bayes_alliance._messages import are, count_of, quote
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit
+from bayes_alliance.posterior.entries import public_entries
 from bayes_alliance.posterior.summarize import summarize
 
 
@@ -36,9 +37,9 @@ def compare_with_truth(fit: Fit, truth: Mapping[str, float], *, ci_prob: float =
         If the truth lacks a parameter of the model.
     """
     summary = summarize(fit, ci_prob=ci_prob)
-    names = [str(name) for name in summary["name"] if not str(name).startswith(("share_", "icc_"))]
-    # of shrinkage priors: no study is drawn from these, only coefficients are
-    names = [name for name in names if name in truth or not name.startswith(("global_", "slab_"))]
+    # of shrinkage priors no study is drawn, only coefficients are
+    drawn = [one for one in public_entries(fit) if one.variable.kind not in ("global scale", "slab")]
+    names = [one.name for one in public_entries(fit) if one in drawn or one.name in truth]
     lacking = [name for name in names if name not in truth]
     if lacking:
         raise FitError(

@@ -9,7 +9,7 @@ import pandas as pd
 import xarray as xr
 
 from bayes_alliance._messages import quote, unknown
-from bayes_alliance.design.columns.surfaces import CUBIC, MONOMIALS, PARAMETERS, PIECES
+from bayes_alliance.design.columns.surfaces import CUBIC, MONOMIALS, PARAMETERS, PIECES, surface_calls
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.residual_sd import FIRST
@@ -85,7 +85,9 @@ def response_surface(
     cubic = _cubic(weights, posterior)
     axes = {} if cubic else {name: (value, True) for name, value in principal_axes(b).items()}
     entries = _parameters(b) | {name: (value, False) for name, value in cubic.items()}
-    entries |= axes | _spreads(design, equation, weights, posterior)
+    spreads = _spreads(design, equation, weights, posterior)
+    named = {f"SD of {parameter} over {factor}s": parameter for parameter, factor in spreads}
+    entries |= axes | {name: (value, False) for name, value in zip(named, spreads.values(), strict=True)}
     call = parse_formula(part).terms[0].parts[0]
     assert isinstance(call, Call)
     first, second = (render(argument) for argument in call.arguments)
@@ -97,7 +99,7 @@ def response_surface(
         outcome=equation.outcome,
         ratings=(first, second),
         form=pieces,
-        draws=_dataset(entries, _scale_of(equation)),
+        draws=_dataset(entries, dict(zip(PARAMETERS, PARAMETERS, strict=True)) | named, _scale_of(equation)),
         coefficients=b,
         prior=_prior(design, weights, seed),
         points=points,
@@ -159,9 +161,10 @@ def _find(design: Design, outcome: str | None, which: str | None) -> tuple[Equat
     """Return the equation, the surface as it is called, and its columns: label, piece, what they are multiplied by."""
     found: dict[tuple[str, str], list[Column]] = {}
     for e in design.equations:
+        calls = surface_calls(e.mean.spec.parsed)
         for i, parts in enumerate(e.coef.parts):
             for part, piece in parts:
-                if part.startswith("surface("):
+                if part in calls:
                     rest = frozenset(parts) - {(part, piece)}
                     found.setdefault((e.spec.outcome, part), []).append((e.coef_labels[i], piece, rest))
     chosen = {key: columns for key, columns in found.items() if outcome in (None, key[0])}
@@ -197,8 +200,8 @@ def _parameters(b: xr.DataArray) -> dict[str, tuple[Matrix, bool]]:
 
 def _spreads(
     design: Design, equation: EquationDesign, weights: Weighted, posterior: xr.Dataset
-) -> dict[str, tuple[Matrix, bool]]:
-    """Return the SD over levels of every a, C Psi C' at the moderators' values, for each factor by which it varies."""
+) -> dict[tuple[str, str], Matrix]:
+    """Return the SD over levels of every a, C Psi C' at the moderators' values, by parameter and factor."""
     found = {}
     pieces = {
         label: (piece, _per_draw(weight, posterior))
@@ -227,7 +230,7 @@ def _spreads(
             c = basis @ weights_of(name)
             variance = np.einsum("cdi,cdij,cdj->cd", c, covariance, c)
             if variance.any():
-                found[f"SD of {name} over {factor.factor}s"] = (np.sqrt(np.maximum(variance, 0.0)), False)
+                found[name, factor.factor] = np.sqrt(np.maximum(variance, 0.0))
     return found
 
 
@@ -259,12 +262,13 @@ def _draw(prior: Distribution, rng: np.random.Generator) -> Matrix:
     return np.asarray(prior.value("mu") + prior.value("sigma") * z)
 
 
-def _dataset(entries: Mapping[str, tuple[Matrix, bool]], outcome: str) -> xr.Dataset:
-    units = {"a1": "", "a3": "", "a2": " squared", "a4": " squared", "a5": " squared"}
+def _dataset(entries: Mapping[str, tuple[Matrix, bool]], parameters: Mapping[str, str], outcome: str) -> xr.Dataset:
+    """Return entries with their units; ``parameters`` says which a an entry is, or is the SD of."""
+    powers = {"a1": "", "a3": "", "a2": " squared", "a4": " squared", "a5": " squared"}
     own = {
-        name: f"{outcome} per unit{units[name.split(' ')[2] if name.startswith('SD') else name]} of the ratings"
-        for name in entries
-        if name.startswith(("a1", "a2", "a3", "a4", "a5", "SD of"))
+        name: f"{outcome} per unit{powers[parameter]} of the ratings"
+        for name, parameter in parameters.items()
+        if name in entries and parameter in powers
     }
     own |= dict.fromkeys(CUBIC, f"{outcome} per unit cubed of the ratings")
     other = {"angle": "degrees from the line of congruence", "p11": "slope", "p21": "slope"}

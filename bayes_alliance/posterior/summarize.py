@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import arviz_stats as azs
@@ -10,12 +11,11 @@ import pandas as pd
 import xarray as xr
 
 from bayes_alliance.errors import FitError
-from bayes_alliance.fit.checks import diagnose_draws, entry_name
+from bayes_alliance.fit.checks import diagnose_draws
 from bayes_alliance.fit.constants import Constants
-from bayes_alliance.fit.result import Fit, constants_of
-from bayes_alliance.names import RESIDUAL, cor_name, effects_name, mean_name, sd_name, spread_name
-from bayes_alliance.posterior.variance import fitted_factors, variance_shares
-from bayes_alliance.spec.parameters import SHAPES
+from bayes_alliance.fit.result import Fit
+from bayes_alliance.posterior.entries import SAMPLE_DIMS, Entry, entries_of, public_entries
+from bayes_alliance.posterior.variance import fitted_factors, share_variables, variance_shares
 
 type IntervalKind = Literal["eti", "hdi"]
 
@@ -56,70 +56,40 @@ def summarize(
         If ``ci_prob`` or ``ci_kind`` is not allowed.
     """
     check_interval(ci_prob, ci_kind)
-    rows = _rows(public_draws(fit, group_effects=group_effects), constants_of(fit), ci_prob, ci_kind)
+    posterior = fit.data["posterior"].to_dataset()
+    rows = _rows(posterior, public_entries(fit, group_effects=group_effects), ci_prob, ci_kind)
     if fitted_factors(fit):
         shares = variance_shares(fit, session=session)
-        rows += _rows(shares, _never_vary(shares), ci_prob, ci_kind)
+        rows += _rows(shares, entries_of(shares, share_variables(shares), _never_vary(shares)), ci_prob, ci_kind)
     return pd.DataFrame(rows)
-
-
-def public_draws(fit: Fit, *, group_effects: bool = False) -> xr.Dataset:
-    """Return the variables a reader asks for: b, SDs, correlations, sigma and, on request, group effects."""
-    posterior = fit.data["posterior"].to_dataset()
-    factors = fitted_factors(fit)
-    # a factor by which residual SDs vary and means do not
-    known = [sd_name(factor) for factor in factors]
-    further = [str(name) for name in posterior if str(name)[:3] == "sd_" and name not in known]
-    makers = (sd_name, cor_name, *((effects_name,) if group_effects else ()))
-    names = ["b", *(make(factor) for make in makers for factor in factors)]
-    few = [str(name) for name in posterior if str(name).startswith(("step_", "global_", "slab_"))]
-    rest = [*further, "sigma", "threshold", *SHAPES, *few, cor_name(RESIDUAL), *_of_means(posterior)]
-    names[1 + 2 * len(factors) : 1 + 2 * len(factors)] = rest
-    return posterior[[name for name in names if name in posterior]]
-
-
-def _of_means(posterior: xr.Dataset) -> list[str]:
-    """Return the variables of latent means that are few: overall means and SDs."""
-    parts = [str(name).removeprefix("spread_") for name in posterior.data_vars if str(name).startswith("spread_")]
-    return [make(part) for part in parts for make in (mean_name, spread_name)]
-
-
-def is_told(variable: str, index: tuple[int, ...], constants: Constants) -> bool:
-    """Return whether tables list an entry: not if the model fixes it, nor a correlation's second half."""
-    fixed = constants.get(variable)
-    twice = variable.startswith("cor_") and not index[-2] < index[-1]
-    return not twice and (fixed is None or not fixed[index])
 
 
 def _never_vary(draws: xr.Dataset) -> Constants:
     """Return entries that are the same in all draws; of shares, which follow from draws that are listed themselves."""
-    dims = ("chain", "draw")
-    return {str(name): ((values.max(dims) - values.min(dims)) == 0).values for name, values in draws.items()}
+    return {
+        str(name): ((values.max(SAMPLE_DIMS) - values.min(SAMPLE_DIMS)) == 0).values for name, values in draws.items()
+    }
 
 
 def _rows(
-    draws: xr.Dataset, constants: Constants, ci_prob: float, ci_kind: IntervalKind
+    draws: xr.Dataset, entries: Sequence[Entry], ci_prob: float, ci_kind: IntervalKind
 ) -> list[dict[str, str | float]]:
     rows = []
     width = f"{ci_kind}{100 * ci_prob:g}"
-    mixing = diagnose_draws(draws)
-    for variable in map(str, draws.data_vars):
-        array = draws[variable].transpose("chain", "draw", ...)
-        for index in np.ndindex(array.shape[2:]):
-            values = array.values[(slice(None), slice(None), *index)]
-            if not is_told(variable, index, constants):
-                continue
-            low, high = interval(values, ci_prob, ci_kind)
-            row: dict[str, str | float] = {
-                "name": entry_name(variable, array[0, 0], index),
-                "mean": float(values.mean()),
-                "sd": float(values.std(ddof=1)),
-                f"{width}_lb": low,
-                f"{width}_ub": high,
-            }
-            for column, values_of in mixing.items():
-                row[column] = float(values_of[variable].values[index])
-            rows.append(row)
+    mixing = diagnose_draws(draws[list(dict.fromkeys(entry.variable.name for entry in entries))])
+    for entry in entries:
+        values = entry.draws(draws)
+        low, high = interval(values, ci_prob, ci_kind)
+        row: dict[str, str | float] = {
+            "name": entry.name,
+            "mean": float(values.mean()),
+            "sd": float(values.std(ddof=1)),
+            f"{width}_lb": low,
+            f"{width}_ub": high,
+        }
+        for column, values_of in mixing.items():
+            row[column] = float(values_of[entry.variable.name].values[entry.index])
+        rows.append(row)
     return rows
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
+from typing import Final
 
 import numpy as np
 import xarray as xr
 
 from bayes_alliance.design.moments import variance_moments
+from bayes_alliance.design.posterior_variables import PosteriorVariable
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.names import (
     COEF,
+    RESIDUAL,
     SIGMA_COEF,
     by_dim,
     coef_label,
@@ -28,6 +31,9 @@ from bayes_alliance.posterior.roots import lower_root
 
 NODES, FEWER_NODES = 15, 7
 """Points per parameter that unit effects are integrated over; of three parameters or more."""
+
+RESIDUAL_SHARE: Final = PosteriorVariable("share_residual", "variance share", RESIDUAL)
+"""What no factor accounts for."""
 
 
 def fitted_factors(fit: Fit) -> list[str]:
@@ -95,15 +101,30 @@ def join_shares(shares: dict[str, xr.Dataset]) -> xr.Dataset:
     for outcome, own in shares.items():
         strata = [coef_label(outcome, str(stratum)) for stratum in own["stratum"].values]
         labelled.append(own.assign_coords(stratum=strata))
-    names = dict.fromkeys(str(name) for own in labelled for name in own.data_vars)
     nothing = [own["share_residual"] * 0.0 for own in labelled]
+    names = dict.fromkeys(one for own in labelled for one in share_variables(own) if one.owner != RESIDUAL)
     joined = {
-        name: xr.concat([own.get(name, zero) for own, zero in zip(labelled, nothing, strict=True)], dim="stratum")
-        for name in sorted(names, key=lambda name: ("share", "icc").index(name.split("_")[0]))
+        one: xr.concat([own.get(one.name, zero) for own, zero in zip(labelled, nothing, strict=True)], dim="stratum")
+        for kind in ("variance share", "intraclass correlation")
+        for one in names
+        if one.kind == kind
     }
-    residual = joined.pop("share_residual")
+    joined[RESIDUAL_SHARE] = xr.concat([own["share_residual"] for own in labelled], dim="stratum")
     scales = dict.fromkeys(str(own.attrs["scale"]) for own in labelled)
-    return xr.Dataset({**joined, "share_residual": residual}, attrs={"scale": "; ".join(scales)})
+    return _as_dataset(joined, "; ".join(scales))
+
+
+def share_variables(shares: xr.Dataset) -> tuple[PosteriorVariable, ...]:
+    """Return what the variables of ``variance_shares`` are: shares and ICCs, each with its factor."""
+    return tuple(
+        PosteriorVariable(str(name), own.attrs["kind"], own.attrs["factor"]) for name, own in shares.data_vars.items()
+    )
+
+
+def _as_dataset(shares: Mapping[PosteriorVariable, xr.DataArray], scale: str) -> xr.Dataset:
+    """Return shares and ICCs as a dataset whose variables say what they are."""
+    named = {one.name: values.assign_attrs(kind=one.kind, factor=one.owner) for one, values in shares.items()}
+    return xr.Dataset(named, attrs={"scale": scale})
 
 
 def shares_of(draws: xr.Dataset, moments: xr.Dataset) -> xr.Dataset:
@@ -114,16 +135,16 @@ def shares_of(draws: xr.Dataset, moments: xr.Dataset) -> xr.Dataset:
     total = sum(variance.values(), start=residual)
     shares = {}
     for factor in factors:
-        shares[f"share_{factor_key(factor)}"] = variance[factor] / total
+        name = f"share_{factor_key(factor)}"
+        shares[PosteriorVariable(name, "variance share", factor)] = variance[factor] / total
     for factor in factors:
         above = moments[f"above_{factor_key(factor)}"].values
         nesting = [variance[other] for other, is_above in zip(factors, above, strict=True) if is_above]
-        shares[f"icc_{factor_key(factor)}"] = sum(nesting, start=variance[factor]) / total
+        name = f"icc_{factor_key(factor)}"
+        shares[PosteriorVariable(name, "intraclass correlation", factor)] = sum(nesting, start=variance[factor]) / total
     # not residual / total: a t with two degrees of freedom or fewer has no variance, and takes all of it
-    shares["share_residual"] = 1.0 - sum(
-        (variance[factor] / total for factor in factors), start=xr.zeros_like(residual)
-    )
-    return xr.Dataset(shares, attrs={"scale": moments.attrs["scale"]})
+    shares[RESIDUAL_SHARE] = 1.0 - sum((variance[factor] / total for factor in factors), start=xr.zeros_like(residual))
+    return _as_dataset(shares, moments.attrs["scale"])
 
 
 def _factor_variance(draws: xr.Dataset, moments: xr.Dataset, factor: str) -> xr.DataArray:
@@ -166,7 +187,7 @@ def _residual_variance(draws: xr.Dataset, moments: xr.Dataset) -> xr.DataArray:
 
 def formulas_of(moments: xr.Dataset) -> list[str]:
     """Return the parameters of an outcome's family that have a formula."""
-    return str(moments.attrs["formulas"]).split()
+    return [str(name) for name in moments["formula"].values] if "formula" in moments.coords else []
 
 
 def _over_formulas(draws: xr.Dataset, moments: xr.Dataset, given: dict[str, xr.DataArray]) -> xr.DataArray:
@@ -210,11 +231,9 @@ def _effect_covariance(draws: xr.Dataset, moments: xr.Dataset, formulas: Sequenc
     """
     shape = (draws.sizes["chain"], draws.sizes["draw"], moments.sizes["formula_row"], len(formulas), len(formulas))
     total = np.zeros(shape)
-    factors = dict.fromkeys(
-        str(name).removeprefix(f"formula_{p}_") for p in formulas for name in moments.data_vars if _of_factor(name, p)
-    )
-    for factor in factors:
-        parts = [(i, f"formula_{p}_{factor}") for i, p in enumerate(formulas) if f"formula_{p}_{factor}" in moments]
+    for factor in map(str, moments["formula_factor"].values):
+        key = factor_key(factor)
+        parts = [(i, f"formula_{p}_{key}") for i, p in enumerate(formulas) if f"formula_{p}_{key}" in moments]
         labels = [label for _, name in parts for label in moments[f"{name}_effect"].values]
         z = np.zeros((len(formulas), shape[2], len(labels)))
         start = 0
@@ -222,16 +241,12 @@ def _effect_covariance(draws: xr.Dataset, moments: xr.Dataset, formulas: Sequenc
             size = moments.sizes[f"{name}_effect"]
             z[i, :, start : start + size] = moments[name].values
             start += size
-        dim = f"{factor}_effect"
-        sd = draws[f"sd_{factor}"].sel({dim: labels}).transpose("chain", "draw", dim).values
+        dim = effect_dim(factor)
+        sd = draws[sd_name(factor)].sel({dim: labels}).transpose("chain", "draw", dim).values
         cor = np.eye(len(labels))
-        if f"cor_{factor}" in draws:
-            chosen = draws[f"cor_{factor}"].sel({dim: labels, second_dim(dim): labels})
+        if cor_name(factor) in draws:
+            chosen = draws[cor_name(factor)].sel({dim: labels, second_dim(dim): labels})
             cor = chosen.transpose("chain", "draw", dim, second_dim(dim)).values
         covariance = sd[..., :, None] * sd[..., None, :] * cor
         total += np.einsum("pre,cdef,qrf->cdrpq", z, covariance, z)
     return total
-
-
-def _of_factor(name: object, parameter: str) -> bool:
-    return str(name).startswith(f"formula_{parameter}_")

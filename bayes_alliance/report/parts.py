@@ -166,7 +166,7 @@ def findings_section(models: Mapping[str, Model], pictures: Mapping[str, Mapping
             blocks.append(
                 Prose(words("The model states no estimand: its coefficients are given. State one to have it reported."))
             )
-            shown = [row for row in facts["summary"] if str(row["name"]).startswith("b[")]
+            shown = [row for row in facts["summary"] if row["name"] in facts["coefficients"]]
             blocks += [Prose(coefficient_sentence(row, label)) for row in shown[:12]]
         blocks += _pictures(label, pictures[label], "estimands", "Estimands, by unit")
         lines = _named(facts["summary"], {c: COLUMNS[c] for c in facts["summary"][0] if c in COLUMNS})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -12,11 +12,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_alliance.fit.checks import entry_name
-from bayes_alliance.fit.constants import Constants
-from bayes_alliance.fit.result import Fit, constants_of
+from bayes_alliance.design.posterior_variables import PosteriorVariable
+from bayes_alliance.fit.result import Fit
+from bayes_alliance.posterior.entries import SAMPLE_DIMS, Entry, entries_of, public_entries
 from bayes_alliance.posterior.estimands import summarize_estimands
-from bayes_alliance.posterior.summarize import is_told, public_draws
 
 type Agreement = Literal["bit-identical", "statistically identical", "different"]
 
@@ -142,8 +141,7 @@ def _settings(record: Mapping[str, Any]) -> dict[str, str]:
 def _figures(fit: Fit) -> dict[tuple[str, str], tuple[float, float]]:
     """Return every figure that is compared and its Monte Carlo error, by quantity and figure."""
     found: dict[tuple[str, str], tuple[float, float]] = {}
-    draws = public_draws(fit)
-    _add(found, draws, ["mean"], constants_of(fit))
+    _add(found, fit.data["posterior"].to_dataset(), public_entries(fit), ["mean"])
     estimands = fit.data["estimands"].to_dataset() if "estimands" in fit.data.children else None
     if estimands is not None:
         means = dict(zip(*(summarize_estimands(fit)[column] for column in ("name", "mean")), strict=True))
@@ -151,27 +149,23 @@ def _figures(fit: Fit) -> dict[tuple[str, str], tuple[float, float]]:
             ratio = bool(np.isnan(means[name]))
             one = estimands[["value"]].sel(estimand=name, drop=True).rename({"value": name})
             fixed = np.asarray(bool(estimands["constant"].sel(estimand=name)))
-            _add(found, one, ["median" if ratio else "mean"], {name: fixed})
+            entries = entries_of(one, [PosteriorVariable(name, "estimand")], {name: fixed})
+            _add(found, one, entries, ["median" if ratio else "mean"])
     return found
 
 
 def _add(
-    found: dict[tuple[str, str], tuple[float, float]], draws: xr.Dataset, middle: list[str], constants: Constants
+    found: dict[tuple[str, str], tuple[float, float]], draws: xr.Dataset, entries: Sequence[Entry], middle: list[str]
 ) -> None:
-    dims = ("chain", "draw")
-    plain = xr.Dataset({name: draws[name].transpose(*dims, ...) for name in draws.data_vars})
-    figures = {name: getattr(plain, name)(dims) for name in middle}
+    names = dict.fromkeys(entry.variable.name for entry in entries)
+    plain = xr.Dataset({name: draws[name].transpose(*SAMPLE_DIMS, ...) for name in names})
+    figures = {name: getattr(plain, name)(SAMPLE_DIMS) for name in middle}
     errors = {name: azs.mcse(plain, method=name) for name in middle}
     for prob in TAILS:
         label = f"q{100 * prob:02.0f}"
-        figures[label] = plain.quantile(prob, dims)
+        figures[label] = plain.quantile(prob, SAMPLE_DIMS)
         errors[label] = azs.mcse(plain, method="quantile", prob=prob)
-    for name in map(str, plain.data_vars):
-        array = plain[name]
-        for index in np.ndindex(array.shape[2:]):
-            if not is_told(name, index, constants):
-                continue
-            entry = entry_name(name, array[0, 0], index)
-            for figure in figures:
-                value = float(figures[figure][name].values[index])
-                found[entry, figure] = value, float(errors[figure][name].values[index])
+    for entry in entries:
+        for figure in figures:
+            value = float(figures[figure][entry.variable.name].values[entry.index])
+            found[entry.name, figure] = value, float(errors[figure][entry.variable.name].values[entry.index])

@@ -14,6 +14,7 @@ from bayes_alliance.diagnosis.diagnose import diagnose
 from bayes_alliance.errors import AllianceError
 from bayes_alliance.fit.provenance import Plain
 from bayes_alliance.fit.result import Fit, design_of
+from bayes_alliance.posterior.entries import public_entries
 from bayes_alliance.posterior.estimands import summarize_estimands
 from bayes_alliance.posterior.prior import describe_prior
 from bayes_alliance.posterior.summarize import summarize
@@ -36,7 +37,8 @@ def describe_fit(fit: Fit, *, seed: int, checks: bool = True) -> dict[str, Plain
     Returns
     -------
     dict
-        ``equations`` (text, LaTeX, rows, levels), ``summary``, ``estimands``, ``claims`` of the priors, ``missing``,
+        ``equations`` (text, LaTeX, rows, levels), ``summary``, names of ``coefficients`` in it, ``estimands``,
+        ``claims`` of the priors, ``missing``,
         ``checks`` with ``sensitivity`` and ``overlap``, and ``notes`` on what could not be worked out and why.
     """
     design = design_of(fit)
@@ -47,6 +49,7 @@ def describe_fit(fit: Fit, *, seed: int, checks: bool = True) -> dict[str, Plain
         "references": list(fit.spec.references),
         "equations": _equations(design),
         "summary": records(summarize(fit)),
+        "coefficients": [one.name for one in public_entries(fit) if one.variable.kind == "coefficient"],
         "estimands": _estimands(fit),
         "passed": fit.passed,
         "verdict": fit.verdict,

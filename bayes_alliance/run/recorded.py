@@ -48,6 +48,7 @@ class _Facts(_Part):
     references: list[str]
     equations: list[_Equation]
     summary: list[Line]
+    coefficients: list[str]
     estimands: list[Line]
     passed: bool
     verdict: str

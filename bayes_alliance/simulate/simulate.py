@@ -19,7 +19,7 @@ from bayes_alliance.simulate.outcome import draw_effects, draw_noise
 from bayes_alliance.simulate.people import lay_out
 from bayes_alliance.simulate.plan import plan_outcomes, reference_arm, table_of, with_chance
 from bayes_alliance.simulate.realise import realise_outcomes
-from bayes_alliance.simulate.truth import check_truth, truth_names
+from bayes_alliance.simulate.truth import check_truth, true_parameters
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.table.sessions import SessionTable
 
@@ -126,7 +126,7 @@ def add_outcomes(
     declared outcome is drawn as a column of its own name.
     """
     plan = plan_outcomes(rows, spec, layout, columns, reference)
-    check_truth(truth, truth_names(plan.design))
+    check_truth(truth, true_parameters(plan.design))
     effects = draw_effects(plan.design, truth, rng)
     noise = draw_noise(plan.design, truth, rng)
     return realise_outcomes(with_chance(plan, rng), lambda made: truth, effects, noise)[0], effects

@@ -18,7 +18,7 @@ from bayes_alliance.simulate.plan import Plan, plan_outcomes, table_of, with_cha
 from bayes_alliance.simulate.prior import at_centre, check_proper, draw_truth
 from bayes_alliance.simulate.realise import realise_outcomes
 from bayes_alliance.simulate.simulate import VariableSpecs, check_specs
-from bayes_alliance.simulate.truth import check_truth, truth_names
+from bayes_alliance.simulate.truth import check_truth, true_parameters
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.study import PriorStatements, Study
 
@@ -122,7 +122,7 @@ def plan_studies(
         plan = replace(plan, design=make_design(resolved.spec, study))
     check_proper(plan.design)
     if truth is not None:
-        check_truth(truth, truth_names(plan.design))
+        check_truth(truth, true_parameters(plan.design))
     outcomes = set(spec.outcomes)
     plan = with_chance(plan, rng)
     chained = (

@@ -16,6 +16,7 @@ from bayes_alliance.spec.equations import equation_latex, equation_text
 from bayes_alliance.spec.needed import needed_variables
 from bayes_alliance.spec.registry import model_names, models_folder
 from tests.conftest import COLUMNS, ROLES
+from tests.design.test_posterior_variables import check_variables
 
 NAMES = model_names()
 
@@ -126,6 +127,12 @@ def test_names_are_the_fields_own() -> None:
     """Grouping factors of registered models are roles."""
     for name in NAMES:
         assert set(ba.load_model(name).factors) <= set(ROLE_NAMES)
+
+
+def test_posterior_variables_are_listed(case: tuple[str, ba.Design, pm.Model]) -> None:
+    """Whatever a model keeps is a record of known kind, and so is whatever has a prior."""
+    _, made, model = case
+    check_variables(made, model)
 
 
 def test_log_density_is_finite(case: tuple[str, ba.Design, pm.Model]) -> None:

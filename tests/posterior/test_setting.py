@@ -214,7 +214,7 @@ def test_what_was_taken_from_the_outcome_is_added_back() -> None:
         lambda of: ba.marginal_effects(of, "session", values=[1, 5])["mean"],
     ):
         np.testing.assert_allclose(read(fit), read(moved) + offset)
-    checks = ba.predictive_checks(fit, draws=4).query("figure.str.startswith('mean,')")
+    checks = ba.predictive_checks(fit, draws=4).query("kind == 'means by arm and session'")
     observed = frame.groupby("session")["y"].mean()
     np.testing.assert_allclose(checks["observed"], observed)
 

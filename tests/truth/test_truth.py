@@ -254,7 +254,8 @@ def test_a_lost_covariance_of_paths_disagrees(monkeypatch: pytest.MonkeyPatch) -
     """A product of mean slopes where slopes go together is found out."""
     from bayes_alliance.posterior import mediation
 
-    def product(labels: list[str], draws: xr.Dataset) -> xr.DataArray:
+    def product(labels: list[str], draws: xr.Dataset, factors: list[str]) -> xr.DataArray:
+        del factors
         total = draws["b"].sel(coef=labels[0], drop=True)
         for label in labels[1:]:
             total = total * draws["b"].sel(coef=label, drop=True)

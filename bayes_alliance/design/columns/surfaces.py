@@ -10,7 +10,7 @@ from bayes_alliance._messages import unknown
 from bayes_alliance.design.columns.evaluator import Evaluator
 from bayes_alliance.design.columns.means import pooled_mean, unit_means, unlagged
 from bayes_alliance.design.columns.values import Value
-from bayes_alliance.spec.expressions import Call, Name, Number, Text, render
+from bayes_alliance.spec.expressions import Call, Formula, Name, Number, Text, render
 
 MONOMIALS = ("x", "y", "x^2", "x*y", "y^2")
 """What a surface is a sum of: x is the first rating, y the second."""
@@ -60,6 +60,12 @@ PARAMETERS: Mapping[str, Mapping[str, float]] = {
 }
 """Surface parameters as sums of coefficients: slope and curvature along the line of congruence (a1, a2), along the line
 of incongruence (a3, a4), and the tilt of the ridge (a5). Source: Edwards (2002); Humberg, Nestler and Back (2019)."""
+
+
+def surface_calls(formula: Formula) -> frozenset[str]:
+    """Return the calls of surface() in a formula, as the parts of its columns spell them."""
+    parts = [part for term in formula.terms for part in term.parts]
+    return frozenset(render(part) for part in parts if isinstance(part, Call) and part.function == "surface")
 
 
 def surface_weights(pieces: tuple[str, ...]) -> dict[str, dict[str, float]]:

@@ -23,7 +23,7 @@ from bayes_alliance.design.equations.missing import Gap, count_gone, find_gaps, 
 from bayes_alliance.design.equations.modelled_values import find_modelled, read_modelled
 from bayes_alliance.design.equations.outcome_values import check_outcome, find_trials, observed_outcome
 from bayes_alliance.design.equations.predictor import Predictor, centring_constants
-from bayes_alliance.design.equations.residual_sd import find_spread, label_spread
+from bayes_alliance.design.equations.residual_sd import find_spread, list_residual_sds
 from bayes_alliance.design.equations.series import Series, check_series, line_up_series, say_series
 from bayes_alliance.design.groups.groups import GroupDesign, check_ids, make_group
 from bayes_alliance.design.groups.membership import code_memberships
@@ -95,13 +95,13 @@ def make_equation(equation: EquationSpec, source: Source) -> tuple[Made, tuple[s
     y = np.where(np.isnan(y), np.nanmean(y), y)
     series = _series(equation, outcome.label, rows, keep, findings)
     scale = _scale(equation, replace(observed.rows(keep), values=y), mean, list(variables.values()), findings)
-    sigma_coef, sigma_code = label_spread(outcome, sigma, keep, starts, findings)
+    residual_sds, sigma_code = list_residual_sds(outcome, sigma, keep, starts, findings)
     design = EquationDesign(
         spec=equation,
         outcome=outcome.label,
         y=y,
         mean=mean,
-        sigma_coef=() if "sigma" in parameters else sigma_coef,
+        residual_sds=() if "sigma" in parameters else residual_sds,
         sigma_code=sigma_code,
         arms=arms,
         row=rows.position[keep],

@@ -16,6 +16,7 @@ from bayes_alliance.design.equations.latent_columns import Follow
 from bayes_alliance.design.equations.missing import Gap
 from bayes_alliance.design.equations.modelled_values import ModelledRows
 from bayes_alliance.design.equations.predictor import Predictor
+from bayes_alliance.design.equations.residual_sd import ResidualSD
 from bayes_alliance.design.equations.series import Series
 from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.names import coef_label
@@ -31,7 +32,7 @@ class EquationDesign:
 
     ``outcome`` is the study's name of the outcome; ``y`` has shape (obs,). ``mean`` is the linear predictor of its
     mean; ``parameters`` are those of the family's parameters that have a formula. ``sigma_code`` points into
-    ``sigma_coef``, the residual SDs where they have no formula. ``row`` is each row's position in the session table,
+    ``residual_sds``, where these have no formula. ``row`` is each row's position in the session table,
     ``patient`` its patient (the therapist, group or site where a row is one), ``session`` its session number (NaN at
     wider units). ``names`` says how the study calls each variable. ``ledger`` counts rows left out by reason and, with
     the rows used, adds up to ``rows_read``; ``gaps`` counts missing values by variable. ``offset`` is the constant that
@@ -44,7 +45,7 @@ class EquationDesign:
     outcome: str
     y: np.ndarray
     mean: Predictor
-    sigma_coef: tuple[str, ...]
+    residual_sds: tuple[ResidualSD, ...]
     sigma_code: np.ndarray
     arms: Arms | None
     row: np.ndarray
@@ -94,6 +95,11 @@ class EquationDesign:
     def effect_labels(self, group: GroupDesign) -> tuple[str, ...]:
         """Return the mean's part of the coord of a factor's group effects."""
         return self.mean.effect_labels(group)
+
+    @property
+    def sigma_coef(self) -> tuple[str, ...]:
+        """Return the equation's part of the coord of ``sigma``."""
+        return tuple(own.label for own in self.residual_sds)
 
     @property
     def threshold_labels(self) -> tuple[str, ...]:

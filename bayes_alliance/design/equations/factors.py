@@ -19,10 +19,16 @@ from bayes_alliance.spec.model import ModelSpec
 
 @dataclass(frozen=True, eq=False)
 class Strata:
-    """Levels of a variable that have covariances of their own: ``code`` points into ``labels``."""
+    """Levels of a variable that have covariances of their own: ``code`` points into ``levels``."""
 
-    labels: tuple[str, ...]
+    variable: str
+    levels: tuple[str, ...]
     code: np.ndarray
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return the strata as coords of draws have them, such as ``arm[TAU]``."""
+        return tuple(level_label(self.variable, level) for level in self.levels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +167,7 @@ def _strata(
         )
         return None
     code = np.array([names.index(next(iter(found[level]))) for level in levels], dtype=np.int64)
-    return Strata(tuple(level_label(label, level) for level in names), code)
+    return Strata(label, names, code)
 
 
 def _residual(equation: EquationDesign) -> tuple[np.ndarray, float]:

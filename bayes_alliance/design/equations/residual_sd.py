@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,24 +29,44 @@ def find_spread(equation: EquationSpec, variables: Mapping[str, Variable], findi
     return variable
 
 
-def label_spread(
+@dataclass(frozen=True)
+class ResidualSD:
+    """One of the residual SDs of an equation: of all its rows, of those of a level, or of those that start a series.
+
+    ``variable`` and ``level`` are the study's names, empty where it is not that of a level.
+    """
+
+    outcome: str
+    variable: str = ""
+    level: str = ""
+    first: bool = False
+
+    @property
+    def label(self) -> str:
+        """Return its coord of ``sigma``."""
+        if self.first:
+            return coef_label(self.outcome, FIRST)
+        return coef_label(self.outcome, level_label(self.variable, self.level)) if self.variable else self.outcome
+
+
+def list_residual_sds(
     outcome: Variable, sigma: Variable | None, keep: np.ndarray, starts: np.ndarray, findings: Findings
-) -> tuple[tuple[str, ...], np.ndarray]:
-    """Return the labels of residual SDs and each row's place in them; rows that start a series have their own."""
+) -> tuple[tuple[ResidualSD, ...], np.ndarray]:
+    """Return the residual SDs and each row's place in them; rows that start a series have their own."""
     if sigma is None or sigma.levels is None:
-        labels: tuple[str, ...] = (outcome.label,)
+        found: tuple[ResidualSD, ...] = (ResidualSD(outcome.label),)
         code = np.zeros(int(keep.sum()), dtype=np.int64)
     else:
-        present, found = np.unique(sigma.values[keep].astype(np.int64), return_inverse=True)
-        code = found.astype(np.int64)
-        labels = tuple(coef_label(outcome.label, level_label(sigma.label, sigma.levels[i])) for i in present)
+        present, place = np.unique(sigma.values[keep].astype(np.int64), return_inverse=True)
+        code = place.astype(np.int64)
+        found = tuple(ResidualSD(outcome.label, sigma.label, sigma.levels[i]) for i in present)
     first = starts[keep]
     number = int(first.sum())
     if not number:
-        return labels, code
+        return found, code
     findings.note(
         f"{outcome.label}: {count_of(number, 'row')} {are(number, 'starts', 'start')} a series (a first session, or "
         f"one after a gap) and {are(number, 'varies', 'vary')} around the model-implied mean with an SD of their own, "
         f"sigma[{coef_label(outcome.label, FIRST)}]."
     )
-    return (*labels, coef_label(outcome.label, FIRST)), np.where(first, len(labels), code)
+    return (*found, ResidualSD(outcome.label, first=True)), np.where(first, len(found), code)

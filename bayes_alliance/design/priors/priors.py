@@ -16,12 +16,12 @@ from bayes_alliance.design.equations.latent_columns import FollowSteps, FollowVa
 from bayes_alliance.design.equations.measured_means import Measured
 from bayes_alliance.design.equations.predictor import Predictor
 from bayes_alliance.design.equations.residual import ResidualDesign
-from bayes_alliance.design.equations.residual_sd import FIRST
+from bayes_alliance.design.equations.residual_sd import FIRST, ResidualSD
 from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.design.priors.scales import NO_SCALE, Scales, outcome_scales
 from bayes_alliance.design.priors.shrinkage import Shrunk, resolve_shrinkage
 from bayes_alliance.findings import Findings
-from bayes_alliance.names import INTERCEPT, RESIDUAL, cor_name, mean_name, sd_name, share_name, spread_name
+from bayes_alliance.names import INTERCEPT, RESIDUAL, cor_name, level_label, mean_name, sd_name, share_name, spread_name
 from bayes_alliance.outcome.contract import SIGMA, Parameter
 from bayes_alliance.spec.defaults import DEFAULT_PRIORS, FEW_UNITS, default_of, intercept_of, sd_of, slope_of
 from bayes_alliance.spec.model import ModelSpec, PriorScale, PriorSpec
@@ -118,9 +118,7 @@ def resolve_priors(
                 scales[e.parameters[parameter.name].name] = Scales(start, 1.0)
     every = [(e, own) for e in equations for own in e.linear_predictors]
     coef_slots = [_coef_slot(e, own, i, scales[own.name]) for e, own in every for i in range(len(own.coef.labels))]
-    sigma_slots = [
-        _sigma_slot(e, label, scales[e.outcome]) for e in equations if e.kind.spread for label in e.sigma_coef
-    ]
+    sigma_slots = [_sigma_slot(e, own, scales[e.outcome]) for e in equations if e.kind.spread for own in e.residual_sds]
     shape_slots = {
         shape: [_shape_slot(e, shape, scales[e.outcome]) for e in equations if shape in e.shapes] for shape in SHAPES
     }
@@ -254,13 +252,14 @@ def _cor_slot(factor: str, block: int, size: int) -> _Slot:
     return _Slot(name, (PriorTarget("cor", factor),), "correlation", DEFAULT_PRIORS["cor"], NO_SCALE, size=size)
 
 
-def _sigma_slot(equation: EquationDesign, label: str, scales: Scales) -> _Slot:
-    level = label.removeprefix(equation.outcome).removeprefix(", ")
-    # a condition's level under the study's name of it, and under the model's
-    levels = dict.fromkeys([level, f"{equation.spec.sigma}[{level.partition('[')[2]}"] if "[" in level else [level])
-    named = (*(PriorTarget("sigma", effect=each) for each in levels if each), PriorTarget("sigma"))
-    default = DEFAULT_PRIORS["sigma_first"] if level == FIRST else default_of(SIGMA)
-    return _Slot(f"sigma[{label}]", _targets(equation.mean, *named), "positive", default, scales)
+def _sigma_slot(equation: EquationDesign, own: ResidualSD, scales: Scales) -> _Slot:
+    names = [FIRST] if own.first else []
+    if own.variable:
+        # a condition's level under the study's name of it, and under the model's
+        names = [level_label(variable, own.level) for variable in (own.variable, str(equation.spec.sigma))]
+    named = (*(PriorTarget("sigma", effect=each) for each in dict.fromkeys(names)), PriorTarget("sigma"))
+    default = DEFAULT_PRIORS["sigma_first"] if own.first else default_of(SIGMA)
+    return _Slot(f"sigma[{own.label}]", _targets(equation.mean, *named), "positive", default, scales)
 
 
 def _shape_slot(equation: EquationDesign, shape: str, scales: Scales) -> _Slot:

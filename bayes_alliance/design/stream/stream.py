@@ -21,6 +21,7 @@ from bayes_alliance.design.equations.factors import place_effects
 from bayes_alliance.design.equations.missing import count_gone, say_left_out
 from bayes_alliance.design.equations.outcome_values import check_outcome, observed_outcome
 from bayes_alliance.design.equations.predictor import Predictor
+from bayes_alliance.design.equations.residual_sd import ResidualSD
 from bayes_alliance.design.estimands import resolve_estimands
 from bayes_alliance.design.groups.groups import Block, GroupDesign, find_nesting
 from bayes_alliance.design.priors.priors import resolve_priors
@@ -355,7 +356,7 @@ def _three_rows(seen: _Seen, levels: Mapping[str, tuple[str, ...]]) -> EquationD
         outcome=outcome,
         y=seen.y.three_rows()[:, 0],
         mean=Predictor(outcome, seen.spec.mean, coef, centre, tuple(groups)),
-        sigma_coef=(outcome,),
+        residual_sds=(ResidualSD(outcome),),
         sigma_code=np.zeros(3, dtype=np.int64),
         arms=None,
         row=three,
