@@ -160,6 +160,14 @@ def cor_name(factor: str) -> str:
     return f"cor_{factor_key(factor)}"
 
 
+def partial_name(factor: str, block: int | None = None, stratum: int | None = None) -> str:
+    """Return the posterior variable of partial correlations, from 0 to 1, that a correlation matrix is made from.
+
+    Correlated blocks of effects are counted from 0 where there are several, and so are strata.
+    """
+    return f"{cor_name(factor)}{''.join(f'_{place + 1}' for place in (block, stratum) if place is not None)}_unit"
+
+
 def effects_name(factor: str) -> str:
     """Return the posterior variable holding a factor's group effects."""
     return f"u_{factor_key(factor)}"

@@ -165,8 +165,8 @@ def _correlations(factor: FactorDesign, priors: Priors, dim: str, parametrizatio
     size = len(factor.effects)
     for stratum in strata:
         whole: TensorVariable = pt.eye(size)
-        for number, prior in zip(correlated, priors.cor[factor.factor], strict=True):
-            suffix = "" if len(correlated) == 1 else f"_{number + 1}"
+        for place, (number, prior) in enumerate(zip(correlated, priors.cor[factor.factor], strict=True), start=1):
+            suffix = "" if len(correlated) == 1 else f"_{place}"
             members = [m for part in _ordered(factor.blocks[number], parametrization) for m in part]
             name = f"{cor_name(factor.factor)}{suffix}{stratum}"
             matrix, cholesky = build_correlation(name, prior.distribution, len(members))

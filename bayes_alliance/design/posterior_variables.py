@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Final, Literal
 
 from bayes_alliance.design.design import Design
@@ -15,6 +16,7 @@ from bayes_alliance.names import (
     global_name,
     local_name,
     mean_name,
+    partial_name,
     sd_name,
     share_name,
     slab_name,
@@ -37,6 +39,7 @@ type Kind = Literal[
     "global scale",
     "slab",
     "local scale",
+    "partial correlation",
     "group effect",
     "modelled value",
     "mean",
@@ -117,6 +120,7 @@ def _variables(design: Design) -> Iterator[PosteriorVariable]:
         yield PosteriorVariable(spread_name(measured.label), "spread", measured.label)
     for factor in factors:
         yield PosteriorVariable(effects_name(factor), "group effect", factor)
+    yield from _partial_correlations(design)
     yield PosteriorVariable("b_centred", "coefficient at the mean")
     for equation in design.equations:
         yield PosteriorVariable(share_name(equation.outcome), "category share", equation.outcome)
@@ -126,3 +130,17 @@ def _variables(design: Design) -> Iterator[PosteriorVariable]:
             yield PosteriorVariable(unit_means_name(measured.label, factor), "unit mean", measured.label)
     for group in design.priors.shrunk:
         yield PosteriorVariable(local_name(group.name), "local scale", group.name)
+
+
+def _partial_correlations(design: Design) -> Iterator[PosteriorVariable]:
+    for factor in design.factors:
+        blocks = sum(len(block.members) > 1 for block in factor.blocks)
+        strata = 1 if factor.by is None else len(factor.by.levels)
+        for block, stratum in product(range(blocks), range(strata)):
+            name = partial_name(factor.factor, block if blocks > 1 else None, stratum if strata > 1 else None)
+            yield PosteriorVariable(name, "partial correlation", factor.factor)
+    if design.residual is not None:
+        strata = max(len(design.residual.by), 1)
+        for stratum in range(strata):
+            name = partial_name(RESIDUAL, stratum=stratum if design.residual.by else None)
+            yield PosteriorVariable(name, "partial correlation", RESIDUAL)

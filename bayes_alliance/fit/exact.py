@@ -27,6 +27,7 @@ from bayes_alliance.names import (
     effects_name,
     factor_key,
     obs_dim,
+    partial_name,
     sd_name,
     second_dim,
 )
@@ -180,10 +181,10 @@ def _units(
     for block, (members, start) in enumerate(zip(own.blocks, places.cor[number], strict=True)):
         pairs = pairs_of(len(members))
         for stratum in range(own.strata):
-            suffix = f"_{block + 1}" if len(own.blocks) > 1 else ""
-            suffix += f"_{stratum + 1}" if own.strata > 1 else ""
+            several = block if len(own.blocks) > 1 else None
+            variable = partial_name(name, several, stratum if own.strata > 1 else None)
             first = start + stratum * pairs
-            found |= _unit(f"{cor_name(name)}{suffix}_unit", flat[:, first : first + pairs], coords)
+            found |= _unit(variable, flat[:, first : first + pairs], coords)
     return found
 
 
@@ -209,7 +210,7 @@ def _residual(
     if shape.fixed is None:
         pairs, first = pairs_of(len(shape.joint)), find_places(shape).residual
         for stratum in range(shape.joint_strata):
-            name = f"{cor_name(RESIDUAL)}{f'_{stratum + 1}' if strata else ''}_unit"
+            name = partial_name(RESIDUAL, stratum=stratum if strata else None)
             found |= _unit(name, flat[:, first + stratum * pairs : first + (stratum + 1) * pairs], coords)
     return found
 

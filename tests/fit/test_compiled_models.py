@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 import bayes_alliance as ba
 from bayes_alliance.build.model import build_model
+from bayes_alliance.design.posterior_variables import list_variables
 from bayes_alliance.fit import compiled_models
 from bayes_alliance.fit.compiled_models import graph_key
 from bayes_alliance.fit.nuts import sample_nuts
@@ -18,6 +20,11 @@ from tests.conftest import ROLES
 
 FEW = ba.SamplerSettings(draws=40, tune=40, chains=2, progress="off")
 DROPOUT = equation("dropout", "pre + (1 | therapist)", unit="patient", extra='family = "bernoulli"')
+
+
+def sample(design: ba.Design) -> xr.Dataset:
+    """Return the posterior of a design's PyMC model."""
+    return sample_nuts(build_model(design.spec, design), list_variables(design), FEW, 1).posterior
 
 
 def design_of(text: str, trial: pd.DataFrame, **given: object) -> ba.Design:
@@ -64,16 +71,16 @@ def test_a_process_compiles_a_graph_once(trial: pd.DataFrame, monkeypatch: pytes
     monkeypatch.setattr(compiled_models, "compile_model", compile_counted)
     design = design_of(DROPOUT, trial)
     other = replace(design, equations=(replace(design.equation, y=1 - design.equation.y),))
-    one, two, three = (sample_nuts(build_model(d.spec, d), FEW, 1).posterior["b"] for d in (design, other, design))
+    one, two, three = (sample(d)["b"] for d in (design, other, design))
     assert len(counted) == 1
     np.testing.assert_array_equal(one, three)
     assert not np.array_equal(one, two)
     held = design_of(DROPOUT, trial, priors={"b pre": "normal(0.3, 0.001)"})
-    after = sample_nuts(build_model(held.spec, held), FEW, 1).posterior["b"]
+    after = sample(held)["b"]
     assert len(counted) == 1, "another prior of a coefficient needs no compiling"
     assert after[..., 1].mean() == pytest.approx(0.3, abs=0.01)
-    again = sample_nuts(build_model(design.spec, design), FEW, 1).posterior["b"]
+    again = sample(design)["b"]
     np.testing.assert_array_equal(one, again)
     monkeypatch.setattr(compiled_models, "_COMPILED", type(compiled_models._COMPILED)())
-    alone = sample_nuts(build_model(held.spec, held), FEW, 1).posterior["b"]
+    alone = sample(held)["b"]
     np.testing.assert_array_equal(after, alone, "draws do not depend on what was compiled before")

@@ -167,8 +167,8 @@ def test_caterpillar_of_residual_sds(small_fit: ba.Fit) -> None:
     moved = [str(label).replace("score, ", "sigma(score), ") for label in tree["posterior"]["therapist_effect"].values]
     posterior = tree["posterior"].to_dataset().assign_coords(therapist_effect=moved)
     tree["posterior"] = xr.DataTree(posterior)
-    moments = tree["variance/score"].to_dataset().assign_coords(formula_sigma_therapist_effect=moved)
-    moments.attrs["formulas"] = "sigma"
+    moments = tree["variance/score"].to_dataset()
+    moments = moments.assign_coords(formula_sigma_therapist_effect=moved, formula=["sigma"])
     tree["variance/score"] = xr.DataTree(moments)
     (axes,) = ba.plot_caterpillar(replace(small_fit, data=tree), "therapist").axes
     assert axes.get_xlabel() == "deviation from the population, log residual SD of score"

@@ -46,7 +46,11 @@ def draws(by: bool = False) -> xr.Dataset:
 
 def value(text: str, drawn: xr.Dataset) -> xr.Dataset:
     """Work one estimand out."""
-    worked = work_out([EstimandDesign("e", parse_estimand(text), LABELS, "points", "population")], drawn)
+    strata = {"arm[TAU]": "arm = TAU", "arm[MBCT]": "arm = MBCT"}
+    asked = EstimandDesign(
+        "e", parse_estimand(text), LABELS, "points", "population", factors=("patient",), strata=strata
+    )
+    worked = work_out([asked], drawn)
     assert worked is not None
     return worked
 

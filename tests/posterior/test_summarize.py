@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import arviz_stats as azs
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ import xarray as xr
 
 import bayes_alliance as ba
 from bayes_alliance.design.moments import variance_moments
+from bayes_alliance.design.posterior_variables import list_variables
 from bayes_alliance.posterior.predict import has_trajectories, observed_means
 from tests.conftest import ROLES
 from tests.design.test_design import design
@@ -146,6 +149,7 @@ def hand_made(sessions: ba.SessionTable, formula: str, **arguments: object) -> b
         }
     )
     provenance = {"rows_used": {equation.outcome: len(equation.y)}, "messages": [], "constants": {}}
+    provenance["variables"] = [asdict(own) for own in list_variables(made)]
     return ba.Fit(made.spec, tree, provenance, (), made)
 
 
