@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from bayes_alliance.build.model import build_model
     from bayes_alliance.comparison.confounders import SensitivityGrid, confounding_grid
     from bayes_alliance.comparison.confounding import Sensitivity, confounding_sensitivity
-    from bayes_alliance.comparison.departures import Sweep, delta_sweep
-    from bayes_alliance.comparison.forks import Option
+    from bayes_alliance.comparison.decisions import Option
     from bayes_alliance.comparison.kfold import kfold, leave_future_out
     from bayes_alliance.comparison.loo import loo
+    from bayes_alliance.comparison.missing_not_at_random import Sweep, delta_sweep
     from bayes_alliance.comparison.models import ModelComparison, compare_models
     from bayes_alliance.comparison.multiverse import Multiverse, fit_multiverse
     from bayes_alliance.comparison.scores import Scores
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from bayes_alliance.design.design import Design, make_design
     from bayes_alliance.design.missing_table import missing_table
     from bayes_alliance.diagnosis.calibration import Calibration, calibrate
-    from bayes_alliance.diagnosis.diagnose import Diagnosis, diagnose
     from bayes_alliance.diagnosis.predictive import predictive_checks
     from bayes_alliance.diagnosis.sensitivity import prior_overlap, prior_sensitivity
+    from bayes_alliance.diagnosis.verdict import Diagnosis, diagnose
     from bayes_alliance.errors import (
         AllianceError,
         AllianceWarning,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     )
     from bayes_alliance.findings import Problem
     from bayes_alliance.fit.fit import fit_model
-    from bayes_alliance.fit.many import FitJob, ManyFits, fit_many
+    from bayes_alliance.fit.many_fits import FitJob, ManyFits, fit_many
     from bayes_alliance.fit.result import Fit, load_fit
     from bayes_alliance.fit.settings import SamplerSettings
     from bayes_alliance.fit.stream import fit_stream
@@ -75,36 +75,36 @@ if TYPE_CHECKING:
     from bayes_alliance.posterior.joint_hypothesis import claim_probability
     from bayes_alliance.posterior.marginal import marginal_effects
     from bayes_alliance.posterior.mediation import Mediation, mediation_effects, moderated_mediation, unit_effects
-    from bayes_alliance.posterior.predict import predict_trajectories, predict_unit_trajectories
     from bayes_alliance.posterior.prior import describe_prior
     from bayes_alliance.posterior.recovery import compare_with_truth
     from bayes_alliance.posterior.response_surface import response_surface
-    from bayes_alliance.posterior.summarize import summarize
+    from bayes_alliance.posterior.summary import summarize
     from bayes_alliance.posterior.surface import Surface
+    from bayes_alliance.posterior.trajectories import predict_trajectories, predict_unit_trajectories
     from bayes_alliance.posterior.units import unit_estimates
     from bayes_alliance.posterior.variance import variance_shares
-    from bayes_alliance.report.write import write_report
-    from bayes_alliance.run.agree import Agreed, compare_fits
-    from bayes_alliance.run.execute import run_analysis
+    from bayes_alliance.report.report_files import write_report
+    from bayes_alliance.run.agreement import Agreed, compare_fits
+    from bayes_alliance.run.execution import run_analysis
     from bayes_alliance.run.record import Run, load_run
     from bayes_alliance.run.rerun import Rerun, rerun
     from bayes_alliance.simulate.layout import Layout
-    from bayes_alliance.simulate.matched import simulate_matched
+    from bayes_alliance.simulate.matched_twins import simulate_matched
     from bayes_alliance.simulate.prior import predict_prior
-    from bayes_alliance.simulate.simulate import SimulatedTable, simulate_sessions
+    from bayes_alliance.simulate.simulation import SimulatedTable, simulate_sessions
     from bayes_alliance.simulate.twins import Twin, list_twins, load_twin, simulate_twin
-    from bayes_alliance.spec.alter import alter_model
     from bayes_alliance.spec.model import ModelSpec, PriorSpec
     from bayes_alliance.spec.registry import list_models, load_model
     from bayes_alliance.spec.toml import parse_model, write_model
+    from bayes_alliance.spec.variants import alter_model
     from bayes_alliance.study import Study
-    from bayes_alliance.table.describe import describe
-    from bayes_alliance.table.select import select_rows
+    from bayes_alliance.table.description import describe
+    from bayes_alliance.table.row_selection import select_rows
     from bayes_alliance.table.sessions import SessionTable, read_sessions
     from bayes_alliance.table.stream import SessionStream, stream_sessions
 
 _WHERE: Final = {
-    "Agreed": "run.agree",
+    "Agreed": "run.agreement",
     "AllianceError": "errors",
     "AllianceWarning": "errors",
     "Calibration": "diagnosis.calibration",
@@ -112,17 +112,17 @@ _WHERE: Final = {
     "Counterfactual": "posterior.counterfactual",
     "Design": "design.design",
     "DesignError": "errors",
-    "Diagnosis": "diagnosis.diagnose",
+    "Diagnosis": "diagnosis.verdict",
     "Fit": "fit.result",
     "FitError": "errors",
-    "FitJob": "fit.many",
+    "FitJob": "fit.many_fits",
     "Layout": "simulate.layout",
-    "ManyFits": "fit.many",
+    "ManyFits": "fit.many_fits",
     "Mediation": "posterior.mediation",
     "ModelComparison": "comparison.models",
     "ModelSpec": "spec.model",
     "Multiverse": "comparison.multiverse",
-    "Option": "comparison.forks",
+    "Option": "comparison.decisions",
     "PriorSpec": "spec.model",
     "Problem": "findings",
     "Rerun": "run.rerun",
@@ -134,31 +134,31 @@ _WHERE: Final = {
     "SensitivityGrid": "comparison.confounders",
     "SessionStream": "table.stream",
     "SessionTable": "table.sessions",
-    "SimulatedTable": "simulate.simulate",
+    "SimulatedTable": "simulate.simulation",
     "SpecError": "errors",
     "Study": "study",
     "Surface": "posterior.surface",
-    "Sweep": "comparison.departures",
+    "Sweep": "comparison.missing_not_at_random",
     "TableError": "errors",
     "Twin": "simulate.twins",
     "add_estimands": "posterior.estimands",
-    "alter_model": "spec.alter",
+    "alter_model": "spec.variants",
     "build_model": "build.model",
     "calibrate": "diagnosis.calibration",
     "claim_probability": "posterior.joint_hypothesis",
     "compare": "comparison.table",
-    "compare_fits": "run.agree",
+    "compare_fits": "run.agreement",
     "compare_models": "comparison.models",
     "compare_with_truth": "posterior.recovery",
     "confounding_grid": "comparison.confounders",
     "confounding_sensitivity": "comparison.confounding",
     "counterfactual_effects": "posterior.counterfactual",
-    "delta_sweep": "comparison.departures",
-    "describe": "table.describe",
+    "delta_sweep": "comparison.missing_not_at_random",
+    "describe": "table.description",
     "describe_prior": "posterior.prior",
-    "diagnose": "diagnosis.diagnose",
+    "diagnose": "diagnosis.verdict",
     "draw_effects": "posterior.effects",
-    "fit_many": "fit.many",
+    "fit_many": "fit.many_fits",
     "fit_model": "fit.fit",
     "fit_multiverse": "comparison.multiverse",
     "fit_stream": "fit.stream",
@@ -197,8 +197,8 @@ _WHERE: Final = {
     "plot_within_between": "plot.levels",
     "predict_hazard": "posterior.hazard",
     "predict_prior": "simulate.prior",
-    "predict_trajectories": "posterior.predict",
-    "predict_unit_trajectories": "posterior.predict",
+    "predict_trajectories": "posterior.trajectories",
+    "predict_unit_trajectories": "posterior.trajectories",
     "predictive_checks": "diagnosis.predictive",
     "prior_overlap": "diagnosis.sensitivity",
     "prior_sensitivity": "diagnosis.sensitivity",
@@ -206,13 +206,13 @@ _WHERE: Final = {
     "read_sessions": "table.sessions",
     "rerun": "run.rerun",
     "response_surface": "posterior.response_surface",
-    "run_analysis": "run.execute",
-    "select_rows": "table.select",
-    "simulate_matched": "simulate.matched",
-    "simulate_sessions": "simulate.simulate",
+    "run_analysis": "run.execution",
+    "select_rows": "table.row_selection",
+    "simulate_matched": "simulate.matched_twins",
+    "simulate_sessions": "simulate.simulation",
     "simulate_twin": "simulate.twins",
     "stream_sessions": "table.stream",
-    "summarize": "posterior.summarize",
+    "summarize": "posterior.summary",
     "summarize_estimands": "posterior.estimands",
     "surface_family": "comparison.surfaces",
     "turn_surface": "plot.interactive",
@@ -220,7 +220,7 @@ _WHERE: Final = {
     "unit_estimates": "posterior.units",
     "variance_shares": "posterior.variance",
     "write_model": "spec.toml",
-    "write_report": "report.write",
+    "write_report": "report.report_files",
 }
 
 __version__: Final = "0.1.0"

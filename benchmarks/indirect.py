@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import bayes_alliance as ba
-from bayes_alliance.diagnosis.uniform import uniformity
+from bayes_alliance.diagnosis.uniformity import uniformity
 from bayes_alliance.fit.exact import sample_exact
 from bayes_alliance.simulate.studies import plan_studies
 

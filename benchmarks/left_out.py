@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 
 import bayes_alliance as ba
-from bayes_alliance.comparison.refit import leave_out, refit_without, score_unseen
+from bayes_alliance.comparison.refits import leave_out, refit_without, score_unseen
 from bayes_alliance.comparison.units import find_units
 from benchmarks.collapsed import fit_ours, make_study, read_study
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import bayes_alliance as ba
-from bayes_alliance.collapse.eligible import find_obstacles
+from bayes_alliance.collapse.eligibility import find_obstacles
 from bayes_alliance.diagnosis.cards import read_card
 from bayes_alliance.plot.graph import plot_graph
 from bayes_alliance.spec.defaults import defaults_for

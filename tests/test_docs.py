@@ -14,7 +14,7 @@ import pytest
 import bayes_alliance as ba
 from bayes_alliance.build.model import check_log_density
 from bayes_alliance.spec.functions import ESTIMAND_FUNCTIONS, FORMULA_FUNCTIONS, VARIABLE_FUNCTIONS
-from bayes_alliance.spec.needed import needed_variables
+from bayes_alliance.spec.needed_variables import needed_variables
 from bayes_alliance.spec.priors import FAMILIES
 from tests.conftest import ROLES
 

@@ -13,7 +13,7 @@ from bayes_alliance.build.means import add_latent, build_measured, measured_coor
 from bayes_alliance.build.modelled import build_values, modelled_coords
 from bayes_alliance.build.outcomes import build_outcomes, build_parameters
 from bayes_alliance.build.priors import build_vector
-from bayes_alliance.build.shrink import build_shrunk, shrunk_coords
+from bayes_alliance.build.shrinkage import build_shrunk, shrunk_coords
 from bayes_alliance.build.steps import step_coords
 from bayes_alliance.build.thresholds import build_thresholds, threshold_coords
 from bayes_alliance.design.columns.values import LinkedTo
@@ -32,8 +32,8 @@ from bayes_alliance.names import (
     second_dim,
     shape_dim,
 )
+from bayes_alliance.spec.equation_order import sort_modelled
 from bayes_alliance.spec.model import ModelSpec
-from bayes_alliance.spec.order import sort_modelled
 
 CHECKED = Mode(linker="py", optimizer="fast_compile")
 """PyTensor's plain Python mode: NumPy checks every index, and no compiler is needed."""
@@ -102,7 +102,7 @@ def build_model(spec: ModelSpec, design: Design, *, parametrization: Parametriza
 
 
 def _start_near(model: pm.Model) -> None:
-    """State where everything without bounds starts, so that chains start near there (``fit/compile``).
+    """State where everything without bounds starts, so that chains start near there (``fit/compilation``).
 
     Where an equation reads what another implies, the usual noise of one unit in slopes and effects is multiplied by
     sessions and once more by an association: hazards, or what else is read, are astronomical at such a start, and a

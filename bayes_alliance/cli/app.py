@@ -11,15 +11,15 @@ import typer
 from typer.core import TyperGroup
 
 from bayes_alliance._messages import visible
-from bayes_alliance.cli.calibrating import calibrate
+from bayes_alliance.cli.calibrate_command import calibrate
 from bayes_alliance.cli.console import err
 from bayes_alliance.cli.demo import demo
-from bayes_alliance.cli.fitting import check, fit
-from bayes_alliance.cli.reading import models, show
-from bayes_alliance.cli.reporting import report
-from bayes_alliance.cli.running import rerun, run
-from bayes_alliance.cli.simulating import simulate
-from bayes_alliance.cli.stopping import report_stop, stoppable, termination_heeded
+from bayes_alliance.cli.fit_commands import check, fit
+from bayes_alliance.cli.interruption import report_stop, stoppable, termination_heeded
+from bayes_alliance.cli.registry_commands import models, show
+from bayes_alliance.cli.report_command import report
+from bayes_alliance.cli.run_commands import rerun, run
+from bayes_alliance.cli.simulate_command import simulate
 from bayes_alliance.errors import AllianceError, AllianceWarning
 
 

@@ -11,14 +11,14 @@ import typer
 from rich.table import Table
 
 from bayes_alliance.cli.console import err, heading, line, out
-from bayes_alliance.cli.fitting import prepare, write_results
-from bayes_alliance.cli.simulating import options_text, write_table
-from bayes_alliance.cli.stopping import on_stop
+from bayes_alliance.cli.fit_commands import prepare, write_results
+from bayes_alliance.cli.interruption import on_stop
+from bayes_alliance.cli.simulate_command import options_text, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bayes_alliance.simulate.simulate import SimulatedTable
+    from bayes_alliance.simulate.simulation import SimulatedTable
     from bayes_alliance.simulate.twins import Generated, Twin
 
 TWIN: Final = "embct-mbct"
@@ -68,7 +68,7 @@ def _ask(table: SimulatedTable, outcome: Generated, folder: Path) -> bool:
     from bayes_alliance.fit.fit import fit_model
     from bayes_alliance.fit.settings import SamplerSettings
     from bayes_alliance.posterior.recovery import compare_with_truth
-    from bayes_alliance.posterior.summarize import summarize
+    from bayes_alliance.posterior.summary import summarize
     from bayes_alliance.spec.registry import load_model
     from bayes_alliance.study import Study
 

@@ -15,8 +15,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from bayes_alliance.collapse.leaves import Leaves, find_leaves, residual_weights
-from bayes_alliance.collapse.recover import correlations
+from bayes_alliance.collapse.effect_draws import correlations
+from bayes_alliance.collapse.innermost_units import Leaves, find_leaves, residual_weights
 from bayes_alliance.collapse.rows import ClassRows, Stacked
 from bayes_alliance.collapse.shape import Residuals, Shape, find_places
 

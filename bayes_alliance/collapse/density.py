@@ -16,7 +16,7 @@ import numpy as np
 from nutpie.compile_pymc import address_as_void_pointer
 
 from bayes_alliance.collapse.kernel.compiled import kernel_text, light_optimisation
-from bayes_alliance.collapse.kernel.evaluate import framed_density
+from bayes_alliance.collapse.kernel.log_likelihood import framed_density
 from bayes_alliance.collapse.shape import Shape
 from bayes_alliance.collapse.tables import Packed
 

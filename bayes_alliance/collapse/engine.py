@@ -10,13 +10,13 @@ import numpy as np
 import xarray as xr
 
 from bayes_alliance.collapse.density import Density
-from bayes_alliance.collapse.recover import Recovered, count_effects, recover
+from bayes_alliance.collapse.effect_draws import Recovered, count_effects, recover
 from bayes_alliance.collapse.rows import stack_rows
 from bayes_alliance.collapse.sampler import sample_parameters
 from bayes_alliance.collapse.shape import Shape, find_places
+from bayes_alliance.collapse.sign_flips import take_off_signs
 from bayes_alliance.collapse.statistics import Statistics, sum_rows
 from bayes_alliance.collapse.tables import pack_statistics
-from bayes_alliance.collapse.turns import take_off_signs
 from bayes_alliance.design.design import Design
 
 MOST_EFFECTS = 10_000_000

@@ -14,7 +14,7 @@ from scipy.special import gammaln
 from bayes_alliance.collapse.density import Density, Frame
 from bayes_alliance.collapse.laplace import HEAVY, find_frame
 from bayes_alliance.collapse.nuts import sample_nuts
-from bayes_alliance.collapse.turns import find_turns
+from bayes_alliance.collapse.sign_flips import find_turns
 
 DEGREES, MANY_DEGREES = 5.0, 30.0
 """Degrees of freedom of proposals: few at first, more where the posterior turns out to be near a normal."""

@@ -18,9 +18,9 @@ from bayes_alliance.fit.progress import counter
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.fit.settings import Progress, SamplerSettings
 from bayes_alliance.names import RESIDUAL
-from bayes_alliance.posterior.setting import Setting
-from bayes_alliance.spec.make import make_model
+from bayes_alliance.posterior.set_variables import Setting
 from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.spec.model_parsing import make_model
 from bayes_alliance.spec.residual import can_hold
 from bayes_alliance.study import Study, as_study
 from bayes_alliance.table.sessions import SessionTable

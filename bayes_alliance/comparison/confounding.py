@@ -21,9 +21,9 @@ from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.fit.settings import Progress, SamplerSettings
 from bayes_alliance.names import RESIDUAL, cor_name, effect_dim, second_dim
 from bayes_alliance.posterior.mediation import Mediation, mediation_effects
-from bayes_alliance.posterior.setting import Setting
-from bayes_alliance.spec.make import make_model
+from bayes_alliance.posterior.set_variables import Setting
 from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.spec.model_parsing import make_model
 from bayes_alliance.study import Study, as_study
 from bayes_alliance.table.sessions import SessionTable
 

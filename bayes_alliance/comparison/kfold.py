@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from bayes_alliance._messages import first_few, quote
-from bayes_alliance.comparison.integrate import integrated_density
+from bayes_alliance.comparison.integration import integrated_density
 from bayes_alliance.comparison.loo import check_outcomes
-from bayes_alliance.comparison.refit import fit_jobs, leave_out, refit_job, score_unseen, unseen_draws
+from bayes_alliance.comparison.refits import fit_jobs, leave_out, refit_job, score_unseen, unseen_draws
 from bayes_alliance.comparison.scores import Method, Scores, average_density
 from bayes_alliance.comparison.units import UnitName, Units, find_units, fingerprint
 from bayes_alliance.design.design import Design, make_design_until
@@ -24,7 +24,7 @@ from bayes_alliance.errors import AllianceWarning, FitError
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.fit.settings import Progress
-from bayes_alliance.spec.reading import values_in
+from bayes_alliance.spec.variables_read import values_in
 from bayes_alliance.study import Study
 from bayes_alliance.table.sessions import SessionTable
 

@@ -12,10 +12,10 @@ import xarray as xr
 
 from bayes_alliance._messages import count_of, quote, unknown
 from bayes_alliance.collapse.deletion import leave_units_out
-from bayes_alliance.collapse.eligible import find_design_obstacles
+from bayes_alliance.collapse.eligibility import find_design_obstacles
 from bayes_alliance.collapse.rows import Stacked, add_units, stack_rows
-from bayes_alliance.comparison.integrate import integrated_factors, scored_density
-from bayes_alliance.comparison.refit import leave_out, refit_without, score_exactly, score_unseen
+from bayes_alliance.comparison.integration import integrated_factors, scored_density
+from bayes_alliance.comparison.refits import leave_out, refit_without, score_exactly, score_unseen
 from bayes_alliance.comparison.scores import Scores, average_density, smooth
 from bayes_alliance.comparison.units import UnitName, Units, find_units, fingerprint
 from bayes_alliance.design.design import Design
@@ -28,7 +28,7 @@ from bayes_alliance.fit.settings import Progress
 from bayes_alliance.names import sd_name
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.linear import stack_draws
-from bayes_alliance.spec.order import predicting_outcomes
+from bayes_alliance.spec.equation_order import predicting_outcomes
 from bayes_alliance.spec.parameters import SHAPES
 
 MOST = 4_000_000

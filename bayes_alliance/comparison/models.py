@@ -13,21 +13,21 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance._messages import count_of, escaped, quote, unknown
-from bayes_alliance.comparison.refit import fit_jobs
+from bayes_alliance.comparison.refits import fit_jobs
 from bayes_alliance.comparison.table import Comparison, compare
 from bayes_alliance.comparison.units import UnitName
 from bayes_alliance.design.design import Design, make_design
 from bayes_alliance.design.subset import keep_rows
 from bayes_alliance.errors import AllianceError, DesignError, FitError
 from bayes_alliance.findings import Problem
-from bayes_alliance.fit.many import FitJob
+from bayes_alliance.fit.many_fits import FitJob
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.fit.settings import Engine, Progress, SamplerSettings
 from bayes_alliance.posterior.estimands import summarize_estimands
 from bayes_alliance.spec.model import ModelSpec
-from bayes_alliance.spec.reading import values_in
 from bayes_alliance.spec.registry import list_models, load_model
+from bayes_alliance.spec.variables_read import values_in
 from bayes_alliance.study import Study, as_study
 from bayes_alliance.table.sessions import SessionTable
 

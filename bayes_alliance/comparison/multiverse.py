@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance._messages import count_of, escaped, first_few, unknown
-from bayes_alliance.comparison.forks import RESULTS, Forks, Universe, expand_forks, say_where
+from bayes_alliance.comparison.decision_effects import find_moves
+from bayes_alliance.comparison.decisions import RESULTS, Forks, Universe, expand_forks, say_where
+from bayes_alliance.comparison.estimand_meaning import describe_meaning
 from bayes_alliance.comparison.loo import loo
-from bayes_alliance.comparison.meaning import describe_meaning
 from bayes_alliance.comparison.models import check_read, make_own_design, share_rows
-from bayes_alliance.comparison.moves import find_moves
-from bayes_alliance.comparison.refit import kept_fits
+from bayes_alliance.comparison.refits import kept_fits
 from bayes_alliance.comparison.scores import Scores
 from bayes_alliance.comparison.table import compare
 from bayes_alliance.comparison.units import UNITS, UnitName, find_units, fingerprint
@@ -27,14 +27,14 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.errors import AllianceError, DesignError, FitError
 from bayes_alliance.findings import Problem
 from bayes_alliance.fit.cache import question_key
-from bayes_alliance.fit.many import FitJob
+from bayes_alliance.fit.many_fits import FitJob
 from bayes_alliance.fit.progress import counter
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.fit.settings import Engine, Progress, SamplerSettings
 from bayes_alliance.posterior.estimands import summarize_estimands
 from bayes_alliance.spec.model import ModelSpec
-from bayes_alliance.spec.null import null_value
+from bayes_alliance.spec.null_values import null_value
 from bayes_alliance.study import Study, as_study
 from bayes_alliance.table.sessions import SessionTable
 

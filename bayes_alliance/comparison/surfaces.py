@@ -8,9 +8,9 @@ from dataclasses import replace
 from bayes_alliance._messages import quote, unknown
 from bayes_alliance.design.columns.surfaces import FORMS
 from bayes_alliance.errors import SpecError
-from bayes_alliance.spec.alter import alter_model
 from bayes_alliance.spec.expressions import Text, calls_in, render
 from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.spec.variants import alter_model
 
 
 def surface_family(spec: ModelSpec, *, forms: Sequence[str] = tuple(FORMS)) -> dict[str, ModelSpec]:

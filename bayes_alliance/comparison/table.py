@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance._messages import count_of, escaped, first_few, quote
-from bayes_alliance.comparison.equivalent import same_distribution
+from bayes_alliance.comparison.equivalence import same_distribution
 from bayes_alliance.comparison.loo import loo
 from bayes_alliance.comparison.scores import Scores
 from bayes_alliance.comparison.units import UnitName

@@ -15,7 +15,7 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.spec.expressions import calls_in
-from bayes_alliance.spec.reading import values_in
+from bayes_alliance.spec.variables_read import values_in
 
 type UnitName = Literal["session", "patient", "therapist", "group", "site"]
 

@@ -29,14 +29,14 @@ from bayes_alliance.design.equations.residual import ResidualDesign, join_residu
 from bayes_alliance.design.estimands import EstimandDesign, resolve_estimands
 from bayes_alliance.design.groups.centring import centre_on_outer, centre_on_population
 from bayes_alliance.design.groups.membership import check_members
-from bayes_alliance.design.optional import resolve_optional
+from bayes_alliance.design.optional_terms import resolve_optional
 from bayes_alliance.design.priors.priors import Priors, resolve_priors
 from bayes_alliance.design.priors.priors import Source as PriorSource
-from bayes_alliance.design.reserved import check_reserved
+from bayes_alliance.design.reserved_names import check_reserved
 from bayes_alliance.errors import DesignError
 from bayes_alliance.findings import Findings
+from bayes_alliance.spec.equation_order import modelled_by, sort_modelled
 from bayes_alliance.spec.model import ModelSpec, PriorSpec
-from bayes_alliance.spec.order import modelled_by, sort_modelled
 from bayes_alliance.study import PriorStatements, Study, as_study, prior_records
 from bayes_alliance.table.sessions import SessionTable
 

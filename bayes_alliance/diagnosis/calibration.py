@@ -14,18 +14,18 @@ import pandas as pd
 import xarray as xr
 
 from bayes_alliance._messages import count_of, escaped, first_few
-from bayes_alliance.collapse.eligible import find_design_obstacles
+from bayes_alliance.collapse.eligibility import find_design_obstacles
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.posterior_variables import Kind, PosteriorVariable, list_variables
-from bayes_alliance.diagnosis.kept import (
+from bayes_alliance.diagnosis.ranks import KEPT, Ranked, rank_study
+from bayes_alliance.diagnosis.stored_ranks import (
     Outcome,
     calibration_key,
     check_place,
     read_outcome,
     write_outcome,
 )
-from bayes_alliance.diagnosis.ranks import KEPT, Ranked, rank_study
-from bayes_alliance.diagnosis.uniform import uniformity
+from bayes_alliance.diagnosis.uniformity import uniformity
 from bayes_alliance.errors import AllianceError, FitError
 from bayes_alliance.fit.checks import diagnose_draws, flatten
 from bayes_alliance.fit.constants import Constants, find_constants
@@ -36,7 +36,7 @@ from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.fit.settings import Progress, SamplerSettings
 from bayes_alliance.fit.workers import Lost, run_tasks
 from bayes_alliance.simulate.layout import Layout
-from bayes_alliance.simulate.simulate import VariableSpecs
+from bayes_alliance.simulate.simulation import VariableSpecs
 from bayes_alliance.simulate.studies import Studies, plan_studies
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.study import PriorStatements

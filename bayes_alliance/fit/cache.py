@@ -11,7 +11,7 @@ import xarray as xr
 
 from bayes_alliance.design.design import Design
 from bayes_alliance.errors import FitError
-from bayes_alliance.fit.assemble import observed_data
+from bayes_alliance.fit.assembly import observed_data
 from bayes_alliance.fit.engines import fit_design, nuts_constant_data
 from bayes_alliance.fit.exact import constant_data
 from bayes_alliance.fit.provenance import versions

@@ -15,7 +15,7 @@ from nutpie.compile_pymc import CompiledPyMCModel
 from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.traversal import toposort
 
-from bayes_alliance.fit.compile import compile_density, start_anew
+from bayes_alliance.fit.compilation import compile_density, start_anew
 from bayes_alliance.fit.progress import step
 from bayes_alliance.fit.settings import SamplerSettings
 from bayes_alliance.names import BLOCK

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from bayes_alliance.collapse.eligible import find_design_obstacles, say_obstacles
+from bayes_alliance.collapse.eligibility import find_design_obstacles, say_obstacles
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.posterior_variables import list_variables
 from bayes_alliance.errors import FitError
-from bayes_alliance.fit.assemble import assemble_fit, judged_constants, judged_draws, rows_of
+from bayes_alliance.fit.assembly import assemble_fit, judged_constants, judged_draws, rows_of
 from bayes_alliance.fit.checks import diagnose_draws, flatten
 from bayes_alliance.fit.exact import constant_data, sample_exact
 from bayes_alliance.fit.result import Fit, constants_of, variables_of

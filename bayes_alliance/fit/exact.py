@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from bayes_alliance.collapse.effect_draws import correlations, residual_correlations, to_partial
 from bayes_alliance.collapse.engine import Collapsed, sample_collapsed, sum_design
-from bayes_alliance.collapse.recover import correlations, residual_correlations, to_partial
 from bayes_alliance.collapse.rows import stack_rows
 from bayes_alliance.collapse.shape import find_places, pairs_of
 from bayes_alliance.collapse.statistics import Statistics
 from bayes_alliance.design.design import Design
+from bayes_alliance.fit.engine_output import Sampled, whole_draws
 from bayes_alliance.fit.progress import step
-from bayes_alliance.fit.sampled import Sampled, whole_draws
 from bayes_alliance.fit.settings import TARGET_ACCEPT, SamplerSettings
 from bayes_alliance.fit.threads import one_blas_thread
 from bayes_alliance.names import (

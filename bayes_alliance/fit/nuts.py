@@ -14,8 +14,8 @@ from nutpie.compile_pymc import CompiledPyMCModel
 from bayes_alliance.collapse.chains import run_chains
 from bayes_alliance.design.posterior_variables import PosteriorVariable
 from bayes_alliance.fit.compiled_models import compile_once
+from bayes_alliance.fit.engine_output import Sampled, whole_draws
 from bayes_alliance.fit.progress import is_watched
-from bayes_alliance.fit.sampled import Sampled, whole_draws
 from bayes_alliance.fit.settings import TARGET_ACCEPT, SamplerSettings
 from bayes_alliance.fit.threads import one_blas_thread
 

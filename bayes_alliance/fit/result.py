@@ -22,7 +22,7 @@ from bayes_alliance.fit.constants import read_constants
 from bayes_alliance.fit.provenance import Plain
 from bayes_alliance.fit.settings import SamplerSettings
 from bayes_alliance.fit.store import MANIFEST, read_artefact, write_artefact
-from bayes_alliance.fit.stored import find_problems, plain_locks, read_record, read_tree
+from bayes_alliance.fit.stored_fit import find_problems, plain_locks, read_record, read_tree
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.study import Study
 from bayes_alliance.table.sessions import SessionTable

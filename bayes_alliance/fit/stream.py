@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from bayes_alliance.collapse.eligible import MOST_CROSSED, find_obstacles, say_obstacles
-from bayes_alliance.collapse.pieces import Pieces
+from bayes_alliance.collapse.eligibility import MOST_CROSSED, find_obstacles, say_obstacles
 from bayes_alliance.collapse.statistics import Statistics
+from bayes_alliance.collapse.streamed_statistics import Pieces
 from bayes_alliance.design.moments import name_moments
 from bayes_alliance.design.stream.stream import BlockRows, StreamDesign, StreamReader
 from bayes_alliance.errors import FitError
-from bayes_alliance.fit.assemble import RowGroups, assemble_fit
+from bayes_alliance.fit.assembly import RowGroups, assemble_fit
 from bayes_alliance.fit.exact import sample_statistics
 from bayes_alliance.fit.progress import counter
 from bayes_alliance.fit.result import Fit

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from bayes_alliance.diagnosis.calibration import Calibration
-from bayes_alliance.diagnosis.uniform import simultaneous_band
+from bayes_alliance.diagnosis.uniformity import simultaneous_band
 from bayes_alliance.plot.style import COLOURS, WIDTH, Picture
 
 COLUMNS = 3

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from bayes_alliance.comparison.confounders import SensitivityGrid
 from bayes_alliance.comparison.confounding import Sensitivity
-from bayes_alliance.comparison.departures import Sweep
+from bayes_alliance.comparison.missing_not_at_random import Sweep
 from bayes_alliance.names import RESIDUAL
 from bayes_alliance.plot.style import COLOURS, MARKERS, WIDTH, Picture, make_figure
 

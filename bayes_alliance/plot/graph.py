@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
 from bayes_alliance.plot.style import COLOURS, WIDTH, Picture
+from bayes_alliance.spec.equation_order import sort_outcomes
 from bayes_alliance.spec.model import ModelSpec
-from bayes_alliance.spec.order import sort_outcomes
 
 ROW = 0.5
 """Inches between two variables of a column."""

@@ -14,7 +14,7 @@ from bayes_alliance.plot.caterpillar import plot_caterpillar
 from bayes_alliance.plot.effects import has_effects, plot_effects
 from bayes_alliance.plot.trajectories import plot_trajectories
 from bayes_alliance.plot.variance import has_shares, plot_variance_shares
-from bayes_alliance.posterior.predict import has_trajectories
+from bayes_alliance.posterior.trajectories import has_trajectories
 from bayes_alliance.posterior.units import first_effects
 from bayes_alliance.posterior.variance import fitted_factors
 

@@ -9,7 +9,12 @@ from matplotlib.figure import Figure
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.plot.style import COLOURS, MARKERS, legend_label, make_figure
-from bayes_alliance.posterior.predict import arm_levels, observed_means, predict_trajectories, predict_unit_trajectories
+from bayes_alliance.posterior.trajectories import (
+    arm_levels,
+    observed_means,
+    predict_trajectories,
+    predict_unit_trajectories,
+)
 
 
 def plot_trajectories(fit: Fit, *, outcome: str | None = None, by: str | None = None, ci_prob: float = 0.95) -> Figure:

@@ -21,10 +21,10 @@ from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.estimands import tabulate
 from bayes_alliance.posterior.linear import stack_draws
 from bayes_alliance.posterior.paths import Path, check_order, find_paths, last_outcome
-from bayes_alliance.posterior.setting import Setting, check_values, related_to
-from bayes_alliance.posterior.summarize import IntervalKind
-from bayes_alliance.posterior.worlds import World, draw_new_units, find_system, set_treatment
-from bayes_alliance.spec.order import sort_outcomes
+from bayes_alliance.posterior.potential_outcomes import World, draw_new_units, find_system, set_treatment
+from bayes_alliance.posterior.set_variables import Setting, check_values, related_to
+from bayes_alliance.posterior.summary import IntervalKind
+from bayes_alliance.spec.equation_order import sort_outcomes
 
 type Kind = Literal["natural", "interventional"]
 

@@ -7,7 +7,7 @@ import xarray as xr
 
 from bayes_alliance._messages import unknown
 from bayes_alliance.collapse.deletion import leave_units_out
-from bayes_alliance.collapse.eligible import find_design_obstacles, say_obstacles
+from bayes_alliance.collapse.eligibility import find_design_obstacles, say_obstacles
 from bayes_alliance.collapse.engine import draw_again
 from bayes_alliance.collapse.rows import stack_rows
 from bayes_alliance.errors import FitError

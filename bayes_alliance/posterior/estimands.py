@@ -18,9 +18,9 @@ from bayes_alliance.findings import Findings
 from bayes_alliance.fit.checks import chains_mixed, diagnose_draws
 from bayes_alliance.fit.estimands import work_out
 from bayes_alliance.fit.result import Fit, constants_of
-from bayes_alliance.posterior.summarize import IntervalKind, check_interval, interval
-from bayes_alliance.spec.make import make_model
-from bayes_alliance.spec.null import null_value
+from bayes_alliance.posterior.summary import IntervalKind, check_interval, interval
+from bayes_alliance.spec.model_parsing import make_model
+from bayes_alliance.spec.null_values import null_value
 from bayes_alliance.spec.toml import write_model
 
 

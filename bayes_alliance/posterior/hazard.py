@@ -23,8 +23,8 @@ from bayes_alliance.names import COEF, INTERCEPT, SESSION, level_label
 from bayes_alliance.outcome.contract import OutcomeRows, normal_rule
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.linear import stack_draws
-from bayes_alliance.posterior.moved import Moved, move
-from bayes_alliance.posterior.setting import (
+from bayes_alliance.posterior.new_data import Moved, move
+from bayes_alliance.posterior.set_variables import (
     Setting,
     check_values,
     find_predictor,

@@ -17,10 +17,10 @@ from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.outcome.contract import normal_rule
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.linear import stack_draws
-from bayes_alliance.posterior.moved import Moved, move
+from bayes_alliance.posterior.new_data import Moved, move
 from bayes_alliance.posterior.outcomes import rows_of
 from bayes_alliance.posterior.roots import lower_root
-from bayes_alliance.posterior.setting import Setting, check_values, name_settings, set_variables
+from bayes_alliance.posterior.set_variables import Setting, check_values, name_settings, set_variables
 
 type Groups = Literal["integrated", "zero"]
 

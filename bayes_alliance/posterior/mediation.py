@@ -29,8 +29,8 @@ from bayes_alliance.posterior.paths import (
     find_paths,
     last_outcome,
 )
-from bayes_alliance.posterior.setting import Setting, with_others
-from bayes_alliance.posterior.summarize import IntervalKind
+from bayes_alliance.posterior.set_variables import Setting, with_others
+from bayes_alliance.posterior.summary import IntervalKind
 
 type Weights = list[tuple[str, Weight]]
 

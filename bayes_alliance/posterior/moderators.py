@@ -17,10 +17,10 @@ from bayes_alliance.design.equations.latent_columns import FollowSteps
 from bayes_alliance.errors import FitError
 from bayes_alliance.findings import Problem
 from bayes_alliance.posterior.linear import drawn_values, follow_mean, stack_draws
-from bayes_alliance.posterior.moved import RowwiseEvaluator
-from bayes_alliance.posterior.setting import Setting, position_of
+from bayes_alliance.posterior.new_data import RowwiseEvaluator
+from bayes_alliance.posterior.set_variables import Setting, position_of
 from bayes_alliance.spec.expressions import Call, Name, Number, calls_in, render
-from bayes_alliance.spec.reading import values_in
+from bayes_alliance.spec.variables_read import values_in
 
 type Weight = float | xr.DataArray
 """A number, or one per draw where it depends on something that is estimated."""

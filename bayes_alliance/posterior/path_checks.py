@@ -13,7 +13,7 @@ from bayes_alliance.errors import FitError
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.posterior.moderators import check_held, expression_of, is_rowwise, variables_of
 from bayes_alliance.posterior.paths import Edge, Path, changed_by, find_blocked, find_paths
-from bayes_alliance.posterior.setting import Setting, related_to, with_others
+from bayes_alliance.posterior.set_variables import Setting, related_to, with_others
 from bayes_alliance.spec.expressions import Call, Name
 
 SAME = 1e-9

@@ -14,7 +14,7 @@ from bayes_alliance._messages import quote, unknown
 from bayes_alliance.design.design import Design
 from bayes_alliance.errors import FitError
 from bayes_alliance.spec.expressions import Call, Expression, Name, Text, render, render_term
-from bayes_alliance.spec.reading import values_in
+from bayes_alliance.spec.variables_read import values_in
 
 type How = Literal["itself", "within", "between"]
 type Parts = frozenset[tuple[str, str]]

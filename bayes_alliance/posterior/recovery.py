@@ -10,7 +10,7 @@ from bayes_alliance._messages import are, count_of, quote
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.posterior.entries import public_entries
-from bayes_alliance.posterior.summarize import summarize
+from bayes_alliance.posterior.summary import summarize
 
 
 def compare_with_truth(fit: Fit, truth: Mapping[str, float], *, ci_prob: float = 0.95) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from bayes_alliance.names import COEF, coef_label, cor_name, effect_dim, sd_name
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.geometry import principal_axes
 from bayes_alliance.posterior.moderators import Moderators, Weight, check_held
-from bayes_alliance.posterior.setting import with_others
+from bayes_alliance.posterior.set_variables import with_others
 from bayes_alliance.posterior.surface import Matrix, Setting, Surface, weights_of
 from bayes_alliance.spec.expressions import Call, render
 from bayes_alliance.spec.formula import parse_formula

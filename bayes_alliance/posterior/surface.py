@@ -14,7 +14,7 @@ from bayes_alliance.design.columns.surfaces import CUBIC, MONOMIALS, PARAMETERS
 from bayes_alliance.errors import FitError
 from bayes_alliance.posterior.estimands import tabulate
 from bayes_alliance.posterior.geometry import lines_of, reach
-from bayes_alliance.posterior.summarize import IntervalKind
+from bayes_alliance.posterior.summary import IntervalKind
 
 type Setting = float | str
 type Matrix = np.ndarray

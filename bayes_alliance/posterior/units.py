@@ -18,7 +18,7 @@ from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.names import INTERCEPT, coef_label, effect_dim, factor_key, predictor_label
 from bayes_alliance.outcome.families import FAMILY
 from bayes_alliance.posterior.effects import with_effects
-from bayes_alliance.posterior.summarize import IntervalKind, check_interval, interval
+from bayes_alliance.posterior.summary import IntervalKind, check_interval, interval
 from bayes_alliance.posterior.variance import fitted_factors, fitted_moments, formulas_of
 
 type Direction = Literal["higher", "lower"]

@@ -15,8 +15,8 @@ from bayes_alliance.comparison.units import UnitName
 from bayes_alliance.errors import SpecError
 from bayes_alliance.findings import Findings, Problem, as_problem
 from bayes_alliance.fit.settings import Engine, SamplerSettings
-from bayes_alliance.spec.make import make_model
 from bayes_alliance.spec.model import Bound, ModelSpec
+from bayes_alliance.spec.model_parsing import make_model
 from bayes_alliance.spec.registry import load_model, model_names
 from bayes_alliance.spec.toml import is_file, parse_toml, read_text
 from bayes_alliance.table.nesting import Transfer

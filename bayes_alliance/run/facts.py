@@ -10,16 +10,16 @@ import pandas as pd
 
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.missing_table import missing_table
-from bayes_alliance.diagnosis.diagnose import diagnose
+from bayes_alliance.diagnosis.verdict import diagnose
 from bayes_alliance.errors import AllianceError
 from bayes_alliance.fit.provenance import Plain
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.posterior.entries import public_entries
 from bayes_alliance.posterior.estimands import summarize_estimands
 from bayes_alliance.posterior.prior import describe_prior
-from bayes_alliance.posterior.summarize import summarize
+from bayes_alliance.posterior.summary import summarize
 from bayes_alliance.spec.equations import equation_latex, equation_text
-from bayes_alliance.spec.null import null_value, stated_estimand
+from bayes_alliance.spec.null_values import null_value, stated_estimand
 
 
 def describe_fit(fit: Fit, *, seed: int, checks: bool = True) -> dict[str, Plain]:

@@ -15,7 +15,7 @@ from bayes_alliance.errors import FitError, RunError
 from bayes_alliance.fit.result import Fit, load_fit
 from bayes_alliance.fit.store import MANIFEST, parse_json, read_artefact
 from bayes_alliance.run.analysis import Analysis, parse_analysis
-from bayes_alliance.run.recorded import find_problems
+from bayes_alliance.run.record_checks import find_problems
 
 FORMAT: Final = 1
 """Of the record; a run of a later one is refused."""

@@ -13,9 +13,9 @@ from bayes_alliance._messages import count_of, escaped
 from bayes_alliance.errors import AllianceError, RunError
 from bayes_alliance.fit.settings import Progress
 from bayes_alliance.fit.store import MANIFEST
-from bayes_alliance.run.agree import Agreed, Agreement, compare_fits, tell_differences
+from bayes_alliance.run.agreement import Agreed, Agreement, compare_fits, tell_differences
 from bayes_alliance.run.analysis import parse_analysis
-from bayes_alliance.run.execute import Log, Question, execute
+from bayes_alliance.run.execution import Log, Question, execute
 from bayes_alliance.run.record import ANALYSIS, Run, load_run, read_record
 from bayes_alliance.run.rows import Rows, check_stated, read_rows, tell_changes
 from bayes_alliance.spec.toml import parse_model, parse_toml

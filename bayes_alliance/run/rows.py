@@ -22,11 +22,11 @@ from bayes_alliance.names import ID_ROLES
 from bayes_alliance.run.analysis import Analysis, inside, model_label
 from bayes_alliance.run.ids import Coded, cell_text, code_ids, find_named, table_secret, without_cells
 from bayes_alliance.spec.model import ModelSpec
-from bayes_alliance.spec.needed import needed_variables
+from bayes_alliance.spec.needed_variables import needed_variables
 from bayes_alliance.table import rules
 from bayes_alliance.table.cells import id_text
-from bayes_alliance.table.read import read_frame
-from bayes_alliance.table.select import select_rows
+from bayes_alliance.table.file_reading import read_frame
+from bayes_alliance.table.row_selection import select_rows
 from bayes_alliance.table.sessions import SessionTable, read_sessions
 
 SIDES = ("patients", "therapists", "groups")

@@ -16,7 +16,7 @@ from bayes_alliance.design.design import Design, make_design
 from bayes_alliance.design.equations.latent_columns import FollowMeasured
 from bayes_alliance.errors import AllianceWarning, SpecError
 from bayes_alliance.simulate.layout import Layout
-from bayes_alliance.simulate.measure import Chance, draw_chance, with_known_errors
+from bayes_alliance.simulate.observation import Chance, draw_chance, with_known_errors
 from bayes_alliance.spec.model import EquationSpec, ModelSpec
 from bayes_alliance.study import Study
 from bayes_alliance.table.sessions import SessionTable, read_sessions

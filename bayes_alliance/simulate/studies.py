@@ -16,8 +16,8 @@ from bayes_alliance.simulate.outcome import draw_effects, draw_noise, predict, p
 from bayes_alliance.simulate.people import lay_out
 from bayes_alliance.simulate.plan import Plan, plan_outcomes, table_of, with_chance
 from bayes_alliance.simulate.prior import at_centre, check_proper, draw_truth
-from bayes_alliance.simulate.realise import realise_outcomes
-from bayes_alliance.simulate.simulate import VariableSpecs, check_specs
+from bayes_alliance.simulate.realised_outcomes import realise_outcomes
+from bayes_alliance.simulate.simulation import VariableSpecs, check_specs
 from bayes_alliance.simulate.truth import check_truth, true_parameters
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.study import PriorStatements, Study

@@ -17,7 +17,7 @@ from bayes_alliance.spec.formula import parse_call, parse_formula
 from bayes_alliance.spec.functions import VARIABLE_FUNCTIONS
 from bayes_alliance.spec.labels import LabelTarget, parse_estimand, parse_label
 from bayes_alliance.spec.priors import Distribution, PriorTarget, parse_distribution, parse_target
-from bayes_alliance.spec.reading import factors_in, values_in
+from bayes_alliance.spec.variables_read import factors_in, values_in
 
 type Unit = Literal["session", "patient", "therapist", "group", "site"]
 type PriorScale = Literal["none", "outcome_sd", "outcome_sd/predictor_sd"]

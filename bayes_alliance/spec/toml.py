@@ -11,8 +11,8 @@ import tomli_w
 
 from bayes_alliance._messages import shorten
 from bayes_alliance.errors import SpecError
-from bayes_alliance.spec.make import make_model
 from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.spec.model_parsing import make_model
 
 MAX_BYTES: Final = 1_000_000
 """Size of a file."""

@@ -10,14 +10,14 @@ from bayes_alliance.findings import Problem
 from bayes_alliance.names import ROLES
 from bayes_alliance.outcome.contract import Parameter
 from bayes_alliance.outcome.families import FAMILY
+from bayes_alliance.spec.equation_order import find_cycle
 from bayes_alliance.spec.estimand_validation import validate_estimands
 from bayes_alliance.spec.expressions import calls_in
 from bayes_alliance.spec.model import EquationSpec, GroupSpec, ModelSpec, PredictorSpec
-from bayes_alliance.spec.modelled import check_modelled
-from bayes_alliance.spec.order import find_cycle
-from bayes_alliance.spec.reading import current_values_in
+from bayes_alliance.spec.modelled_values import check_modelled
 from bayes_alliance.spec.residual import check_correlated, check_residual
-from bayes_alliance.spec.shrink import check_shrinkage
+from bayes_alliance.spec.shrinkage import check_shrinkage
+from bayes_alliance.spec.variables_read import current_values_in
 
 
 def validate_model(spec: ModelSpec) -> list[Problem]:

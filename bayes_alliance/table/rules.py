@@ -21,8 +21,8 @@ from bayes_alliance._messages import (
 )
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.names import ID_ROLES, ROLES
+from bayes_alliance.table.file_reading import MISSING_CODES
 from bayes_alliance.table.nesting import UNITS_ABOVE
-from bayes_alliance.table.read import MISSING_CODES
 
 if TYPE_CHECKING:
     import pandera.pandas as pa

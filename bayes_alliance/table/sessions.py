@@ -15,8 +15,8 @@ from bayes_alliance._messages import count_of, escaped
 from bayes_alliance.errors import AllianceWarning, TableError
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.table import nesting, rules
-from bayes_alliance.table.join import SIDES, join_side, missing_codes, type_frame
-from bayes_alliance.table.read import Source, read_frame
+from bayes_alliance.table.file_reading import Source, read_frame
+from bayes_alliance.table.side_tables import SIDES, join_side, missing_codes, type_frame
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -17,8 +17,8 @@ from bayes_alliance.errors import TableError
 from bayes_alliance.findings import Findings
 from bayes_alliance.table import nesting, rules
 from bayes_alliance.table.cells import id_text
-from bayes_alliance.table.join import missing_codes
 from bayes_alliance.table.sessions import SessionTable, read_sessions
+from bayes_alliance.table.side_tables import missing_codes
 
 BLOCK = 100_000
 """Rows of a block."""

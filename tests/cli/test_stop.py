@@ -15,14 +15,14 @@ import pandas as pd
 import pytest
 
 import bayes_alliance as ba
-from bayes_alliance.cli.fitting import write_results
-from bayes_alliance.cli.simulating import write_table
-from bayes_alliance.cli.stopping import Terminated
+from bayes_alliance.cli.fit_commands import write_results
+from bayes_alliance.cli.interruption import Terminated
+from bayes_alliance.cli.simulate_command import write_table
 from bayes_alliance.diagnosis import calibration
 from bayes_alliance.fit import fit as fit_module
 from bayes_alliance.fit import store
 from bayes_alliance.plot import pictures
-from bayes_alliance.run import execute
+from bayes_alliance.run import execution
 from bayes_alliance.run.record import FITS, load_run
 from bayes_alliance.simulate import twins
 from tests.cli.test_cli import ROLE_OPTIONS, run
@@ -86,7 +86,7 @@ def test_a_stopped_run_keeps_what_was_finished(
 ) -> None:
     """Stopped at its second model it holds the first, says so, and the same command goes on from there."""
     analysis = write_study(tmp_path, analysis=STUDY)
-    real, calls = execute.fit_design, list[int]()
+    real, calls = execution.fit_design, list[int]()
 
     def second(*given: object, **named: object) -> object:
         calls.append(1)
@@ -94,7 +94,7 @@ def test_a_stopped_run_keeps_what_was_finished(
             raise KeyboardInterrupt
         return real(*given, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(execute, "fit_design", second)
+    monkeypatch.setattr(execution, "fit_design", second)
     assert run(monkeypatch, "run", str(analysis)) == 130
     folder = tmp_path / "analysis-run"
     sentence = one_sentence(capsys)

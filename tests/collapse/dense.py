@@ -9,8 +9,8 @@ from scipy import stats
 
 import bayes_alliance as ba
 from bayes_alliance.collapse.density import Density
+from bayes_alliance.collapse.effect_draws import correlations, residual_correlations
 from bayes_alliance.collapse.engine import sum_design
-from bayes_alliance.collapse.recover import correlations, residual_correlations
 from bayes_alliance.collapse.shape import find_places
 from bayes_alliance.collapse.tables import pack_statistics
 from tests.build.oracle import density as prior_density

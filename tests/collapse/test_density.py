@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import bayes_alliance as ba
-from bayes_alliance.collapse.eligible import find_obstacles
+from bayes_alliance.collapse.eligibility import find_obstacles
 from bayes_alliance.collapse.engine import sum_design
 from bayes_alliance.collapse.kernel.forward import STACK, WIDE
 from tests.build.test_equations import ACROSS, HEAD, MODELS, TWO, equation, holes
@@ -162,7 +162,7 @@ def test_posterior_of_effects_is_exact(shape: ba.Design) -> None:
 
 def exact_moments(engine, units, design: ba.Design, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[no-untyped-def]
     """Return mean and covariance of what the engine draws, from zero normals and from one normal at a time."""
-    from bayes_alliance.collapse.recover import recover
+    from bayes_alliance.collapse.effect_draws import recover
 
     class Listed:
         """A generator that hands out rows of an identity matrix."""

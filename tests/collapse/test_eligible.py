@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import bayes_alliance as ba
-from bayes_alliance.collapse.eligible import find_design_obstacles, find_obstacles
+from bayes_alliance.collapse.eligibility import find_design_obstacles, find_obstacles
 from bayes_alliance.spec.registry import model_names
 from tests.build.test_equations import HEAD, equation
 

@@ -12,7 +12,7 @@ from bayes_alliance.build.model import build_model
 from bayes_alliance.collapse import engine as engine_module
 from bayes_alliance.collapse.engine import first_guess, sum_design
 from bayes_alliance.collapse.sampler import Draws, sample_parameters
-from bayes_alliance.collapse.turns import take_off_signs
+from bayes_alliance.collapse.sign_flips import take_off_signs
 from bayes_alliance.fit import engines
 from bayes_alliance.fit.exact import constant_data
 from tests.build.test_equations import HEAD, equation

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import bayes_alliance as ba
-from bayes_alliance.collapse.eligible import find_obstacles
-from bayes_alliance.collapse.recover import recover
+from bayes_alliance.collapse.effect_draws import recover
+from bayes_alliance.collapse.eligibility import find_obstacles
 from bayes_alliance.spec.registry import model_names
 from tests.build.oracle import evaluate_terms, to_unit
 from tests.build.test_equations import HEAD, equation

@@ -10,8 +10,8 @@ import pytest
 
 import bayes_alliance as ba
 from bayes_alliance.comparison.confounding import tipping_points, unclear_points
-from bayes_alliance.comparison.departures import Sweep
-from bayes_alliance.spec.make import make_model
+from bayes_alliance.comparison.missing_not_at_random import Sweep
+from bayes_alliance.spec.model_parsing import make_model
 from tests.conftest import ROLES
 from tests.design.test_current import model
 

@@ -10,7 +10,7 @@ from scipy import stats
 from scipy.special import expit, log_expit
 
 import bayes_alliance as ba
-from bayes_alliance.comparison.integrate import integrated_density, integrated_factors
+from bayes_alliance.comparison.integration import integrated_density, integrated_factors
 from bayes_alliance.comparison.quadrature import average_density
 from bayes_alliance.comparison.units import find_units
 from bayes_alliance.outcome.contract import OutcomeRows

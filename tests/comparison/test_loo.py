@@ -11,9 +11,9 @@ import pytest
 import xarray as xr
 
 import bayes_alliance as ba
-from bayes_alliance.comparison.integrate import integrated_density
+from bayes_alliance.comparison.integration import integrated_density
 from bayes_alliance.comparison.loo import place_units, unit_densities
-from bayes_alliance.comparison.refit import leave_out, refit_without, score_exactly, score_unseen
+from bayes_alliance.comparison.refits import leave_out, refit_without, score_exactly, score_unseen
 from bayes_alliance.comparison.scores import smooth
 from bayes_alliance.comparison.units import find_units
 from bayes_alliance.posterior.linear import stack_draws

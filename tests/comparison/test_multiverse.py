@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 import bayes_alliance as ba
-from bayes_alliance.comparison.meaning import describe_meaning
-from bayes_alliance.comparison.moves import find_moves
+from bayes_alliance.comparison.decision_effects import find_moves
+from bayes_alliance.comparison.estimand_meaning import describe_meaning
 from tests.build.test_equations import HEAD, equation
 from tests.conftest import ROLES
 

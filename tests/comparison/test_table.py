@@ -11,7 +11,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 import bayes_alliance as ba
-from bayes_alliance.comparison.equivalent import same_distribution
+from bayes_alliance.comparison.equivalence import same_distribution
 from bayes_alliance.comparison.scores import Scores
 from tests.build.test_equations import HEAD, equation
 from tests.conftest import ROLES

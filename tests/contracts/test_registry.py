@@ -13,7 +13,7 @@ import bayes_alliance as ba
 from bayes_alliance.build.model import check_log_density
 from bayes_alliance.names import ROLES as ROLE_NAMES
 from bayes_alliance.spec.equations import equation_latex, equation_text
-from bayes_alliance.spec.needed import needed_variables
+from bayes_alliance.spec.needed_variables import needed_variables
 from bayes_alliance.spec.registry import model_names, models_folder
 from tests.conftest import COLUMNS, ROLES
 from tests.design.test_posterior_variables import check_variables

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import bayes_alliance as ba
-from bayes_alliance.spec.make import make_model
+from bayes_alliance.spec.model_parsing import make_model
 from tests.conftest import ROLES
 
 HEAD = {"title": "t", "question": "q?"}

@@ -13,14 +13,14 @@ import xarray as xr
 from numpy.random import SeedSequence
 
 import bayes_alliance as ba
-from bayes_alliance.collapse.eligible import find_obstacles
+from bayes_alliance.collapse.eligibility import find_obstacles
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.diagnosis import calibration as module
 from bayes_alliance.diagnosis.calibration import DEFAULTS, _join
 from bayes_alliance.diagnosis.cards import card_path, default_study, make_card, read_card, spec_digest
-from bayes_alliance.diagnosis.kept import Outcome
 from bayes_alliance.diagnosis.ranks import rank_study
+from bayes_alliance.diagnosis.stored_ranks import Outcome
 from bayes_alliance.fit.exact import sample_exact
 from bayes_alliance.simulate.studies import SimulatedStudy, Studies, plan_studies
 from bayes_alliance.spec.model import PriorSpec

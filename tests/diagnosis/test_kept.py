@@ -13,9 +13,9 @@ import pytest
 
 import bayes_alliance as ba
 from bayes_alliance.diagnosis import calibration as module
-from bayes_alliance.diagnosis import kept
+from bayes_alliance.diagnosis import stored_ranks
 from bayes_alliance.diagnosis.calibration import DEFAULTS
-from bayes_alliance.diagnosis.kept import Outcome, calibration_key, read_outcome, write_outcome
+from bayes_alliance.diagnosis.stored_ranks import Outcome, calibration_key, read_outcome, write_outcome
 from bayes_alliance.errors import DesignError, FitError
 from bayes_alliance.fit.workers import Lost
 from bayes_alliance.simulate.studies import plan_studies
@@ -190,7 +190,7 @@ def test_a_cache_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
         raise OSError(30, "Read-only file system")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kept, "replace_file", refuse)
+        patch.setattr(stored_ranks, "replace_file", refuse)
         with pytest.raises(FitError, match=r"cache '.*folder' cannot be written: Read-only file system"):
             run(2, tmp_path / "folder")
 
@@ -200,14 +200,14 @@ def test_a_full_disk_costs_no_study(
 ) -> None:
     """What cannot be written in the middle of a run is ranked all the same."""
     _, whole = filled
-    replace_file = kept.replace_file
+    replace_file = stored_ranks.replace_file
 
     def full(path: Path, content: bytes) -> None:
         if path.suffix == ".json" and int(path.stem) > 3:
             raise OSError(28, "No space left on device")
         replace_file(path, content)
 
-    monkeypatch.setattr(kept, "replace_file", full)
+    monkeypatch.setattr(stored_ranks, "replace_file", full)
     found = run(12, tmp_path)
     assert not found.lost
     np.testing.assert_array_equal(found.ranks, whole.ranks)

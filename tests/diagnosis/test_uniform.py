@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bayes_alliance.diagnosis.uniform import simultaneous_band, uniformity
+from bayes_alliance.diagnosis.uniformity import simultaneous_band, uniformity
 
 
 def test_p_values_of_uniform_numbers_are_hardly_too_small() -> None:

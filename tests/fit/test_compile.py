@@ -12,9 +12,9 @@ import pytest
 
 import bayes_alliance as ba
 from bayes_alliance.build.model import build_model
-from bayes_alliance.fit import compile as compile_module
+from bayes_alliance.fit import compilation as compile_module
 from bayes_alliance.fit import private_names
-from bayes_alliance.fit.compile import NEAR, compile_density
+from bayes_alliance.fit.compilation import NEAR, compile_density
 
 SHORT = {"draws": 30, "tune": 30, "chains": 2, "cores": 1, "seed": 3, "progress_bar": False}
 

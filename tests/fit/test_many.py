@@ -20,7 +20,7 @@ import pytest
 
 import bayes_alliance as ba
 from bayes_alliance.fit.cache import ANSWERED
-from bayes_alliance.fit.many import answer_job
+from bayes_alliance.fit.many_fits import answer_job
 from tests.build.test_equations import HEAD, equation
 from tests.conftest import ROLES, make_trial
 

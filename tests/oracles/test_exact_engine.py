@@ -13,8 +13,8 @@ import xarray as xr
 from scipy import stats
 
 import bayes_alliance as ba
-from bayes_alliance.collapse.eligible import find_obstacles
-from bayes_alliance.fit.assemble import judged_draws
+from bayes_alliance.collapse.eligibility import find_obstacles
+from bayes_alliance.fit.assembly import judged_draws
 from bayes_alliance.fit.exact import sample_exact
 from bayes_alliance.simulate.outcome import draw_outcomes
 from bayes_alliance.simulate.prior import draw_truth

@@ -12,8 +12,8 @@ from scipy.optimize import minimize
 
 import bayes_alliance as ba
 from bayes_alliance.collapse.density import Density
+from bayes_alliance.collapse.effect_draws import correlations
 from bayes_alliance.collapse.engine import first_guess, sum_design
-from bayes_alliance.collapse.recover import correlations
 from bayes_alliance.collapse.shape import find_places
 from bayes_alliance.collapse.tables import pack_statistics
 

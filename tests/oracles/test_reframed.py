@@ -15,7 +15,7 @@ from scipy import stats
 
 import bayes_alliance as ba
 from bayes_alliance.cli import app as cli
-from bayes_alliance.comparison.refit import leave_out, refit_without, score_unseen
+from bayes_alliance.comparison.refits import leave_out, refit_without, score_unseen
 from bayes_alliance.comparison.units import find_units
 
 pytestmark = pytest.mark.oracle

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import bayes_alliance as ba
-from bayes_alliance.comparison.integrate import integrated_density
+from bayes_alliance.comparison.integration import integrated_density
 from bayes_alliance.comparison.units import find_units
 from bayes_alliance.design.moments import variance_moments
 from bayes_alliance.design.subset import keep_rows

@@ -13,7 +13,7 @@ import xarray as xr
 import bayes_alliance as ba
 from bayes_alliance.design.moments import variance_moments
 from bayes_alliance.design.posterior_variables import list_variables
-from bayes_alliance.posterior.predict import has_trajectories, observed_means
+from bayes_alliance.posterior.trajectories import has_trajectories, observed_means
 from tests.conftest import ROLES
 from tests.design.test_design import design
 

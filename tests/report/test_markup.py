@@ -17,7 +17,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import bayes_alliance as ba
-from bayes_alliance.cli.simulating import truth_text
+from bayes_alliance.cli.simulate_command import truth_text
 from bayes_alliance.fit.spreadsheet import FORMULA, csv_bytes
 from bayes_alliance.plot.graph import plot_graph
 from bayes_alliance.plot.pictures import file_names, picture_bytes

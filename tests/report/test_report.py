@@ -16,13 +16,13 @@ import pytest
 from bayes_alliance.errors import RunError
 from bayes_alliance.fit import store
 from bayes_alliance.report.checklists import fill_checklists
-from bayes_alliance.report.compose import compose
+from bayes_alliance.report.composition import compose
 from bayes_alliance.report.document import Number, Prose, all_sections, anchor_of
 from bayes_alliance.report.html import render_html
 from bayes_alliance.report.markdown import render_markdown
+from bayes_alliance.report.report_files import write_report
 from bayes_alliance.report.sentences import estimand_sentence, plain_sentence, probability, two_places
-from bayes_alliance.report.write import write_report
-from bayes_alliance.run.execute import run_analysis
+from bayes_alliance.run.execution import run_analysis
 from bayes_alliance.run.record import RECORD, Run, load_run
 from tests.run.conftest import ANALYSIS, PLANTED, planted_rows, write_study
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayes_alliance.run.execute import run_analysis
+from bayes_alliance.run.execution import run_analysis
 from bayes_alliance.run.record import Run
 
 PATIENTS = [

@@ -8,7 +8,7 @@ import pytest
 
 from bayes_alliance.errors import DesignError, SpecError, TableError
 from bayes_alliance.run.analysis import find_specs, parse_analysis, read_analysis
-from bayes_alliance.run.execute import run_analysis
+from bayes_alliance.run.execution import run_analysis
 from tests.run.conftest import ANALYSIS, planted_rows, write_study
 
 

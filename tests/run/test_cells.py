@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 import bayes_alliance as ba
 from bayes_alliance._messages import show_cell, withhold_cells
 from bayes_alliance.errors import AllianceError, RunError, TableError
-from bayes_alliance.run import execute, rows
-from bayes_alliance.run.execute import run_analysis
+from bayes_alliance.run import execution as execute
+from bayes_alliance.run import rows
+from bayes_alliance.run.execution import run_analysis
 from bayes_alliance.run.ids import find_named, without_cells
 from tests.run.conftest import ANALYSIS, planted_rows, write_study
 
@@ -171,7 +172,7 @@ def test_a_first_line_of_cells_is_not_quoted(tmp_path: Path) -> None:
     assert "Mustermann" not in shown
 
 
-@pytest.mark.parametrize("where", ["bayes_alliance.run.rows.code_ids", "bayes_alliance.run.execute.make_design"])
+@pytest.mark.parametrize("where", ["bayes_alliance.run.rows.code_ids", "bayes_alliance.run.execution.make_design"])
 def test_an_error_of_another_library_is_told_without_its_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from bayes_alliance.run.environment import conda_packages, environment_files, needed_packages
-from bayes_alliance.run.execute import run_analysis
+from bayes_alliance.run.execution import run_analysis
 from bayes_alliance.run.record import Run, load_run
 from tests.run.conftest import ANALYSIS, write_study
 

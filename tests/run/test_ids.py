@@ -122,7 +122,7 @@ def test_notes_hold_codes_of_their_own_role(tmp_path: Path) -> None:
 
 def test_problems_of_models_and_files_come_together(tmp_path: Path) -> None:
     """An unknown model and a table that is not there."""
-    from bayes_alliance.run.execute import run_analysis
+    from bayes_alliance.run.execution import run_analysis
 
     path = write_study(tmp_path, analysis=ANALYSIS.replace("growth/treatment", "growth/treatmnt"))
     (tmp_path / "sessions.csv").unlink()

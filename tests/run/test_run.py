@@ -16,8 +16,8 @@ from bayes_alliance.fit import store
 from bayes_alliance.fit.fit import fit_model
 from bayes_alliance.fit.settings import SamplerSettings
 from bayes_alliance.plot.pictures import file_names
-from bayes_alliance.run.agree import tell_differences
-from bayes_alliance.run.execute import run_analysis
+from bayes_alliance.run.agreement import tell_differences
+from bayes_alliance.run.execution import run_analysis
 from bayes_alliance.run.record import FITS, RECORD, Run, load_run
 from bayes_alliance.run.rerun import rerun
 from bayes_alliance.spec.registry import load_model
@@ -146,7 +146,7 @@ def test_other_draws_are_different(finished: Run, tmp_path: Path) -> None:
     """A coefficient moved by half an SD is found and named, with how many errors it is off."""
     from dataclasses import replace
 
-    from bayes_alliance.run.agree import compare_fits
+    from bayes_alliance.run.agreement import compare_fits
 
     fit = finished.fit("main")
     tree = fit.data.copy()
@@ -210,9 +210,9 @@ def test_what_did_not_change_is_not_fitted_again(tmp_path: Path) -> None:
 def test_an_unfinished_run_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run stopped between two models says which of them is there, and goes on from it."""
     analysis = write_study(tmp_path, analysis=ANALYSIS + "\n[report]\nchecks = false\npictures = false\n")
-    from bayes_alliance.run import execute
+    from bayes_alliance.run import execution
 
-    fit, calls = execute.fit_design, []
+    fit, calls = execution.fit_design, []
 
     def stopped(*args: object, **named: object) -> object:
         if calls:
@@ -220,7 +220,7 @@ def test_an_unfinished_run_is_not_read(tmp_path: Path, monkeypatch: pytest.Monke
         calls.append(1)
         return fit(*args, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(execute, "fit_design", stopped)
+    monkeypatch.setattr(execution, "fit_design", stopped)
     with pytest.raises(KeyboardInterrupt):
         run_analysis(analysis, progress="off")
     with pytest.raises(RunError, match=r"(?s)unfinished.*Fitted: 'main'; not fitted: 'own'.*goes on from there"):
@@ -312,12 +312,12 @@ def test_cells_that_a_spreadsheet_would_run_are_quoted() -> None:
 
 def test_a_failed_fit_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder says so, with the reason."""
-    from bayes_alliance.run import execute
+    from bayes_alliance.run import execution
 
     def failing(*_: object, **__: object) -> object:
         raise FitError("The sampler could not run: none.")
 
-    monkeypatch.setattr(execute, "fit_design", failing)
+    monkeypatch.setattr(execution, "fit_design", failing)
     with pytest.raises(AllianceError):
         run_analysis(write_study(tmp_path, analysis=ONE), progress="off")
     with pytest.raises(RunError, match=r"(?s)failed.*The sampler could not run"):
@@ -395,9 +395,9 @@ def test_comparisons_are_checked_before_anything_is_fitted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: tuple[str, str], sentence: str
 ) -> None:
     """Units and outcomes that are not there."""
-    from bayes_alliance.run import execute
+    from bayes_alliance.run import execution
 
-    monkeypatch.setattr(execute, "fit_design", lambda *_, **__: pytest.fail("something was fitted"))
+    monkeypatch.setattr(execution, "fit_design", lambda *_, **__: pytest.fail("something was fitted"))
     text = ANALYSIS[: ANALYSIS.index("[[comparison]]")] + "[report]\nchecks = false\n"
     with pytest.raises(DesignError, match=sentence):
         run_analysis(write_study(tmp_path, analysis=text.replace(*change)), progress="off")

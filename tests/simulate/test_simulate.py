@@ -8,7 +8,7 @@ import pytest
 
 import bayes_alliance as ba
 from bayes_alliance.simulate.people import lay_out
-from bayes_alliance.simulate.simulate import check_specs
+from bayes_alliance.simulate.simulation import check_specs
 
 TRUTH = {
     "b[outcome, Intercept]": 20.0,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import bayes_alliance as ba
+from bayes_alliance.spec.equation_order import find_ancestors, sort_outcomes
 from bayes_alliance.spec.labels import parse_label
-from bayes_alliance.spec.order import find_ancestors, sort_outcomes
 from bayes_alliance.spec.priors import parse_target
 
 HEAD = 'title = "t"\nquestion = "q?"\n'

@@ -18,7 +18,7 @@ from bayes_alliance.fit.settings import SamplerSettings
 from bayes_alliance.run.analysis import parse_analysis, read_analysis
 from bayes_alliance.simulate.files import make_study, read_study
 from bayes_alliance.simulate.layout import make_layout
-from bayes_alliance.simulate.simulate import check_specs
+from bayes_alliance.simulate.simulation import check_specs
 from bayes_alliance.spec.equations import equation_latex, equation_text
 from bayes_alliance.spec.formula import (
     MAX_NESTED,
@@ -30,7 +30,7 @@ from bayes_alliance.spec.formula import (
 )
 from bayes_alliance.spec.functions import ESTIMAND_FUNCTIONS, FORMULA_FUNCTIONS, VARIABLE_FUNCTIONS
 from bayes_alliance.spec.labels import parse_estimand, parse_label
-from bayes_alliance.spec.make import make_model
+from bayes_alliance.spec.model_parsing import make_model
 from bayes_alliance.spec.priors import parse_distribution, parse_target
 from bayes_alliance.spec.registry import model_names, models_folder
 from bayes_alliance.spec.toml import parse_toml, read_text, write_model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bayes_alliance.spec.null import null_value, stated_estimand
+from bayes_alliance.spec.null_values import null_value, stated_estimand
 from bayes_alliance.spec.toml import parse_model
 
 MODEL = """

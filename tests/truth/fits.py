@@ -8,13 +8,13 @@ import numpy as np
 import xarray as xr
 
 import bayes_alliance as ba
-from bayes_alliance.collapse.eligible import find_design_obstacles
+from bayes_alliance.collapse.eligibility import find_design_obstacles
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.factors import FactorDesign
 from bayes_alliance.design.equations.latent_columns import FollowSteps
 from bayes_alliance.design.equations.predictor import Predictor
-from bayes_alliance.fit.assemble import rows_of
+from bayes_alliance.fit.assembly import rows_of
 from bayes_alliance.fit.estimands import work_out
 from bayes_alliance.fit.exact import constant_data
 from bayes_alliance.fit.provenance import record_provenance

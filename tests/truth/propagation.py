@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayes_alliance.spec.expressions import calls_in
-from bayes_alliance.spec.reading import current_values_in
+from bayes_alliance.spec.variables_read import current_values_in
 from tests.truth.cases import Case
 from tests.truth.simulator import (
     Effects,

@@ -16,7 +16,7 @@ from bayes_alliance.design.columns.variables import column_for, column_of, read_
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.names import ID_ROLES
 from bayes_alliance.spec.model import ModelSpec
-from bayes_alliance.spec.needed import needed_variables
+from bayes_alliance.spec.needed_variables import needed_variables
 from bayes_alliance.study import Study
 from bayes_alliance.table.codes import Code, CodeCounts
 from bayes_alliance.table.nesting import show_several, units_under_several

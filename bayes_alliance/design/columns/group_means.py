@@ -10,7 +10,7 @@ from bayes_alliance.design.columns.evaluator import Evaluator
 from bayes_alliance.design.columns.values import Value
 from bayes_alliance.spec.expressions import Call, Name, calls_in, render
 from bayes_alliance.spec.model import ModelSpec
-from bayes_alliance.spec.reading import values_in
+from bayes_alliance.spec.variables_read import values_in
 
 
 def others(evaluator: Evaluator, call: Call) -> Value:

@@ -9,7 +9,7 @@ from bayes_alliance._messages import are, count_of
 from bayes_alliance.design.columns.evaluator import Evaluator
 from bayes_alliance.design.columns.values import MeanOf, Plugged, Value
 from bayes_alliance.spec.expressions import Call, Expression, Name, Text, render
-from bayes_alliance.spec.reading import values_in
+from bayes_alliance.spec.variables_read import values_in
 
 KINDS = ("observed", "latent", "finite")
 

@@ -14,7 +14,7 @@ from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.errors import DesignError
 from bayes_alliance.names import INTERCEPT, level_label
 from bayes_alliance.spec.expressions import Call, Name, Term, render, render_term
-from bayes_alliance.spec.reading import is_dynamic
+from bayes_alliance.spec.variables_read import is_dynamic
 
 MOST_COLUMNS = 1_000
 """Columns that the terms of an equation, or of a group term, are coded into."""

@@ -28,7 +28,7 @@ from bayes_alliance.design.columns.survival import SURVIVE, survive_values
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.names import ROLES
 from bayes_alliance.spec.model import ModelSpec
-from bayes_alliance.spec.needed import needed_variables
+from bayes_alliance.spec.needed_variables import needed_variables
 from bayes_alliance.study import Study
 from bayes_alliance.table.sessions import SessionTable
 

@@ -30,10 +30,10 @@ from bayes_alliance.design.groups.membership import code_memberships
 from bayes_alliance.findings import Findings
 from bayes_alliance.names import SESSION, predictor_label
 from bayes_alliance.outcome.scale import ObservedOutcome, OutcomeScale
+from bayes_alliance.spec.equation_order import modelled_by
 from bayes_alliance.spec.expressions import Name, calls_in, names_in, render
 from bayes_alliance.spec.model import EquationSpec, ModelSpec, PredictorSpec
-from bayes_alliance.spec.order import modelled_by
-from bayes_alliance.spec.shrink import shrunk_outcomes
+from bayes_alliance.spec.shrinkage import shrunk_outcomes
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ from bayes_alliance.design.groups.groups import Block, code_groups
 from bayes_alliance.errors import DesignError
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.spec.model import EquationSpec, ModelSpec, PredictorSpec, Unit
-from bayes_alliance.spec.reading import averaged_in, values_in
+from bayes_alliance.spec.variables_read import averaged_in, values_in
 from bayes_alliance.study import Study
 from bayes_alliance.table.sessions import SessionTable
 

@@ -12,8 +12,8 @@ from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.outcome.scale import ObservedOutcome
 from bayes_alliance.spec.model import EquationSpec, ModelSpec
-from bayes_alliance.spec.reading import values_in
 from bayes_alliance.spec.validation import bounds_problems
+from bayes_alliance.spec.variables_read import values_in
 from bayes_alliance.study import Study
 from bayes_alliance.table.sessions import SessionTable
 

@@ -13,8 +13,8 @@ from bayes_alliance.design.columns.variables import not_a_factor
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.findings import Findings
 from bayes_alliance.names import level_label
+from bayes_alliance.spec.equation_order import sort_outcomes
 from bayes_alliance.spec.model import ModelSpec, ResidualSpec
-from bayes_alliance.spec.order import sort_outcomes
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from bayes_alliance.design.priors.scales import Scales
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.spec.model import ModelSpec, ShrinkSpec
 from bayes_alliance.spec.priors import Distribution
-from bayes_alliance.spec.shrink import shrunk_outcomes
+from bayes_alliance.spec.shrinkage import shrunk_outcomes
 
 
 @dataclass(frozen=True, eq=False)

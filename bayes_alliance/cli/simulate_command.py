@@ -11,13 +11,13 @@ import typer
 
 from bayes_alliance._messages import visible
 from bayes_alliance.cli.console import line, out
-from bayes_alliance.cli.fitting import prepare
+from bayes_alliance.cli.fit_commands import prepare
+from bayes_alliance.cli.interruption import on_stop
 from bayes_alliance.cli.options import ModelName
-from bayes_alliance.cli.stopping import on_stop
 from bayes_alliance.errors import SpecError
 
 if TYPE_CHECKING:
-    from bayes_alliance.simulate.simulate import SimulatedTable
+    from bayes_alliance.simulate.simulation import SimulatedTable
     from bayes_alliance.spec.model import ModelSpec
 
 
@@ -59,7 +59,7 @@ def simulate(
 def _from_file(path: Path, name: str, seed: int) -> tuple[SimulatedTable, Mapping[str, str]]:
     """Simulate from a file with a layout, variables and a truth of its own."""
     from bayes_alliance.simulate.files import read_study
-    from bayes_alliance.simulate.simulate import simulate_sessions
+    from bayes_alliance.simulate.simulation import simulate_sessions
     from bayes_alliance.spec.registry import load_model
 
     study = read_study(path)

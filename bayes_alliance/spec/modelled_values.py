@@ -6,10 +6,10 @@ from graphlib import CycleError
 
 from bayes_alliance._messages import quote
 from bayes_alliance.findings import Problem
+from bayes_alliance.spec.equation_order import modelled_by, sort_modelled
 from bayes_alliance.spec.expressions import Call, Name, calls_in, render
 from bayes_alliance.spec.model import EquationSpec, ModelSpec
-from bayes_alliance.spec.order import modelled_by, sort_modelled
-from bayes_alliance.spec.reading import as_observed_in
+from bayes_alliance.spec.variables_read import as_observed_in
 
 
 def check_modelled(spec: ModelSpec) -> list[Problem]:

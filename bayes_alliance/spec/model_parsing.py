@@ -25,7 +25,7 @@ from bayes_alliance.spec.model import (
     ShrinkSpec,
 )
 from bayes_alliance.spec.priors import parse_distribution, parse_target
-from bayes_alliance.spec.shrink import spell_terms
+from bayes_alliance.spec.shrinkage import spell_terms
 from bayes_alliance.spec.validation import validate_model
 
 MOST: Mapping[str, int] = {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from bayes_alliance.cli.console import err, heading, line, out
+from bayes_alliance.cli.interruption import on_stop
 from bayes_alliance.cli.options import (
     BoundsOption,
     Columns,
@@ -30,7 +31,6 @@ from bayes_alliance.cli.options import (
     pairs,
     ranges,
 )
-from bayes_alliance.cli.stopping import on_stop
 from bayes_alliance.errors import DesignError
 from bayes_alliance.names import ROLES
 from bayes_alliance.report.terminal import claims_table, estimands_table, print_design, print_missing, summary_table
@@ -64,7 +64,7 @@ def check(
     """Check a table against a model, everything short of sampling, and describe both."""
     from bayes_alliance.build.model import build_model, check_log_density
     from bayes_alliance.posterior.prior import describe_prior
-    from bayes_alliance.table.describe import describe
+    from bayes_alliance.table.description import describe
 
     sessions, variables = _read(
         data, columns, minimum, maximum, only, missing, bounds, transfers, ignore, patients, therapists, groups
@@ -118,7 +118,7 @@ def fit(
     from bayes_alliance.fit.fit import fit_model
     from bayes_alliance.fit.settings import SamplerSettings
     from bayes_alliance.posterior.estimands import summarize_estimands
-    from bayes_alliance.posterior.summarize import summarize
+    from bayes_alliance.posterior.summary import summarize
     from bayes_alliance.spec.registry import load_model
     from bayes_alliance.study import Study
 
@@ -169,7 +169,7 @@ def _read(
     groups: Path | None,
 ) -> tuple[SessionTable, dict[str, str]]:
     """Read the table and split the column mapping into roles and variables of the model."""
-    from bayes_alliance.table.select import select_rows
+    from bayes_alliance.table.row_selection import select_rows
     from bayes_alliance.table.sessions import read_sessions
 
     mapping = pairs(columns, "--columns")

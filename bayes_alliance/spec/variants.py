@@ -24,9 +24,9 @@ from bayes_alliance.spec.expressions import (
 )
 from bayes_alliance.spec.formula import parse_formula
 from bayes_alliance.spec.labels import parse_label, without_brackets
-from bayes_alliance.spec.make import make_model
 from bayes_alliance.spec.model import ModelSpec
-from bayes_alliance.spec.reading import values_in
+from bayes_alliance.spec.model_parsing import make_model
+from bayes_alliance.spec.variables_read import values_in
 
 type Terms = str | Mapping[str, str]
 """Formula text, of a model's only equation or by outcome."""

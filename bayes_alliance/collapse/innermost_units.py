@@ -8,8 +8,8 @@ from functools import partial
 
 import numpy as np
 
-from bayes_alliance.collapse.kernel.leaves import leave_out, sum_messages
-from bayes_alliance.collapse.recover import correlations, residual_correlations
+from bayes_alliance.collapse.effect_draws import correlations, residual_correlations
+from bayes_alliance.collapse.kernel.innermost_units import leave_out, sum_messages
 from bayes_alliance.collapse.rows import Stacked
 from bayes_alliance.collapse.shape import Residuals, Shape, find_places
 

@@ -21,9 +21,9 @@ from bayes_alliance.errors import FitError
 from bayes_alliance.findings import Problem
 from bayes_alliance.names import COEF
 from bayes_alliance.posterior.linear import drawn_values
-from bayes_alliance.posterior.moved import Moved, RowwiseEvaluator, category_of, move
+from bayes_alliance.posterior.new_data import Moved, RowwiseEvaluator, category_of, move
 from bayes_alliance.posterior.outcomes import rows_of
-from bayes_alliance.posterior.setting import Setting, set_variables, with_others
+from bayes_alliance.posterior.set_variables import Setting, set_variables, with_others
 from bayes_alliance.spec.expressions import Call, calls_in, render
 
 

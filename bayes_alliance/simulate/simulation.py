@@ -18,7 +18,7 @@ from bayes_alliance.simulate.layout import Layout, VariableSpec, as_problem, imp
 from bayes_alliance.simulate.outcome import draw_effects, draw_noise
 from bayes_alliance.simulate.people import lay_out
 from bayes_alliance.simulate.plan import plan_outcomes, reference_arm, table_of, with_chance
-from bayes_alliance.simulate.realise import realise_outcomes
+from bayes_alliance.simulate.realised_outcomes import realise_outcomes
 from bayes_alliance.simulate.truth import check_truth, true_parameters
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.table.sessions import SessionTable

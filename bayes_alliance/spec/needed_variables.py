@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bayes_alliance.spec.model import ModelSpec
-from bayes_alliance.spec.reading import values_in
+from bayes_alliance.spec.variables_read import values_in
 
 
 def needed_variables(spec: ModelSpec) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from graphlib import CycleError, TopologicalSorter
 
 from bayes_alliance.spec.model import EquationSpec, ModelSpec
-from bayes_alliance.spec.reading import current_values_in, modelled_in
+from bayes_alliance.spec.variables_read import current_values_in, modelled_in
 
 
 def predicting_outcomes(spec: ModelSpec, equation: EquationSpec) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from bayes_alliance.fit.settings import SamplerSettings
 from bayes_alliance.fit.store import parse_json, replace_file
 from bayes_alliance.fit.workers import Lost
 from bayes_alliance.simulate.layout import Layout, make_layout
-from bayes_alliance.simulate.simulate import VariableSpecs, check_specs
+from bayes_alliance.simulate.simulation import VariableSpecs, check_specs
 from bayes_alliance.simulate.studies import Studies
 
 

@@ -30,10 +30,10 @@ def models() -> None:
 
 def show(name: ModelName) -> None:
     """Print a model: its question, equations as written and in LaTeX, variables, priors, references."""
-    from bayes_alliance.collapse.eligible import EXACT, find_obstacles, say_obstacles
+    from bayes_alliance.collapse.eligibility import EXACT, find_obstacles, say_obstacles
     from bayes_alliance.spec.defaults import defaults_for
     from bayes_alliance.spec.equations import equation_latex, equation_text
-    from bayes_alliance.spec.needed import needed_variables
+    from bayes_alliance.spec.needed_variables import needed_variables
     from bayes_alliance.spec.registry import load_model
 
     spec = load_model(name)

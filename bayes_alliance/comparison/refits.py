@@ -18,14 +18,14 @@ from bayes_alliance.collapse.density import Density
 from bayes_alliance.collapse.engine import sum_design
 from bayes_alliance.collapse.shape import find_places
 from bayes_alliance.collapse.tables import pack_statistics
-from bayes_alliance.comparison.integrate import scored_density
+from bayes_alliance.comparison.integration import scored_density
 from bayes_alliance.comparison.units import Units
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.subset import keep_rows
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.engines import fit_design
 from bayes_alliance.fit.exact import read_points
-from bayes_alliance.fit.many import FitJob, ManyFits, fit_many
+from bayes_alliance.fit.many_fits import FitJob, ManyFits, fit_many
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.settings import Progress, SamplerSettings
 from bayes_alliance.fit.threads import one_blas_thread

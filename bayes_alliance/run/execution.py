@@ -27,7 +27,7 @@ from bayes_alliance.fit.result import Fit
 from bayes_alliance.fit.settings import Progress
 from bayes_alliance.fit.spreadsheet import csv_bytes
 from bayes_alliance.fit.store import MANIFEST, locked, replace_file, write_artefact
-from bayes_alliance.run.agree import draws_digest
+from bayes_alliance.run.agreement import draws_digest
 from bayes_alliance.run.analysis import Analysis, find_specs, read_analysis
 from bayes_alliance.run.environment import all_packages, environment_files
 from bayes_alliance.run.ids import without_cells

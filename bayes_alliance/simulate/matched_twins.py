@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import optimize, special, stats
 
 from bayes_alliance.errors import SpecError
-from bayes_alliance.simulate.simulate import SimulatedTable
+from bayes_alliance.simulate.simulation import SimulatedTable
 from bayes_alliance.simulate.twins import simulate_twin
 from bayes_alliance.table.sessions import SessionTable, make_table
 

@@ -10,7 +10,7 @@ import typer
 from bayes_alliance.cli.console import line
 
 if TYPE_CHECKING:
-    from bayes_alliance.report.write import Format
+    from bayes_alliance.report.report_files import Format
 
 
 def report(
@@ -24,7 +24,7 @@ def report(
     ] = None,
 ) -> None:
     """Write the report of a run: one HTML page, and Markdown."""
-    from bayes_alliance.report.write import write_report
+    from bayes_alliance.report.report_files import write_report
 
     chosen = tuple(cast("list[Format]", formats or ["html", "md"]))
     for path in write_report(folder, folder=out_folder, formats=chosen).values():

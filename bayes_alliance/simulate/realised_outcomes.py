@@ -15,10 +15,10 @@ from bayes_alliance.design.design import Design, with_outcomes
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.subset import keep_rows
 from bayes_alliance.errors import SpecError
-from bayes_alliance.simulate.measure import observe, true_values
+from bayes_alliance.simulate.observation import observe, true_values
 from bayes_alliance.simulate.outcome import predict, predict_latent, realise
 from bayes_alliance.simulate.plan import Plan, design_of, table_of
-from bayes_alliance.spec.order import find_cycle
+from bayes_alliance.spec.equation_order import find_cycle
 
 SAME = 1e-9
 """Change of outcomes, in their SDs, up to which two passes agree: what rounding leaves where means are subtracted."""

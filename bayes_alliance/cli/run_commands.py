@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bayes_alliance.cli.console import err, heading, line, out
-from bayes_alliance.cli.stopping import on_stop
+from bayes_alliance.cli.interruption import on_stop
 from bayes_alliance.report.terminal import estimands_table
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def run(
     cache: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of fits that several runs share.")] = None,
 ) -> None:
     """Run an analysis file: fit, check, compare, and keep everything a rerun and a report need."""
-    from bayes_alliance.run.execute import default_folder, run_analysis
+    from bayes_alliance.run.execution import default_folder, run_analysis
 
     place = out_folder if out_folder is not None else default_folder(file)
     with on_stop(f"fits that were finished are stored in {str(place)!r}; run the same command to go on from there."):

@@ -14,7 +14,7 @@ from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.findings import Problem
 from bayes_alliance.names import SESSION, level_label
-from bayes_alliance.posterior.together import (
+from bayes_alliance.posterior.related_variables import (
     Together,
     function_of,
     is_excluded,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from bayes_alliance.findings import Problem
-from bayes_alliance.fit.stored import detail_problem
+from bayes_alliance.fit.stored_fit import detail_problem
 from bayes_alliance.run.analysis import LABEL
 
 FILE: Final = re.compile(r"(fits|results)/[a-z0-9][a-z0-9_-]{0,63}/\w[\w.-]*")

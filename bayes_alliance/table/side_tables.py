@@ -13,7 +13,7 @@ from bayes_alliance._messages import are, count_of, first_few, quote, spell
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.names import ID_ROLES
 from bayes_alliance.table.cells import check_id_cells, id_text, type_column
-from bayes_alliance.table.read import MISSING_CODES
+from bayes_alliance.table.file_reading import MISSING_CODES
 from bayes_alliance.table.rules import id_form
 
 SIDES: Final = ("patient", "therapist", "group")

@@ -12,10 +12,10 @@ from bayes_alliance.design.moments import variance_moments
 from bayes_alliance.design.posterior_variables import PosteriorVariable, list_variables
 from bayes_alliance.fit.checks import check_sampling
 from bayes_alliance.fit.constants import Constants, constants_record, find_constants
+from bayes_alliance.fit.engine_output import Sampled
 from bayes_alliance.fit.estimands import work_out
 from bayes_alliance.fit.provenance import record_provenance
 from bayes_alliance.fit.result import Fit
-from bayes_alliance.fit.sampled import Sampled
 from bayes_alliance.fit.settings import SamplerSettings
 from bayes_alliance.names import COEF, obs_dim
 

@@ -13,7 +13,7 @@ from typing import Final, Literal
 from bayes_alliance._messages import quote, unknown
 from bayes_alliance.errors import FitError, RunError
 from bayes_alliance.fit.store import write_artefact
-from bayes_alliance.report.compose import compose
+from bayes_alliance.report.composition import compose
 from bayes_alliance.report.html import render_html
 from bayes_alliance.report.markdown import render_markdown
 from bayes_alliance.run.record import load_run

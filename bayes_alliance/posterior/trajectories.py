@@ -19,8 +19,8 @@ from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.names import COEF, SESSION, effect_dim, effects_name, factor_key
 from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.linear import stack_draws
-from bayes_alliance.posterior.moved import Moved, move
-from bayes_alliance.posterior.setting import Setting, follow_session, set_variables
+from bayes_alliance.posterior.new_data import Moved, move
+from bayes_alliance.posterior.set_variables import Setting, follow_session, set_variables
 from bayes_alliance.spec.expressions import Call, Expression, Operation, calls_in, names_in
 
 NO_TRAJECTORY = (

@@ -12,9 +12,9 @@ import typer
 
 from bayes_alliance._messages import count_of
 from bayes_alliance.cli.console import err, line, out
-from bayes_alliance.cli.fitting import prepare
+from bayes_alliance.cli.fit_commands import prepare
+from bayes_alliance.cli.interruption import on_stop
 from bayes_alliance.cli.options import ModelName, PriorOption, pairs
-from bayes_alliance.cli.stopping import on_stop
 from bayes_alliance.errors import SpecError
 
 if TYPE_CHECKING:

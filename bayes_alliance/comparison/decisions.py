@@ -11,10 +11,10 @@ from typing import Any
 from bayes_alliance._messages import count_of, quote, unknown
 from bayes_alliance.errors import AllianceError, FitError
 from bayes_alliance.findings import Problem
-from bayes_alliance.spec.alter import Terms, alter_model
 from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.spec.variants import Terms, alter_model
 from bayes_alliance.study import PriorStatements, Study, prior_records
-from bayes_alliance.table.select import select_rows
+from bayes_alliance.table.row_selection import select_rows
 from bayes_alliance.table.sessions import SessionTable
 
 

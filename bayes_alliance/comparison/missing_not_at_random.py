@@ -19,7 +19,7 @@ from bayes_alliance.fit.settings import Progress, SamplerSettings
 from bayes_alliance.posterior.estimands import summarize_estimands
 from bayes_alliance.spec.expressions import render, render_term
 from bayes_alliance.spec.model import ModelSpec, PriorSpec
-from bayes_alliance.spec.null import null_value
+from bayes_alliance.spec.null_values import null_value
 from bayes_alliance.study import Study, as_study, prior_records
 from bayes_alliance.table.sessions import SessionTable
 
