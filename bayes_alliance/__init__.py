@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         SpecError,
         TableError,
     )
+    from bayes_alliance.expectation.effects import draw_effects, integrated_log_likelihood
     from bayes_alliance.findings import Problem
     from bayes_alliance.fit.fit import fit_model
     from bayes_alliance.fit.many_fits import FitJob, ManyFits, fit_many
@@ -69,12 +70,12 @@ if TYPE_CHECKING:
     from bayes_alliance.plot.trajectories import plot_trajectories
     from bayes_alliance.plot.variance import plot_variance_shares
     from bayes_alliance.posterior.counterfactual import Counterfactual, counterfactual_effects
-    from bayes_alliance.posterior.effects import draw_effects, integrated_log_likelihood
     from bayes_alliance.posterior.estimands import add_estimands, probability_in_rope, summarize_estimands
     from bayes_alliance.posterior.hazard import predict_hazard
     from bayes_alliance.posterior.joint_hypothesis import claim_probability
     from bayes_alliance.posterior.marginal import marginal_effects
     from bayes_alliance.posterior.mediation import Mediation, mediation_effects, moderated_mediation, unit_effects
+    from bayes_alliance.posterior.predictions import Expectations, comparisons, predictions, slopes
     from bayes_alliance.posterior.prior import describe_prior
     from bayes_alliance.posterior.recovery import compare_with_truth
     from bayes_alliance.posterior.response_surface import response_surface
@@ -113,6 +114,7 @@ _WHERE: Final = {
     "Design": "design.design",
     "DesignError": "errors",
     "Diagnosis": "diagnosis.verdict",
+    "Expectations": "posterior.predictions",
     "Fit": "fit.result",
     "FitError": "errors",
     "FitJob": "fit.many_fits",
@@ -150,6 +152,7 @@ _WHERE: Final = {
     "compare_fits": "run.agreement",
     "compare_models": "comparison.models",
     "compare_with_truth": "posterior.recovery",
+    "comparisons": "posterior.predictions",
     "confounding_grid": "comparison.confounders",
     "confounding_sensitivity": "comparison.confounding",
     "counterfactual_effects": "posterior.counterfactual",
@@ -157,12 +160,12 @@ _WHERE: Final = {
     "describe": "table.description",
     "describe_prior": "posterior.prior",
     "diagnose": "diagnosis.verdict",
-    "draw_effects": "posterior.effects",
+    "draw_effects": "expectation.effects",
     "fit_many": "fit.many_fits",
     "fit_model": "fit.fit",
     "fit_multiverse": "comparison.multiverse",
     "fit_stream": "fit.stream",
-    "integrated_log_likelihood": "posterior.effects",
+    "integrated_log_likelihood": "expectation.effects",
     "kfold": "comparison.kfold",
     "leave_future_out": "comparison.kfold",
     "list_models": "spec.registry",
@@ -199,6 +202,7 @@ _WHERE: Final = {
     "predict_prior": "simulate.prior",
     "predict_trajectories": "posterior.trajectories",
     "predict_unit_trajectories": "posterior.trajectories",
+    "predictions": "posterior.predictions",
     "predictive_checks": "diagnosis.predictive",
     "prior_overlap": "diagnosis.sensitivity",
     "prior_sensitivity": "diagnosis.sensitivity",
@@ -211,6 +215,7 @@ _WHERE: Final = {
     "simulate_matched": "simulate.matched_twins",
     "simulate_sessions": "simulate.simulation",
     "simulate_twin": "simulate.twins",
+    "slopes": "posterior.predictions",
     "stream_sessions": "table.stream",
     "summarize": "posterior.summary",
     "summarize_estimands": "posterior.estimands",
@@ -235,6 +240,7 @@ __all__ = [
     "Design",
     "DesignError",
     "Diagnosis",
+    "Expectations",
     "Fit",
     "FitError",
     "FitJob",
@@ -272,6 +278,7 @@ __all__ = [
     "compare_fits",
     "compare_models",
     "compare_with_truth",
+    "comparisons",
     "confounding_grid",
     "confounding_sensitivity",
     "counterfactual_effects",
@@ -321,6 +328,7 @@ __all__ = [
     "predict_prior",
     "predict_trajectories",
     "predict_unit_trajectories",
+    "predictions",
     "predictive_checks",
     "prior_overlap",
     "prior_sensitivity",
@@ -333,6 +341,7 @@ __all__ = [
     "simulate_matched",
     "simulate_sessions",
     "simulate_twin",
+    "slopes",
     "stream_sessions",
     "summarize",
     "summarize_estimands",

@@ -42,6 +42,12 @@ class Problem:
         """Return the problem as one of a wider place: the model or study, say, that its equation is in."""
         return replace(self, where=f"{place}: {self.where}" if self.where else place)
 
+    def after(self, sentence: str) -> Problem:
+        """Return the problem told after a sentence that says what it means for what was asked."""
+        return replace(
+            self, what=f"{sentence} {self.where}: {self.what}" if self.where else f"{sentence} {self.what}", where=""
+        )
+
     def mapped(self, change: Callable[[str], str]) -> Problem:
         """Return the problem with each of its texts changed."""
         return Problem(change(self.what), change(self.where), change(self.allowed), change(self.fix))

@@ -42,9 +42,14 @@ class Study[Table: (SessionTable, SessionStream)]:
     priors: PriorStatements = ()
 
     def __post_init__(self) -> None:
+        if not isinstance(self.sessions, SessionTable | SessionStream):
+            kind = type(self.sessions).__name__
+            raise TableError(
+                Problem(f"The rows are a {kind}, not a table of sessions.", fix="Read it with read_sessions.")
+            )
         # copies, so that a study stays as it was made
-        object.__setattr__(self, "columns", dict(self.columns))
-        object.__setattr__(self, "reference", dict(self.reference))
+        object.__setattr__(self, "columns", dict(self.columns or {}))
+        object.__setattr__(self, "reference", dict(self.reference or {}))
         stated = self.priors
         object.__setattr__(self, "priors", dict(stated) if isinstance(stated, Mapping) else tuple(stated))
 
@@ -71,12 +76,7 @@ def as_study[Table: (SessionTable, SessionStream)](given: Study[Table] | Table) 
     TableError
         If it is neither, such as a data frame.
     """
-    if isinstance(given, Study):
-        return given
-    if not isinstance(given, SessionTable | SessionStream):
-        kind = type(given).__name__
-        raise TableError(Problem(f"The rows are a {kind}, not a table of sessions.", fix="Read it with read_sessions."))
-    return Study(given)
+    return given if isinstance(given, Study) else Study(given)
 
 
 def prior_records(priors: PriorStatements) -> tuple[PriorSpec, ...]:

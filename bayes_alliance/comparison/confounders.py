@@ -13,12 +13,12 @@ import pandas as pd
 from bayes_alliance._messages import count_of, escaped, quote
 from bayes_alliance.comparison.confounding import NOT_TOLD, Refits, correlation_of, say_failed, with_prior
 from bayes_alliance.errors import FitError
+from bayes_alliance.expectation.set_variables import Setting
 from bayes_alliance.findings import Problem
 from bayes_alliance.fit.progress import counter
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.fit.settings import Progress, SamplerSettings
 from bayes_alliance.names import RESIDUAL
-from bayes_alliance.posterior.set_variables import Setting
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.model_parsing import make_model
 from bayes_alliance.spec.residual import can_hold
@@ -192,14 +192,19 @@ def _check(spec: ModelSpec, correlations: Mapping[tuple[str, str], Sequence[floa
     if len(correlations) < 2 or len(sets) < len(correlations):
         problems.append(
             Problem(
-                "name two different pairs or more; of one pair confounding_sensitivity tells.",
+                "there are fewer than two different pairs.",
                 where=f"correlations = {quote(' | '.join(pair) for pair in correlations)}",
+                fix="Name two or more; for one pair use confounding_sensitivity.",
             )
         )
     for pair, values in correlations.items():
         if not len(values) or not all(-1 < value < 1 for value in values):
             problems.append(
-                Problem(f"{list(values)}: one or more, between -1 and 1.", where=f"correlations of {' | '.join(pair)}")
+                Problem(
+                    f"{list(values)} are no correlations.",
+                    where=f"correlations of {' | '.join(pair)}",
+                    allowed="One or more, between -1 and 1.",
+                )
             )
     asked = math.prod(max(len(set(values)), 1) for values in correlations.values())
     if asked > MOST:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import escaped, quote, unknown
+from bayes_alliance._messages import escaped, unknown
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.factors import find_factor
 from bayes_alliance.errors import FitError, SpecError
+from bayes_alliance.expectation.set_variables import Setting
 from bayes_alliance.findings import Problem
 from bayes_alliance.fit.fit import fit_model
 from bayes_alliance.fit.progress import counter
@@ -21,7 +22,6 @@ from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.fit.settings import Progress, SamplerSettings
 from bayes_alliance.names import RESIDUAL, cor_name, effect_dim, second_dim
 from bayes_alliance.posterior.mediation import Mediation, mediation_effects
-from bayes_alliance.posterior.set_variables import Setting
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.model_parsing import make_model
 from bayes_alliance.study import Study, as_study
@@ -138,7 +138,7 @@ class Refits:
         table = found.table()
         own = table[table["name"] == self.effect]
         if own.empty:
-            raise FitError(f"{unknown('effect', self.effect, table['name'])} Effects: {quote(table['name'])}.")
+            raise FitError(unknown("effect", self.effect, table["name"]))
         return fit, found, own.iloc[0][["mean", "sd", "eti95_lb", "eti95_ub", "p_positive"]]
 
 
@@ -202,7 +202,9 @@ def confounding_sensitivity(
     chosen = sorted({float(value) for value in values})
     problems = []
     if len(chosen) < 2 or not all(-1 < value < 1 for value in chosen):
-        problems.append(Problem("two correlations or more, between -1 and 1.", where=f"values = {list(values)}"))
+        problems.append(
+            Problem("it takes two correlations or more.", f"values = {list(values)}", "Each lies between -1 and 1.")
+        )
     if spec.residual is not None:
         problems.append(Problem("The model has [residual] correlations of its own.", fix="Leave them out here."))
     if problems:

@@ -14,9 +14,9 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.latent_columns import FollowMeasured
 from bayes_alliance.errors import FitError
+from bayes_alliance.expectation.linear import Linear, add_effects, effect_roots, linear_parts, residual_cor
+from bayes_alliance.expectation.outcomes import drawn_rows
 from bayes_alliance.outcome.contract import OutcomeRows, Parameter
-from bayes_alliance.posterior.linear import Linear, add_effects, effect_roots, linear_parts, residual_cor
-from bayes_alliance.posterior.outcomes import drawn_rows
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,14 +20,14 @@ from bayes_alliance.comparison.scores import Scores, average_density, smooth
 from bayes_alliance.comparison.units import UnitName, Units, find_units, fingerprint
 from bayes_alliance.design.design import Design
 from bayes_alliance.errors import FitError
+from bayes_alliance.expectation.effects import with_effects
+from bayes_alliance.expectation.linear import stack_draws
 from bayes_alliance.fit.exact import read_points
 from bayes_alliance.fit.progress import counter
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import spread_seed
 from bayes_alliance.fit.settings import Progress
 from bayes_alliance.names import sd_name
-from bayes_alliance.posterior.effects import with_effects
-from bayes_alliance.posterior.linear import stack_draws
 from bayes_alliance.spec.equation_order import predicting_outcomes
 from bayes_alliance.spec.parameters import SHAPES
 

@@ -23,6 +23,8 @@ from bayes_alliance.comparison.units import Units
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.subset import keep_rows
 from bayes_alliance.errors import FitError
+from bayes_alliance.expectation.effects import with_effects
+from bayes_alliance.expectation.linear import effect_roots, stack_draws
 from bayes_alliance.fit.engines import fit_design
 from bayes_alliance.fit.exact import read_points
 from bayes_alliance.fit.many_fits import FitJob, ManyFits, fit_many
@@ -31,8 +33,6 @@ from bayes_alliance.fit.settings import Progress, SamplerSettings
 from bayes_alliance.fit.threads import one_blas_thread
 from bayes_alliance.fit.workers import Here
 from bayes_alliance.names import effect_dim, effects_name, factor_key
-from bayes_alliance.posterior.effects import with_effects
-from bayes_alliance.posterior.linear import effect_roots, stack_draws
 
 
 def leave_out(design: Design, units: Units, numbers: Sequence[int]) -> Design:

@@ -167,7 +167,12 @@ def _check_alike(scores: Mapping[str, Scores]) -> None:
             )
             problems.append(Problem(f"{pair} were fitted to different rows: {what}."))
     if problems:
-        raise FitError([*problems, "Fit the models to the same rows, such as by compare_models."])
+        raise FitError(
+            [
+                replace(problem, fix="Fit the models to the same rows, such as by compare_models.")
+                for problem in problems
+            ]
+        )
 
 
 def _tabulate(scores: Mapping[str, Scores]) -> pd.DataFrame:

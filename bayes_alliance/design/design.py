@@ -33,7 +33,7 @@ from bayes_alliance.design.optional_terms import resolve_optional
 from bayes_alliance.design.priors.priors import Priors, resolve_priors
 from bayes_alliance.design.priors.priors import Source as PriorSource
 from bayes_alliance.design.reserved_names import check_reserved
-from bayes_alliance.errors import DesignError
+from bayes_alliance.errors import DesignError, SpecError
 from bayes_alliance.findings import Findings
 from bayes_alliance.spec.equation_order import modelled_by, sort_modelled
 from bayes_alliance.spec.model import ModelSpec, PriorSpec
@@ -135,6 +135,8 @@ def _make(spec: ModelSpec, study: Study[SessionTable], until: float | None) -> D
     as_read = study.of(read)
     check_read_columns(resolved, as_read, findings)
     check_entry(resolved, as_read, findings)
+    if any(e.bounds is None and e.kind.bounds == "needed" for e in resolved.equation):
+        findings.stop(DesignError, count_of(len(read), "row"))  # such outcomes cannot be coded
     doubts = check_doubts(resolved, as_read)
     if doubts:  # nothing can be worked out from such columns
         raise DesignError([*findings.problems, *doubts], count_of(len(read), "row"))
@@ -227,7 +229,7 @@ def state_priors(
 
 def _make_equations(source: Source, findings: Findings) -> tuple[Made, ...]:
     """Make every equation; where all are to use the same rows, once more with the rows that all can use."""
-    own = Findings()
+    own = Findings(list(findings.problems))
     made = _make_each(source, own)
     units, common = {m.rows.unit for m in made}, {}
     for unit in units:
@@ -242,7 +244,7 @@ def _make_equations(source: Source, findings: Findings) -> tuple[Made, ...]:
                 f'rows = "common" in the model to use these in every equation.'
             )
     if common:
-        own = Findings()
+        own = Findings(list(findings.problems))
         made = _make_each(replace(source, common=common), own)
     findings.note(*own.messages)
     return made
@@ -297,8 +299,8 @@ def _statements(spec: ModelSpec, priors: PriorStatements, findings: Findings) ->
     for prior in prior_records(priors):
         try:
             _ = prior.target, prior.distribution
-        except ValueError as error:
-            findings.problem(str(error))
+        except SpecError as error:
+            findings.add(error.problems)
         else:
             kept.append((prior, "call"))
     return kept

@@ -13,11 +13,11 @@ import xarray as xr
 
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.expectation.effects import with_effects
+from bayes_alliance.expectation.linear import stack_draws
+from bayes_alliance.expectation.outcomes import replicate, row_densities
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import check_seed
-from bayes_alliance.posterior.effects import with_effects
-from bayes_alliance.posterior.linear import stack_draws
-from bayes_alliance.posterior.outcomes import replicate, row_densities
 
 CELL = 5
 """Rows that an arm needs at a session for its mean to be looked at."""

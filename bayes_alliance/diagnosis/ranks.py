@@ -8,10 +8,10 @@ import xarray as xr
 from bayes_alliance._messages import first_few
 from bayes_alliance.design.design import Design
 from bayes_alliance.errors import FitError
+from bayes_alliance.expectation.linear import stack_draws
+from bayes_alliance.expectation.outcomes import row_densities
 from bayes_alliance.fit.checks import entry_name
 from bayes_alliance.names import COEF, SIGMA_COEF, THRESHOLD_COEF, shape_dim
-from bayes_alliance.posterior.linear import stack_draws
-from bayes_alliance.posterior.outcomes import row_densities
 from bayes_alliance.simulate.studies import SimulatedStudy
 
 KEPT = 99

@@ -14,6 +14,7 @@ from scipy import stats
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.posterior_variables import PosteriorVariable
 from bayes_alliance.diagnosis.predictive import draws_with_effects
+from bayes_alliance.expectation.outcomes import rating_densities, row_densities
 from bayes_alliance.fit.result import Fit, design_of, variables_of
 from bayes_alliance.names import (
     INTERCEPT,
@@ -28,7 +29,6 @@ from bayes_alliance.names import (
     share_name,
 )
 from bayes_alliance.posterior.entries import Entry, entries_of, public_entries
-from bayes_alliance.posterior.outcomes import rating_densities, row_densities
 from bayes_alliance.simulate.prior import draw_parameters
 from bayes_alliance.spec.priors import Distribution
 

@@ -185,8 +185,8 @@ def load_fit(path: str | Path) -> Fit:
         reading = TREE
         tree = read_tree(files[TREE], record, spec, settings)
     except FitError as error:
-        told = [f"{reading!r} of {str(folder)!r} is not that of a whole fit. {problem}" for problem in error.problems]
-        raise FitError(told) from None
+        whole = f"{reading!r} of {str(folder)!r} is not that of a whole fit."
+        raise FitError([problem.after(whole) for problem in error.problems]) from None
     checks = tuple(CheckResult(*(check[part] for part in CHECK_PARTS)) for check in record["checks"])
     return Fit(spec, tree, record["provenance"], checks)
 
@@ -202,7 +202,7 @@ def fit_files(fit: Fit, *, include_rows: bool = False) -> dict[str, bytes]:
     settings: Any = fit.provenance["settings"]
     problems = find_problems(fit.data, fit.spec, SamplerSettings(**settings))
     if problems:
-        raise FitError([f"This fit is not stored: it is not whole. {problem}" for problem in problems])
+        raise FitError([problem.after("This fit is not stored: it is not whole.") for problem in problems])
     tree = fit.data if include_rows else fit.data.filter(lambda node: node.name not in ROW_GROUPS)
     record = {
         "provenance": dict(fit.provenance),

@@ -27,7 +27,8 @@ class Count(Outcome):
             return []
         return [
             Problem(
-                f"{self.where(observed)} that are no counts in {observed.show(odd)}. Counts are 0, 1, 2, ….",
+                f"{self.where(observed)} that are no counts in {observed.show(odd)}.",
+                allowed="Counts are whole numbers from 0.",
                 fix="Take another family for scores.",
             )
         ]

@@ -41,8 +41,8 @@ class Cumulative(Outcome):
             return []
         return [
             Problem(
-                f"{self.where(observed)} that are no categories in {observed.show(odd)}. Categories are whole "
-                "numbers in order.",
+                f"{self.where(observed)} that are no categories in {observed.show(odd)}.",
+                allowed="Categories are whole numbers in order.",
                 fix="Take ordered_beta or censored for scores.",
             )
         ]
@@ -56,8 +56,8 @@ class Cumulative(Outcome):
         if high - low >= MANY:
             return [
                 Problem(
-                    f"too many categories for thresholds (at most {MANY}).",
-                    where=f"Outcome {observed.label!r} runs from {low:g} to {high:g}",
+                    f"Outcome {observed.label!r} runs from {low:g} to {high:g}: too many categories for thresholds.",
+                    allowed=f"At most {MANY}.",
                     fix="Take ordered_beta or censored.",
                 )
             ]

@@ -14,15 +14,15 @@ from bayes_alliance._messages import escaped, unknown
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.errors import FitError
+from bayes_alliance.expectation.effects import with_effects
+from bayes_alliance.expectation.linear import stack_draws
+from bayes_alliance.expectation.set_variables import Setting, check_values, related_to
 from bayes_alliance.findings import Problem
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import check_seed
-from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.estimands import tabulate
-from bayes_alliance.posterior.linear import stack_draws
 from bayes_alliance.posterior.paths import Path, check_order, find_paths, last_outcome
 from bayes_alliance.posterior.potential_outcomes import World, draw_new_units, find_system, set_treatment
-from bayes_alliance.posterior.set_variables import Setting, check_values, related_to
 from bayes_alliance.posterior.summary import IntervalKind
 from bayes_alliance.spec.equation_order import sort_outcomes
 
@@ -249,7 +249,9 @@ def _average(repeat: Callable[[], dict[str, np.ndarray]]) -> tuple[dict[str, np.
 def _check_cross_world(system: Sequence[EquationDesign], kind: Kind, value: float) -> None:
     problems = []
     if not 0 <= value <= 1:
-        problems.append(Problem("a correlation from 0 to 1.", where=f"cross_world = {value:g}"))
+        problems.append(
+            Problem(f"cross_world = {value:g} is out of range.", allowed="It is a correlation from 0 to 1.")
+        )
     if kind != "natural":
         problems.append(Problem("cross_world belongs to natural effects; interventional ones suppose no two worlds."))
     if len(system) != 3:

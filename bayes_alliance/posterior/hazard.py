@@ -18,19 +18,19 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.latent_columns import Follow, FollowModelled
 from bayes_alliance.errors import AllianceWarning, FitError
-from bayes_alliance.fit.result import Fit, design_of
-from bayes_alliance.names import COEF, INTERCEPT, SESSION, level_label
-from bayes_alliance.outcome.contract import OutcomeRows, normal_rule
-from bayes_alliance.posterior.effects import with_effects
-from bayes_alliance.posterior.linear import stack_draws
-from bayes_alliance.posterior.new_data import Moved, move
-from bayes_alliance.posterior.set_variables import (
+from bayes_alliance.expectation.effects import with_effects
+from bayes_alliance.expectation.linear import stack_draws
+from bayes_alliance.expectation.new_data import Moved, move
+from bayes_alliance.expectation.set_variables import (
     Setting,
     check_values,
     find_predictor,
     follow_session,
     set_variables,
 )
+from bayes_alliance.fit.result import Fit, design_of
+from bayes_alliance.names import COEF, INTERCEPT, SESSION, level_label
+from bayes_alliance.outcome.contract import OutcomeRows, normal_rule
 from bayes_alliance.spec.expressions import Call, Name, calls_in, render
 
 type AtRisk = Literal["expected", "observed"]

@@ -55,7 +55,7 @@ def claim_probability(fit: Fit, claim: Mapping[str, Range], *, seed: int = 1) ->
     problems = [unknown("estimand", name, known) for name in claim if name not in known]
     for name, (low, high) in claim.items():
         if low is None and high is None:
-            problems.append(Problem("state a lower bound, an upper one, or both.", where=name))
+            problems.append(Problem("it has no bound.", where=name, fix="State a lower bound, an upper one, or both."))
         elif low is not None and high is not None and not low < high:
             problems.append(Problem(f"{(low, high)}: the lower bound comes first.", where=name))
     if not claim:

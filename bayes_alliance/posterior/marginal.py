@@ -12,20 +12,15 @@ import xarray as xr
 
 from bayes_alliance._messages import unknown
 from bayes_alliance.errors import FitError
+from bayes_alliance.expectation.effects import with_effects
+from bayes_alliance.expectation.expected import Effects, expected_means
+from bayes_alliance.expectation.linear import stack_draws
+from bayes_alliance.expectation.new_data import move
+from bayes_alliance.expectation.set_variables import Setting, check_values, name_settings, set_variables
 from bayes_alliance.findings import Problem
 from bayes_alliance.fit.result import Fit, design_of
-from bayes_alliance.outcome.contract import normal_rule
-from bayes_alliance.posterior.effects import with_effects
-from bayes_alliance.posterior.linear import stack_draws
-from bayes_alliance.posterior.new_data import Moved, move
-from bayes_alliance.posterior.outcomes import rows_of
-from bayes_alliance.posterior.roots import lower_root
-from bayes_alliance.posterior.set_variables import Setting, check_values, name_settings, set_variables
 
 type Groups = Literal["integrated", "zero"]
-
-AT_ONCE = 4_000_000
-"""Numbers (draws times rows) that are worked out together."""
 
 TAKEN = ("chain", "draw", "mean", "difference")
 """Dimensions and variables of a result, which no predictor can be called."""
@@ -95,10 +90,13 @@ def marginal_effects(
             f"values and at ask for more than {MOST_COMBINATIONS:,} combinations, the limit. State fewer values."
         )
     flat = stack_draws(with_effects(fit) if equation.follows else fit.data["posterior"].to_dataset())
+    effects: dict[str, Effects] = dict.fromkeys(
+        (factor.factor for factor in design.factors), "new" if groups == "integrated" else "zero"
+    )
     means = np.empty((flat.sizes["sample"], *shape))
     for place, chosen in zip(np.ndindex(*shape), product(*named.values()), strict=True):
         moved = move(design, equation, set_variables(equation, dict(zip(named, chosen, strict=True))))
-        means[(slice(None), *place)] = _mean(moved, flat, groups)
+        means[(slice(None), *place)] = expected_means(moved, flat, effects)[:, 0]
     chains, draws = fit.data["posterior"].sizes["chain"], fit.data["posterior"].sizes["draw"]
     dims = ("chain", "draw", *settings)
     coords = {"chain": np.arange(chains), "draw": np.arange(draws), **settings}
@@ -123,71 +121,3 @@ def _check_stated(stated: Mapping[str, object]) -> None:
             )
     if problems:
         raise FitError(problems)
-
-
-def _mean(moved: Moved, flat: xr.Dataset, groups: Groups) -> np.ndarray:
-    """Return the expected outcome averaged over rows, shape (draw,)."""
-    e = moved.equation
-    if e.kind.linear:
-        return moved.mean(flat) + e.offset
-    size = max(1, AT_ONCE // len(e.y))
-    parts = [flat.isel(sample=slice(start, start + size)) for start in range(0, flat.sizes["sample"], size)]
-    return np.concatenate([_mean_of_part(moved, part, groups) for part in parts]) + e.offset
-
-
-def _mean_of_part(moved: Moved, flat: xr.Dataset, groups: Groups) -> np.ndarray:
-    linear, formulas = moved.linear(flat), moved.parameters()
-    middle = {name: own.linear(flat) for name, own in formulas.items()}
-    if groups == "zero":
-        rows = rows_of(moved.equation, flat, moved.of_rows(flat, middle))
-        return np.asarray(rows.expected(linear).mean(axis=1))
-    of_mean = _carried(moved, flat)
-    of_formulas = {name: carried for name, own in formulas.items() if (carried := _carried(own, flat))}
-    if not of_formulas:
-        rows = rows_of(moved.equation, flat, moved.of_rows(flat, middle))
-        return np.asarray(rows.expected_over(linear, _variance(of_mean, linear)).mean(axis=1))
-    root = joint_root([*of_formulas.values(), of_mean], linear)
-    sizes = [float(np.sqrt((root[..., i, :] ** 2).sum(axis=-1).max(initial=0.0))) for i in range(len(of_formulas))]
-    total = np.zeros(len(linear))
-    for chosen in product(*(list(normal_rule(size)) for size in sizes)):
-        node, weight = np.array([one for one, _ in chosen]), float(np.prod([one for _, one in chosen]))
-        shift = root[..., : len(node)] @ node
-        at = {name: middle[name] + shift[..., i] for i, name in enumerate(of_formulas)}
-        rows = rows_of(moved.equation, flat, moved.of_rows(flat, {**middle, **at}))
-        total += weight * rows.expected_over(linear + shift[..., -1], root[..., -1, -1] ** 2).mean(axis=1)
-    return total
-
-
-type Carried = dict[tuple[str, int], np.ndarray]
-
-
-def variance_of_effects(moved: Moved, flat: xr.Dataset) -> np.ndarray:
-    """Return the variance of the sum of each row's group effects, those of new units, shape (draw, obs)."""
-    return _variance(_carried(moved, flat), np.zeros((flat.sizes["sample"], len(moved.equation.y))))
-
-
-def _carried(moved: Moved, flat: xr.Dataset) -> Carried:
-    """Return what standard normal variables of a new unit add to a row's predictor, (draw, obs, root), by factor."""
-    found = {}
-    for own in moved.groups():
-        roots = own.roots(moved.design, flat)[:, own.stratum]
-        found[own.group.factor, own.group.slot] = np.einsum("oe,soek->sok", own.values, roots)
-    return found
-
-
-def _variance(carried: Carried, like: np.ndarray) -> np.ndarray:
-    """Return the variance that new units' effects add, shape (draw, obs)."""
-    return sum(((one**2).sum(axis=2) for one in carried.values()), start=np.zeros_like(like))
-
-
-def joint_root(carried: Sequence[Carried], like: np.ndarray) -> np.ndarray:
-    """Return lower roots of the covariance of new units' effects on several linear predictors, in every row.
-
-    ``like`` has shape (draw, obs); the result has shape (draw, obs, predictor, predictor).
-    """
-    covariance = np.zeros((*like.shape, len(carried), len(carried)))
-    for i, one in enumerate(carried):
-        for j, other in enumerate(carried):
-            for key in one.keys() & other.keys():
-                covariance[..., i, j] += (one[key] * other[key]).sum(axis=2)
-    return lower_root(covariance)

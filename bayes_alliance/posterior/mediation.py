@@ -14,10 +14,11 @@ from bayes_alliance._messages import escaped, quote, unknown
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.factors import find_factor
 from bayes_alliance.errors import FitError
+from bayes_alliance.expectation.effects import with_effects
+from bayes_alliance.expectation.set_variables import Setting, with_others
 from bayes_alliance.fit.estimands import mean_of_product
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.names import COEF, effect_dim, effects_name, factor_key
-from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.estimands import tabulate
 from bayes_alliance.posterior.moderators import Moderators, Weight
 from bayes_alliance.posterior.path_checks import check_paths
@@ -29,7 +30,6 @@ from bayes_alliance.posterior.paths import (
     find_paths,
     last_outcome,
 )
-from bayes_alliance.posterior.set_variables import Setting, with_others
 from bayes_alliance.posterior.summary import IntervalKind
 
 type Weights = list[tuple[str, Weight]]

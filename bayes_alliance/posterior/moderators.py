@@ -15,10 +15,10 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.latent_columns import FollowSteps
 from bayes_alliance.errors import FitError
+from bayes_alliance.expectation.linear import drawn_values, follow_mean, stack_draws
+from bayes_alliance.expectation.rowwise import RowwiseEvaluator
+from bayes_alliance.expectation.set_variables import Setting, position_of
 from bayes_alliance.findings import Problem
-from bayes_alliance.posterior.linear import drawn_values, follow_mean, stack_draws
-from bayes_alliance.posterior.new_data import RowwiseEvaluator
-from bayes_alliance.posterior.set_variables import Setting, position_of
 from bayes_alliance.spec.expressions import Call, Name, Number, calls_in, render
 from bayes_alliance.spec.variables_read import values_in
 
@@ -198,8 +198,12 @@ def check_held(parts: Sequence[tuple[EquationDesign, Parts]], at: Mapping[str, S
         if name in held:
             continue
         written = inside.get(name, [])
-        known = f" What can be stated: {quote(held)}." if held else " Nothing multiplies it."
-        advice = f" It stands in {quote(dict.fromkeys(written))}: state the value of that." if written else known
-        problems.append(Problem(f"{nothing} depends on {name!r}.{advice}"))
+        what = f"{nothing} depends on {name!r}."
+        if written:
+            problems.append(
+                Problem(what, fix=f"State the value of {quote(dict.fromkeys(written))}, in which it stands.")
+            )
+        else:
+            problems.append(Problem(what, allowed=f"What can be stated: {quote(held) or 'nothing'}."))
     if problems:
         raise FitError(problems)

@@ -10,10 +10,10 @@ import pandas as pd
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.errors import FitError
+from bayes_alliance.expectation.set_variables import Setting, related_to, with_others
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.posterior.moderators import check_held, expression_of, is_rowwise, variables_of
 from bayes_alliance.posterior.paths import Edge, Path, changed_by, find_blocked, find_paths
-from bayes_alliance.posterior.set_variables import Setting, related_to, with_others
 from bayes_alliance.spec.expressions import Call, Name
 
 SAME = 1e-9
@@ -59,11 +59,9 @@ def _changed(design: Design, path: Path, predictor: str) -> Iterator[Problem]:
                 why = "the predictor itself" if predictor in read else f"what {predictor!r} changes"
                 yield (
                     Problem(
-                        f"products of slopes are no effects of {predictor!r} here and do not add up to its "
-                        "total effect.",
-                        where=(
-                            f"The slope of {edge.source} in the equation of {edge.target!r} depends on {part!r}, {why}"
-                        ),
+                        f"The slope of {edge.source} in the equation of {edge.target!r} depends on {part!r}, {why}: "
+                        f"products of slopes are no effects of {predictor!r} here and do not add up to its total "
+                        "effect.",
                         fix=f"Use counterfactual_effects(fit, {predictor!r}, values=...).",
                     )
                 )
@@ -114,8 +112,8 @@ def _of_two_steps(design: Design, path: Path, at: Mapping[str, Setting]) -> Iter
             if shared and not number and not _stated(e, part, at):
                 yield (
                     Problem(
-                        "a product of averages is the effect at no value of it.",
-                        where=f"Several steps of {path.name} depend on {shared[0]!r}, in one of them by {part!r}",
+                        f"Several steps of {path.name} depend on {shared[0]!r}, in one of them by {part!r}: a product "
+                        "of averages is the effect at no value of it.",
                         fix=f"State the value, at={{{shared[0]!r}: ...}}.",
                     )
                 )

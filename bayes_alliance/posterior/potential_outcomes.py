@@ -9,7 +9,6 @@ import numpy as np
 import xarray as xr
 
 from bayes_alliance._messages import quote
-from bayes_alliance.design.columns.functions import ROWWISE
 from bayes_alliance.design.columns.terms import code_terms
 from bayes_alliance.design.columns.values import Value
 from bayes_alliance.design.columns.variables import Variable
@@ -18,12 +17,13 @@ from bayes_alliance.design.equations.equation import EquationDesign, subset_vari
 from bayes_alliance.design.equations.latent_columns import Follow, FollowSteps, FollowValue
 from bayes_alliance.design.equations.predictor import Predictor
 from bayes_alliance.errors import FitError
+from bayes_alliance.expectation.linear import drawn_values
+from bayes_alliance.expectation.new_data import Moved, move
+from bayes_alliance.expectation.outcomes import rows_of
+from bayes_alliance.expectation.rowwise import OF_ONE_ROW, RowwiseEvaluator, category_of
+from bayes_alliance.expectation.set_variables import Setting, set_variables, with_others
 from bayes_alliance.findings import Problem
 from bayes_alliance.names import COEF
-from bayes_alliance.posterior.linear import drawn_values
-from bayes_alliance.posterior.new_data import Moved, RowwiseEvaluator, category_of, move
-from bayes_alliance.posterior.outcomes import rows_of
-from bayes_alliance.posterior.set_variables import Setting, set_variables, with_others
 from bayes_alliance.spec.expressions import Call, calls_in, render
 
 
@@ -123,7 +123,7 @@ def find_system(design: Design, outcomes: Sequence[str]) -> tuple[EquationDesign
         problems.append(Problem("Residuals on the way correlate, so that mediators are not drawn one after the other."))
     for e in chosen:
         terms = e.spec.parsed.every_term
-        around = {c.function for t in terms for part in t.parts for c in calls_in(part) if c.function not in ROWWISE}
+        around = {c.function for t in terms for part in t.parts for c in calls_in(part) if c.function not in OF_ONE_ROW}
         if around:
             problems.append(
                 Problem(

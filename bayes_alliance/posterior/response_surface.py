@@ -14,13 +14,13 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.residual_sd import FIRST
 from bayes_alliance.errors import FitError
+from bayes_alliance.expectation.effects import with_effects
+from bayes_alliance.expectation.set_variables import with_others
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.names import COEF, coef_label, cor_name, effect_dim, sd_name, second_dim
-from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.geometry import principal_axes
 from bayes_alliance.posterior.moderators import Moderators, Weight, check_held
-from bayes_alliance.posterior.set_variables import with_others
 from bayes_alliance.posterior.surface import Matrix, Setting, Surface, weights_of
 from bayes_alliance.spec.expressions import Call, render
 from bayes_alliance.spec.formula import parse_formula

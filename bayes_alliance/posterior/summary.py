@@ -74,6 +74,8 @@ def _never_vary(draws: xr.Dataset) -> Constants:
 def _rows(
     draws: xr.Dataset, entries: Sequence[Entry], ci_prob: float, ci_kind: IntervalKind
 ) -> list[dict[str, str | float]]:
+    if not entries:
+        return []
     rows = []
     width = f"{ci_kind}{100 * ci_prob:g}"
     mixing = diagnose_draws(draws[list(dict.fromkeys(entry.variable.name for entry in entries))])

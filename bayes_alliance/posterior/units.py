@@ -14,10 +14,10 @@ from bayes_alliance._messages import quote, unknown
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.factors import find_factor
 from bayes_alliance.errors import FitError
+from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.names import INTERCEPT, coef_label, effect_dim, factor_key, predictor_label
 from bayes_alliance.outcome.families import FAMILY
-from bayes_alliance.posterior.effects import with_effects
 from bayes_alliance.posterior.summary import IntervalKind, check_interval, interval
 from bayes_alliance.posterior.variance import fitted_factors, fitted_moments, formulas_of
 

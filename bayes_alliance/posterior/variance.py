@@ -12,6 +12,7 @@ import xarray as xr
 from bayes_alliance.design.moments import variance_moments
 from bayes_alliance.design.posterior_variables import PosteriorVariable
 from bayes_alliance.errors import FitError
+from bayes_alliance.expectation.roots import lower_root
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.names import (
     COEF,
@@ -27,7 +28,6 @@ from bayes_alliance.names import (
     shape_dim,
 )
 from bayes_alliance.outcome.families import FAMILY
-from bayes_alliance.posterior.roots import lower_root
 
 NODES, FEWER_NODES = 15, 7
 """Points per parameter that unit effects are integrated over; of three parameters or more."""

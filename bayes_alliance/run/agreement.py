@@ -157,6 +157,8 @@ def _figures(fit: Fit) -> dict[tuple[str, str], tuple[float, float]]:
 def _add(
     found: dict[tuple[str, str], tuple[float, float]], draws: xr.Dataset, entries: Sequence[Entry], middle: list[str]
 ) -> None:
+    if not entries:  # an estimand that never varies
+        return
     names = dict.fromkeys(entry.variable.name for entry in entries)
     plain = xr.Dataset({name: draws[name].transpose(*SAMPLE_DIMS, ...) for name in names})
     figures = {name: getattr(plain, name)(SAMPLE_DIMS) for name in middle}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -159,16 +160,18 @@ def read_analysis(path: str | Path) -> tuple[Analysis, str]:
     return parse_analysis(text, place.name), text
 
 
-def inside(folder: Path, name: str, what: str, findings: Findings) -> Path:
-    """Return the path of a file in the analysis file's folder, reporting one that leads out of it."""
+def inside(folder: Path, name: str, what: str, findings: Findings) -> Path | None:
+    """Return the path of a file in the analysis file's folder; report one that leads out of it, and return None."""
     path = folder / name
     if Path(name).is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
         findings.problem(
             f"{what} {name!r} lies outside the analysis file's folder.",
-            fix=("Give a path inside it: a run that depends on files elsewhere cannot be repeated by somebody else."),
+            fix="Give a path inside it: a run that depends on files elsewhere cannot be repeated by somebody else.",
         )
-    elif not path.is_file():
+        return None
+    if not path.is_file():
         findings.problem(f"no file {name!r} in the analysis file's folder.", where=what)
+        return None
     return path
 
 
@@ -187,16 +190,15 @@ def find_specs(analysis: Analysis, folder: Path) -> dict[str, ModelSpec]:
             if model.name in model_names():
                 found[model_label(model)] = _asked(load_model(model.name), model)
             elif model.name.endswith(".toml"):
-                known = len(findings.problems)
                 path = inside(folder, model.name, "model", findings)
-                if len(findings.problems) == known:
+                if path is not None:
                     found[model_label(model)] = _asked(load_model(path), model)
             else:
-                findings.problem(f"{unknown('model', model.name, model_names())} A file of your own ends in .toml.")
+                other = unknown("model", model.name, model_names())
+                findings.add([replace(other, fix=f"{other.fix} A file of your own ends in .toml.".lstrip())])
         except SpecError as error:
             findings.add(problem.under(f"model {model.name!r}") for problem in error.problems)
-    if findings.problems:
-        raise SpecError(findings.problems)
+    findings.stop(SpecError)
     return found
 
 

@@ -148,7 +148,7 @@ def read_record(place: Path) -> tuple[dict[str, Any], str]:
         )
     problems = find_problems(record)
     if problems:
-        raise RunError([f"{RECORD!r} of {place.name!r} is not that of a run. {problem}" for problem in problems])
+        raise RunError([problem.after(f"{RECORD!r} of {place.name!r} is not that of a run.") for problem in problems])
     return record, text
 
 

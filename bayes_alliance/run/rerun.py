@@ -136,7 +136,8 @@ def _read_same(before: Run, question: Question) -> Rows:
     try:
         rows = read_rows(question.analysis, question.folder, question.specs, stated=False)
     except AllianceError as error:
-        raise RunError([f"The run cannot be repeated: its rows cannot be read. {p}" for p in error.problems]) from None
+        said = "The run cannot be repeated: its rows cannot be read."
+        raise RunError([problem.after(said) for problem in error.problems]) from None
     changes = tell_changes(before.record["data"], rows.digests)
     if changes:
         raise RunError(

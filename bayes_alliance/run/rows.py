@@ -148,7 +148,8 @@ def find_paths(analysis: Analysis, folder: Path, findings: Findings) -> dict[str
     """Return the files an analysis reads, reporting those that are not there or lie elsewhere."""
     data = analysis.data
     names = {"data": data.path, **{side: name for side in SIDES if (name := getattr(data, side)) is not None}}
-    return {what: inside(folder, name, what, findings) for what, name in names.items()}
+    found = {what: inside(folder, name, what, findings) for what, name in names.items()}
+    return {what: path for what, path in found.items() if path is not None}
 
 
 def digest_columns(frames: Mapping[str, pd.DataFrame], ids: set[str], roles: Mapping[str, str]) -> dict[str, Plain]:

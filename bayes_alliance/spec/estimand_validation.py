@@ -173,14 +173,15 @@ def _written_out(spec: ModelSpec) -> list[Problem]:
         order = tuple(TopologicalSorter(named).static_order())
     except CycleError as error:
         circle = " -> ".join(error.args[1][::-1])
-        return [Problem(f"{circle}.", where="[estimands] refer to each other in a circle")]
+        return [Problem(f"they refer to each other in a circle: {circle}.", where="[estimands]")]
     sizes: dict[str, int] = {}
     for name in order:
         sizes[name] = operators_in(spec.estimands[name].parsed) + sum(1 + sizes[other] for other in named[name])
     return [
         Problem(
-            f"[estimands.{name}]: with the estimands it names written out it has more than {MAX_OPERATORS} "
-            "operators and names, which is the limit.",
+            f"with the estimands it names written out it has more than {MAX_OPERATORS} operators and names, which "
+            "is the limit.",
+            where=f"[estimands.{name}]",
             fix="Write it shorter.",
         )
         for name in spec.estimands
@@ -226,8 +227,8 @@ def check_products(spec: ModelSpec, name: str) -> Iterator[Problem]:
             if together and correlate_by(spec, one, two, factor) and frozenset((factor, one, two)) not in stated:
                 yield (
                     Problem(
-                        f"the mean of their product also has cov({factor}, {one}, {two}).",
-                        where=f"{render(shown)} multiplies mean paths that vary together by {factor}",
+                        f"{render(shown)} multiplies mean paths that vary together by {factor}: the mean of their "
+                        f"product also has cov({factor}, {one}, {two}).",
                         fix=f"Write indirect({one}, {two}).",
                     )
                 )

@@ -80,12 +80,12 @@ def _calls(equation: EquationSpec) -> list[Call]:
     return [call for term in terms for part in term.parts for call in calls_in(part) if call.function == "me"]
 
 
-def _equation_of(call: Call, reader: EquationSpec, spec: ModelSpec, findings: Findings) -> EquationSpec | None:
+def _equation_of(call: Call, reader: EquationSpec, spec: ModelSpec, told: Findings) -> EquationSpec | None:
     """Return the equation of the true scores behind a call."""
     names = sorted(argument.name for argument in call.arguments if isinstance(argument, Name))
     stated = dict(call.keywords)
     unit = stated.get("unit", Name(reader.unit))
-    before = len(findings.problems)
+    findings = Findings()
     if len(names) < len(call.arguments):
         findings.problem(
             "me() takes variables of the table.",
@@ -110,9 +110,9 @@ def _equation_of(call: Call, reader: EquationSpec, spec: ModelSpec, findings: Fi
         )
     if len(names) == 1 and len(stated.keys() & {"reliability", "sd"}) != 1:
         findings.problem(
-            "state the error once: reliability=0.8, or sd= as a number or a column. Several raters of one "
-            "score are me(rater_1, rater_2).",
+            "the error of a score is stated once.",
             where=render(call),
+            fix="State reliability=0.8, or sd= as a number or a column. Several raters are me(rater_1, rater_2).",
         )
     if not isinstance(unit, Name) or unit.name not in UNITS:
         findings.add([unknown("unit", render(unit), UNITS, render(call))])
@@ -128,7 +128,8 @@ def _equation_of(call: Call, reader: EquationSpec, spec: ModelSpec, findings: Fi
             update[key] = value.name
         elif value is not None:
             findings.problem(f"{render(value)} is no {key}.", where=render(call))
-    if len(findings.problems) > before or not isinstance(unit, Name):
+    told.add(findings.problems)
+    if findings.problems or not isinstance(unit, Name):
         return None
     outcome = "_".join(names)
     raters = {"raters": names} if len(names) > 1 else {}

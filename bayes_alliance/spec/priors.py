@@ -96,7 +96,7 @@ def parse_distribution(text: str) -> Distribution:
         raise SpecError(f"Prior {shorten(text)} is not written as name(number, …), such as normal(0, 2.5).")
     name, inside = match.groups()
     if name not in FAMILIES:
-        raise SpecError(f"Prior {shorten(text)}: {unknown('distribution', name, FAMILIES)}")
+        raise SpecError(unknown("distribution", name, FAMILIES, f"Prior {shorten(text)}"))
     family = FAMILIES[name]
     try:
         values = tuple(float(part) for part in inside.split(",") if inside.strip())

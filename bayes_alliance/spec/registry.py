@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bayes_alliance._messages import unknown
@@ -87,5 +87,6 @@ def load_model(name: str | Path) -> ModelSpec:
         return read_model(Path(name))
     names = model_names()
     if name not in names:
-        raise SpecError(f"{unknown('model', name, names)} A path ends in '.toml'.")
+        other = unknown("model", name, names)
+        raise SpecError(replace(other, fix=f"{other.fix} A path ends in '.toml'.".lstrip()))
     return read_model(models_folder() / f"{name}.toml")

@@ -23,7 +23,11 @@ def check_residual(spec: ModelSpec) -> list[Problem]:
         return []
     problems = check_correlated(spec.outcomes, "[residual] correlate", residual.correlate)
     if not residual.correlate:
-        problems.append(Problem("name the outcomes whose residuals correlate.", where="[residual] correlate"))
+        problems.append(
+            Problem(
+                "it names no outcome.", where="[residual] correlate", fix="Name the outcomes whose residuals correlate."
+            )
+        )
     chosen = [equation for equation in spec.equation if equation.outcome in residual.correlate]
     problems += [
         Problem(f"{e.outcome!r} is {e.family} and has no normal residual.", where="[residual] correlate")

@@ -43,9 +43,7 @@ def terms_of(equation: EquationSpec) -> tuple[str, ...]:
 
 def check_shrinkage(spec: ModelSpec) -> list[Problem]:
     """Report shrinkage priors of terms no equation has, of terms that have another prior, and numbers that are none."""
-    problems = [
-        Problem(f"[shrink.{name}] {problem}") for name, s in spec.shrink.items() for problem in _one(spec, name, s)
-    ]
+    problems = [one.under(f"[shrink.{name}]") for name, s in spec.shrink.items() for one in _one(spec, name, s)]
     taken: dict[tuple[str, str], str] = {}
     for name, shrink in spec.shrink.items():
         for outcome in shrunk_outcomes(spec, shrink):
@@ -59,9 +57,9 @@ def check_shrinkage(spec: ModelSpec) -> list[Problem]:
 
 def _one(spec: ModelSpec, name: str, shrink: ShrinkSpec) -> Iterator[Problem]:
     if not name.isidentifier():
-        yield Problem("has a name that is not a word.", fix="Use letters, digits and underscores.")
+        yield Problem("its name is not a word.", fix="Use letters, digits and underscores.")
     if len(set(shrink.terms)) < 2:
-        yield Problem(f"needs two different terms or more; it names {quote(shrink.terms)}.")
+        yield Problem(f"two different terms or more are needed; it names {quote(shrink.terms)}.")
     for outcome in shrink.outcomes:
         if outcome not in spec.outcomes:
             yield unknown("outcome", outcome, spec.outcomes)
@@ -74,9 +72,7 @@ def _one(spec: ModelSpec, name: str, shrink: ShrinkSpec) -> Iterator[Problem]:
     for equation in equations:
         own = terms_of(equation)
         yield from (
-            Problem(f"{unknown('term', term, own)} (outcome {equation.outcome!r})")
-            for term in shrink.terms
-            if term not in own
+            unknown("term", term, own, f"outcome {equation.outcome!r}") for term in shrink.terms if term not in own
         )
     if shrink.contrast and len(shrunk_outcomes(spec, shrink)) != 2:
         yield Problem(

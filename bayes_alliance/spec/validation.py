@@ -110,9 +110,9 @@ def _formulas(spec: ModelSpec, equation: EquationSpec) -> list[Problem]:
             having = [other.name for other in FAMILY.values() if name in other.shapes]
             problems.append(
                 Problem(
-                    f"a {equation.family} outcome has no {name}. Its parameters: {quote(own) or 'none'}. "
-                    f"Families with {name}: {quote(having)}.",
+                    f"a {equation.family} outcome has no {name}.",
                     where=where,
+                    allowed=f"Its parameters: {quote(own) or 'none'}. Families with {name}: {quote(having)}.",
                 )
             )
             continue
@@ -142,7 +142,9 @@ def _formula(spec: ModelSpec, part: PredictorSpec, parameter: Parameter, where: 
     shared = [factor for factor in part.factors if spec.group(factor).members]
     if shared:
         problems.append(
-            Problem(f"rows belong to several levels of {quote(shared)}; let means alone vary by it.", where=where)
+            Problem(
+                f"rows belong to several levels of {quote(shared)}.", where=where, fix="Let means alone vary by it."
+            )
         )
     if "surface" in calls:
         problems.append(Problem("surface() belongs into the formula of the mean.", where=where))
@@ -156,7 +158,7 @@ def _scale(equation: EquationSpec) -> list[Problem]:
     problems = []
     if kind.bounds == "none" and bounds is not None:
         having = [name for name, other in FAMILY.items() if other.bounds != "none"]
-        problems.append(Problem(f"family {kind.name} has no bounds; families that do: {quote(having)}.", where=where))
+        problems.append(Problem(f"family {kind.name} has no bounds.", where, f"Families that do: {quote(having)}."))
     if kind.trials and trials is None:
         problems.append(
             Problem(f"family {kind.name} needs trials, a number or the variable that holds it.", where=where)
@@ -225,7 +227,9 @@ def _members(factor: str, group: GroupSpec) -> list[Problem]:
     if group.members and (group.members[0] != factor or len(set(group.members)) < 2):
         problems.append(
             Problem(
-                f"{factor!r} first, then other columns of its ids.", where=f"{where} members = {list(group.members)}"
+                "its members are not two or more columns of one kind of ids.",
+                where=f"{where} members = {list(group.members)}",
+                allowed=f"{factor!r} first, then other columns of its ids.",
             )
         )
     if group.weights and len(group.weights) != len(group.members):

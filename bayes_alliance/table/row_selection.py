@@ -58,7 +58,7 @@ def select_rows(
         values = _as_words(table.frame[column])
         level = number_text(level) if isinstance(level, (int, float)) else str(level)
         if level not in set(values):
-            raise TableError(f"only: {unknown_cell(f'level of {column!r}:', level, sorted(set(values)))}")
+            raise TableError(unknown_cell(f"level of {column!r}:", level, sorted(set(values)), "only"))
         table = _keep(table, (values == level).to_numpy(), f"{column} other than {level!r}")
     return table
 

@@ -201,19 +201,15 @@ def check_repeats(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[Problem
         shown = [repr(patient) for patient in dict.fromkeys(repeated[keys[0]])]
         return [
             Problem(
-                f"{first_few(shown)}.",
-                where=(
-                    f"No column plays 'session' and {count_of(len(shown), 'patient')} "
-                    f"{are(len(shown), 'has', 'have')} several rows"
-                ),
+                f"No column plays 'session' and {count_of(len(shown), 'patient')} "
+                f"{are(len(shown), 'has', 'have')} several rows: {first_few(shown)}.",
                 fix="Name the session column in roles, or keep one row per patient.",
             )
         ]
     pairs = [f"patient {row[0]!r} session {row[1]:g}" for row in repeated[keys].itertuples(index=False)]
     return [
         Problem(
-            f"{first_few(pairs)}.",
-            where=f"{keys[1]!r} repeats within patient in {count_of(len(pairs), 'row')}",
+            f"{keys[1]!r} repeats within patient in {count_of(len(pairs), 'row')}: {first_few(pairs)}.",
             fix="Keep one row per patient and session. Put raters in columns.",
         )
     ]

@@ -68,11 +68,11 @@ def type_frame(
             text = id_text(frame[name])
             typed[name] = text.mask(text.isin(list(id_text(pd.Series(declared, dtype=object)))), "")
             continue
-        before = len(findings.problems)
-        read = (*MISSING_CODES, *declared)
-        typed[name] = type_column(name, frame[name], read, findings, None if name == session else doubts)
+        read, own = (*MISSING_CODES, *declared), Findings(messages=findings.messages)
+        typed[name] = type_column(name, frame[name], read, own, None if name == session else doubts)
+        findings.add(own.problems)
         if name == session and typed[name].dtype != np.float64:
-            if len(findings.problems) == before:
+            if not own.problems:
                 findings.problem(f"session column {name!r} holds words.", allowed="Allowed: whole numbers from 0.")
             typed[name] = pd.to_numeric(typed[name].astype("str"), errors="coerce").astype("float64")
     return pd.DataFrame(typed)

@@ -78,7 +78,9 @@ def test_what_cannot_be_asked(people: pd.DataFrame) -> None:
         stated: dict[str, object] = {"between": ("m", "y"), "seed": 1, "settings": QUICK, "progress": "off"}
         ba.confounding_sensitivity(spec, table, predictor="x", outcome="y", **(stated | changes))  # type: ignore[arg-type]
 
-    with pytest.raises(ba.FitError, match=r"values = \[0, 1\]: two correlations or more, between -1 and 1"):
+    with pytest.raises(
+        ba.FitError, match=r"values = \[0, 1\]: it takes two correlations or more. Each lies between -1 and"
+    ):
         ask(values=[0, 1])
     with pytest.raises(ba.SpecError, match="Unknown outcome 'z'"):
         ask(between=("m", "z"))

@@ -13,9 +13,9 @@ import bayes_alliance as ba
 from bayes_alliance.comparison.integration import integrated_density, integrated_factors
 from bayes_alliance.comparison.quadrature import average_density
 from bayes_alliance.comparison.units import find_units
+from bayes_alliance.expectation.linear import stack_draws
 from bayes_alliance.outcome.contract import OutcomeRows
 from bayes_alliance.outcome.families import FAMILY
-from bayes_alliance.posterior.linear import stack_draws
 from tests.build.test_equations import HEAD, TWO, equation
 from tests.conftest import ROLES
 from tests.truth.fits import make_fit

@@ -16,7 +16,7 @@ from bayes_alliance.comparison.loo import place_units, unit_densities
 from bayes_alliance.comparison.refits import leave_out, refit_without, score_exactly, score_unseen
 from bayes_alliance.comparison.scores import smooth
 from bayes_alliance.comparison.units import find_units
-from bayes_alliance.posterior.linear import stack_draws
+from bayes_alliance.expectation.linear import stack_draws
 from tests.build.test_equations import HEAD, TWO, equation
 from tests.conftest import ROLES
 

@@ -192,7 +192,7 @@ def test_what_has_no_spread_within_is_counted(trial: pd.DataFrame) -> None:
         ('within(alliance, patient, means="finite")', r'means="finite" and size= go together'),
         ("between(alliance, patient, size=pre)", r'means="finite" and size= go together'),
         ('within(log(alliance), patient, means="latent")', r"takes the mean of a variable as it is in the table"),
-        ('within(alliance, patient, means="latent", detrend=week)', r"leave detrend out"),
+        ('within(alliance, patient, means="latent", detrend=week)', r"Leave detrend out"),
         ("between(alliance, therapist, within=patient)", r"6 therapists lie in more than one patient"),
         ("between(alliance, patient, within=3)", r"within= names a grouping factor"),
         ("lag(alliance, 2, max_gap=1)", r"a max_gap that is no smaller"),

@@ -9,8 +9,8 @@ import pytest
 import bayes_alliance as ba
 from bayes_alliance.collapse.eligibility import find_obstacles
 from bayes_alliance.design.equations.latent_columns import FollowModelled
+from bayes_alliance.expectation.linear import linear_parts
 from bayes_alliance.fit.compilation import NEAR, compile_density
-from bayes_alliance.posterior.linear import linear_parts
 from bayes_alliance.simulate.outcome import draw_effects, predict_latent
 from bayes_alliance.simulate.outcome import predict as predict_truth
 from bayes_alliance.simulate.prior import draw_parameters

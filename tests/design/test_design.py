@@ -30,6 +30,17 @@ def design(formula: str, sessions: ba.SessionTable, outcome: str = "score", **ar
     return ba.make_design(model(formula, outcome, **keys), ba.Study(sessions, **arguments))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("top", ["", 'rows = "common"'])
+def test_problems_of_names_and_of_values_come_at_once(top: str) -> None:
+    """What was found before the equations are made is reported with what they find, whichever rows they use."""
+    table = ba.read_sessions(make_trial().assign(chain=lambda rows: rows["score"]), ROLES)
+    with pytest.raises(ba.DesignError) as found:
+        design("week", table, "chain", extra='family = "bernoulli"', top=top)
+    first, second = map(str, found.value.problems)
+    assert first.startswith("The outcome column 'chain' is a name the model uses itself.")
+    assert second.startswith("Outcome 'chain' of a bernoulli equation has values other than 0 and 1")
+
+
 def test_labels_are_the_studys_own(sessions: ba.SessionTable) -> None:
     """Coefficients are named by the study's columns, levels in brackets, products with colons."""
     made = ba.make_design(ba.load_model("growth/treatment"), ba.Study(sessions, columns=GROWTH, reference=TAU))

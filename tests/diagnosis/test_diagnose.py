@@ -12,9 +12,9 @@ from scipy import stats
 import bayes_alliance as ba
 from bayes_alliance.diagnosis.predictive import _autocorrelation, _between, _within, figures, loo_pit
 from bayes_alliance.diagnosis.sensitivity import log_density, log_prior
+from bayes_alliance.expectation.linear import stack_draws
+from bayes_alliance.expectation.outcomes import replicate, row_densities
 from bayes_alliance.fit.checks import CheckResult
-from bayes_alliance.posterior.linear import stack_draws
-from bayes_alliance.posterior.outcomes import replicate, row_densities
 from bayes_alliance.spec.priors import parse_distribution
 from tests.build.test_equations import HEAD, TWO, equation
 from tests.conftest import ROLES

@@ -139,7 +139,8 @@ def fit_design(*args, **kwargs):
     print("fitted", flush=True)
     return real(*args, **kwargs)
 cache.fit_design = fit_design
-fit = ba.fit_model(SPEC, ba.read_sessions(make_trial(), ROLES), **GIVEN, seed=1, settings=FEW, cache=sys.argv[1])
+study = ba.Study(ba.read_sessions(make_trial(), ROLES), **GIVEN)
+fit = ba.fit_model(SPEC, study, seed=1, settings=FEW, cache=sys.argv[1])
 print(float(fit.data["posterior"]["b"].sum()))
 """
 

@@ -16,6 +16,7 @@ import bayes_alliance as ba
 from bayes_alliance.collapse.eligibility import find_obstacles
 from bayes_alliance.fit.assembly import judged_draws
 from bayes_alliance.fit.exact import sample_exact
+from bayes_alliance.fit.result import variables_of
 from bayes_alliance.simulate.outcome import draw_outcomes
 from bayes_alliance.simulate.prior import draw_truth
 from bayes_alliance.spec.registry import model_names
@@ -55,7 +56,7 @@ ELIGIBLE = [name for name in model_names() if not find_obstacles(ba.load_model(n
 
 def largest_difference(exact: ba.Fit, nuts: ba.Fit) -> tuple[float, float]:
     """Return the largest |z| between means and between SDs of all quantities checked, and the least ESS of either."""
-    one, two = (judged_draws(fit.data, "collapsed") for fit in (exact, nuts))
+    one, two = (judged_draws(fit.data, "collapsed", variables_of(fit)) for fit in (exact, nuts))
     with np.errstate(invalid="ignore", divide="ignore"):  # of entries that never vary, such as a correlation of 1
         return _largest(one, two)
 

@@ -176,7 +176,7 @@ def test_what_families_refuse(trial: pd.DataFrame) -> None:
         make("dropout", "binomial", 'trials = "alliance"')
     with pytest.raises(ba.SpecError, match="family gaussian has no trials"):
         make("score", "gaussian", "trials = 3")
-    with pytest.raises(ba.SpecError, match="family gaussian has no bounds; families that do"):
+    with pytest.raises(ba.SpecError, match=r"family gaussian has no bounds. Families that do"):
         make("score", "gaussian", "bounds = [0, 60]")
     with pytest.raises(ba.SpecError, match=r"bounds = \[60, 0\]; the lower one comes first"):
         make("score", "censored", "bounds = [60, 0]")

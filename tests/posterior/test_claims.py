@@ -58,7 +58,7 @@ def test_without_rows_there_is_no_prior(fit: ba.Fit, tmp_path: object) -> None:
     ("claim", "message"),
     [
         ({"betwen_therapists": (0.0, None)}, "Did you mean 'between_therapists'"),
-        ({"contextual": (None, None)}, "state a lower bound"),
+        ({"contextual": (None, None)}, "State a lower bound"),
         ({"contextual": (1.0, 0.0)}, "the lower bound comes first"),
         ({}, "The claim is empty"),
     ],

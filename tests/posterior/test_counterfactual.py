@@ -222,7 +222,7 @@ def test_worlds_that_cannot_be_stated(entangled: ba.Fit) -> None:
     """Correlations outside 0 to 1, another kind, other numbers of mediators."""
     for changes, message in (
         ({"kind": "natrual"}, "Unknown kind 'natrual'.*Did you mean 'natural'"),
-        ({"cross_world": 1.5}, r"cross_world = 1.5: a correlation from 0 to 1"),
+        ({"cross_world": 1.5}, r"cross_world = 1.5 is out of range. It is a correlation from 0 to 1"),
         ({"cross_world": 0.5, "kind": "interventional"}, "suppose no two worlds"),
         ({"cross_world": 0.5, "outcome": "m2"}, "the first of two mediators; there are 1"),
     ):

@@ -237,7 +237,7 @@ def test_moderators_are_found_in_calls_and_by_their_names_only(trial: pd.DataFra
         equation("score", "stress + alliance * centred(pre) + (1 | patient)", "session"),
     )
     fit = ba.fit_model(spec, table, seed=1, settings=QUICK)
-    with pytest.raises(ba.FitError, match=r"depends on 'pre'. It stands in 'centred\(pre\)': state the value of that"):
+    with pytest.raises(ba.FitError, match=r"depends on 'pre'. State the value of 'centred\(pre\)', in which it stands"):
         ba.mediation_effects(fit, "stress", outcome="score", at={"pre": 2.0})
     with pytest.raises(ba.FitError, match=r"depends on 'per'. What can be stated: 'centred\(pre\)'"):
         ba.mediation_effects(fit, "stress", outcome="score", at={"per": 2.0})

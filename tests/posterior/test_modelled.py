@@ -13,11 +13,11 @@ from scipy import optimize, stats
 
 import bayes_alliance as ba
 from bayes_alliance.diagnosis.predictive import loo_pit
+from bayes_alliance.expectation.expected import variance_of_effects
+from bayes_alliance.expectation.linear import stack_draws
+from bayes_alliance.expectation.new_data import move
+from bayes_alliance.expectation.outcomes import replicate, row_densities
 from bayes_alliance.names import value_name
-from bayes_alliance.posterior.linear import stack_draws
-from bayes_alliance.posterior.marginal import variance_of_effects
-from bayes_alliance.posterior.new_data import move
-from bayes_alliance.posterior.outcomes import replicate, row_densities
 from bayes_alliance.simulate.prior import draw_parameters
 from bayes_alliance.spec.model_parsing import make_model
 from tests.conftest import ROLES

@@ -9,7 +9,7 @@ import xarray as xr
 from scipy import special
 
 import bayes_alliance as ba
-from bayes_alliance.posterior.set_variables import set_variables
+from bayes_alliance.expectation.set_variables import set_variables
 from tests.truth.fits import make_fit
 
 HEAD = 'title = "t"\nquestion = "q?"\n'

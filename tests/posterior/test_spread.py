@@ -12,8 +12,8 @@ from bayes_alliance.comparison.integration import integrated_density
 from bayes_alliance.comparison.units import find_units
 from bayes_alliance.design.moments import variance_moments
 from bayes_alliance.design.subset import keep_rows
-from bayes_alliance.posterior.linear import stack_draws
-from bayes_alliance.posterior.outcomes import drawn_rows
+from bayes_alliance.expectation.linear import stack_draws
+from bayes_alliance.expectation.outcomes import drawn_rows
 from bayes_alliance.posterior.variance import shares_of
 from bayes_alliance.simulate.prior import draw_parameters
 from tests.build.test_equations import HEAD, equation

@@ -85,6 +85,18 @@ def test_a_model_outside_the_folder_or_unknown_is_refused(tmp_path: Path) -> Non
         run_analysis(write_study(tmp_path, analysis=wrong))
 
 
+def test_two_models_may_name_one_file_that_is_not_there(tmp_path: Path) -> None:
+    """It is reported as a problem of the file; nothing is read."""
+    wrong = ANALYSIS.replace('name = "models/own.toml"', 'name = "nowhere.toml"').replace(
+        'name = "growth/treatment"', 'name = "nowhere.toml"'
+    )
+    with pytest.raises(SpecError) as found:
+        run_analysis(write_study(tmp_path, analysis=wrong))
+    assert [str(problem) for problem in found.value.problems] == [
+        "model: no file 'nowhere.toml' in the analysis file's folder."
+    ]
+
+
 def test_a_stated_digest_holds(tmp_path: Path) -> None:
     """Another file under the same name is refused before it is read."""
     stated = ANALYSIS.replace('"sessions.csv"', f'"sessions.csv"\nsha256 = "{"0" * 64}"')

@@ -162,6 +162,26 @@ def test_other_draws_are_different(finished: Run, tmp_path: Path) -> None:
     assert "b[" in found.why[0]
 
 
+def test_an_estimand_that_never_varies_is_compared(finished: Run) -> None:
+    """It has no Monte Carlo error, and no line of its own."""
+    from dataclasses import replace
+
+    from bayes_alliance.run.agreement import compare_fits
+
+    fit = finished.fit("own")
+    tree, other = fit.data.copy(), fit.data.copy()
+    estimands = tree["estimands"].to_dataset()
+    tree["estimands"] = estimands.assign(
+        value=estimands["value"] * 0 + 1.0, constant=estimands["constant"].copy(data=[True])
+    )
+    posterior = other["posterior"].to_dataset()
+    other["posterior"] = posterior.assign(b=posterior["b"] + 1e-9)
+    other["estimands"] = tree["estimands"].to_dataset()
+    found = compare_fits(replace(fit, data=tree), replace(fit, data=other))
+    assert found.level == "statistically identical"
+    assert "difference_in_growth" not in str(found.table)
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

@@ -116,7 +116,7 @@ def test_prior_targets_may_name_an_outcome(text: str, outcome: str | None, kind:
             equation("m", "x") + equation("y", "x", unit="patient") + '[residual]\ncorrelate = ["m", "y"]\n',
             r"rows of different units \('m' by session, 'y' by patient\)",
         ),
-        (equation("m", "x") + "[residual]\ncorrelate = []\n", r"name the outcomes whose residuals correlate"),
+        (equation("m", "x") + "[residual]\ncorrelate = []\n", r"Name the outcomes whose residuals correlate"),
         (equation("m", "x") + "[residual]\ncorrelate = ['m']\nfixed = 1.5\n", r"residual.fixed: .*less than 1"),
         (JOINT3 + "fixed = 0.2\n", r'3 outcomes have more. State one per pair: fixed = \{"m \| y" = 0.2\}'),
         (JOINT3 + 'fixed = {"m | y" = 1.2}\n', r"residual.fixed.m \| y: .*less than 1"),

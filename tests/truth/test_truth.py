@@ -27,6 +27,14 @@ QUICK: dict[str, tuple[str, ...]] = {
         "a latent mean of a modelled outcome",
         "covariances by condition",
     ),
+    "predictions": (
+        "growth/treatment",
+        "groups in one of three arms",
+        "covariances by condition",
+        "outcome/counts-with-zeros",
+    ),
+    "comparisons": ("growth/treatment", "a censored score, one patient effect on both", "ordered steps by condition"),
+    "slopes": ("growth/treatment-log", "a square by condition, slopes vary"),
     "predict_trajectories": (
         "growth/treatment-log",
         "dynamics/convergence",
@@ -140,6 +148,9 @@ DEAR = ("counterfactual_effects", "response_surface", "leave_future_out", "unit_
 
 PUBLIC = {
     "marginal_effects",
+    "predictions",
+    "comparisons",
+    "slopes",
     "predict_trajectories",
     "predict_unit_trajectories",
     "predict_hazard",
@@ -202,8 +213,8 @@ def test_documented_table_has_every_model_and_reader() -> None:
 )
 def test_worlds_have_the_linear_predictors_of_the_design(model: str) -> None:
     """With nothing set, raw rows and labels alone give the linear predictor that the design gives."""
-    from bayes_alliance.posterior.linear import add_effects, linear_parts, stack_draws
-    from bayes_alliance.posterior.outcomes import drawn_rows, residual_spread
+    from bayes_alliance.expectation.linear import add_effects, linear_parts, stack_draws
+    from bayes_alliance.expectation.outcomes import drawn_rows, residual_spread
 
     case = case_of(model)
     flat = stack_draws(case.fit.data["posterior"].to_dataset())

@@ -8,14 +8,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
-from tests.truth import mediated, others, readers
+from tests.truth import mediated, others, predicted, readers
 from tests.truth.cases import NAMES, Case, registry_case
 from tests.truth.kinds import KINDS, kind_case
 from tests.truth.table import Cell, Reader, judge
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "truth.json"
 
-READERS: Mapping[str, Reader] = {**readers.READERS, **mediated.READERS, **others.READERS}
+READERS: Mapping[str, Reader] = {
+    **readers.READERS,
+    **predicted.READERS,
+    **mediated.READERS,
+    **others.READERS,
+}
 """What is held against worlds, by its public name."""
 
 WHY: Mapping[str, str] = {
@@ -23,6 +28,9 @@ WHY: Mapping[str, str] = {
     "predict_trajectories": "no outcome",
     "predict_unit_trajectories": "no group effects",
     "marginal_effects": "no predictor that is read by its values",
+    "predictions": "no outcome",
+    "comparisons": "no predictor that is read by its values",
+    "slopes": "no predictor that is a number read by its values",
     "mediation_effects": "no outcome predicts another",
     "moderated_mediation": "no outcome predicts another, or nothing numeric moderates",
     "unit_effects": "no outcome predicts another, or no group effects",

@@ -33,9 +33,9 @@ def linked_predictor(evaluator: Evaluator, call: Call) -> Value:
         unit, which = call.arguments[1:]
         if not isinstance(unit, Name) or not isinstance(which, Text):
             evaluator.findings.problem(
-                f"write a factor and the label of its effect in quotes, such as effect({name.name}, patient, "
-                '"Intercept").',
+                "it does not name a factor and the label of its effect in quotes.",
                 where=render(call),
+                fix=f'Write them as in effect({name.name}, patient, "Intercept").',
             )
             return evaluator.nothing()
         factor, effect = unit.name, which.value

@@ -63,6 +63,7 @@ def centred(evaluator: Evaluator, call: Call) -> Value:
     """Return a value less one constant: the mean of all observed rows, of itself or of the variable named."""
     constant = pooled_mean(evaluator, [dict(call.keywords).get("on", call.arguments[0])])
     evaluator.findings.note(f"{render(call)}: the mean taken away is {constant:.4g}.")
+    evaluator.constants[render(call)] = constant
     return evaluator.value(call.arguments[0]).plus(Value(np.full(len(evaluator.rows), -constant)))
 
 
@@ -80,7 +81,7 @@ def _kind(evaluator: Evaluator, call: Call) -> str | None:
     keywords = dict(call.keywords)
     stated = keywords.get("means", Text("observed"))
     kind = stated.value if isinstance(stated, Text) else render(stated)
-    problem = ""
+    problem = fix = ""
     if kind not in KINDS:
         problem = f'means is "observed", "latent" or "finite", not {kind!r}.'
     elif not isinstance(call.arguments[1], Name):
@@ -88,14 +89,14 @@ def _kind(evaluator: Evaluator, call: Call) -> str | None:
     elif (kind == "finite") != ("size" in keywords):
         problem = 'means="finite" and size= go together: size names the column with the number of members of the unit.'
     elif kind != "observed" and "detrend" in keywords:
-        problem = "latent means take their trend from the equation; leave detrend out."
+        problem, fix = "latent means take their trend from the equation.", "Leave detrend out."
     elif kind != "observed" and not isinstance(_bare(call.arguments[0]), Name):
         problem = f'means="{kind}" takes the mean of a variable as it is in the table, not of a call.'
     elif kind == "finite" and "within" in keywords:
-        problem = 'means="finite" takes one unit at a time; leave within= out.'
+        problem, fix = 'means="finite" takes one unit at a time.', "Leave within= out."
     if not problem:
         return kind
-    evaluator.findings.problem(f"{problem}", where=render(call))
+    evaluator.findings.problem(problem, where=render(call), fix=fix)
     return None
 
 

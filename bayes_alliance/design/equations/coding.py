@@ -117,6 +117,7 @@ def make_equation(equation: EquationSpec, source: Source) -> tuple[Made, tuple[s
         modelled=modelled,
         series=series,
         gaps=_gaps(equation, usable, source.spec),
+        constants=dict(evaluator.constants),
     )
     plugged = {mean: evaluator.means[mean] for mean in _followed(mean.coef, coded)}
     covariates = {factor: (usable.ids[factor], columns) for factor, (columns, _) in coded.items()}

@@ -38,7 +38,7 @@ class EquationDesign:
     the rows used, adds up to ``rows_read``; ``gaps`` counts missing values by variable. ``offset`` is the constant that
     was taken from the outcome, ``scale`` says what values it can have. ``modelled`` are the rows whose outcome is a
     parameter; ``y`` has a stand-in where it is missing. ``series`` says which row each one's residual follows, where
-    these correlate over sessions.
+    these correlate over sessions. ``constants`` are the means that calls of centred() took away, by call.
     """
 
     spec: EquationSpec
@@ -61,6 +61,7 @@ class EquationDesign:
     modelled: ModelledRows | None = None
     series: Series | None = None
     gaps: tuple[Gap, ...] = ()
+    constants: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def linear_predictors(self) -> tuple[Predictor, ...]:

@@ -310,9 +310,9 @@ def _check_targets(
             findings.note(f"The prior on {prior.on!r} is set aside: the study has no {prior.target.factor!r}.")
         elif not any(prior.target in slot.targets for slot in slots):
             guess = nearest(str(replace(prior.target, outcome=None)), valid)
-            hint = f" Did you mean {guess!r}?" if guess else ""
+            hint = f"Did you mean {guess!r}?" if guess else ""
             findings.problem(
-                f"The prior on {prior.on!r} matches no parameter.", allowed=f"Valid: {quote(valid)}.{hint}"
+                f"The prior on {prior.on!r} matches no parameter.", allowed=f"Valid: {quote(valid)}.", fix=hint
             )
 
 

@@ -10,27 +10,41 @@ import numpy as np
 import xarray as xr
 
 from bayes_alliance._messages import quote
-from bayes_alliance.design.columns.evaluator import Evaluator
-from bayes_alliance.design.columns.functions import FUNCTIONS, ROWWISE
-from bayes_alliance.design.columns.rows import Rows
-from bayes_alliance.design.columns.surfaces import pieces_of
 from bayes_alliance.design.columns.terms import Columns, code_terms
-from bayes_alliance.design.columns.values import Hidden, LinkedTo, Value
+from bayes_alliance.design.columns.values import Hidden, LinkedTo
 from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.factors import find_factor
-from bayes_alliance.design.equations.latent_columns import Follow, FollowSteps, FollowValue
+from bayes_alliance.design.equations.latent_columns import Follow
 from bayes_alliance.design.equations.predictor import Predictor
 from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.errors import FitError
-from bayes_alliance.findings import Findings
+from bayes_alliance.expectation.linear import effects_of, follow_mean, follow_rows, strata_roots
+from bayes_alliance.expectation.outcomes import residual_spread
+from bayes_alliance.expectation.rowwise import OF_ONE_ROW, RowwiseEvaluator
 from bayes_alliance.names import COEF, SIGMA_COEF, coef_label, level_label
-from bayes_alliance.posterior.linear import effects_of, follow_mean, follow_rows, strata_roots
-from bayes_alliance.posterior.outcomes import residual_spread
-from bayes_alliance.spec.expressions import Call, Expression, Name, Term, calls_in, names_in, render, render_term
+from bayes_alliance.spec.expressions import Term, calls_in, names_in, render_term
 
 type Unclear = Literal["refuse", "observed"]
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """The units of a factor that new rows are in.
+
+    ``code`` of shape (obs,) points into the levels that were fitted, of which there are ``fitted``; those of new units
+    follow. ``there`` says which rows have a unit.
+    """
+
+    code: np.ndarray
+    there: np.ndarray
+    fitted: int
+
+    @property
+    def known(self) -> np.ndarray:
+        """Return which rows are in a unit that was fitted, shape (obs,)."""
+        return np.asarray(self.there & (self.code < self.fitted))
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +52,8 @@ class Moved:
     """A linear predictor of an equation, that of the mean or of a parameter, with some variables set.
 
     ``variables`` are all variables over the rows, those in ``moved`` as set; ``coef`` are the coded columns, those that
-    do not read what is set as observed; ``follows`` says per estimated thing where its values come from.
+    do not read what is set as observed; ``follows`` says per estimated thing where its values come from. ``units`` are
+    those of new rows, None of the fit's own.
     """
 
     design: Design
@@ -48,13 +63,19 @@ class Moved:
     moved: Mapping[str, Variable]
     coef: Columns
     follows: Mapping[Hidden, Follow]
+    units: Mapping[str, Units] | None = None
 
-    def mean(self, flat: xr.Dataset) -> np.ndarray:
-        """Return the linear predictor without group effects, averaged over the rows, shape (draw,)."""
+    def mean(self, flat: xr.Dataset, share: np.ndarray | None = None) -> np.ndarray:
+        """Return the linear predictor without group effects, averaged over the rows, shape (draw,).
+
+        ``share`` of shape (obs,) are the weights of the rows, which add up to 1; all alike unless stated.
+        """
+        size = len(self.equation.y)
+        own = np.full(size, 1 / size) if share is None else share
         b = self._coefficients(flat)
-        total = b @ self.coef.values.mean(axis=0)
+        total = b @ (own @ self.coef.values)
         for i, key, weight in self._weights():
-            total += b[:, i] * follow_mean(self.design, self.follows[key], weight, flat)
+            total += b[:, i] * follow_mean(self.design, self.follows[key], size * own * weight, flat)
         return np.asarray(total)
 
     def linear(self, flat: xr.Dataset, rows: np.ndarray | None = None) -> np.ndarray:
@@ -84,7 +105,8 @@ class Moved:
     def parameters(self) -> dict[str, Moved]:
         """Return the linear predictors of parameters with the same variables set, by parameter."""
         return {
-            name: _move(self.design, self.equation, own, self.moved) for name, own in self.equation.parameters.items()
+            name: _move(self.design, self.equation, own, self.moved, self.units)
+            for name, own in self.equation.parameters.items()
         }
 
     def of_rows(self, flat: xr.Dataset, linear: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -161,7 +183,12 @@ class MovedGroup:
         return np.asarray((drawn[:, self.group.code[chosen]] * values).sum(axis=2))
 
 
-def move(design: Design, equation: EquationDesign, moved: Mapping[str, Variable]) -> Moved:
+def move(
+    design: Design,
+    equation: EquationDesign,
+    moved: Mapping[str, Variable],
+    units: Mapping[str, Units] | None = None,
+) -> Moved:
     """Set variables in every row of an equation.
 
     Parameters
@@ -169,7 +196,9 @@ def move(design: Design, equation: EquationDesign, moved: Mapping[str, Variable]
     design, equation
         The rows.
     moved : mapping of str to Variable
-        From ``set_variables``.
+        From ``set_variables``; none sets nothing.
+    units : mapping of str to Units, optional
+        By factor, of new rows.
 
     Raises
     ------
@@ -184,10 +213,16 @@ def move(design: Design, equation: EquationDesign, moved: Mapping[str, Variable]
             f"changes with what is set, and how is not worked out. Read the coefficients, or hold {what} itself at "
             f"stated values with predict_hazard."
         )
-    return _move(design, equation, equation.mean, moved)
+    return _move(design, equation, equation.mean, moved, units)
 
 
-def _move(design: Design, equation: EquationDesign, own: Predictor, moved: Mapping[str, Variable]) -> Moved:
+def _move(
+    design: Design,
+    equation: EquationDesign,
+    own: Predictor,
+    moved: Mapping[str, Variable],
+    units: Mapping[str, Units] | None,
+) -> Moved:
     variables = {**equation.variables, **moved}
     evaluator = RowwiseEvaluator(equation, variables)
     formula, observed = own.spec.parsed, own.coef
@@ -199,7 +234,7 @@ def _move(design: Design, equation: EquationDesign, own: Predictor, moved: Mappi
     pairs = zip(keep, observed.latent, coded.latent, strict=True)
     latent = tuple(before if kept else now for kept, before, now in pairs)
     coef = replace(coded, values=values, latent=latent)
-    return Moved(design, equation, own, variables, moved, coef, {**own.follows, **evaluator.stepped})
+    return Moved(design, equation, own, variables, moved, coef, {**own.follows, **evaluator.stepped}, units)
 
 
 def _check_terms(terms: Sequence[Term], moved: Mapping[str, Variable]) -> set[str]:
@@ -216,7 +251,7 @@ def _check_terms(terms: Sequence[Term], moved: Mapping[str, Variable]) -> set[st
 
 def _around(term: Term) -> list[str]:
     """Return the calls of a term that look at other rows."""
-    return [call.function for part in term.parts for call in calls_in(part) if call.function not in ROWWISE]
+    return [call.function for part in term.parts for call in calls_in(part) if call.function not in OF_ONE_ROW]
 
 
 def reads(term: Term, moved: Mapping[str, Variable]) -> bool:
@@ -233,7 +268,9 @@ def _move_group(moved: Moved, group: GroupDesign, unclear: Unclear) -> MovedGrou
         )
     values, before = _covariates(moved, group)
     wanted, observed = (values != 0).any(axis=1), (before != 0).any(axis=1)
-    if group.weight is not None:
+    if moved.units is not None:
+        share = moved.units[group.factor].there.astype(float)
+    elif group.weight is not None:
         share = np.where(group.inside, group.weight, 0.0)
     else:
         member = group.inside | ~observed
@@ -312,66 +349,3 @@ def _follow_arms(moved: Moved, group: GroupDesign, lacking: np.ndarray, unclear:
 def _show(variable: Variable) -> str:
     value = variable.values[0]
     return variable.levels[int(value)] if variable.levels is not None else f"{value:g}"
-
-
-class RowwiseEvaluator(Evaluator):
-    """Evaluates over the rows used; calls that look at other rows are left to the observed columns.
-
-    ``stepped`` collects the ordered predictors that are set, with their categories.
-    """
-
-    def __init__(self, equation: EquationDesign, variables: Mapping[str, Variable]) -> None:
-        rows = Rows(equation.spec.unit, None, equation.patient, equation.session, equation.row)  # type: ignore[arg-type]
-        super().__init__(FUNCTIONS, rows, variables, lambda _: equation.patient, Findings())
-        self.equation = equation
-        self.stepped: dict[Hidden, Follow] = {}
-
-    def _followed(self, call: Call) -> Value:
-        """Return a modelled value or a step: following what is estimated, unless it is set."""
-        name = render(call.arguments[0])
-        variable, observed = self.variables[name], self.equation.variables[name]
-        for key, follow in self.equation.follows.items():
-            if getattr(key, "variable", None) != name or key.lag is not None:
-                continue
-            if isinstance(follow, FollowValue):
-                if variable is not observed:
-                    return Value(variable.values)
-                return Value(follow.plugged, {key: follow.inside.astype(float)})
-            if isinstance(follow, FollowSteps):
-                if variable is not observed:
-                    code = category_of(variable, follow)
-                    share = code / (len(follow.categories) - 1)
-                    follow = FollowSteps(follow.name, follow.categories, code, share)
-                    self.stepped[key] = follow
-                return Value(follow.plugged, {key: np.ones(len(follow.code))})
-        return Value(variable.values)
-
-    def value(self, expression: Expression) -> Value:
-        """Return 0 for calls that look at other rows."""
-        if isinstance(expression, Call) and expression.function in ("mi", "mo"):
-            return self._followed(expression)
-        if isinstance(expression, Call) and expression.function not in ROWWISE:
-            return Value(np.zeros(len(self.rows)))
-        return super().value(expression)
-
-    def columns(self, part: Name | Call) -> list[tuple[str, Value]]:
-        """Return the columns of a part, all 0 for a surface."""
-        if isinstance(part, Call) and part.function == "surface":
-            return [(piece, Value(np.zeros(len(self.rows)))) for piece in pieces_of(part)]
-        return super().columns(part)
-
-
-def category_of(variable: Variable, follow: FollowSteps) -> np.ndarray:
-    """Return the category, counted from the lowest, that an ordered predictor was set to.
-
-    Raises
-    ------
-    FitError
-        If it is none of them.
-    """
-    names, levels = list(follow.categories), variable.levels
-    words = [levels[int(v)] if levels is not None else f"{v:g}" for v in variable.values]
-    odd = sorted(set(words) - set(names))
-    if odd:
-        raise FitError(f"{variable.label!r} has no category {quote(odd)}; it has {quote(names)}.")
-    return np.array([names.index(word) for word in words])

@@ -12,9 +12,7 @@ from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.errors import FitError
-from bayes_alliance.findings import Problem
-from bayes_alliance.names import SESSION, level_label
-from bayes_alliance.posterior.related_variables import (
+from bayes_alliance.expectation.related_variables import (
     Together,
     function_of,
     is_excluded,
@@ -23,6 +21,8 @@ from bayes_alliance.posterior.related_variables import (
     rows_together,
     stands_for,
 )
+from bayes_alliance.findings import Problem
+from bayes_alliance.names import SESSION, level_label
 
 type Setting = float | str
 

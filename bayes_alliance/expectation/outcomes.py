@@ -11,9 +11,9 @@ import xarray as xr
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.series import Series
+from bayes_alliance.expectation.linear import add_effects, linear_parts, residual_cor
 from bayes_alliance.names import SIGMA_COEF, THRESHOLD_COEF, shape_dim
 from bayes_alliance.outcome.contract import OutcomeRows
-from bayes_alliance.posterior.linear import add_effects, linear_parts, residual_cor
 
 
 def rows_of(equation: EquationDesign, flat: xr.Dataset, of_rows: Mapping[str, np.ndarray]) -> OutcomeRows:

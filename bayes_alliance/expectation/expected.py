@@ -1,0 +1,199 @@
+"""Expected outcomes of rows, draw by draw: with units' own effects, over new units, or with effects at 0."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Final, Literal
+
+import numpy as np
+import xarray as xr
+
+from bayes_alliance._messages import unknown
+from bayes_alliance.errors import FitError
+from bayes_alliance.expectation.new_data import Moved, MovedGroup
+from bayes_alliance.expectation.outcomes import rows_of
+from bayes_alliance.expectation.roots import lower_root
+from bayes_alliance.outcome.contract import normal_rule
+
+type Effects = Literal["own", "new", "zero"]
+"""What is done with the group effects of a factor."""
+
+EFFECTS: Final = ("own", "new", "zero")
+
+AT_ONCE: Final = 4_000_000
+"""Numbers (draws times rows) that are worked out together."""
+
+
+def read_groups(groups: str | Mapping[str, str], factors: Sequence[str]) -> dict[str, Effects]:
+    """Return what is done with the effects of every factor; those that are not named have new units.
+
+    Raises
+    ------
+    FitError
+        If there is no such factor, or no such way.
+    """
+    if isinstance(groups, Mapping):
+        odd = [name for name in groups if name not in factors]
+        if odd:
+            raise FitError(unknown("grouping factor", odd[0], factors, "groups"))
+        stated = {factor: groups.get(factor, "new") for factor in factors}
+    else:
+        if groups not in EFFECTS:
+            raise FitError(unknown("groups", str(groups), EFFECTS))
+        stated = dict.fromkeys(factors, groups)
+    found: dict[str, Effects] = {}
+    for factor, one in stated.items():
+        match one:
+            case "own" | "new" | "zero":
+                found[factor] = one
+            case _:
+                raise FitError(unknown("groups", str(one), EFFECTS))
+    return found
+
+
+def expected_rows(moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effects]) -> np.ndarray:
+    """Return the expected outcome of every row, shape (draw, obs), in outcome units; of successes their share.
+
+    Parameters
+    ----------
+    moved : Moved
+        The rows.
+    flat : Dataset over (sample, …)
+        From ``stack_draws``, with effects where some are a row's own.
+    groups : mapping of str to {"own", "new", "zero"}
+        By factor: the drawn effects of the unit that a row is in (of a new one where it is in none that was fitted),
+        effects of new units integrated out, or 0.
+    """
+    e = moved.equation
+    linear = linear_rows(moved, flat, groups)
+    if e.kind.linear:
+        return linear + e.offset  # effects of mean 0 leave it as it is
+    formulas = moved.parameters()
+    middle = {name: linear_rows(own, flat, groups) for name, own in formulas.items()}
+    of_mean = _carried(moved, flat, groups)
+    of_formulas = {name: carried for name, own in formulas.items() if (carried := _carried(own, flat, groups))}
+    if not of_formulas:
+        rows = rows_of(e, flat, moved.of_rows(flat, middle))
+        return np.asarray(rows.expected_over(linear, _variance(of_mean, linear))) + e.offset
+    root = joint_root([*of_formulas.values(), of_mean], linear)
+    sizes = [float(np.sqrt((root[..., i, :] ** 2).sum(axis=-1).max(initial=0.0))) for i in range(len(of_formulas))]
+    total = np.zeros_like(linear)
+    for chosen in product(*(list(normal_rule(size)) for size in sizes)):
+        node, weight = np.array([one for one, _ in chosen]), float(np.prod([one for _, one in chosen]))
+        shift = root[..., : len(node)] @ node
+        at = {name: middle[name] + shift[..., i] for i, name in enumerate(of_formulas)}
+        rows = rows_of(e, flat, moved.of_rows(flat, {**middle, **at}))
+        total += weight * rows.expected_over(linear + shift[..., -1], root[..., -1, -1] ** 2)
+    return total + e.offset
+
+
+def linear_rows(moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effects]) -> np.ndarray:
+    """Return the linear predictor of every row, shape (draw, obs), with effects of the rows' own units where stated."""
+    linear = moved.linear(flat)
+    if "own" not in groups.values():
+        return linear
+    for own in moved.groups():
+        if groups[own.group.factor] == "own":
+            linear = linear + own.own(flat)
+    return linear
+
+
+def expected_means(
+    moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effects], weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Return weighted means over rows of the expected outcome, shape (draw, set).
+
+    Parameters
+    ----------
+    moved, flat, groups
+        As in ``expected_rows``.
+    weights : ndarray, shape (set, obs), optional
+        Weights of the rows in every mean, which add up to 1; one mean over all rows alike unless stated.
+    """
+    e = moved.equation
+    if weights is None:
+        weights = np.full((1, len(e.y)), 1 / len(e.y))
+    if e.kind.linear and "own" not in groups.values():
+        return np.stack([moved.mean(flat, own) for own in weights], axis=1) + e.offset
+    size = max(1, AT_ONCE // max(1, len(e.y)))
+    starts = range(0, flat.sizes["sample"], size)
+    parts = [flat.isel(sample=slice(start, start + size)) for start in starts]
+    return np.concatenate([expected_rows(moved, part, groups) @ weights.T for part in parts])
+
+
+def drawn_rows(moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effects], rng: np.random.Generator) -> np.ndarray:
+    """Draw the outcome of every row anew, shape (draw, obs), in outcome units; successes are numbers of the trials.
+
+    Rows of one new unit share its effects, which are drawn once per posterior draw.
+    """
+    e, draws = moved.equation, flat.sizes["sample"]
+    standard: dict[str, np.ndarray] = {}
+
+    def linear(own: Moved) -> np.ndarray:
+        total = linear_rows(own, flat, groups)
+        for member in own.groups():
+            factor = member.group.factor
+            values = _of_new(member, groups[factor])
+            if not values.any():
+                continue
+            code = member.group.code if own.units is None else own.units[factor].code
+            roots = member.roots(own.design, flat)
+            if factor not in standard:
+                standard[factor] = rng.normal(size=(draws, int(code.max()) + 1, roots.shape[-1]))
+            z = standard[factor][:, code]
+            total = total + np.einsum("oe,soek,sok->so", values, roots[:, member.stratum], z)
+        return total
+
+    mean = linear(moved)
+    middle = {name: linear(own) for name, own in moved.parameters().items()}
+    return rows_of(e, flat, moved.of_rows(flat, middle)).draw(mean, rng) + e.offset
+
+
+type Carried = dict[tuple[str, int], np.ndarray]
+
+
+def variance_of_effects(moved: Moved, flat: xr.Dataset) -> np.ndarray:
+    """Return the variance of the sum of each row's group effects, those of new units, shape (draw, obs)."""
+    groups: dict[str, Effects] = dict.fromkeys((group.factor for group in moved.predictor.groups), "new")
+    return _variance(_carried(moved, flat, groups), np.zeros((flat.sizes["sample"], len(moved.equation.y))))
+
+
+def _carried(moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effects]) -> Carried:
+    """Return what standard normal variables of a new unit add to a row's predictor, (draw, obs, root), by factor."""
+    found = {}
+    for own in moved.groups() if set(groups.values()) & {"own", "new"} else ():
+        values = _of_new(own, groups[own.group.factor])
+        if values.any():
+            roots = own.roots(moved.design, flat)[:, own.stratum]
+            found[own.group.factor, own.group.slot] = np.einsum("oe,soek->sok", values, roots)
+    return found
+
+
+def _of_new(own: MovedGroup, how: Effects) -> np.ndarray:
+    """Return the covariates of the effects that are integrated out, 0 elsewhere, shape (obs, effect)."""
+    match how:
+        case "new":
+            return own.values
+        case "own":
+            return np.where(own.new[:, None], own.values, 0.0)
+        case "zero":
+            return np.zeros_like(own.values)
+
+
+def _variance(carried: Carried, like: np.ndarray) -> np.ndarray:
+    """Return the variance that new units' effects add, shape (draw, obs)."""
+    return sum(((one**2).sum(axis=2) for one in carried.values()), start=np.zeros_like(like))
+
+
+def joint_root(carried: Sequence[Carried], like: np.ndarray) -> np.ndarray:
+    """Return lower roots of the covariance of new units' effects on several linear predictors, in every row.
+
+    ``like`` has shape (draw, obs); the result has shape (draw, obs, predictor, predictor).
+    """
+    covariance = np.zeros((*like.shape, len(carried), len(carried)))
+    for i, one in enumerate(carried):
+        for j, other in enumerate(carried):
+            for key in one.keys() & other.keys():
+                covariance[..., i, j] += (one[key] * other[key]).sum(axis=2)
+    return lower_root(covariance)
