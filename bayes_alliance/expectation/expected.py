@@ -8,13 +8,14 @@ from typing import Final, Literal
 
 import numpy as np
 import xarray as xr
+from scipy import sparse
 
 from bayes_alliance._messages import unknown
 from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.new_data import Moved, MovedGroup
 from bayes_alliance.expectation.outcomes import rows_of
 from bayes_alliance.expectation.roots import lower_root
-from bayes_alliance.outcome.contract import normal_rule
+from bayes_alliance.outcome.normal_effects import normal_rule
 
 type Effects = Literal["own", "new", "zero"]
 """What is done with the group effects of a factor."""
@@ -71,12 +72,11 @@ def expected_rows(moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effects])
         return linear + e.offset  # effects of mean 0 leave it as it is
     formulas = moved.parameters()
     middle = {name: linear_rows(own, flat, groups) for name, own in formulas.items()}
-    of_mean = _carried(moved, flat, groups)
     of_formulas = {name: carried for name, own in formulas.items() if (carried := _carried(own, flat, groups))}
     if not of_formulas:
         rows = rows_of(e, flat, moved.of_rows(flat, middle))
-        return np.asarray(rows.expected_over(linear, _variance(of_mean, linear))) + e.offset
-    root = joint_root([*of_formulas.values(), of_mean], linear)
+        return np.asarray(rows.expected_over(linear, _variance(moved, flat, groups))) + e.offset
+    root = joint_root([*of_formulas.values(), _carried(moved, flat, groups)], linear)
     sizes = [float(np.sqrt((root[..., i, :] ** 2).sum(axis=-1).max(initial=0.0))) for i in range(len(of_formulas))]
     total = np.zeros_like(linear)
     for chosen in product(*(list(normal_rule(size)) for size in sizes)):
@@ -100,7 +100,7 @@ def linear_rows(moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effects]) -
 
 
 def expected_means(
-    moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effects], weights: np.ndarray | None = None
+    moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effects], weights: sparse.csr_array | None = None
 ) -> np.ndarray:
     """Return weighted means over rows of the expected outcome, shape (draw, set).
 
@@ -108,18 +108,24 @@ def expected_means(
     ----------
     moved, flat, groups
         As in ``expected_rows``.
-    weights : ndarray, shape (set, obs), optional
+    weights : csr_array of shape (set, obs), optional
         Weights of the rows in every mean, which add up to 1; one mean over all rows alike unless stated.
     """
     e = moved.equation
     if weights is None:
-        weights = np.full((1, len(e.y)), 1 / len(e.y))
+        weights = all_alike(len(e.y))
     if e.kind.linear and "own" not in groups.values():
-        return np.stack([moved.mean(flat, own) for own in weights], axis=1) + e.offset
+        own = (weights[[i]].toarray()[0] for i in range(weights.shape[0]))
+        return np.stack([moved.mean(flat, one) for one in own], axis=1) + e.offset
     size = max(1, AT_ONCE // max(1, len(e.y)))
     starts = range(0, flat.sizes["sample"], size)
     parts = [flat.isel(sample=slice(start, start + size)) for start in starts]
     return np.concatenate([expected_rows(moved, part, groups) @ weights.T for part in parts])
+
+
+def all_alike(size: int) -> sparse.csr_array:
+    """Return the weights of one mean over all rows, shape (1, obs)."""
+    return sparse.csr_array(np.full((1, size), 1 / size))
 
 
 def drawn_rows(moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effects], rng: np.random.Generator) -> np.ndarray:
@@ -156,7 +162,7 @@ type Carried = dict[tuple[str, int], np.ndarray]
 def variance_of_effects(moved: Moved, flat: xr.Dataset) -> np.ndarray:
     """Return the variance of the sum of each row's group effects, those of new units, shape (draw, obs)."""
     groups: dict[str, Effects] = dict.fromkeys((group.factor for group in moved.predictor.groups), "new")
-    return _variance(_carried(moved, flat, groups), np.zeros((flat.sizes["sample"], len(moved.equation.y))))
+    return _variance(moved, flat, groups)
 
 
 def _carried(moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effects]) -> Carried:
@@ -181,9 +187,20 @@ def _of_new(own: MovedGroup, how: Effects) -> np.ndarray:
             return np.zeros_like(own.values)
 
 
-def _variance(carried: Carried, like: np.ndarray) -> np.ndarray:
-    """Return the variance that new units' effects add, shape (draw, obs)."""
-    return sum(((one**2).sum(axis=2) for one in carried.values()), start=np.zeros_like(like))
+def _variance(moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effects]) -> np.ndarray:
+    """Return the variance that new units' effects add to every row's predictor, shape (draw, obs).
+
+    It is worked out once for rows with the same covariates, such as those of one session.
+    """
+    total = np.zeros((flat.sizes["sample"], len(moved.equation.y)))
+    for own in moved.groups() if set(groups.values()) & {"own", "new"} else ():
+        values = _of_new(own, groups[own.group.factor])
+        if values.any():
+            alike, place = np.unique(np.column_stack([own.stratum, values]), axis=0, return_inverse=True)
+            roots = own.roots(moved.design, flat)[:, alike[:, 0].astype(np.int64)]
+            carried = np.einsum("ue,suek->suk", alike[:, 1:], roots)
+            total += np.take((carried**2).sum(axis=2), place.ravel(), axis=1)
+    return total
 
 
 def joint_root(carried: Sequence[Carried], like: np.ndarray) -> np.ndarray:

@@ -10,12 +10,14 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from bayes_alliance._messages import quote, unknown
 from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.errors import FitError
+from bayes_alliance.expectation.expected import all_alike
 from bayes_alliance.expectation.new_data import Moved, Units, move
 from bayes_alliance.expectation.new_rows import NewRows, code_new_rows
 from bayes_alliance.expectation.set_variables import (
@@ -55,7 +57,7 @@ class Question:
     settings: tuple[dict[str, Setting], ...]
     labels: pd.DataFrame
     sets: pd.DataFrame | None
-    weights: np.ndarray | None
+    weights: sparse.csr_array | None
 
     @property
     def factors(self) -> tuple[str, ...]:
@@ -221,20 +223,19 @@ def _averages(
     equation: EquationDesign,
     units: Mapping[str, Units] | None,
     by: Sequence[str],
-) -> tuple[pd.DataFrame, np.ndarray]:
+) -> tuple[pd.DataFrame, sparse.csr_array]:
     """Return what every average is of, and the weights of its rows, shape (set, obs)."""
     size = len(equation.y)
     if not by:
-        return pd.DataFrame(index=[0]), np.full((1, size), 1 / size)
+        return pd.DataFrame(index=[0]), all_alike(size)
     columns = {}
     for name in by:
         label, values = _grouping(design, fitted, equation, units, name)
         columns[label] = values
     frame = pd.DataFrame(columns)
-    code = frame.groupby(list(columns), sort=True, dropna=False).ngroup().to_numpy()
-    weights = (code == np.arange(code.max() + 1)[:, None]).astype(float)
-    sets = frame.groupby(list(columns), sort=True, dropna=False).size().index.to_frame(index=False)
-    return sets, weights / weights.sum(axis=1, keepdims=True)
+    grouped = frame.groupby(list(columns), sort=True, dropna=False)
+    code, sets = grouped.ngroup().to_numpy(), grouped.size().index.to_frame(index=False)
+    return sets, sparse.csr_array((1 / np.bincount(code)[code], (code, np.arange(size))), shape=(len(sets), size))
 
 
 def _grouping(

@@ -23,6 +23,7 @@ class Bernoulli(Outcome):
     words = "0 or 1, with log-odds that add up as follows"
     latent_scale = "latent logit scale, residual variance pi^2 / 3"
     binary = True
+    same_expected = True
 
     def impossible(self, observed: ObservedOutcome) -> list[Problem]:
         """Report values other than 0 and 1."""

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final, Literal
 
@@ -15,6 +15,7 @@ import scipy
 
 from bayes_alliance._messages import count_of
 from bayes_alliance.findings import Problem
+from bayes_alliance.outcome.normal_effects import integrate, integrate_same
 from bayes_alliance.outcome.scale import OPEN, ObservedOutcome, OutcomeScale
 
 type Link = Literal["identity", "logit", "cloglog", "log"]
@@ -23,18 +24,6 @@ type Measure = Literal["density", "probability", "density and probability"]
 
 FAR: Final = 500.0
 """Linear predictors are cut off here where their exponential is needed: it would overflow."""
-
-REACH: Final = 6.0
-"""SDs of a normal effect that are integrated over: 2e-9 of it lies further out."""
-
-STEP: Final = 0.7
-"""Distance of the points of the trapezoidal rule, in units of the linear predictor.
-
-A link with its nearest pole pi / 2 away (cloglog; pi for logit) is integrated with an error of about
-exp(-pi^2 / STEP) = 8e-7 (Trefethen and Weideman 2014)."""
-
-MOST_NODES: Final = 2000
-"""Points of the rule at most: enough for effects with an SD of 100 on the scale of the link."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +109,8 @@ class Outcome(ABC):
         Whether it is 0 or 1.
     linear : bool
         Whether the expected outcome is the linear predictor itself.
+    same_expected : bool
+        Whether the expected outcome is the same function of the linear predictor in every row and draw.
     normal : bool
         Whether it is the linear predictor and a normal residual: what correlated residuals, modelled values and the
         exact engine need.
@@ -145,6 +136,7 @@ class Outcome(ABC):
     trials: ClassVar[bool] = False
     binary: ClassVar[bool] = False
     linear: ClassVar[bool] = False
+    same_expected: ClassVar[bool] = False
     normal: ClassVar[bool] = False
     several_modes: ClassVar[bool] = False
     measure: ClassVar[Measure] = "probability"
@@ -287,11 +279,8 @@ class Outcome(ABC):
         """
         if self.linear:  # an effect of mean 0 leaves it as it is
             return self.expected(rows, linear)
-        sd = np.sqrt(variance)
-        total = np.zeros_like(linear)
-        for node, weight in normal_rule(float(sd.max(initial=0.0))):
-            total += weight * self.expected(rows, linear + node * sd)
-        return total
+        mean = integrate_same if self.same_expected else integrate
+        return mean(lambda at: self.expected(rows, at), linear, np.sqrt(variance))
 
     @abstractmethod
     def draw(self, rows: OutcomeRows, linear: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -386,15 +375,3 @@ class OutcomeRows:
     def draw(self, linear: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw the outcome of every row anew."""
         return self.family.draw(self, linear, rng)
-
-
-def normal_rule(sd: float) -> Iterator[tuple[float, float]]:
-    """Yield points and weights that integrate over a standard normal variable, multiplied by up to ``sd``."""
-    if sd == 0:
-        yield 0.0, 1.0
-        return
-    step = min(0.5, STEP / sd)
-    half = min(int(np.ceil(REACH / step)), MOST_NODES // 2)
-    nodes = np.linspace(-REACH, REACH, 2 * half + 1)
-    weights = np.exp(-0.5 * nodes**2)
-    yield from zip(nodes.tolist(), (weights / weights.sum()).tolist(), strict=True)

@@ -13,6 +13,7 @@ from bayes_alliance._messages import quote
 from bayes_alliance.findings import Problem
 from bayes_alliance.outcome import thresholds as cut
 from bayes_alliance.outcome.contract import Outcome, OutcomeRows
+from bayes_alliance.outcome.normal_effects import integrate_same
 from bayes_alliance.outcome.scale import ObservedOutcome, OutcomeScale
 
 MANY: Final = 30
@@ -111,6 +112,12 @@ class Cumulative(Outcome):
     def expected(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
         """Return the mean category: the lowest one and the probability of exceeding each threshold."""
         above = [scipy.special.expit(linear - one) for one in cut.thresholds_of(rows)]
+        return np.asarray(rows.scale.bounds[0] + sum(above, start=np.zeros_like(linear)))
+
+    def expected_over(self, rows: OutcomeRows, linear: np.ndarray, variance: np.ndarray) -> np.ndarray:
+        """Return the mean category, threshold by threshold."""
+        sd = np.sqrt(variance)
+        above = [integrate_same(scipy.special.expit, linear - one, sd) for one in cut.thresholds_of(rows)]
         return np.asarray(rows.scale.bounds[0] + sum(above, start=np.zeros_like(linear)))
 
     def draw(self, rows: OutcomeRows, linear: np.ndarray, rng: np.random.Generator) -> np.ndarray:

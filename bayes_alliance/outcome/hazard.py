@@ -29,6 +29,7 @@ class Hazard(Outcome):
     words = "a hazard per session, complementary log-log"
     latent_scale = "latent log-hazard scale, residual variance pi^2 / 6"
     binary = True
+    same_expected = True
 
     def impossible(self, observed: ObservedOutcome) -> list[Problem]:
         """Report values other than 0 and 1."""

@@ -17,6 +17,7 @@ class Successes(Outcome):
     values = "a number of successes, 0 to its trials"
     unit = "log-odds"
     trials = True
+    same_expected = True
     whole = True
 
     def impossible(self, observed: ObservedOutcome) -> list[Problem]:

@@ -30,7 +30,8 @@ from bayes_alliance.expectation.set_variables import (
 )
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.names import COEF, INTERCEPT, SESSION, level_label
-from bayes_alliance.outcome.contract import OutcomeRows, normal_rule
+from bayes_alliance.outcome.contract import OutcomeRows
+from bayes_alliance.outcome.normal_effects import normal_rule
 from bayes_alliance.spec.expressions import Call, Name, calls_in, render
 
 type AtRisk = Literal["expected", "observed"]
@@ -230,10 +231,7 @@ def _observed_hazards(
     groups = moved.groups()
     linear = moved.linear(flat) + value * _slope(equation, target, flat)[:, None]
     linear += sum((group.own(flat) for group in groups), start=np.zeros_like(linear))
-    sd = np.sqrt(_new_variance(moved, flat, np.arange(len(equation.y))))
-    chance = np.zeros_like(linear)
-    for node, weight in normal_rule(float(sd.max(initial=0.0))):
-        chance += weight * _rows(equation).expected(linear + node * sd)
+    chance = _rows(equation).expected_over(linear, _new_variance(moved, flat, np.arange(len(equation.y))))
     return (np.stack([chance[:, equation.session == s].mean(axis=1) for s in sessions], axis=1),)
 
 

@@ -223,17 +223,19 @@ def comparisons(
     if scale == "odds ratio" and not (e.kind.binary or e.kind.trials):
         raise FitError(f"{e.outcome!r} is {e.family}; odds are of probabilities. Take a difference or a ratio.")
     own = e.variables[name]
-    pairs = _pairs(question, name, values, scale)
+    first, others = _sides(question, name, values, scale)
     effects = read_groups(groups, question.factors)
     flat = _draws(fit, question, effects)
     found, lines = [], []
     for settings in question.settings:
-        for label, low, high in pairs:
-            before, after = (
-                _results(question.moved(settings | setting, shift), flat, question, effects, "expected", 1)
-                for setting, shift in (low, high)
-            )
-            found.append(_compare(before, after, scale))
+
+        def expected(side: Side, settings: dict[str, Setting] = settings) -> np.ndarray:
+            setting, shift = side
+            return _results(question.moved(settings | setting, shift), flat, question, effects, "expected", 1)
+
+        before = expected(first)
+        for label, other in others.items():
+            found.append(_compare(before, expected(other), scale))
             lines.append(question.lines(settings).assign(comparison=label))
     unit = e.kind.difference_unit(e.outcome) if scale == "difference" else f"{scale} of {e.outcome}"
     return _collect(fit, f"{own.label}: {scale} of {e.outcome}", found, lines, unit, float(scale != "difference"))
@@ -294,23 +296,24 @@ def slopes(
 type Side = tuple[dict[str, Setting], dict[str, float]]
 
 
-def _pairs(
+def _sides(
     question: Question, name: str, values: Sequence[Setting] | None, scale: Scale
-) -> list[tuple[str, Side, Side]]:
-    """Return what is compared: its name, and what is set or changed on either side."""
+) -> tuple[Side, dict[str, Side]]:
+    """Return what is set or changed on the first side, and on the others by the name of their comparison with it."""
     own = question.fitted.variables[name]
     if values is None and own.levels is None:
         seen = own.values[~np.isnan(own.values)]
         if not np.isin(seen, (0.0, 1.0)).all():
             check_shift(question, name)
-            return [(f"{own.label} + 1", ({}, {}), ({}, {name: 1.0}))]
+            return ({}, {}), {f"{own.label} + 1": ({}, {name: 1.0})}
         values = [0.0, 1.0]
     stated: list[Setting] = list(values) if values is not None else list(own.levels or ())
     if len(stated) < 2:
         raise FitError(f"A comparison needs two values of {own.label!r} or more.")
     check_values(own, stated)
     first, *others = stated
-    return [(f"{_text(one)} {BETWEEN[scale]} {_text(first)}", ({name: first}, {}), ({name: one}, {})) for one in others]
+    sides: dict[str, Side] = {f"{_text(one)} {BETWEEN[scale]} {_text(first)}": ({name: one}, {}) for one in others}
+    return ({name: first}, {}), sides
 
 
 def _text(value: Setting) -> str:
