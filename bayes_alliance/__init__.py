@@ -71,11 +71,12 @@ if TYPE_CHECKING:
     from bayes_alliance.plot.variance import plot_variance_shares
     from bayes_alliance.posterior.counterfactual import Counterfactual, counterfactual_effects
     from bayes_alliance.posterior.estimands import add_estimands, probability_in_rope, summarize_estimands
+    from bayes_alliance.posterior.expectations import Expectations
     from bayes_alliance.posterior.hazard import predict_hazard
     from bayes_alliance.posterior.joint_hypothesis import claim_probability
     from bayes_alliance.posterior.marginal import marginal_effects
     from bayes_alliance.posterior.mediation import Mediation, mediation_effects, moderated_mediation, unit_effects
-    from bayes_alliance.posterior.predictions import Expectations, comparisons, predictions, slopes
+    from bayes_alliance.posterior.predictions import comparisons, predictions, slopes
     from bayes_alliance.posterior.prior import describe_prior
     from bayes_alliance.posterior.recovery import compare_with_truth
     from bayes_alliance.posterior.response_surface import response_surface
@@ -114,7 +115,7 @@ _WHERE: Final = {
     "Design": "design.design",
     "DesignError": "errors",
     "Diagnosis": "diagnosis.verdict",
-    "Expectations": "posterior.predictions",
+    "Expectations": "posterior.expectations",
     "Fit": "fit.result",
     "FitError": "errors",
     "FitJob": "fit.many_fits",

@@ -130,13 +130,14 @@ def _inner(follow: FollowedThere, keep: np.ndarray) -> FollowSteps:
 
 
 def _group(group: GroupDesign, keep: np.ndarray, levels: Mapping[str, np.ndarray]) -> GroupDesign:
-    left = levels[group.factor]
+    left, units = levels[group.factor], group.units[keep]
     return replace(
         group,
         levels=tuple(group.levels[i] for i in left),
         code=np.where(group.inside[keep], _moved(group.code[keep], left), 0),
         columns=group.columns.rows(keep),
         inside=group.inside[keep],
+        ids=None if group.ids is None else np.where(np.isin(units, left), _moved(units, left), -1),
         weight=None if group.weight is None else group.weight[keep],
         above=tuple(
             replace(a, code=_moved(a.code[left], levels[a.factor]), weight=a.weight[left]) for a in group.above

@@ -148,7 +148,7 @@ def seen_rows(e: EquationDesign) -> EquationDesign:
     """Return what figures read of an equation, over the rows with an observed outcome; ``y`` is in outcome units."""
     if e.seen.all():
         return replace(e, y=e.y + e.offset)
-    groups = tuple(replace(g, code=g.code[e.seen], inside=g.inside[e.seen]) for g in e.groups)
+    groups = tuple(replace(g, code=g.code[e.seen], inside=g.inside[e.seen], ids=g.units[e.seen]) for g in e.groups)
     arms = None if e.arms is None else replace(e.arms, code=e.arms.code[e.seen])
     y = e.y[e.seen] + e.offset
     made = replace(e, y=y, patient=e.patient[e.seen], session=e.session[e.seen], arms=arms, modelled=None)

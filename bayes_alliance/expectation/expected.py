@@ -135,6 +135,10 @@ def drawn_rows(moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effects], rn
     """
     e, draws = moved.equation, flat.sizes["sample"]
     standard: dict[str, np.ndarray] = {}
+    members = [member for own in (moved, *moved.parameters().values()) for member in own.groups()]
+    units = {member.group.factor: 0 for member in members}
+    for member in members:
+        units[member.group.factor] = max(units[member.group.factor], int(member.code.max()) + 1)
 
     def linear(own: Moved) -> np.ndarray:
         total = linear_rows(own, flat, groups)
@@ -143,11 +147,10 @@ def drawn_rows(moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effects], rn
             values = _of_new(member, groups[factor])
             if not values.any():
                 continue
-            code = member.group.code if own.units is None else own.units[factor].code
             roots = member.roots(own.design, flat)
             if factor not in standard:
-                standard[factor] = rng.normal(size=(draws, int(code.max()) + 1, roots.shape[-1]))
-            z = standard[factor][:, code]
+                standard[factor] = rng.normal(size=(draws, units[factor], roots.shape[-1]))
+            z = standard[factor][:, member.code]
             total = total + np.einsum("oe,soek,sok->so", values, roots[:, member.stratum], z)
         return total
 

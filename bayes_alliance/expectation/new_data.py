@@ -23,6 +23,7 @@ from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.linear import effects_of, follow_mean, follow_rows, strata_roots
 from bayes_alliance.expectation.outcomes import residual_spread
 from bayes_alliance.expectation.rowwise import OF_ONE_ROW, RowwiseEvaluator
+from bayes_alliance.findings import Problem
 from bayes_alliance.names import COEF, SIGMA_COEF, coef_label, level_label
 from bayes_alliance.spec.expressions import Term, calls_in, names_in, render_term
 
@@ -34,12 +35,15 @@ class Units:
     """The units of a factor that new rows are in.
 
     ``code`` of shape (obs,) points into the levels that were fitted, of which there are ``fitted``; those of new units
-    follow. ``there`` says which rows have a unit.
+    follow. ``there`` says which rows have a unit, and ``names`` what it is called. ``stated`` is whether the rows have
+    ids of the factor.
     """
 
     code: np.ndarray
     there: np.ndarray
     fitted: int
+    names: np.ndarray
+    stated: bool
 
     @property
     def known(self) -> np.ndarray:
@@ -158,15 +162,16 @@ class MovedGroup:
     """Units that rows belong to where variables are set.
 
     ``values`` of shape (obs, effect) are the covariates, weights of memberships included and 0 outside. Of shape (obs,)
-    are ``share``, the weight with which a row has a unit (0 where it has none, whatever its covariates), ``inside``,
-    which rows are in a unit, ``new``, which are in one that is not among the observed ones, and ``stratum``, which
-    points into the factor's strata.
+    are ``share``, the weight with which a row has a unit (0 where it has none, whatever its covariates); ``code``, the
+    level of its unit, new ones after those observed; ``inside``, which rows are in a unit; ``new``, which are in one
+    that is not among the observed ones; and ``stratum``, which points into the factor's strata.
     """
 
     group: GroupDesign
     places: tuple[int, ...]
     values: np.ndarray
     share: np.ndarray
+    code: np.ndarray
     inside: np.ndarray
     new: np.ndarray
     stratum: np.ndarray
@@ -180,7 +185,7 @@ class MovedGroup:
         chosen = np.arange(len(self.new)) if rows is None else rows
         drawn = effects_of(flat, self.group.factor)[:, :, list(self.places)]
         values = np.where(self.new[:, None], 0.0, self.values)[chosen]
-        return np.asarray((drawn[:, self.group.code[chosen]] * values).sum(axis=2))
+        return np.asarray((drawn[:, np.where(self.inside & ~self.new, self.code, 0)[chosen]] * values).sum(axis=2))
 
 
 def move(
@@ -233,8 +238,18 @@ def _move(
     values = np.where(keep, observed.values, coded.values)
     pairs = zip(keep, observed.latent, coded.latent, strict=True)
     latent = tuple(before if kept else now for kept, before, now in pairs)
+    _check_values(coded, values, ~keep)
     coef = replace(coded, values=values, latent=latent)
     return Moved(design, equation, own, variables, moved, coef, {**own.follows, **evaluator.stepped}, units)
+
+
+def _check_values(columns: Columns, values: np.ndarray, chosen: np.ndarray) -> None:
+    """Refuse columns that have no value in some rows, such as the log of 0."""
+    odd = [label for label, lacks in zip(columns.labels, np.isnan(values).any(axis=0) & chosen, strict=True) if lacks]
+    if odd:
+        raise FitError(
+            Problem(f"{quote(odd)} has no value at what is set.", fix="State values for which it can be worked out.")
+        )
 
 
 def _check_terms(terms: Sequence[Term], moved: Mapping[str, Variable]) -> set[str]:
@@ -273,21 +288,26 @@ def _move_group(moved: Moved, group: GroupDesign, unclear: Unclear) -> MovedGrou
     elif group.weight is not None:
         share = np.where(group.inside, group.weight, 0.0)
     else:
-        member = group.inside | ~observed
-        lacking = observed & ~group.inside
+        there = group.inside | (group.units >= 0)
+        member = there | ~observed
+        lacking = observed & ~there
         if lacking.any():
             member = _follow_arms(moved, group, lacking, unclear)
         share = member.astype(float)
     inside = wanted & (share != 0)
     values = np.where(inside[:, None], values * share[:, None], 0.0)
-    new = inside & ~group.inside
+    code = group.units if moved.units is None else moved.units[group.factor].code
+    new = inside & ((code < 0) | (code >= len(group.levels)))
+    if (code < 0).any():  # a new unit for the rows of each patient
+        fresh = len(group.levels) + np.unique(e.patient.astype(str), return_inverse=True)[1]
+        code = np.where(code < 0, fresh, code)
     factor = find_factor(design.factors, group.factor)
     stratum = np.zeros(len(e.y), dtype=np.int64)
     if factor.by is not None:
         variable = moved.variables[str(design.spec.group(group.factor).by)]
         labels = [level_label(variable.label, level) for level in variable.levels or ()]
         stratum = np.array([factor.by.labels.index(label) for label in labels])[variable.values.astype(np.int64)]
-    return MovedGroup(group, factor.places[moved.predictor.name], values, share, inside, new, stratum)
+    return MovedGroup(group, factor.places[moved.predictor.name], values, share, code, inside, new, stratum)
 
 
 def _covariates(moved: Moved, group: GroupDesign) -> tuple[np.ndarray, np.ndarray]:

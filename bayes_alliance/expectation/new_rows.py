@@ -60,9 +60,18 @@ def code_new_rows(equation: EquationDesign, rows: NewRows) -> tuple[EquationDesi
     needed = [name for name in equation.variables if name != equation.spec.outcome]
     found = {name: _read(equation.variables[name], frame, roles, findings) for name in needed}
     units = {group.factor: _units(group, frame, roles) for group in _all_groups(equation)}
-    findings.stop(DesignError, count_of(len(frame), "row"))
+    _check_units(equation, units, findings)
     variables = {name: own for name, own in found.items() if own is not None}
-    return _code(equation, variables, units, len(frame)), units
+    _check_trials(equation, variables, findings)
+    findings.stop(DesignError, count_of(len(frame), "row"))
+    size, patient, session = len(frame), roles.get("patient", "patient"), roles.get(SESSION, SESSION)
+    numbers = pd.to_numeric(frame[session], errors="coerce").to_numpy(float) if session in frame else None
+    coded = replace(
+        _code(equation, variables, units, size),
+        patient=id_text(frame[patient]).to_numpy(dtype=object) if patient in frame else np.arange(size).astype(object),
+        session=np.full(size, np.nan) if numbers is None else numbers,
+    )
+    return coded, units
 
 
 def _check_rowwise(equation: EquationDesign, findings: Findings) -> None:
@@ -87,8 +96,15 @@ def _all_groups(equation: EquationDesign) -> list[GroupDesign]:
 
 def _read(variable: Variable, frame: pd.DataFrame, roles: Mapping[str, str], findings: Findings) -> Variable | None:
     """Return a variable of new rows, reporting what is missing or unknown."""
-    names = [roles.get(variable.name, variable.name), variable.label]
-    column = next((name for name in names if name in frame.columns), None)
+    names = dict.fromkeys(name for name in (roles.get(variable.name), variable.label, variable.name) if name)
+    seen = [name for name in names if name in frame.columns]
+    if len(seen) > 1 and variable.name not in roles and not frame[seen[0]].equals(frame[seen[1]]):
+        findings.problem(
+            f"Columns {quote(seen)} differ, and either may be what the model reads as {variable.name!r}.",
+            fix=f"Leave one of them out; the model was fitted to {variable.label!r}.",
+        )
+        return None
+    column = seen[0] if seen else None
     if column is None:
         shown = dict.fromkeys((variable.name, variable.label))
         findings.problem(
@@ -105,6 +121,9 @@ def _read(variable: Variable, frame: pd.DataFrame, roles: Mapping[str, str], fin
             f"Column {column!r} is missing in {count_of(len(missing), 'row')}: {first_few(places, len(missing))}.",
             fix="Complete the values, or leave the rows out.",
         )
+        return None
+    if pd.api.types.is_datetime64_any_dtype(series) or pd.api.types.is_timedelta64_dtype(series):
+        findings.problem(f"Column {column!r} holds dates.", fix="Give numbers or levels, as in the rows fitted.")
         return None
     if variable.levels is None:
         numbers = pd.to_numeric(series, errors="coerce").to_numpy(float)
@@ -127,21 +146,46 @@ def _units(group: GroupDesign, frame: pd.DataFrame, roles: Mapping[str, str]) ->
     """Return which unit of a factor every row is in."""
     columns = [roles.get(part, part) for part in group.factor.split(":")]
     if any(column not in frame.columns for column in columns):
-        return Units(np.arange(len(frame)) + len(group.levels), np.ones(len(frame), dtype=bool), len(group.levels))
+        names = np.array([f"new {row + 1}" for row in range(len(frame))], dtype=object)
+        there = np.ones(len(frame), dtype=bool)
+        return Units(np.arange(len(frame)) + len(group.levels), there, len(group.levels), names, stated=False)
     ids = [id_text(frame[column]) for column in columns]
     there = np.all([own != "" for own in ids], axis=0)
     whole = list(ids[0]) if len(ids) == 1 else join_ids(ids, ":")
     places = {level: place for place, level in enumerate(group.levels)}
     for name in whole:
         places.setdefault(str(name), len(places))
-    return Units(np.array([places[str(name)] for name in whole]), there, len(group.levels))
+    names = np.where(there, np.array([str(name) for name in whole], dtype=object), "")
+    code = np.array([places[str(name)] for name in whole])
+    return Units(code, there, len(group.levels), names, stated=True)
+
+
+def _check_units(equation: EquationDesign, units: Mapping[str, Units], findings: Findings) -> None:
+    """Report factors of which some fitted rows had no unit, where new rows do not say whether they have one."""
+    for group in equation.groups:
+        term = next(one for one in equation.mean.spec.parsed.groups if one.factor == group.factor)
+        if term.intercept and not group.inside.all() and not units[group.factor].stated:
+            findings.problem(
+                f"Some rows that were fitted have no {group.factor}; whether these rows have one is not stated.",
+                fix=f"Add a column {group.factor!r}, empty where there is none, or set variables in the fit's rows.",
+            )
+
+
+def _check_trials(equation: EquationDesign, variables: Mapping[str, Variable], findings: Findings) -> None:
+    """Report numbers of trials that are not whole numbers from 1."""
+    own = variables.get(equation.spec.trials) if isinstance(equation.spec.trials, str) else None
+    odd = np.flatnonzero((own.values < 1) | (own.values % 1 != 0)) if own is not None else ()
+    if own is not None and len(odd):
+        shown = [f"row {place + 1} ({own.values[place]:g})" for place in odd[:5]]
+        findings.problem(
+            f"{own.label!r}, what successes are out of, is not a whole number from 1 in {first_few(shown, len(odd))}."
+        )
 
 
 def _code(
     equation: EquationDesign, variables: Mapping[str, Variable], units: Mapping[str, Units], size: int
 ) -> EquationDesign:
     outcome = equation.spec.outcome
-    session = variables[SESSION].values if SESSION in variables else np.full(size, np.nan)
     rows = replace(
         equation,
         y=np.zeros(size),
@@ -149,17 +193,25 @@ def _code(
         arms=None,
         row=np.arange(size),
         patient=np.arange(size).astype(object),
-        session=session,
+        session=np.full(size, np.nan),
         variables={**variables, outcome: replace(equation.variables[outcome], values=np.zeros(size))},
         rows_read=size,
         ledger={},
-        scale=replace(equation.scale, trials=None if equation.scale.trials is None else np.ones(size)),
+        scale=replace(equation.scale, trials=_trials(equation, variables, size)),
         modelled=None,
         series=None,
         gaps=(),
     )
     coded = {own.name: _predictor(rows, own, variables, units) for own in equation.linear_predictors}
     return replace(rows.with_predictors(coded), sigma_code=_sigma_code(equation, variables, size))
+
+
+def _trials(equation: EquationDesign, variables: Mapping[str, Variable], size: int) -> np.ndarray | None:
+    """Return what the successes of every row are out of."""
+    stated = equation.spec.trials
+    if equation.scale.trials is None or stated is None:
+        return None
+    return variables[stated].values if isinstance(stated, str) else np.full(size, float(stated))
 
 
 def _predictor(
@@ -170,6 +222,13 @@ def _predictor(
     formula = own.spec.parsed
     column = rows.kind.intercept or not own.of_mean
     coef = code_terms(formula.intercept, formula.terms, evaluator, column=column)
+    lacking = [label for label, values in zip(coef.labels, coef.values.T, strict=True) if np.isnan(values).any()]
+    if lacking:
+        raise DesignError(
+            Problem(
+                f"{quote(lacking)} has no value in some of the rows.", fix="Give values that it can be worked out of."
+            )
+        )
     groups = []
     for group in own.groups:
         columns, _ = code_groups([term for term in formula.groups if term.factor == group.factor], evaluator)[
@@ -177,7 +236,7 @@ def _predictor(
         ]
         unit = units[group.factor]
         code = np.where(unit.known, unit.code, 0)
-        groups.append(replace(group, code=code, columns=columns, inside=unit.known))
+        groups.append(replace(group, code=code, columns=columns, inside=unit.known, ids=None))
     return replace(own, coef=coef, groups=tuple(groups), follows=evaluator.stepped)
 
 

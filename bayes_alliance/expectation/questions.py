@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 from typing import Final
 
@@ -16,10 +17,12 @@ from bayes_alliance._messages import quote, unknown
 from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.latent_columns import FollowSteps
 from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.expected import all_alike
 from bayes_alliance.expectation.new_data import Moved, Units, move
 from bayes_alliance.expectation.new_rows import NewRows, code_new_rows
+from bayes_alliance.expectation.related_variables import Together, rows_together
 from bayes_alliance.expectation.set_variables import (
     Setting,
     check_values,
@@ -36,6 +39,12 @@ type Values = Setting | Sequence[Setting]
 ROW: Final = "row"
 """Stands for every row by itself where results are averaged by something."""
 
+FIGURES: Final = (
+    *(ROW, "comparison", "mean", "median", "sd", "p_direction"),
+    *("mcse", "r_hat", "ess_bulk", "ess_tail", "unit"),
+)
+"""What the columns of results are called that are no variable."""
+
 MOST: Final = 10_000
 """Combinations of values that variables are set to."""
 
@@ -47,7 +56,7 @@ class Question:
     ``fitted`` is the equation over the fit's rows, ``equation`` the one over the rows of the question and ``units``
     the units these are in where they are new. ``settings`` are the combinations that variables are set to, in the
     model's names. ``weights`` of shape (set, obs) average rows, and ``sets`` says what each average is of; both are
-    None where every row stands by itself, which ``labels`` says.
+    None where every row stands by itself, which ``labels`` says. ``grid`` is whether the rows are made ones.
     """
 
     design: Design
@@ -58,6 +67,12 @@ class Question:
     labels: pd.DataFrame
     sets: pd.DataFrame | None
     weights: sparse.csr_array | None
+    grid: bool = False
+
+    @cached_property
+    def together(self) -> Together:
+        """Return the variables of the fit's rows, and which go with which."""
+        return rows_together(self.fitted)
 
     @property
     def factors(self) -> tuple[str, ...]:
@@ -67,7 +82,7 @@ class Question:
     def moved(self, settings: Mapping[str, Setting], shift: Mapping[str, float] | None = None) -> Moved:
         """Return the rows with variables set, and numbers changed by an amount from what they then are."""
         size = len(self.equation.y)
-        stated = set_variables(self.fitted, settings)
+        stated = set_variables(self.fitted, settings, self.together)
         found = {name: replace(own, values=np.full(size, own.values[0])) for name, own in stated.items()}
         for name, amount in (shift or {}).items():
             own = found.get(name, self.equation.variables[name])
@@ -77,8 +92,10 @@ class Question:
     def lines(self, settings: Mapping[str, Setting]) -> pd.DataFrame:
         """Return what the results at one combination of settings are of, a line each."""
         own = self.labels if self.sets is None else self.sets
-        stated = {self.fitted.variables[name].label: value for name, value in settings.items()}
-        return own.assign(**{name: [value] * len(own) for name, value in stated.items()})
+        found = own.copy()
+        for name, value in settings.items():
+            found[line_name(self.fitted.variables[name])] = [value] * len(own)
+        return found
 
 
 def ask(
@@ -112,17 +129,27 @@ def ask(
     fitted = design.find(outcome)
     if rows is not None and grid is not None:
         raise FitError("rows and grid both say which rows are meant. State one of them.")
+    for where, stated in (("at", at), ("grid", grid)):
+        if stated is not None and not isinstance(stated, Mapping):
+            raise FitError(f"{where}= maps variables to values, such as {{'session': [1, 5]}}.")
+    by = _as_names(by)
     settings = _combinations(fitted, at or {}, apart)
     if grid is not None:
-        rows = _data_grid(fitted, grid)
+        rows = _data_grid(fitted, grid, apart)
     equation, units = (fitted, None) if rows is None else code_new_rows(fitted, rows)
     labels = _labels(fitted, equation, rows, list(grid or ()))
-    if by is None and rows is not None:
-        by = ROW
-    if by == ROW:
-        return Question(design, fitted, equation, units, settings, labels, None, None)
-    sets, weights = _averages(design, fitted, equation, units, [by] if isinstance(by, str) else list(by or ()))
-    return Question(design, fitted, equation, units, settings, labels, sets, weights)
+    if by == [ROW] or (not by and rows is not None):
+        return Question(design, fitted, equation, units, settings, labels, None, None, grid is not None)
+    both = [name for name in by if any(name in (key, fitted.variables[key].label) for key in settings[0])]
+    if both:
+        raise FitError(f"{quote(both)} is set by at=, so rows have no values of their own to be averaged by.")
+    sets, weights = _averages(fitted, equation, units, by)
+    return Question(design, fitted, equation, units, settings, labels, sets, weights, grid is not None)
+
+
+def line_name(variable: Variable) -> str:
+    """Return what a variable is called in the lines of results: its label, unless a figure is called like that."""
+    return f"{variable.label} (predictor)" if variable.label in FIGURES else variable.label
 
 
 def check_shift(question: Question, name: str) -> None:
@@ -136,6 +163,10 @@ def check_shift(question: Question, name: str) -> None:
     variable = question.fitted.variables[name]
     if variable.levels is not None:
         raise FitError(Problem(f"{variable.label!r} is a factor.", fix="State two of its levels: values=[...]."))
+    if any(getattr(key, "variable", None) == name for own in question.fitted.linear_predictors for key in own.follows):
+        raise FitError(
+            Problem(f"Some values of {variable.label!r} are estimated.", fix="State values it is set to: values=[...].")
+        )
     others = related_to(question.design, name)
     if others:
         raise FitError(
@@ -147,20 +178,42 @@ def check_shift(question: Question, name: str) -> None:
         )
 
 
-def _as_list(values: Values) -> list[Setting]:
-    if isinstance(values, str | int | float | np.number):
-        return [values]
-    return list(values)
+def as_values(values: object, name: str) -> list[Setting]:
+    """Return stated values as a list of numbers and levels.
+
+    Raises
+    ------
+    FitError
+        If one is neither.
+    """
+    several = isinstance(values, Iterable) and not isinstance(values, str) and np.ndim(values) > 0  # type: ignore[arg-type]
+    stated: list[object] = list(values) if several else [values]  # type: ignore[call-overload]
+    found: list[Setting] = []
+    for value in stated:
+        if isinstance(value, str):
+            found.append(value)
+        elif isinstance(value, int | float | np.number | np.bool_):
+            found.append(value if isinstance(value, int) and not isinstance(value, bool) else float(value))
+        else:
+            raise FitError(f"{value!r} is neither a number nor a level of {name!r}.")
+    return found
+
+
+def _as_names(by: object) -> list[str]:
+    names = [] if by is None else [by] if isinstance(by, str) else list(by) if isinstance(by, Sequence) else [by]
+    if not all(isinstance(name, str) for name in names):
+        raise FitError("by= names a variable or grouping factor, or several of them.")
+    return list(dict.fromkeys(map(str, names)))
 
 
 def _combinations(
     equation: EquationDesign, at: Mapping[str, Values], apart: Sequence[str]
 ) -> tuple[dict[str, Setting], ...]:
     """Return every combination of stated values, by the model's names of variables."""
-    stated = name_settings(equation, [(name, _as_list(own)) for name, own in at.items()])
+    stated = name_settings(equation, [(name, as_values(own, name)) for name, own in at.items()])
     for name, own in stated.items():
         if name in apart:
-            raise FitError(f"{equation.variables[name].label!r} is what is compared; at= cannot set it, too.")
+            raise FitError(f"{equation.variables[name].label!r} is what is compared; it cannot be set, too.")
         if not own:
             raise FitError(f"at= states no value of {equation.variables[name].label!r}.")
         check_values(equation.variables[name], own)
@@ -169,19 +222,22 @@ def _combinations(
     return tuple(dict(zip(stated, chosen, strict=True)) for chosen in product(*stated.values()))
 
 
-def _data_grid(equation: EquationDesign, grid: Mapping[str, Values]) -> pd.DataFrame:
+def _data_grid(equation: EquationDesign, grid: Mapping[str, Values], apart: Sequence[str]) -> pd.DataFrame:
     """Return a row per combination of stated values, other predictors at typical values.
 
     Numbers are at their mean over the fit's rows, levels and 0/1 variables at the most frequent; what goes with a
     stated variable goes with it.
     """
     read = [name for name in equation.variables if name not in (equation.spec.outcome, *equation.spec.raters)]
-    lines = []
-    for settings in _combinations(equation, grid, ()):
-        moved = set_variables(equation, settings)
-        values = {name: _shown(moved[name]) if name in moved else _typical(equation.variables[name]) for name in read}
-        lines.append(values)
-    return pd.DataFrame(lines)
+    combinations = _combinations(equation, grid, apart)
+    rows = rows_together(equation)
+    found = [set_variables(equation, settings, rows) for settings in combinations]
+    rest: dict[str, Variable] = {}
+    for name in sorted(read, key=lambda name: equation.variables[name].levels is None):  # levels first
+        if name not in found[0] and name not in rest:
+            typical = set_variables(equation, {name: _typical(equation, name)}, rows)
+            rest.update({key: own for key, own in typical.items() if key not in found[0] and key not in rest})
+    return pd.DataFrame([{name: _shown((rest | own)[name]) for name in read} for own in found])
 
 
 def _shown(variable: Variable) -> Setting:
@@ -189,11 +245,13 @@ def _shown(variable: Variable) -> Setting:
     return value if variable.levels is None else variable.levels[int(value)]
 
 
-def _typical(variable: Variable) -> Setting:
-    """Return the mean of a number, or the most frequent level or 0/1 value."""
+def _typical(equation: EquationDesign, name: str) -> Setting:
+    """Return the mean of a number, a whole one of trials, or the most frequent level, category or 0/1 value."""
+    variable = equation.variables[name]
     values = variable.values[~np.isnan(variable.values)]
-    if variable.levels is None and not np.isin(values, (0.0, 1.0)).all():
-        return float(values.mean())
+    ordered = {getattr(key, "variable", None) for key, own in equation.follows.items() if isinstance(own, FollowSteps)}
+    if variable.levels is None and name not in ordered and not np.isin(values, (0.0, 1.0)).all():
+        return float(np.round(values.mean())) if name == equation.spec.trials else float(values.mean())
     distinct, count = np.unique(values, return_counts=True)
     return _shown(replace(variable, values=distinct[[int(count.argmax())]]))
 
@@ -203,11 +261,12 @@ def _labels(
 ) -> pd.DataFrame:
     """Return what every row is called: patient and session of the fit's own, its number and predictors of new ones."""
     if rows is None:
-        return pd.DataFrame({"patient": equation.patient, "session": equation.session})
+        own = pd.DataFrame({"patient": equation.patient, "session": equation.session})
+        return own.drop(columns=[SESSION]) if np.isnan(equation.session).all() else own
     shown = [find_predictor(fitted, name) for name in grid] or [
         name for name in equation.variables if name != fitted.spec.outcome
     ]
-    columns = {fitted.variables[name].label: _column(equation.variables[name]) for name in shown}
+    columns = {line_name(fitted.variables[name]): _column(equation.variables[name]) for name in shown}
     return pd.DataFrame(columns if grid else {ROW: np.arange(1, len(equation.y) + 1), **columns})
 
 
@@ -218,11 +277,7 @@ def _column(variable: Variable) -> np.ndarray:
 
 
 def _averages(
-    design: Design,
-    fitted: EquationDesign,
-    equation: EquationDesign,
-    units: Mapping[str, Units] | None,
-    by: Sequence[str],
+    fitted: EquationDesign, equation: EquationDesign, units: Mapping[str, Units] | None, by: Sequence[str]
 ) -> tuple[pd.DataFrame, sparse.csr_array]:
     """Return what every average is of, and the weights of its rows, shape (set, obs)."""
     size = len(equation.y)
@@ -230,7 +285,7 @@ def _averages(
         return pd.DataFrame(index=[0]), all_alike(size)
     columns = {}
     for name in by:
-        label, values = _grouping(design, fitted, equation, units, name)
+        label, values = _grouping(fitted, equation, units, name)
         columns[label] = values
     frame = pd.DataFrame(columns)
     grouped = frame.groupby(list(columns), sort=True, dropna=False)
@@ -239,25 +294,25 @@ def _averages(
 
 
 def _grouping(
-    design: Design,
-    fitted: EquationDesign,
-    equation: EquationDesign,
-    units: Mapping[str, Units] | None,
-    name: str,
+    fitted: EquationDesign, equation: EquationDesign, units: Mapping[str, Units] | None, name: str
 ) -> tuple[str, np.ndarray]:
     """Return the values that rows are averaged by: those of a predictor, or the units of a factor."""
-    group = next((own for own in equation.groups if own.factor == name), None)
-    if group is not None:
-        levels = np.array([*group.levels, ""], dtype=object)
-        code = group.code if units is None else np.where(units[name].known, group.code, -1)
-        return name, levels[np.where(group.inside, code, -1)]
-    if name == "patient":
-        return name, equation.patient
+    groups = {own.factor: own for part in equation.linear_predictors for own in part.groups}
     known = {v.label: key for key, v in fitted.variables.items() if key != fitted.spec.outcome}
+    if name in groups and groups[name].weight is not None:
+        raise FitError(f"Rows belong to several levels of {name!r} by weights; they cannot be averaged by it.")
+    if name == "patient" and (units is None or name not in units):
+        return name, equation.patient
+    if name in groups and units is not None:
+        return name, units[name].names
+    if name in groups:
+        return name, np.array([*groups[name].levels, ""], dtype=object)[groups[name].units]
     if name == SESSION and name not in fitted.variables:
+        if np.isnan(equation.session).all():
+            raise FitError("The rows have no session to be averaged by.")
         return name, equation.session
     if name not in known and name not in known.values():
-        factors = [factor.factor for factor in design.factors]
-        raise FitError(unknown("variable or grouping factor", name, [*known, *factors, SESSION], "by"))
+        valid = list(dict.fromkeys([*known, *groups, "patient", SESSION]))
+        raise FitError(unknown("variable or grouping factor", name, valid, "by"))
     key = known.get(name, name)
-    return fitted.variables[key].label, _column(equation.variables[key])
+    return line_name(fitted.variables[key]), _column(equation.variables[key])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import comb
 
 import numpy as np
@@ -22,10 +22,14 @@ CHANCE = 0.01
 
 @dataclass(frozen=True, eq=False)
 class Together:
-    """Variables over the same rows, by the model's names, and what groups the rows: patients, therapists and so on."""
+    """Variables over the same rows, by the model's names, and what groups the rows: patients, therapists and so on.
+
+    ``known`` keeps which variables are functions of others, by both names: it is asked for every value that is set.
+    """
 
     variables: Mapping[str, Variable]
     units: Sequence[np.ndarray]
+    known: dict[tuple[str, str], pd.Series | None] = field(default_factory=dict, repr=False)
 
 
 def rows_together(equation: EquationDesign) -> Together:
@@ -75,6 +79,12 @@ def function_of(rows: Together, name: str, other: str) -> pd.Series | None:
     widest units that the variable is constant in) happen to have the same; the chance that all of these are alike in
     the other variable has to be small.
     """
+    if (name, other) not in rows.known:
+        rows.known[name, other] = _function_of(rows, name, other)
+    return rows.known[name, other]
+
+
+def _function_of(rows: Together, name: str, other: str) -> pd.Series | None:
     own, its = rows.variables[name], rows.variables[other]
     if (
         np.isnan(its.values).any()

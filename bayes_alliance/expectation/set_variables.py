@@ -107,7 +107,9 @@ def _spelled(value: Setting, levels: Sequence[str]) -> str | None:
     return number if number in levels else None
 
 
-def set_variables(equation: EquationDesign, settings: Mapping[str, Setting]) -> dict[str, Variable]:
+def set_variables(
+    equation: EquationDesign, settings: Mapping[str, Setting], rows: Together | None = None
+) -> dict[str, Variable]:
     """Return the variables that are set, and those that go with them, with their values over all rows.
 
     A 0/1 variable that stands for a level of a factor (``arm[MBCT]``) goes with the factor. So does every variable that
@@ -121,6 +123,8 @@ def set_variables(equation: EquationDesign, settings: Mapping[str, Setting]) -> 
         Its rows.
     settings : mapping of str to float or str
         By the model's names.
+    rows : Together, optional
+        From ``rows_together``, where several settings are asked for: what goes with what is then found out once.
 
     Raises
     ------
@@ -129,7 +133,7 @@ def set_variables(equation: EquationDesign, settings: Mapping[str, Setting]) -> 
         the value that is set, several levels of a factor have it, or a 0/1 variable is 0 wherever the one that is set
         is 1 and is not stated.
     """
-    rows = rows_together(equation)
+    rows = rows_together(equation) if rows is None else rows
     stated = {name: position_of(equation.variables[name], value) for name, value in settings.items()}
     left = [n for n in equation.variables if n not in (equation.spec.outcome, *equation.spec.raters)]
     found: dict[str, float] = {}

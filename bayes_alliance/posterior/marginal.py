@@ -16,6 +16,7 @@ from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.expectation.expected import Effects, expected_means
 from bayes_alliance.expectation.linear import stack_draws
 from bayes_alliance.expectation.new_data import move
+from bayes_alliance.expectation.related_variables import rows_together
 from bayes_alliance.expectation.set_variables import Setting, check_values, name_settings, set_variables
 from bayes_alliance.findings import Problem
 from bayes_alliance.fit.result import Fit, design_of
@@ -93,9 +94,9 @@ def marginal_effects(
     effects: dict[str, Effects] = dict.fromkeys(
         (factor.factor for factor in design.factors), "new" if groups == "integrated" else "zero"
     )
-    means = np.empty((flat.sizes["sample"], *shape))
+    means, rows = np.empty((flat.sizes["sample"], *shape)), rows_together(equation)
     for place, chosen in zip(np.ndindex(*shape), product(*named.values()), strict=True):
-        moved = move(design, equation, set_variables(equation, dict(zip(named, chosen, strict=True))))
+        moved = move(design, equation, set_variables(equation, dict(zip(named, chosen, strict=True)), rows))
         means[(slice(None), *place)] = expected_means(moved, flat, effects)[:, 0]
     chains, draws = fit.data["posterior"].sizes["chain"], fit.data["posterior"].sizes["draw"]
     dims = ("chain", "draw", *settings)

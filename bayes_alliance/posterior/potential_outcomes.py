@@ -162,6 +162,7 @@ def _predictor_over(own: Predictor, keep: np.ndarray) -> Predictor:
             columns=g.columns.rows(keep),
             inside=g.inside[keep],
             weight=None if g.weight is None else g.weight[keep],
+            ids=None if g.ids is None else g.ids[keep],
         )
         for g in own.groups
     )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
 from itertools import pairwise
 from typing import Final, Literal
 
@@ -12,7 +10,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_alliance._messages import escaped, unknown
+from bayes_alliance._messages import number_text, quote, unknown
+from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.expectation.expected import (
@@ -27,12 +26,12 @@ from bayes_alliance.expectation.expected import (
 from bayes_alliance.expectation.linear import stack_draws
 from bayes_alliance.expectation.new_data import Moved
 from bayes_alliance.expectation.new_rows import NewRows
-from bayes_alliance.expectation.questions import Question, Values, ask, check_shift
+from bayes_alliance.expectation.questions import Question, Values, as_values, ask, check_shift
 from bayes_alliance.expectation.set_variables import Setting, check_values, find_predictor
+from bayes_alliance.findings import Problem
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import check_seed
-from bayes_alliance.posterior.estimands import tabulate
-from bayes_alliance.posterior.summary import IntervalKind
+from bayes_alliance.posterior.expectations import Expectations
 
 type What = Literal["expected", "linear", "drawn"]
 type Scale = Literal["difference", "ratio", "odds ratio"]
@@ -46,58 +45,6 @@ BETWEEN: Final[dict[Scale, str]] = {"difference": "less", "ratio": "to", "odds r
 
 STEP: Final = 1e-3
 """Part of a predictor's SD that it is changed by for a slope, to both sides."""
-
-
-@dataclass(frozen=True, eq=False)
-class Expectations:
-    """What a model expects, as draws.
-
-    Attributes
-    ----------
-    title : str
-        What was asked, in words.
-    lines : DataFrame
-        A line per result: the values that were set, what was averaged, or which row it is.
-    draws : Dataset over (chain, draw, estimand)
-        ``value``, in the order of ``lines``, with ``unit`` and, of comparisons and slopes, ``null``, the value of no
-        difference; as ``plot_estimands`` takes them.
-    messages : tuple of str
-        What a reader should know.
-    """
-
-    title: str
-    lines: pd.DataFrame
-    draws: xr.Dataset
-    messages: tuple[str, ...]
-
-    def table(self, *, ci_prob: float = 0.95, ci_kind: IntervalKind = "eti") -> pd.DataFrame:
-        """Return a line per result: what it is of, then mean, median, SD, interval, and how well the chains tell it.
-
-        Columns after those of ``lines`` are ``mean, median, sd, eti95_lb, eti95_ub``; of comparisons and slopes
-        ``p_direction`` (the probability of the more probable side of no difference); ``mcse, r_hat, ess_bulk,
-        ess_tail, unit``.
-        """
-        found = tabulate(self.draws, ci_prob=ci_prob, ci_kind=ci_kind)
-        width = f"{ci_kind}{100 * ci_prob:g}"
-        keep = ["mean", "median", "sd", f"{width}_lb", f"{width}_ub"]
-        if not np.isnan(self.draws["null"].values).all():
-            found["p_direction"] = np.maximum(found["p_positive"], 1 - found["p_positive"])
-            keep.append("p_direction")
-        keep += ["mcse", "r_hat", "ess_bulk", "ess_tail", "unit"]
-        return pd.concat([self.lines.reset_index(drop=True), found[keep]], axis=1)
-
-    @escaped
-    def __repr__(self) -> str:
-        shown = self.table().drop(columns=["mcse", "ess_bulk", "ess_tail"])
-        text = shown.to_string(index=False, float_format=lambda value: f"{value:.3g}", max_rows=20)
-        return "\n".join([self.title, text, *self.messages])
-
-    def _repr_html_(self) -> str:
-        frame = self.table().drop(columns=["mcse", "ess_bulk", "ess_tail"])
-        notes = "".join(f"<p>{escape(message)}</p>" for message in self.messages)
-        return (
-            f"<p><b>{escape(self.title)}</b></p>{frame.to_html(index=False, float_format=lambda v: f'{v:.3g}')}{notes}"
-        )
 
 
 def predictions(
@@ -119,7 +66,7 @@ def predictions(
     fit : Fit
         With its rows.
     rows : SessionTable or DataFrame, optional
-        New rows, with columns called like the model's variables and roles, or like the columns of the study; an
+        New rows, with predictors called as in the model or the study, and ids called like the grouping factors; an
         outcome is not needed. The fit's own rows unless stated. Ids that were not fitted are new units. Values that
         the model takes to be missing or measured with error are those stated.
     at : mapping of str to value or sequence, optional
@@ -127,8 +74,8 @@ def predictions(
     grid : mapping of str to value or sequence, optional
         A row per combination of these values; other numbers at their mean, levels at the most frequent one.
     by : str or sequence of str, optional
-        Predictors or grouping factors that rows are averaged by; ``"row"`` averages nothing. Unless stated the fit's
-        own rows are averaged over, and new rows and grids stand one by one.
+        Predictors, grouping factors, ``"session"`` or ``"patient"`` that rows are averaged by; ``"row"`` averages
+        nothing. Unless stated the fit's own rows are averaged over, and new rows and grids stand one by one.
     groups : {"new", "own", "zero"}, or a mapping of these by grouping factor
         Whose group effects: new units', integrated out (the expected outcome of a new patient of a new therapist);
         those of a row's own units (new ones where it has none that was fitted); or 0 (a typical unit). A factor that a
@@ -152,7 +99,8 @@ def predictions(
     DesignError
         If new rows lack a predictor or have an unknown level, or the model reads other rows than a row's own.
     FitError
-        If the fit has no rows, or what is set or averaged by is none.
+        If the fit has no rows, what is set or averaged by is none, own effects are wanted of rows without ids, or
+        averages of drawn outcomes whose residuals follow one another.
 
     Examples
     --------
@@ -162,14 +110,22 @@ def predictions(
     if what not in WHAT:
         raise FitError(unknown("what", str(what), WHAT))
     question = ask(design_of(fit), outcome=outcome, rows=rows, at=at, grid=grid, by=by)
-    effects = read_groups(groups, question.factors)
+    effects = _effects(question, groups)
+    if what == "drawn" and question.fitted.series is not None and question.weights is not None:
+        raise FitError(
+            Problem(
+                "Residuals follow those of the session before, so averages of outcomes that are drawn row by row would "
+                "vary too little.",
+                fix='Ask for rows: by="row".',
+            )
+        )
     flat = _draws(fit, question, effects)
     values, lines = [], []
     for settings in question.settings:
         values.append(_results(question.moved(settings), flat, question, effects, what, seed))
         lines.append(question.lines(settings))
     e = question.fitted
-    unit = e.kind.unit if what == "linear" else e.kind.difference_unit(e.outcome)
+    unit = {"linear": e.kind.unit, "expected": e.kind.difference_unit(e.outcome), "drawn": _drawn_unit(e)}[what]
     title = {"expected": "Expected", "linear": "Linear predictor of", "drawn": "Drawn"}[what]
     return _collect(fit, f"{title} {e.outcome}", values, lines, unit, np.nan)
 
@@ -224,7 +180,7 @@ def comparisons(
         raise FitError(f"{e.outcome!r} is {e.family}; odds are of probabilities. Take a difference or a ratio.")
     own = e.variables[name]
     first, others = _sides(question, name, values, scale)
-    effects = read_groups(groups, question.factors)
+    effects = _effects(question, groups)
     flat = _draws(fit, question, effects)
     found, lines = [], []
     for settings in question.settings:
@@ -278,7 +234,7 @@ def slopes(
     name = find_predictor(e, variable)
     question = ask(design, outcome=outcome, rows=rows, at=at, grid=grid, by=by)
     check_shift(question, name)
-    effects = read_groups(groups, question.factors)
+    effects = _effects(question, groups)
     flat = _draws(fit, question, effects)
     step = STEP * float(np.nanstd(e.variables[name].values))
     found, lines = [], []
@@ -307,7 +263,7 @@ def _sides(
             check_shift(question, name)
             return ({}, {}), {f"{own.label} + 1": ({}, {name: 1.0})}
         values = [0.0, 1.0]
-    stated: list[Setting] = list(values) if values is not None else list(own.levels or ())
+    stated = as_values(values, own.label) if values is not None else list(own.levels or ())
     if len(stated) < 2:
         raise FitError(f"A comparison needs two values of {own.label!r} or more.")
     check_values(own, stated)
@@ -317,7 +273,14 @@ def _sides(
 
 
 def _text(value: Setting) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
+    return value if isinstance(value, str) else number_text(value) if np.isfinite(value) else str(value)
+
+
+def _drawn_unit(e: EquationDesign) -> str:
+    """Return what outcomes that are drawn are in."""
+    if e.kind.trials:
+        return f"number of {e.outcome}"
+    return f"{e.outcome}, 0 or 1" if e.kind.binary else e.kind.difference_unit(e.outcome)
 
 
 def _compare(before: np.ndarray, after: np.ndarray, scale: Scale) -> np.ndarray:
@@ -329,6 +292,20 @@ def _compare(before: np.ndarray, after: np.ndarray, scale: Scale) -> np.ndarray:
         case "odds ratio":
             found = after / (1 - after) * (1 - before) / before
     return np.asarray(found)
+
+
+def _effects(question: Question, groups: Groups) -> dict[str, Effects]:
+    """Return what is done with every factor's effects; refuse own ones of new rows without ids."""
+    effects = read_groups(groups, question.factors)
+    lacking = [f for f, how in effects.items() if how == "own" and question.units and not question.units[f].stated]
+    if lacking and not question.grid:
+        raise FitError(
+            Problem(
+                f"The rows have no column {quote(lacking)}, so it is not known whose effects are theirs.",
+                fix="Call the column of ids like that, or state groups='new'.",
+            )
+        )
+    return effects
 
 
 def _draws(fit: Fit, question: Question, effects: Mapping[str, Effects]) -> xr.Dataset:
@@ -345,10 +322,10 @@ def _results(
     weights = question.weights
     if what == "expected" and weights is not None:
         return expected_means(moved, flat, effects, weights)
-    rng = np.random.default_rng(np.random.SeedSequence(seed))
+    rng, linear = np.random.default_rng(np.random.SeedSequence(seed)), moved.equation.kind.linear
     each: dict[What, Callable[[xr.Dataset], np.ndarray]] = {
         "expected": lambda part: expected_rows(moved, part, effects),
-        "linear": lambda part: linear_rows(moved, part, effects),
+        "linear": lambda part: linear_rows(moved, part, effects) + (moved.equation.offset if linear else 0.0),
         "drawn": lambda part: drawn_rows(moved, part, effects, rng),
     }
     draws, size = flat.sizes["sample"], max(1, AT_ONCE // max(1, len(moved.equation.y)))

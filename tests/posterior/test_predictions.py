@@ -9,7 +9,7 @@ import xarray as xr
 from scipy import special
 
 import bayes_alliance as ba
-from tests.posterior.test_setting import ROLES, draws_of, fit_of, study
+from tests.posterior.test_setting import ARM, GATED, ROLES, draws_of, equation, fit_of, study
 
 X, W = np.polynomial.hermite_e.hermegauss(101)
 W = W / W.sum()
@@ -194,6 +194,162 @@ def test_new_rows_may_be_a_table_of_sessions(line: ba.Fit) -> None:
     np.testing.assert_allclose(from_frame, own, rtol=1e-9)
 
 
+def test_own_effects_where_covariates_are_zero() -> None:
+    """A patient whose first session is 0 keeps the slope when the session is set, and an average of their own."""
+    frame = study().assign(time=lambda rows: rows["session"] - 1.0)
+    fit = fit_of(equation("y", "time + (0 + time | patient)"), frame)
+    draws = draws_of(fit)
+    slope = draws["u_patient"].transpose("sample", ...).values[:, :, 0][:, pd.factorize(frame["pid"])[0]]
+    slope = slope + coef(draws, "y, time")[:, None]
+    found = flat(ba.predictions(fit, at={"time": 3}, by="row", groups="own"))
+    np.testing.assert_allclose(found, coef(draws, "y, Intercept")[:, None] + 3 * slope, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(flat(ba.slopes(fit, "time", by="row", groups="own")), slope, rtol=1e-6, atol=1e-7)
+    assert ba.predictions(fit, by="patient").lines["patient"].tolist() == sorted(frame["pid"].unique())
+
+
+def test_ids_of_new_rows_are_found_or_asked_for(line: ba.Fit) -> None:
+    """Under the factor's name; otherwise own effects are refused, not taken to be those of new patients."""
+    rows = study().iloc[:6]
+    with pytest.raises(ba.FitError, match=r"no column 'patient', so it is not known whose effects.*Call the column"):
+        ba.predictions(line, rows, groups="own")
+    own = flat(ba.predictions(line, by="row", groups="own"))[:, :6]
+    named = flat(ba.predictions(line, rows.rename(columns={"pid": "patient"}), groups="own"))
+    np.testing.assert_allclose(named, own, rtol=1e-9)
+
+
+def test_a_column_that_may_be_meant_twice_is_refused() -> None:
+    """The model's alliance is the study's wai, and the study has an alliance of its own."""
+    fit = fit_of(equation("y", "alliance + (1 | patient)"), columns={"alliance": "wai"})
+    with pytest.raises(ba.DesignError, match=r"'wai', 'alliance' differ.*Leave one of them out.*fitted to 'wai'"):
+        ba.predictions(fit, study())
+    got = flat(ba.predictions(fit, study().drop(columns="alliance")))
+    np.testing.assert_allclose(got, flat(ba.predictions(fit, by="row")), rtol=1e-9)
+
+
+@pytest.mark.parametrize("trials", ["15", '"n"'])
+def test_successes_are_drawn_out_of_the_trials(trials: str) -> None:
+    """Means over many draws are trials times the share, in the fit's rows and in new ones; counts are called so."""
+    rng = np.random.default_rng(5)
+    frame = study().assign(n=rng.integers(10, 16, 180), hit=rng.integers(0, 10, 180))
+    fit = fit_of(equation("hit", "x + (1 | patient)", extra=f'family = "binomial"\ntrials = {trials}'), frame)
+    out_of = 15.0 if trials == "15" else frame["n"].to_numpy(float)
+    share = flat(ba.predictions(fit, frame.rename(columns={"pid": "patient"})))
+    drawn = np.mean([flat(ba.predictions(fit, frame, what="drawn", seed=seed)) for seed in range(200)], axis=0)
+    assert np.abs(drawn - out_of * share).max() < 15 * 0.5 * 5 / np.sqrt(200)
+    assert set(ba.predictions(fit, frame, what="drawn").table()["unit"]) == {"number of hit"}
+    if trials != "15":
+        with pytest.raises(
+            ba.DesignError, match=r"'n', what successes are out of, is not a whole number from 1 in row 1"
+        ):
+            ba.predictions(fit, frame.assign(n=0.5))
+
+
+def test_averages_of_new_rows_by_patient_and_session() -> None:
+    """Whether the model reads them or not; units that were not fitted keep their names."""
+    rows = study().iloc[:12].rename(columns={"pid": "patient"})
+    plain = fit_of(equation("y", "x"))
+    assert ba.predictions(plain, rows, by="session").lines["session"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert ba.predictions(plain, rows, by="patient").lines["patient"].tolist() == ["p00", "p01"]
+    with pytest.raises(ba.FitError, match="The rows have no session"):
+        ba.predictions(plain, rows[["x"]], by="session")
+    grouped = fit_of(equation("y", "x + (1 | patient)"))
+    new = pd.DataFrame({"x": [0.0, 1, 2, 3], "patient": ["n1", "n1", "n2", "n2"]})
+    assert ba.predictions(grouped, new, by="patient").lines["patient"].tolist() == ["n1", "n2"]
+
+
+def test_values_outside_a_functions_domain_are_refused() -> None:
+    """The log of 0, in rows that are set and in new ones."""
+    fit = fit_of(equation("y", "log(pos) + (1 | patient)"), study().assign(pos=lambda rows: np.exp(rows["x"])))
+    with pytest.raises(ba.FitError, match=r"'log\(pos\)' has no value at what is set"):
+        ba.predictions(fit, at={"pos": -1})
+    with pytest.raises(ba.DesignError, match=r"'log\(pos\)' has no value in some of the rows"):
+        ba.predictions(fit, pd.DataFrame({"pos": [-1.0, 2.0]}))
+
+
+def test_estimated_values_are_not_moved_by_an_amount() -> None:
+    """Missing values that are modelled, and steps of ordered predictors, take stated values."""
+    frame = study()
+    frame.loc[::4, "x"] = np.nan
+    model = equation("x", "1 + (1 | patient)", extra='missing = "model"') + equation("y", "mi(x) + (1 | patient)")
+    fit = fit_of(model, frame)
+    with pytest.raises(ba.FitError, match=r"Some values of 'x' are estimated. State values"):
+        ba.comparisons(fit, "x", outcome="y")
+    found = flat(ba.comparisons(fit, "x", outcome="y", values=[0, 1]))
+    np.testing.assert_allclose(found[:, 0], coef(draws_of(fit), "y, mi(x)"), rtol=1e-9)
+    ordered = fit_of(equation("y", "mo(wai) + (1 | patient)"))
+    with pytest.raises(ba.FitError, match="Some values of 'wai' are estimated"):
+        ba.slopes(ordered, "wai")
+    assert ba.predictions(ordered, grid={"wai": [3, 5]}).lines["wai"].tolist() == [3, 5]
+
+
+def test_grids_do_not_contradict_themselves() -> None:
+    """Indicators go with the most frequent arm; whether an arm has groups is asked, not guessed."""
+    frame = study()
+    frame = frame[(frame["arm"] == "MBCT") | (frame["pid"] < "p15")]
+    fit = fit_of(equation("y", "condition + in_group:x + (1 | patient)"), frame, **GATED)
+    draws = draws_of(fit)
+    right = coef(draws, "y, Intercept") + coef(draws, "y, arm[MBCT]") + coef(draws, "y, arm[MBCT]:x")
+    np.testing.assert_allclose(flat(ba.predictions(fit, grid={"x": 1.0}))[:, 0], right, rtol=1e-9)
+    nested = equation("better", "condition + (1 | group)", extra='family = "bernoulli"')
+    fit = fit_of(nested + '[groups.group]\nmissing = "none"\n', **ARM)
+    with pytest.raises(ba.DesignError, match=r"Some rows that were fitted have no group.*Add a column 'group'"):
+        ba.predictions(fit, grid={"condition": ["TAU", "MBCT"]})
+    rows = pd.DataFrame({"condition": ["TAU", "MBCT"], "group": ["", "g1"]})
+    by_arm = flat(ba.predictions(fit, at={"condition": ["TAU", "MBCT"]}))
+    np.testing.assert_allclose(flat(ba.predictions(fit, rows)), by_arm, rtol=1e-9)
+
+
+def test_drawn_rows_without_a_group_do_not_share_one() -> None:
+    """Patients of the arm without groups, set to the other arm, are in new ones: one for each patient."""
+    few = fit_of(equation("y", "condition + (0 + in_group | group)"), size=2.0, **GATED)
+    one = few.data["posterior"].to_dataset().isel(chain=[0], draw=[0])
+    tree = few.data.copy()
+    tree["posterior"] = xr.DataTree(one.isel(draw=np.zeros(4000, int)).assign_coords(draw=np.arange(4000)))
+    fit = ba.Fit(few.spec, tree, few.provenance, few.checks, few.design)
+    drawn = flat(ba.predictions(fit, at={"condition": "MBCT"}, by="row", what="drawn"))
+    frame = study()
+    tau, mbct = np.flatnonzero(frame["arm"] == "TAU"), np.flatnonzero(frame["arm"] == "MBCT")
+    sd, sigma = float(one["sd_group"].values.ravel()[0]), float(one["sigma"].values.ravel()[0])
+    shared = sd**2 / (sd**2 + sigma**2)
+    cor = np.corrcoef(drawn.T)
+    error = 4 / np.sqrt(4000)
+    assert abs(cor[tau[0], tau[1]] - shared) < error  # one patient
+    assert abs(cor[tau[0], tau[-1]]) < error
+    assert np.abs(cor[tau[0], mbct]).max() < 1.5 * error
+    same = frame["gid"].values == frame["gid"].values[mbct[0]]
+    assert np.abs(cor[mbct[0], same & (np.arange(180) != mbct[0])] - shared).max() < 1.5 * error
+
+
+def test_drawn_rows_of_several_memberships() -> None:
+    """Each of them has effects of its own, however many levels the first one meets."""
+    rng, frame = np.random.default_rng(0), study()
+    frame = frame.assign(
+        staff=[f"t{i}" for i in rng.integers(0, 4, 180)], t2=[f"t{i}" for i in rng.integers(4, 9, 180)], w1=0.3, w2=0.7
+    )
+    members = '[groups.staff]\nmembers = ["staff", "t2"]\nweights = ["w1", "w2"]\n'
+    fit = fit_of(equation("better", "x + (1 | staff)", extra='family = "bernoulli"') + members, frame)
+    assert set(np.unique(flat(ba.predictions(fit, by="row", what="drawn")))) <= {0.0, 1.0}
+    with pytest.raises(ba.FitError, match="several levels of 'staff' by weights"):
+        ba.predictions(fit, by="staff")
+
+
+def test_lines_keep_names_apart() -> None:
+    """A predictor called like a figure is marked as one, and one called self is as good as any."""
+    frame = study()
+    frame["mean"], frame["self"] = frame["x"], (frame["x"] > 0).astype(float)
+    fit = fit_of(equation("y", "mean + self"), frame)
+    shown = ba.predictions(fit, at={"mean": [0, 1], "self": 1}).table()
+    assert list(shown.columns[:3]) == ["mean (predictor)", "self", "mean"]
+    assert shown.columns.is_unique
+
+
+def test_many_lines_are_shown_in_part(line: ba.Fit) -> None:
+    """The first and the last ten, and that there are more."""
+    text = repr(ba.predictions(line, by="row"))
+    assert "The first and the last 10 of 180 lines." in text
+    assert len(text.splitlines()) == 1 + 1 + 20 + 1
+
+
 ROW = {"arm": ["TAU"], "x": [0.0], "session": [1.0]}
 
 
@@ -235,9 +391,22 @@ def test_what_cannot_be_asked(line: ba.Fit, logit: ba.Fit) -> None:
         ba.predictions(line, by="sesion")
     with pytest.raises(ba.FitError, match="at= states no value of 'x'"):
         ba.predictions(line, at={"x": []})
+    with pytest.raises(ba.FitError, match="'session' is set by at=, so rows have no values of their own"):
+        ba.predictions(line, at={"session": [1, 5]}, by="session")
+    for odd in (None, [None], [pd.NA], [["TAU"]]):
+        with pytest.raises(ba.FitError, match="is neither a number nor a level of 'arm'"):
+            ba.predictions(line, at={"arm": odd})  # type: ignore[dict-item]
+    with pytest.raises(ba.FitError, match="at= maps variables to values"):
+        ba.predictions(line, at=["x"])  # type: ignore[arg-type]
+    with pytest.raises(ba.FitError, match="by= names a variable or grouping factor"):
+        ba.predictions(line, by=3)  # type: ignore[arg-type]
+    with pytest.raises(ba.FitError, match="A comparison needs two values of 'arm' or more"):
+        ba.comparisons(line, "arm", values="TAU")
+    with pytest.raises(ba.FitError, match="'arm' is what is compared; it cannot be set, too"):
+        ba.comparisons(line, "arm", grid={"arm": ["TAU", "CBT"]})
     with pytest.raises(ba.FitError, match="more than 10,000 combinations"):
         ba.predictions(line, at={"x": list(np.arange(101)), "session": list(np.arange(100))})
-    with pytest.raises(ba.FitError, match="at= cannot set it, too"):
+    with pytest.raises(ba.FitError, match="'arm' is what is compared; it cannot be set, too"):
         ba.comparisons(line, "arm", at={"arm": "TAU"})
     with pytest.raises(ba.FitError, match="A comparison needs two values of 'arm' or more"):
         ba.comparisons(line, "arm", values=["TAU"])

@@ -133,7 +133,8 @@ def _recode(predictor: Predictor, joint: Mapping[str, FactorDesign]) -> Predicto
         place = {level: i for i, level in enumerate(factor.levels)}
         moved = np.array([place[level] for level in group.levels], dtype=np.int64)
         code = np.where(group.inside, moved[group.code], 0)
-        groups.append(replace(group, levels=factor.levels, code=code))
+        ids = None if group.ids is None else np.where(group.ids >= 0, moved[group.ids], -1)
+        groups.append(replace(group, levels=factor.levels, code=code, ids=ids))
     return replace(predictor, groups=tuple(groups))
 
 

@@ -80,7 +80,8 @@ class GroupDesign:
     """A grouping factor over the rows of an equation.
 
     ``code`` has shape (obs,) and points into ``levels``; ``columns`` are the covariates of the effects. A row outside
-    the factor (its indicator is 0) carries code 0 and values 0; ``inside`` tells these rows apart. ``above`` lists
+    the factor (its indicator is 0) carries code 0 and values 0; ``inside`` tells these rows apart. ``ids`` of shape
+    (obs,) points into the levels wherever a row has an id, covariates of 0 or not; it is -1 elsewhere. ``above`` lists
     outer effects, and ``carried`` population columns, that the nuts engine centres this factor's effects on. Where
     rows belong to several levels there is a group per membership, counted by ``slot``, all over the same levels;
     ``weight`` of shape (obs,) is in their covariates already.
@@ -96,6 +97,12 @@ class GroupDesign:
     carried: tuple[Carried, ...] = ()
     slot: int = 0
     weight: np.ndarray | None = None
+    ids: np.ndarray | None = None
+
+    @property
+    def units(self) -> np.ndarray:
+        """Return the level that every row's id is of, shape (obs,); -1 where it has none, or none that has effects."""
+        return np.where(self.inside, self.code, -1) if self.ids is None else self.ids
 
     @property
     def effects(self) -> tuple[str, ...]:
@@ -193,7 +200,9 @@ def make_group(
         seen = f"only {str(levels[0])!r}" if len(levels) else "none"
         findings.problem(f"Grouping factor {factor!r} has {seen} in the rows used; two levels or more are needed.")
     check_codes(factor, full, max(len(levels), 1))
-    return GroupDesign(factor, tuple(map(str, levels)), full, coded, inside, blocks)
+    places = {level: place for place, level in enumerate(levels)}
+    units = np.array([places.get(one, -1) for one in ids.astype(str)], dtype=np.int64)
+    return GroupDesign(factor, tuple(map(str, levels)), full, coded, inside, blocks, ids=units)
 
 
 def check_codes(factor: str, code: np.ndarray, size: int) -> None:

@@ -1,0 +1,81 @@
+"""What a model expects, as draws: a line per result, shown as a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import Final
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayes_alliance._messages import escaped
+from bayes_alliance.posterior.estimands import tabulate
+from bayes_alliance.posterior.summary import IntervalKind
+
+SHOWN: Final = 20
+"""Lines that are shown where there are more."""
+
+NOT_SHOWN: Final = ["mcse", "ess_bulk", "ess_tail"]
+
+
+@dataclass(frozen=True, eq=False)
+class Expectations:
+    """What a model expects, as draws.
+
+    Attributes
+    ----------
+    title : str
+        What was asked, in words.
+    lines : DataFrame
+        A line per result: the values that were set, what was averaged, or which row it is.
+    draws : Dataset over (chain, draw, estimand)
+        ``value``, in the order of ``lines``, with ``unit`` and, of comparisons and slopes, ``null``, the value of no
+        difference; as ``plot_estimands`` takes them.
+    messages : tuple of str
+        What a reader should know.
+    """
+
+    title: str
+    lines: pd.DataFrame
+    draws: xr.Dataset
+    messages: tuple[str, ...]
+
+    def table(self, *, ci_prob: float = 0.95, ci_kind: IntervalKind = "eti") -> pd.DataFrame:
+        """Return a line per result: what it is of, then mean, median, SD, interval, and how well the chains tell it.
+
+        Columns after those of ``lines`` are ``mean, median, sd, eti95_lb, eti95_ub``; of comparisons and slopes
+        ``p_direction`` (the probability of the more probable side of no difference); ``mcse, r_hat, ess_bulk,
+        ess_tail, unit``.
+        """
+        found = tabulate(self.draws, ci_prob=ci_prob, ci_kind=ci_kind)
+        width = f"{ci_kind}{100 * ci_prob:g}"
+        keep = ["mean", "median", "sd", f"{width}_lb", f"{width}_ub"]
+        if not np.isnan(self.draws["null"].values).all():
+            found["p_direction"] = np.maximum(found["p_positive"], 1 - found["p_positive"])
+            keep.append("p_direction")
+        keep += ["mcse", "r_hat", "ess_bulk", "ess_tail", "unit"]
+        return pd.concat([self.lines.reset_index(drop=True), found[keep]], axis=1)
+
+    def _shown(self) -> tuple[pd.DataFrame, str]:
+        """Return the first and the last lines as a table, and how many are between them."""
+        count = len(self.lines)
+        if count <= SHOWN:
+            return self.table().drop(columns=NOT_SHOWN), ""
+        keep = [*range(SHOWN // 2), *range(count - SHOWN // 2, count)]
+        few = Expectations(self.title, self.lines.iloc[keep], self.draws.isel(estimand=keep), self.messages)
+        return few.table().drop(columns=NOT_SHOWN), f"The first and the last {SHOWN // 2} of {count:,} lines."
+
+    @escaped
+    def __repr__(self) -> str:
+        shown, which = self._shown()
+        text = shown.to_string(index=False, float_format=lambda value: f"{value:.3g}")
+        return "\n".join(part for part in (self.title, text, which, *self.messages) if part)
+
+    def _repr_html_(self) -> str:
+        frame, which = self._shown()
+        notes = "".join(f"<p>{escape(message)}</p>" for message in (which, *self.messages) if message)
+        return (
+            f"<p><b>{escape(self.title)}</b></p>{frame.to_html(index=False, float_format=lambda v: f'{v:.3g}')}{notes}"
+        )
