@@ -201,7 +201,7 @@ def _variance(moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effects]) -> 
         if values.any():
             alike, place = np.unique(np.column_stack([own.stratum, values]), axis=0, return_inverse=True)
             roots = own.roots(moved.design, flat)[:, alike[:, 0].astype(np.int64)]
-            carried = np.einsum("ue,suek->suk", alike[:, 1:], roots)
+            carried = np.einsum("ie,siek->sik", alike[:, 1:], roots)
             total += np.take((carried**2).sum(axis=2), place.ravel(), axis=1)
     return total
 

@@ -17,7 +17,7 @@ from bayes_alliance._messages import quote, unknown
 from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
-from bayes_alliance.design.equations.latent_columns import FollowSteps
+from bayes_alliance.design.equations.latent_columns import FollowSteps, FollowValue
 from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.expected import all_alike
 from bayes_alliance.expectation.new_data import Moved, Units, move
@@ -163,10 +163,12 @@ def check_shift(question: Question, name: str) -> None:
     variable = question.fitted.variables[name]
     if variable.levels is not None:
         raise FitError(Problem(f"{variable.label!r} is a factor.", fix="State two of its levels: values=[...]."))
-    if any(getattr(key, "variable", None) == name for own in question.fitted.linear_predictors for key in own.follows):
-        raise FitError(
-            Problem(f"Some values of {variable.label!r} are estimated.", fix="State values it is set to: values=[...].")
-        )
+    set_first = name in question.settings[0]  # then it is known where it is changed from
+    for key, own in ((key, own) for part in question.fitted.linear_predictors for key, own in part.follows.items()):
+        estimated = isinstance(own, FollowSteps) or (isinstance(own, FollowValue) and not set_first)
+        if estimated and getattr(key, "variable", None) == name:
+            what = f"Some values of {variable.label!r} are estimated, or its steps are."
+            raise FitError(Problem(what, fix="State values it is set to: values=[...]."))
     others = related_to(question.design, name)
     if others:
         raise FitError(

@@ -272,8 +272,10 @@ def test_estimated_values_are_not_moved_by_an_amount() -> None:
     frame.loc[::4, "x"] = np.nan
     model = equation("x", "1 + (1 | patient)", extra='missing = "model"') + equation("y", "mi(x) + (1 | patient)")
     fit = fit_of(model, frame)
-    with pytest.raises(ba.FitError, match=r"Some values of 'x' are estimated. State values"):
+    with pytest.raises(ba.FitError, match=r"Some values of 'x' are estimated, or its steps are. State values"):
         ba.comparisons(fit, "x", outcome="y")
+    steep = flat(ba.slopes(fit, "x", at={"x": 0.5}, outcome="y"))
+    np.testing.assert_allclose(steep[:, 0], coef(draws_of(fit), "y, mi(x)"), rtol=1e-6)
     found = flat(ba.comparisons(fit, "x", outcome="y", values=[0, 1]))
     np.testing.assert_allclose(found[:, 0], coef(draws_of(fit), "y, mi(x)"), rtol=1e-9)
     ordered = fit_of(equation("y", "mo(wai) + (1 | patient)"))
