@@ -32,7 +32,7 @@ def design(formula: str, sessions: ba.SessionTable, outcome: str = "score", **ar
 
 @pytest.mark.parametrize("top", ["", 'rows = "common"'])
 def test_problems_of_names_and_of_values_come_at_once(top: str) -> None:
-    """What was found before the equations are made is reported with what they find, whichever rows they use."""
+    """Problems of names are reported beside those of values, whichever rows the equations use."""
     table = ba.read_sessions(make_trial().assign(chain=lambda rows: rows["score"]), ROLES)
     with pytest.raises(ba.DesignError) as found:
         design("week", table, "chain", extra='family = "bernoulli"', top=top)
