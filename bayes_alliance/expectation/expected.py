@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Final, Literal
 
@@ -75,7 +75,7 @@ def expected_rows(moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effects])
     of_formulas = {name: carried for name, own in formulas.items() if (carried := _carried(own, flat, groups))}
     if not of_formulas:
         rows = rows_of(e, flat, moved.of_rows(flat, middle))
-        return np.asarray(rows.expected_over(linear, _variance(moved, flat, groups))) + e.offset
+        return np.asarray(rows.expected_over(linear, variance_of_effects(moved, flat, groups))) + e.offset
     root = joint_root([*of_formulas.values(), _carried(moved, flat, groups)], linear)
     sizes = [float(np.sqrt((root[..., i, :] ** 2).sum(axis=-1).max(initial=0.0))) for i in range(len(of_formulas))]
     total = np.zeros_like(linear)
@@ -117,10 +117,22 @@ def expected_means(
     if e.kind.linear and "own" not in groups.values():
         own = (weights[[i]].toarray()[0] for i in range(weights.shape[0]))
         return np.stack([moved.mean(flat, one) for one in own], axis=1) + e.offset
-    size = max(1, AT_ONCE // max(1, len(e.y)))
-    starts = range(0, flat.sizes["sample"], size)
-    parts = [flat.isel(sample=slice(start, start + size)) for start in starts]
-    return np.concatenate([expected_rows(moved, part, groups) @ weights.T for part in parts])
+    return in_parts(lambda part: expected_rows(moved, part, groups), flat, len(e.y), weights)
+
+
+def in_parts(
+    function: Callable[[xr.Dataset], np.ndarray], flat: xr.Dataset, size: int, weights: sparse.csr_array | None
+) -> np.ndarray:
+    """Return values of rows, or their means by weights, worked out for some of the draws at a time.
+
+    ``function`` returns values of shape (draw, obs) for some draws; ``size`` is the number of rows.
+    """
+    draws = max(1, AT_ONCE // max(1, size))
+    found = []
+    for start in range(0, flat.sizes["sample"], draws):
+        values = function(flat.isel(sample=slice(start, start + draws)))
+        found.append(values if weights is None else values @ weights.T)
+    return np.concatenate(found)
 
 
 def all_alike(size: int) -> sparse.csr_array:
@@ -162,12 +174,6 @@ def drawn_rows(moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effects], rn
 type Carried = dict[tuple[str, int], np.ndarray]
 
 
-def variance_of_effects(moved: Moved, flat: xr.Dataset) -> np.ndarray:
-    """Return the variance of the sum of each row's group effects, those of new units, shape (draw, obs)."""
-    groups: dict[str, Effects] = dict.fromkeys((group.factor for group in moved.predictor.groups), "new")
-    return _variance(moved, flat, groups)
-
-
 def _carried(moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effects]) -> Carried:
     """Return what standard normal variables of a new unit add to a row's predictor, (draw, obs, root), by factor."""
     found = {}
@@ -190,7 +196,7 @@ def _of_new(own: MovedGroup, how: Effects) -> np.ndarray:
             return np.zeros_like(own.values)
 
 
-def _variance(moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effects]) -> np.ndarray:
+def variance_of_effects(moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effects]) -> np.ndarray:
     """Return the variance that new units' effects add to every row's predictor, shape (draw, obs).
 
     It is worked out once for rows with the same covariates, such as those of one session.

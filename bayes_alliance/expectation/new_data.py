@@ -288,7 +288,7 @@ def _move_group(moved: Moved, group: GroupDesign, unclear: Unclear) -> MovedGrou
     elif group.weight is not None:
         share = np.where(group.inside, group.weight, 0.0)
     else:
-        there = group.inside | (group.units >= 0)
+        there = group.units >= 0
         member = there | ~observed
         lacking = observed & ~there
         if lacking.any():
@@ -339,25 +339,25 @@ def _follow_arms(moved: Moved, group: GroupDesign, lacking: np.ndarray, unclear:
     In an arm where every row has a unit a row has one, in an arm without units it has none; rows keep what they have
     where what is set is what they had.
     """
-    e = moved.equation
+    e, there = moved.equation, group.units >= 0
     arms = {
         name: v
         for name, v in moved.moved.items()
         if v.levels is not None or bool(np.isin(e.variables[name].values, (0.0, 1.0)).all())
     }
     if not arms:
-        return group.inside
+        return there
     here = np.all([e.variables[name].values == v.values for name, v in arms.items()], axis=0)
-    share = group.inside[here].mean() if here.any() else np.nan
+    share = there[here].mean() if here.any() else np.nan
     if share in (0.0, 1.0):
         return np.full(len(e.y), share == 1.0)
     everywhere = [
-        group.inside[e.variables[name].values == value].mean()
+        there[e.variables[name].values == value].mean()
         for name in arms
         for value in np.unique(e.variables[name].values)
     ]
     if unclear == "observed" or all(0 < one < 1 for one in everywhere):
-        return group.inside  # ids are missing in every arm: whether a row has a unit is no matter of what is set
+        return there  # ids are missing in every arm: whether a row has a unit is no matter of what is set
     shown = ", ".join(f"{v.label} = {_show(v)}" for v in arms.values())
     raise FitError(
         f"{int(lacking[here].sum())} of {int(here.sum())} rows with {shown} have no {group.factor}, so it is not known "

@@ -30,9 +30,9 @@ type NewRows = SessionTable | pd.DataFrame
 def code_new_rows(equation: EquationDesign, rows: NewRows) -> tuple[EquationDesign, dict[str, Units]]:
     """Return an equation over new rows, and which units they are in.
 
-    Columns are called like the model's variables and roles, or like the columns the model was fitted to. An outcome is
-    not needed. A row of a grouping factor whose id is not among those fitted is of a new unit; without a column of ids
-    every row is a unit of its own, and an empty id is none.
+    Predictors are called like the model's variables, or like the columns it was fitted to, and ids like the grouping
+    factors, or as a table's roles say. An outcome is not needed. A row whose id is not among those fitted is of a new
+    unit; without a column of ids every row is a unit of its own, and an empty id is none.
 
     Parameters
     ----------
@@ -54,8 +54,6 @@ def code_new_rows(equation: EquationDesign, rows: NewRows) -> tuple[EquationDesi
     frame, roles = (rows.frame, dict(rows.roles)) if isinstance(rows, SessionTable) else (read_frame(rows), {})
     findings = Findings()
     _check_rowwise(equation, findings)
-    if not len(frame):
-        findings.problem("The table has no rows.")
     findings.stop(DesignError)
     needed = [name for name in equation.variables if name != equation.spec.outcome]
     found = {name: _read(equation.variables[name], frame, roles, findings) for name in needed}
@@ -66,12 +64,14 @@ def code_new_rows(equation: EquationDesign, rows: NewRows) -> tuple[EquationDesi
     findings.stop(DesignError, count_of(len(frame), "row"))
     size, patient, session = len(frame), roles.get("patient", "patient"), roles.get(SESSION, SESSION)
     numbers = pd.to_numeric(frame[session], errors="coerce").to_numpy(float) if session in frame else None
-    coded = replace(
-        _code(equation, variables, units, size),
+    coded = _rows(
+        replace(equation, scale=replace(equation.scale, trials=_trials(equation, variables, size))),
+        variables,
         patient=id_text(frame[patient]).to_numpy(dtype=object) if patient in frame else np.arange(size).astype(object),
         session=np.full(size, np.nan) if numbers is None else numbers,
     )
-    return coded, units
+    predictors = {own.name: _predictor(coded, own, variables, units) for own in equation.linear_predictors}
+    return replace(coded.with_predictors(predictors), sigma_code=_sigma_code(equation, variables, size)), units
 
 
 def _check_rowwise(equation: EquationDesign, findings: Findings) -> None:
@@ -162,13 +162,14 @@ def _units(group: GroupDesign, frame: pd.DataFrame, roles: Mapping[str, str]) ->
 
 def _check_units(equation: EquationDesign, units: Mapping[str, Units], findings: Findings) -> None:
     """Report factors of which some fitted rows had no unit, where new rows do not say whether they have one."""
-    for group in equation.groups:
-        term = next(one for one in equation.mean.spec.parsed.groups if one.factor == group.factor)
-        if term.intercept and not group.inside.all() and not units[group.factor].stated:
-            findings.problem(
-                f"Some rows that were fitted have no {group.factor}; whether these rows have one is not stated.",
-                fix=f"Add a column {group.factor!r}, empty where there is none, or set variables in the fit's rows.",
-            )
+    for part in equation.linear_predictors:
+        for group in part.groups:
+            term = next(one for one in part.spec.parsed.groups if one.factor == group.factor)
+            if term.intercept and not group.inside.all() and not units[group.factor].stated:
+                findings.problem(
+                    f"Some rows that were fitted have no {group.factor}; whether these have one is not stated.",
+                    fix=f"Add a column {group.factor!r}, empty where there is none. Or use the fit's rows with at=.",
+                )
 
 
 def _check_trials(equation: EquationDesign, variables: Mapping[str, Variable], findings: Findings) -> None:
@@ -182,28 +183,26 @@ def _check_trials(equation: EquationDesign, variables: Mapping[str, Variable], f
         )
 
 
-def _code(
-    equation: EquationDesign, variables: Mapping[str, Variable], units: Mapping[str, Units], size: int
+def _rows(
+    equation: EquationDesign, variables: Mapping[str, Variable], *, patient: np.ndarray, session: np.ndarray
 ) -> EquationDesign:
-    outcome = equation.spec.outcome
-    rows = replace(
+    """Return the equation over new rows, its predictors not coded yet."""
+    outcome, size = equation.spec.outcome, len(patient)
+    return replace(
         equation,
         y=np.zeros(size),
         sigma_code=np.zeros(size, dtype=np.int64),
         arms=None,
         row=np.arange(size),
-        patient=np.arange(size).astype(object),
-        session=np.full(size, np.nan),
+        patient=patient,
+        session=session,
         variables={**variables, outcome: replace(equation.variables[outcome], values=np.zeros(size))},
         rows_read=size,
         ledger={},
-        scale=replace(equation.scale, trials=_trials(equation, variables, size)),
         modelled=None,
         series=None,
         gaps=(),
     )
-    coded = {own.name: _predictor(rows, own, variables, units) for own in equation.linear_predictors}
-    return replace(rows.with_predictors(coded), sigma_code=_sigma_code(equation, variables, size))
 
 
 def _trials(equation: EquationDesign, variables: Mapping[str, Variable], size: int) -> np.ndarray | None:

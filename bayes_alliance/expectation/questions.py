@@ -119,7 +119,7 @@ def ask(
     rows, at, grid, by
         As in ``predictions``.
     apart : sequence of str
-        Variables that the question itself is about, which ``at`` may not set.
+        Variables that the question itself is about, which ``at`` and ``grid`` may not set.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def ask(
         if stated is not None and not isinstance(stated, Mapping):
             raise FitError(f"{where}= maps variables to values, such as {{'session': [1, 5]}}.")
     by = _as_names(by)
-    settings = _combinations(fitted, at or {}, apart)
+    settings = _combinations(fitted, "at", at or {}, apart)
     if grid is not None:
         rows = _data_grid(fitted, grid, apart)
     equation, units = (fitted, None) if rows is None else code_new_rows(fitted, rows)
@@ -209,7 +209,7 @@ def _as_names(by: object) -> list[str]:
 
 
 def _combinations(
-    equation: EquationDesign, at: Mapping[str, Values], apart: Sequence[str]
+    equation: EquationDesign, where: str, at: Mapping[str, Values], apart: Sequence[str]
 ) -> tuple[dict[str, Setting], ...]:
     """Return every combination of stated values, by the model's names of variables."""
     stated = name_settings(equation, [(name, as_values(own, name)) for name, own in at.items()])
@@ -217,10 +217,10 @@ def _combinations(
         if name in apart:
             raise FitError(f"{equation.variables[name].label!r} is what is compared; it cannot be set, too.")
         if not own:
-            raise FitError(f"at= states no value of {equation.variables[name].label!r}.")
+            raise FitError(f"{where}= states no value of {equation.variables[name].label!r}.")
         check_values(equation.variables[name], own)
     if math.prod(len(own) for own in stated.values()) > MOST:
-        raise FitError(f"at= asks for more than {MOST:,} combinations of values. State fewer values.")
+        raise FitError(f"{where}= asks for more than {MOST:,} combinations of values. State fewer values.")
     return tuple(dict(zip(stated, chosen, strict=True)) for chosen in product(*stated.values()))
 
 
@@ -231,7 +231,7 @@ def _data_grid(equation: EquationDesign, grid: Mapping[str, Values], apart: Sequ
     stated variable goes with it.
     """
     read = [name for name in equation.variables if name not in (equation.spec.outcome, *equation.spec.raters)]
-    combinations = _combinations(equation, grid, apart)
+    combinations = _combinations(equation, "grid", grid, apart)
     rows = rows_together(equation)
     found = [set_variables(equation, settings, rows) for settings in combinations]
     rest: dict[str, Variable] = {}

@@ -19,6 +19,7 @@ from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.latent_columns import Follow, FollowModelled
 from bayes_alliance.errors import AllianceWarning, FitError
 from bayes_alliance.expectation.effects import with_effects
+from bayes_alliance.expectation.expected import Effects, variance_of_effects
 from bayes_alliance.expectation.linear import stack_draws
 from bayes_alliance.expectation.new_data import Moved, move
 from bayes_alliance.expectation.set_variables import (
@@ -231,7 +232,7 @@ def _observed_hazards(
     groups = moved.groups()
     linear = moved.linear(flat) + value * _slope(equation, target, flat)[:, None]
     linear += sum((group.own(flat) for group in groups), start=np.zeros_like(linear))
-    chance = _rows(equation).expected_over(linear, _new_variance(moved, flat, np.arange(len(equation.y))))
+    chance = _rows(equation).expected_over(linear, _new_variance(moved, flat))
     return (np.stack([chance[:, equation.session == s].mean(axis=1) for s in sessions], axis=1),)
 
 
@@ -250,7 +251,7 @@ def _expected_hazards(
         linear = np.stack([one.linear(part, first) + value * slope for one, value in moved])
         for i, (one, _) in enumerate(moved):
             linear[i] += sum((g.own(part, first) for g in one.groups()), start=np.zeros_like(linear[i]))
-        sd = np.sqrt(_new_variance(moved[0][0], part, first))
+        sd = np.sqrt(_new_variance(moved[0][0], part)[:, first])
         staying = np.zeros(linear.shape)
         for node, weight in normal_rule(float(sd.max(initial=0.0))):
             chance = _rows(equation).expected(linear + node * sd)
@@ -286,15 +287,10 @@ def _rows(equation: EquationDesign) -> OutcomeRows:
     return OutcomeRows(equation.kind, np.zeros(0), {})
 
 
-def _new_variance(moved: Moved, flat: xr.Dataset, chosen: np.ndarray) -> np.ndarray:
-    """Return the variance of the effects of units that rows belong to where they had none, shape (draw, chosen)."""
-    total = np.zeros((flat.sizes["sample"], len(chosen)))
-    for own in moved.groups():
-        if own.new[chosen].any():
-            values = np.where(own.new[chosen, None], own.values[chosen], 0.0)
-            roots = own.roots(moved.design, flat)[:, own.stratum[chosen]]
-            total += (np.einsum("oe,soek->sok", values, roots) ** 2).sum(axis=2)
-    return total
+def _new_variance(moved: Moved, flat: xr.Dataset) -> np.ndarray:
+    """Return the variance of the effects of units that rows belong to where they had none, shape (draw, obs)."""
+    own: dict[str, Effects] = dict.fromkeys((group.factor for group in moved.predictor.groups), "own")
+    return variance_of_effects(moved, flat, own)
 
 
 def _check_constant(equation: EquationDesign, moved: Sequence[Moved]) -> None:

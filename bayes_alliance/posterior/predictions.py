@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from typing import Final, Literal
 
 import numpy as np
@@ -15,11 +14,11 @@ from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.expectation.expected import (
-    AT_ONCE,
     Effects,
     drawn_rows,
     expected_means,
     expected_rows,
+    in_parts,
     linear_rows,
     read_groups,
 )
@@ -184,14 +183,10 @@ def comparisons(
     flat = _draws(fit, question, effects)
     found, lines = [], []
     for settings in question.settings:
-
-        def expected(side: Side, settings: dict[str, Setting] = settings) -> np.ndarray:
-            setting, shift = side
-            return _results(question.moved(settings | setting, shift), flat, question, effects, "expected", 1)
-
-        before = expected(first)
+        before = _expected(question, flat, effects, settings, first)
         for label, other in others.items():
-            found.append(_compare(before, expected(other), scale))
+            after = _expected(question, flat, effects, settings, other)
+            found.append(_compare(before, after, scale))
             lines.append(question.lines(settings).assign(comparison=label))
     unit = e.kind.difference_unit(e.outcome) if scale == "difference" else f"{scale} of {e.outcome}"
     return _collect(fit, f"{own.label}: {scale} of {e.outcome}", found, lines, unit, float(scale != "difference"))
@@ -239,10 +234,7 @@ def slopes(
     step = STEP * float(np.nanstd(e.variables[name].values))
     found, lines = [], []
     for settings in question.settings:
-        before, after = (
-            _results(question.moved(settings, {name: way * step}), flat, question, effects, "expected", 1)
-            for way in (-1, 1)
-        )
+        before, after = (_expected(question, flat, effects, settings, ({}, {name: change})) for change in (-step, step))
         found.append((after - before) / (2 * step))
         lines.append(question.lines(settings))
     unit = f"{e.kind.difference_unit(e.outcome)} per unit of {e.variables[name].label}"
@@ -250,6 +242,15 @@ def slopes(
 
 
 type Side = tuple[dict[str, Setting], dict[str, float]]
+"""What is set, and what numbers are changed by."""
+
+
+def _expected(
+    question: Question, flat: xr.Dataset, effects: Mapping[str, Effects], settings: dict[str, Setting], side: Side
+) -> np.ndarray:
+    """Return the expected outcome on one side of a comparison, shape (draw, line)."""
+    setting, shift = side
+    return _results(question.moved(settings | setting, shift), flat, question, effects, "expected", 1)
 
 
 def _sides(
@@ -328,13 +329,7 @@ def _results(
         "linear": lambda part: linear_rows(moved, part, effects) + (moved.equation.offset if linear else 0.0),
         "drawn": lambda part: drawn_rows(moved, part, effects, rng),
     }
-    draws, size = flat.sizes["sample"], max(1, AT_ONCE // max(1, len(moved.equation.y)))
-    edges = [*range(0, draws, size), draws]
-    found = []
-    for start, stop in pairwise(edges):
-        own = each[what](flat.isel(sample=slice(start, stop)))
-        found.append(own if weights is None else own @ weights.T)
-    return np.concatenate(found)
+    return in_parts(each[what], flat, len(moved.equation.y), weights)
 
 
 def _collect(

@@ -201,7 +201,9 @@ def test_effects_of_shared_rows_count_by_their_weights(trial: pd.DataFrame) -> N
     squares = (people["w_1"] ** 2 + people["w_2"] ** 2).to_numpy()
     sd = flat["sd_therapist"].values
     expected = squares * (sd[:, [0]] ** 2 + sd[:, [1]] ** 2 * people["iip_pre"].to_numpy() ** 2)
-    np.testing.assert_allclose(variance_of_effects(move(made, made.equation, {}), flat), expected, rtol=1e-9)
+    np.testing.assert_allclose(
+        variance_of_effects(move(made, made.equation, {}), flat, {"therapist": "new"}), expected, rtol=1e-9
+    )
 
 
 def test_a_stated_reliability_is_that_of_the_scores() -> None:

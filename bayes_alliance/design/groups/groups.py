@@ -200,8 +200,7 @@ def make_group(
         seen = f"only {str(levels[0])!r}" if len(levels) else "none"
         findings.problem(f"Grouping factor {factor!r} has {seen} in the rows used; two levels or more are needed.")
     check_codes(factor, full, max(len(levels), 1))
-    places = {level: place for place, level in enumerate(levels)}
-    units = np.array([places.get(one, -1) for one in ids.astype(str)], dtype=np.int64)
+    units = None if inside.all() else pd.Index(levels).get_indexer(ids.astype(str))
     return GroupDesign(factor, tuple(map(str, levels)), full, coded, inside, blocks, ids=units)
 
 
