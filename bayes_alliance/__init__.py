@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from bayes_alliance.plot.surface import plot_surface
     from bayes_alliance.plot.trajectories import plot_trajectories
     from bayes_alliance.plot.variance import plot_variance_shares
+    from bayes_alliance.posterior.comparisons import comparisons, slopes
     from bayes_alliance.posterior.counterfactual import Counterfactual, counterfactual_effects
     from bayes_alliance.posterior.estimands import add_estimands, probability_in_rope, summarize_estimands
     from bayes_alliance.posterior.expectations import Expectations
@@ -76,7 +77,7 @@ if TYPE_CHECKING:
     from bayes_alliance.posterior.joint_hypothesis import claim_probability
     from bayes_alliance.posterior.marginal import marginal_effects
     from bayes_alliance.posterior.mediation import Mediation, mediation_effects, moderated_mediation, unit_effects
-    from bayes_alliance.posterior.predictions import comparisons, predictions, slopes
+    from bayes_alliance.posterior.predictions import predictions
     from bayes_alliance.posterior.prior import describe_prior
     from bayes_alliance.posterior.recovery import compare_with_truth
     from bayes_alliance.posterior.response_surface import response_surface
@@ -153,7 +154,7 @@ _WHERE: Final = {
     "compare_fits": "run.agreement",
     "compare_models": "comparison.models",
     "compare_with_truth": "posterior.recovery",
-    "comparisons": "posterior.predictions",
+    "comparisons": "posterior.comparisons",
     "confounding_grid": "comparison.confounders",
     "confounding_sensitivity": "comparison.confounding",
     "counterfactual_effects": "posterior.counterfactual",
@@ -216,7 +217,7 @@ _WHERE: Final = {
     "simulate_matched": "simulate.matched_twins",
     "simulate_sessions": "simulate.simulation",
     "simulate_twin": "simulate.twins",
-    "slopes": "posterior.predictions",
+    "slopes": "posterior.comparisons",
     "stream_sessions": "table.stream",
     "summarize": "posterior.summary",
     "summarize_estimands": "posterior.estimands",

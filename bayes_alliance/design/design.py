@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -47,7 +47,7 @@ class Design:
 
     ``spec`` is the model as resolved (optional terms the study lacks are gone); ``equations`` and ``factors`` are in
     the order of the file; ``measured`` are the latent means of variables without an equation; ``fingerprint`` is a
-    sha256 over the rows used.
+    sha256 over the rows used; ``roles`` are what the table calls its ids and its session.
     """
 
     spec: ModelSpec
@@ -61,6 +61,7 @@ class Design:
     reference: Mapping[str, str]
     messages: tuple[str, ...]
     fingerprint: str
+    roles: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def linear_predictors(self) -> tuple[Predictor, ...]:
@@ -167,6 +168,7 @@ def _make(spec: ModelSpec, study: Study[SessionTable], until: float | None) -> D
         {name: level for name, level in study.reference.items() if name in used},
         tuple(findings.messages),
         _fingerprint(equations, factors, residual, measured, study.sessions),
+        dict(study.sessions.roles),
     )
 
 

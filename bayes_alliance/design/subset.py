@@ -104,6 +104,7 @@ def _equation(e: EquationDesign, keep: np.ndarray, levels: Mapping[str, np.ndarr
         patient=e.patient[keep],
         session=e.session[keep],
         variables={name: subset_variable(variable, keep) for name, variable in e.variables.items()},
+        calls={text: own.rows(keep) for text, own in e.calls.items()},
         ledger={**e.ledger, HELD_OUT: gone + e.ledger.get(HELD_OUT, 0)} if gone else e.ledger,
         series=None if e.series is None else line_up_series(e.patient[keep], e.session[keep]),
     )

@@ -15,6 +15,7 @@ from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.new_data import Moved, MovedGroup
 from bayes_alliance.expectation.outcomes import rows_of
 from bayes_alliance.expectation.roots import lower_root
+from bayes_alliance.outcome.contract import OutcomeRows
 from bayes_alliance.outcome.normal_effects import normal_rule
 
 type Effects = Literal["own", "new", "zero"]
@@ -53,7 +54,13 @@ def read_groups(groups: str | Mapping[str, str], factors: Sequence[str]) -> dict
     return found
 
 
-def expected_rows(moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effects]) -> np.ndarray:
+type Measure = Callable[[OutcomeRows, np.ndarray, np.ndarray], np.ndarray]
+"""What is worked out of outcomes with these linear predictors, and normal effects of these variances added to them."""
+
+
+def expected_rows(
+    moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effects], measure: Measure | None = None
+) -> np.ndarray:
     """Return the expected outcome of every row, shape (draw, obs), in outcome units; of successes their share.
 
     Parameters
@@ -65,17 +72,20 @@ def expected_rows(moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effects])
     groups : mapping of str to {"own", "new", "zero"}
         By factor: the drawn effects of the unit that a row is in (of a new one where it is in none that was fitted),
         effects of new units integrated out, or 0.
+    measure : callable, optional
+        Another figure of the outcome than its mean, such as the probability of a category.
     """
     e = moved.equation
     linear = linear_rows(moved, flat, groups)
-    if e.kind.linear:
+    if e.kind.linear and measure is None:
         return linear + e.offset  # effects of mean 0 leave it as it is
+    over, offset = (_mean, e.offset) if measure is None else (measure, 0.0)
     formulas = moved.parameters()
     middle = {name: linear_rows(own, flat, groups) for name, own in formulas.items()}
     of_formulas = {name: carried for name, own in formulas.items() if (carried := _carried(own, flat, groups))}
     if not of_formulas:
         rows = rows_of(e, flat, moved.of_rows(flat, middle))
-        return np.asarray(rows.expected_over(linear, variance_of_effects(moved, flat, groups))) + e.offset
+        return np.asarray(over(rows, linear, variance_of_effects(moved, flat, groups))) + offset
     root = joint_root([*of_formulas.values(), _carried(moved, flat, groups)], linear)
     sizes = [float(np.sqrt((root[..., i, :] ** 2).sum(axis=-1).max(initial=0.0))) for i in range(len(of_formulas))]
     total = np.zeros_like(linear)
@@ -84,18 +94,27 @@ def expected_rows(moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effects])
         shift = root[..., : len(node)] @ node
         at = {name: middle[name] + shift[..., i] for i, name in enumerate(of_formulas)}
         rows = rows_of(e, flat, moved.of_rows(flat, {**middle, **at}))
-        total += weight * rows.expected_over(linear + shift[..., -1], root[..., -1, -1] ** 2)
-    return total + e.offset
+        total += weight * over(rows, linear + shift[..., -1], root[..., -1, -1] ** 2)
+    return total + offset
 
 
-def linear_rows(moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effects]) -> np.ndarray:
-    """Return the linear predictor of every row, shape (draw, obs), with effects of the rows' own units where stated."""
-    linear = moved.linear(flat)
+def _mean(rows: OutcomeRows, linear: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    return rows.expected_over(linear, variance)
+
+
+def linear_rows(
+    moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effects], rows: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the linear predictor, shape (draw, obs), with effects of the rows' own units where stated.
+
+    ``rows`` are some of the rows; all unless stated.
+    """
+    linear = moved.linear(flat, rows)
     if "own" not in groups.values():
         return linear
     for own in moved.groups():
         if groups[own.group.factor] == "own":
-            linear = linear + own.own(flat)
+            linear = linear + own.own(flat, rows)
     return linear
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -10,8 +10,9 @@ import numpy as np
 import xarray as xr
 
 from bayes_alliance._messages import quote
+from bayes_alliance.design.columns.functions import functions_around
 from bayes_alliance.design.columns.terms import Columns, code_terms
-from bayes_alliance.design.columns.values import Hidden, LinkedTo
+from bayes_alliance.design.columns.values import CallColumns, Hidden, LinkedTo
 from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
@@ -22,10 +23,11 @@ from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.linear import effects_of, follow_mean, follow_rows, strata_roots
 from bayes_alliance.expectation.outcomes import residual_spread
-from bayes_alliance.expectation.rowwise import OF_ONE_ROW, RowwiseEvaluator
+from bayes_alliance.expectation.rowwise import RowwiseEvaluator
+from bayes_alliance.expectation.set_terms import check_terms
 from bayes_alliance.findings import Problem
 from bayes_alliance.names import COEF, SIGMA_COEF, coef_label, level_label
-from bayes_alliance.spec.expressions import Term, calls_in, names_in, render_term
+from bayes_alliance.spec.expressions import render_term
 
 type Unclear = Literal["refuse", "observed"]
 
@@ -55,9 +57,9 @@ class Units:
 class Moved:
     """A linear predictor of an equation, that of the mean or of a parameter, with some variables set.
 
-    ``variables`` are all variables over the rows, those in ``moved`` as set; ``coef`` are the coded columns, those that
-    do not read what is set as observed; ``follows`` says per estimated thing where its values come from. ``units`` are
-    those of new rows, None of the fit's own.
+    ``variables`` are all variables over the rows, those in ``moved`` as set; ``calls`` are the columns of calls that
+    are set; ``coef`` are the coded columns, those that do not read what is set as observed; ``follows`` says per
+    estimated thing where its values come from. ``units`` are those of new rows, None of the fit's own.
     """
 
     design: Design
@@ -65,6 +67,7 @@ class Moved:
     predictor: Predictor
     variables: Mapping[str, Variable]
     moved: Mapping[str, Variable]
+    calls: Mapping[str, CallColumns]
     coef: Columns
     follows: Mapping[Hidden, Follow]
     units: Mapping[str, Units] | None = None
@@ -82,12 +85,19 @@ class Moved:
             total += b[:, i] * follow_mean(self.design, self.follows[key], size * own * weight, flat)
         return np.asarray(total)
 
-    def linear(self, flat: xr.Dataset, rows: np.ndarray | None = None) -> np.ndarray:
-        """Return the linear predictor without group effects, shape (draw, obs), of some of the rows where stated."""
+    def linear(self, flat: xr.Dataset, rows: np.ndarray | None = None, columns: np.ndarray | None = None) -> np.ndarray:
+        """Return the linear predictor without group effects, shape (draw, obs), of some of the rows where stated.
+
+        ``columns`` of shape (coef,) says which columns add to it; all unless stated.
+        """
         chosen = np.arange(len(self.equation.y)) if rows is None else rows
         b = self._coefficients(flat)
+        if columns is not None:
+            b = np.where(columns, b, 0.0)
         total = b @ self.coef.values[chosen].T
         for i, key, weight in self._weights():
+            if columns is not None and not columns[i]:
+                continue
             total += b[:, i, None] * (weight * follow_rows(self.design, self.follows[key], flat))[:, chosen]
         return np.asarray(total)
 
@@ -109,7 +119,7 @@ class Moved:
     def parameters(self) -> dict[str, Moved]:
         """Return the linear predictors of parameters with the same variables set, by parameter."""
         return {
-            name: _move(self.design, self.equation, own, self.moved, self.units)
+            name: _move(self.design, self.equation, own, self.moved, self.calls, self.units)
             for name, own in self.equation.parameters.items()
         }
 
@@ -193,6 +203,8 @@ def move(
     equation: EquationDesign,
     moved: Mapping[str, Variable],
     units: Mapping[str, Units] | None = None,
+    *,
+    calls: Mapping[str, CallColumns] | None = None,
 ) -> Moved:
     """Set variables in every row of an equation.
 
@@ -204,21 +216,32 @@ def move(
         From ``set_variables``; none sets nothing.
     units : mapping of str to Units, optional
         By factor, of new rows.
+    calls : mapping of str to CallColumns, optional
+        Columns that calls which read other rows, such as ``between(x, patient)``, are set to. The column of a call that
+        is set is held whatever variables are set.
 
     Raises
     ------
     FitError
         If a term that reads what is set reads other rows, too, or the equation reads another equation's values.
     """
-    read = [key for key in equation.follows if isinstance(key, LinkedTo)]
+    _check_linked(equation, calls or {})
+    return _move(design, equation, equation.mean, moved, calls or {}, units)
+
+
+def _check_linked(equation: EquationDesign, calls: Mapping[str, CallColumns]) -> None:
+    """Refuse columns that follow what another equation says, unless they are set."""
+    pieces = [value for text, own in equation.calls.items() if text not in calls for _, value in own.pieces]
+    read = [key for value in pieces for key in value.latent if isinstance(key, LinkedTo)]
     if read:
         what = f"{read[0].kind}({read[0].variable})"
         raise FitError(
-            f"{equation.outcome} reads {what}, what the equation of {read[0].variable} says of each patient. It "
-            f"changes with what is set, and how is not worked out. Read the coefficients, or hold {what} itself at "
-            f"stated values with predict_hazard."
+            Problem(
+                f"{equation.outcome} reads {what}, what the equation of {read[0].variable} says of each patient. It "
+                "changes with what is set, and how is not worked out.",
+                fix="Read the coefficients, or set that itself to a value.",
+            )
         )
-    return _move(design, equation, equation.mean, moved, units)
 
 
 def _move(
@@ -226,12 +249,13 @@ def _move(
     equation: EquationDesign,
     own: Predictor,
     moved: Mapping[str, Variable],
+    calls: Mapping[str, CallColumns],
     units: Mapping[str, Units] | None,
 ) -> Moved:
     variables = {**equation.variables, **moved}
-    evaluator = RowwiseEvaluator(equation, variables)
+    evaluator = RowwiseEvaluator(equation, variables, calls)
     formula, observed = own.spec.parsed, own.coef
-    reading = _check_terms(formula.terms, moved)
+    reading = check_terms(equation, formula.terms, moved, calls)
     column = equation.kind.intercept or not own.of_mean
     coded = code_terms(formula.intercept, formula.terms, evaluator, column=column)
     keep = np.array([text not in reading for text in observed.terms], dtype=bool)
@@ -240,7 +264,8 @@ def _move(
     latent = tuple(before if kept else now for kept, before, now in pairs)
     _check_values(coded, values, ~keep)
     coef = replace(coded, values=values, latent=latent)
-    return Moved(design, equation, own, variables, moved, coef, {**own.follows, **evaluator.stepped}, units)
+    follows = {**own.follows, **evaluator.stepped}
+    return Moved(design, equation, own, variables, moved, calls, coef, follows, units)
 
 
 def _check_values(columns: Columns, values: np.ndarray, chosen: np.ndarray) -> None:
@@ -250,28 +275,6 @@ def _check_values(columns: Columns, values: np.ndarray, chosen: np.ndarray) -> N
         raise FitError(
             Problem(f"{quote(odd)} has no value at what is set.", fix="State values for which it can be worked out.")
         )
-
-
-def _check_terms(terms: Sequence[Term], moved: Mapping[str, Variable]) -> set[str]:
-    """Return the terms that read what is set, by their text, refusing those that read other rows, too."""
-    reading = {render_term(term): term for term in terms if reads(term, moved)}
-    for text, term in reading.items():
-        around = _around(term)
-        if around:
-            raise FitError(
-                f"{text} reads other rows ({', '.join(around)}), so {quote(list(moved))} cannot be set in it."
-            )
-    return set(reading)
-
-
-def _around(term: Term) -> list[str]:
-    """Return the calls of a term that look at other rows."""
-    return [call.function for part in term.parts for call in calls_in(part) if call.function not in OF_ONE_ROW]
-
-
-def reads(term: Term, moved: Mapping[str, Variable]) -> bool:
-    """Return whether a term reads one of the variables."""
-    return bool({name for part in term.parts for name in names_in(part)} & set(moved))
 
 
 def _move_group(moved: Moved, group: GroupDesign, unclear: Unclear) -> MovedGroup:
@@ -313,7 +316,7 @@ def _move_group(moved: Moved, group: GroupDesign, unclear: Unclear) -> MovedGrou
 def _covariates(moved: Moved, group: GroupDesign) -> tuple[np.ndarray, np.ndarray]:
     """Return covariates of a factor's effects with variables set and as observed, rows outside the factor included.
 
-    Columns that read other rows are as observed in both, and 0 outside the factor.
+    Columns that read other rows are as observed unless they are set, and 0 outside the factor.
     """
     e, stated = moved.equation, group.values
     if group.weight is not None:
@@ -323,12 +326,13 @@ def _covariates(moved: Moved, group: GroupDesign) -> tuple[np.ndarray, np.ndarra
     for term in moved.predictor.spec.parsed.groups:
         if term.factor != group.factor:
             continue
-        _check_terms(term.terms, moved.moved)
-        around = {render_term(one) for one in term.terms if _around(one)}
-        for columns, variables in zip(found, (moved.variables, e.variables), strict=True):
-            coded = code_terms(term.intercept, term.terms, RowwiseEvaluator(e, variables))
+        reading = check_terms(e, term.terms, moved.moved, moved.calls)
+        still = {render_term(one) for one in term.terms if any(functions_around(part) for part in one.parts)}
+        evaluators = (RowwiseEvaluator(e, moved.variables, moved.calls), RowwiseEvaluator(e, e.variables))
+        for columns, evaluator, kept in zip(found, evaluators, (still - reading, still), strict=True):
+            coded = code_terms(term.intercept, term.terms, evaluator)
             own = stated[:, start : start + len(coded.labels)]
-            columns.append(np.where([text in around for text in coded.terms], own, coded.values))
+            columns.append(np.where([text in kept for text in coded.terms], own, coded.values))
         start += len(found[0][-1].T)
     return np.column_stack(found[0]), np.column_stack(found[1])
 

@@ -3,36 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import count_of, first_few, hint, number_text, quote, unknown
+from bayes_alliance._messages import count_of, first_few, quote
 from bayes_alliance.design.columns.terms import code_terms
-from bayes_alliance.design.columns.variables import Variable, read_words
+from bayes_alliance.design.columns.values import CallColumns, Value
+from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.predictor import Predictor
-from bayes_alliance.design.groups.groups import GroupDesign, code_groups
+from bayes_alliance.design.groups.groups import code_groups
 from bayes_alliance.errors import DesignError
+from bayes_alliance.expectation.fewer_rows import rows_kept
 from bayes_alliance.expectation.new_data import Units
-from bayes_alliance.expectation.rowwise import OF_ONE_ROW, RowwiseEvaluator
+from bayes_alliance.expectation.new_row_columns import (
+    NewRows,
+    all_groups,
+    check_trials,
+    check_units,
+    earlier_outcome,
+    read_units,
+    read_variable,
+)
+from bayes_alliance.expectation.set_calls import call_variable, calls_around
+from bayes_alliance.expectation.table_evaluator import TableEvaluator, lacks_in_table
 from bayes_alliance.findings import Findings, Problem
-from bayes_alliance.names import SESSION, join_ids
-from bayes_alliance.spec.expressions import calls_in, render
+from bayes_alliance.names import SESSION
+from bayes_alliance.spec.expressions import Call, calls_in, render
+from bayes_alliance.spec.variables_read import values_in
 from bayes_alliance.table.cells import id_text
 from bayes_alliance.table.file_reading import read_frame
 from bayes_alliance.table.sessions import SessionTable
 
-type NewRows = SessionTable | pd.DataFrame
+
+@dataclass(frozen=True, eq=False)
+class CodedRows:
+    """New rows of an equation, the units they are in by factor, and what a reader should know of them."""
+
+    equation: EquationDesign
+    units: dict[str, Units] | None
+    messages: tuple[str, ...] = ()
 
 
-def code_new_rows(equation: EquationDesign, rows: NewRows) -> tuple[EquationDesign, dict[str, Units]]:
+def code_new_rows(equation: EquationDesign, rows: NewRows, columns: Mapping[str, str] | None = None) -> CodedRows:
     """Return an equation over new rows, and which units they are in.
 
     Predictors are called like the model's variables, or like the columns it was fitted to, and ids like the grouping
     factors, or as a table's roles say. An outcome is not needed. A row whose id is not among those fitted is of a new
-    unit; without a column of ids every row is a unit of its own, and an empty id is none.
+    unit; without a column of ids every row is a unit of its own, and an empty id is none. Calls that read other rows,
+    such as ``within(x, patient)``, are columns of that name, or are worked out over the new rows.
 
     Parameters
     ----------
@@ -40,154 +61,167 @@ def code_new_rows(equation: EquationDesign, rows: NewRows) -> tuple[EquationDesi
         Of the fit.
     rows : SessionTable or DataFrame
         Not changed.
+    columns : mapping of str to str, optional
+        What the columns of ids and of the session were called in the rows that were fitted, by role.
 
     Returns
     -------
-    equation, units
-        ``y`` is 0 throughout; units are by factor.
+    CodedRows
+        ``y`` is 0 throughout. Rows without an earlier value that a lag reads are left out, with a message.
 
     Raises
     ------
     DesignError
-        If a predictor is missing or has an unknown level, or the equation reads other rows than a row's own.
+        If a predictor is missing or has an unknown level, or a call cannot be worked out over the rows.
     """
     frame, roles = (rows.frame, dict(rows.roles)) if isinstance(rows, SessionTable) else (read_frame(rows), {})
+    for role, column in (columns or {}).items():
+        if role not in roles and role not in frame.columns and column in frame.columns:
+            roles[role] = column
     findings = Findings()
-    _check_rowwise(equation, findings)
+    stated = _stated_calls(equation, frame, findings)
+    computed = {text: call for text, call in calls_around(equation).items() if text not in stated}
+    _check_calls(equation, computed, frame, roles, findings)
     findings.stop(DesignError)
-    needed = [name for name in equation.variables if name != equation.spec.outcome]
-    found = {name: _read(equation.variables[name], frame, roles, findings) for name in needed}
-    units = {group.factor: _units(group, frame, roles) for group in _all_groups(equation)}
-    _check_units(equation, units, findings)
+    found = {
+        name: read_variable(equation.variables[name], frame, roles, findings) for name in _needed(equation, stated)
+    }
+    units = {group.factor: read_units(group.factor, group.levels, frame, roles) for group in all_groups(equation)}
+    check_units(equation, units, findings)
     variables = {name: own for name, own in found.items() if own is not None}
-    _check_trials(equation, variables, findings)
+    check_trials(equation, variables, findings)
+    findings.stop(DesignError, count_of(len(frame), "row"))
+    outcome = equation.variables[equation.spec.outcome]
+    variables[outcome.name] = replace(outcome, values=earlier_outcome(outcome, computed, frame, roles, findings))
     findings.stop(DesignError, count_of(len(frame), "row"))
     size, patient, session = len(frame), roles.get("patient", "patient"), roles.get(SESSION, SESSION)
     numbers = pd.to_numeric(frame[session], errors="coerce").to_numpy(float) if session in frame else None
     coded = _rows(
-        replace(equation, scale=replace(equation.scale, trials=_trials(equation, variables, size))),
+        replace(equation, scale=replace(equation.scale, trials=_trials(equation, variables, size)), calls=stated),
         variables,
         patient=id_text(frame[patient]).to_numpy(dtype=object) if patient in frame else np.arange(size).astype(object),
         session=np.full(size, np.nan) if numbers is None else numbers,
     )
-    predictors = {own.name: _predictor(coded, own, variables, units) for own in equation.linear_predictors}
-    return replace(coded.with_predictors(predictors), sigma_code=_sigma_code(equation, variables, size)), units
+
+    def ids(factor: str) -> np.ndarray:
+        own = units[factor] if factor in units else read_units(factor, (), frame, roles)
+        return np.where(own.there, own.names, "")
+
+    # a copy of a variable is one that was set: its categories and modelled values are those of the new rows
+    evaluator = TableEvaluator(coded, {name: replace(v) for name, v in variables.items()}, stated, ids)
+    predictors = {own.name: _predictor(coded, own, evaluator, units) for own in equation.linear_predictors}
+    made = replace(
+        coded.with_predictors(predictors),
+        sigma_code=_sigma_code(equation, variables, size),
+        calls={text: _columns_of(equation, text, evaluator) for text in equation.calls},
+    )
+    return _without_lags(made, units, computed, findings)
 
 
-def _check_rowwise(equation: EquationDesign, findings: Findings) -> None:
-    """Report terms that read other rows, which new rows do not have."""
-    terms = [term for own in equation.linear_predictors for term in own.spec.parsed.every_term]
-    calls = [call for term in terms for part in term.parts for call in calls_in(part)]
-    around = dict.fromkeys(render(call) for call in calls if call.function not in OF_ONE_ROW)
-    if around:
-        findings.problem(
-            f"The equation of {equation.outcome!r} reads {first_few(list(around))}: values of other rows, or constants "
-            "of the rows it was fitted to.",
-            allowed="New rows are predicted from what stands in each of them.",
-            fix="Set variables in the fit's own rows (at=), or store the values as columns before the model is fitted.",
-        )
-    if any(group.weight is not None for group in _all_groups(equation)):
+def _stated_calls(equation: EquationDesign, frame: pd.DataFrame, findings: Findings) -> dict[str, CallColumns]:
+    """Return the calls that the rows have a column of, by the call's name in the study or the model."""
+    found = {}
+    for text, own in equation.calls.items():
+        variable = call_variable(text, own)
+        if variable is None or not {text, own.label} & set(frame.columns):
+            continue
+        read = read_variable(variable, frame, {}, findings)
+        if read is not None:
+            found[text] = CallColumns(own.label, ((own.pieces[0][0], Value(read.values)),))
+    return found
+
+
+def _check_calls(
+    equation: EquationDesign,
+    calls: Mapping[str, Call],
+    frame: pd.DataFrame,
+    roles: Mapping[str, str],
+    findings: Findings,
+) -> None:
+    """Report calls that the rows do not tell, and rows of one patient and session that a lag cannot tell apart."""
+    there = {*frame.columns, *(role for role, column in roles.items() if column in frame.columns)}
+    for text, call in calls.items():
+        label = equation.calls[text].label if text in equation.calls else text
+        lacking = lacks_in_table(equation, call, there)
+        if lacking:
+            findings.problem(
+                f"{label} needs {lacking}.",
+                allowed="New rows are predicted from what stands in them.",
+                fix=f"Give it as a column called {label!r}."
+                if len(equation.calls[text].pieces) == 1
+                else "Set variables in the fit's own rows (at=).",
+            )
+    keys = [roles.get(name, name) for name in ("patient", SESSION)]
+    lags = any(one.function in ("lag", "others") for call in calls.values() for one in calls_in(call))
+    if lags and not findings.problems and set(keys) <= set(frame.columns):
+        twice = np.flatnonzero(frame.duplicated(keys, keep=False))
+        if len(twice):
+            places = [f"row {place + 1}" for place in twice[:5]]
+            findings.problem(f"Rows have the same patient and session: {first_few(places, len(twice))}.")
+    if any(group.weight is not None for group in all_groups(equation)):
         findings.problem("Rows belong to several levels of a factor by weights, which new rows do not state.")
 
 
-def _all_groups(equation: EquationDesign) -> list[GroupDesign]:
-    return [group for own in equation.linear_predictors for group in own.groups]
+def _needed(equation: EquationDesign, stated: Mapping[str, CallColumns]) -> list[str]:
+    """Return the variables that rows have to have: all but the outcome, and those that only stated calls read."""
+    parts = [part for own in equation.linear_predictors for term in own.spec.parsed.every_term for part in term.parts]
+    hidden = {name for part in parts if render(part) in stated for name in values_in(part)}
+    hidden -= {name for part in parts if render(part) not in stated for name in values_in(part)}
+    hidden -= {name for name in (equation.spec.trials, equation.spec.sigma_factor) if isinstance(name, str)}
+    return [name for name in equation.variables if name != equation.spec.outcome and name not in hidden]
 
 
-def _read(variable: Variable, frame: pd.DataFrame, roles: Mapping[str, str], findings: Findings) -> Variable | None:
-    """Return a variable of new rows, reporting what is missing or unknown."""
-    names = dict.fromkeys(name for name in (roles.get(variable.name), variable.label, variable.name) if name)
-    seen = [name for name in names if name in frame.columns]
-    if len(seen) > 1 and variable.name not in roles and not frame[seen[0]].equals(frame[seen[1]]):
+def _columns_of(equation: EquationDesign, text: str, evaluator: TableEvaluator) -> CallColumns:
+    call = calls_around(equation)[text]
+    return CallColumns(equation.calls[text].label, tuple(evaluator.columns(call)))
+
+
+def _without_lags(
+    made: EquationDesign, units: dict[str, Units], computed: Mapping[str, Call], findings: Findings
+) -> CodedRows:
+    """Leave out rows in which what is read of other rows has no value, and say so."""
+    lacking = {text: np.any([np.isnan(v.numbers) for _, v in made.calls[text].pieces], axis=0) for text in computed}
+    for own in made.linear_predictors:
+        columns = [own.coef, *(group.columns for group in own.groups)]
+        others = [
+            label
+            for column in columns
+            for label, values in zip(column.labels, column.values.T, strict=True)
+            if (np.isnan(values) & ~np.any([np.zeros(len(values), dtype=bool), *lacking.values()], axis=0)).any()
+        ]
+        if others:
+            findings.problem(
+                f"{quote(dict.fromkeys(others))} has no value in some of the rows.",
+                fix="Give values that it can be worked out of.",
+            )
+    findings.stop(DesignError)
+    bad = np.any([np.zeros(len(made.y), dtype=bool), *lacking.values()], axis=0)
+    if bad.all():
         findings.problem(
-            f"Columns {quote(seen)} differ, and either may be what the model reads as {variable.name!r}.",
-            fix=f"Leave one of them out; the model was fitted to {variable.label!r}.",
+            f"No row has a value of {quote(made.calls[text].label for text, rows in lacking.items() if rows.any())}.",
+            fix="Give rows of earlier sessions, or the values as columns of that name.",
         )
-        return None
-    column = seen[0] if seen else None
-    if column is None:
-        shown = dict.fromkeys((variable.name, variable.label))
-        findings.problem(
-            f"The rows have no column {' or '.join(map(repr, shown))}, which the model reads.",
-            allowed=f"Columns seen: {quote(frame.columns)}.",
-            fix=hint(variable.name, frame.columns),
-        )
-        return None
-    series = frame[column]
-    missing = np.flatnonzero(series.isna())
-    if len(missing):
-        places = [f"row {place + 1}" for place in missing[:5]]
-        findings.problem(
-            f"Column {column!r} is missing in {count_of(len(missing), 'row')}: {first_few(places, len(missing))}.",
-            fix="Complete the values, or leave the rows out.",
-        )
-        return None
-    if pd.api.types.is_datetime64_any_dtype(series) or pd.api.types.is_timedelta64_dtype(series):
-        findings.problem(f"Column {column!r} holds dates.", fix="Give numbers or levels, as in the rows fitted.")
-        return None
-    if variable.levels is None:
-        numbers = pd.to_numeric(series, errors="coerce").to_numpy(float)
-        odd = np.flatnonzero(~np.isfinite(numbers))
-        if len(odd):
-            shown_rows = [f"row {place + 1} ({series.iloc[place]!r})" for place in odd[:5]]
-            findings.problem(f"Column {column!r} is no number in {first_few(shown_rows, len(odd))}.")
-            return None
-        return replace(variable, values=numbers)
-    words = series.map(number_text) if pd.api.types.is_numeric_dtype(series) else read_words(series)
-    levels = {level: place for place, level in enumerate(variable.levels)}
-    unknown_levels = [word for word in dict.fromkeys(map(str, words)) if word not in levels]
-    if unknown_levels:
-        findings.add(unknown(f"level of {column!r}:", word, levels) for word in unknown_levels)
-        return None
-    return replace(variable, values=np.array([float(levels[str(word)]) for word in words]))
-
-
-def _units(group: GroupDesign, frame: pd.DataFrame, roles: Mapping[str, str]) -> Units:
-    """Return which unit of a factor every row is in."""
-    columns = [roles.get(part, part) for part in group.factor.split(":")]
-    if any(column not in frame.columns for column in columns):
-        names = np.array([f"new {row + 1}" for row in range(len(frame))], dtype=object)
-        there = np.ones(len(frame), dtype=bool)
-        return Units(np.arange(len(frame)) + len(group.levels), there, len(group.levels), names, stated=False)
-    ids = [id_text(frame[column]) for column in columns]
-    there = np.all([own != "" for own in ids], axis=0)
-    whole = list(ids[0]) if len(ids) == 1 else join_ids(ids, ":")
-    places = {level: place for place, level in enumerate(group.levels)}
-    for name in whole:
-        places.setdefault(str(name), len(places))
-    names = np.where(there, np.array([str(name) for name in whole], dtype=object), "")
-    code = np.array([places[str(name)] for name in whole])
-    return Units(code, there, len(group.levels), names, stated=True)
-
-
-def _check_units(equation: EquationDesign, units: Mapping[str, Units], findings: Findings) -> None:
-    """Report factors of which some fitted rows had no unit, where new rows do not say whether they have one."""
-    for part in equation.linear_predictors:
-        for group in part.groups:
-            term = next(one for one in part.spec.parsed.groups if one.factor == group.factor)
-            if term.intercept and not group.inside.all() and not units[group.factor].stated:
-                findings.problem(
-                    f"Some rows that were fitted have no {group.factor}; whether these have one is not stated.",
-                    fix=f"Add a column {group.factor!r}, empty where there is none. Or use the fit's rows with at=.",
-                )
-
-
-def _check_trials(equation: EquationDesign, variables: Mapping[str, Variable], findings: Findings) -> None:
-    """Report numbers of trials that are not whole numbers from 1."""
-    own = variables.get(equation.spec.trials) if isinstance(equation.spec.trials, str) else None
-    odd = np.flatnonzero((own.values < 1) | (own.values % 1 != 0)) if own is not None else ()
-    if own is not None and len(odd):
-        shown = [f"row {place + 1} ({own.values[place]:g})" for place in odd[:5]]
-        findings.problem(
-            f"{own.label!r}, what successes are out of, is not a whole number from 1 in {first_few(shown, len(odd))}."
-        )
+        findings.stop(DesignError)
+    if not bad.any():
+        return CodedRows(made, units)
+    labels = quote(made.calls[text].label for text, rows in lacking.items() if rows.any())
+    places = [f"row {place + 1}" for place in np.flatnonzero(bad)[:5]]
+    message = (
+        f"{count_of(int(bad.sum()), 'row')} have no value of {labels} and are not predicted: "
+        f"{first_few(places, int(bad.sum()))}."
+    )
+    kept = {
+        factor: replace(own, code=own.code[~bad], there=own.there[~bad], names=own.names[~bad])
+        for factor, own in units.items()
+    }
+    return CodedRows(rows_kept(made, ~bad), kept, (message,))
 
 
 def _rows(
     equation: EquationDesign, variables: Mapping[str, Variable], *, patient: np.ndarray, session: np.ndarray
 ) -> EquationDesign:
     """Return the equation over new rows, its predictors not coded yet."""
-    outcome, size = equation.spec.outcome, len(patient)
+    size = len(patient)
     return replace(
         equation,
         y=np.zeros(size),
@@ -196,7 +230,7 @@ def _rows(
         row=np.arange(size),
         patient=patient,
         session=session,
-        variables={**variables, outcome: replace(equation.variables[outcome], values=np.zeros(size))},
+        variables=variables,
         rows_read=size,
         ledger={},
         modelled=None,
@@ -214,20 +248,11 @@ def _trials(equation: EquationDesign, variables: Mapping[str, Variable], size: i
 
 
 def _predictor(
-    rows: EquationDesign, own: Predictor, variables: Mapping[str, Variable], units: Mapping[str, Units]
+    rows: EquationDesign, own: Predictor, evaluator: TableEvaluator, units: Mapping[str, Units]
 ) -> Predictor:
-    # a copy of a variable is one that was set: its categories and modelled values are those of the new rows
-    evaluator = RowwiseEvaluator(rows, {name: replace(variable) for name, variable in variables.items()})
     formula = own.spec.parsed
     column = rows.kind.intercept or not own.of_mean
     coef = code_terms(formula.intercept, formula.terms, evaluator, column=column)
-    lacking = [label for label, values in zip(coef.labels, coef.values.T, strict=True) if np.isnan(values).any()]
-    if lacking:
-        raise DesignError(
-            Problem(
-                f"{quote(lacking)} has no value in some of the rows.", fix="Give values that it can be worked out of."
-            )
-        )
     groups = []
     for group in own.groups:
         columns, _ = code_groups([term for term in formula.groups if term.factor == group.factor], evaluator)[

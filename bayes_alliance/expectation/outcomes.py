@@ -114,7 +114,7 @@ def replicate(design: Design, flat: xr.Dataset, rng: np.random.Generator) -> dic
 
     Outcomes of a row whose residuals correlate are drawn together.
     """
-    found, standard = {}, _standard_residuals(design, flat, rng)
+    found, standard = {}, standard_residuals(design, flat, rng)
     for e in design.equations:
         mean = add_effects(linear_parts(design, e.mean, flat), flat, [f.factor for f in design.factors])
         if e.outcome in standard:
@@ -136,7 +136,11 @@ def follow_series(noise: np.ndarray, own: np.ndarray, series: Series, session: n
     return drawn
 
 
-def _standard_residuals(design: Design, flat: xr.Dataset, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def standard_residuals(design: Design, flat: xr.Dataset, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Draw residuals of SD 1 of normal outcomes, shape (draw, obs), by outcome.
+
+    Those of a row correlate, and those of a series follow each other, as the model says.
+    """
     draws = flat.sizes["sample"]
     standard = {e.outcome: rng.normal(size=(draws, len(e.y))) for e in design.equations if e.kind.normal}
     for e in design.equations:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 from typing import Final
@@ -19,15 +19,20 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.latent_columns import FollowSteps, FollowValue
 from bayes_alliance.errors import FitError
+from bayes_alliance.expectation.chains import names_read
 from bayes_alliance.expectation.expected import all_alike
+from bayes_alliance.expectation.grids import data_grid
 from bayes_alliance.expectation.new_data import Moved, Units, move
-from bayes_alliance.expectation.new_rows import NewRows, code_new_rows
+from bayes_alliance.expectation.new_row_columns import NewRows, with_outcomes
+from bayes_alliance.expectation.new_rows import CodedRows, code_new_rows
 from bayes_alliance.expectation.related_variables import Together, rows_together
+from bayes_alliance.expectation.set_calls import set_call, shift_call, split_calls
 from bayes_alliance.expectation.set_variables import (
     Setting,
     check_values,
-    find_predictor,
+    follow_session,
     name_settings,
+    predictors_of,
     related_to,
     set_variables,
 )
@@ -56,7 +61,9 @@ class Question:
     ``fitted`` is the equation over the fit's rows, ``equation`` the one over the rows of the question and ``units``
     the units these are in where they are new. ``settings`` are the combinations that variables are set to, in the
     model's names. ``weights`` of shape (set, obs) average rows, and ``sets`` says what each average is of; both are
-    None where every row stands by itself, which ``labels`` says. ``grid`` is whether the rows are made ones.
+    None where every row stands by itself, which ``labels`` says. ``grid`` is whether the rows are made ones, and
+    ``messages`` say what a reader should know of them. ``follows`` are the equations that the outcome follows from
+    where variables are set, itself last, by the model's name of their outcome; none where only its own is asked.
     """
 
     design: Design
@@ -68,6 +75,8 @@ class Question:
     sets: pd.DataFrame | None
     weights: sparse.csr_array | None
     grid: bool = False
+    messages: tuple[str, ...] = ()
+    follows: Mapping[str, CodedRows] = field(default_factory=dict)
 
     @cached_property
     def together(self) -> Together:
@@ -76,25 +85,41 @@ class Question:
 
     @property
     def factors(self) -> tuple[str, ...]:
-        """Return the grouping factors of the equation."""
-        return tuple(dict.fromkeys(group.factor for own in self.fitted.linear_predictors for group in own.groups))
+        """Return the grouping factors of the equation, and of those it follows from."""
+        every = [self.fitted, *(own.equation for own in self.follows.values())]
+        parts = [own for e in every for own in e.linear_predictors]
+        return tuple(dict.fromkeys(group.factor for own in parts for group in own.groups))
+
+    @cached_property
+    def known(self) -> dict[str, Variable]:
+        """Return what can be set: predictors of the equation, and of those it follows from."""
+        return known_predictors([self.fitted, *(self.design.find(name) for name in self.follows)])
+
+    def numbers(self) -> dict[str, Variable]:
+        """Return the predictors that are numbers, by what lines of results call them."""
+        return {line_name(own): own for own in self.known.values() if own.levels is None}
 
     def moved(self, settings: Mapping[str, Setting], shift: Mapping[str, float] | None = None) -> Moved:
         """Return the rows with variables set, and numbers changed by an amount from what they then are."""
-        size = len(self.equation.y)
-        stated = set_variables(self.fitted, settings, self.together)
+        size, known = len(self.equation.y), self.equation.calls
+        of_variables, of_calls = split_calls(self.fitted, settings)
+        stated = set_variables(self.fitted, of_variables, self.together)
         found = {name: replace(own, values=np.full(size, own.values[0])) for name, own in stated.items()}
+        calls = {text: set_call(known[text], float(value), size) for text, value in of_calls.items()}
         for name, amount in (shift or {}).items():
+            if name in known:
+                calls[name] = shift_call(calls.get(name, known[name]), amount)
+                continue
             own = found.get(name, self.equation.variables[name])
             found[name] = replace(own, values=own.values + amount)
-        return move(self.design, self.equation, found, self.units)
+        return move(self.design, self.equation, found, self.units, calls=calls)
 
     def lines(self, settings: Mapping[str, Setting]) -> pd.DataFrame:
         """Return what the results at one combination of settings are of, a line each."""
         own = self.labels if self.sets is None else self.sets
         found = own.copy()
         for name, value in settings.items():
-            found[line_name(self.fitted.variables[name])] = [value] * len(own)
+            found[line_name(self.known[name])] = [value] * len(own)
         return found
 
 
@@ -107,6 +132,7 @@ def ask(
     grid: Mapping[str, Values] | None,
     by: str | Sequence[str] | None,
     apart: Sequence[str] = (),
+    propagate: bool = False,
 ) -> Question:
     """Return the rows of a question.
 
@@ -116,7 +142,7 @@ def ask(
         Of the fit.
     outcome : str, optional
         Which equation; needed where there are several.
-    rows, at, grid, by
+    rows, at, grid, by, propagate
         As in ``predictions``.
     apart : sequence of str
         Variables that the question itself is about, which ``at`` and ``grid`` may not set.
@@ -129,22 +155,55 @@ def ask(
     fitted = design.find(outcome)
     if rows is not None and grid is not None:
         raise FitError("rows and grid both say which rows are meant. State one of them.")
-    for where, stated in (("at", at), ("grid", grid)):
-        if stated is not None and not isinstance(stated, Mapping):
+    for where, mapping in (("at", at), ("grid", grid)):
+        if mapping is not None and not isinstance(mapping, Mapping):
             raise FitError(f"{where}= maps variables to values, such as {{'session': [1, 5]}}.")
     by = _as_names(by)
-    settings = _combinations(fitted, "at", at or {}, apart)
-    if grid is not None:
-        rows = _data_grid(fitted, grid, apart)
-    equation, units = (fitted, None) if rows is None else code_new_rows(fitted, rows)
-    labels = _labels(fitted, equation, rows, list(grid or ()))
-    if by == [ROW] or (not by and rows is not None):
-        return Question(design, fitted, equation, units, settings, labels, None, None, grid is not None)
-    both = [name for name in by if any(name in (key, fitted.variables[key].label) for key in settings[0])]
+    name = fitted.spec.outcome
+    known = known_predictors([fitted, *(map(design.find, names_read(design.spec, name, ()) if propagate else ()))])
+    settings = _combinations(known, "at", at or {}, apart)
+    made = None if grid is None else _combinations(known, "grid", grid, apart)
+    held = {*settings[0], *(made[0] if made else ()), *apart}
+    names = names_read(design.spec, name, held) if propagate else (name,)
+    equations = {one: design.find(one) for one in names}
+    if made is not None:
+        rows = data_grid([fitted, *(e for e in equations.values() if e is not fitted)], made)
+    elif rows is not None and len(names) > 1:
+        rows = with_outcomes(equations, rows, design.roles)
+    coded = {
+        one: CodedRows(e, None) if rows is None else code_new_rows(e, rows, design.roles)
+        for one, e in equations.items()
+    }
+    equation, units = coded[name].equation, coded[name].units
+    labels = _labels(equation, new=rows is not None)
+    if made is not None:
+        labels = pd.DataFrame([{line_name(known[key]): value for key, value in stated.items()} for stated in made])
+    sets, weights = None, None
+    both = [one for one in by if any(one in (key, known[key].label) for key in settings[0])]
     if both:
         raise FitError(f"{quote(both)} is set by at=, so rows have no values of their own to be averaged by.")
-    sets, weights = _averages(fitted, equation, units, by)
-    return Question(design, fitted, equation, units, settings, labels, sets, weights, grid is not None)
+    if by != [ROW] and (by or rows is None):
+        sets, weights = _averages(fitted, equation, units, by)
+    follows = coded if propagate else {}
+    messages = coded[name].messages
+    return Question(
+        design, fitted, equation, units, settings, labels, sets, weights, grid is not None, messages, follows
+    )
+
+
+def over_sessions(question: Question, settings: Mapping[str, Setting]) -> list[Moved]:
+    """Return the fit's rows with variables set, and the session set to every one there is, in order.
+
+    What is a function of the session's number goes with it, also where the model does not read the number itself.
+    """
+    e = question.fitted
+    found = []
+    for session in map(float, np.unique(e.session)):
+        with_session: dict[str, Setting] = {SESSION: session}
+        if SESSION not in e.variables:
+            with_session = follow_session(e, session)
+        found.append(question.moved({**with_session, **settings}))
+    return found
 
 
 def line_name(variable: Variable) -> str:
@@ -160,11 +219,15 @@ def check_shift(question: Question, name: str) -> None:
     FitError
         With what to state instead.
     """
-    variable = question.fitted.variables[name]
+    if name in question.fitted.calls or name not in question.known:
+        return
+    variable = question.known[name]
     if variable.levels is not None:
         raise FitError(Problem(f"{variable.label!r} is a factor.", fix="State two of its levels: values=[...]."))
     set_first = name in question.settings[0]  # then it is known where it is changed from
-    for key, own in ((key, own) for part in question.fitted.linear_predictors for key, own in part.follows.items()):
+    every = [question.fitted, *map(question.design.find, question.follows)]
+    parts = [part for e in every for part in e.linear_predictors]
+    for key, own in ((key, own) for part in parts for key, own in part.follows.items()):
         estimated = isinstance(own, FollowSteps) or (isinstance(own, FollowValue) and not set_first)
         if estimated and getattr(key, "variable", None) == name:
             what = f"Some values of {variable.label!r} are estimated, or its steps are."
@@ -208,68 +271,37 @@ def _as_names(by: object) -> list[str]:
     return list(dict.fromkeys(map(str, names)))
 
 
+def known_predictors(equations: Sequence[EquationDesign]) -> dict[str, Variable]:
+    """Return what can be set in some equations, as the first one that has it has it."""
+    found: dict[str, Variable] = {}
+    for e in equations:
+        found = predictors_of(e) | found
+    return found
+
+
 def _combinations(
-    equation: EquationDesign, where: str, at: Mapping[str, Values], apart: Sequence[str]
+    known: Mapping[str, Variable], where: str, at: Mapping[str, Values], apart: Sequence[str]
 ) -> tuple[dict[str, Setting], ...]:
     """Return every combination of stated values, by the model's names of variables."""
-    stated = name_settings(equation, [(name, as_values(own, name)) for name, own in at.items()])
+    stated = name_settings(known, [(name, as_values(own, name)) for name, own in at.items()])
     for name, own in stated.items():
         if name in apart:
-            raise FitError(f"{equation.variables[name].label!r} is what is compared; it cannot be set, too.")
+            raise FitError(f"{known[name].label!r} is what is compared; it cannot be set, too.")
         if not own:
-            raise FitError(f"{where}= states no value of {equation.variables[name].label!r}.")
-        check_values(equation.variables[name], own)
+            raise FitError(f"{where}= states no value of {known[name].label!r}.")
+        check_values(known[name], own)
     if math.prod(len(own) for own in stated.values()) > MOST:
         raise FitError(f"{where}= asks for more than {MOST:,} combinations of values. State fewer values.")
     return tuple(dict(zip(stated, chosen, strict=True)) for chosen in product(*stated.values()))
 
 
-def _data_grid(equation: EquationDesign, grid: Mapping[str, Values], apart: Sequence[str]) -> pd.DataFrame:
-    """Return a row per combination of stated values, other predictors at typical values.
-
-    Numbers are at their mean over the fit's rows, levels and 0/1 variables at the most frequent; what goes with a
-    stated variable goes with it.
-    """
-    read = [name for name in equation.variables if name not in (equation.spec.outcome, *equation.spec.raters)]
-    combinations = _combinations(equation, "grid", grid, apart)
-    rows = rows_together(equation)
-    found = [set_variables(equation, settings, rows) for settings in combinations]
-    rest: dict[str, Variable] = {}
-    for name in sorted(read, key=lambda name: equation.variables[name].levels is None):  # levels first
-        if name not in found[0] and name not in rest:
-            typical = set_variables(equation, {name: _typical(equation, name)}, rows)
-            rest.update({key: own for key, own in typical.items() if key not in found[0] and key not in rest})
-    return pd.DataFrame([{name: _shown((rest | own)[name]) for name in read} for own in found])
-
-
-def _shown(variable: Variable) -> Setting:
-    value = float(variable.values[0])
-    return value if variable.levels is None else variable.levels[int(value)]
-
-
-def _typical(equation: EquationDesign, name: str) -> Setting:
-    """Return the mean of a number, a whole one of trials, or the most frequent level, category or 0/1 value."""
-    variable = equation.variables[name]
-    values = variable.values[~np.isnan(variable.values)]
-    ordered = {getattr(key, "variable", None) for key, own in equation.follows.items() if isinstance(own, FollowSteps)}
-    if variable.levels is None and name not in ordered and not np.isin(values, (0.0, 1.0)).all():
-        return float(np.round(values.mean())) if name == equation.spec.trials else float(values.mean())
-    distinct, count = np.unique(values, return_counts=True)
-    return _shown(replace(variable, values=distinct[[int(count.argmax())]]))
-
-
-def _labels(
-    fitted: EquationDesign, equation: EquationDesign, rows: NewRows | None, grid: Sequence[str]
-) -> pd.DataFrame:
+def _labels(equation: EquationDesign, *, new: bool) -> pd.DataFrame:
     """Return what every row is called: patient and session of the fit's own, its number and predictors of new ones."""
-    if rows is None:
+    if not new:
         own = pd.DataFrame({"patient": equation.patient, "session": equation.session})
         return own.drop(columns=[SESSION]) if np.isnan(equation.session).all() else own
-    shown = [find_predictor(fitted, name) for name in grid] or [
-        name for name in equation.variables if name != fitted.spec.outcome
-    ]
-    columns = {line_name(fitted.variables[name]): _column(equation.variables[name]) for name in shown}
-    return pd.DataFrame(columns if grid else {ROW: np.arange(1, len(equation.y) + 1), **columns})
+    columns = {line_name(own): _column(own) for own in predictors_of(equation).values()}
+    return pd.DataFrame({ROW: equation.row + 1, **columns})
 
 
 def _column(variable: Variable) -> np.ndarray:

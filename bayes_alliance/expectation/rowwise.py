@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
 import numpy as np
 
@@ -11,8 +10,8 @@ from bayes_alliance._messages import quote
 from bayes_alliance.design.columns.evaluator import Evaluator
 from bayes_alliance.design.columns.functions import FUNCTIONS, ROWWISE
 from bayes_alliance.design.columns.rows import Rows
-from bayes_alliance.design.columns.surfaces import pieces_of
-from bayes_alliance.design.columns.values import Hidden, Value
+from bayes_alliance.design.columns.surfaces import form_of, surface_columns
+from bayes_alliance.design.columns.values import CallColumns, Hidden, Value
 from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.latent_columns import Follow, FollowSteps, FollowValue
@@ -20,20 +19,24 @@ from bayes_alliance.errors import FitError
 from bayes_alliance.findings import Findings
 from bayes_alliance.spec.expressions import Call, Expression, Name, render
 
-OF_ONE_ROW: Final = (*ROWWISE, "centred")
-"""Calls whose value in a row depends on that row, and on constants of the rows that were fitted."""
-
 
 class RowwiseEvaluator(Evaluator):
-    """Evaluates over the rows used; calls that look at other rows are left to the observed columns.
+    """Evaluates over the rows used; calls that read other rows have the columns they were observed to have.
 
-    ``stepped`` collects the ordered predictors that are set, with their categories.
+    ``calls`` are columns that calls are set to. ``stepped`` collects the ordered predictors that are set, with their
+    categories.
     """
 
-    def __init__(self, equation: EquationDesign, variables: Mapping[str, Variable]) -> None:
+    def __init__(
+        self,
+        equation: EquationDesign,
+        variables: Mapping[str, Variable],
+        calls: Mapping[str, CallColumns] | None = None,
+    ) -> None:
         rows = Rows(equation.spec.unit, None, equation.patient, equation.session, equation.row)  # type: ignore[arg-type]
         super().__init__(FUNCTIONS, rows, variables, lambda _: equation.patient, Findings())
         self.equation = equation
+        self.around = {**equation.calls, **(calls or {})}
         self.stepped: dict[Hidden, Follow] = {}
 
     def _followed(self, call: Call) -> Value:
@@ -57,7 +60,7 @@ class RowwiseEvaluator(Evaluator):
         return Value(variable.values)
 
     def value(self, expression: Expression) -> Value:
-        """Return 0 for calls that look at other rows."""
+        """Return 0 for calls that read other rows inside others; columns of these are left as observed."""
         if isinstance(expression, Call) and expression.function in ("mi", "mo"):
             return self._followed(expression)
         if isinstance(expression, Call) and expression.function == "centred":
@@ -68,9 +71,13 @@ class RowwiseEvaluator(Evaluator):
         return super().value(expression)
 
     def columns(self, part: Name | Call) -> list[tuple[str, Value]]:
-        """Return the columns of a part, all 0 for a surface."""
+        """Return the columns of a part: of a call that reads other rows those it is set to, or observed."""
+        if isinstance(part, Call) and render(part) in self.around:
+            return list(self.around[render(part)].pieces)
         if isinstance(part, Call) and part.function == "surface":
-            return [(piece, Value(np.zeros(len(self.rows)))) for piece in pieces_of(part)]
+            constant = self.equation.constants[render(part)]
+            x, y = (self.value(argument).numbers - constant for argument in part.arguments)
+            return surface_columns(form_of(part), x, y)
         return super().columns(part)
 
 

@@ -21,40 +21,52 @@ from bayes_alliance.expectation.related_variables import (
     rows_together,
     stands_for,
 )
+from bayes_alliance.expectation.set_calls import call_variable
 from bayes_alliance.findings import Problem
 from bayes_alliance.names import SESSION, level_label
 
 type Setting = float | str
 
 
-def find_predictor(equation: EquationDesign, name: str) -> str:
-    """Return the model's name of a predictor, stated in the model's words or the study's.
+def find_predictor(known: Mapping[str, Variable], name: str) -> str:
+    """Return the model's name of a predictor, or the text of a call, stated in the model's words or the study's.
+
+    Parameters
+    ----------
+    known : mapping of str to Variable
+        From ``predictors_of``.
 
     Raises
     ------
     FitError
-        If the equation reads no such variable.
+        If there is no such variable or call.
     """
-    known = {v.label: key for key, v in equation.variables.items() if key != equation.spec.outcome}
-    by_model = set(known.values())
-    if name not in known and name not in by_model:
-        raise FitError(unknown("predictor", name, [*known, *by_model]))
-    return name if name in by_model else known[name]
+    labels = {variable.label: key for key, variable in known.items()}
+    if name not in labels and name not in known:
+        raise FitError(unknown("predictor", name, [*labels, *known]))
+    return name if name in known else labels[name]
 
 
-def name_settings[T](equation: EquationDesign, settings: Sequence[tuple[str, T]]) -> dict[str, T]:
-    """Return settings by the model's names of the variables.
+def predictors_of(equation: EquationDesign) -> dict[str, Variable]:
+    """Return what can be set in an equation: its variables, and calls that read other rows, by the model's text."""
+    variables = {name: own for name, own in equation.variables.items() if name != equation.spec.outcome}
+    calls = {text: call_variable(text, columns) for text, columns in equation.calls.items()}
+    return variables | {text: own for text, own in calls.items() if own is not None and text not in variables}
+
+
+def name_settings[T](known: Mapping[str, Variable], settings: Sequence[tuple[str, T]]) -> dict[str, T]:
+    """Return settings by the model's names of the variables, which are among those known.
 
     Raises
     ------
     FitError
-        If a variable is not the equation's, or is stated twice.
+        If a variable is none of them, or is stated twice.
     """
     named: dict[str, T] = {}
     for name, value in settings:
-        key = find_predictor(equation, name)
+        key = find_predictor(known, name)
         if key in named:
-            raise FitError(f"{equation.variables[key].label!r} is stated twice. State it once.")
+            raise FitError(f"{known[key].label!r} is stated twice. State it once.")
         named[key] = value
     return named
 

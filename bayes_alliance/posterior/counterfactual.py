@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +14,7 @@ from bayes_alliance._messages import escaped, unknown
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.errors import FitError
+from bayes_alliance.expectation.averaging import NOISE, average_draws
 from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.expectation.linear import stack_draws
 from bayes_alliance.expectation.set_variables import Setting, check_values, related_to
@@ -30,12 +31,6 @@ type Kind = Literal["natural", "interventional"]
 
 AT_ONCE = 400_000
 """Rows (draws times patients) that are worked out together."""
-
-NOISE = 0.01
-"""Share of the variance of an effect's draws that what is drawn anew (mediators, units) may make up."""
-
-MOST_REPEATS = 64
-"""How often mediators and units are drawn at most for every posterior draw, to get below ``NOISE``."""
 
 ASSUMPTIONS = (
     "Nothing unmeasured moves treatment and outcome, treatment and a mediator, two mediators, or a mediator and the "
@@ -198,7 +193,7 @@ def counterfactual_effects(
                 found.setdefault(name, []).append(value)
         return {name: np.concatenate(parts) for name, parts in found.items()}
 
-    averaged, noise = _average(repeat)
+    averaged, noise = average_draws(repeat)
     whole = {name: value.reshape(posterior.sizes["chain"], each) for name, value in averaged.items()}
     return Counterfactual(
         treatment,
@@ -224,26 +219,6 @@ def _paths_of(design: Design, treatment: str, outcome: str) -> tuple[Path, ...]:
     if problem is not None and not found:
         raise problem
     return tuple(found)
-
-
-def _average(repeat: Callable[[], dict[str, np.ndarray]]) -> tuple[dict[str, np.ndarray], float]:
-    """Draw anew until what is drawn makes up little of the spread of effects; return means and the share it has."""
-    sums, count = repeat(), 1
-    squares = {name: value**2 for name, value in sums.items()}
-    while True:
-        for _ in range(count):  # twice as many as before
-            for name, value in repeat().items():
-                sums[name] = sums[name] + value
-                squares[name] = squares[name] + value**2
-            count += 1
-        noise = 0.0
-        for name, total in sums.items():
-            own = np.maximum(squares[name] - total**2 / count, 0.0).mean() / (count - 1) / count
-            spread = float((total / count).var())
-            if own > 1e-18 * max(float((total / count).max() ** 2), 1e-300):
-                noise = max(noise, float(own / spread) if spread > 0 else 1.0)
-        if noise <= NOISE or 2 * count > MOST_REPEATS:
-            return {name: total / count for name, total in sums.items()}, noise
 
 
 def _check_cross_world(system: Sequence[EquationDesign], kind: Kind, value: float) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Final
 
@@ -10,7 +11,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayes_alliance._later import Later
 from bayes_alliance._messages import escaped
+from bayes_alliance.errors import FitError
 from bayes_alliance.posterior.estimands import tabulate
 from bayes_alliance.posterior.summary import IntervalKind
 
@@ -35,26 +38,47 @@ class Expectations:
         difference; as ``plot_estimands`` takes them.
     messages : tuple of str
         What a reader should know.
+    observed : mapping of str to ndarray
+        Values that the fit's rows have of the numbers among ``lines``.
     """
 
     title: str
     lines: pd.DataFrame
     draws: xr.Dataset
     messages: tuple[str, ...]
+    observed: Mapping[str, np.ndarray] = field(default_factory=dict)
 
-    def table(self, *, ci_prob: float = 0.95, ci_kind: IntervalKind = "eti") -> pd.DataFrame:
+    plot = Later("bayes_alliance.plot.expectations:plot_expectations")
+
+    def table(
+        self, *, ci_prob: float = 0.95, ci_kind: IntervalKind = "eti", rope: tuple[float, float] | None = None
+    ) -> pd.DataFrame:
         """Return a line per result: what it is of, then mean, median, SD, interval, and how well the chains tell it.
 
         Columns after those of ``lines`` are ``mean, median, sd, eti95_lb, eti95_ub``; of comparisons and slopes
-        ``p_direction`` (the probability of the more probable side of no difference); ``mcse, r_hat, ess_bulk,
-        ess_tail, unit``.
+        ``p_direction`` (the probability of the more probable side of no difference); with ``rope``, bounds in the
+        unit, ``p_rope`` (the probability to lie between them: practically none); ``mcse, r_hat, ess_bulk, ess_tail,
+        unit``.
+
+        Raises
+        ------
+        FitError
+            If the bounds are no numbers in order, or the interval is none.
         """
-        found = tabulate(self.draws, ci_prob=ci_prob, ci_kind=ci_kind)
+        draws = self.draws
+        if rope is not None:
+            low, high = check_rope(rope)
+            count = draws.sizes["estimand"]
+            bounds = {"rope_lb": ("estimand", np.full(count, low)), "rope_ub": ("estimand", np.full(count, high))}
+            draws = draws.assign_coords(bounds)
+        found = tabulate(draws, ci_prob=ci_prob, ci_kind=ci_kind)
         width = f"{ci_kind}{100 * ci_prob:g}"
         keep = ["mean", "median", "sd", f"{width}_lb", f"{width}_ub"]
         if not np.isnan(self.draws["null"].values).all():
             found["p_direction"] = np.maximum(found["p_positive"], 1 - found["p_positive"])
             keep.append("p_direction")
+        if rope is not None:
+            keep.append("p_rope")
         keep += ["mcse", "r_hat", "ess_bulk", "ess_tail", "unit"]
         return pd.concat([self.lines.reset_index(drop=True), found[keep]], axis=1)
 
@@ -64,7 +88,7 @@ class Expectations:
         if count <= SHOWN:
             return self.table().drop(columns=NOT_SHOWN), ""
         keep = [*range(SHOWN // 2), *range(count - SHOWN // 2, count)]
-        few = Expectations(self.title, self.lines.iloc[keep], self.draws.isel(estimand=keep), self.messages)
+        few = replace(self, lines=self.lines.iloc[keep], draws=self.draws.isel(estimand=keep))
         return few.table().drop(columns=NOT_SHOWN), f"The first and the last {SHOWN // 2} of {count:,} lines."
 
     @escaped
@@ -79,3 +103,17 @@ class Expectations:
         return (
             f"<p><b>{escape(self.title)}</b></p>{frame.to_html(index=False, float_format=lambda v: f'{v:.3g}')}{notes}"
         )
+
+
+def check_rope(rope: Sequence[float]) -> tuple[float, float]:
+    """Return the bounds of a region of practical equivalence.
+
+    Raises
+    ------
+    FitError
+        If they are no two numbers in order.
+    """
+    given = list(rope) if isinstance(rope, Sequence) and not isinstance(rope, str) else []
+    if len(given) != 2 or any(isinstance(one, str) or not np.isfinite(one) for one in given) or given[0] >= given[1]:
+        raise FitError(f"rope={rope!r}: state two numbers in the unit of the results, the lower one first.")
+    return float(given[0]), float(given[1])

@@ -17,7 +17,7 @@ from bayes_alliance.expectation.expected import Effects, expected_means
 from bayes_alliance.expectation.linear import stack_draws
 from bayes_alliance.expectation.new_data import move
 from bayes_alliance.expectation.related_variables import rows_together
-from bayes_alliance.expectation.set_variables import Setting, check_values, name_settings, set_variables
+from bayes_alliance.expectation.set_variables import Setting, check_values, name_settings, predictors_of, set_variables
 from bayes_alliance.findings import Problem
 from bayes_alliance.fit.result import Fit, design_of
 
@@ -82,9 +82,10 @@ def marginal_effects(
     settings = {variable: list(values), **{name: list(own) for name, own in (at or {}).items() if name != variable}}
     if len(values) < 2:
         raise FitError(f"Differences need two values of {variable!r} or more.")
-    named = name_settings(equation, [(variable, list(values)), *((n, list(own)) for n, own in (at or {}).items())])
+    known = predictors_of(equation)
+    named = name_settings(known, [(variable, list(values)), *((n, list(own)) for n, own in (at or {}).items())])
     for name, own in named.items():
-        check_values(equation.variables[name], own)
+        check_values(known[name], own)
     shape = tuple(len(own) for own in named.values())
     if math.prod(shape) > MOST_COMBINATIONS:
         raise FitError(

@@ -9,22 +9,23 @@ import numpy as np
 import xarray as xr
 
 from bayes_alliance._messages import quote
+from bayes_alliance.design.columns.functions import functions_around
 from bayes_alliance.design.columns.terms import code_terms
 from bayes_alliance.design.columns.values import Value
 from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.equations.equation import EquationDesign, subset_variable
-from bayes_alliance.design.equations.latent_columns import Follow, FollowSteps, FollowValue
-from bayes_alliance.design.equations.predictor import Predictor
+from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.latent_columns import FollowSteps, FollowValue
 from bayes_alliance.errors import FitError
+from bayes_alliance.expectation.fewer_rows import rows_kept
 from bayes_alliance.expectation.linear import drawn_values
 from bayes_alliance.expectation.new_data import Moved, move
 from bayes_alliance.expectation.outcomes import rows_of
-from bayes_alliance.expectation.rowwise import OF_ONE_ROW, RowwiseEvaluator, category_of
+from bayes_alliance.expectation.rowwise import RowwiseEvaluator, category_of
 from bayes_alliance.expectation.set_variables import Setting, set_variables, with_others
 from bayes_alliance.findings import Problem
 from bayes_alliance.names import COEF
-from bayes_alliance.spec.expressions import Call, calls_in, render
+from bayes_alliance.spec.expressions import Call, render
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +124,7 @@ def find_system(design: Design, outcomes: Sequence[str]) -> tuple[EquationDesign
         problems.append(Problem("Residuals on the way correlate, so that mediators are not drawn one after the other."))
     for e in chosen:
         terms = e.spec.parsed.every_term
-        around = {c.function for t in terms for part in t.parts for c in calls_in(part) if c.function not in OF_ONE_ROW}
+        around = {name for term in terms for part in term.parts for name in functions_around(part)}
         if around:
             problems.append(
                 Problem(
@@ -135,47 +136,7 @@ def find_system(design: Design, outcomes: Sequence[str]) -> tuple[EquationDesign
     if problems:
         raise FitError(problems)
     rows = set(chosen[0].row).intersection(*(set(e.row) for e in chosen[1:]))
-    return tuple(_over(e, np.array([row in rows for row in e.row])) for e in chosen)
-
-
-def _over(e: EquationDesign, keep: np.ndarray) -> EquationDesign:
-    return replace(
-        e,
-        y=e.y[keep],
-        mean=_predictor_over(e.mean, keep),
-        parameters={name: _predictor_over(own, keep) for name, own in e.parameters.items()},
-        sigma_code=e.sigma_code[keep],
-        row=e.row[keep],
-        patient=e.patient[keep],
-        session=e.session[keep],
-        scale=e.scale.rows(keep),
-        modelled=None,
-        variables={name: subset_variable(variable, keep) for name, variable in e.variables.items()},
-    )
-
-
-def _predictor_over(own: Predictor, keep: np.ndarray) -> Predictor:
-    groups = tuple(
-        replace(
-            g,
-            code=g.code[keep],
-            columns=g.columns.rows(keep),
-            inside=g.inside[keep],
-            weight=None if g.weight is None else g.weight[keep],
-            ids=None if g.ids is None else g.ids[keep],
-        )
-        for g in own.groups
-    )
-    follows = {key: _follow_over(follow, keep) for key, follow in own.follows.items()}
-    return replace(own, coef=own.coef.rows(keep), groups=groups, follows=follows)
-
-
-def _follow_over(follow: Follow, keep: np.ndarray) -> Follow:
-    assert isinstance(follow, FollowValue | FollowSteps)
-    rows = {"code": follow.code[keep], "plugged": follow.plugged[keep]}
-    if isinstance(follow, FollowValue):
-        rows |= {"inside": follow.inside[keep], "filled": follow.filled[keep]}
-    return replace(follow, **rows)
+    return tuple(rows_kept(e, np.array([row in rows for row in e.row])) for e in chosen)
 
 
 class _WorldEvaluator(RowwiseEvaluator):

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_alliance._messages import unknown
+from bayes_alliance.design.columns.functions import functions_around
 from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
@@ -17,11 +18,10 @@ from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.expectation.linear import stack_draws
 from bayes_alliance.expectation.new_data import Moved, move
-from bayes_alliance.expectation.rowwise import OF_ONE_ROW
 from bayes_alliance.expectation.set_variables import Setting, follow_session, set_variables
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.names import COEF, SESSION, effect_dim, effects_name, factor_key
-from bayes_alliance.spec.expressions import Call, Expression, Operation, calls_in, names_in
+from bayes_alliance.spec.expressions import Call, Expression, Operation, names_in
 
 NO_TRAJECTORY = (
     "This model has no trajectory: it needs an outcome with an identity link (gaussian, student_t), session as a plain "
@@ -221,7 +221,7 @@ def _movable(equation: EquationDesign) -> bool:
     variable = _arm_variable(equation)
     names = {SESSION} | ({variable.name} if variable is not None else set())
     for term in equation.spec.parsed.terms:
-        around = [call for part in term.parts for call in calls_in(part) if call.function not in OF_ONE_ROW]
+        around = [name for part in term.parts for name in functions_around(part)]
         if around and names & {name for part in term.parts for name in names_in(part)}:
             return False
         read = {name for part in term.parts for name in _earlier_values(part)}

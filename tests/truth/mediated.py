@@ -292,7 +292,7 @@ def _counterfactual(
         same = same.assign_coords(chain=[0, 1], draw=np.arange(REPEATS // 2))
         fit = put_together(case.design, same, str(case.fit.provenance["engine"]))
         # draws alike have nothing but noise, which the reader would repeat its own draws to get rid of
-        with mock.patch("bayes_alliance.posterior.counterfactual.MOST_REPEATS", 1):
+        with mock.patch("bayes_alliance.expectation.averaging.MOST_REPEATS", 1):
             got = ba.counterfactual_effects(
                 fit, treatment, outcome=outcome, values=values, kind=kind, cross_world=cross, draws=REPEATS, seed=3
             )

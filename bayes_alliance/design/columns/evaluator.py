@@ -36,7 +36,7 @@ class Evaluator:
     of patients averages; ``findings`` collects problems, and what a reader should know of the columns; ``arm`` is the
     condition;
     ``means`` collects the latent means and modelled values that were asked for, with what stands in for them;
-    ``constants`` what centred() took away, by the call;
+    ``constants`` what centred() took away, by the call; ``calls`` the columns of calls that are parts of terms;
     ``modelled`` says of outcomes which of their values are modelled; ``until`` is the last session that means are over,
     where they are not over all rows.
 
@@ -55,6 +55,7 @@ class Evaluator:
     arm: Variable | None = None
     means: dict[Hidden, Plugged] = field(default_factory=dict)
     constants: dict[str, float] = field(default_factory=dict)
+    calls: dict[str, tuple[tuple[str, Value], ...]] = field(default_factory=dict)
     until: float | None = None
     needed: np.ndarray | None = None
     deferred: list[tuple[np.ndarray, Callable[[np.ndarray], Problem]]] | None = None

@@ -15,7 +15,7 @@ from bayes_alliance.design.columns.monotonic import monotone
 from bayes_alliance.design.columns.surfaces import surface
 from bayes_alliance.design.columns.values import Value
 from bayes_alliance.findings import Problem
-from bayes_alliance.spec.expressions import Call, Expression, Number, render
+from bayes_alliance.spec.expressions import Call, Expression, Name, Number, calls_in, render
 from bayes_alliance.spec.functions import CURRENT
 
 
@@ -109,3 +109,18 @@ FUNCTIONS = Functions(
 
 ROWWISE = ("log", "sqrt", "quadratic", "piecewise", "mi", "mo")
 """Calls whose value in a row depends on that row alone."""
+
+
+def functions_around(expression: Expression) -> tuple[str, ...]:
+    """Return the functions in an expression that read other rows than a row's own, beside constants of all rows."""
+    return tuple(call.function for call in calls_in(expression) if not _of_one_row(call))
+
+
+def _of_one_row(call: Call) -> bool:
+    match call.function:
+        case "centred":
+            return True
+        case "surface":
+            return not isinstance(dict(call.keywords).get("centre"), Name)
+        case function:
+            return function in ROWWISE

@@ -120,10 +120,16 @@ def surface(evaluator: Evaluator, call: Call) -> list[tuple[str, Value]]:
         case _:
             evaluator.findings.problem('centre is "pooled", a number, or a grouping factor.', where=render(call))
             return [("", evaluator.nothing())]
+    if not isinstance(centre, Name):
+        evaluator.constants[render(call)] = float(taken[0])
     evaluator.findings.note(f"{render(call)}: {note}.")
     _check_scales(evaluator, call, x.numbers, y.numbers)
-    u, v = x.numbers - taken, y.numbers - taken
-    return [(name, Value(_column(name, u, v))) for name in FORMS[form]]
+    return surface_columns(form, x.numbers - taken, y.numbers - taken)
+
+
+def surface_columns(form: str, x: np.ndarray, y: np.ndarray) -> list[tuple[str, Value]]:
+    """Return the columns of a form by name, of two ratings less their constant."""
+    return [(name, Value(_column(name, x, y))) for name in FORMS[form]]
 
 
 def _column(name: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -170,10 +170,10 @@ def _code_part(part: Name | Call, has_margin: bool, evaluator: Evaluator) -> lis
     label = render(part, lambda name: called.get(name, name))
     levels = _levels(part, evaluator.variables)
     if levels is None:
-        return [
-            (level_label(label, piece) if piece else label, render(part), piece, value)
-            for piece, value in evaluator.columns(part)
-        ]
+        columns = evaluator.columns(part)
+        if isinstance(part, Call):
+            evaluator.calls[render(part)] = tuple(columns)
+        return [(level_label(label, piece) if piece else label, render(part), piece, value) for piece, value in columns]
     position = evaluator.variables[part.name].values if isinstance(part, Name) else np.empty(0)
     indicators = []
     for i, level in enumerate(levels):

@@ -105,6 +105,21 @@ class Value:
 
 
 @dataclass(frozen=True, eq=False)
+class CallColumns:
+    """The columns of a call that reads other rows than its own, over the rows used.
+
+    ``label`` is what the study calls it; ``pieces`` are the columns, each with what stands in the bracket of its label.
+    """
+
+    label: str
+    pieces: tuple[tuple[str, Value], ...]
+
+    def rows(self, keep: np.ndarray) -> CallColumns:
+        """Return the columns in some of their rows."""
+        return CallColumns(self.label, tuple((piece, value.rows(keep)) for piece, value in self.pieces))
+
+
+@dataclass(frozen=True, eq=False)
 class Modelled:
     """An outcome as others read it.
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from bayes_alliance.design.columns.arms import Arms, find_arms
 from bayes_alliance.design.columns.evaluator import Evaluator
-from bayes_alliance.design.columns.functions import ROWWISE
+from bayes_alliance.design.columns.functions import ROWWISE, functions_around
 from bayes_alliance.design.columns.means import pooled_mean
 from bayes_alliance.design.columns.rows import Rows
 from bayes_alliance.design.columns.terms import Columns, study_names
-from bayes_alliance.design.columns.values import Hidden, Modelled, Plugged
+from bayes_alliance.design.columns.values import CallColumns, Hidden, Modelled, Plugged, Value
 from bayes_alliance.design.columns.variables import Variable, prune_levels
 from bayes_alliance.design.equations import checks
 from bayes_alliance.design.equations.complete_rows import Groups, Source, Usable, code_columns, find_usable, stop_on
@@ -31,7 +31,7 @@ from bayes_alliance.findings import Findings
 from bayes_alliance.names import SESSION, predictor_label
 from bayes_alliance.outcome.scale import ObservedOutcome, OutcomeScale
 from bayes_alliance.spec.equation_order import modelled_by
-from bayes_alliance.spec.expressions import Name, calls_in, names_in, render
+from bayes_alliance.spec.expressions import Call, Name, calls_in, names_in, render
 from bayes_alliance.spec.model import EquationSpec, ModelSpec, PredictorSpec
 from bayes_alliance.spec.shrinkage import shrunk_outcomes
 
@@ -118,6 +118,7 @@ def make_equation(equation: EquationSpec, source: Source) -> tuple[Made, tuple[s
         series=series,
         gaps=_gaps(equation, usable, source.spec),
         constants=dict(evaluator.constants),
+        calls=_calls(equation, evaluator, keep),
     )
     plugged = {mean: evaluator.means[mean] for mean in _followed(mean.coef, coded)}
     covariates = {factor: (usable.ids[factor], columns) for factor, (columns, _) in coded.items()}
@@ -187,6 +188,25 @@ def _gaps(equation: EquationSpec, usable: Usable, spec: ModelSpec) -> tuple[Gap,
     arms = find_arms(equation, usable.variables, np.ones(len(usable.rows), dtype=bool))
     label = usable.variables[equation.outcome].label
     return find_gaps(label, usable.variables, _read_as_modelled(equation, spec), equation.raters, arms)
+
+
+def _calls(equation: EquationSpec, evaluator: Evaluator, keep: np.ndarray) -> dict[str, CallColumns]:
+    """Return the columns of the formulas' calls that read other rows, over the rows used, by call."""
+    predictors = (equation.mean, *equation.parameters.values())
+    terms = [term for own in predictors for term in own.parsed.every_term]
+    called, found = study_names(evaluator), {}
+    for part in dict.fromkeys(part for term in terms for part in term.parts if isinstance(part, Call)):
+        if functions_around(part):
+            pieces = tuple((piece, _opened(value.rows(keep))) for piece, value in evaluator.calls[render(part)])
+            found[render(part)] = CallColumns(render(part, lambda name: called.get(name, name)), pieces)
+    return found
+
+
+def _opened(value: Value) -> Value:
+    """Return a value with 0 in rows that start a series, the only rows used that have none."""
+    starts = np.isnan(value.numbers)
+    latent = {key: np.where(starts, 0.0, weight) for key, weight in value.latent.items()}
+    return Value(np.where(starts, 0.0, value.numbers), latent)
 
 
 def _series(equation: EquationSpec, label: str, rows: Rows, keep: np.ndarray, findings: Findings) -> Series | None:

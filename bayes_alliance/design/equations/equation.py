@@ -10,7 +10,7 @@ import numpy as np
 
 from bayes_alliance.design.columns.arms import Arms
 from bayes_alliance.design.columns.terms import Columns
-from bayes_alliance.design.columns.values import Hidden
+from bayes_alliance.design.columns.values import CallColumns, Hidden
 from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.equations.latent_columns import Follow
 from bayes_alliance.design.equations.missing import Gap
@@ -38,7 +38,8 @@ class EquationDesign:
     the rows used, adds up to ``rows_read``; ``gaps`` counts missing values by variable. ``offset`` is the constant that
     was taken from the outcome, ``scale`` says what values it can have. ``modelled`` are the rows whose outcome is a
     parameter; ``y`` has a stand-in where it is missing. ``series`` says which row each one's residual follows, where
-    these correlate over sessions. ``constants`` are the means that calls of centred() took away, by call.
+    these correlate over sessions. ``constants`` are the means that calls of centred() took away, by call; ``calls`` the
+    columns of calls that read other rows, such as ``within(x, patient)``, by call.
     """
 
     spec: EquationSpec
@@ -62,6 +63,7 @@ class EquationDesign:
     series: Series | None = None
     gaps: tuple[Gap, ...] = ()
     constants: Mapping[str, float] = field(default_factory=dict)
+    calls: Mapping[str, CallColumns] = field(default_factory=dict)
 
     @property
     def linear_predictors(self) -> tuple[Predictor, ...]:

@@ -1,0 +1,229 @@
+"""Columns of rows in which some outcomes are drawn: what a formula reads of them, now, earlier, or as means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy import sparse
+
+from bayes_alliance.design.columns.values import CallColumns, Value
+from bayes_alliance.design.columns.variables import Variable
+from bayes_alliance.design.design import Design
+from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.latent_columns import FollowSteps, FollowValue
+from bayes_alliance.expectation.linear import drawn_values, follow_rows
+from bayes_alliance.expectation.new_data import Moved
+from bayes_alliance.expectation.rowwise import RowwiseEvaluator, category_of
+from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Text, render
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Where rows of several equations meet: a number per patient and session (per unit, where rows are wider).
+
+    ``of_rows`` has every row's place, by outcome, and ``rows`` the row at every place, -1 where there is none.
+    ``patient`` and ``session`` have shape (place,).
+    """
+
+    of_rows: Mapping[str, np.ndarray]
+    rows: Mapping[str, np.ndarray]
+    patient: np.ndarray
+    session: np.ndarray
+
+    def earlier(self, places: np.ndarray, steps: int, longest: int) -> np.ndarray:
+        """Return the latest place of the same patient that lies as many sessions back, -1 where there is none."""
+        known = pd.MultiIndex.from_arrays([self.patient, self.session])
+        found = np.full(len(places), -1, dtype=np.int64)
+        for gap in range(longest, steps - 1, -1):
+            wanted = pd.MultiIndex.from_arrays([self.patient[places], self.session[places] - gap])
+            at = known.get_indexer(wanted)
+            found = np.where((at >= 0) & (places >= 0), at, found)
+        return found
+
+
+def find_places(equations: Mapping[str, EquationDesign]) -> Places:
+    """Return where the rows of equations of one unit meet."""
+    keys = {
+        name: pd.MultiIndex.from_arrays([e.patient.astype(str), np.nan_to_num(e.session, nan=-1.0)])
+        for name, e in equations.items()
+    }
+    whole = next(iter(keys.values()))
+    for own in keys.values():
+        whole = whole.union(own)
+    of_rows = {name: whole.get_indexer(own) for name, own in keys.items()}
+    rows = {}
+    for name, places in of_rows.items():
+        rows[name] = np.full(len(whole), -1, dtype=np.int64)
+        rows[name][places] = np.arange(len(places))
+    patient = pd.factorize(whole.get_level_values(0))[0]
+    return Places(of_rows, rows, patient, whole.get_level_values(1).to_numpy(float))
+
+
+@dataclass(eq=False)
+class Course:
+    """Outcomes as they follow from what is set, filled while they are drawn.
+
+    ``moved`` holds every equation with variables set, by the model's name of its outcome. ``values`` and ``means`` have
+    shape (draw, obs) per outcome: what was drawn, and the latent mean, what its equation says without earlier sessions
+    and deviations; missing until they are drawn. ``constant`` are the values that variables are set to in all sessions.
+    ``opened`` are the calls whose columns have to be worked out, by outcome; ``known`` keeps those of others.
+    """
+
+    design: Design
+    flat: xr.Dataset
+    moved: Mapping[str, Moved]
+    places: Places
+    constant: Mapping[str, float]
+    opened: Mapping[str, frozenset[str]]
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+    means: dict[str, np.ndarray] = field(default_factory=dict)
+    known: dict[tuple[str, str], list[tuple[str, np.ndarray]]] = field(default_factory=dict)
+
+    @property
+    def draws(self) -> int:
+        """Return the number of posterior draws."""
+        return int(self.flat.sizes["sample"])
+
+
+class DrawnEvaluator(RowwiseEvaluator):
+    """Evaluates an equation's formulas at some places, once per draw; a place of -1 has no value."""
+
+    def __init__(self, course: Course, name: str, places: np.ndarray) -> None:
+        self.course, self.name, self.at_places = course, name, places
+        moved = course.moved[name]
+        super().__init__(moved.equation, {})
+        self.around = {}
+        self.here = course.places.rows[name][places]
+        self.here[places < 0] = -1
+        size = course.draws * len(places)
+        # nothing but the number of rows is read of these
+        self.rows = type(self.rows)(moved.equation.spec.unit, None, *(np.zeros(size, dtype=np.int8),) * 3)  # type: ignore[arg-type]
+        self.variables = {own: self._drawn(own, variable) for own, variable in moved.variables.items()}
+
+    def _drawn(self, name: str, variable: Variable) -> Variable:
+        """Return a variable at the places, once per draw."""
+        course, count = self.course, len(self.at_places)
+        if name in course.constant:
+            return Variable(name, variable.label, np.full(course.draws * count, course.constant[name]), variable.levels)
+        own = np.where(self.here >= 0, variable.values[self.here], np.nan)
+        if name not in course.values:
+            return Variable(name, variable.label, np.tile(own, course.draws), variable.levels)
+        return Variable(name, variable.label, self._of(course.values[name], name, own).ravel())
+
+    def _of(self, values: np.ndarray, name: str, otherwise: np.ndarray | float = np.nan) -> np.ndarray:
+        """Return an outcome's values (draw, obs) at the places, (draw, place)."""
+        rows = self.course.places.rows[name][self.at_places]
+        return np.where((rows >= 0) & (self.at_places >= 0), values[:, rows], otherwise)
+
+    def columns(self, part: Name | Call) -> list[tuple[str, Value]]:
+        """Return the columns of a part; of calls that read no drawn outcome those that they have."""
+        if not isinstance(part, Call):
+            return super().columns(part)
+        text = render(part)
+        known = self.course.moved[self.name].calls.get(text, self.equation.calls.get(text))
+        if known is None:
+            return super().columns(part)
+        if text not in self.course.opened[self.name]:
+            return [(piece, self._at(own)) for piece, own in self._known(text, known)]
+        found = super().columns(part)
+        if not any(np.isnan(value.numbers).any() for _, value in found):
+            return found
+        # where nothing is drawn at an earlier session, what was observed there is read
+        before = [self._at(own).numbers for _, own in self._known(text, known)]
+        return [
+            (piece, Value(np.where(np.isnan(value.numbers), own, value.numbers)))
+            for (piece, value), own in zip(found, before, strict=True)
+        ]
+
+    def _known(self, text: str, columns: CallColumns) -> list[tuple[str, np.ndarray]]:
+        """Return the columns that a call has in the rows, what is estimated of them as drawn, shape (draw, obs)."""
+        known = self.course.known.get((self.name, text))
+        if known is None:
+            follows, known = self.course.moved[self.name].follows, []
+            for piece, value in columns.pieces:
+                total = np.broadcast_to(value.numbers, (self.course.draws, len(value.numbers)))
+                for key, weight in value.latent.items():
+                    if weight.any():
+                        total = total + weight * follow_rows(self.course.design, follows[key], self.course.flat)
+                known.append((piece, total))
+            self.course.known[self.name, text] = known
+        return known
+
+    def value(self, expression: Expression) -> Value:
+        """Return an expression's value at every place and draw."""
+        match expression:
+            case Call("lag", (inner, *rest), keywords):
+                steps = int(rest[0].value) if rest and isinstance(rest[0], Number) else 1
+                longest = dict(keywords).get("max_gap", Number(steps))
+                assert isinstance(longest, Number)
+                before = self.course.places.earlier(self.at_places, steps, int(longest.value))
+                return DrawnEvaluator(self.course, self.name, before).value(inner)
+            case Call("within", (Call("lag", (inner, *rest), lagged), factor), keywords):
+                return self.value(Call("lag", (Call("within", (inner, factor), keywords), *rest), lagged))
+            case Call("within", (inner, Name(factor)), keywords):
+                return self._apart(self.value(inner), self._mean(inner, factor, dict(keywords)))
+            case Call("between", (inner, Name(factor)), keywords):
+                bare = inner.arguments[0] if isinstance(inner, Call) and inner.function == "lag" else inner
+                mean, wider = self._mean(bare, factor, dict(keywords)), dict(keywords).get("within")
+                if isinstance(wider, Name):
+                    return self._apart(mean, self._mean(bare, wider.name, dict(keywords)))
+                return mean
+            case _:
+                return super().value(expression)
+
+    def _apart(self, one: Value, other: Value) -> Value:
+        return Value(one.numbers - other.numbers)
+
+    def _mean(self, inner: Expression, factor: str, keywords: Mapping[str, Expression]) -> Value:
+        """Return the mean of a unit: the latent one of a drawn outcome, or that of what was drawn in its rows."""
+        bare = inner.arguments[0] if isinstance(inner, Call) and inner.function == "mi" else inner
+        assert isinstance(bare, Name)
+        name = bare.name
+        if name in self.course.constant:
+            return Value(np.full(len(self.rows), self.course.constant[name]))
+        if keywords.get("means", Text("observed")) != Text("observed"):
+            return Value(self._of(self.course.means[name], name).ravel())
+        return Value(self._of(self._unit_means(name, factor), name).ravel())
+
+    def _unit_means(self, name: str, factor: str) -> np.ndarray:
+        """Return every row's mean of its unit, over an outcome's rows as drawn, shape (draw, obs)."""
+        values, e = self.course.values[name], self.course.moved[name].equation
+        code = pd.factorize(e.patient)[0] if factor == "patient" else unit_codes(e, factor)
+        inside = code >= 0
+        size = int(code.max(initial=0)) + 1
+        member = sparse.csr_array(
+            (inside.astype(float), (np.arange(len(code)), code * inside)), shape=(len(code), size)
+        )
+        means = (values @ member) / np.maximum(np.bincount(code[inside], minlength=size), 1)
+        return np.where(inside, means[:, code], np.nan)
+
+    def _followed(self, call: Call) -> Value:
+        """Return a modelled value or a step as drawn, unless it is set or drawn anew."""
+        course, name = self.course, render(call.arguments[0])
+        anew = name in course.values or name in course.constant or name in course.moved[self.name].moved
+        for key, follow in self.equation.follows.items():
+            if getattr(key, "variable", None) != name or key.lag is not None:
+                continue
+            if isinstance(follow, FollowSteps):
+                way = drawn_values(follow, course.flat)
+                if not anew:
+                    return self._at(way[:, follow.code])
+                code = category_of(self.variables[name], follow).reshape(len(way), -1)
+                return Value(np.take_along_axis(way, code, axis=1).ravel())
+            if isinstance(follow, FollowValue) and not anew:
+                values = drawn_values(follow, course.flat)[:, follow.code]
+                return self._at(np.where(follow.inside, values, follow.plugged))
+        return Value(self.variables[name].values)
+
+    def _at(self, values: np.ndarray) -> Value:
+        return Value(np.where(self.here >= 0, values[:, self.here], np.nan).ravel())
+
+
+def unit_codes(e: EquationDesign, factor: str) -> np.ndarray:
+    """Return which level of a factor every row is in, -1 where it is in none or the equation has no such factor."""
+    group = next((one for one in e.groups if one.factor == factor and one.slot == 0), None)
+    return np.full(len(e.y), -1) if group is None else group.units

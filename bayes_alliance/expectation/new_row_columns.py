@@ -1,0 +1,178 @@
+"""Columns of new rows: predictors, the units that rows are in, trials, and outcomes of earlier sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from bayes_alliance._messages import count_of, first_few, hint, number_text, quote, unknown
+from bayes_alliance.design.columns.variables import Variable, read_words
+from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.groups.groups import GroupDesign
+from bayes_alliance.errors import DesignError
+from bayes_alliance.expectation.new_data import Units
+from bayes_alliance.expectation.set_calls import calls_around
+from bayes_alliance.findings import Findings
+from bayes_alliance.names import SESSION, join_ids
+from bayes_alliance.spec.expressions import Call, calls_in
+from bayes_alliance.spec.variables_read import values_in
+from bayes_alliance.table.cells import id_text
+from bayes_alliance.table.file_reading import read_frame
+from bayes_alliance.table.sessions import SessionTable
+
+type NewRows = SessionTable | pd.DataFrame
+
+
+def all_groups(equation: EquationDesign) -> list[GroupDesign]:
+    """Return the grouping factors of an equation's mean and of its parameters."""
+    return [group for own in equation.linear_predictors for group in own.groups]
+
+
+def read_variable(
+    variable: Variable, frame: pd.DataFrame, roles: Mapping[str, str], findings: Findings
+) -> Variable | None:
+    """Return a variable of new rows, reporting what is missing or unknown."""
+    names = dict.fromkeys(name for name in (roles.get(variable.name), variable.label, variable.name) if name)
+    seen = [name for name in names if name in frame.columns]
+    if len(seen) > 1 and variable.name not in roles and not frame[seen[0]].equals(frame[seen[1]]):
+        findings.problem(
+            f"Columns {quote(seen)} differ, and either may be what the model reads as {variable.name!r}.",
+            fix=f"Leave one of them out; the model was fitted to {variable.label!r}.",
+        )
+        return None
+    column = seen[0] if seen else None
+    if column is None:
+        shown = dict.fromkeys((variable.name, variable.label))
+        findings.problem(
+            f"The rows have no column {' or '.join(map(repr, shown))}, which the model reads.",
+            allowed=f"Columns seen: {quote(frame.columns)}.",
+            fix=hint(variable.name, frame.columns),
+        )
+        return None
+    series = frame[column]
+    missing = np.flatnonzero(series.isna())
+    if len(missing):
+        places = [f"row {place + 1}" for place in missing[:5]]
+        findings.problem(
+            f"Column {column!r} is missing in {count_of(len(missing), 'row')}: {first_few(places, len(missing))}.",
+            fix="Complete the values, or leave the rows out.",
+        )
+        return None
+    if pd.api.types.is_datetime64_any_dtype(series) or pd.api.types.is_timedelta64_dtype(series):
+        findings.problem(f"Column {column!r} holds dates.", fix="Give numbers or levels, as in the rows fitted.")
+        return None
+    if variable.levels is None:
+        numbers = pd.to_numeric(series, errors="coerce").to_numpy(float)
+        odd = np.flatnonzero(~np.isfinite(numbers))
+        if len(odd):
+            shown_rows = [f"row {place + 1} ({series.iloc[place]!r})" for place in odd[:5]]
+            findings.problem(f"Column {column!r} is no number in {first_few(shown_rows, len(odd))}.")
+            return None
+        return replace(variable, values=numbers)
+    words = series.map(number_text) if pd.api.types.is_numeric_dtype(series) else read_words(series)
+    levels = {level: place for place, level in enumerate(variable.levels)}
+    unknown_levels = [word for word in dict.fromkeys(map(str, words)) if word not in levels]
+    if unknown_levels:
+        findings.add(unknown(f"level of {column!r}:", word, levels) for word in unknown_levels)
+        return None
+    return replace(variable, values=np.array([float(levels[str(word)]) for word in words]))
+
+
+def read_units(factor: str, levels: Sequence[str], frame: pd.DataFrame, roles: Mapping[str, str]) -> Units:
+    """Return which unit of a factor every row is in."""
+    columns = [roles.get(part, part) for part in factor.split(":")]
+    if any(column not in frame.columns for column in columns):
+        names = np.array([f"new {row + 1}" for row in range(len(frame))], dtype=object)
+        there = np.ones(len(frame), dtype=bool)
+        return Units(np.arange(len(frame)) + len(levels), there, len(levels), names, stated=False)
+    ids = [id_text(frame[column]) for column in columns]
+    there = np.all([own != "" for own in ids], axis=0)
+    whole = list(ids[0]) if len(ids) == 1 else join_ids(ids, ":")
+    places = {level: place for place, level in enumerate(levels)}
+    for name in whole:
+        places.setdefault(str(name), len(places))
+    names = np.where(there, np.array([str(name) for name in whole], dtype=object), "")
+    code = np.array([places[str(name)] for name in whole])
+    return Units(code, there, len(levels), names, stated=True)
+
+
+def check_units(equation: EquationDesign, units: Mapping[str, Units], findings: Findings) -> None:
+    """Report factors of which some fitted rows had no unit, where new rows do not say whether they have one."""
+    for part in equation.linear_predictors:
+        for group in part.groups:
+            term = next(one for one in part.spec.parsed.groups if one.factor == group.factor)
+            if term.intercept and not group.inside.all() and not units[group.factor].stated:
+                findings.problem(
+                    f"Some rows that were fitted have no {group.factor}; whether these have one is not stated.",
+                    fix=f"Add a column {group.factor!r}, empty where there is none. Or use the fit's rows with at=.",
+                )
+
+
+def check_trials(equation: EquationDesign, variables: Mapping[str, Variable], findings: Findings) -> None:
+    """Report numbers of trials that are not whole numbers from 1."""
+    own = variables.get(equation.spec.trials) if isinstance(equation.spec.trials, str) else None
+    odd = np.flatnonzero((own.values < 1) | (own.values % 1 != 0)) if own is not None else ()
+    if own is not None and len(odd):
+        shown = [f"row {place + 1} ({own.values[place]:g})" for place in odd[:5]]
+        findings.problem(
+            f"{own.label!r}, what successes are out of, is not a whole number from 1 in {first_few(shown, len(odd))}."
+        )
+
+
+def earlier_outcome(
+    outcome: Variable,
+    calls: Mapping[str, Call],
+    frame: pd.DataFrame,
+    roles: Mapping[str, str],
+    findings: Findings,
+) -> np.ndarray:
+    """Return outcomes that calls read in other rows, NaN where there is none; 0 where nothing reads them."""
+    if all(outcome.name not in values_in(call) for call in calls.values()):
+        return np.zeros(len(frame))
+    names = [name for name in (roles.get(outcome.name), outcome.label, outcome.name) if name in frame.columns]
+    if not names:
+        findings.problem(
+            f"The rows have no column {outcome.label!r}, of which {quote(calls)} reads earlier values.",
+            fix="Give the outcome where it is known, empty elsewhere.",
+        )
+        return np.zeros(len(frame))
+    return pd.to_numeric(frame[names[0]], errors="coerce").to_numpy(float)
+
+
+def with_outcomes(equations: Mapping[str, EquationDesign], rows: NewRows, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Return new rows with a column of every outcome that is drawn in them, ids and session called like their roles.
+
+    What stands in it is read where an earlier session has no row of its own, such as at a patient's first session.
+
+    Raises
+    ------
+    DesignError
+        If lags read an outcome of a patient's first row, which is missing.
+    """
+    roles = dict(columns) | (dict(rows.roles) if isinstance(rows, SessionTable) else {})
+    frame = rows.frame if isinstance(rows, SessionTable) else read_frame(rows)
+    names = {column: role for role, column in roles.items() if column in frame and role not in frame}
+    frame = frame.rename(columns=names)
+    findings = Findings()
+    lags = [call for e in equations.values() for part in calls_around(e).values() for call in calls_in(part)]
+    earlier = {name for call in lags if call.function == "lag" for name in values_in(call)}
+    for name, e in equations.items():
+        variable = e.variables[name]
+        column = next((one for one in (variable.label, name) if one in frame), variable.label)
+        values = pd.to_numeric(frame[column], errors="coerce") if column in frame else pd.Series(np.nan, frame.index)
+        if name in earlier and {"patient", SESSION} <= set(frame):
+            first = frame.groupby("patient")[SESSION].transform("min") == frame[SESSION]
+            lacking = np.flatnonzero(first & values.isna())
+            if len(lacking):
+                places = [f"row {place + 1}" for place in lacking[:5]]
+                findings.problem(
+                    f"{variable.label!r} is missing in a patient's first row, and what follows it reads it: "
+                    f"{first_few(places, len(lacking))}.",
+                    fix="Give its value there.",
+                )
+        frame = frame.assign(**{column: values.fillna(0.0)})
+    findings.stop(DesignError)
+    return frame

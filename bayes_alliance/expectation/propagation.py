@@ -1,0 +1,260 @@
+"""Outcomes that follow from what is set: drawn equation by equation and session by session, then expected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import xarray as xr
+
+from bayes_alliance._messages import quote
+from bayes_alliance.design.columns.functions import functions_around
+from bayes_alliance.design.columns.terms import code_terms
+from bayes_alliance.errors import FitError
+from bayes_alliance.expectation.chains import Chain, parts_of
+from bayes_alliance.expectation.drawn_evaluator import Course, DrawnEvaluator
+from bayes_alliance.expectation.linear import effects_of
+from bayes_alliance.expectation.new_data import Moved, MovedGroup, move
+from bayes_alliance.expectation.outcomes import rows_of, standard_residuals
+from bayes_alliance.expectation.set_calls import set_call, split_calls
+from bayes_alliance.expectation.set_variables import Setting, position_of, set_variables, with_others
+from bayes_alliance.findings import Problem
+from bayes_alliance.names import COEF
+from bayes_alliance.outcome.contract import OutcomeRows
+from bayes_alliance.spec.expressions import render, render_term
+from bayes_alliance.spec.variables_read import values_in
+
+type Draw = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """What is drawn anew: residuals and units by outcome and factor, the same whatever is set.
+
+    ``residuals`` have shape (draw, obs) and are of SD 1, of normal outcomes; ``seeds`` are of all others; ``units``
+    have shape (draw, unit, effect).
+    """
+
+    residuals: Draw
+    seeds: Mapping[str, int]
+    units: Draw
+
+
+def set_in_chain(chain: Chain, settings: Mapping[str, Setting], shift: Mapping[str, float]) -> Course:
+    """Return the equations with variables set in all sessions, nothing drawn yet and no draws.
+
+    Raises
+    ------
+    FitError
+        If a number that is changed by an amount is read in other sessions.
+    """
+    every = tuple(chain.fitted.values())
+    target = chain.fitted[chain.outcome]
+    variables, calls = split_calls(target, settings)
+    stated = with_others(replace(chain.design, equations=every), variables)
+    moved, opened = {}, {}
+    for name, e in chain.equations.items():
+        size = len(e.y)
+        own = {key: value for key, value in stated.items() if key in e.variables and key != name}
+        found = {
+            key: replace(v, values=np.full(size, v.values[0]))
+            for key, v in set_variables(chain.fitted[name], own).items()
+            if key not in chain.equations
+        }
+        for key, amount in shift.items():
+            if key in e.variables:
+                before = found.get(key, e.variables[key])
+                found[key] = replace(before, values=before.values + amount)
+        reading = {*chain.equations, *found}
+        texts = {render(p) for p in parts_of(e) if functions_around(p) and reading & set(values_in(p))}
+        read_shifted = [
+            text for text in texts for p in parts_of(e) if render(p) == text and set(shift) & set(values_in(p))
+        ]
+        if read_shifted:
+            raise FitError(
+                Problem(
+                    f"{quote(dict.fromkeys(read_shifted))} reads other sessions, and what it becomes where a number is "
+                    "larger is not worked out here.",
+                    fix="State two values: values=[...].",
+                )
+            )
+        held = {text: e.calls[text] for text in texts if text in e.calls}
+        if name == chain.outcome:
+            held |= {text: set_call(e.calls[text], float(value), size) for text, value in calls.items()}
+        moved[name] = move(chain.design, e, found, chain.units[name], calls=held)
+        opened[name] = frozenset(texts - set(calls if name == chain.outcome else ()))
+    constant = {
+        key: position_of(v, stated[key])
+        for e in chain.fitted.values()
+        for key, v in e.variables.items()
+        if key in stated and key not in chain.equations and key not in shift
+    }
+    return Course(chain.design, xr.Dataset(), moved, chain.places, constant, opened)
+
+
+def draw_noise(chain: Chain, flat: xr.Dataset, courses: Sequence[Course], rng: np.random.Generator) -> Noise:
+    """Draw residuals and new units, the same for whatever is set."""
+    if chain.straight:
+        return Noise({}, {}, {})
+    design = replace(chain.design, equations=tuple(chain.equations.values()))
+    if any(own is not None for own in chain.units.values()):
+        design = replace(design, residual=None)
+    elif design.residual is not None:  # outcomes beside these are drawn with them
+        others = [e for e in chain.design.equations if e.spec.outcome not in chain.equations]
+        design = replace(design, equations=(*design.equations, *others))
+    residuals = standard_residuals(design, flat, rng)
+    sizes: dict[str, tuple[int, int]] = {}
+    for own in (member for course in courses for member in _members(course)):
+        if chain.groups[own.group.factor] != "zero":
+            count, width = sizes.get(own.group.factor, (0, 0))
+            effects = len(next(f for f in chain.design.factors if f.factor == own.group.factor).effects)
+            sizes[own.group.factor] = (max(count, int(own.code.max(initial=0)) + 1), max(width, effects))
+    units = {factor: rng.normal(size=(flat.sizes["sample"], *size)) for factor, size in sizes.items()}
+    seeds = {name: int(rng.integers(0, 2**32)) for name in chain.equations}
+    return Noise(
+        {name: residuals[e.outcome] for name, e in chain.equations.items() if e.outcome in residuals}, seeds, units
+    )
+
+
+def _members(course: Course) -> list[MovedGroup]:
+    found: list[MovedGroup] = []
+    for moved in course.moved.values():
+        for own in (moved, *moved.parameters().values()):
+            found += own.groups(unclear="observed")
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """An outcome that followed: its linear predictor, shape (draw, obs), and its rows with parameters as drawn."""
+
+    linear: np.ndarray
+    rows: OutcomeRows
+    drawn: np.ndarray
+
+
+def follow(chain: Chain, course: Course, flat: xr.Dataset, noise: Noise) -> Followed:
+    """Draw every outcome of a chain in its order, with variables set, and return the last one."""
+    now = replace(course, flat=flat, values={}, means={}, known={})
+    steps = {name: _Step(chain, now, name, noise) for name in chain.equations}
+    for name, e in chain.equations.items():
+        now.values[name] = np.full((now.draws, len(e.y)), np.nan)
+        now.means[name] = np.full((now.draws, len(e.y)), np.nan)
+    for names, in_time in chain.blocks:
+        if not in_time:
+            for name in names:
+                steps[name].work(np.arange(len(chain.equations[name].y)))
+            continue
+        for session in np.unique(np.concatenate([chain.equations[name].session for name in names])):
+            for name in names:
+                rows = np.flatnonzero(chain.equations[name].session == session)
+                if len(rows):
+                    steps[name].work(rows)
+    last = steps[chain.outcome]
+    e = chain.equations[chain.outcome]
+    return Followed(last.linear, rows_of(e, flat, last.given), now.values[chain.outcome])
+
+
+class _Step:
+    """One equation while its outcome is drawn, some rows at a time."""
+
+    def __init__(self, chain: Chain, course: Course, name: str, noise: Noise) -> None:
+        self.chain, self.course, self.name, self.noise = chain, course, name, noise
+        self.moved = course.moved[name]
+        self.e = self.moved.equation
+        self.rng = np.random.default_rng(noise.seeds.get(name, 0))
+        shape = (course.draws, len(self.e.y))
+        self.linear = np.zeros(shape)
+        sigma = self.moved.sigma(course.flat)
+        self.given: dict[str, np.ndarray] = {} if sigma is None else {"sigma": sigma}
+        self.given |= {parameter: np.zeros(shape) for parameter in self.moved.parameters()}
+        self.parts = {own.predictor.name: _Part(self, own) for own in (self.moved, *self.moved.parameters().values())}
+
+    def work(self, rows: np.ndarray) -> None:
+        """Work out and draw the outcome of some rows."""
+        places = self.course.places.of_rows[self.name][rows]
+        evaluator = DrawnEvaluator(self.course, self.name, places)
+        self.linear[:, rows], self.course.means[self.name][:, rows] = self.parts[self.moved.predictor.name].at(
+            rows, evaluator
+        )
+        links = {parameter.name: parameter for parameter in self.e.kind.parameters}
+        for parameter, own in self.moved.parameters().items():
+            linear, _ = self.parts[own.predictor.name].at(rows, evaluator)
+            self.given[parameter][:, rows] = links[parameter].inverse(linear)
+        self.course.means[self.name][:, rows] += self.e.offset
+        self.course.values[self.name][:, rows] = self._value(rows) + self.e.offset
+
+    def _value(self, rows: np.ndarray) -> np.ndarray:
+        linear = self.linear[:, rows]
+        if self.chain.straight:
+            return linear
+        given = {name: values[:, rows] for name, values in self.given.items()}
+        if self.e.kind.normal:
+            return np.asarray(linear + given["sigma"] * self.noise.residuals[self.name][:, rows])
+        few = replace(self.e, y=self.e.y[rows], scale=self.e.scale.rows(rows))
+        return rows_of(few, self.course.flat, given).draw(linear, self.rng)
+
+
+class _Part:
+    """A linear predictor of an equation: what is the same whatever is drawn, worked out once, and the rest."""
+
+    def __init__(self, step: _Step, moved: Moved) -> None:
+        self.step, self.moved = step, moved
+        flat, drawn = step.course.flat, set(step.chain.equations)
+        opened = step.course.opened[step.name]
+        reading = {
+            render_term(term)
+            for term in moved.predictor.spec.parsed.terms
+            if any(drawn & set(values_in(part)) or render(part) in opened for part in term.parts)
+        }
+        self.varies = np.array([text in reading for text in moved.coef.terms], dtype=bool)
+        self.still = ~np.array(moved.coef.dynamic, dtype=bool)
+        self.fixed = moved.linear(flat, columns=~self.varies)
+        self.fixed_mean = moved.linear(flat, columns=~self.varies & self.still)
+        self.b = np.asarray(flat["b"].sel({COEF: list(moved.predictor.coef_labels)}).transpose("sample", COEF).values)
+        straight = step.chain.straight
+        self.groups = [own for own in moved.groups(unclear="observed") if _adds(step.chain, own, straight=straight)]
+
+    def at(self, rows: np.ndarray, evaluator: DrawnEvaluator) -> tuple[np.ndarray, np.ndarray]:
+        """Return the linear predictor of some rows, and what it is without earlier sessions and deviations."""
+        total, mean = self.fixed[:, rows], self.fixed_mean[:, rows]
+        formula, draws = self.moved.predictor.spec.parsed, self.step.course.draws
+        if self.varies.any():
+            column = self.step.e.kind.intercept or not self.moved.predictor.of_mean
+            x = code_terms(formula.intercept, formula.terms, evaluator, column=column).values
+            x = x.reshape(draws, len(rows), -1)
+            total = total + np.einsum("snk,sk->sn", x[:, :, self.varies], self.b[:, self.varies])
+            both = self.varies & self.still
+            mean = mean + np.einsum("snk,sk->sn", x[:, :, both], self.b[:, both])
+        for own in self.groups:
+            terms = [term for term in formula.groups if term.factor == own.group.factor]
+            coded = [code_terms(t.intercept, t.terms, evaluator) for t in terms]
+            z = np.column_stack([columns.values for columns in coded]).reshape(draws, len(rows), -1)
+            still = np.array([not moves for columns in coded for moves in columns.dynamic], dtype=bool)
+            effects = own.share[rows, None] * z * self._effects(own, rows)
+            total = total + effects.sum(axis=2)
+            mean = mean + effects[:, :, still].sum(axis=2)
+        return total, mean
+
+    def _effects(self, own: MovedGroup, rows: np.ndarray) -> np.ndarray:
+        """Return the effects of the rows' units, shape (draw, row, effect)."""
+        course, factor = self.step.course, own.group.factor
+        how = self.step.chain.groups[factor]
+        fresh = own.new[rows] if how == "own" else np.ones(len(rows), dtype=bool)
+        found = np.zeros((course.draws, len(rows), len(own.places)))
+        if how == "own" and not fresh.all():
+            drawn = effects_of(course.flat, factor)[:, :, list(own.places)]
+            known = np.where(own.inside & ~own.new, own.code, 0)[rows]  # rows outside add nothing
+            found[:, ~fresh] = drawn[:, known[~fresh]]
+        if fresh.any() and factor in self.step.noise.units:
+            z = self.step.noise.units[factor][:, own.code[rows][fresh]]
+            roots = own.roots(course.design, course.flat)[:, own.stratum[rows][fresh]]
+            found[:, fresh] = np.einsum("soek,sok->soe", roots, z[..., : roots.shape[-1]])
+        return found
+
+
+def _adds(chain: Chain, own: MovedGroup, *, straight: bool) -> bool:
+    """Return whether a factor's effects add to a predictor: not where they are 0, or at their mean of 0."""
+    how = chain.groups[own.group.factor]
+    return how == "own" or (how == "new" and not straight)

@@ -1,0 +1,179 @@
+"""Survival: who is still there after every session, of all who were there at the first one."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayes_alliance._messages import quote
+from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.latent_columns import Follow, FollowModelled
+from bayes_alliance.errors import AllianceWarning, FitError
+from bayes_alliance.expectation.expected import Effects, linear_rows, variance_of_effects
+from bayes_alliance.expectation.new_data import Moved
+from bayes_alliance.findings import Problem
+from bayes_alliance.outcome.contract import OutcomeRows
+from bayes_alliance.outcome.normal_effects import normal_rule
+
+FEW = 0.5
+"""Share of the patients who have the first session, below which survival is not that of the study."""
+
+AT_ONCE = 4_000_000
+"""Numbers (draws times patients times sessions) that are worked out together."""
+
+
+def survival(moved: Sequence[Moved], rows: np.ndarray, flat: xr.Dataset, groups: Mapping[str, Effects]) -> np.ndarray:
+    """Return the mean chance to be there after every session, shape (draw, session).
+
+    Every patient's chances to stay are multiplied over the sessions, with effects of new units the same in all of
+    them, and averaged then.
+
+    Parameters
+    ----------
+    moved : sequence of Moved
+        An equation of leaving with the session set, one after the other.
+    rows : ndarray of int
+        A row of every patient who was there at first.
+    flat : Dataset over (sample, …)
+        From ``stack_draws``.
+    groups : mapping of str to {"own", "new", "zero"}
+        By factor, as in ``expected_rows``.
+
+    Raises
+    ------
+    FitError
+        If predictors change over a patient's sessions in another way than by the session's number.
+    """
+    _check_constant(moved, groups)
+    size = max(1, AT_ONCE // (len(rows) * len(moved)))
+    parts = []
+    outcome = OutcomeRows(moved[0].equation.kind, np.zeros(0), {})  # chances need nothing but the linear predictor
+    for start in range(0, flat.sizes["sample"], size):
+        part = flat.isel(sample=slice(start, start + size))
+        linear = np.stack([linear_rows(one, part, groups, rows) for one in moved])
+        sd = np.sqrt(variance_of_effects(moved[0], part, groups)[:, rows])
+        staying = np.zeros(linear.shape)
+        for node, weight in normal_rule(float(sd.max(initial=0.0))):
+            staying += weight * np.cumprod(1 - outcome.expected(linear + node * sd), axis=0)
+        parts.append(staying.mean(axis=2).T)
+    return np.concatenate(parts)
+
+
+def hazards_of(survival: np.ndarray) -> np.ndarray:
+    """Return the chance to leave at every session of those who are there, shape (draw, session)."""
+    before = np.concatenate([np.ones((len(survival), 1)), survival[:, :-1]], axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.where(before > 0, 1 - survival / before, np.nan)
+
+
+def first_rows(equation: EquationDesign, session: float) -> np.ndarray:
+    """Return the rows of the first session, refusing it where few patients have one and naming a lack of some."""
+    first = np.flatnonzero(equation.session == session)
+    there, count = len(np.unique(equation.patient[first])), len(np.unique(equation.patient))
+    if there < FEW * count:
+        raise FitError(
+            Problem(
+                f"Session {session:g}, the first, is in the rows of {there} of {count} patients: survival from there "
+                f"would be that of {there}.",
+                fix="Leave rows before the session at which most begin out, or take "
+                'predict_hazard(at_risk="observed").',
+            )
+        )
+    if there < count:
+        warnings.warn(
+            f"Survival is that of the {there} of {count} patients whose rows begin at session {session:g}; those who "
+            f"entered later are not in it.",
+            AllianceWarning,
+            stacklevel=2,
+        )
+    return first
+
+
+def _check_constant(moved: Sequence[Moved], groups: Mapping[str, Effects]) -> None:
+    """Refuse predictors that change over a patient's sessions in another way than by the session's number."""
+    changing: dict[str, None] = {}
+    one = moved[0]
+    patient = pd.factorize(one.equation.patient)[0]
+
+    def varies(values: np.ndarray) -> np.ndarray:
+        grouped = pd.DataFrame(values.reshape(len(patient), -1)).groupby(patient)
+        spread = (grouped.max() - grouped.min()).to_numpy()
+        return np.asarray((spread > 1e-9 * max(1.0, float(np.abs(values).max(initial=0.0)))).any(axis=0))
+
+    labels = np.array(one.coef.labels)
+    changing |= dict.fromkeys(map(str, labels[varies(one.coef.values)]))
+    for label, weights in zip(labels, one.coef.latent, strict=True):
+        if any(varies(weight).any() or varies(_where(one.follows[key])).any() for key, weight in weights.items()):
+            changing[str(label)] = None
+    for own in one.groups():
+        unit = [own.group.code, own.inside] if groups[own.group.factor] == "own" else []
+        if groups[own.group.factor] != "zero" and varies(np.column_stack([own.values, *unit])).any():
+            changing[f"what {own.group.factor} adds"] = None
+    for first, later in pairwise(moved):
+        for before, after in zip(first.groups(), later.groups(), strict=True):
+            how = groups[before.group.factor]
+            fresh = before.new if how == "own" else np.full(len(patient), how == "new")
+            if not np.array_equal(before.values[fresh], after.values[fresh]):
+                raise FitError(
+                    f"The effects of {before.group.factor} change with session, and patients would belong to new ones "
+                    f'of them: survival is not worked out. Take predict_hazard(at_risk="observed").'
+                )
+    if changing:
+        raise FitError(
+            f"{quote(changing)} change over a patient's sessions, and their values after dropout are not known: "
+            f'survival cannot be worked out. Set them to values, or take predict_hazard(at_risk="observed") for '
+            f"hazards of those observed to be at risk."
+        )
+
+
+def _where(follow: Follow) -> np.ndarray:
+    """Return what says which estimated value a row follows, shape (obs, …)."""
+    if isinstance(follow, FollowModelled):
+        groups = [np.column_stack([code, values]) for _, code, values in follow.groups]
+        inner = [np.column_stack([weight, own.code]) for _, weight, own in follow.inner]
+        return np.column_stack([follow.coef, *groups, *inner])
+    return follow.code.astype(float)
+
+
+def survival_of_rows(moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effects]) -> np.ndarray:
+    """Return the chance to be there after every row of patients whose rows are given, shape (draw, obs).
+
+    Rows are a patient's sessions in order, with predictors as they are in them.
+
+    Raises
+    ------
+    FitError
+        If a patient would have other new effects in one session than in another.
+    """
+    e = moved.equation
+    patient = pd.factorize(e.patient)[0]
+    for own in moved.groups():
+        fresh = (
+            own.new if groups[own.group.factor] == "own" else np.full(len(patient), groups[own.group.factor] == "new")
+        )
+        values = pd.DataFrame(own.values[fresh]).groupby(patient[fresh]).nunique()
+        units = pd.Series(own.code[fresh]).groupby(patient[fresh]).nunique()
+        if (values > 1).any(axis=None) or (units > 1).any():
+            raise FitError(
+                f"The effects of new units of {own.group.factor} change with session: survival is not worked out."
+            )
+    order = np.lexsort([e.session, patient])
+    starts = np.flatnonzero(np.diff(patient[order], prepend=-1))
+    outcome = OutcomeRows(e.kind, np.zeros(0), {})
+    linear = linear_rows(moved, flat, groups)[:, order]
+    sd = np.sqrt(variance_of_effects(moved, flat, groups))[:, order]
+    total = np.zeros_like(linear)
+    for node, weight in normal_rule(float(sd.max(initial=0.0))):
+        # products within patients as sums of logs, restarted at every patient's first row
+        with np.errstate(divide="ignore"):
+            logs = np.cumsum(np.log1p(-np.minimum(outcome.expected(linear + node * sd), 1 - 1e-300)), axis=1)
+        before = np.where(starts > 0, logs[:, np.maximum(starts - 1, 0)], 0.0)
+        total += weight * np.exp(logs - np.repeat(before, np.diff(np.append(starts, len(order))), axis=1))
+    found = np.empty_like(total)
+    found[:, order] = total
+    return found

@@ -1,0 +1,250 @@
+"""Questions worked out: results at every setting, draw by draw, and collected under names that say what they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, Literal
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from bayes_alliance._messages import number_text, quote
+from bayes_alliance.errors import FitError
+from bayes_alliance.expectation.averaging import NOISE, average_draws
+from bayes_alliance.expectation.categories import Category, categories_of, probability
+from bayes_alliance.expectation.chains import Chain, make_chain
+from bayes_alliance.expectation.drawn_evaluator import Course
+from bayes_alliance.expectation.effects import with_effects
+from bayes_alliance.expectation.expected import (
+    Effects,
+    drawn_rows,
+    expected_means,
+    expected_rows,
+    in_parts,
+    linear_rows,
+    read_groups,
+)
+from bayes_alliance.expectation.linear import stack_draws
+from bayes_alliance.expectation.new_data import Moved, Units
+from bayes_alliance.expectation.propagation import Followed, draw_noise, follow, set_in_chain
+from bayes_alliance.expectation.questions import Question
+from bayes_alliance.expectation.set_variables import Setting
+from bayes_alliance.findings import Problem
+from bayes_alliance.fit.result import Fit
+from bayes_alliance.posterior.expectations import Expectations
+
+type What = Literal["expected", "linear", "drawn", "probability", "survival"]
+type Groups = str | Mapping[str, str]
+type Side = tuple[Mapping[str, Setting], Mapping[str, float]]
+"""What is set, and what numbers are changed by."""
+
+AT_ONCE: Final = 400_000
+"""Numbers (draws times rows) that are drawn together."""
+
+
+@dataclass(eq=False)
+class Asked:
+    """A question of a fit, whose effects are meant, and what was noticed while it was worked out."""
+
+    fit: Fit
+    question: Question
+    groups: Mapping[str, Effects]
+    seed: int = 1
+    messages: list[str] = field(default_factory=list)
+
+    def values(
+        self, sides: Sequence[Side], *, what: What = "expected", pairs: Sequence[tuple[int, int]] = ()
+    ) -> list[np.ndarray]:
+        """Return results on every side, shape (draw, line); of probabilities a line per line and category.
+
+        ``pairs`` are sides whose difference matters, where outcomes are drawn as often as that needs.
+        """
+        question = self.question
+        flat = _draws(self.fit, question, self.groups)
+        measures = self._measures(what)
+        if question.follows:
+            return self._propagated(sides, what, pairs, flat, measures)
+        found = []
+        for settings, shift in sides:
+            moved = question.moved(settings, shift)
+            found.append(np.concatenate([self._at(moved, flat, what, own) for own in measures], axis=1))
+        return found
+
+    def _measures(self, what: What) -> list[Category | None]:
+        return list(categories_of(self.question.fitted)) if what == "probability" else [None]
+
+    def _at(self, moved: Moved, flat: xr.Dataset, what: What, category: Category | None) -> np.ndarray:
+        weights, groups, e = self.question.weights, self.groups, moved.equation
+        if what == "expected" and weights is not None:
+            return expected_means(moved, flat, groups, weights)
+        rng, offset = np.random.default_rng(np.random.SeedSequence(self.seed)), e.offset if e.kind.linear else 0.0
+        measure = None if category is None else partial(probability, category)
+        each: dict[str, Callable[[xr.Dataset], np.ndarray]] = {
+            "expected": lambda part: expected_rows(moved, part, groups),
+            "linear": lambda part: linear_rows(moved, part, groups) + offset,
+            "drawn": lambda part: drawn_rows(moved, part, groups, rng),
+            "probability": lambda part: expected_rows(moved, part, groups, measure),
+        }
+        return in_parts(each[what], flat, len(e.y), weights)
+
+    def _propagated(
+        self,
+        sides: Sequence[Side],
+        what: What,
+        pairs: Sequence[tuple[int, int]],
+        flat: xr.Dataset,
+        measures: Sequence[Category | None],
+    ) -> list[np.ndarray]:
+        question = self.question
+        chain = make_chain(
+            question.design,
+            {name: own.equation for name, own in question.follows.items()},
+            {name: question.design.find(name) for name in question.follows},
+            {name: own.units for name, own in question.follows.items()},
+            self.groups,
+            bent=what in ("drawn", "probability"),
+        )
+        courses = [set_in_chain(chain, *side) for side in sides]
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed))
+        size = max(1, AT_ONCE // max(len(own.y) for own in chain.equations.values()))
+
+        def repeat() -> dict[tuple[int, int], np.ndarray]:
+            parts = []
+            for start in range(0, flat.sizes["sample"], size):
+                part = flat.isel(sample=slice(start, start + size))
+                parts.append(_all_sides(chain, courses, part, rng, what, measures, question))
+            whole = {(i, i): np.concatenate([part[i] for part in parts]) for i in range(len(courses))}
+            return whole | {(i, j): whole[j, j] - whole[i, i] for i, j in pairs}
+
+        if chain.straight or what == "drawn":
+            found, noise = repeat(), 0.0
+        else:
+            found, noise = average_draws(repeat)
+        if noise > NOISE:
+            self.messages.append(f"Drawing what follows adds {noise:.0%} to the variance of a result.")
+        return [found[i, i] for i in range(len(courses))]
+
+
+def _all_sides(
+    chain: Chain,
+    courses: Sequence[Course],
+    flat: xr.Dataset,
+    rng: np.random.Generator,
+    what: What,
+    measures: Sequence[Category | None],
+    question: Question,
+) -> list[np.ndarray]:
+    """Return results on every side for some draws, with the same random numbers."""
+    noise = draw_noise(chain, flat, courses, rng)
+    found = []
+    for course in courses:
+        followed = follow(chain, course, flat, noise)
+        values = [_measured(followed, what, own, question) for own in measures]
+        weights = question.weights
+        found.append(np.concatenate([own if weights is None else own @ weights.T for own in values], axis=1))
+    return found
+
+
+def _measured(followed: Followed, what: What, category: Category | None, question: Question) -> np.ndarray:
+    e = question.equation
+    match what:
+        case "expected":
+            return followed.rows.expected(followed.linear) + e.offset
+        case "linear":
+            return followed.linear + (e.offset if e.kind.linear else 0.0)
+        case "drawn":
+            return followed.drawn
+        case _:
+            assert category is not None
+            return probability(category, followed.rows, followed.linear, np.zeros_like(followed.linear))
+
+
+def asked(fit: Fit, question: Question, groups: Groups, *, seed: int = 1) -> Asked:
+    """Return a question of a fit with what is done with every factor's effects.
+
+    Raises
+    ------
+    FitError
+        If own effects are wanted of new rows without ids.
+    """
+    effects = read_groups(groups, question.factors)
+    lacking = [f for f, how in effects.items() if how == "own" and question.units and not _stated(question, f)]
+    if lacking and not question.grid:
+        raise FitError(
+            Problem(
+                f"The rows have no column {quote(lacking)}, so it is not known whose effects are theirs.",
+                fix="Call the column of ids like that, or state groups='new'.",
+            )
+        )
+    return Asked(fit, question, effects, seed)
+
+
+def _stated(question: Question, factor: str) -> bool:
+    coded: list[Mapping[str, Units] | None] = [own.units for own in question.follows.values()]
+    return all(units is None or factor not in units or units[factor].stated for units in coded or [question.units])
+
+
+def _draws(fit: Fit, question: Question, effects: Mapping[str, Effects]) -> xr.Dataset:
+    """Return draws, with group effects where rows read them."""
+    equations = [question.equation, *(own.equation for own in question.follows.values())]
+    if "own" in effects.values() or any(e.follows for e in equations):
+        return stack_draws(with_effects(fit))
+    return stack_draws(fit.data["posterior"].to_dataset())
+
+
+def text_of(value: Setting) -> str:
+    """Return a value as names of results have it."""
+    return value if isinstance(value, str) else number_text(value) if np.isfinite(value) else str(value)
+
+
+def collect(
+    own: Asked, title: str, values: Sequence[np.ndarray], lines: Sequence[pd.DataFrame], unit: str, null: float
+) -> Expectations:
+    """Return results as draws over chains, under names that say what they are of."""
+    fit, whole = own.fit, pd.concat(lines, ignore_index=True)
+    doubts = () if fit.passed else (f"The fit is not to be relied on. {fit.verdict}",)
+    sizes = fit.data["posterior"].sizes
+    together = np.concatenate(values, axis=1).reshape(sizes["chain"], sizes["draw"], len(whole))
+    observed = {
+        label: variable.values[~np.isnan(variable.values)]
+        for label, variable in own.question.numbers().items()
+        if label in whole
+    }
+    messages = (*doubts, *own.question.messages, *own.messages)
+    return make_expectations(title, whole, together, unit, null, messages, observed)
+
+
+def make_expectations(
+    title: str,
+    lines: pd.DataFrame,
+    values: np.ndarray,
+    unit: str,
+    null: float,
+    messages: tuple[str, ...],
+    observed: Mapping[str, np.ndarray],
+) -> Expectations:
+    """Return results; ``values`` has shape (chain, draw, line)."""
+    names = [
+        ", ".join(f"{key} = {text_of(value)}" for key, value in line.items()) or title
+        for line in lines.to_dict("records")
+    ]
+    count = len(names)
+    nan = np.full(count, np.nan)
+    draws = xr.Dataset(
+        {"value": (("chain", "draw", "estimand"), values)},
+        coords={
+            "chain": np.arange(values.shape[0]),
+            "draw": np.arange(values.shape[1]),
+            "estimand": names,
+            "unit": ("estimand", [unit] * count),
+            "level": ("estimand", ["population"] * count),
+            "rope_lb": ("estimand", nan),
+            "rope_ub": ("estimand", nan),
+            "ratio": ("estimand", np.zeros(count, dtype=int)),
+            "null": ("estimand", np.full(count, null)),
+        },
+    )
+    return Expectations(title, lines, draws, messages, observed)
