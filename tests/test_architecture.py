@@ -17,6 +17,7 @@ LAYERS = {
     "_terminal": 0,
     "names": 0,
     "outcome": 1,
+    "_later": 1,
     "table": 2,
     "spec": 2,
     "study": 3,

@@ -17,6 +17,7 @@ from bayes_alliance.expectation.new_data import Units
 from bayes_alliance.findings import Findings
 from bayes_alliance.spec.equation_order import sort_outcomes
 from bayes_alliance.spec.expressions import Call, Expression, Name, Operation, calls_in, render
+from bayes_alliance.spec.functions import CURRENT
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.variables_read import values_in
 
@@ -159,7 +160,13 @@ def _check_reads(
         of = drawn & set(values_in(call))
         if not of:
             continue
-        if (
+        if call.function in CURRENT:
+            findings.problem(
+                f"{text} is what the equation of {quote(sorted(of))} says of each patient, and how it follows from "
+                "what is set is not worked out.",
+                fix="Set it to values.",
+            )
+        elif (
             call.function == "others"
             or "detrend" in keywords
             or (call.function == "surface" and functions_around(call))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import count_of, first_few, hint, number_text, quote, unknown
+from bayes_alliance._messages import are, count_of, first_few, hint, number_text, quote, unknown
 from bayes_alliance.design.columns.variables import Variable, read_words
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.groups.groups import GroupDesign
@@ -130,12 +130,14 @@ def earlier_outcome(
     findings: Findings,
 ) -> np.ndarray:
     """Return outcomes that calls read in other rows, NaN where there is none; 0 where nothing reads them."""
-    if all(outcome.name not in values_in(call) for call in calls.values()):
+    reading = [text for text, call in calls.items() if outcome.name in values_in(call)]
+    if not reading:
         return np.zeros(len(frame))
     names = [name for name in (roles.get(outcome.name), outcome.label, outcome.name) if name in frame.columns]
     if not names:
         findings.problem(
-            f"The rows have no column {outcome.label!r}, of which {quote(calls)} reads earlier values.",
+            f"The rows have no column {outcome.label!r}, of which {quote(reading)} "
+            f"{are(len(reading), 'reads', 'read')} earlier values.",
             fix="Give the outcome where it is known, empty elsewhere.",
         )
         return np.zeros(len(frame))

@@ -43,7 +43,7 @@ def find_predictor(known: Mapping[str, Variable], name: str) -> str:
     """
     labels = {variable.label: key for key, variable in known.items()}
     if name not in labels and name not in known:
-        raise FitError(unknown("predictor", name, [*labels, *known]))
+        raise FitError(unknown("predictor", name, dict.fromkeys([*labels, *known])))
     return name if name in known else labels[name]
 
 

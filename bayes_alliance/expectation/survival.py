@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_alliance._messages import quote
+from bayes_alliance._messages import are, quote
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.latent_columns import Follow, FollowModelled
 from bayes_alliance.errors import AllianceWarning, FitError
@@ -124,10 +124,13 @@ def _check_constant(moved: Sequence[Moved], groups: Mapping[str, Effects]) -> No
                     f'of them: survival is not worked out. Take predict_hazard(at_risk="observed").'
                 )
     if changing:
+        what = f"{quote(changing)} {are(len(changing), 'changes', 'change')} over a patient's sessions"
         raise FitError(
-            f"{quote(changing)} change over a patient's sessions, and their values after dropout are not known: "
-            f'survival cannot be worked out. Set them to values, or take predict_hazard(at_risk="observed") for '
-            f"hazards of those observed to be at risk."
+            Problem(
+                f"{what}, and values after dropout are not known: survival cannot be worked out.",
+                fix='Set them to values, or take predict_hazard(at_risk="observed") for hazards of those observed to '
+                "be at risk.",
+            )
         )
 
 

@@ -75,7 +75,8 @@ class Expectations:
         width = f"{ci_kind}{100 * ci_prob:g}"
         keep = ["mean", "median", "sd", f"{width}_lb", f"{width}_ub"]
         if not np.isnan(self.draws["null"].values).all():
-            found["p_direction"] = np.maximum(found["p_positive"], 1 - found["p_positive"])
+            below = (self.draws["value"] < self.draws["null"]).mean(("chain", "draw")).values
+            found["p_direction"] = np.maximum(found["p_positive"], below)  # 0 where nothing ever differs
             keep.append("p_direction")
         if rope is not None:
             keep.append("p_rope")

@@ -208,13 +208,14 @@ def test_own_effects_where_covariates_are_zero() -> None:
 
 
 def test_ids_of_new_rows_are_found_or_asked_for(line: ba.Fit) -> None:
-    """Under the factor's name; otherwise own effects are refused, not taken to be those of new patients."""
-    rows = study().iloc[:6]
+    """Under the factor's name or the study's; else own effects are refused, not taken to be those of new patients."""
+    known = study().iloc[:6]
+    rows = known.drop(columns="pid")
     with pytest.raises(ba.FitError, match=r"no column 'patient', so it is not known whose effects.*Call the column"):
         ba.predictions(line, rows, groups="own")
     own = flat(ba.predictions(line, by="row", groups="own"))[:, :6]
-    named = flat(ba.predictions(line, rows.rename(columns={"pid": "patient"}), groups="own"))
-    np.testing.assert_allclose(named, own, rtol=1e-9)
+    for table in (known.rename(columns={"pid": "patient"}), known):
+        np.testing.assert_allclose(flat(ba.predictions(line, table, groups="own")), own, rtol=1e-9)
 
 
 def test_a_column_that_may_be_meant_twice_is_refused() -> None:
@@ -419,5 +420,5 @@ def test_what_cannot_be_asked(line: ba.Fit, logit: ba.Fit) -> None:
     within = fit_of(
         "[[equation]]\noutcome = 'y'\nunit = 'session'\nformula = 'within(alliance, patient) + (1 | patient)'\n"
     )
-    with pytest.raises(ba.DesignError, match=r"reads within\(alliance, patient\): values of other rows.*Set variables"):
+    with pytest.raises(ba.DesignError, match=r"within\(alliance, patient\) needs a column 'patient'"):
         ba.predictions(within, pd.DataFrame({"alliance": [4.0]}))

@@ -65,8 +65,7 @@ def make_equation(equation: EquationSpec, source: Source) -> tuple[Made, tuple[s
     """
     findings = Findings()
     usable = find_usable(equation, source, findings)
-    rows, keep = usable.rows, usable.keep
-    outcome = usable.variables[equation.outcome]
+    rows, keep, outcome = usable.rows, usable.keep, usable.variables[equation.outcome]
     observed = _check_values(equation, usable, source, findings)
     stop_on(findings, rows)
 

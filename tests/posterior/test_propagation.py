@@ -1,0 +1,173 @@
+"""Outcomes that follow from what is set, beside recursions and simulations written out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import special
+
+import bayes_alliance as ba
+from bayes_alliance.expectation import averaging
+from tests.posterior.test_setting import draws_of, equation, fit_of, study
+
+ARMS = {"reference": {"arm": "TAU"}}
+CHAIN = equation("alliance", "arm + x + (1 | patient)") + equation("y", "alliance + arm + session + (1 | patient)")
+
+
+def flat(found: ba.Expectations) -> np.ndarray:
+    """Return results as drawn, shape (sample, line)."""
+    return found.draws["value"].stack(sample=("chain", "draw")).transpose("sample", "estimand").values
+
+
+def coefs(fit: ba.Fit) -> dict[str, np.ndarray]:
+    """Return the draws of every coefficient by its label."""
+    b = draws_of(fit)["b"]
+    return {str(label): b.sel(coef=label).values for label in b["coef"].values}
+
+
+def test_totals_of_straight_lines_are_products_of_coefficients() -> None:
+    """C' + a b in every draw, to rounding; a variable that the mediator alone reads acts through it."""
+    fit = fit_of(CHAIN, **ARMS)
+    b = coefs(fit)
+    total = flat(ba.comparisons(fit, "arm", outcome="y", propagate=True))
+    for place, arm in enumerate(["CBT", "MBCT"]):
+        right = b[f"y, arm[{arm}]"] + b["y, alliance"] * b[f"alliance, arm[{arm}]"]
+        np.testing.assert_allclose(total[:, place], right, rtol=1e-10, atol=1e-12)
+    direct = flat(ba.comparisons(fit, "arm", outcome="y"))
+    np.testing.assert_allclose(direct[:, 0], b["y, arm[CBT]"], rtol=1e-10)
+    of_x = ba.comparisons(fit, "x", outcome="y", propagate=True)
+    np.testing.assert_allclose(flat(of_x)[:, 0], b["y, alliance"] * b["alliance, x"], rtol=1e-9, atol=1e-12)
+    steep = flat(ba.slopes(fit, "x", outcome="y", propagate=True))[:, 0]
+    np.testing.assert_allclose(steep, b["y, alliance"] * b["alliance, x"], rtol=1e-6, atol=1e-9)
+
+
+def test_what_the_outcome_does_not_read_changes_nothing_and_that_is_said() -> None:
+    """0 in every draw, no direction, and the equation named that does read it."""
+    fit = fit_of(CHAIN, **ARMS)
+    none = ba.comparisons(fit, "x", outcome="y")
+    assert (flat(none) == 0).all()
+    assert none.table()["p_direction"].tolist() == [0.0]
+    assert "0 by construction: the equation of 'y' does not read 'x'; that of 'alliance' does" in none.messages[0]
+    with pytest.raises(ba.FitError, match="0 by construction"):
+        ba.slopes(fit, "x", outcome="y")
+    with pytest.raises(ba.FitError, match="Unknown predictor 'late'"):
+        ba.comparisons(fit, "late", outcome="y")
+
+
+def test_grids_and_new_rows_follow_too() -> None:
+    """The mediator of a made row is what its own equation says there, not the mean of the fit's rows."""
+    fit = fit_of(CHAIN, **ARMS)
+    b, frame = coefs(fit), study()
+    grid = flat(ba.predictions(fit, grid={"arm": ["TAU", "CBT"], "session": [3]}, outcome="y", propagate=True))
+    mediator = b["alliance, Intercept"] + b["alliance, x"] * frame["x"].mean()
+    base = b["y, Intercept"] + 3 * b["y, session"]
+    np.testing.assert_allclose(grid[:, 0], base + b["y, alliance"] * mediator, rtol=1e-9, atol=1e-10)
+    treated = base + b["y, arm[CBT]"] + b["y, alliance"] * (mediator + b["alliance, arm[CBT]"])
+    np.testing.assert_allclose(grid[:, 1], treated, rtol=1e-9, atol=1e-10)
+    new = frame.iloc[:4][["arm", "x", "session", "pid"]]
+    found = flat(ba.predictions(fit, new, outcome="y", propagate=True))
+    for place, row in enumerate(new.itertuples()):
+        arm = [b[f"{of}, arm[{row.arm}]"] if row.arm != "TAU" else 0.0 for of in ("alliance", "y")]
+        inner = b["alliance, Intercept"] + b["alliance, x"] * row.x + arm[0]
+        right = b["y, Intercept"] + b["y, session"] * row.session + arm[1] + b["y, alliance"] * inner
+        np.testing.assert_allclose(found[:, place], right, rtol=1e-9, atol=1e-10)
+
+
+def test_sessions_follow_the_ones_before() -> None:
+    """y_t = a + phi y_{t-1} + gamma m_t, m_t = d + theta y_{t-1}, from what was observed at the first session."""
+    text = equation("alliance", "arm + lag(y)") + equation("y", "alliance + arm + lag(y)")
+    fit = fit_of(text, **ARMS)
+    b, frame = coefs(fit), study()
+    found = ba.predictions(fit, at={"arm": ["TAU", "MBCT"]}, outcome="y", propagate=True, by="session")
+    values = flat(found).reshape(-1, 2, 5)
+    first = frame.loc[frame.session == 1, "y"].to_numpy()
+    for place, arm in enumerate(["TAU", "MBCT"]):
+        own = [b[f"{of}, arm[{arm}]"] if arm != "TAU" else 0.0 for of in ("alliance", "y")]
+        y = np.broadcast_to(first, (len(b["y, alliance"]), len(first)))
+        for step in range(5):
+            m = (b["alliance, Intercept"] + own[0])[:, None] + b["alliance, lag(y)"][:, None] * y
+            y = (b["y, Intercept"] + own[1])[:, None] + b["y, alliance"][:, None] * m + b["y, lag(y)"][:, None] * y
+            np.testing.assert_allclose(values[:, place, step], y.mean(axis=1), rtol=1e-9, atol=1e-9)
+    # new patients start from what they bring
+    rows = pd.DataFrame({"pid": ["a"] * 3, "session": [1, 2, 3], "arm": "CBT", "y": [0.7, np.nan, np.nan]})
+    new = ba.predictions(fit, rows, outcome="y", propagate=True)
+    y = np.full(len(b["y, alliance"]), 0.7)
+    for step in range(2):
+        m = b["alliance, Intercept"] + b["alliance, arm[CBT]"] + b["alliance, lag(y)"] * y
+        y = b["y, Intercept"] + b["y, arm[CBT]"] + b["y, alliance"] * m + b["y, lag(y)"] * y
+        np.testing.assert_allclose(flat(new)[:, step], y, rtol=1e-9, atol=1e-9)
+    with pytest.raises(ba.DesignError, match=r"'y' is missing in a patient's first row.*row 1"):
+        ba.predictions(fit, rows.assign(y=np.nan), outcome="y", propagate=True)
+
+
+def test_a_yes_or_no_that_follows_itself_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against a simulation of 4,000 replicates per draw, new patients' effects the same in all of their sessions."""
+    monkeypatch.setattr(averaging, "NOISE", 0.0)
+    text = equation("alliance", "arm + lag(better) + (1 | patient)") + equation(
+        "better", "alliance + arm + lag(better) + (1 | patient)", extra='family = "bernoulli"'
+    )
+    fit = fit_of(text, size=0.5, **ARMS)
+    b, d, frame = coefs(fit), draws_of(fit), study()
+    found = ba.predictions(fit, at={"arm": "CBT"}, outcome="better", propagate=True, by="session")
+    rng, first = np.random.default_rng(5), frame.loc[frame.session == 1, "better"].to_numpy()
+    sd = d["sd_patient"].transpose("sample", ...).values.reshape(len(b["better, alliance"]), -1)
+    names = [str(name) for name in d["patient_effect"].values]
+    sigma = d["sigma"].transpose("sample", ...).values[:, 0]
+    for draw in range(len(sd)):
+        one = {label: values[draw] for label, values in b.items()}
+        u = {name: sd[draw, place] * rng.normal(size=(4000, len(first))) for place, name in enumerate(names)}
+        y = np.broadcast_to(first, (4000, len(first)))
+        for step in range(5):
+            m = one["alliance, Intercept"] + one["alliance, arm[CBT]"] + one["alliance, lag(better)"] * y
+            m = m + u["alliance, Intercept"] + sigma[draw] * rng.normal(size=y.shape)
+            eta = one["better, Intercept"] + one["better, arm[CBT]"] + one["better, alliance"] * m
+            p = special.expit(eta + one["better, lag(better)"] * y + u["better, Intercept"])
+            each = p.mean(axis=1)
+            mine = flat(found)[draw, step]
+            error = np.hypot(each.std() / np.sqrt(4000), each.std() / np.sqrt(64))
+            assert abs(mine - each.mean()) < 4 * error + 1e-9
+            y = (rng.random(p.shape) < p).astype(float)
+
+
+def test_deviations_from_latent_means_follow() -> None:
+    """A lagged deviation starts at 0 and what moves a session moves the next by the carry-over, not by more."""
+    text = equation("y", 'session + x + lag(within(y, patient, means="latent")) + (1 | patient)')
+    fit = fit_of(text)
+    b = coefs(fit)
+    found = ba.predictions(fit, at={"x": [0.0, 1.0]}, propagate=True, by="session")
+    values = flat(found).reshape(len(b["y, x"]), 2, -1)
+    # x is part of the mean that deviations are from, so that it carries over to no later session
+    np.testing.assert_allclose(values[:, 1] - values[:, 0], np.tile(b["y, x"][:, None], 6), rtol=1e-9, atol=1e-10)
+    assert values.shape[2] == 6
+
+
+def test_what_does_not_follow_is_refused() -> None:
+    """Circles through observed means, rows of other units, linked equations, amounts in other sessions."""
+    circle = equation("alliance", "within(y, patient) + arm") + equation("y", "lag(alliance) + session")
+    with pytest.raises(ba.FitError, match=r"mean over all sessions of 'y'.*Take latent means"):
+        ba.predictions(fit_of(circle, **ARMS), outcome="y", propagate=True)
+    wide = equation("alliance", "session + (1 + session | patient)") + equation(
+        "better", "slope(alliance) + arm", unit="patient", extra='family = "bernoulli"'
+    )
+    frame = study()
+    frame["better"] = frame.groupby("pid")["better"].transform("first")
+    with pytest.raises(ba.FitError, match=r"a row per session and 'better' one per patient.*mediation_effects"):
+        ba.predictions(fit_of(wide, frame, **ARMS), outcome="better", propagate=True)
+    value = equation("alliance", "session + (1 | patient)") + equation("y", "value(alliance) + arm")
+    with pytest.raises(ba.FitError, match=r"value\(alliance\) is what the equation of 'alliance' says"):
+        ba.predictions(fit_of(value, **ARMS), outcome="y", propagate=True)
+    lagged = equation("alliance", "lag(x) + x + arm") + equation("y", "alliance + session")
+    with pytest.raises(ba.FitError, match=r"'lag\(x\)' reads other sessions.*State two values"):
+        ba.comparisons(fit_of(lagged, **ARMS), "x", outcome="y", propagate=True)
+
+
+def test_a_variable_that_is_set_is_set_in_the_sessions_before() -> None:
+    """lag(x) of an x that is set is that x: b_x + b_lag in the mediator, times b in the outcome."""
+    fit = fit_of(equation("alliance", "lag(x) + x + arm") + equation("y", "alliance + session"), **ARMS)
+    b = coefs(fit)
+    found = flat(ba.comparisons(fit, "x", values=[0.0, 2.0], outcome="y", propagate=True))[:, 0]
+    right = 2 * b["y, alliance"] * (b["alliance, x"] + b["alliance, lag(x)"])
+    used = fit.design.find("alliance").row  # type: ignore[union-attr]
+    share = np.isin(fit.design.find("y").row, used).mean()  # type: ignore[union-attr]
+    np.testing.assert_allclose(found, share * right, rtol=1e-9, atol=1e-10)
