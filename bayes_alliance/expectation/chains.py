@@ -130,7 +130,7 @@ def make_chain(
         for part in parts_of(e):
             _check_reads(e, part, set(equations), circle, findings)
     new = any(own is not None for own in units.values())
-    straight = not bent and all(_straight(e, set(equations), groups, new=new) for e in fitted.values())
+    straight = not bent and all(is_straight(e, set(equations), groups, new=new) for e in fitted.values())
     if new and not straight:
         series = [e.outcome for e in fitted.values() if e.series is not None]
         joint = design.residual is not None and bool(
@@ -185,8 +185,11 @@ def _check_reads(
                 findings.problem(f"{text} of outcomes that are drawn is not worked out.", fix="Set it to values.")
 
 
-def _straight(e: EquationDesign, drawn: set[str], groups: Mapping[str, Effects], *, new: bool) -> bool:
-    """Return whether the mean of an outcome is a straight line in all drawn outcomes that it reads."""
+def is_straight(e: EquationDesign, drawn: set[str], groups: Mapping[str, Effects], *, new: bool) -> bool:
+    """Return whether the mean of an outcome is a straight line in all drawn outcomes that it reads.
+
+    ``groups`` says by factor what is done with its effects, and ``new`` whether rows are new ones.
+    """
     if not e.kind.linear:
         return False
     for term in e.spec.parsed.terms:

@@ -35,7 +35,12 @@ class Places:
     session: np.ndarray
 
     def earlier(self, places: np.ndarray, steps: int, longest: int) -> np.ndarray:
-        """Return the latest place of the same patient that lies as many sessions back, -1 where there is none."""
+        """Return the latest place of the same patient that lies as many sessions back, -1 where there is none.
+
+        Sessions without a number have none before them.
+        """
+        if (self.session < 0).any():
+            return np.full(len(places), -1, dtype=np.int64)
         known = pd.MultiIndex.from_arrays([self.patient, self.session])
         found = np.full(len(places), -1, dtype=np.int64)
         for gap in range(longest, steps - 1, -1):
@@ -47,10 +52,11 @@ class Places:
 
 def find_places(equations: Mapping[str, EquationDesign]) -> Places:
     """Return where the rows of equations of one unit meet."""
-    keys = {
-        name: pd.MultiIndex.from_arrays([e.patient.astype(str), np.nan_to_num(e.session, nan=-1.0)])
-        for name, e in equations.items()
-    }
+    keys = {}
+    for name, e in equations.items():
+        without = np.isnan(e.session)  # sessions without a number meet in their row of the table
+        session, row = np.where(without, -1.0, e.session), np.where(without, e.row, -1)
+        keys[name] = pd.MultiIndex.from_arrays([e.patient.astype(str), session, row])
     whole = next(iter(keys.values()))
     for own in keys.values():
         whole = whole.union(own)

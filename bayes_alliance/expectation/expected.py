@@ -133,9 +133,12 @@ def expected_means(
     e = moved.equation
     if weights is None:
         weights = all_alike(len(e.y))
-    if e.kind.linear and "own" not in groups.values():
-        own = (weights[[i]].toarray()[0] for i in range(weights.shape[0]))
-        return np.stack([moved.mean(flat, one) for one in own], axis=1) + e.offset
+    if e.kind.linear:
+        total = moved.means(flat, weights) + e.offset
+        for own in moved.groups() if "own" in groups.values() else ():
+            if groups[own.group.factor] == "own":
+                total = total + own.own_means(flat, weights)
+        return total
     return in_parts(lambda part: expected_rows(moved, part, groups), flat, len(e.y), weights)
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 import xarray as xr
+from scipy import sparse
 
 from bayes_alliance._messages import quote
 from bayes_alliance.design.columns.functions import functions_around
@@ -72,17 +73,19 @@ class Moved:
     follows: Mapping[Hidden, Follow]
     units: Mapping[str, Units] | None = None
 
-    def mean(self, flat: xr.Dataset, share: np.ndarray | None = None) -> np.ndarray:
-        """Return the linear predictor without group effects, averaged over the rows, shape (draw,).
+    def means(self, flat: xr.Dataset, weights: sparse.csr_array) -> np.ndarray:
+        """Return weighted means over rows of the linear predictor without group effects, shape (draw, set).
 
-        ``share`` of shape (obs,) are the weights of the rows, which add up to 1; all alike unless stated.
+        ``weights`` of shape (set, obs) are the rows' in every mean, which add up to 1. No number per row and draw is
+        made.
         """
-        size = len(self.equation.y)
-        own = np.full(size, 1 / size) if share is None else share
         b = self._coefficients(flat)
-        total = b @ (own @ self.coef.values)
-        for i, key, weight in self._weights():
-            total += b[:, i] * follow_mean(self.design, self.follows[key], size * own * weight, flat)
+        total = b @ (weights @ self.coef.values).T
+        latent = self._weights()
+        for place in range(weights.shape[0]) if latent else ():
+            share = len(self.equation.y) * weights[[place]].toarray()[0]
+            for i, key, weight in latent:
+                total[:, place] += b[:, i] * follow_mean(self.design, self.follows[key], share * weight, flat)
         return np.asarray(total)
 
     def linear(self, flat: xr.Dataset, rows: np.ndarray | None = None, columns: np.ndarray | None = None) -> np.ndarray:
@@ -189,6 +192,18 @@ class MovedGroup:
     def roots(self, design: Design, flat: xr.Dataset) -> np.ndarray:
         """Return lower roots of the covariance of the equation's effects per stratum, (draw, stratum, effect, root)."""
         return strata_roots(design, self.group.factor, flat)[:, :, list(self.places)]
+
+    def own_means(self, flat: xr.Dataset, weights: sparse.csr_array) -> np.ndarray:
+        """Return weighted means over rows of what ``own`` returns, shape (draw, set), without a number per row."""
+        drawn = effects_of(flat, self.group.factor)[:, :, list(self.places)]
+        known = self.inside & ~self.new
+        code = np.where(known, self.code, 0)
+        total = np.zeros((len(drawn), weights.shape[0]))
+        for effect in range(len(self.places)):
+            values = np.where(known, self.values[:, effect], 0.0)
+            member = sparse.csr_array((values, (np.arange(len(code)), code)), shape=(len(code), drawn.shape[1]))
+            total += drawn[:, :, effect] @ (weights @ member).T
+        return total
 
     def own(self, flat: xr.Dataset, rows: np.ndarray | None = None) -> np.ndarray:
         """Return what drawn effects of the units that rows are in add, shape (draw, obs); nothing of new units."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,6 +26,8 @@ from bayes_alliance.spec.expressions import render, render_term
 from bayes_alliance.spec.variables_read import values_in
 
 type Draw = Mapping[str, np.ndarray]
+
+type EffectsOfRows = Callable[[MovedGroup, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,20 +171,22 @@ class _Step:
         sigma = self.moved.sigma(course.flat)
         self.given: dict[str, np.ndarray] = {} if sigma is None else {"sigma": sigma}
         self.given |= {parameter: np.zeros(shape) for parameter in self.moved.parameters()}
-        self.parts = {own.predictor.name: _Part(self, own) for own in (self.moved, *self.moved.parameters().values())}
+        predictors = (self.moved, *self.moved.parameters().values())
+        self.parts = {
+            own.predictor.name: LinearPart(course, name, own, chain.equations, groups_that_add(chain, own))
+            for own in predictors
+        }
 
     def work(self, rows: np.ndarray) -> None:
         """Work out and draw the outcome of some rows."""
         places = self.course.places.of_rows[self.name][rows]
         evaluator = DrawnEvaluator(self.course, self.name, places)
-        self.linear[:, rows], self.course.means[self.name][:, rows] = self.parts[self.moved.predictor.name].at(
-            rows, evaluator
-        )
+        linear, mean = self.parts[self.moved.predictor.name].at(rows, evaluator, self._effects)
+        self.linear[:, rows], self.course.means[self.name][:, rows] = linear, mean + self.e.offset
         links = {parameter.name: parameter for parameter in self.e.kind.parameters}
         for parameter, own in self.moved.parameters().items():
-            linear, _ = self.parts[own.predictor.name].at(rows, evaluator)
+            linear, _ = self.parts[own.predictor.name].at(rows, evaluator, self._effects)
             self.given[parameter][:, rows] = links[parameter].inverse(linear)
-        self.course.means[self.name][:, rows] += self.e.offset
         self.course.values[self.name][:, rows] = self._value(rows) + self.e.offset
 
     def _value(self, rows: np.ndarray) -> np.ndarray:
@@ -195,33 +199,56 @@ class _Step:
         few = replace(self.e, y=self.e.y[rows], scale=self.e.scale.rows(rows))
         return rows_of(few, self.course.flat, given).draw(linear, self.rng)
 
+    def _effects(self, own: MovedGroup, rows: np.ndarray) -> np.ndarray:
+        """Return the effects of the rows' units, shape (draw, row, effect)."""
+        course, factor = self.course, own.group.factor
+        how = self.chain.groups[factor]
+        fresh = own.new[rows] if how == "own" else np.ones(len(rows), dtype=bool)
+        found = np.zeros((course.draws, len(rows), len(own.places)))
+        if how == "own" and not fresh.all():
+            drawn = effects_of(course.flat, factor)[:, :, list(own.places)]
+            known = np.where(own.inside & ~own.new, own.code, 0)[rows]  # rows outside add nothing
+            found[:, ~fresh] = drawn[:, known[~fresh]]
+        if fresh.any() and factor in self.noise.units:
+            z = self.noise.units[factor][:, own.code[rows][fresh]]
+            roots = own.roots(course.design, course.flat)[:, own.stratum[rows][fresh]]
+            found[:, fresh] = np.einsum("soek,sok->soe", roots, z[..., : roots.shape[-1]])
+        return found
 
-class _Part:
-    """A linear predictor of an equation: what is the same whatever is drawn, worked out once, and the rest."""
 
-    def __init__(self, step: _Step, moved: Moved) -> None:
-        self.step, self.moved = step, moved
-        flat, drawn = step.course.flat, set(step.chain.equations)
-        opened = step.course.opened[step.name]
+class LinearPart:
+    """A linear predictor of an equation: what is the same whatever is drawn, worked out once, and the rest.
+
+    ``drawn`` are the outcomes that are drawn; ``groups`` the factors whose effects add to it.
+    """
+
+    def __init__(
+        self, course: Course, name: str, moved: Moved, drawn: Collection[str], groups: Sequence[MovedGroup]
+    ) -> None:
+        self.course, self.moved, self.groups = course, moved, groups
+        flat, opened = course.flat, course.opened[name]
         reading = {
             render_term(term)
             for term in moved.predictor.spec.parsed.terms
-            if any(drawn & set(values_in(part)) or render(part) in opened for part in term.parts)
+            if any(set(drawn) & set(values_in(part)) or render(part) in opened for part in term.parts)
         }
         self.varies = np.array([text in reading for text in moved.coef.terms], dtype=bool)
         self.still = ~np.array(moved.coef.dynamic, dtype=bool)
         self.fixed = moved.linear(flat, columns=~self.varies)
         self.fixed_mean = moved.linear(flat, columns=~self.varies & self.still)
         self.b = np.asarray(flat["b"].sel({COEF: list(moved.predictor.coef_labels)}).transpose("sample", COEF).values)
-        straight = step.chain.straight
-        self.groups = [own for own in moved.groups(unclear="observed") if _adds(step.chain, own, straight=straight)]
 
-    def at(self, rows: np.ndarray, evaluator: DrawnEvaluator) -> tuple[np.ndarray, np.ndarray]:
-        """Return the linear predictor of some rows, and what it is without earlier sessions and deviations."""
+    def at(
+        self, rows: np.ndarray, evaluator: DrawnEvaluator, effects_of_rows: EffectsOfRows
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the linear predictor of some rows, and what it is without earlier sessions and deviations.
+
+        ``effects_of_rows`` returns the effects of the rows' units, shape (draw, row, effect).
+        """
         total, mean = self.fixed[:, rows], self.fixed_mean[:, rows]
-        formula, draws = self.moved.predictor.spec.parsed, self.step.course.draws
+        formula, draws, e = self.moved.predictor.spec.parsed, self.course.draws, self.moved.equation
         if self.varies.any():
-            column = self.step.e.kind.intercept or not self.moved.predictor.of_mean
+            column = e.kind.intercept or not self.moved.predictor.of_mean
             x = code_terms(formula.intercept, formula.terms, evaluator, column=column).values
             x = x.reshape(draws, len(rows), -1)
             total = total + np.einsum("snk,sk->sn", x[:, :, self.varies], self.b[:, self.varies])
@@ -232,29 +259,19 @@ class _Part:
             coded = [code_terms(t.intercept, t.terms, evaluator) for t in terms]
             z = np.column_stack([columns.values for columns in coded]).reshape(draws, len(rows), -1)
             still = np.array([not moves for columns in coded for moves in columns.dynamic], dtype=bool)
-            effects = own.share[rows, None] * z * self._effects(own, rows)
+            effects = own.share[rows, None] * z * effects_of_rows(own, rows)
             total = total + effects.sum(axis=2)
             mean = mean + effects[:, :, still].sum(axis=2)
         return total, mean
 
-    def _effects(self, own: MovedGroup, rows: np.ndarray) -> np.ndarray:
-        """Return the effects of the rows' units, shape (draw, row, effect)."""
-        course, factor = self.step.course, own.group.factor
-        how = self.step.chain.groups[factor]
-        fresh = own.new[rows] if how == "own" else np.ones(len(rows), dtype=bool)
-        found = np.zeros((course.draws, len(rows), len(own.places)))
-        if how == "own" and not fresh.all():
-            drawn = effects_of(course.flat, factor)[:, :, list(own.places)]
-            known = np.where(own.inside & ~own.new, own.code, 0)[rows]  # rows outside add nothing
-            found[:, ~fresh] = drawn[:, known[~fresh]]
-        if fresh.any() and factor in self.step.noise.units:
-            z = self.step.noise.units[factor][:, own.code[rows][fresh]]
-            roots = own.roots(course.design, course.flat)[:, own.stratum[rows][fresh]]
-            found[:, fresh] = np.einsum("soek,sok->soe", roots, z[..., : roots.shape[-1]])
-        return found
 
-
-def _adds(chain: Chain, own: MovedGroup, *, straight: bool) -> bool:
-    """Return whether a factor's effects add to a predictor: not where they are 0, or at their mean of 0."""
-    how = chain.groups[own.group.factor]
-    return how == "own" or (how == "new" and not straight)
+def groups_that_add(chain: Chain, moved: Moved) -> list[MovedGroup]:
+    """Return the factors whose effects add to a predictor: not where they are 0, or at their mean of 0."""
+    # a mean does not depend on who has a unit, unless something that follows is no straight line
+    linear = all(e.kind.linear for e in chain.equations.values())
+    found = []
+    for own in moved.groups(unclear="observed" if linear else "refuse"):
+        how = chain.groups[own.group.factor]
+        if how == "own" or (how == "new" and not chain.straight):
+            found.append(own)
+    return found

@@ -15,6 +15,7 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.averaging import NOISE, average_draws
+from bayes_alliance.expectation.drawn_evaluator import find_places
 from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.expectation.linear import stack_draws
 from bayes_alliance.expectation.set_variables import Setting, check_values, related_to
@@ -23,7 +24,13 @@ from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.posterior.estimands import tabulate
 from bayes_alliance.posterior.paths import Path, check_order, find_paths, last_outcome
-from bayes_alliance.posterior.potential_outcomes import World, draw_new_units, find_system, set_treatment
+from bayes_alliance.posterior.potential_outcomes import (
+    World,
+    draw_new_units,
+    find_system,
+    is_straight_system,
+    set_treatment,
+)
 from bayes_alliance.posterior.summary import IntervalKind
 from bayes_alliance.spec.equation_order import sort_outcomes
 
@@ -115,9 +122,10 @@ def counterfactual_effects(
 
     In every row mediators are drawn in their order with the treatment set, with what goes with it (residual SDs,
     covariances and groups of the arm), group effects of new therapists (and so on) among them, and the expected outcome
-    is averaged over rows. Mediators are drawn so often that this adds less than 1 % to the variance of an effect's
-    draws, 64 times per draw at most; ``noise`` says how much. Links may be bent and treatment and mediators multiply
-    each other. The total effect is split by the mediator through which it first goes: through the first mediator
+    is averaged over rows. Where every outcome is a straight line in those before it, mediators are at their means and
+    nothing is drawn; else they are drawn so often that this adds less than 1 % to the variance of an effect's draws, 64
+    times per draw at most; ``noise`` says how much. Links may be bent and treatment and mediators multiply each other.
+    The total effect is split by the mediator through which it first goes: through the first mediator
     (whatever it changes after it), through the second and not the first, and so on, and directly. This split needs no
     two worlds of one mediator at once (Avin, Shpitser and Pearl 2005; Daniel et al. 2015); a finer one is not
     identified where slopes depend on treatment or mediators. With ``cross_world`` what goes through the first of two
@@ -180,6 +188,7 @@ def counterfactual_effects(
     make = _of_interventions if kind == "interventional" else _of_worlds
     rng = np.random.default_rng(np.random.SeedSequence(seed))
     moved = set_treatment(design, system, treatment, values)
+    places, straight = find_places({e.spec.outcome: e for e in system}), is_straight_system(system)
 
     def repeat() -> dict[str, np.ndarray]:
         found: dict[str, list[np.ndarray]] = {}
@@ -187,13 +196,13 @@ def counterfactual_effects(
         for start in range(0, flat.sizes["sample"], size):
             part = flat.isel(sample=slice(start, start + size))
             units = draw_new_units(design, system, part.sizes["sample"], rng)
-            world = World(design, system, moved, part, units)
+            world = World(design, system, moved, places, part, units, straight)
             seeds = rng.integers(0, 2**32, size=(len(system) + 1, len(system)))
             for name, value in make(world, seeds, mediators, cross_world).items():
                 found.setdefault(name, []).append(value)
         return {name: np.concatenate(parts) for name, parts in found.items()}
 
-    averaged, noise = average_draws(repeat)
+    averaged, noise = (repeat(), 0.0) if straight else average_draws(repeat)
     whole = {name: value.reshape(posterior.sizes["chain"], each) for name, value in averaged.items()}
     return Counterfactual(
         treatment,

@@ -10,22 +10,18 @@ import xarray as xr
 
 from bayes_alliance._messages import quote
 from bayes_alliance.design.columns.functions import functions_around
-from bayes_alliance.design.columns.terms import code_terms
-from bayes_alliance.design.columns.values import Value
-from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.latent_columns import FollowSteps, FollowValue
 from bayes_alliance.errors import FitError
+from bayes_alliance.expectation.chains import is_straight
+from bayes_alliance.expectation.drawn_evaluator import Course, DrawnEvaluator, Places
 from bayes_alliance.expectation.fewer_rows import rows_kept
-from bayes_alliance.expectation.linear import drawn_values
-from bayes_alliance.expectation.new_data import Moved, move
+from bayes_alliance.expectation.new_data import Moved, MovedGroup, move
 from bayes_alliance.expectation.outcomes import rows_of
-from bayes_alliance.expectation.rowwise import RowwiseEvaluator, category_of
+from bayes_alliance.expectation.propagation import LinearPart
 from bayes_alliance.expectation.set_variables import Setting, set_variables, with_others
 from bayes_alliance.findings import Problem
-from bayes_alliance.names import COEF
-from bayes_alliance.spec.expressions import Call, render
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,14 +31,17 @@ class World:
     ``moved`` holds every equation with the treatment set, by outcome and whether it is treated. ``normal`` holds
     standard normal variables of new units, (draw, obs, effect), by factor and membership: every row has units of its
     own, so that averages over rows are not those over a few drawn therapists; they are the same in all equations and
-    whatever is set, and get the covariance of the arm that is set.
+    whatever is set, and get the covariance of the arm that is set. ``straight`` says that each outcome is a straight
+    line in those before it: their means are then taken, and nothing is drawn.
     """
 
     design: Design
     system: Sequence[EquationDesign]
     moved: Mapping[tuple[str, bool], Moved]
+    places: Places
     flat: xr.Dataset
     normal: Mapping[tuple[str, int], np.ndarray]
+    straight: bool
 
     def linear(self, place: int, treated: bool, given: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return linear predictors of one equation, shape (draw, obs)."""
@@ -50,10 +49,12 @@ class World:
 
     def draw(self, place: int, treated: bool, given: Mapping[str, np.ndarray], seed: int) -> np.ndarray:
         """Draw a mediator, shape (draw, obs); the same seed gives the same residuals."""
-        e = self.system[place]
+        e, linear = self.system[place], self.linear(place, treated, given)
+        if self.straight:
+            return linear + e.offset
         # the true mediator moves the outcome: errors of its measurement are no part of it
         rows = rows_of(e, self.flat, self.of_rows(place, treated, given))
-        return rows.draw(self.linear(place, treated, given), np.random.default_rng(seed)) + e.offset
+        return rows.draw(linear, np.random.default_rng(seed)) + e.offset
 
     def mediators(self, treated: Sequence[bool], seeds: np.ndarray) -> dict[str, np.ndarray]:
         """Draw as many mediators as there are flags, one after the other."""
@@ -77,30 +78,26 @@ class World:
 
     def _linear(self, moved: Moved, given: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return linear predictors with mediators as drawn, shape (draw, obs)."""
-        e, size, rows = moved.equation, self.flat.sizes["sample"], len(moved.equation.y)
-        tiled = _tiled(e, size)
-        variables = dict(tiled.variables)
-        for name, variable in moved.moved.items():
-            variables[name] = replace(variable, values=np.tile(variable.values, size))
-        for name, values in given.items():
-            if name in variables:
-                variables[name] = Variable(name, variables[name].label, values.ravel())
-        formula, own = moved.predictor.spec.parsed, moved.predictor
-        evaluator = _WorldEvaluator(tiled, variables, self.flat)
-        column = e.kind.intercept or not own.of_mean
-        x = code_terms(formula.intercept, formula.terms, evaluator, column=column).values
-        b = self.flat["b"].sel({COEF: list(own.coef_labels)}).transpose("sample", COEF).values
-        linear = np.einsum("snk,sk->sn", x.reshape(size, rows, -1), b)
+        name, none = moved.equation.spec.outcome, frozenset[str]()
+        course = Course(self.design, self.flat, {name: moved}, self.places, {}, {name: none}, dict(given))
         # a mean does not depend on who has a unit, unless something after it is no straight line
-        straight = all(one.kind.linear for one in self.system)
-        for own_group in moved.groups(unclear="observed" if straight else "refuse"):
-            group = own_group.group
-            terms = [term for term in formula.groups if term.factor == group.factor]
-            z = np.column_stack([code_terms(t.intercept, t.terms, evaluator).values for t in terms])
-            roots = own_group.roots(self.design, self.flat)[:, own_group.stratum]
-            effects = np.einsum("soek,sok->soe", roots, self.normal[group.factor, group.slot])
-            linear += own_group.share * (z.reshape(size, rows, -1) * effects).sum(axis=2)
-        return np.asarray(linear)
+        linear = all(one.kind.linear for one in self.system)
+        groups = moved.groups(unclear="observed" if linear else "refuse")
+        part = LinearPart(course, name, moved, given, () if self.straight else groups)
+        rows = np.arange(len(moved.equation.y))
+        return part.at(rows, DrawnEvaluator(course, name, self.places.of_rows[name]), self._effects)[0]
+
+    def _effects(self, own: MovedGroup, rows: np.ndarray) -> np.ndarray:
+        """Return effects of every row's own new units, shape (draw, row, effect)."""
+        roots = own.roots(self.design, self.flat)[:, own.stratum[rows]]
+        return np.asarray(np.einsum("soek,sok->soe", roots, self.normal[own.group.factor, own.group.slot][:, rows]))
+
+
+def is_straight_system(system: Sequence[EquationDesign]) -> bool:
+    """Return whether every outcome is a straight line in those before it, so that their means are all that matters."""
+    names = {e.spec.outcome for e in system}
+    factors = {group.factor for e in system for group in e.groups}
+    return all(is_straight(e, names, dict.fromkeys(factors, "new"), new=True) for e in system)
 
 
 def find_system(design: Design, outcomes: Sequence[str]) -> tuple[EquationDesign, ...]:
@@ -139,34 +136,6 @@ def find_system(design: Design, outcomes: Sequence[str]) -> tuple[EquationDesign
     return tuple(rows_kept(e, np.array([row in rows for row in e.row])) for e in chosen)
 
 
-class _WorldEvaluator(RowwiseEvaluator):
-    """Evaluates over rows that stand once per draw: modelled values and steps are those drawn, unless they are set."""
-
-    def __init__(self, equation: EquationDesign, variables: dict[str, Variable], flat: xr.Dataset) -> None:
-        super().__init__(equation, variables)
-        self.flat = flat
-
-    def _followed(self, call: Call) -> Value:
-        name = render(call.arguments[0])
-        variable = self.variables[name]
-        set_here = variable is not self.equation.variables[name]
-        for key, follow in self.equation.follows.items():
-            if getattr(key, "variable", None) != name or key.lag is not None:
-                continue
-            if isinstance(follow, FollowValue):
-                if set_here:
-                    return Value(variable.values)
-                own = np.where(follow.inside, drawn_values(follow, self.flat)[:, follow.code], follow.plugged)
-                return Value(own.ravel())
-            if isinstance(follow, FollowSteps):
-                way = drawn_values(follow, self.flat)
-                if not set_here:
-                    return Value(way[:, follow.code].ravel())
-                code = category_of(variable, follow).reshape(len(way), -1)
-                return Value(np.take_along_axis(way, code, axis=1).ravel())
-        return Value(variable.values)
-
-
 def set_treatment(
     design: Design, system: Sequence[EquationDesign], treatment: str, values: tuple[Setting, Setting]
 ) -> dict[tuple[str, bool], Moved]:
@@ -189,15 +158,3 @@ def draw_new_units(
     keys = dict.fromkeys((group.factor, group.slot) for own in parts for group in own.groups)
     sizes = {factor.factor: len(factor.effects) for factor in design.factors}
     return {key: rng.normal(size=(draws, len(system[0].y), sizes[key[0]])) for key in keys}
-
-
-def _tiled(e: EquationDesign, size: int) -> EquationDesign:
-    """Return an equation whose rows stand once per draw."""
-    return replace(
-        e,
-        y=np.tile(e.y, size),
-        patient=np.tile(e.patient, size),
-        session=np.tile(e.session, size),
-        row=np.tile(e.row, size),
-        variables={name: replace(v, values=np.tile(v.values, size)) for name, v in e.variables.items()},
-    )

@@ -11,16 +11,15 @@ import xarray as xr
 from bayes_alliance._messages import unknown
 from bayes_alliance.design.columns.functions import functions_around
 from bayes_alliance.design.columns.variables import Variable
-from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
-from bayes_alliance.design.equations.factors import find_factor
 from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.effects import with_effects
+from bayes_alliance.expectation.expected import Effects, expected_means
 from bayes_alliance.expectation.linear import stack_draws
-from bayes_alliance.expectation.new_data import Moved, move
-from bayes_alliance.expectation.set_variables import Setting, follow_session, set_variables
+from bayes_alliance.expectation.questions import ask
+from bayes_alliance.expectation.set_variables import Setting, follow_session
 from bayes_alliance.fit.result import Fit, design_of
-from bayes_alliance.names import COEF, SESSION, effect_dim, effects_name, factor_key
+from bayes_alliance.names import SESSION
 from bayes_alliance.spec.expressions import Call, Expression, Operation, names_in
 
 NO_TRAJECTORY = (
@@ -75,17 +74,19 @@ def predict_trajectories(fit: Fit, *, outcome: str | None = None, points: int | 
         If the fit has no rows or the model no trajectory.
     """
     equation = _with_trajectory(fit, outcome)
-    grid = _grid(equation, points, 50)
-    levels = arm_levels(equation)
-    design, posterior = design_of(fit), with_effects(fit) if equation.follows else fit.data["posterior"].to_dataset()
-    flat = stack_draws(posterior)
-    means = np.array(
-        [[_moved(design, equation, s, arm).mean(flat) for s in grid] for arm in levels]
-    )  # (arm, session, draw)
-    shape = (len(levels), len(grid), posterior.sizes["chain"], posterior.sizes["draw"])
-    coords = {"arm": list(levels), SESSION: grid, "chain": posterior["chain"], "draw": posterior["draw"]}
-    draws = xr.DataArray(means.reshape(shape) + equation.offset, dims=("arm", SESSION, "chain", "draw"), coords=coords)
-    return draws.transpose("chain", "draw", "arm", SESSION)
+    question = ask(design_of(fit), outcome=equation.outcome, rows=None, at=None, grid=None, by=None)
+    grid, levels = _grid(equation, points, 50), arm_levels(equation)
+    flat = stack_draws(with_effects(fit) if equation.follows else fit.data["posterior"].to_dataset())
+    none: dict[str, Effects] = dict.fromkeys(question.factors, "zero")
+    means = [
+        [expected_means(question.moved(_settings(equation, s, arm)), flat, none)[:, 0] for s in grid] for arm in levels
+    ]
+    sizes = fit.data["posterior"].sizes
+    values = np.array(means).reshape(len(levels), len(grid), sizes["chain"], sizes["draw"])
+    coords = {"arm": list(levels), SESSION: grid, **_chains(fit)}
+    return xr.DataArray(values, dims=("arm", SESSION, "chain", "draw"), coords=coords).transpose(
+        "chain", "draw", "arm", SESSION
+    )
 
 
 def _grid(equation: EquationDesign, points: int | None, usual: int) -> np.ndarray:
@@ -126,36 +127,31 @@ def predict_unit_trajectories(
     Raises
     ------
     FitError
-        If the fit has no rows, the model no trajectory or no such factor, or values it reads are modelled.
+        If the fit has no rows, the model no trajectory or no such factor, or rows belong to several of its levels.
     """
     equation = _with_trajectory(fit, outcome)
-    group = next((one for one in equation.groups if one.factor == factor), None)
-    if group is None:
+    if factor not in [one.factor for one in equation.groups]:
         raise FitError(unknown("grouping factor", factor, [one.factor for one in equation.groups]))
-    if equation.follows:
-        raise FitError(f"{equation.outcome} reads values that are estimated; lines of every {factor} are not drawn.")
-    if group.weight is not None:
-        raise FitError(f"Rows belong to several levels of {factor}; lines of every {factor} are not drawn.")
+    question = ask(design_of(fit), outcome=equation.outcome, rows=None, at=None, grid=None, by=factor)
+    assert question.sets is not None
+    assert question.weights is not None
+    names = question.sets[factor].astype(str)
+    there = np.flatnonzero(names != "")  # rows outside every level are of none
+    flat = stack_draws(with_effects(fit))
+    own: dict[str, Effects] = {**dict.fromkeys(question.factors, "zero"), factor: "own"}
     grid = _grid(equation, points, 20)
-    size = np.bincount(group.code[group.inside], minlength=len(group.levels))[:, None]
-    there = np.flatnonzero(size[:, 0])
-    rows, effects = [], []
-    for session in grid:
-        moved = _moved(design_of(fit), equation, session, None)
-        own = next(one for one in moved.groups() if one.group is group)
-        rows.append(_level_means(moved.coef.values, group.code, group.inside, size))
-        effects.append(_level_means(own.values, group.code, group.inside, size))
+    means = [
+        expected_means(question.moved(_settings(equation, s, None)), flat, own, question.weights[there]) for s in grid
+    ]
+    sizes = fit.data["posterior"].sizes
+    values = np.stack(means, axis=2).reshape(sizes["chain"], sizes["draw"], len(there), len(grid))
+    coords = {factor: list(names[there]), SESSION: grid, **_chains(fit)}
+    return xr.DataArray(values, dims=("chain", "draw", factor, SESSION), coords=coords)
+
+
+def _chains(fit: Fit) -> dict[str, xr.DataArray]:
     posterior = fit.data["posterior"].to_dataset()
-    drawn = posterior if effects_name(factor) in posterior else with_effects(fit)
-    places = find_factor(design_of(fit).factors, factor).places[equation.outcome]
-    u = drawn[effects_name(factor)].isel({effect_dim(factor): list(places)})
-    u = u.transpose("chain", "draw", factor_key(factor), effect_dim(factor))
-    b = posterior["b"].sel({COEF: list(equation.coef_labels)}).transpose("chain", "draw", COEF).values
-    values = np.einsum("cdk,slk->cdls", b, np.array(rows)) + np.einsum("cdle,sle->cdls", u.values, np.array(effects))
-    levels = [group.levels[i] for i in there]
-    coords = {"chain": posterior["chain"], "draw": posterior["draw"], factor: levels, SESSION: grid}
-    dims = ("chain", "draw", factor, SESSION)
-    return xr.DataArray(values[:, :, there] + equation.offset, dims=dims, coords=coords)
+    return {name: posterior[name] for name in ("chain", "draw")}
 
 
 def _with_trajectory(fit: Fit, outcome: str | None) -> EquationDesign:
@@ -165,13 +161,6 @@ def _with_trajectory(fit: Fit, outcome: str | None) -> EquationDesign:
     if not has_trajectories(fit, outcome):
         raise FitError(NO_TRAJECTORY)
     return fit.design.find(outcome)
-
-
-def _level_means(values: np.ndarray, code: np.ndarray, inside: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Return means of columns over the rows of each level, shape (level, column)."""
-    total = np.zeros((len(size), values.shape[1]))
-    np.add.at(total, code[inside], values[inside])
-    return np.asarray(total / np.maximum(size, 1))
 
 
 def observed_means(equation: EquationDesign) -> ObservedMeans:
@@ -203,13 +192,13 @@ def _arm_variable(equation: EquationDesign) -> Variable | None:
     return found[0] if found else None
 
 
-def _moved(design: Design, equation: EquationDesign, session: float, arm: str | None) -> Moved:
-    """Return the rows with their session set, and their condition where there is one in the formula."""
+def _settings(equation: EquationDesign, session: float, arm: str | None) -> dict[str, Setting]:
+    """Return the session, and the condition where there is one in the formula."""
     settings: dict[str, Setting] = {SESSION: session}
     variable = _arm_variable(equation)
     if variable is not None and arm is not None:
         settings[variable.name] = arm
-    return move(design, equation, set_variables(equation, settings))
+    return settings
 
 
 def _movable(equation: EquationDesign) -> bool:
