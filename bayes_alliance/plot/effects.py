@@ -26,21 +26,21 @@ def has_effects(fit: Fit, outcome: str | None = None) -> bool:
     return any(label != INTERCEPT for equation in equations for label in equation.coef.labels)
 
 
-def plot_effects(fit: Fit, *, outcome: str | None = None, ci_prob: float = 0.95) -> Figure:
-    """Draw every population coefficient of an outcome but the intercept, on one scale.
-
-    A predictor that takes two values is drawn as the whole difference between them, any other per SD (Gelman 2008); a
-    product per SD, or difference, of each of its parts. What is part of a product is drawn at the mean of its
-    moderators, where rows are: a coefficient as it stands would be the effect where they are 0, which no row may be
-    near. Where a moderator has no coefficient of its own (``week + week:arm``) it stays at 0, and the product is per SD
-    of itself. Each label says so where the number is not that of the table of coefficients.
+def plot_effects(fit: Fit, *, outcome: str | None = None, standardised: bool = False, ci_prob: float = 0.95) -> Figure:
+    """Draw every population coefficient of an outcome but the intercept: the numbers of ``summarize``.
 
     Parameters
     ----------
     fit : Fit
-        With its rows, which the SDs of the predictors come from.
+        With its rows.
     outcome : str, optional
         Which outcome, where the model has several.
+    standardised : bool
+        Whether coefficients are brought to one scale, so that their sizes can be compared; the title and every label
+        say so. A predictor that takes two values is drawn as the whole difference between them, any other per SD
+        (Gelman 2008); a product per SD, or difference, of each of its parts. What is part of a product is drawn at the
+        mean of its moderators. Where a moderator has no coefficient of its own (``week + week:arm``) it stays at 0, and
+        the product is per SD of itself.
     ci_prob : float
         Probability of the equal-tailed interval; the thick part holds one half.
 
@@ -57,13 +57,15 @@ def plot_effects(fit: Fit, *, outcome: str | None = None, ci_prob: float = 0.95)
     if fit.design is None:
         raise FitError("This picture needs the rows; use fit.with_rows(sessions).")
     equation = fit.design.find(outcome)
-    shown = [i for i, label in enumerate(equation.coef.labels) if label != INTERCEPT]
+    columns = equation.coef
+    shown = [i for i, label in enumerate(columns.labels) if label != INTERCEPT]
     if not shown:
         raise FitError("This model has no predictor to draw.")
     draws = fit.data["posterior"].to_dataset()["b"].sel(coef=list(equation.coef_labels)).values
-    weights = comparable(equation.coef)
-    draws = draws.reshape(-1, len(equation.coef.labels)) @ weights.T
-    labels = [fill(label_of(equation.coef, weights, i), LABEL) for i in reversed(shown)]
+    weights = comparable(columns) if standardised else np.eye(len(columns.labels))
+    draws = draws.reshape(-1, len(columns.labels)) @ weights.T
+    whole = [label_of(columns, weights, i) if standardised else columns.labels[i] for i in reversed(shown)]
+    labels = [fill(label, LABEL) for label in whole]
     figure, axes = make_figure(1.2 + 0.38 * len(shown) + 0.14 * sum(label.count("\n") for label in labels))
     for row, i in enumerate(reversed(shown)):
         draw_interval(axes, row, draws[:, i], ci_prob, colour=COLOURS[0])
@@ -71,21 +73,25 @@ def plot_effects(fit: Fit, *, outcome: str | None = None, ci_prob: float = 0.95)
     axes.set_yticks(range(len(shown)), labels)
     axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel(fill(f"Change in {equation.outcome}, {equation.kind.unit}, with {ci_prob:.0%} CrI", 70), fontsize=8)
+    if standardised:
+        axes.set_title(f"Standardised coefficients\n{axes.get_title(loc='left')}", fontsize=9, loc="left")
+    per = "" if standardised else " per unit of each predictor,"
+    unit = f"Change in {equation.outcome}, {equation.kind.unit},{per} with {ci_prob:.0%} CrI"
+    axes.set_xlabel(fill(unit, 70), fontsize=8)
     return figure
 
 
 def label_of(columns: Columns, weights: np.ndarray, place: int) -> str:
     """Return what a drawn number is: the coefficient's label, its scale, and which moderators are held at their means.
 
-    A coefficient that is drawn as it is in tables has its label alone.
+    A coefficient that is on the common scale as it is in tables says that its unit is 1.
     """
     moderators = [
         columns.labels[columns.parts.index(columns.parts[j] - columns.parts[place])]
         for j in np.flatnonzero(weights[place])
         if j != place
     ]
-    said = [] if np.isclose(weights[place, place], 1.0) else [_scale_text(columns, place, weights[place, place])]
+    said = [_scale_text(columns, place, weights[place, place])]
     said += [f"at mean {name}" for name in dict.fromkeys(moderators)]
     return ", ".join([columns.labels[place], *said])
 

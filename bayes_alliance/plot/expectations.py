@@ -84,11 +84,8 @@ def plot_expectations(results: Expectations, *, along: str | None = None, ci_pro
         axes.legend(frameon=False, fontsize=8)
     axes.margins(x=0.02)
     said = " Strokes: observed values." if axis in results.observed else ""
-    axes.set_title(
-        fill(f"{results.title}. Lines: posterior mean with {ci_prob:.0%} equal-tailed band.{said}", 95),
-        fontsize=9,
-        loc="left",
-    )
+    how = f"Lines: posterior mean with {ci_prob:.0%} equal-tailed band.{said}"
+    axes.set_title(f"{fill(results.title, 75)}\n{fill(how, 75)}", fontsize=9, loc="left")
     return figure
 
 

@@ -29,17 +29,31 @@ def test_trajectories_show_each_condition(small_fit: ba.Fit) -> None:
     np.testing.assert_allclose(line.get_ydata(), mean.values)
 
 
-def test_effects_show_every_coefficient_but_the_intercept(small_fit: ba.Fit) -> None:
-    """One row per coefficient in the order of the formula; labels say where a number is not that of the table."""
+def test_effects_are_the_numbers_of_the_table(small_fit: ba.Fit) -> None:
+    """One row per coefficient in the order of the formula, each at its mean in ``summarize``."""
     (axes,) = ba.plot_effects(small_fit).axes
+    labels = [text.get_text() for text in axes.get_yticklabels()]
+    assert labels == ["week:arm[MBCT]", "arm[MBCT]", "week"]
+    points = {line.get_ydata()[0]: line.get_xdata()[0] for line in axes.get_lines() if line.get_marker() == "o"}
+    table = ba.summarize(small_fit).set_index("name")["mean"]
+    for row, label in enumerate(labels):
+        np.testing.assert_allclose(points[row], table[f"b[score, {label}]"])
+    assert axes.get_xlabel() == "Change in score, points, per unit of each predictor, with 95% CrI"
+    assert "Standardised" not in axes.get_title(loc="left")
+
+
+def test_standardised_effects_say_so(small_fit: ba.Fit) -> None:
+    """In the title, and in every label: per how many units, and where moderators are held."""
+    (axes,) = ba.plot_effects(small_fit, standardised=True).axes
     labels = [text.get_text() for text in axes.get_yticklabels()]
     assert small_fit.design is not None
     spread = small_fit.design.equation.coef.values[:, 1].std(ddof=1)
     assert [label.replace("\n", " ") for label in labels] == [
         f"week:arm[MBCT], per {spread:.3g} (SDs)",
-        "arm[MBCT], at mean week",
+        "arm[MBCT], 1 rather than 0, at mean week",
         f"week, per {spread:.3g} (SD), at mean arm[MBCT]",
     ]
+    assert axes.get_title(loc="left").startswith("Standardised coefficients\n")
     assert axes.get_xlabel() == "Change in score, points, with 95% CrI"
 
 
@@ -67,8 +81,8 @@ def test_no_text_of_the_effects_is_cut_off(sessions: ba.SessionTable) -> None:
 
 
 def test_effects_of_what_products_modify_are_at_the_mean_moderator(small_fit: ba.Fit) -> None:
-    """The slope over weeks is that of the average row, the arms' difference that of the average week."""
-    (axes,) = ba.plot_effects(small_fit).axes
+    """Standardised, the slope over weeks is that of the average row, the arms' difference that of the average week."""
+    (axes,) = ba.plot_effects(small_fit, standardised=True).axes
     points = {line.get_ydata()[0]: line.get_xdata()[0] for line in axes.get_lines() if line.get_marker() == "o"}
     assert small_fit.design is not None
     week, arm = (small_fit.design.equation.coef.values[:, i] for i in (1, 2))
