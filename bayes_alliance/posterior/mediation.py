@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -16,14 +16,15 @@ from bayes_alliance.design.equations.factors import find_factor
 from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.expectation.set_variables import Setting, with_others
+from bayes_alliance.findings import Problem
 from bayes_alliance.fit.estimands import mean_of_product
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.names import COEF, effect_dim, effects_name, factor_key
 from bayes_alliance.posterior.estimands import tabulate
+from bayes_alliance.posterior.mediation_sums import Entry, dataset_of, entries_of, scale_of, unit_of
 from bayes_alliance.posterior.moderators import Moderators, Weight
 from bayes_alliance.posterior.path_checks import check_paths
 from bayes_alliance.posterior.paths import (
-    WHOLE,
     Edge,
     Path,
     check_order,
@@ -41,7 +42,8 @@ class Mediation:
 
     ``draws`` holds ``value[chain, draw, estimand]`` with the coords ``unit``, ``level`` and ``ratio``, as a fit's
     estimands; ``paths`` are the ways they go. ``at`` are moderators' values, ``standardised`` whether effects are in
-    SDs of outcome per SD of predictor.
+    SDs of outcome per SD of predictor. ``levels`` are those of a factor that the paths begin with (an empty word of a
+    number), or the two that are compared.
     """
 
     predictor: str
@@ -50,6 +52,7 @@ class Mediation:
     draws: xr.Dataset
     at: Mapping[str, Setting]
     standardised: bool
+    levels: tuple[str, ...] = ("",)
 
     def table(self, *, ci_prob: float = 0.95, ci_kind: IntervalKind = "eti") -> pd.DataFrame:
         """Return one line per effect, with the columns of ``summarize_estimands``."""
@@ -72,7 +75,7 @@ def mediation_effects(
     *,
     outcome: str | None = None,
     at: Mapping[str, Setting] | None = None,
-    level: str | None = None,
+    level: str | tuple[str, str] | None = None,
     standardise: bool = False,
 ) -> Mediation:
     """Follow a predictor along every path of a model: the effect of each, direct, indirect and total effects.
@@ -91,8 +94,9 @@ def mediation_effects(
         Values of moderators that slopes are multiplied by, by the variable; of what stands in a call that reads other
         rows, by the call (``"between(pre, patient)"``). Else their means over the rows of the outcome, or of the last
         equation that has them.
-    level : str, optional
-        Of a factor with several levels, which one is compared with the reference.
+    level : str or tuple of str, optional
+        Of a factor with several levels, which one is compared with the reference, or two of which the second is
+        compared with the first. Unless stated all are compared with the reference, each under its name.
     standardise : bool
         In SDs of the outcome per SD of the predictor (per step, where that is a factor or 0/1).
 
@@ -113,26 +117,27 @@ def mediation_effects(
     """
     design = design_of(fit)
     outcome = last_outcome(design) if outcome is None else outcome
-    paths = _of_level(find_paths(design, predictor, outcome), predictor, level)
+    found = find_paths(design, predictor, outcome)
+    levels = _levels(design, found, predictor, level)
+    paths = tuple(path for path in found if path.edges[0].level in levels)
     check_order(design, paths)
     _check_linear(design, paths)
     settings = dict(at or {})
     check_paths(design, paths, settings, predictor, outcome)
     draws = fit.data["posterior"].to_dataset()
-    scale = _scale(design, predictor, outcome) if standardise else 1.0
+    scale = scale_of(design, predictor, outcome) if standardise else 1.0
     effects = {path: scale * _effect(path, _moderators(fit, path, settings), draws) for path in paths}
-    unit = _unit(design, predictor, outcome, standardise)
-    entries: list[tuple[str, str, str, bool, xr.DataArray]] = []
-    scopes = list(dict.fromkeys(path.scope for path in paths))
-    apart = [scope for scope in scopes if scope != WHOLE]
-    for scope in scopes:
-        own = {path: effect for path, effect in effects.items() if path.scope == scope}
-        entries += [(path.name, scope, unit, False, effect) for path, effect in own.items() if len(path.edges) > 1]
-        if scope == WHOLE and apart:
-            continue  # what is read as it is carries every level, and is part of the sums of each
-        whole = {path: effect for path, effect in effects.items() if path.scope in (scope, WHOLE)}
-        entries += _sums(whole, scope, unit, draws)
-    return Mediation(predictor, outcome, paths, _dataset(entries), settings, standardise)
+    unit = unit_of(design, predictor, outcome, standardise)
+    if isinstance(level, tuple):
+        paths, effects = _less(effects, *level)
+        return Mediation(
+            predictor, outcome, paths, dataset_of(entries_of(effects, unit, draws)), settings, standardise, level
+        )
+    entries: list[Entry] = []
+    for one in levels:
+        own = {path: effect for path, effect in effects.items() if path.edges[0].level == one}
+        entries += entries_of(own, unit, draws, f" [{one}]" if len(levels) > 1 else "")
+    return Mediation(predictor, outcome, paths, dataset_of(entries), settings, standardise, levels)
 
 
 def moderated_mediation(
@@ -143,7 +148,7 @@ def moderated_mediation(
     outcome: str | None = None,
     values: tuple[Setting, Setting] | None = None,
     at: Mapping[str, Setting] | None = None,
-    level: str | None = None,
+    level: str | tuple[str, str] | None = None,
     standardise: bool = False,
 ) -> Mediation:
     """Say by how much effects differ between two values of a moderator: the index of moderated mediation.
@@ -193,7 +198,7 @@ def moderated_mediation(
             )
     draws = low.draws.assign(value=moved).isel(estimand=low.draws["ratio"].values == 0)
     held = dict(at or {}) | {moderator: f"{chosen[1]} less {chosen[0]}"}
-    return Mediation(predictor, low.outcome, low.paths, draws, held, standardise)
+    return Mediation(predictor, low.outcome, low.paths, draws, held, standardise, low.levels)
 
 
 def _settings(design: Design, moderator: str) -> tuple[Setting, Setting]:
@@ -241,7 +246,9 @@ def unit_effects(
     """
     design = design_of(fit)
     outcome = last_outcome(design) if outcome is None else outcome
-    paths = _of_level(find_paths(design, predictor, outcome), predictor, level)
+    found_paths = find_paths(design, predictor, outcome)
+    levels = _levels(design, found_paths, predictor, level)
+    paths = tuple(path for path in found_paths if path.edges[0].level in levels)
     _check_linear(design, paths)
     settings = dict(at or {})
     check_paths(design, paths, settings, predictor, outcome)
@@ -275,7 +282,19 @@ def path_slopes(fit: Fit, mediation: Mediation) -> dict[tuple[str, str, str], np
 
     The level is such as ``within patient``, empty where a variable is read as it is; ``a session later`` where it is
     read at an earlier session.
+
+    Raises
+    ------
+    FitError
+        If the effects are of several levels of a factor, or of one compared with another.
     """
+    if len(mediation.levels) != 1:
+        raise FitError(
+            Problem(
+                f"Effects are of {quote(mediation.levels)} of {mediation.predictor!r}, and slopes are those of one.",
+                fix="State level= in mediation_effects.",
+            )
+        )
     draws = fit.data["posterior"].to_dataset()
     found: dict[tuple[str, str, str], np.ndarray] = {}
     for edge in dict.fromkeys(edge for path in mediation.paths for edge in path.edges):
@@ -291,13 +310,37 @@ def path_slopes(fit: Fit, mediation: Mediation) -> dict[tuple[str, str, str], np
     return found
 
 
-def _of_level(paths: Sequence[Path], predictor: str, level: str | None) -> tuple[Path, ...]:
-    levels = list(dict.fromkeys(path.edges[0].level for path in paths))
-    if level is not None and level not in levels:
-        raise FitError(unknown(f"level of {predictor!r}:", level, levels))
-    if level is None and len(levels) > 1:
-        raise FitError(f"{predictor!r} has the levels {quote(levels)} beside its reference; state level=.")
-    return tuple(path for path in paths if level is None or path.edges[0].level == level)
+def _levels(
+    design: Design, paths: Sequence[Path], predictor: str, level: str | tuple[str, str] | None
+) -> tuple[str, ...]:
+    """Return the levels whose paths are followed: the stated ones, or all beside the reference."""
+    known = tuple(dict.fromkeys(path.edges[0].level for path in paths))
+    if level is None:
+        return known
+    variable = next((e.variables[predictor] for e in design.equations if predictor in e.variables), None)
+    reference = variable.levels[:1] if variable is not None and variable.levels else ()
+    stated = level if isinstance(level, tuple) else (level,)
+    allowed = (*reference, *known) if isinstance(level, tuple) else known
+    odd = [one for one in stated if one not in allowed]
+    if odd:
+        raise FitError(unknown(f"level of {predictor!r}:", str(odd[0]), allowed))
+    if isinstance(level, tuple) and (len(level) != 2 or level[0] == level[1]):
+        raise FitError(f"level={level!r}: two levels of {predictor!r} are compared, level=(reference, other).")
+    return tuple(one for one in stated if one in known)
+
+
+def _less(
+    effects: Mapping[Path, xr.DataArray], first: str, second: str
+) -> tuple[tuple[Path, ...], dict[Path, xr.DataArray]]:
+    """Return the paths of one level compared with another, and their effects: those of the second less the first."""
+    found: dict[Path, xr.DataArray] = {}
+    for path, effect in effects.items():
+        start = path.edges[0]
+        named = replace(start, level=f"{second} rather than {first}", columns=())
+        whole = replace(path, edges=(named, *path.edges[1:]))
+        own = effect if start.level == second else -effect
+        found[whole] = found[whole] + own if whole in found else own
+    return tuple(found), found
 
 
 def _check_linear(design: Design, paths: Sequence[Path]) -> None:
@@ -344,54 +387,3 @@ def _effect(path: Path, moderators: Moderators, draws: xr.Dataset) -> xr.DataArr
             f"Covariances of the paths differ by {extra[0]}; effects are worked out for one covariance only."
         )
     return total.reset_coords(drop=True)
-
-
-def _sums(
-    own: Mapping[Path, xr.DataArray], scope: str, unit: str, draws: xr.Dataset
-) -> list[tuple[str, str, str, bool, xr.DataArray]]:
-    """Return direct, indirect and total effects of one level of variation, and the share that is mediated."""
-    nothing = xr.zeros_like(draws["b"].isel({COEF: 0}, drop=True)).reset_coords(drop=True)
-    direct = sum((e for path, e in own.items() if len(path.edges) == 1), start=nothing)
-    indirect = sum((e for path, e in own.items() if len(path.edges) > 1), start=nothing)
-    total = direct + indirect
-    found = [("direct", scope, unit, False, direct)] if any(len(path.edges) == 1 for path in own) else []
-    mediated = any(len(path.edges) > 1 for path in own)
-    if mediated:
-        found.append(("indirect", scope, unit, False, indirect))
-    found.append(("total", scope, unit, False, total))
-    if mediated:
-        found.append(("share mediated", scope, "share of the total effect", True, indirect / total))
-    return found
-
-
-def _dataset(entries: Sequence[tuple[str, str, str, bool, xr.DataArray]]) -> xr.Dataset:
-    scopes = dict.fromkeys(scope for _, scope, _, _, _ in entries)
-    names = [name if len(scopes) == 1 else f"{name} ({scope})" for name, scope, _, _, _ in entries]
-    values = xr.concat([value for *_, value in entries], dim="estimand").transpose("chain", "draw", "estimand")
-    nan = np.full(len(entries), np.nan)
-    return xr.Dataset(
-        {"value": values},
-        coords={
-            "estimand": names,
-            "unit": ("estimand", [unit for _, _, unit, _, _ in entries]),
-            "level": ("estimand", [scope for _, scope, _, _, _ in entries]),
-            "rope_lb": ("estimand", nan),
-            "rope_ub": ("estimand", nan),
-            "ratio": ("estimand", [int(ratio) for _, _, _, ratio, _ in entries]),
-        },
-    )
-
-
-def _scale(design: Design, predictor: str, outcome: str) -> float:
-    """Return SD of the predictor (1 for a step) over that of the outcome, each over the rows of its equation."""
-    equation = design.find(outcome)
-    spread = float(equation.y[equation.seen].std(ddof=1))
-    variable = next(e.variables[predictor] for e in design.equations if predictor in e.variables)
-    known = variable.values[~np.isnan(variable.values)]
-    step = variable.levels is not None or bool(np.isin(known, (0.0, 1.0)).all())
-    return (1.0 if step else float(known.std(ddof=1))) / spread
-
-
-def _unit(design: Design, predictor: str, outcome: str, standardised: bool) -> str:
-    label = design.find(outcome).outcome
-    return f"SDs of {label}" if standardised else f"points of {label} per unit of {predictor}"

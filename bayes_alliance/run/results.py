@@ -80,9 +80,12 @@ def _more_pictures(fit: Fit, seed: int, predictive: Any) -> dict[str, bytes]:
         files["surface.png"] = picture_bytes(plot_surface(response_surface(fit)))
     for factor in fit.design.reference:
         with suppress(AllianceError):  # of a model in which no path leads from it to an outcome by way of another
-            mediation = mediation_effects(fit, factor)
-            if any(len(path.edges) > 1 for path in mediation.paths):
-                files[f"paths-{file_names([factor])[factor]}.png"] = picture_bytes(plot_paths(fit, mediation))
+            whole = mediation_effects(fit, factor)
+            named = file_names(list(whole.levels))
+            for level in whole.levels if any(len(path.edges) > 1 for path in whole.paths) else ():
+                mediation = whole if len(whole.levels) == 1 else mediation_effects(fit, factor, level=level)
+                of = "" if len(whole.levels) == 1 else f"-{named[level]}"
+                files[f"paths-{file_names([factor])[factor]}{of}.png"] = picture_bytes(plot_paths(fit, mediation))
     with suppress(AllianceError):  # of priors that cannot be drawn from
         files["posterior-and-prior.png"] = picture_bytes(plot_prior_posterior(fit, seed=seed))
     return files
