@@ -12,10 +12,10 @@ from bayes_alliance._messages import are, quote
 from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.latent_columns import FollowSteps
+from bayes_alliance.design.related_variables import rows_together
 from bayes_alliance.errors import FitError
-from bayes_alliance.expectation.related_variables import rows_together
 from bayes_alliance.expectation.set_calls import calls_that_read, split_calls
-from bayes_alliance.expectation.set_variables import Setting, predictors_of, set_variables
+from bayes_alliance.expectation.set_variables import Setting, position_of, predictors_of, set_variables
 from bayes_alliance.findings import Problem
 
 
@@ -43,6 +43,10 @@ def _grid_of(equation: EquationDesign, combinations: Sequence[Mapping[str, Setti
     rest: dict[str, Variable] = {}
     for name in sorted(read, key=lambda name: equation.variables[name].levels is None):  # levels first
         if name not in found[0] and name not in rest:
+            if equation.outlined is not None:  # what goes with what is not known
+                own = equation.variables[name]
+                rest[name] = replace(own, values=np.full(1, position_of(own, _typical(equation, name))))
+                continue
             typical = set_variables(equation, {name: _typical(equation, name)}, rows)
             rest.update({key: own for key, own in typical.items() if key not in found[0] and key not in rest})
     calls = {name: own for name, own in predictors_of(equation).items() if name in equation.calls}

@@ -18,6 +18,7 @@ from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.latent_columns import FollowSteps, FollowValue
+from bayes_alliance.design.related_variables import Together, related_to, rows_together
 from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.chains import names_read
 from bayes_alliance.expectation.expected import all_alike
@@ -25,7 +26,6 @@ from bayes_alliance.expectation.grids import data_grid
 from bayes_alliance.expectation.new_data import Moved, Units, move
 from bayes_alliance.expectation.new_row_columns import NewRows, with_outcomes
 from bayes_alliance.expectation.new_rows import CodedRows, code_new_rows
-from bayes_alliance.expectation.related_variables import Together, rows_together
 from bayes_alliance.expectation.set_calls import set_call, shift_call, split_calls
 from bayes_alliance.expectation.set_variables import (
     Setting,
@@ -33,7 +33,6 @@ from bayes_alliance.expectation.set_variables import (
     follow_session,
     name_settings,
     predictors_of,
-    related_to,
     set_variables,
 )
 from bayes_alliance.findings import Problem
@@ -96,7 +95,9 @@ class Question:
         return known_predictors([self.fitted, *(self.design.find(name) for name in self.follows)])
 
     def numbers(self) -> dict[str, Variable]:
-        """Return the predictors that are numbers, by what lines of results call them."""
+        """Return the predictors that are numbers, by what lines of results call them; none where rows are not there."""
+        if self.fitted.outlined is not None:
+            return {}
         return {line_name(own): own for own in self.known.values() if own.levels is None}
 
     def moved(self, settings: Mapping[str, Setting], shift: Mapping[str, float] | None = None) -> Moved:
@@ -232,7 +233,8 @@ def check_shift(question: Question, name: str) -> None:
         if estimated and getattr(key, "variable", None) == name:
             what = f"Some values of {variable.label!r} are estimated, or its steps are."
             raise FitError(Problem(what, fix="State values it is set to: values=[...]."))
-    others = related_to(question.design, name)
+    told = question.fitted.outlined
+    others = tuple(told.get(name, ())) if told is not None else related_to(question.design, name)
     if others:
         raise FitError(
             Problem(

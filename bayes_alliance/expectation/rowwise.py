@@ -74,7 +74,7 @@ class RowwiseEvaluator(Evaluator):
         """Return the columns of a part: of a call that reads other rows those it is set to, or observed."""
         if isinstance(part, Call) and render(part) in self.around:
             return list(self.around[render(part)].pieces)
-        if isinstance(part, Call) and part.function == "surface":
+        if isinstance(part, Call) and part.function == "surface" and render(part) in self.equation.constants:
             constant = self.equation.constants[render(part)]
             x, y = (self.value(argument).numbers - constant for argument in part.arguments)
             return surface_columns(form_of(part), x, y)

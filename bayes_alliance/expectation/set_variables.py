@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,16 +11,16 @@ from bayes_alliance._messages import number_text, quote, unknown
 from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
-from bayes_alliance.errors import FitError
-from bayes_alliance.expectation.related_variables import (
+from bayes_alliance.design.related_variables import (
     Together,
+    beside,
     function_of,
     is_excluded,
-    join_rows,
     parent_of,
     rows_together,
     stands_for,
 )
+from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.set_calls import call_variable
 from bayes_alliance.findings import Problem
 from bayes_alliance.names import SESSION, level_label
@@ -147,6 +147,7 @@ def set_variables(
     """
     rows = rows_together(equation) if rows is None else rows
     stated = {name: position_of(equation.variables[name], value) for name, value in settings.items()}
+    _check_told(equation, stated)
     left = [n for n in equation.variables if n not in (equation.spec.outcome, *equation.spec.raters)]
     found: dict[str, float] = {}
     for name, number in stated.items():
@@ -156,6 +157,21 @@ def set_variables(
         name: replace(equation.variables[name], values=np.full(size, number))
         for name, number in (found | stated).items()
     }
+
+
+def _check_told(equation: EquationDesign, stated: Collection[str]) -> None:
+    """Refuse to set what other predictors go with where the rows that tell how are not there."""
+    for name in stated:
+        own = equation.variables[name]
+        for other in (equation.outlined or {}).get(name, ()):
+            its = equation.variables[other]
+            if other not in stated and not stands_for(own, its) and not stands_for(its, own):
+                raise FitError(
+                    Problem(
+                        f"{its.label!r} goes with {own.label!r} in the rows that were fitted, which are not there.",
+                        fix=f"State {its.label!r}, too, or bring the rows back with fit.with_rows(sessions).",
+                    )
+                )
 
 
 def follow_session(equation: EquationDesign, number: float) -> dict[str, Setting]:
@@ -184,7 +200,7 @@ def with_others(design: Design, settings: Mapping[str, Setting]) -> dict[str, Se
     variables = {name: v for e in design.equations for name, v in e.variables.items()}
     stated = {name: position_of(variables[name], value) for name, value in settings.items() if name in variables}
     for name, number in stated.items():
-        for rows, other in _beside(design, name):
+        for rows, other in beside(design, name):
             goes = _goes_with(rows, name, number, other, stated)
             if goes is None:
                 continue
@@ -194,28 +210,6 @@ def with_others(design: Design, settings: Mapping[str, Setting]) -> dict[str, Se
             if not alike:
                 raise FitError(_contradiction(rows, name, number, other, goes))
     return found
-
-
-def related_to(design: Design, name: str) -> tuple[str, ...]:
-    """Return variables of all equations that cannot be set apart from one: functions of it, or factors it is one of."""
-    found: dict[str, None] = {}
-    for rows, other in _beside(design, name):
-        one, two = rows.variables[name], rows.variables[other]
-        declared = stands_for(one, two) or stands_for(two, one)
-        if declared or function_of(rows, name, other) is not None or parent_of(rows, name, other) is not None:
-            found[other] = None
-    return tuple(found)
-
-
-def _beside(design: Design, name: str) -> Iterator[tuple[Together, str]]:
-    """Yield the predictors of every equation beside one of them, over rows that have both."""
-    apart = {name, *(one for e in design.equations for one in (e.spec.outcome, *e.spec.raters))}
-    for own in (e for e in design.equations if name in e.variables):
-        for e in design.equations:
-            rows = join_rows(own, e, name)
-            for other in rows.variables:
-                if other not in apart:
-                    yield rows, other
 
 
 def _others(

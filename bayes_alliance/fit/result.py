@@ -15,6 +15,7 @@ import xarray as xr
 
 from bayes_alliance._messages import escaped, quote
 from bayes_alliance.design.design import Design, make_design
+from bayes_alliance.design.outline import DesignOutline, outline_of
 from bayes_alliance.design.posterior_variables import PosteriorVariable
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.checks import CheckResult, verdict
@@ -22,7 +23,7 @@ from bayes_alliance.fit.constants import read_constants
 from bayes_alliance.fit.provenance import Plain
 from bayes_alliance.fit.settings import SamplerSettings
 from bayes_alliance.fit.store import MANIFEST, read_artefact, write_artefact
-from bayes_alliance.fit.stored_fit import find_problems, plain_locks, read_record, read_tree
+from bayes_alliance.fit.stored_fit import find_problems, outlined_design, plain_locks, read_record, read_tree
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.study import Study
 from bayes_alliance.table.sessions import SessionTable
@@ -43,7 +44,8 @@ class Fit:
     ``data`` is a DataTree with ArviZ's groups ``posterior``, ``sample_stats``, ``observed_data`` and
     ``constant_data``, and with ``variance`` (what variance shares need of the rows, per outcome) and, where the model
     has any, ``estimands``. ``spec`` is the model as resolved for the study. ``design`` is None after loading, until
-    ``with_rows``. ``checks`` say whether the chains mixed.
+    ``with_rows``; ``outline`` is then what is left of it without rows, by which new rows are predicted. ``checks`` say
+    whether the chains mixed.
     """
 
     spec: ModelSpec
@@ -51,6 +53,7 @@ class Fit:
     provenance: Mapping[str, Plain]
     checks: tuple[CheckResult, ...]
     design: Design | None = None
+    outline: DesignOutline | None = None
 
     @property
     def passed(self) -> bool:
@@ -127,7 +130,7 @@ class Fit:
         design = make_design(self.spec, study)
         if design.fingerprint != self.provenance["fingerprint"]:
             raise FitError("These are not the rows the model was fitted to: their fingerprints differ.")
-        return replace(self, design=design)
+        return replace(self, design=design, outline=None)
 
 
 def design_of(fit: Fit) -> Design:
@@ -141,6 +144,21 @@ def design_of(fit: Fit) -> Design:
     if fit.design is None:
         raise FitError("This fit has no rows; bring them back with fit.with_rows(sessions).")
     return fit.design
+
+
+def design_for_rows(fit: Fit) -> Design:
+    """Return a design by which new rows are coded: the fit's, or that of made rows where its own are not there.
+
+    Raises
+    ------
+    FitError
+        If the fit has neither.
+    """
+    if fit.design is not None:
+        return fit.design
+    if fit.outline is None:
+        raise FitError("This fit has no rows, and no outline of them; bring them back with fit.with_rows(sessions).")
+    return outlined_design(fit.outline, fit.spec, fit.data["posterior"].to_dataset())
 
 
 def variables_of(fit: Fit) -> tuple[PosteriorVariable, ...]:
@@ -166,7 +184,7 @@ def load_fit(path: str | Path) -> Fit:
     Returns
     -------
     Fit
-        Without its design; ``with_rows`` brings it back.
+        Without its design; ``with_rows`` brings it back. New rows and grids can be predicted without it.
 
     Raises
     ------
@@ -184,11 +202,15 @@ def load_fit(path: str | Path) -> Fit:
         record, spec, settings = read_record(files[RECORD])
         reading = TREE
         tree = read_tree(files[TREE], record, spec, settings)
+        reading = RECORD
+        outline = None if record.get("outline") is None else DesignOutline.model_validate(record["outline"])
+        if outline is not None:
+            outlined_design(outline, spec, tree["posterior"].to_dataset())
     except FitError as error:
         whole = f"{reading!r} of {str(folder)!r} is not that of a whole fit."
         raise FitError([problem.after(whole) for problem in error.problems]) from None
     checks = tuple(CheckResult(*(check[part] for part in CHECK_PARTS)) for check in record["checks"])
-    return Fit(spec, tree, record["provenance"], checks)
+    return Fit(spec, tree, record["provenance"], checks, None, outline)
 
 
 def fit_files(fit: Fit, *, include_rows: bool = False) -> dict[str, bytes]:
@@ -204,10 +226,13 @@ def fit_files(fit: Fit, *, include_rows: bool = False) -> dict[str, bytes]:
     if problems:
         raise FitError([problem.after("This fit is not stored: it is not whole.") for problem in problems])
     tree = fit.data if include_rows else fit.data.filter(lambda node: node.name not in ROW_GROUPS)
-    record = {
+    record: dict[str, Any] = {
         "provenance": dict(fit.provenance),
         "checks": [{part: getattr(check, part) for part in CHECK_PARTS} for check in fit.checks],
     }
+    outline = fit.outline if fit.design is None else outline_of(fit.design)
+    if outline is not None:
+        record["outline"] = outline.model_dump(mode="json")
     with plain_locks():  # in memory: a full disk then never meets a half-open file
         content = tree.to_netcdf(engine="h5netcdf")
     return {TREE: bytes(content) if content is not None else b"", RECORD: json.dumps(record, indent=1).encode()}

@@ -15,12 +15,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from bayes_alliance._messages import first_few, quote
 from bayes_alliance.collapse.chains import find_gaps
+from bayes_alliance.design.columns.terms import Columns
+from bayes_alliance.design.columns.variables import Variable
+from bayes_alliance.design.design import Design
+from bayes_alliance.design.outline import ROWS, DesignOutline, design_of_outline
 from bayes_alliance.design.posterior_variables import Kind
 from bayes_alliance.errors import AllianceError, FitError
 from bayes_alliance.findings import Problem
 from bayes_alliance.fit.settings import SamplerSettings
 from bayes_alliance.fit.store import parse_json
-from bayes_alliance.names import sd_name
+from bayes_alliance.names import COEF, factor_key, sd_name
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.toml import parse_model
 
@@ -77,6 +81,7 @@ class _Check(_Part):
 class _Record(_Part):
     provenance: _Provenance
     checks: list[_Check]
+    outline: DesignOutline | None = None
 
 
 def read_record(content: bytes) -> tuple[dict[str, Any], ModelSpec, SamplerSettings]:
@@ -173,6 +178,49 @@ def find_problems(tree: xr.DataTree, spec: ModelSpec, settings: SamplerSettings)
         if not problems and {dim: own.get(dim) for dim in size} != size:
             problems.append(Problem(f"Group {name!r} is not of the same chains and draws as the posterior."))
     return problems
+
+
+def outlined_design(outline: DesignOutline, spec: ModelSpec, posterior: xr.Dataset) -> Design:
+    """Return the design of made rows that an outline stored with a fit gives.
+
+    Raises
+    ------
+    FitError
+        If it is not that of the fit's model and draws.
+    """
+    levels = {
+        own.factor: list(map(str, posterior[factor_key(own.factor)].values))
+        for own in outline.factors
+        if factor_key(own.factor) in posterior.coords
+    }
+    try:
+        design = design_of_outline(outline, spec, levels)
+    except (KeyError, ValueError, IndexError, StopIteration):
+        raise FitError("Its outline is not that of its model.") from None
+    labels = {label for own in design.linear_predictors for label in own.coef_labels}
+    known = set(map(str, posterior["b"].coords[COEF].values)) if "b" in posterior else set()
+    factors = {own.factor for own in design.factors}
+    fitting = [
+        *(_is_whole(c) for own in design.linear_predictors for c in (own.coef, *(g.columns for g in own.groups))),
+        *(_has_values(v) for e in design.equations for v in e.variables.values()),
+        all(group.factor in factors for own in design.linear_predictors for group in own.groups),
+        [e.outcome for e in spec.equation] == [e.spec.outcome for e in design.equations],
+        factors == set(spec.factors),
+    ]
+    if labels - known or not all(fitting):
+        raise FitError("Its outline is not that of its model.")
+    return design
+
+
+def _is_whole(columns: Columns) -> bool:
+    sizes = {len(columns.labels), len(columns.terms), len(columns.parts), len(columns.latent), len(columns.dynamic)}
+    return len(sizes) == 1
+
+
+def _has_values(variable: Variable) -> bool:
+    if len(variable.values) != ROWS or not np.isfinite(variable.values).all():
+        return False
+    return variable.levels is None or bool(np.isin(variable.values, np.arange(len(variable.levels))).all())
 
 
 def _odd_parts(file: Any, most: int, depth: int = 0) -> Iterator[str]:

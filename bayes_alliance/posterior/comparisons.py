@@ -18,11 +18,11 @@ from bayes_alliance.expectation.questions import Question, Values, as_values, as
 from bayes_alliance.expectation.set_calls import Part, part_shifts
 from bayes_alliance.expectation.set_variables import Setting, check_values, find_predictor, predictors_of
 from bayes_alliance.findings import Problem
-from bayes_alliance.fit.result import Fit, design_of
+from bayes_alliance.fit.result import Fit
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.posterior.expectations import Expectations
 from bayes_alliance.posterior.hypotheses import Hypothesis, compare_results
-from bayes_alliance.posterior.results import Groups, Side, asked, collect, text_of
+from bayes_alliance.posterior.results import Groups, Side, asked, collect, design_for, text_of
 
 type Scale = Literal["difference", "ratio", "odds ratio"]
 
@@ -86,7 +86,7 @@ def comparisons(
     if scale not in SCALES:
         raise FitError(unknown("scale", str(scale), SCALES))
     check_seed(seed)
-    design = design_of(fit)
+    design = design_for(fit, new=rows is not None or grid is not None)
     e = design.find(outcome)
     name, known = _find(design, e, variable, propagate=propagate)
     question = ask(design, outcome=outcome, rows=rows, at=at, grid=grid, by=by, apart=[name], propagate=propagate)
@@ -156,7 +156,7 @@ def slopes(
         As ``predictions``; also if the variable is a factor, or others in the model go with it.
     """
     check_seed(seed)
-    design = design_of(fit)
+    design = design_for(fit, new=rows is not None or grid is not None)
     e = design.find(outcome)
     name, known = _find(design, e, variable, propagate=propagate)
     if name not in predictors_of(e) and not propagate:

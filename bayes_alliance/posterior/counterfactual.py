@@ -13,12 +13,13 @@ import xarray as xr
 from bayes_alliance._messages import escaped, unknown
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.related_variables import related_to
 from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.averaging import NOISE, average_draws
 from bayes_alliance.expectation.drawn_evaluator import find_places
 from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.expectation.linear import stack_draws
-from bayes_alliance.expectation.set_variables import Setting, check_values, related_to
+from bayes_alliance.expectation.set_variables import Setting, check_values
 from bayes_alliance.findings import Problem
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import check_seed

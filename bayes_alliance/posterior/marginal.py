@@ -11,12 +11,12 @@ import numpy as np
 import xarray as xr
 
 from bayes_alliance._messages import unknown
+from bayes_alliance.design.related_variables import rows_together
 from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.expectation.expected import Effects, expected_means
 from bayes_alliance.expectation.linear import stack_draws
 from bayes_alliance.expectation.new_data import move
-from bayes_alliance.expectation.related_variables import rows_together
 from bayes_alliance.expectation.set_variables import Setting, check_values, name_settings, predictors_of, set_variables
 from bayes_alliance.findings import Problem
 from bayes_alliance.fit.result import Fit, design_of

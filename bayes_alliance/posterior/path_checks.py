@@ -9,8 +9,9 @@ import pandas as pd
 
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.related_variables import related_to
 from bayes_alliance.errors import FitError
-from bayes_alliance.expectation.set_variables import Setting, related_to, with_others
+from bayes_alliance.expectation.set_variables import Setting, with_others
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.posterior.moderators import check_held, expression_of, is_rowwise, variables_of
 from bayes_alliance.posterior.paths import Edge, Path, changed_by, find_blocked, find_paths

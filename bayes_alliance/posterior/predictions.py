@@ -13,19 +13,17 @@ from bayes_alliance._messages import unknown
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.categories import categories_of
-from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.expectation.expected import in_parts
-from bayes_alliance.expectation.linear import stack_draws
 from bayes_alliance.expectation.new_row_columns import NewRows
 from bayes_alliance.expectation.questions import Question, Values, ask, over_sessions
 from bayes_alliance.expectation.survival import first_rows, survival, survival_of_rows
 from bayes_alliance.findings import Problem
-from bayes_alliance.fit.result import Fit, design_of
+from bayes_alliance.fit.result import Fit
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.names import SESSION
 from bayes_alliance.posterior.expectations import Expectations
 from bayes_alliance.posterior.hypotheses import Hypothesis, compare_results
-from bayes_alliance.posterior.results import Asked, Groups, What, asked, collect
+from bayes_alliance.posterior.results import Asked, Groups, What, asked, collect, design_for
 
 WHAT: Final = ("expected", "linear", "drawn", "probability", "survival")
 
@@ -57,7 +55,7 @@ def predictions(
     Parameters
     ----------
     fit : Fit
-        With its rows.
+        With its rows; a loaded fit without them answers for new rows and grids.
     rows : SessionTable or DataFrame, optional
         New rows, with predictors called as in the model or the study, and ids called like the grouping factors; an
         outcome is not needed. The fit's own rows unless stated. Ids that were not fitted are new units. Values that
@@ -113,7 +111,8 @@ def predictions(
     check_seed(seed)
     if what not in WHAT:
         raise FitError(unknown("what", str(what), WHAT))
-    question = ask(design_of(fit), outcome=outcome, rows=rows, at=at, grid=grid, by=by, propagate=propagate)
+    design = design_for(fit, new=rows is not None or grid is not None)
+    question = ask(design, outcome=outcome, rows=rows, at=at, grid=grid, by=by, propagate=propagate)
     own = asked(fit, question, groups, seed=seed)
     e = question.fitted
     if what == "drawn" and e.series is not None and question.weights is not None:
@@ -164,7 +163,7 @@ def _survival(
     question = own.question
     e = question.fitted
     _check_survival(question, by=by, propagate=propagate)
-    flat = stack_draws(with_effects(own.fit))
+    flat = own.draws()
     values, lines = [], []
     for settings in question.settings:
         if question.units is not None:

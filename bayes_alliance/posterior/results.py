@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from bayes_alliance._messages import number_text, quote
+from bayes_alliance.design.design import Design
 from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.averaging import NOISE, average_draws
 from bayes_alliance.expectation.categories import Category, categories_of, probability
@@ -33,7 +34,8 @@ from bayes_alliance.expectation.propagation import Followed, draw_noise, follow,
 from bayes_alliance.expectation.questions import Question
 from bayes_alliance.expectation.set_variables import Setting
 from bayes_alliance.findings import Problem
-from bayes_alliance.fit.result import Fit
+from bayes_alliance.fit.result import Fit, design_for_rows, design_of
+from bayes_alliance.names import effects_name
 from bayes_alliance.posterior.expectations import Expectations
 
 type What = Literal["expected", "linear", "drawn", "probability", "survival"]
@@ -63,7 +65,7 @@ class Asked:
         ``pairs`` are sides whose difference matters, where outcomes are drawn as often as that needs.
         """
         question = self.question
-        flat = _draws(self.fit, question, self.groups)
+        flat = self.draws()
         measures = self._measures(what)
         if question.follows:
             return self._propagated(sides, what, pairs, flat, measures)
@@ -72,6 +74,10 @@ class Asked:
             moved = question.moved(settings, shift)
             found.append(np.concatenate([self._at(moved, flat, what, own) for own in measures], axis=1))
         return found
+
+    def draws(self) -> xr.Dataset:
+        """Return the draws, with group effects where rows read them."""
+        return _draws(self.fit, self.question, self.groups)
 
     def _measures(self, what: What) -> list[Category | None]:
         return list(categories_of(self.question.fitted)) if what == "probability" else [None]
@@ -189,6 +195,17 @@ def _stated(question: Question, factor: str) -> bool:
 
 def _draws(fit: Fit, question: Question, effects: Mapping[str, Effects]) -> xr.Dataset:
     """Return draws, with group effects where rows read them."""
+    if fit.design is None:
+        posterior = fit.data["posterior"].to_dataset()
+        lacking = [name for name, how in effects.items() if how == "own" and effects_name(name) not in posterior]
+        if lacking:
+            raise FitError(
+                Problem(
+                    f"The fit holds no effects of {quote(lacking)}.",
+                    fix="Bring its rows back with fit.with_rows(sessions), or state groups='new'.",
+                )
+            )
+        return stack_draws(posterior)
     equations = [question.equation, *(own.equation for own in question.follows.values())]
     if "own" in effects.values() or any(e.follows for e in equations):
         return stack_draws(with_effects(fit))
@@ -248,3 +265,23 @@ def make_expectations(
         },
     )
     return Expectations(title, lines, draws, messages, observed)
+
+
+def design_for(fit: Fit, *, new: bool) -> Design:
+    """Return the design of a question: with the fit's rows, or of made ones where new rows or a grid are asked for.
+
+    Raises
+    ------
+    FitError
+        If the fit has no rows and its own are asked for.
+    """
+    if new:
+        return design_for_rows(fit)
+    if fit.design is None and fit.outline is not None:
+        raise FitError(
+            Problem(
+                "This fit has no rows to average over.",
+                fix="Give new rows or a grid, or bring the rows back with fit.with_rows(sessions).",
+            )
+        )
+    return design_of(fit)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -39,7 +39,8 @@ class EquationDesign:
     was taken from the outcome, ``scale`` says what values it can have. ``modelled`` are the rows whose outcome is a
     parameter; ``y`` has a stand-in where it is missing. ``series`` says which row each one's residual follows, where
     these correlate over sessions. ``constants`` are the means that calls of centred() took away, by call; ``calls`` the
-    columns of calls that read other rows, such as ``within(x, patient)``, by call.
+    columns of calls that read other rows, such as ``within(x, patient)``, by call. ``outlined`` is set where rows are
+    made ones that stand for those that were fitted: which predictors cannot be set apart from each, by name.
     """
 
     spec: EquationSpec
@@ -64,6 +65,7 @@ class EquationDesign:
     gaps: tuple[Gap, ...] = ()
     constants: Mapping[str, float] = field(default_factory=dict)
     calls: Mapping[str, CallColumns] = field(default_factory=dict)
+    outlined: Mapping[str, Sequence[str]] | None = None
 
     @property
     def linear_predictors(self) -> tuple[Predictor, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import comb
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance.design.columns.variables import Variable
+from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.names import SESSION, level_label
 
@@ -33,13 +34,17 @@ class Together:
 
 
 def rows_together(equation: EquationDesign) -> Together:
-    """Return the variables of an equation over its rows."""
+    """Return the variables of an equation over its rows; made rows tell nothing of what goes with what."""
+    if equation.outlined is not None:
+        return _untold(equation.variables)
     groups = [group.code for group in equation.groups if group.slot == 0]
     return Together(equation.variables, [pd.factorize(equation.patient)[0], *groups])
 
 
 def join_rows(own: EquationDesign, other: EquationDesign, name: str) -> Together:
     """Return a variable and those of another equation over rows, or else patients, that both equations have."""
+    if other.outlined is not None:
+        return _untold({**other.variables, name: own.variables[name]})
     if name in other.variables:
         return rows_together(other)
     here, there = pd.Index(own.row), pd.Index(other.row)
@@ -61,6 +66,10 @@ def join_rows(own: EquationDesign, other: EquationDesign, name: str) -> Together
     variables = {one: replace(other.variables[one], values=other.variables[one].values[its]) for one in keep}
     variables[name] = replace(own.variables[name], values=own.variables[name].values[mine])
     return Together(variables, [units[its] for units in rows_together(other).units])
+
+
+def _untold(variables: Mapping[str, Variable]) -> Together:
+    return Together(variables, [], {(one, other): None for one in variables for other in variables})
 
 
 def _constant(e: EquationDesign, name: str) -> bool:
@@ -145,3 +154,25 @@ def is_excluded(rows: Together, name: str, number: float, other: str) -> bool:
     if (ones[0] & ones[1]).any():
         return False  # of sessions and not of patients
     return theirs > 0 and comb(count - mine, theirs) / comb(count, theirs) < CHANCE
+
+
+def related_to(design: Design, name: str) -> tuple[str, ...]:
+    """Return variables of all equations that cannot be set apart from one: functions of it, or factors it is one of."""
+    found: dict[str, None] = {}
+    for rows, other in beside(design, name):
+        one, two = rows.variables[name], rows.variables[other]
+        declared = stands_for(one, two) or stands_for(two, one)
+        if declared or function_of(rows, name, other) is not None or parent_of(rows, name, other) is not None:
+            found[other] = None
+    return tuple(found)
+
+
+def beside(design: Design, name: str) -> Iterator[tuple[Together, str]]:
+    """Yield the predictors of every equation beside one of them, over rows that have both."""
+    apart = {name, *(one for e in design.equations for one in (e.spec.outcome, *e.spec.raters))}
+    for own in (e for e in design.equations if name in e.variables):
+        for e in design.equations:
+            rows = join_rows(own, e, name)
+            for other in rows.variables:
+                if other not in apart:
+                    yield rows, other
