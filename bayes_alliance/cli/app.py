@@ -16,6 +16,7 @@ from bayes_alliance.cli.console import err
 from bayes_alliance.cli.demo import demo
 from bayes_alliance.cli.fit_commands import check, fit
 from bayes_alliance.cli.interruption import report_stop, stoppable, termination_heeded
+from bayes_alliance.cli.predict_command import predict
 from bayes_alliance.cli.registry_commands import models, show
 from bayes_alliance.cli.report_command import report
 from bayes_alliance.cli.run_commands import rerun, run
@@ -54,7 +55,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (demo, models, show, check, fit, run, report, rerun, simulate, calibrate):
+for command in (demo, models, show, check, fit, predict, run, report, rerun, simulate, calibrate):
     app.command()(stoppable(command))
 
 
