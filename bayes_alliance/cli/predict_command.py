@@ -74,7 +74,7 @@ def predict(
         bool, typer.Option("--propagate", help="Let outcomes that this one reads follow from their own equations.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="For what is drawn.")] = 1,
-    ci_prob: Annotated[float, typer.Option(help="Probability of the interval.")] = 0.95,
+    ci_prob: Annotated[float, typer.Option(help="Probability of the intervals that are written.")] = 0.95,
     out_file: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write the table as CSV, every line of it.")
     ] = None,

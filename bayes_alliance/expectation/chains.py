@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+
+import numpy as np
 
 from bayes_alliance._messages import quote
 from bayes_alliance.design.columns.functions import functions_around
@@ -29,7 +31,8 @@ class Chain:
     ``equations`` are by the model's name of their outcome, in the order in which those of one session are drawn, and
     ``fitted`` the same over the fit's rows; ``units`` are those of new rows. ``blocks`` are the outcomes that are drawn
     together, session by session where they read each other's or their own earlier values. ``straight`` says that each
-    follows from what it reads by a straight line, so that means follow from means.
+    follows from what it reads by a straight line, so that means follow from means. ``given`` holds values of outcomes
+    that new rows state, by their place among these; those that are missing are drawn.
     """
 
     design: Design
@@ -39,6 +42,7 @@ class Chain:
     blocks: tuple[tuple[tuple[str, ...], bool], ...]
     groups: Mapping[str, Effects]
     straight: bool
+    given: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @cached_property
     def places(self) -> Places:
@@ -97,6 +101,7 @@ def make_chain(
     groups: Mapping[str, Effects],
     *,
     bent: bool = False,
+    given: Mapping[str, np.ndarray] | None = None,
 ) -> Chain:
     """Return the equations that an outcome follows from.
 
@@ -110,6 +115,8 @@ def make_chain(
         By factor.
     bent : bool
         Whether what is asked for is no mean, so that outcomes are drawn in any case.
+    given : mapping of str to ndarray, optional
+        See ``Chain``.
 
     Raises
     ------
@@ -139,7 +146,7 @@ def make_chain(
         if series or joint:
             findings.problem("Residuals of new rows that correlate are not drawn.", fix="Use the fit's own rows.")
     findings.stop(FitError)
-    return Chain(design, equations, fitted, units, blocks, groups, straight)
+    return Chain(design, equations, fitted, units, blocks, groups, straight, given or {})
 
 
 def parts_of(e: EquationDesign) -> list[Name | Call]:

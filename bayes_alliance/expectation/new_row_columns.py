@@ -10,6 +10,7 @@ import pandas as pd
 
 from bayes_alliance._messages import are, count_of, first_few, hint, number_text, quote, unknown
 from bayes_alliance.design.columns.variables import Variable, read_words
+from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.errors import DesignError
@@ -17,6 +18,7 @@ from bayes_alliance.expectation.new_data import Units
 from bayes_alliance.expectation.set_calls import calls_around
 from bayes_alliance.findings import Findings
 from bayes_alliance.names import SESSION, join_ids
+from bayes_alliance.spec.equation_order import modelled_by, sort_modelled
 from bayes_alliance.spec.expressions import Call, calls_in
 from bayes_alliance.spec.variables_read import values_in
 from bayes_alliance.table.cells import id_text
@@ -178,3 +180,36 @@ def with_outcomes(equations: Mapping[str, EquationDesign], rows: NewRows, column
         frame = frame.assign(**{column: values.fillna(0.0)})
     findings.stop(DesignError)
     return frame
+
+
+def missing_modelled(design: Design, equation: EquationDesign, rows: NewRows) -> dict[str, np.ndarray]:
+    """Return the values of predictors that are missing in some new rows and that the model has an equation for.
+
+    Those are the ones that formulas read by ``mi()``. They are in the order in which they can be drawn.
+    """
+    frame = rows.frame if isinstance(rows, SessionTable) else read_frame(rows)
+    found: dict[str, np.ndarray] = {}
+    waiting = [equation]
+    while waiting:
+        e = waiting.pop()
+        for name in modelled_by(e.spec):
+            variable = e.variables[name]
+            column = next((one for one in (variable.label, name) if one in frame), None)
+            numbers = None if column is None else pd.to_numeric(frame[column], errors="coerce").to_numpy(float)
+            if numbers is not None and np.isnan(numbers).any() and name not in found:
+                found[name] = numbers
+                waiting.append(design.find(name))
+    return {name: found[name] for name in sort_modelled(design.spec) if name in found}
+
+
+def say_missing(equations: Mapping[str, EquationDesign], missing: Mapping[str, np.ndarray]) -> list[str]:
+    """Return how many rows lack a predictor that is drawn from its own equation."""
+    said = []
+    for name, values in missing.items():
+        rows = np.flatnonzero(np.isnan(values))
+        places = [f"row {place + 1}" for place in rows[:5]]
+        said.append(
+            f"{count_of(len(rows), 'row')} {are(len(rows), 'lacks', 'lack')} {equations[name].outcome!r}, which is "
+            f"drawn from its own equation there: {first_few(places, len(rows))}."
+        )
+    return said

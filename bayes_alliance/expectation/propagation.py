@@ -187,7 +187,11 @@ class _Step:
         for parameter, own in self.moved.parameters().items():
             linear, _ = self.parts[own.predictor.name].at(rows, evaluator, self._effects)
             self.given[parameter][:, rows] = links[parameter].inverse(linear)
-        self.course.values[self.name][:, rows] = self._value(rows) + self.e.offset
+        values, given = self._value(rows) + self.e.offset, self.chain.given.get(self.name)
+        if given is not None:
+            stated = given[self.e.row[rows]]
+            values = np.where(np.isnan(stated), values, stated)
+        self.course.values[self.name][:, rows] = values
 
     def _value(self, rows: np.ndarray) -> np.ndarray:
         linear = self.linear[:, rows]

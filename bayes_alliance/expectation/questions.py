@@ -24,7 +24,7 @@ from bayes_alliance.expectation.chains import names_read
 from bayes_alliance.expectation.expected import all_alike
 from bayes_alliance.expectation.grids import data_grid
 from bayes_alliance.expectation.new_data import Moved, Units, move
-from bayes_alliance.expectation.new_row_columns import NewRows, with_outcomes
+from bayes_alliance.expectation.new_row_columns import NewRows, missing_modelled, say_missing, with_outcomes
 from bayes_alliance.expectation.new_rows import CodedRows, code_new_rows
 from bayes_alliance.expectation.set_calls import set_call, shift_call, split_calls
 from bayes_alliance.expectation.set_variables import (
@@ -63,6 +63,7 @@ class Question:
     None where every row stands by itself, which ``labels`` says. ``grid`` is whether the rows are made ones, and
     ``messages`` say what a reader should know of them. ``follows`` are the equations that the outcome follows from
     where variables are set, itself last, by the model's name of their outcome; none where only its own is asked.
+    ``given`` are values that new rows state of modelled predictors, missing ones of which are drawn.
     """
 
     design: Design
@@ -76,6 +77,7 @@ class Question:
     grid: bool = False
     messages: tuple[str, ...] = ()
     follows: Mapping[str, CodedRows] = field(default_factory=dict)
+    given: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @cached_property
     def together(self) -> Together:
@@ -165,7 +167,8 @@ def ask(
     settings = _combinations(known, "at", at or {}, apart)
     made = None if grid is None else _combinations(known, "grid", grid, apart)
     held = {*settings[0], *(made[0] if made else ()), *apart}
-    names = names_read(design.spec, name, held) if propagate else (name,)
+    lacking = {} if propagate or rows is None else missing_modelled(design, fitted, rows)
+    names = names_read(design.spec, name, held) if propagate else (*lacking, name)
     equations = {one: design.find(one) for one in names}
     if made is not None:
         rows = data_grid([fitted, *(e for e in equations.values() if e is not fitted)], made)
@@ -185,10 +188,10 @@ def ask(
         raise FitError(f"{quote(both)} is set by at=, so rows have no values of their own to be averaged by.")
     if by != [ROW] and (by or rows is None):
         sets, weights = _averages(fitted, equation, units, by)
-    follows = coded if propagate else {}
-    messages = coded[name].messages
+    follows = coded if propagate or lacking else {}
+    messages = (*coded[name].messages, *say_missing(equations, lacking))
     return Question(
-        design, fitted, equation, units, settings, labels, sets, weights, grid is not None, messages, follows
+        design, fitted, equation, units, settings, labels, sets, weights, made is not None, messages, follows, lacking
     )
 
 

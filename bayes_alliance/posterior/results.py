@@ -112,6 +112,7 @@ class Asked:
             {name: own.units for name, own in question.follows.items()},
             self.groups,
             bent=what in ("drawn", "probability"),
+            given=question.given,
         )
         courses = [set_in_chain(chain, *side) for side in sides]
         rng = np.random.default_rng(np.random.SeedSequence(self.seed))

@@ -171,3 +171,23 @@ def test_a_variable_that_is_set_is_set_in_the_sessions_before() -> None:
     used = fit.design.find("alliance").row  # type: ignore[union-attr]
     share = np.isin(fit.design.find("y").row, used).mean()  # type: ignore[union-attr]
     np.testing.assert_allclose(found, share * right, rtol=1e-9, atol=1e-10)
+
+
+def test_missing_predictors_of_new_rows_are_drawn_where_they_are_modelled() -> None:
+    """Where x is stated it is that; where it is missing, and x has an equation, it is what its equation says."""
+    frame = study()
+    frame.loc[::7, "alliance"] = np.nan
+    text = equation("alliance", "arm + x", extra='missing = "model"') + equation("y", "mi(alliance) + session")
+    fit = fit_of(text, frame, **ARMS)
+    b = coefs(fit)
+    rows = pd.DataFrame({"alliance": [5.0, np.nan], "arm": "CBT", "x": [0.3, 0.3], "session": 2})
+    found = ba.predictions(fit, rows, outcome="y")
+    base = b["y, Intercept"] + 2 * b["y, session"]
+    mean = b["alliance, Intercept"] + b["alliance, arm[CBT]"] + 0.3 * b["alliance, x"]
+    slope = next(b[label] for label in b if label.startswith("y, mi("))
+    np.testing.assert_allclose(flat(found), np.stack([base + 5 * slope, base + mean * slope], axis=1), rtol=1e-9)
+    assert found.messages == ("1 row lacks 'alliance', which is drawn from its own equation there: row 2.",)
+    with pytest.raises(ba.DesignError, match="'session' is missing in 1 row"):
+        ba.predictions(fit, rows.assign(session=[2, np.nan]), outcome="y")
+    drawn = ba.predictions(fit, rows, outcome="y", what="drawn", by="row")
+    assert (drawn.draws["value"].std(("chain", "draw")) > 0).all()
