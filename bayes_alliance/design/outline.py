@@ -108,7 +108,7 @@ class ResidualOutline(_Record):
 
 
 class EquationOutline(_Record):
-    """An equation without its rows; ``related`` are predictors that rows do not tell apart from one, by name.
+    """An equation without its rows; ``related`` are the predictors that go with each, by name.
 
     ``of`` is the model's name of the outcome.
     """

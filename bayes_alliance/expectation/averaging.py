@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 import numpy as np
@@ -11,20 +11,30 @@ NOISE: Final = 0.01
 """Share of the variance of a result's draws that what is drawn anew may make up."""
 
 MOST_REPEATS: Final = 64
-"""How often it is drawn at most for every posterior draw, to get below ``NOISE``."""
+"""How often it is drawn at most for every posterior draw, to get below ``NOISE``; more often where little is drawn."""
+
+CHEAP: Final = 100_000_000
+"""Numbers that are drawn in any case, where fewer are drawn at a time: a few rows cost little."""
 
 ROUNDING: Final = 1e-18
 """Squares relative to those of the values, below which a difference is one of rounding."""
 
 
-def average_draws[K](repeat: Callable[[], Mapping[K, np.ndarray]]) -> tuple[dict[K, np.ndarray], float]:
+def average_draws[K](
+    repeat: Callable[[], Mapping[K, np.ndarray]], judged: Collection[K] | None = None, size: int = CHEAP
+) -> tuple[dict[K, np.ndarray], float]:
     """Draw anew until what is drawn makes up little of the spread of results; return means and the share it has.
 
     Parameters
     ----------
     repeat : callable
         Returns results by name, the posterior draws along the first axis, with other random numbers each time.
+    judged : collection, optional
+        The results whose spread matters; all unless stated.
+    size : int
+        Numbers that one repeat draws.
     """
+    most = MOST_REPEATS * max(1, min(CHEAP // max(1, size * MOST_REPEATS), MOST_REPEATS))
     sums, count = dict(repeat()), 1
     squares = {name: value**2 for name, value in sums.items()}
     while True:
@@ -34,10 +44,14 @@ def average_draws[K](repeat: Callable[[], Mapping[K, np.ndarray]]) -> tuple[dict
                 squares[name] = squares[name] + value**2
             count += 1
         noise = max(
-            (_share_of_noise(total, squares[name], count) for name, total in sums.items()),
+            (
+                _share_of_noise(total, squares[name], count)
+                for name, total in sums.items()
+                if judged is None or name in judged
+            ),
             default=0.0,
         )
-        if noise <= NOISE or 2 * count > MOST_REPEATS:
+        if noise <= NOISE or 2 * count > most:
             return {name: total / count for name, total in sums.items()}, noise
 
 

@@ -21,7 +21,7 @@ from bayes_alliance.spec.equation_order import sort_outcomes
 from bayes_alliance.spec.expressions import Call, Expression, Name, Operation, calls_in, render
 from bayes_alliance.spec.functions import CURRENT
 from bayes_alliance.spec.model import ModelSpec
-from bayes_alliance.spec.variables_read import values_in
+from bayes_alliance.spec.variables_read import factors_in, values_in
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,8 @@ class Chain:
     ``fitted`` the same over the fit's rows; ``units`` are those of new rows. ``blocks`` are the outcomes that are drawn
     together, session by session where they read each other's or their own earlier values. ``straight`` says that each
     follows from what it reads by a straight line, so that means follow from means. ``given`` holds values of outcomes
-    that new rows state, by their place among these; those that are missing are drawn.
+    that new rows state, by their place among these; those that are missing are drawn. ``calls`` are, by equation, those
+    that new rows have columns of.
     """
 
     design: Design
@@ -43,11 +44,16 @@ class Chain:
     groups: Mapping[str, Effects]
     straight: bool
     given: Mapping[str, np.ndarray] = field(default_factory=dict)
+    calls: Mapping[str, set[str]] = field(default_factory=dict)
 
     @cached_property
     def places(self) -> Places:
         """Return where the rows of the equations meet."""
-        return find_places(self.equations)
+        return find_places(self.equations, self.units)
+
+    def stated(self, e: EquationDesign) -> set[str]:
+        """Return the calls of an equation that new rows have columns of."""
+        return self.calls.get(e.spec.outcome, set())
 
     @property
     def outcome(self) -> str:
@@ -102,6 +108,7 @@ def make_chain(
     *,
     bent: bool = False,
     given: Mapping[str, np.ndarray] | None = None,
+    calls: Mapping[str, set[str]] | None = None,
 ) -> Chain:
     """Return the equations that an outcome follows from.
 
@@ -115,7 +122,7 @@ def make_chain(
         By factor.
     bent : bool
         Whether what is asked for is no mean, so that outcomes are drawn in any case.
-    given : mapping of str to ndarray, optional
+    given, calls : mapping, optional
         See ``Chain``.
 
     Raises
@@ -126,6 +133,7 @@ def make_chain(
     findings = Findings()
     blocks = find_blocks(design.spec, list(equations))
     target = list(equations)[-1]
+    known = {"patient", *(group.factor for e in fitted.values() for group in e.groups if group.weight is None)}
     for name, e in fitted.items():
         if e.spec.unit != fitted[target].spec.unit:
             findings.problem(
@@ -136,6 +144,13 @@ def make_chain(
         circle = next((own for own, follows in blocks if name in own and follows), ())
         for part in parts_of(e):
             _check_reads(e, part, set(equations), circle, findings)
+            for factor in factors_in(part) if set(equations) & set(values_in(part)) else ():
+                if factor not in known:
+                    findings.problem(
+                        f"{render(part)} is a mean of each {factor}, and no equation that is drawn says in which "
+                        f"{factor} a row is.",
+                        fix="Set it to values.",
+                    )
     new = any(own is not None for own in units.values())
     straight = not bent and all(is_straight(e, set(equations), groups, new=new) for e in fitted.values())
     if new and not straight:
@@ -146,7 +161,7 @@ def make_chain(
         if series or joint:
             findings.problem("Residuals of new rows that correlate are not drawn.", fix="Use the fit's own rows.")
     findings.stop(FitError)
-    return Chain(design, equations, fitted, units, blocks, groups, straight, given or {})
+    return Chain(design, equations, fitted, units, blocks, groups, straight, given or {}, calls or {})
 
 
 def parts_of(e: EquationDesign) -> list[Name | Call]:

@@ -16,7 +16,7 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.latent_columns import FollowSteps, FollowValue
 from bayes_alliance.expectation.linear import drawn_values, follow_rows
-from bayes_alliance.expectation.new_data import Moved
+from bayes_alliance.expectation.new_data import Moved, Units
 from bayes_alliance.expectation.rowwise import RowwiseEvaluator, category_of
 from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Text, render
 
@@ -26,13 +26,14 @@ class Places:
     """Where rows of several equations meet: a number per patient and session (per unit, where rows are wider).
 
     ``of_rows`` has every row's place, by outcome, and ``rows`` the row at every place, -1 where there is none.
-    ``patient`` and ``session`` have shape (place,).
+    ``patient`` and ``session`` have shape (place,); ``units`` say by factor which level a place is in, -1 where none.
     """
 
     of_rows: Mapping[str, np.ndarray]
     rows: Mapping[str, np.ndarray]
     patient: np.ndarray
     session: np.ndarray
+    units: Mapping[str, np.ndarray]
 
     def earlier(self, places: np.ndarray, steps: int, longest: int) -> np.ndarray:
         """Return the latest place of the same patient that lies as many sessions back, -1 where there is none.
@@ -50,8 +51,10 @@ class Places:
         return found
 
 
-def find_places(equations: Mapping[str, EquationDesign]) -> Places:
-    """Return where the rows of equations of one unit meet."""
+def find_places(
+    equations: Mapping[str, EquationDesign], new: Mapping[str, Mapping[str, Units] | None] | None = None
+) -> Places:
+    """Return where the rows of equations of one unit meet; ``new`` are the units of new rows, by equation."""
     keys = {}
     for name, e in equations.items():
         without = np.isnan(e.session)  # sessions without a number meet in their row of the table
@@ -66,7 +69,19 @@ def find_places(equations: Mapping[str, EquationDesign]) -> Places:
         rows[name] = np.full(len(whole), -1, dtype=np.int64)
         rows[name][places] = np.arange(len(places))
     patient = pd.factorize(whole.get_level_values(0))[0]
-    return Places(of_rows, rows, patient, whole.get_level_values(1).to_numpy(float))
+    units = {"patient": patient}
+    for name, e in equations.items():
+        for group in e.groups:
+            if group.slot == 0 and group.factor != "patient":
+                code = units.setdefault(group.factor, np.full(len(whole), -1))
+                here = group.units if new is None or new.get(name) is None else _codes(new[name], group.factor)
+                code[of_rows[name]] = np.where(here >= 0, here, code[of_rows[name]])
+    return Places(of_rows, rows, patient, whole.get_level_values(1).to_numpy(float), units)
+
+
+def _codes(units: Mapping[str, Units] | None, factor: str) -> np.ndarray:
+    assert units is not None
+    return np.where(units[factor].there, units[factor].code, -1)
 
 
 @dataclass(eq=False)
@@ -83,24 +98,44 @@ class Course:
     flat: xr.Dataset
     moved: Mapping[str, Moved]
     places: Places
-    constant: Mapping[str, float]
+    constant: Mapping[str, Mapping[str, float]]
     opened: Mapping[str, frozenset[str]]
     values: dict[str, np.ndarray] = field(default_factory=dict)
     means: dict[str, np.ndarray] = field(default_factory=dict)
     known: dict[tuple[str, str], list[tuple[str, np.ndarray]]] = field(default_factory=dict)
+    observed: dict[str, set[int]] = field(default_factory=dict)
 
     @property
     def draws(self) -> int:
         """Return the number of posterior draws."""
         return int(self.flat.sizes["sample"])
 
+    def means_of(self, name: str, factor: str) -> np.ndarray:
+        """Return the means of a factor's levels of an outcome, drawn where it is and else observed, (draw, level)."""
+        rows = self.places.rows[name]
+        whole = np.where(rows >= 0, self.values[name][:, rows], np.nan)
+        for moved in self.moved.values():  # what is known of it where it is not drawn
+            variable = moved.equation.variables.get(name)
+            if variable is not None and moved.equation.spec.outcome != name:
+                places = self.places.of_rows[moved.equation.spec.outcome]
+                whole[:, places] = np.where(np.isnan(whole[:, places]), variable.values, whole[:, places])
+        code = self.places.units[factor]
+        seen = (code >= 0) & ~np.isnan(whole).any(axis=0)
+        size = int(code.max(initial=0)) + 1
+        member = sparse.csr_array(
+            (seen.astype(float), (np.arange(len(code)), np.maximum(code, 0))), shape=(len(code), size)
+        )
+        count = np.bincount(np.maximum(code, 0), seen, size)
+        return np.where(count > 0, (np.nan_to_num(whole) @ member) / np.maximum(count, 1), np.nan)
+
 
 class DrawnEvaluator(RowwiseEvaluator):
     """Evaluates an equation's formulas at some places, once per draw; a place of -1 has no value."""
 
-    def __init__(self, course: Course, name: str, places: np.ndarray) -> None:
-        self.course, self.name, self.at_places = course, name, places
+    def __init__(self, course: Course, name: str, places: np.ndarray, *, earlier: bool = False) -> None:
+        self.course, self.name, self.at_places, self.earlier = course, name, places, earlier
         moved = course.moved[name]
+        self.constant = course.constant.get(name, {})
         super().__init__(moved.equation, {})
         self.around = {}
         self.here = course.places.rows[name][places]
@@ -113,8 +148,8 @@ class DrawnEvaluator(RowwiseEvaluator):
     def _drawn(self, name: str, variable: Variable) -> Variable:
         """Return a variable at the places, once per draw."""
         course, count = self.course, len(self.at_places)
-        if name in course.constant:
-            return Variable(name, variable.label, np.full(course.draws * count, course.constant[name]), variable.levels)
+        if name in self.constant:
+            return Variable(name, variable.label, np.full(course.draws * count, self.constant[name]), variable.levels)
         own = np.where(self.here >= 0, variable.values[self.here], np.nan)
         if name not in course.values:
             return Variable(name, variable.label, np.tile(own, course.draws), variable.levels)
@@ -139,6 +174,8 @@ class DrawnEvaluator(RowwiseEvaluator):
         if not any(np.isnan(value.numbers).any() for _, value in found):
             return found
         # where nothing is drawn at an earlier session, what was observed there is read
+        empty = [np.isnan(value.numbers).reshape(self.course.draws, -1).any(axis=0) for _, value in found]
+        self._note(np.any(empty, axis=0) & (self.here >= 0))
         before = [self._at(own).numbers for _, own in self._known(text, known)]
         return [
             (piece, Value(np.where(np.isnan(value.numbers), own, value.numbers)))
@@ -167,7 +204,7 @@ class DrawnEvaluator(RowwiseEvaluator):
                 longest = dict(keywords).get("max_gap", Number(steps))
                 assert isinstance(longest, Number)
                 before = self.course.places.earlier(self.at_places, steps, int(longest.value))
-                return DrawnEvaluator(self.course, self.name, before).value(inner)
+                return DrawnEvaluator(self.course, self.name, before, earlier=True).value(inner)
             case Call("within", (Call("lag", (inner, *rest), lagged), factor), keywords):
                 return self.value(Call("lag", (Call("within", (inner, factor), keywords), *rest), lagged))
             case Call("within", (inner, Name(factor)), keywords):
@@ -189,28 +226,24 @@ class DrawnEvaluator(RowwiseEvaluator):
         bare = inner.arguments[0] if isinstance(inner, Call) and inner.function == "mi" else inner
         assert isinstance(bare, Name)
         name = bare.name
-        if name in self.course.constant:
-            return Value(np.full(len(self.rows), self.course.constant[name]))
+        if name in self.constant:
+            return Value(np.full(len(self.rows), self.constant[name]))
         if keywords.get("means", Text("observed")) != Text("observed"):
             return Value(self._of(self.course.means[name], name).ravel())
-        return Value(self._of(self._unit_means(name, factor), name).ravel())
+        code = self.course.places.units[factor][self.at_places]
+        means = self.course.means_of(name, factor)
+        inside = (code >= 0) & (self.at_places >= 0)
+        return Value(np.where(inside, means[:, np.maximum(code, 0)], np.nan).ravel())
 
-    def _unit_means(self, name: str, factor: str) -> np.ndarray:
-        """Return every row's mean of its unit, over an outcome's rows as drawn, shape (draw, obs)."""
-        values, e = self.course.values[name], self.course.moved[name].equation
-        code = pd.factorize(e.patient)[0] if factor == "patient" else unit_codes(e, factor)
-        inside = code >= 0
-        size = int(code.max(initial=0)) + 1
-        member = sparse.csr_array(
-            (inside.astype(float), (np.arange(len(code)), code * inside)), shape=(len(code), size)
-        )
-        means = (values @ member) / np.maximum(np.bincount(code[inside], minlength=size), 1)
-        return np.where(inside, means[:, code], np.nan)
+    def _note(self, rows: np.ndarray) -> None:
+        """Keep which rows read what was observed."""
+        if rows.any():
+            self.course.observed.setdefault(self.name, set()).update(self.here[rows].tolist())
 
     def _followed(self, call: Call) -> Value:
         """Return a modelled value or a step as drawn, unless it is set or drawn anew."""
         course, name = self.course, render(call.arguments[0])
-        anew = name in course.values or name in course.constant or name in course.moved[self.name].moved
+        anew = name in course.values or name in self.constant or name in course.moved[self.name].moved
         for key, follow in self.equation.follows.items():
             if getattr(key, "variable", None) != name or key.lag is not None:
                 continue
@@ -227,9 +260,3 @@ class DrawnEvaluator(RowwiseEvaluator):
 
     def _at(self, values: np.ndarray) -> Value:
         return Value(np.where(self.here >= 0, values[:, self.here], np.nan).ravel())
-
-
-def unit_codes(e: EquationDesign, factor: str) -> np.ndarray:
-    """Return which level of a factor every row is in, -1 where it is in none or the equation has no such factor."""
-    group = next((one for one in e.groups if one.factor == factor and one.slot == 0), None)
-    return np.full(len(e.y), -1) if group is None else group.units

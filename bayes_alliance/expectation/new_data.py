@@ -95,9 +95,8 @@ class Moved:
         """
         chosen = np.arange(len(self.equation.y)) if rows is None else rows
         b = self._coefficients(flat)
-        if columns is not None:
-            b = np.where(columns, b, 0.0)
-        total = b @ self.coef.values[chosen].T
+        used = slice(None) if columns is None else columns  # others may have no value yet
+        total = b[:, used] @ self.coef.values[chosen][:, used].T
         for i, key, weight in self._weights():
             if columns is not None and not columns[i]:
                 continue
@@ -241,6 +240,11 @@ def move(
         If a term that reads what is set reads other rows, too, or the equation reads another equation's values.
     """
     _check_linked(equation, calls or {})
+    trials = moved.get(equation.spec.trials) if isinstance(equation.spec.trials, str) else None
+    if trials is not None:
+        if (trials.values < 1).any() or (trials.values % 1 != 0).any():
+            raise FitError(f"{trials.label!r}, what successes are out of, is a whole number from 1.")
+        equation = replace(equation, scale=replace(equation.scale, trials=trials.values))
     return _move(design, equation, equation.mean, moved, calls or {}, units)
 
 
@@ -277,7 +281,7 @@ def _move(
     values = np.where(keep, observed.values, coded.values)
     pairs = zip(keep, observed.latent, coded.latent, strict=True)
     latent = tuple(before if kept else now for kept, before, now in pairs)
-    _check_values(coded, values, ~keep)
+    _check_values(coded, np.where(np.isnan(observed.values), 0.0, values), ~keep)
     coef = replace(coded, values=values, latent=latent)
     follows = {**own.follows, **evaluator.stepped}
     return Moved(design, equation, own, variables, moved, calls, coef, follows, units)

@@ -13,13 +13,11 @@ from bayes_alliance.design.columns.variables import Variable, read_words
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.groups.groups import GroupDesign
-from bayes_alliance.errors import DesignError
 from bayes_alliance.expectation.new_data import Units
-from bayes_alliance.expectation.set_calls import calls_around
 from bayes_alliance.findings import Findings
-from bayes_alliance.names import SESSION, join_ids
+from bayes_alliance.names import join_ids
 from bayes_alliance.spec.equation_order import modelled_by, sort_modelled
-from bayes_alliance.spec.expressions import Call, calls_in
+from bayes_alliance.spec.expressions import Call
 from bayes_alliance.spec.variables_read import values_in
 from bayes_alliance.table.cells import id_text
 from bayes_alliance.table.file_reading import read_frame
@@ -146,40 +144,18 @@ def earlier_outcome(
     return pd.to_numeric(frame[names[0]], errors="coerce").to_numpy(float)
 
 
-def with_outcomes(equations: Mapping[str, EquationDesign], rows: NewRows, columns: Mapping[str, str]) -> pd.DataFrame:
-    """Return new rows with a column of every outcome that is drawn in them, ids and session called like their roles.
-
-    What stands in it is read where an earlier session has no row of its own, such as at a patient's first session.
-
-    Raises
-    ------
-    DesignError
-        If lags read an outcome of a patient's first row, which is missing.
-    """
-    roles = dict(columns) | (dict(rows.roles) if isinstance(rows, SessionTable) else {})
-    frame = rows.frame if isinstance(rows, SessionTable) else read_frame(rows)
-    names = {column: role for role, column in roles.items() if column in frame and role not in frame}
-    frame = frame.rename(columns=names)
-    findings = Findings()
-    lags = [call for e in equations.values() for part in calls_around(e).values() for call in calls_in(part)]
-    earlier = {name for call in lags if call.function == "lag" for name in values_in(call)}
-    for name, e in equations.items():
-        variable = e.variables[name]
-        column = next((one for one in (variable.label, name) if one in frame), variable.label)
-        values = pd.to_numeric(frame[column], errors="coerce") if column in frame else pd.Series(np.nan, frame.index)
-        if name in earlier and {"patient", SESSION} <= set(frame):
-            first = frame.groupby("patient")[SESSION].transform("min") == frame[SESSION]
-            lacking = np.flatnonzero(first & values.isna())
-            if len(lacking):
-                places = [f"row {place + 1}" for place in lacking[:5]]
-                findings.problem(
-                    f"{variable.label!r} is missing in a patient's first row, and what follows it reads it: "
-                    f"{first_few(places, len(lacking))}.",
-                    fix="Give its value there.",
-                )
-        frame = frame.assign(**{column: values.fillna(0.0)})
-    findings.stop(DesignError)
-    return frame
+def read_drawn(variable: Variable, frame: pd.DataFrame, findings: Findings) -> Variable:
+    """Return what new rows say of an outcome that is drawn in them, NaN where nothing."""
+    column = next((one for one in (variable.label, variable.name) if one in frame), None)
+    if column is None:
+        return replace(variable, values=np.full(len(frame), np.nan))
+    numbers = pd.to_numeric(frame[column], errors="coerce").to_numpy(float)
+    words = frame[column].astype("str").str.strip()
+    odd = np.flatnonzero(np.isnan(numbers) & frame[column].notna().to_numpy() & (words != "").to_numpy())
+    if len(odd):
+        shown = [f"row {place + 1} ({frame[column].iloc[place]!r})" for place in odd[:5]]
+        findings.problem(f"Column {column!r} is no number in {first_few(shown, len(odd))}.")
+    return replace(variable, values=numbers)
 
 
 def missing_modelled(design: Design, equation: EquationDesign, rows: NewRows) -> dict[str, np.ndarray]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import count_of, first_few, quote
+from bayes_alliance._messages import are, count_of, first_few, quote
 from bayes_alliance.design.columns.terms import code_terms
 from bayes_alliance.design.columns.values import CallColumns, Value
 from bayes_alliance.design.columns.variables import Variable
@@ -24,6 +24,7 @@ from bayes_alliance.expectation.new_row_columns import (
     check_trials,
     check_units,
     earlier_outcome,
+    read_drawn,
     read_units,
     read_variable,
 )
@@ -40,14 +41,24 @@ from bayes_alliance.table.sessions import SessionTable
 
 @dataclass(frozen=True, eq=False)
 class CodedRows:
-    """New rows of an equation, the units they are in by factor, and what a reader should know of them."""
+    """New rows of an equation, the units they are in by factor, and what a reader should know of them.
+
+    ``stated`` are the calls that the rows have columns of.
+    """
 
     equation: EquationDesign
     units: dict[str, Units] | None
     messages: tuple[str, ...] = ()
+    stated: frozenset[str] = frozenset()
 
 
-def code_new_rows(equation: EquationDesign, rows: NewRows, columns: Mapping[str, str] | None = None) -> CodedRows:
+def code_new_rows(
+    equation: EquationDesign,
+    rows: NewRows,
+    columns: Mapping[str, str] | None = None,
+    *,
+    drawn: Collection[str] = (),
+) -> CodedRows:
     """Return an equation over new rows, and which units they are in.
 
     Predictors are called like the model's variables, or like the columns it was fitted to, and ids like the grouping
@@ -63,6 +74,8 @@ def code_new_rows(equation: EquationDesign, rows: NewRows, columns: Mapping[str,
         Not changed.
     columns : mapping of str to str, optional
         What the columns of ids and of the session were called in the rows that were fitted, by role.
+    drawn : collection of str
+        Outcomes that are drawn in these rows: they may be missing, and rows that lack what is read of them stay.
 
     Returns
     -------
@@ -84,7 +97,10 @@ def code_new_rows(equation: EquationDesign, rows: NewRows, columns: Mapping[str,
     _check_calls(equation, computed, frame, roles, findings)
     findings.stop(DesignError)
     found = {
-        name: read_variable(equation.variables[name], frame, roles, findings) for name in _needed(equation, stated)
+        name: read_drawn(equation.variables[name], frame, findings)
+        if name in drawn
+        else read_variable(equation.variables[name], frame, roles, findings)
+        for name in _needed(equation, stated)
     }
     units = {group.factor: read_units(group.factor, group.levels, frame, roles) for group in all_groups(equation)}
     check_units(equation, units, findings)
@@ -92,7 +108,10 @@ def code_new_rows(equation: EquationDesign, rows: NewRows, columns: Mapping[str,
     check_trials(equation, variables, findings)
     findings.stop(DesignError, count_of(len(frame), "row"))
     outcome = equation.variables[equation.spec.outcome]
-    variables[outcome.name] = replace(outcome, values=earlier_outcome(outcome, computed, frame, roles, findings))
+    if outcome.name in drawn:
+        variables[outcome.name] = read_drawn(outcome, frame, findings)
+    else:
+        variables[outcome.name] = replace(outcome, values=earlier_outcome(outcome, computed, frame, roles, findings))
     findings.stop(DesignError, count_of(len(frame), "row"))
     size, patient, session = len(frame), roles.get("patient", "patient"), roles.get(SESSION, SESSION)
     numbers = pd.to_numeric(frame[session], errors="coerce").to_numpy(float) if session in frame else None
@@ -115,6 +134,8 @@ def code_new_rows(equation: EquationDesign, rows: NewRows, columns: Mapping[str,
         sigma_code=_sigma_code(equation, variables, size),
         calls={text: _columns_of(equation, text, evaluator) for text in equation.calls},
     )
+    if drawn:
+        return CodedRows(made, units, stated=frozenset(stated))
     return _without_lags(made, units, computed, findings)
 
 
@@ -138,7 +159,7 @@ def _check_calls(
     roles: Mapping[str, str],
     findings: Findings,
 ) -> None:
-    """Report calls that the rows do not tell, and rows of one patient and session that a lag cannot tell apart."""
+    """Report calls that new rows cannot give, and patients with two rows of one session where lags are read."""
     there = {*frame.columns, *(role for role, column in roles.items() if column in frame.columns)}
     for text, call in calls.items():
         label = equation.calls[text].label if text in equation.calls else text
@@ -207,7 +228,8 @@ def _without_lags(
     labels = quote(made.calls[text].label for text, rows in lacking.items() if rows.any())
     places = [f"row {place + 1}" for place in np.flatnonzero(bad)[:5]]
     message = (
-        f"{count_of(int(bad.sum()), 'row')} have no value of {labels} and are not predicted: "
+        f"{count_of(int(bad.sum()), 'row')} {are(int(bad.sum()), 'has', 'have')} no value of {labels} and "
+        f"{are(int(bad.sum()), 'is', 'are')} not predicted: "
         f"{first_few(places, int(bad.sum()))}."
     )
     kept = {

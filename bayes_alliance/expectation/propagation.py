@@ -8,17 +8,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
-from bayes_alliance._messages import quote
+from bayes_alliance._messages import are, quote
 from bayes_alliance.design.columns.functions import functions_around
 from bayes_alliance.design.columns.terms import code_terms
+from bayes_alliance.design.columns.values import CallColumns
+from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.chains import Chain, parts_of
 from bayes_alliance.expectation.drawn_evaluator import Course, DrawnEvaluator
 from bayes_alliance.expectation.linear import effects_of
 from bayes_alliance.expectation.new_data import Moved, MovedGroup, move
 from bayes_alliance.expectation.outcomes import rows_of, standard_residuals
-from bayes_alliance.expectation.set_calls import set_call, split_calls
-from bayes_alliance.expectation.set_variables import Setting, position_of, set_variables, with_others
+from bayes_alliance.expectation.set_calls import set_call, shift_call
+from bayes_alliance.expectation.set_variables import Setting, set_variables, with_others
 from bayes_alliance.findings import Problem
 from bayes_alliance.names import COEF
 from bayes_alliance.outcome.contract import OutcomeRows
@@ -52,47 +54,51 @@ def set_in_chain(chain: Chain, settings: Mapping[str, Setting], shift: Mapping[s
         If a number that is changed by an amount is read in other sessions.
     """
     every = tuple(chain.fitted.values())
-    target = chain.fitted[chain.outcome]
-    variables, calls = split_calls(target, settings)
+    texts_known = {text for e in every for text in e.calls}
+    calls = {text: float(value) for text, value in settings.items() if text in texts_known}
+    variables = {name: value for name, value in settings.items() if name not in texts_known}
     stated = with_others(replace(chain.design, equations=every), variables)
-    moved, opened = {}, {}
+    moved, opened, constant = {}, {}, {}
     for name, e in chain.equations.items():
-        size = len(e.y)
         own = {key: value for key, value in stated.items() if key in e.variables and key != name}
         found = {
-            key: replace(v, values=np.full(size, v.values[0]))
+            key: replace(v, values=np.full(len(e.y), v.values[0]))
             for key, v in set_variables(chain.fitted[name], own).items()
             if key not in chain.equations
         }
+        constant[name] = {key: float(v.values[0]) for key, v in found.items() if key not in shift and len(e.y)}
         for key, amount in shift.items():
             if key in e.variables:
                 before = found.get(key, e.variables[key])
                 found[key] = replace(before, values=before.values + amount)
-        reading = {*chain.equations, *found}
-        texts = {render(p) for p in parts_of(e) if functions_around(p) and reading & set(values_in(p))}
-        read_shifted = [
-            text for text in texts for p in parts_of(e) if render(p) == text and set(shift) & set(values_in(p))
-        ]
-        if read_shifted:
-            raise FitError(
-                Problem(
-                    f"{quote(dict.fromkeys(read_shifted))} reads other sessions, and what it becomes where a number is "
-                    "larger is not worked out here.",
-                    fix="State two values: values=[...].",
-                )
-            )
-        held = {text: e.calls[text] for text in texts if text in e.calls}
-        if name == chain.outcome:
-            held |= {text: set_call(e.calls[text], float(value), size) for text, value in calls.items()}
+        held, opened[name] = _calls_of(chain, e, set(found), calls, shift)
         moved[name] = move(chain.design, e, found, chain.units[name], calls=held)
-        opened[name] = frozenset(texts - set(calls if name == chain.outcome else ()))
-    constant = {
-        key: position_of(v, stated[key])
-        for e in chain.fitted.values()
-        for key, v in e.variables.items()
-        if key in stated and key not in chain.equations and key not in shift
-    }
     return Course(chain.design, xr.Dataset(), moved, chain.places, constant, opened)
+
+
+def _calls_of(
+    chain: Chain, e: EquationDesign, found: set[str], calls: Mapping[str, float], shift: Mapping[str, float]
+) -> tuple[dict[str, CallColumns], frozenset[str]]:
+    """Return the columns that an equation's calls are held at, and the calls that have to be worked out anew."""
+    reading = {*chain.equations, *found}
+    around = {render(p): p for p in parts_of(e) if functions_around(p)}
+    set_here = {text for text in (*calls, *shift) if text in e.calls}
+    texts = {text for text, p in around.items() if reading & set(values_in(p))} - set_here - chain.stated(e)
+    moving = [text for text in texts if set(shift) & set(values_in(around[text]))]
+    if moving:
+        raise FitError(
+            Problem(
+                f"{quote(moving)} {are(len(moving), 'reads', 'read')} other sessions, and what becomes of that where a "
+                "number is larger is not known.",
+                fix="Say what changes by part=, or state two values: values=[...].",
+            )
+        )
+    held = {text: own for text, own in e.calls.items() if text in texts}
+    held |= {text: set_call(e.calls[text], value, len(e.y)) for text, value in calls.items() if text in e.calls}
+    for text, amount in shift.items():
+        if text in e.calls:
+            held[text] = shift_call(held.get(text, e.calls[text]), amount)
+    return held, frozenset(texts)
 
 
 def draw_noise(chain: Chain, flat: xr.Dataset, courses: Sequence[Course], rng: np.random.Generator) -> Noise:
@@ -129,16 +135,20 @@ def _members(course: Course) -> list[MovedGroup]:
 
 @dataclass(frozen=True, eq=False)
 class Followed:
-    """An outcome that followed: its linear predictor, shape (draw, obs), and its rows with parameters as drawn."""
+    """An outcome that followed: its linear predictor, shape (draw, obs), and its rows with parameters as drawn.
+
+    ``observed`` says by equation which rows read what was observed of a drawn outcome.
+    """
 
     linear: np.ndarray
     rows: OutcomeRows
     drawn: np.ndarray
+    observed: Mapping[str, set[int]]
 
 
 def follow(chain: Chain, course: Course, flat: xr.Dataset, noise: Noise) -> Followed:
     """Draw every outcome of a chain in its order, with variables set, and return the last one."""
-    now = replace(course, flat=flat, values={}, means={}, known={})
+    now = replace(course, flat=flat, values={}, means={}, known={}, observed={})
     steps = {name: _Step(chain, now, name, noise) for name in chain.equations}
     for name, e in chain.equations.items():
         now.values[name] = np.full((now.draws, len(e.y)), np.nan)
@@ -154,8 +164,7 @@ def follow(chain: Chain, course: Course, flat: xr.Dataset, noise: Noise) -> Foll
                 if len(rows):
                     steps[name].work(rows)
     last = steps[chain.outcome]
-    e = chain.equations[chain.outcome]
-    return Followed(last.linear, rows_of(e, flat, last.given), now.values[chain.outcome])
+    return Followed(last.linear, rows_of(last.e, flat, last.given), now.values[chain.outcome], now.observed)
 
 
 class _Step:

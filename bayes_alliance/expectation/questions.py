@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from bayes_alliance._messages import quote, unknown
+from bayes_alliance._messages import quote
 from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
@@ -21,12 +21,12 @@ from bayes_alliance.design.equations.latent_columns import FollowSteps, FollowVa
 from bayes_alliance.design.related_variables import Together, related_to, rows_together
 from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.chains import names_read
-from bayes_alliance.expectation.expected import all_alike
 from bayes_alliance.expectation.grids import data_grid
 from bayes_alliance.expectation.new_data import Moved, Units, move
-from bayes_alliance.expectation.new_row_columns import NewRows, missing_modelled, say_missing, with_outcomes
+from bayes_alliance.expectation.new_row_columns import NewRows, missing_modelled, say_missing
 from bayes_alliance.expectation.new_rows import CodedRows, code_new_rows
-from bayes_alliance.expectation.set_calls import set_call, shift_call, split_calls
+from bayes_alliance.expectation.question_rows import ROW, averages, labels_of, line_name
+from bayes_alliance.expectation.set_calls import calls_around, set_call, shift_call, split_calls
 from bayes_alliance.expectation.set_variables import (
     Setting,
     check_values,
@@ -34,20 +34,17 @@ from bayes_alliance.expectation.set_variables import (
     name_settings,
     predictors_of,
     set_variables,
+    with_others,
 )
 from bayes_alliance.findings import Problem
 from bayes_alliance.names import SESSION
+from bayes_alliance.spec.expressions import calls_in
+from bayes_alliance.spec.variables_read import values_in
 
 type Values = Setting | Sequence[Setting]
 
-ROW: Final = "row"
-"""Stands for every row by itself where results are averaged by something."""
-
-FIGURES: Final = (
-    *(ROW, "comparison", "mean", "median", "sd", "p_direction"),
-    *("mcse", "r_hat", "ess_bulk", "ess_tail", "unit"),
-)
-"""What the columns of results are called that are no variable."""
+LARGEST: Final = 10**15
+"""Whole numbers that a variable is set to at most; larger ones are no different from their neighbours."""
 
 MOST: Final = 10_000
 """Combinations of values that variables are set to."""
@@ -94,7 +91,8 @@ class Question:
     @cached_property
     def known(self) -> dict[str, Variable]:
         """Return what can be set: predictors of the equation, and of those it follows from."""
-        return known_predictors([self.fitted, *(self.design.find(name) for name in self.follows)])
+        found = known_predictors([self.fitted, *(self.design.find(name) for name in self.follows)])
+        return {name: own for name, own in found.items() if name != self.fitted.spec.outcome}
 
     def numbers(self) -> dict[str, Variable]:
         """Return the predictors that are numbers, by what lines of results call them; none where rows are not there."""
@@ -116,6 +114,16 @@ class Question:
             own = found.get(name, self.equation.variables[name])
             found[name] = replace(own, values=own.values + amount)
         return move(self.design, self.equation, found, self.units, calls=calls)
+
+    def kept(self, rows: np.ndarray) -> Question:
+        """Return the question over some of its rows, as far as labels, averages and their weights go."""
+        if self.weights is None or self.sets is None:
+            return replace(self, labels=self.labels[rows].reset_index(drop=True))
+        weights = self.weights[:, np.flatnonzero(rows)]
+        total = np.asarray(weights.sum(axis=1)).ravel()
+        left = np.flatnonzero(total > 0)
+        weights = sparse.csr_array(weights[left].multiply(1 / total[left][:, None]))
+        return replace(self, weights=weights, sets=self.sets.iloc[left].reset_index(drop=True))
 
     def lines(self, settings: Mapping[str, Setting]) -> pd.DataFrame:
         """Return what the results at one combination of settings are of, a line each."""
@@ -164,6 +172,7 @@ def ask(
     by = _as_names(by)
     name = fitted.spec.outcome
     known = known_predictors([fitted, *(map(design.find, names_read(design.spec, name, ()) if propagate else ()))])
+    known.pop(name, None)  # what is asked for cannot be set
     settings = _combinations(known, "at", at or {}, apart)
     made = None if grid is None else _combinations(known, "grid", grid, apart)
     held = {*settings[0], *(made[0] if made else ()), *apart}
@@ -171,28 +180,57 @@ def ask(
     names = names_read(design.spec, name, held) if propagate else (*lacking, name)
     equations = {one: design.find(one) for one in names}
     if made is not None:
-        rows = data_grid([fitted, *(e for e in equations.values() if e is not fitted)], made)
-    elif rows is not None and len(names) > 1:
-        rows = with_outcomes(equations, rows, design.roles)
+        whole = made
+        if len(equations) > 1:  # what goes with what is set goes along in every equation
+            every = replace(design, equations=tuple(equations.values()))
+            whole = tuple(with_others(every, stated) for stated in made)
+        rows = data_grid([fitted, *(e for e in equations.values() if e is not fitted)], whole)
+        rows = rows.drop(columns=[one for one in rows if _follows(str(one), equations, names, made[0])])
+    drawn = frozenset(names) if propagate or lacking else frozenset[str]()
     coded = {
-        one: CodedRows(e, None) if rows is None else code_new_rows(e, rows, design.roles)
+        one: CodedRows(e, None) if rows is None else code_new_rows(e, rows, design.roles, drawn=drawn)
         for one, e in equations.items()
     }
     equation, units = coded[name].equation, coded[name].units
-    labels = _labels(equation, new=rows is not None)
+    labels = labels_of(equation, new=rows is not None, drawn=drawn - set(lacking))
     if made is not None:
         labels = pd.DataFrame([{line_name(known[key]): value for key, value in stated.items()} for stated in made])
     sets, weights = None, None
     both = [one for one in by if any(one in (key, known[key].label) for key in settings[0])]
+    goes = [
+        one
+        for one in by
+        for key in settings[0]
+        if key in {v for e in equations.values() for v in e.variables} and _is_related(design, key, one)
+    ]
+    if goes and not both:
+        raise FitError(f"{quote(goes)} goes with what at= sets, so rows have no values of their own to be averaged by.")
     if both:
         raise FitError(f"{quote(both)} is set by at=, so rows have no values of their own to be averaged by.")
     if by != [ROW] and (by or rows is None):
-        sets, weights = _averages(fitted, equation, units, by)
+        sets, weights = averages(fitted, equation, units, by)
     follows = coded if propagate or lacking else {}
     messages = (*coded[name].messages, *say_missing(equations, lacking))
     return Question(
         design, fitted, equation, units, settings, labels, sets, weights, made is not None, messages, follows, lacking
     )
+
+
+def _is_related(design: Design, name: str, other: str) -> bool:
+    """Return whether a variable that is stated by its name or label goes with one that is set."""
+    labels = {v.label: key for e in design.equations for key, v in e.variables.items()}
+    return labels.get(other, other) in related_to(design, name)
+
+
+def _follows(
+    column: str, equations: Mapping[str, EquationDesign], names: Sequence[str], stated: Collection[str]
+) -> bool:
+    """Return whether a column of made rows is drawn, or is a mean of what is drawn: not what was stated, nor lags."""
+    if column in stated or len(names) < 2:
+        return False
+    calls = [call for e in equations.values() for text, call in calls_around(e).items() if text == column]
+    means = [call for call in calls if not any(one.function == "lag" for one in calls_in(call))]
+    return column in names or any(set(names) & set(values_in(call)) for call in means)
 
 
 def over_sessions(question: Question, settings: Mapping[str, Setting]) -> list[Moved]:
@@ -208,11 +246,6 @@ def over_sessions(question: Question, settings: Mapping[str, Setting]) -> list[M
             with_session = follow_session(e, session)
         found.append(question.moved({**with_session, **settings}))
     return found
-
-
-def line_name(variable: Variable) -> str:
-    """Return what a variable is called in the lines of results: its label, unless a figure is called like that."""
-    return f"{variable.label} (predictor)" if variable.label in FIGURES else variable.label
 
 
 def check_shift(question: Question, name: str) -> None:
@@ -260,6 +293,8 @@ def as_values(values: object, name: str) -> list[Setting]:
     stated: list[object] = list(values) if several else [values]  # type: ignore[call-overload]
     found: list[Setting] = []
     for value in stated:
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise FitError(f"A number of {name!r} is too large.")
         if isinstance(value, str):
             found.append(value)
         elif isinstance(value, int | float | np.number | np.bool_):
@@ -298,60 +333,3 @@ def _combinations(
     if math.prod(len(own) for own in stated.values()) > MOST:
         raise FitError(f"{where}= asks for more than {MOST:,} combinations of values. State fewer values.")
     return tuple(dict(zip(stated, chosen, strict=True)) for chosen in product(*stated.values()))
-
-
-def _labels(equation: EquationDesign, *, new: bool) -> pd.DataFrame:
-    """Return what every row is called: patient and session of the fit's own, its number and predictors of new ones."""
-    if not new:
-        own = pd.DataFrame({"patient": equation.patient, "session": equation.session})
-        return own.drop(columns=[SESSION]) if np.isnan(equation.session).all() else own
-    columns = {line_name(own): _column(own) for own in predictors_of(equation).values()}
-    return pd.DataFrame({ROW: equation.row + 1, **columns})
-
-
-def _column(variable: Variable) -> np.ndarray:
-    if variable.levels is None:
-        return variable.values
-    return np.array(variable.levels, dtype=object)[variable.values.astype(np.int64)]
-
-
-def _averages(
-    fitted: EquationDesign, equation: EquationDesign, units: Mapping[str, Units] | None, by: Sequence[str]
-) -> tuple[pd.DataFrame, sparse.csr_array]:
-    """Return what every average is of, and the weights of its rows, shape (set, obs)."""
-    size = len(equation.y)
-    if not by:
-        return pd.DataFrame(index=[0]), all_alike(size)
-    columns = {}
-    for name in by:
-        label, values = _grouping(fitted, equation, units, name)
-        columns[label] = values
-    frame = pd.DataFrame(columns)
-    grouped = frame.groupby(list(columns), sort=True, dropna=False)
-    code, sets = grouped.ngroup().to_numpy(), grouped.size().index.to_frame(index=False)
-    return sets, sparse.csr_array((1 / np.bincount(code)[code], (code, np.arange(size))), shape=(len(sets), size))
-
-
-def _grouping(
-    fitted: EquationDesign, equation: EquationDesign, units: Mapping[str, Units] | None, name: str
-) -> tuple[str, np.ndarray]:
-    """Return the values that rows are averaged by: those of a predictor, or the units of a factor."""
-    groups = {own.factor: own for part in equation.linear_predictors for own in part.groups}
-    known = {v.label: key for key, v in fitted.variables.items() if key != fitted.spec.outcome}
-    if name in groups and groups[name].weight is not None:
-        raise FitError(f"Rows belong to several levels of {name!r} by weights; they cannot be averaged by it.")
-    if name == "patient" and (units is None or name not in units):
-        return name, equation.patient
-    if name in groups and units is not None:
-        return name, units[name].names
-    if name in groups:
-        return name, np.array([*groups[name].levels, ""], dtype=object)[groups[name].units]
-    if name == SESSION and name not in fitted.variables:
-        if np.isnan(equation.session).all():
-            raise FitError("The rows have no session to be averaged by.")
-        return name, equation.session
-    if name not in known and name not in known.values():
-        valid = list(dict.fromkeys([*known, *groups, "patient", SESSION]))
-        raise FitError(unknown("variable or grouping factor", name, valid, "by"))
-    key = known.get(name, name)
-    return line_name(fitted.variables[key]), _column(equation.variables[key])

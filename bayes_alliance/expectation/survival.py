@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_alliance._messages import are, quote
+from bayes_alliance._messages import are, first_few, quote
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.latent_columns import Follow, FollowModelled
 from bayes_alliance.errors import AllianceWarning, FitError
@@ -166,17 +166,35 @@ def survival_of_rows(moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effect
                 f"The effects of new units of {own.group.factor} change with session: survival is not worked out."
             )
     order = np.lexsort([e.session, patient])
-    starts = np.flatnonzero(np.diff(patient[order], prepend=-1))
+    _check_sessions(e, order, patient)
+    place = pd.Series(patient[order]).groupby(patient[order]).cumcount().to_numpy()
     outcome = OutcomeRows(e.kind, np.zeros(0), {})
     linear = linear_rows(moved, flat, groups)[:, order]
     sd = np.sqrt(variance_of_effects(moved, flat, groups))[:, order]
     total = np.zeros_like(linear)
     for node, weight in normal_rule(float(sd.max(initial=0.0))):
-        # products within patients as sums of logs, restarted at every patient's first row
-        with np.errstate(divide="ignore"):
-            logs = np.cumsum(np.log1p(-np.minimum(outcome.expected(linear + node * sd), 1 - 1e-300)), axis=1)
-        before = np.where(starts > 0, logs[:, np.maximum(starts - 1, 0)], 0.0)
-        total += weight * np.exp(logs - np.repeat(before, np.diff(np.append(starts, len(order))), axis=1))
+        staying = 1 - outcome.expected(linear + node * sd)
+        for later in range(1, int(place.max()) + 1):
+            rows = np.flatnonzero(place == later)
+            staying[:, rows] *= staying[:, rows - 1]
+        total += weight * staying
     found = np.empty_like(total)
     found[:, order] = total
     return found
+
+
+def _check_sessions(e: EquationDesign, order: np.ndarray, patient: np.ndarray) -> None:
+    """Refuse rows of a patient that skip a session, whose hazard is not known, or have one twice."""
+    same = np.diff(patient[order]) == 0
+    step = np.diff(e.session[order])
+    for odd, what in ((same & (step > 1), "skip a session"), (same & (step == 0), "have a session twice")):
+        if odd.any():
+            shown = [
+                f"{e.patient[order[place]]!r} session {e.session[order[place]]:g}" for place in np.flatnonzero(odd)
+            ]
+            raise FitError(
+                Problem(
+                    f"Rows of patients {what}: after {first_few(shown[:5], len(shown))}.",
+                    fix="Give a row for every session, one each.",
+                )
+            )

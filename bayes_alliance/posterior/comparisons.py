@@ -15,7 +15,7 @@ from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.chains import names_read
 from bayes_alliance.expectation.new_row_columns import NewRows
 from bayes_alliance.expectation.questions import Question, Values, as_values, ask, check_shift, known_predictors
-from bayes_alliance.expectation.set_calls import Part, part_shifts
+from bayes_alliance.expectation.set_calls import Part, calls_that_read, part_shifts
 from bayes_alliance.expectation.set_variables import Setting, check_values, find_predictor, predictors_of
 from bayes_alliance.findings import Problem
 from bayes_alliance.fit.result import Fit
@@ -33,6 +33,9 @@ BETWEEN: Final[dict[Scale, str]] = {"difference": "less", "ratio": "to", "odds r
 
 STEP: Final = 1e-3
 """Part of a predictor's SD that it is changed by for a slope, to both sides."""
+
+WIDE: Final = 0.25
+"""The same where outcomes are drawn: less would change few of them."""
 
 
 def comparisons(
@@ -110,7 +113,7 @@ def comparisons(
         before, *after = worked[place * count : (place + 1) * count]
         for label, one in zip(others, after, strict=True):
             found.append(_compare(before, one, scale))
-            lines.append(question.lines(settings).assign(comparison=label))
+            lines.append(own.question.lines(settings).assign(comparison=label))
     unit = e.kind.difference_unit(e.outcome) if scale == "difference" else f"{scale} of {e.outcome}"
     title = f"{known[name].label}: {scale} of {e.outcome}"
     results = collect(own, title, found, lines, unit, float(scale != "difference"))
@@ -133,6 +136,8 @@ def slopes(
     seed: int = 1,
 ) -> Expectations:
     """Return how steep the expected outcome is in a number: its derivative, in every row, averaged.
+
+    Where outcomes that follow have to be drawn, it is the difference over half an SD of the number, per unit.
 
     Parameters
     ----------
@@ -166,7 +171,8 @@ def slopes(
     moves = _moves(question, name, part)
     own = asked(fit, question, groups, seed=seed)
     label, spread = known[name].label, float(np.nanstd(known[name].values))
-    step = STEP * (spread if spread > 0 else 1.0)
+    bent = bool(question.follows) and not own.is_straight()
+    step = (WIDE if bent else STEP) * (spread if spread > 0 else 1.0)
     sides: list[Side] = [
         (settings, {key: sign * step * far for key, far in moves.items()})
         for settings in question.settings
@@ -174,7 +180,7 @@ def slopes(
     ]
     worked = own.values(sides, pairs=[(i, i + 1) for i in range(0, len(sides), 2)])
     found = [(after - before) / (2 * step) for before, after in zip(worked[::2], worked[1::2], strict=True)]
-    lines = [question.lines(settings) for settings in question.settings]
+    lines = [own.question.lines(settings) for settings in question.settings]
     where = "" if part is None else f" ({part})"
     unit = f"{e.kind.difference_unit(e.outcome)} per unit of {label}"
     return compare_results(collect(own, f"Slope of {e.outcome} in {label}{where}", found, lines, unit, 0.0), hypothesis)
@@ -198,7 +204,7 @@ def _nothing(design: Design, e: EquationDesign, label: str) -> str:
     readers = [own.outcome for own in design.equations if label in {v.label for v in predictors_of(own).values()}]
     return (
         f"0 by construction: the equation of {e.outcome!r} does not read {label!r}; that of {quote(readers)} does. "
-        f"Where {e.outcome!r} reads one of these, propagate=True lets it follow."
+        f"Where {e.outcome!r} reads one of these and it is not held, propagate=True lets it follow."
     )
 
 
@@ -236,14 +242,18 @@ def _sides(
 
 
 def _moves(question: Question, name: str, part: Part | None) -> dict[str, float]:
-    """Return how far a variable and calls of it move, per unit."""
-    if name in question.fitted.variables:
-        return part_shifts(question.fitted, name, part)
-    if name not in question.fitted.calls and part is None:  # another equation reads it
+    """Return how far a variable and calls of it move, per unit, in every equation that is asked."""
+    equations = [question.fitted, *(question.design.find(one) for one in question.follows)]
+    if any(name in e.calls for e in equations):
+        if part is not None:
+            raise FitError(Problem(f"part={part!r} is of a variable; a call is one part.", fix="Leave part= out."))
         return {name: 1.0}
-    if part is not None:
-        raise FitError(Problem(f"part={part!r} is of a variable; a call is one part.", fix="Leave part= out."))
-    return {name: 1.0}
+    readers = {e.outcome: e for e in equations if name in e.variables}
+    around = [e for e in readers.values() if calls_that_read(e, name)] or list(readers.values())[:1]
+    found = {name: 1.0}
+    for e in around:
+        found |= part_shifts(e, name, part)
+    return found
 
 
 def _compare(before: np.ndarray, after: np.ndarray, scale: Scale) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Final
@@ -106,7 +106,7 @@ class Expectations:
         )
 
 
-def check_rope(rope: Sequence[float]) -> tuple[float, float]:
+def check_rope(rope: object) -> tuple[float, float]:
     """Return the bounds of a region of practical equivalence.
 
     Raises
@@ -114,7 +114,10 @@ def check_rope(rope: Sequence[float]) -> tuple[float, float]:
     FitError
         If they are no two numbers in order.
     """
-    given = list(rope) if isinstance(rope, Sequence) and not isinstance(rope, str) else []
-    if len(given) != 2 or any(isinstance(one, str) or not np.isfinite(one) for one in given) or given[0] >= given[1]:
+    try:
+        low, high = (float(one) for one in rope)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        low = high = np.nan
+    if not (np.isfinite(low) and np.isfinite(high) and low < high):
         raise FitError(f"rope={rope!r}: state two numbers in the unit of the results, the lower one first.")
-    return float(given[0]), float(given[1])
+    return low, high

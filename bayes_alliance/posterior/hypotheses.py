@@ -60,11 +60,17 @@ def compare_results(results: Expectations, hypothesis: Hypothesis | None) -> Exp
         said = [f"({names[late]}) less ({names[early]})" for early, late in pairs]
         found = np.stack([values[..., late] - values[..., early] for early, late in pairs], axis=-1)
     else:
-        said = [hypothesis] if isinstance(hypothesis, str) else list(hypothesis)
+        said = [hypothesis] if isinstance(hypothesis, str) else list(hypothesis) if _several(hypothesis) else []
+        if not said:
+            raise _unreadable(hypothesis, values)
         found = np.stack([_arithmetic(one, values) for one in said], axis=-1)
     lines = pd.DataFrame({"hypothesis": said})
     unit = " and ".join(dict.fromkeys(map(str, results.draws["unit"].values)))
     return make_expectations(f"{results.title}, compared", lines, found, unit, 0.0, results.messages, {})
+
+
+def _several(hypothesis: object) -> bool:
+    return isinstance(hypothesis, Sequence)
 
 
 def _pairs(kind: str, count: int) -> Iterator[tuple[int, int]]:

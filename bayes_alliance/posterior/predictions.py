@@ -128,7 +128,7 @@ def predictions(
         values, lines = _survival(own, by=by, propagate=propagate)
     else:
         values = own.values([(settings, {}) for settings in question.settings], what=what)
-        lines = [question.lines(settings) for settings in question.settings]
+        lines = [own.question.lines(settings) for settings in question.settings]
         if what == "probability":
             lines = [_by_category(one, e) for one in lines]
     return compare_results(collect(own, title, values, lines, unit, np.nan), hypothesis)
@@ -192,16 +192,19 @@ def _check_survival(question: Question, *, by: str | Sequence[str] | None, propa
         problems.append(
             Problem("Survival is by session, of all.", fix="Leave by= out, or set what it is to differ by.")
         )
-    if question.grid or SESSION in question.settings[0]:
+    if question.grid:
         problems.append(
             Problem(
                 "Survival is over the sessions of patients, which a grid has not.",
                 fix="Use the fit's rows (at=), or give rows with patient and session.",
             )
         )
+    if SESSION in question.settings[0]:
+        problems.append(Problem("Survival is over all sessions; at= sets one.", fix="Leave the session out of at=."))
     if propagate:
         problems.append(Problem("Survival is not worked out with outcomes that follow.", fix="Leave propagate= out."))
-    if question.units is not None and np.isnan(question.equation.session).any():
-        problems.append(Problem("The rows have no session.", fix="Give patient and session."))
+    new = question.units is not None and not question.grid
+    if new and (np.isnan(question.equation.session).any() or not isinstance(question.equation.patient[0], str)):
+        problems.append(Problem("The rows do not say of which patient and session they are.", fix="Add both columns."))
     if problems:
         raise FitError(problems)

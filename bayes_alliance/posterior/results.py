@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_alliance._messages import number_text, quote
+from bayes_alliance._messages import are, count_of, first_few, number_text, quote
 from bayes_alliance.design.design import Design
 from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.averaging import NOISE, average_draws
@@ -34,6 +34,7 @@ from bayes_alliance.expectation.propagation import Followed, draw_noise, follow,
 from bayes_alliance.expectation.questions import Question
 from bayes_alliance.expectation.set_variables import Setting
 from bayes_alliance.findings import Problem
+from bayes_alliance.fit.progress import step
 from bayes_alliance.fit.result import Fit, design_for_rows, design_of
 from bayes_alliance.names import effects_name
 from bayes_alliance.posterior.expectations import Expectations
@@ -104,35 +105,87 @@ class Asked:
         flat: xr.Dataset,
         measures: Sequence[Category | None],
     ) -> list[np.ndarray]:
+        chain = self._chain(bent=what in ("drawn", "probability"))
+        courses = [set_in_chain(chain, *side) for side in sides]
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed))
+        rows = sum(len(own.y) for own in chain.equations.values())
+        size = max(1, AT_ONCE // max(len(own.y) for own in chain.equations.values()))
+        usable = self._usable(chain, courses, flat)
+        draws, drawn = flat.sizes["sample"], not (chain.straight or what == "drawn")
+        copies = max(1, AT_ONCE // (draws * rows)) if drawn else 1  # of few rows many are drawn at once
+        several = flat if copies == 1 else flat.isel(sample=np.tile(np.arange(draws), copies))
+
+        def repeat() -> dict[tuple[int, int], np.ndarray]:
+            parts = []
+            for start in range(0, copies * draws, size):
+                part = several.isel(sample=slice(start, start + size))
+                parts.append(_all_sides(chain, courses, part, rng, what, measures, self.question, usable))
+            joined = [np.concatenate([part[i] for part in parts]) for i in range(len(courses))]
+            whole = {(i, i): own.reshape(copies, draws, -1).mean(axis=0) for i, own in enumerate(joined)}
+            return whole | {(i, j): whole[j, j] - whole[i, i] for i, j in pairs}
+
+        if not drawn:
+            found, noise = repeat(), 0.0
+        else:
+            with step("Drawing what follows", "auto"):
+                found, noise = average_draws(repeat, set(pairs) or None, copies * draws * rows * len(courses))
+        if noise > NOISE:
+            self.messages.append(f"Drawing what follows adds {noise:.0%} to the variance of a result.")
+        return [found[i, i] for i in range(len(courses))]
+
+    def _chain(self, *, bent: bool = False) -> Chain:
         question = self.question
-        chain = make_chain(
+        return make_chain(
             question.design,
             {name: own.equation for name, own in question.follows.items()},
             {name: question.design.find(name) for name in question.follows},
             {name: own.units for name, own in question.follows.items()},
             self.groups,
-            bent=what in ("drawn", "probability"),
+            bent=bent,
             given=question.given,
+            calls={name: set(own.stated) for name, own in question.follows.items()},
         )
-        courses = [set_in_chain(chain, *side) for side in sides]
-        rng = np.random.default_rng(np.random.SeedSequence(self.seed))
-        size = max(1, AT_ONCE // max(len(own.y) for own in chain.equations.values()))
 
-        def repeat() -> dict[tuple[int, int], np.ndarray]:
-            parts = []
-            for start in range(0, flat.sizes["sample"], size):
-                part = flat.isel(sample=slice(start, start + size))
-                parts.append(_all_sides(chain, courses, part, rng, what, measures, question))
-            whole = {(i, i): np.concatenate([part[i] for part in parts]) for i in range(len(courses))}
-            return whole | {(i, j): whole[j, j] - whole[i, i] for i, j in pairs}
+    def is_straight(self) -> bool:
+        """Return whether every outcome that follows is a straight line in those before it."""
+        return self._chain().straight
 
-        if chain.straight or what == "drawn":
-            found, noise = repeat(), 0.0
-        else:
-            found, noise = average_draws(repeat)
-        if noise > NOISE:
-            self.messages.append(f"Drawing what follows adds {noise:.0%} to the variance of a result.")
-        return [found[i, i] for i in range(len(courses))]
+    def _usable(self, chain: Chain, courses: Sequence[Course], flat: xr.Dataset) -> np.ndarray:
+        """Return which rows have a value on every side; say how many have none, and how many read observed values.
+
+        Raises
+        ------
+        FitError
+            If none has.
+        """
+        one = flat.isel(sample=slice(0, 1))
+        rng = np.random.default_rng(0)
+        tried = [follow(chain, course, one, draw_noise(chain, one, courses, rng)) for course in courses]
+        usable = np.all([~np.isnan(followed.linear[0]) for followed in tried], axis=0)
+        e, gone = self.question.equation, np.flatnonzero(~usable)
+        if not usable.any():
+            raise FitError(
+                Problem(
+                    f"No row has all that the equation of {e.outcome!r} and those before it read.",
+                    fix="Give rows of earlier sessions, or the values as columns.",
+                )
+            )
+        if len(gone):
+            places = [f"row {e.row[place] + 1}" for place in gone[:5]]
+            self.messages.append(
+                f"{count_of(len(gone), 'row')} {are(len(gone), 'lacks', 'lack')} what is read of other rows and "
+                f"{are(len(gone), 'is', 'are')} not predicted: {first_few(places, len(gone))}."
+            )
+            self.question = self.question.kept(usable)
+        for name in chain.equations:
+            rows: set[int] = set().union(*(followed.observed.get(name, set()) for followed in tried))
+            own = chain.equations[name]
+            if rows:
+                self.messages.append(
+                    f"{len(rows):,} of {count_of(len(own.y), 'row')} of {own.outcome!r} read what was observed of "
+                    "outcomes that are not drawn there, such as those of a first session."
+                )
+        return usable
 
 
 def _all_sides(
@@ -143,13 +196,14 @@ def _all_sides(
     what: What,
     measures: Sequence[Category | None],
     question: Question,
+    usable: np.ndarray,
 ) -> list[np.ndarray]:
     """Return results on every side for some draws, with the same random numbers."""
     noise = draw_noise(chain, flat, courses, rng)
     found = []
     for course in courses:
         followed = follow(chain, course, flat, noise)
-        values = [_measured(followed, what, own, question) for own in measures]
+        values = [_measured(followed, what, own, question)[:, usable] for own in measures]
         weights = question.weights
         found.append(np.concatenate([own if weights is None else own @ weights.T for own in values], axis=1))
     return found

@@ -97,8 +97,11 @@ def test_sessions_follow_the_ones_before() -> None:
         m = b["alliance, Intercept"] + b["alliance, arm[CBT]"] + b["alliance, lag(y)"] * y
         y = b["y, Intercept"] + b["y, arm[CBT]"] + b["y, alliance"] * m + b["y, lag(y)"] * y
         np.testing.assert_allclose(flat(new)[:, step], y, rtol=1e-9, atol=1e-9)
-    with pytest.raises(ba.DesignError, match=r"'y' is missing in a patient's first row.*row 1"):
+    assert new.messages[0] == "1 row lacks what is read of other rows and is not predicted: row 1."
+    with pytest.raises(ba.FitError, match="No row has all that the equation of 'y' and those before it read"):
         ba.predictions(fit, rows.assign(y=np.nan), outcome="y", propagate=True)
+    with pytest.raises(ba.DesignError, match=r"Column 'y' is no number in row 1 \('high'\)"):
+        ba.predictions(fit, rows.assign(y=["high", "", ""]), outcome="y", propagate=True)
 
 
 def test_a_yes_or_no_that_follows_itself_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +161,7 @@ def test_what_does_not_follow_is_refused() -> None:
     with pytest.raises(ba.FitError, match=r"value\(alliance\) is what the equation of 'alliance' says"):
         ba.predictions(fit_of(value, **ARMS), outcome="y", propagate=True)
     lagged = equation("alliance", "lag(x) + x + arm") + equation("y", "alliance + session")
-    with pytest.raises(ba.FitError, match=r"'lag\(x\)' reads other sessions.*State two values"):
+    with pytest.raises(ba.FitError, match=r"'x' in other rows, too: 'lag\(x\)'.*part="):
         ba.comparisons(fit_of(lagged, **ARMS), "x", outcome="y", propagate=True)
 
 
@@ -191,3 +194,116 @@ def test_missing_predictors_of_new_rows_are_drawn_where_they_are_modelled() -> N
         ba.predictions(fit, rows.assign(session=[2, np.nan]), outcome="y")
     drawn = ba.predictions(fit, rows, outcome="y", what="drawn", by="row")
     assert (drawn.draws["value"].std(("chain", "draw")) > 0).all()
+
+
+def test_a_call_is_set_and_moved_in_every_equation() -> None:
+    """The deviation acts on the outcome, and through the mediator that reads it, too."""
+    text = equation("alliance", "arm + within(x, patient)") + equation("y", "alliance + within(x, patient) + session")
+    fit = fit_of(text, **ARMS)
+    b = coefs(fit)
+    right = b["y, within(x, patient)"] + b["y, alliance"] * b["alliance, within(x, patient)"]
+    call = "within(x, patient)"
+    ask = {"outcome": "y", "propagate": True}
+    at = flat(ba.predictions(fit, at={call: [0.0, 1.0]}, **ask))
+    np.testing.assert_allclose(at[:, 1] - at[:, 0], right, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(flat(ba.comparisons(fit, call, **ask))[:, 0], right, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(flat(ba.slopes(fit, call, **ask))[:, 0], right, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(flat(ba.slopes(fit, "x", part="within", **ask))[:, 0], right, rtol=1e-6, atol=1e-9)
+    alone = fit_of(equation("alliance", "arm + within(x, patient)") + equation("y", "alliance + session"), **ARMS)
+    b = coefs(alone)
+    found = flat(ba.slopes(alone, "x", part="within", **ask))[:, 0]
+    np.testing.assert_allclose(found, b["y, alliance"] * b["alliance, within(x, patient)"], rtol=1e-6, atol=1e-9)
+
+
+def test_new_rows_without_an_earlier_value_are_left_out() -> None:
+    """A mediator that cannot be worked out in a row is no 0; what new rows state of a call is that."""
+    fit = fit_of(equation("alliance", "lag(x) + arm") + equation("y", "alliance + session"), **ARMS)
+    rows = pd.DataFrame({"pid": ["a"] * 3, "session": [1, 2, 3], "arm": "CBT", "x": [0.5, 1.0, 2.0]})
+    found = ba.predictions(fit, rows, outcome="y", propagate=True)
+    assert found.lines["row"].tolist() == [2, 3]
+    assert list(found.lines) == ["row", "session"]  # what is drawn is no value of the row
+    b = coefs(fit)
+    mediator = b["alliance, Intercept"] + b["alliance, arm[CBT]"] + 0.5 * b["alliance, lag(x)"]
+    right = b["y, Intercept"] + 2 * b["y, session"] + b["y, alliance"] * mediator
+    np.testing.assert_allclose(flat(found)[:, 0], right, rtol=1e-9)
+    inner = fit_of(equation("alliance", "x + arm") + equation("y", "within(alliance, patient) + arm"), **ARMS)
+    stated = rows.assign(**{"within(alliance, patient)": [1.0, 2.0, 3.0]})
+    held = flat(ba.predictions(inner, stated, outcome="y", propagate=True))
+    b = coefs(inner)
+    np.testing.assert_allclose(held[:, 1] - held[:, 0], b["y, within(alliance, patient)"], rtol=1e-9)
+    alone = fit_of(equation("y", "arm + lag(y)"), **ARMS)
+    course = ba.predictions(alone, rows.assign(y=[0.7, np.nan, np.nan]), propagate=True)
+    b, y = coefs(alone), np.full(4, 0.7)
+    for place in range(2):
+        y = b["y, Intercept"] + b["y, arm[CBT]"] + b["y, lag(y)"] * y
+        np.testing.assert_allclose(flat(course)[:, place], y, rtol=1e-9)
+
+
+def test_means_of_units_that_the_mediator_does_not_have() -> None:
+    """A therapist's mean of a mediator without therapists follows; of units that no equation has it is refused."""
+    text = equation("alliance", "x + arm + (1 | patient)")
+    text += equation("y", "between(alliance, therapist) + session + (1 | therapist)")
+    fit = fit_of(text, **ARMS)
+    b = coefs(fit)
+    found = flat(ba.comparisons(fit, "x", outcome="y", propagate=True))[:, 0]
+    right = b["y, between(alliance, therapist)"] * b["alliance, x"]
+    np.testing.assert_allclose(found, right, rtol=1e-9, atol=1e-12)
+    bare = fit_of(equation("alliance", "x + arm") + equation("y", "between(alliance, therapist) + session"), **ARMS)
+    with pytest.raises(ba.FitError, match="no equation that is drawn says in which therapist a row is"):
+        ba.comparisons(bare, "x", outcome="y", propagate=True)
+
+
+def test_slopes_through_what_is_drawn() -> None:
+    """A yes or no on the way: its probability's derivative times the step, within the noise that is left."""
+    text = equation("better", "x + arm", extra='family = "bernoulli"') + equation("y", "better + arm")
+    fit = fit_of(text, **ARMS)
+    b = coefs(fit)
+    found = flat(ba.slopes(fit, "x", outcome="y", propagate=True, grid={"x": [0.0], "arm": ["TAU"]}))[:, 0]
+    p = special.expit(b["better, Intercept"])
+    right = b["y, better"] * b["better, x"] * p * (1 - p)
+    np.testing.assert_allclose(found, right, atol=0.03)
+    assert (np.sign(found) == np.sign(right)).all()
+
+
+def test_levels_are_those_of_each_equation() -> None:
+    """A level that one equation has no rows of is no other level there."""
+    frame = study()
+    frame.loc[frame["arm"] == "CBT", "y"] = np.nan
+    fit = fit_of(equation("alliance", "arm * lag(alliance)") + equation("y", "alliance + arm"), frame, **ARMS)
+    b = coefs(fit)
+    found = ba.predictions(fit, at={"arm": "MBCT"}, outcome="y", propagate=True, by="session")
+    first = frame.loc[(frame["session"] == 1) & (frame["arm"] != "CBT"), "alliance"].to_numpy()
+    m = np.broadcast_to(first, (4, len(first)))
+    slope = b["alliance, lag(alliance)"] + b["alliance, arm[MBCT]:lag(alliance)"]
+    for step in range(1, 6):
+        m = (b["alliance, Intercept"] + b["alliance, arm[MBCT]"])[:, None] + slope[:, None] * m
+        y = (b["y, Intercept"] + b["y, arm[MBCT]"])[:, None] + b["y, alliance"][:, None] * m
+        np.testing.assert_allclose(flat(found)[:, step], y.mean(axis=1), rtol=1e-8, atol=1e-8)
+    assert any("read what was observed" in message for message in found.messages)
+
+
+def test_what_is_asked_for_is_not_set_and_what_goes_along_goes_everywhere() -> None:
+    """The outcome is none of its predictors; late goes with the session in the equation that reads late alone."""
+    fit = fit_of(equation("alliance", "arm + lag(y)") + equation("y", "alliance + arm + lag(y)"), **ARMS)
+    with pytest.raises(ba.FitError, match="Unknown predictor 'y'"):
+        ba.predictions(fit, at={"y": [0, 50]}, outcome="y", propagate=True)
+    fit = fit_of(equation("alliance", "session + arm") + equation("y", "alliance + late + arm"), **ARMS)
+    b = coefs(fit)
+    grid = flat(ba.predictions(fit, grid={"session": [1, 5]}, outcome="y", propagate=True))
+    right = b["y, late"] + 4 * b["y, alliance"] * b["alliance, session"]
+    np.testing.assert_allclose(grid[:, 1] - grid[:, 0], right, rtol=1e-9, atol=1e-10)
+    with pytest.raises(ba.FitError, match="'late' goes with what at= sets"):
+        ba.predictions(fit, at={"session": [1, 5]}, by="late", outcome="y", propagate=True)
+
+
+def test_trials_that_are_set_are_drawn_from() -> None:
+    """Successes are out of the number that is set, which is a whole one from 1."""
+    frame = study().assign(n=10)
+    frame["s"] = frame["wai"].astype(int)
+    fit = fit_of(equation("s", "arm + x", extra='family = "binomial"\ntrials = "n"'), frame, **ARMS)
+    drawn = flat(ba.predictions(fit, at={"n": [8, 1000]}, what="drawn"))
+    share = flat(ba.predictions(fit))[:, 0]
+    np.testing.assert_allclose(drawn[:, 1] / 1000, share, atol=0.02)
+    assert (drawn[:, 0] <= 8).all()
+    with pytest.raises(ba.FitError, match="'n', what successes are out of, is a whole number from 1"):
+        ba.predictions(fit, at={"n": [0.5]}, what="drawn")

@@ -50,6 +50,11 @@ def test_results_are_compared_with_one_another(line: ba.Fit) -> None:
     }.items():
         with pytest.raises(ba.FitError, match=says):
             ba.predictions(line, at=at, hypothesis=odd)
+    for none in ([], 3):
+        with pytest.raises(ba.FitError, match="cannot be read"):
+            ba.predictions(line, at=at, hypothesis=none)  # type: ignore[arg-type]
+    with pytest.raises(ba.FitError, match="A number of 'x' is too large"):
+        ba.predictions(line, at={"x": [10**400]})
     with pytest.raises(ba.FitError, match="compares lines, and there is one"):
         ba.predictions(line, hypothesis="pairwise")
 
@@ -61,7 +66,8 @@ def test_practical_equivalence_is_a_column(line: ba.Fit) -> None:
     table = found.table(rope=(-0.4, 0.9))
     np.testing.assert_allclose(table["p_rope"], ((values > -0.4) & (values < 0.9)).mean(axis=0))
     assert "p_rope" not in found.table()
-    for odd in ((1, 0), (0, np.inf), 3, "ab"):
+    assert "p_rope" in found.table(rope=np.array([-1.0, 1.0]))  # type: ignore[arg-type]
+    for odd in ((1, 0), (0, np.inf), 3, "ab", (None, 1)):
         with pytest.raises(ba.FitError, match="state two numbers in the unit of the results"):
             found.table(rope=odd)  # type: ignore[arg-type]
 
@@ -130,7 +136,7 @@ def test_probabilities_of_other_outcomes() -> None:
 LEAVING = equation("leaving", "arm + session + (1 | patient) + (1 | therapist)", extra='family = "hazard"')
 
 
-def leavers() -> pd.DataFrame:
+def with_dropout() -> pd.DataFrame:
     """Return SYNTHETIC sessions up to the one that a patient leaves after."""
     frame = study()
     rng = np.random.default_rng(8)
@@ -142,7 +148,7 @@ def leavers() -> pd.DataFrame:
 
 def test_survival_is_a_product_over_sessions() -> None:
     """Effects of a new patient and therapist are the same in all sessions: products inside the integral."""
-    fit = fit_of(LEAVING, leavers(), **ARMS)
+    fit = fit_of(LEAVING, with_dropout(), **ARMS)
     b, d = coefs(fit), draws_of(fit)
     spread = np.hypot(*(d[f"sd_{name}"].transpose("sample", ...).values[:, 0] for name in ("patient", "therapist")))
     found = ba.predictions(fit, at={"arm": ["TAU", "CBT"]}, what="survival")
@@ -156,6 +162,11 @@ def test_survival_is_a_product_over_sessions() -> None:
     rows = pd.DataFrame({"pid": ["a", "b", "a"], "session": [1, 1, 2], "arm": "CBT", "tid": "new"})
     new = flat(ba.predictions(fit, rows, what="survival"))
     np.testing.assert_allclose(new, flat(found)[:, [6, 6, 7]], atol=1e-6)
+    for odd, says in (([1, 1, 3], "skip a session: after 'a' session 1"), ([1, 1, 1], "have a session twice")):
+        with pytest.raises(ba.FitError, match=says):
+            ba.predictions(fit, rows.assign(session=odd), what="survival")
+    with pytest.raises(ba.FitError, match="do not say of which patient and session"):
+        ba.predictions(fit, rows.drop(columns="pid"), what="survival")
     hazard = ba.predict_hazard(fit, "arm", values=["TAU"], draws=None)
     np.testing.assert_allclose(hazard["staying"].sel(value="TAU"), flat(_own(fit)), atol=1e-9)
 
@@ -168,11 +179,11 @@ def test_survival_that_cannot_be_asked(line: ba.Fit) -> None:
     """All problems at once; of leaving alone, over sessions, of predictors that are known after leaving."""
     with pytest.raises(ba.FitError, match=r"'y' is gaussian, by session"):
         ba.predictions(line, what="survival")
-    fit = fit_of(LEAVING, leavers(), **ARMS)
+    fit = fit_of(LEAVING, with_dropout(), **ARMS)
     with pytest.raises(ba.FitError) as caught:
         ba.predictions(fit, grid={"arm": ["TAU"]}, by="row", what="survival", propagate=True)
     assert len(caught.value.problems) == 3
-    moving = fit_of(equation("leaving", "x + session + (1 | patient)", extra='family = "hazard"'), leavers())
+    moving = fit_of(equation("leaving", "x + session + (1 | patient)", extra='family = "hazard"'), with_dropout())
     with pytest.raises(ba.FitError, match=r"'x' changes over a patient's sessions"):
         ba.predictions(moving, what="survival")
     assert len(ba.predictions(moving, at={"x": 0.0}, what="survival").lines) == 6

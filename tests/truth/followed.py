@@ -19,7 +19,7 @@ from tests.truth.simulator import linear_predictor, usable
 from tests.truth.table import NotCompared, Pair, Setting
 from tests.truth.worlds import World
 
-REPLICATES, SEEDS = 2000, 6
+REPLICATES, SEEDS = 1500, 12
 
 
 def followed(case: Case) -> Iterator[Setting]:
@@ -31,7 +31,7 @@ def followed(case: Case) -> Iterator[Setting]:
         names: dict[str, Sequence] = {}
         for label in order:
             names |= {name: values for name, values in settable(case, label) if name not in case.study.spec.outcomes}
-        for name in sorted(names, key=lambda one: one != "condition")[:2]:
+        for name in sorted(names, key=lambda one: one != "condition")[:1]:
             for groups in ("new", "own"):
                 yield (
                     f"{e.outcome}: {name}, {groups}",
@@ -69,11 +69,15 @@ def _run(system: System, world: World) -> np.ndarray:
 
 def _followed(case: Case, outcome: str, variable: str, values: Sequence, groups: str, order: Sequence[str]) -> Pair:
     settings = {"outcome": outcome, "groups": groups, "propagate": True, "by": "row"}
-    ba.predictions(case.fit, at={variable: list(values)}, **settings)
     if _in_time(case, order):
         raise NotCompared("sessions follow one another; see tests/posterior/test_propagation.py")
-    with mock.patch.multiple(averaging, NOISE=0.0, MOST_REPEATS=32):
-        got = [ba.predictions(case.fit, at={variable: list(values)}, seed=seed, **settings) for seed in range(SEEDS)]
+    first, second = (ba.predictions(case.fit, at={variable: list(values)}, seed=seed, **settings) for seed in (1, 2))
+    got = [first, second]
+    if not np.array_equal(values_of(first), values_of(second)):  # straight lines need nothing drawn
+        with mock.patch.multiple(averaging, NOISE=0.0, MOST_REPEATS=16):
+            got = [
+                ba.predictions(case.fit, at={variable: list(values)}, seed=seed, **settings) for seed in range(SEEDS)
+            ]
     says = np.array([values_of(one).reshape(*values_of(one).shape[:2], len(values), -1) for one in got])
     right, error, own = [], [], []
     for chain, draw in case.draws():
@@ -85,7 +89,7 @@ def _followed(case: Case, outcome: str, variable: str, values: Sequence, groups:
         own.append(each.mean(axis=0))
         found = [mean_and_error(_run(system, world.set(variable, v)), keep) for v in values]
         right.append([mean for mean, _ in found])
-        error.append(np.hypot([se for _, se in found], each.std(axis=0, ddof=1) / np.sqrt(SEEDS)))
+        error.append(np.hypot([se for _, se in found], each.std(axis=0, ddof=1) / np.sqrt(len(got))))
     return Pair(np.array(own), np.array(right), np.array(error), exact=1e-6)
 
 

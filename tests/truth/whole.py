@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
-from tests.truth import mediated, others, predicted, readers
+from tests.truth import followed, mediated, others, predicted, readers
 from tests.truth.cases import NAMES, Case, registry_case
 from tests.truth.kinds import KINDS, kind_case
 from tests.truth.table import Cell, Reader, judge
@@ -18,6 +18,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "truth.json"
 READERS: Mapping[str, Reader] = {
     **readers.READERS,
     **predicted.READERS,
+    **followed.READERS,
     **mediated.READERS,
     **others.READERS,
 }
@@ -30,6 +31,7 @@ WHY: Mapping[str, str] = {
     "marginal_effects": "no predictor that is read by its values",
     "predictions": "no outcome",
     "comparisons": "no predictor that is read by its values",
+    "predictions, outcomes following": "no outcome reads another",
     "slopes": "no predictor that is a number read by its values",
     "mediation_effects": "no outcome predicts another",
     "moderated_mediation": "no outcome predicts another, or nothing numeric moderates",
