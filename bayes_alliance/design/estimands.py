@@ -202,7 +202,7 @@ def _contextual(own: Predictor, equation: EquationDesign) -> Iterator[EstimandDe
     """Yield between less within, for every variable that is in the formula on two neighbouring levels.
 
     Source: Raudenbush and Bryk (2002), chapter 5: the contextual effect is what a unit's mean adds to the effect of
-    the value itself.
+    the value itself. Where slopes are moderated it is that at the means of the moderators, which its name says.
     """
     alone: dict[str, tuple[Call, int]] = {}
     for term in own.spec.parsed.terms:
@@ -216,14 +216,47 @@ def _contextual(own: Predictor, equation: EquationDesign) -> Iterator[EstimandDe
             continue
         inner = alone[render_term(Term((found,)))][1]
         variable = render(call.arguments[0], equation.names.__getitem__)
-        labels = {"between": own.coef_labels[place], "within": own.coef_labels[inner]}
+        between, within = (_at_means(own, where, name) for where, name in ((place, "between"), (inner, "within")))
         yield EstimandDesign(
-            f"contextual[{own.name}, {variable} by {render(call.arguments[1])}]",
-            Operation("-", Name("between"), Name("within")),
-            labels,
+            f"contextual[{own.name}, {variable} by {render(call.arguments[1])}{_where({**between.at, **within.at})}]",
+            Operation("-", between.value, within.value),
+            {**between.labels, **within.labels},
             f"{_unit(own, equation)} per unit of {variable}",
             "contextual",
         )
+
+
+@dataclass(frozen=True)
+class _AtMeans:
+    """A slope at the means of what it is multiplied by: ``at`` says which means."""
+
+    value: Expression
+    labels: dict[str, str]
+    at: dict[str, float]
+
+
+def _at_means(own: Predictor, place: int, name: str) -> _AtMeans:
+    """Return a column's coefficient, and those of its products each times the mean of what else is in them.
+
+    Means are over the rows, to three digits, as names say them.
+    """
+    parts, columns = own.coef.parts[place], {parts: i for i, parts in enumerate(own.coef.parts)}
+    value: Expression = Name(name)
+    labels, at = {name: own.coef_labels[place]}, dict[str, float]()
+    for i, whole in enumerate(own.coef.parts):
+        if not parts < whole:
+            continue
+        rest = columns.get(whole - parts)  # what has no column of its own stays at 0
+        shown = own.coef.labels[rest] if rest is not None else ":".join(sorted(part for part, _ in whole - parts))
+        at[shown] = 0.0 if rest is None else float(f"{own.coef.values[:, rest].mean():.3g}")
+        labels[f"{name}_{i}"] = own.coef_labels[i]
+        value = Operation("+", value, Operation("*", Number(at[shown]), Name(f"{name}_{i}")))
+    return _AtMeans(value, labels, at)
+
+
+def _where(at: Mapping[str, float]) -> str:
+    """Return what names say of the means that moderators are held at."""
+    return f", at {', '.join(f'{label} = {value:g}' for label, value in at.items())}" if at else ""
 
 
 def _unit(own: Predictor, equation: EquationDesign) -> str:
@@ -263,14 +296,14 @@ def _surfaces(own: Predictor, equation: EquationDesign) -> Iterator[EstimandDesi
 
 
 def _surface(own: Predictor, equation: EquationDesign, places: Mapping[str, int]) -> Iterator[EstimandDesign]:
-    labels = {f"b{number}": own.coef_labels[place] for number, place in enumerate(places.values(), start=1)}
-    names = dict(zip(places, labels, strict=True))
+    columns = {piece: _at_means(own, place, f"b{number}") for number, (piece, place) in enumerate(places.items(), 1)}
     first = next(iter(places))
-    shown = own.coef.labels[places[first]].replace(f"[{first}]", "")
+    held = {label: value for one in columns.values() for label, value in one.at.items()}
+    shown = own.coef.labels[places[first]].replace(f"[{first}]", "") + _where(held)
     for name, weights in surface_weights(tuple(places)).items():
         value: Expression | None = None
         for piece, weight in weights.items():
-            term: Expression = Name(names[piece])
+            term = columns[piece].value
             if abs(weight) != 1:
                 term = Operation("*", Number(abs(weight)), term)
             if value is None:
@@ -283,7 +316,7 @@ def _surface(own: Predictor, equation: EquationDesign, places: Mapping[str, int]
         yield EstimandDesign(
             level_label(name, coef_label(own.name, shown)),
             value,
-            labels,
+            {key: label for piece in weights for key, label in columns[piece].labels.items()},
             f"{_unit(own, equation)} per unit{square} of the ratings",
             "population",
         )

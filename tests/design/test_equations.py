@@ -194,12 +194,13 @@ def test_contextual_effects_are_estimands_of_their_own(trial: pd.DataFrame) -> N
 
 
 def test_surfaces_give_their_parameters_and_those_of_moderators(trial: pd.DataFrame) -> None:
-    """a1 to a5 of the reference arm, and how far the other arm moves each."""
+    """a1 to a5 at the share of arms there is, which their names say, and how far the other arm moves each."""
     text = equation("score", "surface(alliance, rating) * condition + (1 | patient)")
     made = make(text, trial, **ARM)
     names = [estimand.name for estimand in made.estimands]
+    share = float(f"{(made.equation.variables['condition'].values == 1).mean():.3g}")
     assert names == [
-        *(f"a{i}[score, surface(alliance, rating)]" for i in range(1, 6)),
+        *(f"a{i}[score, surface(alliance, rating), at arm[MBCT] = {share:g}]" for i in range(1, 6)),
         *(f"a{i}[score, surface(alliance, rating):arm[MBCT]]" for i in range(1, 6)),
     ]
     assert set(made.estimands[5].labels.values()) <= set(made.equation.coef_labels)
