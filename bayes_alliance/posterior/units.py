@@ -140,8 +140,8 @@ def unit_estimates(
     Returns
     -------
     DataFrame
-        One row per level, best first: ``<factor>``, its ``patients`` and ``rows``, ``mean, sd, eti95_lb, eti95_ub`` of
-        its deviation from the population in outcome units (shrunken: with few rows it lies near 0), ``p_best_third``
+        One row per level, best first: ``<factor>``, ``effect`` (the outcome and the term) and its ``unit``, its
+        ``patients`` and ``rows``, ``mean, sd, eti95_lb, eti95_ub`` of its deviation from the population in that unit (shrunken: with few rows it lies near 0), ``p_best_third``
         and ``p_worst_third``, ``rank_median, rank_lb, rank_ub`` (1 is best) with the same probability. The
         probabilities of the best third add up to the number of levels in it. Columns of a level's rows count those of
         the equation the effect belongs to.
@@ -174,6 +174,8 @@ def unit_estimates(
     table = pd.DataFrame(
         {
             factor: levels,
+            "effect": coef_label(chosen.outcome, chosen.label),
+            "unit": chosen.unit,
             "patients": [counts[level][0] for level in levels],
             "rows": [counts[level][1] for level in levels],
             "mean": values.mean(axis=1),

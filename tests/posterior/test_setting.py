@@ -187,6 +187,7 @@ def test_effects_belong_to_their_outcome_whatever_its_name_begins_with() -> None
     text = equation("m", "session + (1 | patient)") + equation("e", "session + (1 | patient)")
     fit = fit_of(text, columns={"m": "mood", "e": "mood, evening"})
     table = ba.unit_estimates(fit, factor="patient", better="higher", effect="mood, evening, Intercept")
+    assert set(table["effect"]) == {"mood, evening, Intercept"}
     assert set(table["rows"]) == {2}
     assert set(ba.unit_estimates(fit, factor="patient", better="higher", effect="mood, Intercept")["rows"]) == {6}
     figure = ba.plot_caterpillar(fit, "patient", effect="mood, evening, Intercept")
