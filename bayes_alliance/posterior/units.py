@@ -141,10 +141,10 @@ def unit_estimates(
     -------
     DataFrame
         One row per level, best first: ``<factor>``, ``effect`` (the outcome and the term) and its ``unit``, its
-        ``patients`` and ``rows``, ``mean, sd, eti95_lb, eti95_ub`` of its deviation from the population in that unit (shrunken: with few rows it lies near 0), ``p_best_third``
-        and ``p_worst_third``, ``rank_median, rank_lb, rank_ub`` (1 is best) with the same probability. The
-        probabilities of the best third add up to the number of levels in it. Columns of a level's rows count those of
-        the equation the effect belongs to.
+        ``patients`` and ``rows``, ``mean, sd, eti95_lb, eti95_ub`` of its deviation from the population in that unit
+        (shrunken: with few rows it lies near 0), ``p_best_third`` and ``p_worst_third``, ``rank_median, rank_lb,
+        rank_ub`` (1 is best) with the same probability. The probabilities of the best third add up to the number of
+        levels in it. Columns of a level's rows count those of the equation the effect belongs to.
 
     Raises
     ------
