@@ -282,7 +282,10 @@ def _predictor(
         ]
         unit = units[group.factor]
         code = np.where(unit.known, unit.code, 0)
+        columns = replace(columns, labels=group.columns.labels)
         groups.append(replace(group, code=code, columns=columns, inside=unit.known, ids=None))
+    # labels are those of the fit: of calls that are stated the rows may lack the variables
+    coef = replace(coef, labels=own.coef.labels)
     return replace(own, coef=coef, groups=tuple(groups), follows=evaluator.stepped)
 
 

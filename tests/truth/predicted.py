@@ -67,7 +67,10 @@ def _own(case: Case, e: EquationDesign) -> Pair:
 
 
 def rows_as_new(e: EquationDesign) -> pd.DataFrame:
-    """Return the predictors of the fit's rows as a table, with the ids of units, empty where a row has none."""
+    """Return the predictors of the fit's rows as a table, with the ids of units, empty where a row has none.
+
+    Calls that read other rows, those left out of the equation among them, are columns.
+    """
     shown: dict[str, object] = {}
     for group in e.groups:
         if group.weight is None and ":" not in group.factor:
@@ -76,6 +79,10 @@ def rows_as_new(e: EquationDesign) -> pd.DataFrame:
         if name != e.spec.outcome:
             levels = variable.levels
             shown[name] = variable.values if levels is None else [levels[int(v)] for v in variable.values]
+    for own in e.calls.values():  # over other rows than these, and so stated
+        ((_, value), *more) = own.pieces
+        if not more and not value.latent:
+            shown[own.label] = value.numbers
     return pd.DataFrame(shown, index=range(len(e.y)))
 
 
