@@ -74,7 +74,7 @@ def _followed(case: Case, outcome: str, variable: str, values: Sequence, groups:
     first, second = (ba.predictions(case.fit, at={variable: list(values)}, seed=seed, **settings) for seed in (1, 2))
     got = [first, second]
     if not np.array_equal(values_of(first), values_of(second)):  # straight lines need nothing drawn
-        with mock.patch.multiple(averaging, NOISE=0.0, MOST_REPEATS=16):
+        with mock.patch.multiple(averaging, NOISE=0.0, MOST_REPEATS=2, CHEAP=0):
             got = [
                 ba.predictions(case.fit, at={variable: list(values)}, seed=seed, **settings) for seed in range(SEEDS)
             ]
