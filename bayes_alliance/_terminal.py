@@ -19,4 +19,5 @@ class PlainConsole(Console):
 
     def render_str(self, text: str, **options: Any) -> Text:
         """Return text as a renderable; every string that is printed, in a table or not, comes through here."""
-        return super().render_str(visible(text), **{**options, "markup": False, "emoji": False})
+        # a tab beside a wide character makes cells of tables seem narrower than they are, and text is cut off
+        return super().render_str(visible(text).expandtabs(), **{**options, "markup": False, "emoji": False})

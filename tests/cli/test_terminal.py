@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.table import Table
 
@@ -65,6 +65,7 @@ def test_visible_text_hides_nothing_and_stays_as_it_is(text: str) -> None:
         assert shown == text
 
 
+@example("00000000\r\t⺀")
 @given(st.text(min_size=1, max_size=30))
 def test_no_string_is_markup_wherever_it_is_printed(text: str) -> None:
     """Brackets and emoji codes are shown in a line, a heading, and a cell, and nothing ends in a traceback."""
