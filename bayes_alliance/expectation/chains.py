@@ -16,6 +16,7 @@ from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.drawn_evaluator import Places, find_places
 from bayes_alliance.expectation.expected import Effects
 from bayes_alliance.expectation.new_data import Units
+from bayes_alliance.expectation.set_calls import parts_of
 from bayes_alliance.findings import Findings
 from bayes_alliance.spec.equation_order import sort_outcomes
 from bayes_alliance.spec.expressions import Call, Expression, Name, Operation, calls_in, render
@@ -162,11 +163,6 @@ def make_chain(
             findings.problem("Residuals of new rows that correlate are not drawn.", fix="Use the fit's own rows.")
     findings.stop(FitError)
     return Chain(design, equations, fitted, units, blocks, groups, straight, given or {}, calls or {})
-
-
-def parts_of(e: EquationDesign) -> list[Name | Call]:
-    """Return the parts of the terms of an equation's formulas."""
-    return [part for own in e.linear_predictors for term in own.spec.parsed.every_term for part in term.parts]
 
 
 def _check_reads(

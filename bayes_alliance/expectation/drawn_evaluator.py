@@ -104,6 +104,7 @@ class Course:
     means: dict[str, np.ndarray] = field(default_factory=dict)
     known: dict[tuple[str, str], list[tuple[str, np.ndarray]]] = field(default_factory=dict)
     observed: dict[str, set[int]] = field(default_factory=dict)
+    unit_means: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
 
     @property
     def draws(self) -> int:
@@ -111,7 +112,15 @@ class Course:
         return int(self.flat.sizes["sample"])
 
     def means_of(self, name: str, factor: str) -> np.ndarray:
-        """Return the means of a factor's levels of an outcome, drawn where it is and else observed, (draw, level)."""
+        """Return the means of a factor's levels of an outcome, drawn where it is and else observed, (draw, level).
+
+        They are kept: an outcome is whole before means of it are read.
+        """
+        if (name, factor) not in self.unit_means:
+            self.unit_means[name, factor] = self._means_of(name, factor)
+        return self.unit_means[name, factor]
+
+    def _means_of(self, name: str, factor: str) -> np.ndarray:
         rows = self.places.rows[name]
         whole = np.where(rows >= 0, self.values[name][:, rows], np.nan)
         for moved in self.moved.values():  # what is known of it where it is not drawn

@@ -28,7 +28,7 @@ from bayes_alliance.expectation.new_row_columns import (
     read_units,
     read_variable,
 )
-from bayes_alliance.expectation.set_calls import call_variable, calls_around
+from bayes_alliance.expectation.set_calls import call_variable, calls_around, parts_of
 from bayes_alliance.expectation.table_evaluator import TableEvaluator, lacks_in_table
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.names import SESSION
@@ -132,7 +132,7 @@ def code_new_rows(
     made = replace(
         coded.with_predictors(predictors),
         sigma_code=_sigma_code(equation, variables, size),
-        calls={text: _columns_of(equation, text, evaluator) for text in equation.calls},
+        calls={text: CallColumns(own.label, evaluator.calls[text]) for text, own in equation.calls.items()},
     )
     if drawn:
         return CodedRows(made, units, stated=frozenset(stated))
@@ -185,16 +185,11 @@ def _check_calls(
 
 def _needed(equation: EquationDesign, stated: Mapping[str, CallColumns]) -> list[str]:
     """Return the variables that rows have to have: all but the outcome, and those that only stated calls read."""
-    parts = [part for own in equation.linear_predictors for term in own.spec.parsed.every_term for part in term.parts]
+    parts = parts_of(equation)
     hidden = {name for part in parts if render(part) in stated for name in values_in(part)}
     hidden -= {name for part in parts if render(part) not in stated for name in values_in(part)}
     hidden -= {name for name in (equation.spec.trials, equation.spec.sigma_factor) if isinstance(name, str)}
     return [name for name in equation.variables if name != equation.spec.outcome and name not in hidden]
-
-
-def _columns_of(equation: EquationDesign, text: str, evaluator: TableEvaluator) -> CallColumns:
-    call = calls_around(equation)[text]
-    return CallColumns(equation.calls[text].label, tuple(evaluator.columns(call)))
 
 
 def _without_lags(

@@ -14,12 +14,12 @@ from bayes_alliance.design.columns.terms import code_terms
 from bayes_alliance.design.columns.values import CallColumns
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.errors import FitError
-from bayes_alliance.expectation.chains import Chain, parts_of
+from bayes_alliance.expectation.chains import Chain
 from bayes_alliance.expectation.drawn_evaluator import Course, DrawnEvaluator
 from bayes_alliance.expectation.linear import effects_of
 from bayes_alliance.expectation.new_data import Moved, MovedGroup, move
 from bayes_alliance.expectation.outcomes import rows_of, standard_residuals
-from bayes_alliance.expectation.set_calls import set_call, shift_call
+from bayes_alliance.expectation.set_calls import parts_of, set_call, shift_call
 from bayes_alliance.expectation.set_variables import Setting, set_variables, with_others
 from bayes_alliance.findings import Problem
 from bayes_alliance.names import COEF
@@ -148,7 +148,7 @@ class Followed:
 
 def follow(chain: Chain, course: Course, flat: xr.Dataset, noise: Noise) -> Followed:
     """Draw every outcome of a chain in its order, with variables set, and return the last one."""
-    now = replace(course, flat=flat, values={}, means={}, known={}, observed={})
+    now = replace(course, flat=flat, values={}, means={}, known={}, observed={}, unit_means={})
     steps = {name: _Step(chain, now, name, noise) for name in chain.equations}
     for name, e in chain.equations.items():
         now.values[name] = np.full((now.draws, len(e.y)), np.nan)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final, Literal
 
 import numpy as np
@@ -109,13 +109,12 @@ def _moves(expression: Expression, name: str, part: Part) -> float | None:
 
 def calls_around(equation: EquationDesign) -> dict[str, Call]:
     """Return the calls of an equation that read other rows, by their text."""
-    return {render(part): part for part in _every_part(equation) if isinstance(part, Call) and functions_around(part)}
+    return {render(part): part for part in parts_of(equation) if isinstance(part, Call) and functions_around(part)}
 
 
-def _every_part(equation: EquationDesign) -> Iterator[Name | Call]:
-    for own in equation.linear_predictors:
-        for term in own.spec.parsed.every_term:
-            yield from term.parts
+def parts_of(equation: EquationDesign) -> list[Name | Call]:
+    """Return the parts of the terms of an equation's formulas."""
+    return [part for own in equation.linear_predictors for term in own.spec.parsed.every_term for part in term.parts]
 
 
 def split_calls[T](equation: EquationDesign, settings: Mapping[str, T]) -> tuple[dict[str, T], dict[str, T]]:
