@@ -11,17 +11,14 @@ NOISE: Final = 0.01
 """Share of the variance of a result's draws that what is drawn anew may make up."""
 
 MOST_REPEATS: Final = 64
-"""How often it is drawn at most for every posterior draw, to get below ``NOISE``; more often where little is drawn."""
-
-CHEAP: Final = 100_000_000
-"""Numbers that are drawn in any case, where fewer are drawn at a time: a few rows cost little."""
+"""How often it is drawn at most to get below ``NOISE``."""
 
 ROUNDING: Final = 1e-18
 """Squares relative to those of the values, below which a difference is one of rounding."""
 
 
 def average_draws[K](
-    repeat: Callable[[], Mapping[K, np.ndarray]], judged: Collection[K] | None = None, size: int = CHEAP
+    repeat: Callable[[], Mapping[K, np.ndarray]], judged: Collection[K] | None = None
 ) -> tuple[dict[K, np.ndarray], float]:
     """Draw anew until what is drawn makes up little of the spread of results; return means and the share it has.
 
@@ -31,10 +28,7 @@ def average_draws[K](
         Returns results by name, the posterior draws along the first axis, with other random numbers each time.
     judged : collection, optional
         The results whose spread matters; all unless stated.
-    size : int
-        Numbers that one repeat draws.
     """
-    most = MOST_REPEATS * max(1, min(CHEAP // max(1, size * MOST_REPEATS), MOST_REPEATS))
     sums, count = dict(repeat()), 1
     squares = {name: value**2 for name, value in sums.items()}
     while True:
@@ -51,7 +45,7 @@ def average_draws[K](
             ),
             default=0.0,
         )
-        if noise <= NOISE or 2 * count > most:
+        if noise <= NOISE or 2 * count > MOST_REPEATS:
             return {name: total / count for name, total in sums.items()}, noise
 
 

@@ -8,16 +8,16 @@ from functools import cached_property
 
 import numpy as np
 
-from bayes_alliance._messages import quote
+from bayes_alliance._messages import are, quote
 from bayes_alliance.design.columns.functions import functions_around
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.errors import FitError
-from bayes_alliance.expectation.drawn_evaluator import Places, find_places
+from bayes_alliance.expectation.drawn_evaluator import Places, find_places, unit_of
 from bayes_alliance.expectation.expected import Effects
 from bayes_alliance.expectation.new_data import Units
 from bayes_alliance.expectation.set_calls import parts_of
-from bayes_alliance.findings import Findings
+from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.spec.equation_order import sort_outcomes
 from bayes_alliance.spec.expressions import Call, Expression, Name, Operation, calls_in, render
 from bayes_alliance.spec.functions import CURRENT
@@ -133,15 +133,10 @@ def make_chain(
     """
     findings = Findings()
     blocks = find_blocks(design.spec, list(equations))
-    target = list(equations)[-1]
+    new = any(own is not None for own in units.values())
     known = {"patient", *(group.factor for e in fitted.values() for group in e.groups if group.weight is None)}
     for name, e in fitted.items():
-        if e.spec.unit != fitted[target].spec.unit:
-            findings.problem(
-                f"{e.outcome!r} has a row per {e.spec.unit} and {fitted[target].outcome!r} one per "
-                f"{fitted[target].spec.unit}: how one follows from the other is not worked out.",
-                fix="Follow its paths with mediation_effects, or set it to values.",
-            )
+        _check_units(e, fitted, new, findings)
         circle = next((own for own, follows in blocks if name in own and follows), ())
         for part in parts_of(e):
             _check_reads(e, part, set(equations), circle, findings)
@@ -152,7 +147,6 @@ def make_chain(
                         f"{factor} a row is.",
                         fix="Set it to values.",
                     )
-    new = any(own is not None for own in units.values())
     straight = not bent and all(is_straight(e, set(equations), groups, new=new) for e in fitted.values())
     if new and not straight:
         series = [e.outcome for e in fitted.values() if e.series is not None]
@@ -163,6 +157,54 @@ def make_chain(
             findings.problem("Residuals of new rows that correlate are not drawn.", fix="Use the fit's own rows.")
     findings.stop(FitError)
     return Chain(design, equations, fitted, units, blocks, groups, straight, given or {}, calls or {})
+
+
+def check_own_residuals(chain: Chain, *, drawn: bool) -> None:
+    """Refuse to keep the residuals of outcomes that have none in their own units.
+
+    ``drawn`` says whether the last outcome is drawn, too, and not what is expected of it.
+
+    Raises
+    ------
+    FitError
+        Naming the outcomes.
+    """
+    every = [e for name, e in chain.equations.items() if drawn or name != chain.outcome]
+    odd = [f"{e.outcome!r} ({e.family})" for e in every if not e.kind.linear]
+    if odd:
+        raise FitError(
+            Problem(
+                f"{', '.join(odd)} {are(len(odd), 'has', 'have')} no residuals that rows could keep.",
+                allowed="Outcomes that are a mean and a residual: gaussian, student_t.",
+                fix="Leave residuals= out: they are drawn anew.",
+            )
+        )
+
+
+def _check_units(e: EquationDesign, fitted: Mapping[str, EquationDesign], new: bool, findings: Findings) -> None:
+    """Report outcomes of other units that are read in another way than as values of a wider unit or means of sessions.
+
+    What an equation's linear predictor says, by value() and the like, is of every row that reads it.
+    """
+    for part in parts_of(e):
+        for name in set(fitted) & set(values_in(part)):
+            other = fitted[name]
+            if other.spec.unit == e.spec.unit or (isinstance(part, Call) and part.function in CURRENT):
+                continue
+            means = isinstance(part, Call) and part.function == "between" and name not in e.variables
+            if (means and not new) or (not means and (new or unit_of(e, other.spec.unit) is not None)):
+                continue
+            what = f"{e.outcome!r} has a row per {e.spec.unit} and {other.outcome!r} one per {other.spec.unit}"
+            if means:
+                findings.problem(
+                    f"{what}: new rows do not say what {render(part)} is a mean of.",
+                    fix=f"Give {render(part)} as a column.",
+                )
+            else:
+                findings.problem(
+                    f"{what}, and the equation of {e.outcome!r} does not say in which {other.spec.unit} a row is.",
+                    fix=f"Give it a term (1 | {other.spec.unit}), or set {other.outcome!r} to values.",
+                )
 
 
 def _check_reads(
@@ -179,11 +221,8 @@ def _check_reads(
         if not of:
             continue
         if call.function in CURRENT:
-            findings.problem(
-                f"{text} is what the equation of {quote(sorted(of))} says of each patient, and how it follows from "
-                "what is set is not worked out.",
-                fix="Set it to values.",
-            )
+            if render(call) != text:
+                findings.problem(f"{text} of what follows is not worked out.", fix="Set it to values.")
         elif (
             call.function == "others"
             or "detrend" in keywords
@@ -232,7 +271,7 @@ def _linear_in(expression: Expression, drawn: set[str]) -> bool:
             return not all(reads) and _linear_in(left, drawn) and _linear_in(right, drawn)
         case Operation("/", left, right):
             return not drawn & set(values_in(right)) and _linear_in(left, drawn)
-        case Call("lag" | "within" | "between" | "mi" | "centred", (inner, *_)):
+        case Call("lag" | "within" | "between" | "mi" | "centred" | "value" | "slope" | "effect", (inner, *_)):
             return _linear_in(inner, drawn)
         case _:
             return not drawn & set(values_in(expression))

@@ -16,14 +16,17 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.latent_columns import FollowSteps, FollowValue
 from bayes_alliance.expectation.linear import drawn_values, follow_rows
+from bayes_alliance.expectation.linked import Linked
 from bayes_alliance.expectation.new_data import Moved, Units
 from bayes_alliance.expectation.rowwise import RowwiseEvaluator, category_of
+from bayes_alliance.names import SESSION
 from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Text, render
+from bayes_alliance.spec.functions import CURRENT
 
 
 @dataclass(frozen=True, eq=False)
 class Places:
-    """Where rows of several equations meet: a number per patient and session (per unit, where rows are wider).
+    """Where rows of several equations meet: a number per patient and session, and per unit where rows are wider.
 
     ``of_rows`` has every row's place, by outcome, and ``rows`` the row at every place, -1 where there is none.
     ``patient`` and ``session`` have shape (place,); ``units`` say by factor which level a place is in, -1 where none.
@@ -40,26 +43,33 @@ class Places:
 
         Sessions without a number have none before them.
         """
-        if (self.session < 0).any():
-            return np.full(len(places), -1, dtype=np.int64)
-        known = pd.MultiIndex.from_arrays([self.patient, self.session])
+        numbered = np.flatnonzero(self.session >= 0)
+        known = pd.MultiIndex.from_arrays([self.patient[numbered], self.session[numbered]])
         found = np.full(len(places), -1, dtype=np.int64)
+        if not known.is_unique:
+            return found
+        there = (places >= 0) & (self.session[places] >= 0)
         for gap in range(longest, steps - 1, -1):
             wanted = pd.MultiIndex.from_arrays([self.patient[places], self.session[places] - gap])
             at = known.get_indexer(wanted)
-            found = np.where((at >= 0) & (places >= 0), at, found)
+            found[there & (at >= 0)] = numbered[at[there & (at >= 0)]]
         return found
 
 
 def find_places(
     equations: Mapping[str, EquationDesign], new: Mapping[str, Mapping[str, Units] | None] | None = None
 ) -> Places:
-    """Return where the rows of equations of one unit meet; ``new`` are the units of new rows, by equation."""
+    """Return where the rows of equations meet; ``new`` are the units of new rows, by equation.
+
+    Rows of one unit meet by patient and session. An outcome of a wider unit, such as a therapist's, is in all rows of
+    that unit. New rows meet one by one, whatever their unit.
+    """
     keys = {}
     for name, e in equations.items():
         without = np.isnan(e.session)  # sessions without a number meet in their row of the table
         session, row = np.where(without, -1.0, e.session), np.where(without, e.row, -1)
-        keys[name] = pd.MultiIndex.from_arrays([e.patient.astype(str), session, row])
+        unit = [e.spec.unit if new is None or new.get(name) is None else ""] * len(row)
+        keys[name] = pd.MultiIndex.from_arrays([e.patient.astype(str), session, row, unit])
     whole = next(iter(keys.values()))
     for own in keys.values():
         whole = whole.union(own)
@@ -76,7 +86,22 @@ def find_places(
                 code = units.setdefault(group.factor, np.full(len(whole), -1))
                 here = group.units if new is None or new.get(name) is None else _codes(new[name], group.factor)
                 code[of_rows[name]] = np.where(here >= 0, here, code[of_rows[name]])
+    for name, wider in equations.items() if new is None or not any(new.values()) else ():
+        for other, e in equations.items():
+            ids = unit_of(e, wider.spec.unit) if e.spec.unit != wider.spec.unit else None
+            if ids is not None:
+                rows[name][of_rows[other]] = pd.Index(wider.patient.astype(str)).get_indexer(ids)
     return Places(of_rows, rows, patient, whole.get_level_values(1).to_numpy(float), units)
+
+
+def unit_of(e: EquationDesign, unit: str) -> np.ndarray | None:
+    """Return which unit of a wider kind every row is in, empty where in none; None where an equation does not say."""
+    if unit == "patient" and e.spec.unit == SESSION:
+        return np.asarray(e.patient.astype(str))
+    for group in e.groups:
+        if group.factor == unit and group.slot == 0:
+            return np.asarray(np.array([*group.levels, ""], dtype=object)[group.units])
+    return None
 
 
 def _codes(units: Mapping[str, Units] | None, factor: str) -> np.ndarray:
@@ -92,6 +117,8 @@ class Course:
     shape (draw, obs) per outcome: what was drawn, and the latent mean, what its equation says without earlier sessions
     and deviations; missing until they are drawn. ``constant`` are the values that variables are set to in all sessions.
     ``opened`` are the calls whose columns have to be worked out, by outcome; ``known`` keeps those of others.
+    ``linked`` is what rows read of other equations' linear predictors, by outcome and call, and ``read`` its values,
+    (draw, obs).
     """
 
     design: Design
@@ -100,11 +127,13 @@ class Course:
     places: Places
     constant: Mapping[str, Mapping[str, float]]
     opened: Mapping[str, frozenset[str]]
+    linked: Mapping[tuple[str, str], Linked] = field(default_factory=dict)
     values: dict[str, np.ndarray] = field(default_factory=dict)
     means: dict[str, np.ndarray] = field(default_factory=dict)
     known: dict[tuple[str, str], list[tuple[str, np.ndarray]]] = field(default_factory=dict)
     observed: dict[str, set[int]] = field(default_factory=dict)
     unit_means: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
+    read: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
 
     @property
     def draws(self) -> int:
@@ -224,6 +253,8 @@ class DrawnEvaluator(RowwiseEvaluator):
                 if isinstance(wider, Name):
                     return self._apart(mean, self._mean(bare, wider.name, dict(keywords)))
                 return mean
+            case Call(function) if function in CURRENT:
+                return self._at(self.course.read[self.name, render(expression)])
             case _:
                 return super().value(expression)
 

@@ -257,8 +257,8 @@ def _check_linked(equation: EquationDesign, calls: Mapping[str, CallColumns]) ->
         raise FitError(
             Problem(
                 f"{equation.outcome} reads {what}, what the equation of {read[0].variable} says of each patient. It "
-                "changes with what is set, and how is not worked out.",
-                fix="Read the coefficients, or set that itself to a value.",
+                "changes with what is set.",
+                fix="Let it follow (propagate=True of predictions and comparisons), or set that itself to a value.",
             )
         )
 

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import are, count_of, first_few, hint, number_text, quote, unknown
+from bayes_alliance._messages import are, count_of, first_few, hint, number_text, quote, spell, unknown
 from bayes_alliance.design.columns.variables import Variable, read_words
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.expectation.new_data import Units
 from bayes_alliance.findings import Findings
-from bayes_alliance.names import join_ids
+from bayes_alliance.names import SESSION, join_ids
 from bayes_alliance.spec.equation_order import modelled_by, sort_modelled
 from bayes_alliance.spec.expressions import Call
 from bayes_alliance.spec.variables_read import values_in
 from bayes_alliance.table.cells import id_text
 from bayes_alliance.table.file_reading import read_frame
+from bayes_alliance.table.rules import id_form
 from bayes_alliance.table.sessions import SessionTable
 
 type NewRows = SessionTable | pd.DataFrame
+
+_SESSIONS: Final = "The outcome has a row per session: say which one every row is."
 
 
 def all_groups(equation: EquationDesign) -> list[GroupDesign]:
@@ -49,7 +53,7 @@ def read_variable(
         findings.problem(
             f"The rows have no column {' or '.join(map(repr, shown))}, which the model reads.",
             allowed=f"Columns seen: {quote(frame.columns)}.",
-            fix=hint(variable.name, frame.columns),
+            fix=_SESSIONS if variable.name == SESSION else hint(variable.name, frame.columns),
         )
         return None
     series = frame[column]
@@ -109,6 +113,48 @@ def check_units(equation: EquationDesign, units: Mapping[str, Units], findings: 
                     f"Some rows that were fitted have no {group.factor}; whether these have one is not stated.",
                     fix=f"Add a column {group.factor!r}, empty where there is none. Or use the fit's rows with at=.",
                 )
+
+
+def say_units(equation: EquationDesign, units: Mapping[str, Units]) -> list[str]:
+    """Return which new ids look like others."""
+    said = []
+    for factor, own in units.items():
+        if not own.stated:
+            continue
+        groups = [group for group in all_groups(equation) if group.factor == factor]
+        fitted = {id_form(level): level for group in groups for level in group.levels}
+        fresh = dict.fromkeys(map(str, own.names[own.there & ~own.known]))
+        by_form: dict[str, list[str]] = {}
+        for name in fresh:
+            by_form.setdefault(id_form(name), []).append(name)
+        alike = [
+            spell([*([fitted[form]] if form in fitted else []), *names])
+            for form, names in by_form.items()
+            if form in fitted or len(names) > 1
+        ]
+        if alike:
+            said.append(
+                f"New {factor} ids differ from others only in blanks, case, leading zeros, invisible characters or "
+                f"Unicode form: {first_few(alike)}. They are taken as new units; correct the rows if they are the same."
+            )
+    return said
+
+
+def say_several(equation: EquationDesign, frame: pd.DataFrame, roles: Mapping[str, str]) -> list[str]:
+    """Return how many units have several rows, where the outcome has one row per unit that is wider than a session."""
+    unit = equation.spec.unit
+    column = roles.get(unit, unit)
+    if unit == SESSION or column not in frame.columns:
+        return []
+    ids = id_text(frame[column])
+    count = ids[ids != ""].value_counts()
+    several = [f"{name!r} ({number})" for name, number in count[count > 1].items()]
+    if not several:
+        return []
+    return [
+        f"{equation.outcome!r} has a row per {unit}, and {len(several)} of {count_of(len(count), unit)} have several: "
+        f"{first_few(several[:5], len(several))}. Each row is predicted by itself."
+    ]
 
 
 def check_trials(equation: EquationDesign, variables: Mapping[str, Variable], findings: Findings) -> None:

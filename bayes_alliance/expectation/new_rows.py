@@ -27,6 +27,8 @@ from bayes_alliance.expectation.new_row_columns import (
     read_drawn,
     read_units,
     read_variable,
+    say_several,
+    say_units,
 )
 from bayes_alliance.expectation.set_calls import call_variable, calls_around, parts_of
 from bayes_alliance.expectation.table_evaluator import TableEvaluator, lacks_in_table
@@ -58,6 +60,7 @@ def code_new_rows(
     columns: Mapping[str, str] | None = None,
     *,
     drawn: Collection[str] = (),
+    session: float | None = None,
 ) -> CodedRows:
     """Return an equation over new rows, and which units they are in.
 
@@ -76,6 +79,9 @@ def code_new_rows(
         What the columns of ids and of the session were called in the rows that were fitted, by role.
     drawn : collection of str
         Outcomes that are drawn in these rows: they may be missing, and rows that lack what is read of them stay.
+    session : float, optional
+        The session that rows are taken to be of where they have no column of it: another equation reads what this one
+        says of a patient.
 
     Returns
     -------
@@ -91,10 +97,13 @@ def code_new_rows(
     for role, column in (columns or {}).items():
         if role not in roles and role not in frame.columns and column in frame.columns:
             roles[role] = column
+    called = equation.variables[SESSION].label if SESSION in equation.variables else SESSION
+    if session is not None and not {roles.get(SESSION, SESSION), called, SESSION} & set(frame.columns):
+        frame = frame.assign(**{SESSION: session})
     findings = Findings()
     stated = _stated_calls(equation, frame, findings)
     computed = {text: call for text, call in calls_around(equation).items() if text not in stated}
-    _check_calls(equation, computed, frame, roles, findings)
+    _check_calls(equation, computed, frame, roles, drawn, findings)
     findings.stop(DesignError)
     found = {
         name: read_drawn(equation.variables[name], frame, findings)
@@ -113,8 +122,8 @@ def code_new_rows(
     else:
         variables[outcome.name] = replace(outcome, values=earlier_outcome(outcome, computed, frame, roles, findings))
     findings.stop(DesignError, count_of(len(frame), "row"))
-    size, patient, session = len(frame), roles.get("patient", "patient"), roles.get(SESSION, SESSION)
-    numbers = pd.to_numeric(frame[session], errors="coerce").to_numpy(float) if session in frame else None
+    size, patient, time = len(frame), roles.get("patient", "patient"), roles.get(SESSION, SESSION)
+    numbers = pd.to_numeric(frame[time], errors="coerce").to_numpy(float) if time in frame else None
     coded = _rows(
         replace(equation, scale=replace(equation.scale, trials=_trials(equation, variables, size)), calls=stated),
         variables,
@@ -134,9 +143,11 @@ def code_new_rows(
         sigma_code=_sigma_code(equation, variables, size),
         calls={text: CallColumns(own.label, evaluator.calls[text]) for text, own in equation.calls.items()},
     )
+    told = (*say_units(equation, units), *say_several(equation, frame, roles))
     if drawn:
-        return CodedRows(made, units, stated=frozenset(stated))
-    return _without_lags(made, units, computed, findings)
+        return CodedRows(made, units, told, frozenset(stated))
+    left = _without_lags(made, units, computed, findings)
+    return replace(left, messages=(*told, *left.messages))
 
 
 def _stated_calls(equation: EquationDesign, frame: pd.DataFrame, findings: Findings) -> dict[str, CallColumns]:
@@ -157,13 +168,14 @@ def _check_calls(
     calls: Mapping[str, Call],
     frame: pd.DataFrame,
     roles: Mapping[str, str],
+    drawn: Collection[str],
     findings: Findings,
 ) -> None:
     """Report calls that new rows cannot give, and patients with two rows of one session where lags are read."""
     there = {*frame.columns, *(role for role, column in roles.items() if column in frame.columns)}
     for text, call in calls.items():
         label = equation.calls[text].label if text in equation.calls else text
-        lacking = lacks_in_table(equation, call, there)
+        lacking = lacks_in_table(equation, call, there, drawn)
         if lacking:
             findings.problem(
                 f"{label} needs {lacking}.",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -11,25 +12,25 @@ import xarray as xr
 from bayes_alliance._messages import are, quote
 from bayes_alliance.design.columns.functions import functions_around
 from bayes_alliance.design.columns.terms import code_terms
-from bayes_alliance.design.columns.values import CallColumns
+from bayes_alliance.design.columns.values import CallColumns, LinkedTo
+from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.chains import Chain
 from bayes_alliance.expectation.drawn_evaluator import Course, DrawnEvaluator
 from bayes_alliance.expectation.linear import effects_of
+from bayes_alliance.expectation.linked import EffectsOfRows, Linked, linked_calls, make_linked
 from bayes_alliance.expectation.new_data import Moved, MovedGroup, move
 from bayes_alliance.expectation.outcomes import rows_of, standard_residuals
 from bayes_alliance.expectation.set_calls import parts_of, set_call, shift_call
 from bayes_alliance.expectation.set_variables import Setting, set_variables, with_others
 from bayes_alliance.findings import Problem
-from bayes_alliance.names import COEF
+from bayes_alliance.names import COEF, SESSION, value_name
 from bayes_alliance.outcome.contract import OutcomeRows
 from bayes_alliance.spec.expressions import render, render_term
-from bayes_alliance.spec.variables_read import values_in
+from bayes_alliance.spec.variables_read import is_dynamic, values_in
 
 type Draw = Mapping[str, np.ndarray]
-
-type EffectsOfRows = Callable[[MovedGroup, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +38,15 @@ class Noise:
     """What is drawn anew: residuals and units by outcome and factor, the same whatever is set.
 
     ``residuals`` have shape (draw, obs) and are of SD 1, of normal outcomes; ``seeds`` are of all others; ``units``
-    have shape (draw, unit, effect).
+    have shape (draw, unit, effect). ``kept`` are residuals that rows keep, in units of the outcome, and ``observed``
+    values that outcomes have whatever follows, both of shape (draw, obs).
     """
 
     residuals: Draw
     seeds: Mapping[str, int]
     units: Draw
+    kept: Draw = field(default_factory=dict)
+    observed: Draw = field(default_factory=dict)
 
 
 def set_in_chain(chain: Chain, settings: Mapping[str, Setting], shift: Mapping[str, float]) -> Course:
@@ -58,22 +62,70 @@ def set_in_chain(chain: Chain, settings: Mapping[str, Setting], shift: Mapping[s
     calls = {text: float(value) for text, value in settings.items() if text in texts_known}
     variables = {name: value for name, value in settings.items() if name not in texts_known}
     stated = with_others(replace(chain.design, equations=every), variables)
-    moved, opened, constant = {}, {}, {}
+    moved, opened, constant, linked = {}, {}, {}, {}
     for name, e in chain.equations.items():
-        own = {key: value for key, value in stated.items() if key in e.variables and key != name}
-        found = {
-            key: replace(v, values=np.full(len(e.y), v.values[0]))
-            for key, v in set_variables(chain.fitted[name], own).items()
-            if key not in chain.equations
-        }
+        found = _found(chain, e, stated, shift)
         constant[name] = {key: float(v.values[0]) for key, v in found.items() if key not in shift and len(e.y)}
-        for key, amount in shift.items():
-            if key in e.variables:
-                before = found.get(key, e.variables[key])
-                found[key] = replace(before, values=before.values + amount)
         held, opened[name] = _calls_of(chain, e, set(found), calls, shift)
         moved[name] = move(chain.design, e, found, chain.units[name], calls=held)
-    return Course(chain.design, xr.Dataset(), moved, chain.places, constant, opened)
+        for text, key in linked_calls(e).items():
+            if key.variable in chain.equations and text in opened[name]:
+                linked[name, text] = _linked(chain, e, key, stated, shift, calls)
+    return Course(chain.design, xr.Dataset(), moved, chain.places, constant, opened, linked=linked)
+
+
+def _found(
+    chain: Chain, e: EquationDesign, stated: Mapping[str, Setting], shift: Mapping[str, float]
+) -> dict[str, Variable]:
+    """Return the variables that are set in rows of an equation."""
+    name = e.spec.outcome
+    own = {key: value for key, value in stated.items() if key in e.variables and key != name}
+    found = {
+        key: replace(v, values=np.full(len(e.y), v.values[0]))
+        for key, v in set_variables(chain.fitted[name], own).items()
+        if key not in chain.equations
+    }
+    for key, amount in shift.items():
+        if key in e.variables:
+            before = found.get(key, e.variables[key])
+            found[key] = replace(before, values=before.values + amount)
+    return found
+
+
+def _linked(
+    chain: Chain,
+    reader: EquationDesign,
+    key: LinkedTo,
+    stated: Mapping[str, Setting],
+    shift: Mapping[str, float],
+    calls: Mapping[str, float],
+) -> Linked:
+    """Return what an equation's rows read of the linear predictor of another one."""
+    source = chain.equations[key.variable]
+
+    def moving(rows: EquationDesign, found: dict[str, Variable]) -> Moved:
+        named = set(found) - ({SESSION} if SESSION not in stated else set())
+        held, opened = _calls_of(chain, rows, named, calls, shift)
+        parsed = source.mean.spec.parsed
+        terms = [*parsed.terms, *(term for group in parsed.groups for term in group.terms)]
+        moves = [
+            render_term(term)
+            for term in terms
+            if not is_dynamic(term)
+            for part in term.parts
+            if render(part) in opened or set(chain.equations) & set(values_in(part))
+        ]
+        if moves:
+            raise FitError(
+                Problem(
+                    f"{reader.outcome!r} reads {key.kind}({source.outcome}), in which {quote(moves)} reads other rows "
+                    "or outcomes that follow: what becomes of it is not worked out.",
+                    fix=f"Set {quote(moves)} to values.",
+                )
+            )
+        return move(chain.design, rows, found, chain.units[key.variable], calls=held)
+
+    return make_linked(reader, source, key, lambda rows: _found(chain, rows, stated, shift), moving)
 
 
 def _calls_of(
@@ -130,6 +182,8 @@ def _members(course: Course) -> list[MovedGroup]:
     for moved in course.moved.values():
         for own in (moved, *moved.parameters().values()):
             found += own.groups(unclear="observed")
+    for linked in course.linked.values():
+        found += linked.groups
     return found
 
 
@@ -148,7 +202,32 @@ class Followed:
 
 def follow(chain: Chain, course: Course, flat: xr.Dataset, noise: Noise) -> Followed:
     """Draw every outcome of a chain in its order, with variables set, and return the last one."""
-    now = replace(course, flat=flat, values={}, means={}, known={}, observed={}, unit_means={})
+    steps, now = _draw_all(chain, course, flat, noise)
+    last = steps[chain.outcome]
+    return Followed(last.linear, rows_of(last.e, flat, last.given), now.values[chain.outcome], now.observed)
+
+
+def own_residuals(chain: Chain, flat: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return what was observed of every outcome less what is expected of it given the others, (draw, obs).
+
+    Values that are modelled are those drawn.
+    """
+    observed = {}
+    for name, e in chain.equations.items():
+        values = np.broadcast_to(e.y, (flat.sizes["sample"], len(e.y))).copy()
+        if e.modelled is not None:
+            values[:, e.modelled.rows] = flat[value_name(e.outcome)].transpose("sample", ...).values
+        observed[name] = values
+    whole = {name: values + chain.equations[name].offset for name, values in observed.items()}
+    steps, _ = _draw_all(chain, set_in_chain(chain, {}, {}), flat, Noise({}, {}, {}, observed=whole))
+    return {name: observed[name] - steps[name].linear for name in chain.equations}
+
+
+def _draw_all(chain: Chain, course: Course, flat: xr.Dataset, noise: Noise) -> tuple[dict[str, _Step], Course]:
+    now = replace(course, flat=flat, values={}, means={}, known={}, observed={}, unit_means={}, read={})
+    for key, linked in now.linked.items():
+        added = frozenset(f for f, how in chain.groups.items() if how == "own" or (how == "new" and not chain.straight))
+        now.read[key] = linked.values(flat, partial(_effects, chain, now, noise), added)
     steps = {name: _Step(chain, now, name, noise) for name in chain.equations}
     for name, e in chain.equations.items():
         now.values[name] = np.full((now.draws, len(e.y)), np.nan)
@@ -163,8 +242,7 @@ def follow(chain: Chain, course: Course, flat: xr.Dataset, noise: Noise) -> Foll
                 rows = np.flatnonzero(chain.equations[name].session == session)
                 if len(rows):
                     steps[name].work(rows)
-    last = steps[chain.outcome]
-    return Followed(last.linear, rows_of(last.e, flat, last.given), now.values[chain.outcome], now.observed)
+    return steps, now
 
 
 class _Step:
@@ -190,20 +268,29 @@ class _Step:
         """Work out and draw the outcome of some rows."""
         places = self.course.places.of_rows[self.name][rows]
         evaluator = DrawnEvaluator(self.course, self.name, places)
-        linear, mean = self.parts[self.moved.predictor.name].at(rows, evaluator, self._effects)
+        effects = partial(_effects, self.chain, self.course, self.noise)
+        linear, mean = self.parts[self.moved.predictor.name].at(rows, evaluator, effects)
         self.linear[:, rows], self.course.means[self.name][:, rows] = linear, mean + self.e.offset
         links = {parameter.name: parameter for parameter in self.e.kind.parameters}
         for parameter, own in self.moved.parameters().items():
-            linear, _ = self.parts[own.predictor.name].at(rows, evaluator, self._effects)
+            linear, _ = self.parts[own.predictor.name].at(rows, evaluator, effects)
             self.given[parameter][:, rows] = links[parameter].inverse(linear)
-        values, given = self._value(rows) + self.e.offset, self.chain.given.get(self.name)
-        if given is not None:
-            stated = given[self.e.row[rows]]
-            values = np.where(np.isnan(stated), values, stated)
-        self.course.values[self.name][:, rows] = values
+        self.course.values[self.name][:, rows] = self._value(rows)
 
     def _value(self, rows: np.ndarray) -> np.ndarray:
+        """Return the outcome of some rows: observed or stated, or drawn."""
+        if self.name in self.noise.observed:
+            return self.noise.observed[self.name][:, rows]
+        values, given = self._drawn(rows) + self.e.offset, self.chain.given.get(self.name)
+        if given is None:
+            return values
+        stated = given[self.e.row[rows]]
+        return np.where(np.isnan(stated), values, stated)
+
+    def _drawn(self, rows: np.ndarray) -> np.ndarray:
         linear = self.linear[:, rows]
+        if self.name in self.noise.kept:
+            return np.asarray(linear + self.noise.kept[self.name][:, rows])
         if self.chain.straight:
             return linear
         given = {name: values[:, rows] for name, values in self.given.items()}
@@ -212,21 +299,22 @@ class _Step:
         few = replace(self.e, y=self.e.y[rows], scale=self.e.scale.rows(rows))
         return rows_of(few, self.course.flat, given).draw(linear, self.rng)
 
-    def _effects(self, own: MovedGroup, rows: np.ndarray) -> np.ndarray:
-        """Return the effects of the rows' units, shape (draw, row, effect)."""
-        course, factor = self.course, own.group.factor
-        how = self.chain.groups[factor]
-        fresh = own.new[rows] if how == "own" else np.ones(len(rows), dtype=bool)
-        found = np.zeros((course.draws, len(rows), len(own.places)))
-        if how == "own" and not fresh.all():
-            drawn = effects_of(course.flat, factor)[:, :, list(own.places)]
-            known = np.where(own.inside & ~own.new, own.code, 0)[rows]  # rows outside add nothing
-            found[:, ~fresh] = drawn[:, known[~fresh]]
-        if fresh.any() and factor in self.noise.units:
-            z = self.noise.units[factor][:, own.code[rows][fresh]]
-            roots = own.roots(course.design, course.flat)[:, own.stratum[rows][fresh]]
-            found[:, fresh] = np.einsum("soek,sok->soe", roots, z[..., : roots.shape[-1]])
-        return found
+
+def _effects(chain: Chain, course: Course, noise: Noise, own: MovedGroup, rows: np.ndarray) -> np.ndarray:
+    """Return the effects of the rows' units, shape (draw, row, effect)."""
+    factor = own.group.factor
+    how = chain.groups[factor]
+    fresh = own.new[rows] if how == "own" else np.ones(len(rows), dtype=bool)
+    found = np.zeros((course.draws, len(rows), len(own.places)))
+    if how == "own" and not fresh.all():
+        drawn = effects_of(course.flat, factor)[:, :, list(own.places)]
+        known = np.where(own.inside & ~own.new, own.code, 0)[rows]  # rows outside add nothing
+        found[:, ~fresh] = drawn[:, known[~fresh]]
+    if fresh.any() and factor in noise.units:
+        z = noise.units[factor][:, own.code[rows][fresh]]
+        roots = own.roots(course.design, course.flat)[:, own.stratum[rows][fresh]]
+        found[:, fresh] = np.einsum("soek,sok->soe", roots, z[..., : roots.shape[-1]])
+    return found
 
 
 class LinearPart:

@@ -9,15 +9,19 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from bayes_alliance._messages import unknown
+from bayes_alliance._messages import count_of, first_few, quote, unknown
 from bayes_alliance.design.columns.variables import Variable
+from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.errors import FitError
+from bayes_alliance.expectation.drawn_evaluator import find_places
 from bayes_alliance.expectation.expected import all_alike
 from bayes_alliance.expectation.new_data import Units
 from bayes_alliance.expectation.set_calls import calls_around
 from bayes_alliance.expectation.set_variables import predictors_of
+from bayes_alliance.findings import Problem
 from bayes_alliance.names import SESSION
+from bayes_alliance.spec.expressions import names_in
 from bayes_alliance.spec.variables_read import values_in
 
 ROW: Final = "row"
@@ -55,15 +59,22 @@ def _column(variable: Variable) -> np.ndarray:
 
 
 def averages(
-    fitted: EquationDesign, equation: EquationDesign, units: Mapping[str, Units] | None, by: Sequence[str]
+    fitted: EquationDesign,
+    equation: EquationDesign,
+    units: Mapping[str, Units] | None,
+    by: Sequence[str],
+    others: Sequence[EquationDesign] = (),
 ) -> tuple[pd.DataFrame, sparse.csr_array]:
-    """Return what every average is of, and the weights of its rows, shape (set, obs)."""
+    """Return what every average is of, and the weights of its rows, shape (set, obs).
+
+    ``others`` are equations over the same rows whose predictors rows can be averaged by, too.
+    """
     size = len(equation.y)
     if not by:
         return pd.DataFrame(index=[0]), all_alike(size)
     columns = {}
     for name in by:
-        label, values = _grouping(fitted, equation, units, name)
+        label, values = _grouping(fitted, equation, units, name, others)
         columns[label] = values
     frame = pd.DataFrame(columns)
     grouped = frame.groupby(list(columns), sort=True, dropna=False)
@@ -72,7 +83,11 @@ def averages(
 
 
 def _grouping(
-    fitted: EquationDesign, equation: EquationDesign, units: Mapping[str, Units] | None, name: str
+    fitted: EquationDesign,
+    equation: EquationDesign,
+    units: Mapping[str, Units] | None,
+    name: str,
+    others: Sequence[EquationDesign],
 ) -> tuple[str, np.ndarray]:
     """Return the values that rows are averaged by: those of a predictor, or the units of a factor."""
     groups = {own.factor: own for part in equation.linear_predictors for own in part.groups}
@@ -90,7 +105,53 @@ def _grouping(
             raise FitError("The rows have no session to be averaged by.")
         return name, equation.session
     if name not in known and name not in known.values():
-        valid = list(dict.fromkeys([*known, *groups, "patient", SESSION]))
+        for other in others:
+            if name in other.variables or name in {v.label for v in other.variables.values()}:
+                return _of_another(equation, other, name, new=units is not None)
+        more = [v.label for e in others for v in e.variables.values() if v.name != e.spec.outcome]
+        valid = list(dict.fromkeys([*known, *groups, "patient", SESSION, *more]))
         raise FitError(unknown("variable or grouping factor", name, valid, "by"))
     key = known.get(name, name)
     return line_name(fitted.variables[key]), _column(equation.variables[key])
+
+
+def _of_another(equation: EquationDesign, other: EquationDesign, name: str, *, new: bool) -> tuple[str, np.ndarray]:
+    """Return the values that another equation's predictor has in an equation's rows.
+
+    Raises
+    ------
+    FitError
+        If rows are of units or sessions of which that equation has none.
+    """
+    variable = next(v for v in other.variables.values() if name in (v.name, v.label))
+    values = _column(variable)
+    if new:  # the rows are the same
+        return line_name(variable), values
+    places = find_places({other.spec.outcome: other, equation.spec.outcome: equation})
+    at = places.rows[other.spec.outcome][places.of_rows[equation.spec.outcome]]
+    lacking = np.flatnonzero(at < 0)
+    if len(lacking):
+        shown = [f"row {equation.row[place] + 1}" for place in lacking[:5]]
+        raise FitError(
+            Problem(
+                f"by={name!r} is a predictor of {other.outcome!r}, whose equation lacks "
+                f"{count_of(len(lacking), 'row')} of {equation.outcome!r}: {first_few(shown, len(lacking))}.",
+                fix=f"Average by a predictor of {equation.outcome!r}.",
+            )
+        )
+    return line_name(variable), values[at]
+
+
+def say_held(design: Design, equations: Mapping[str, EquationDesign]) -> list[str]:
+    """Return which variables summarise an outcome that could follow and stay as they were observed."""
+    said = {}
+    for e in equations.values():
+        for name, variable in e.variables.items():
+            call = design.spec.declared.get(name)
+            read = [one for one in design.spec.outcomes if call is not None and one in names_in(call)]
+            if name != e.spec.outcome and read:
+                labels = quote(design.find(one).outcome for one in read)
+                said[name] = (
+                    f"{variable.label!r} is worked out of {labels} before the fit and stays as it was observed."
+                )
+    return list(said.values())

@@ -25,7 +25,7 @@ from bayes_alliance.expectation.grids import data_grid
 from bayes_alliance.expectation.new_data import Moved, Units, move
 from bayes_alliance.expectation.new_row_columns import NewRows, missing_modelled, say_missing
 from bayes_alliance.expectation.new_rows import CodedRows, code_new_rows
-from bayes_alliance.expectation.question_rows import ROW, averages, labels_of, line_name
+from bayes_alliance.expectation.question_rows import ROW, averages, labels_of, line_name, say_held
 from bayes_alliance.expectation.set_calls import calls_around, set_call, shift_call, split_calls
 from bayes_alliance.expectation.set_variables import (
     Setting,
@@ -188,7 +188,9 @@ def ask(
         rows = rows.drop(columns=[one for one in rows if _follows(str(one), equations, names, made[0])])
     drawn = frozenset(names) if propagate or lacking else frozenset[str]()
     coded = {
-        one: CodedRows(e, None) if rows is None else code_new_rows(e, rows, design.roles, drawn=drawn)
+        one: CodedRows(e, None)
+        if rows is None
+        else code_new_rows(e, rows, design.roles, drawn=drawn, session=_session_read(e, fitted))
         for one, e in equations.items()
     }
     equation, units = coded[name].equation, coded[name].units
@@ -208,12 +210,24 @@ def ask(
     if both:
         raise FitError(f"{quote(both)} is set by at=, so rows have no values of their own to be averaged by.")
     if by != [ROW] and (by or rows is None):
-        sets, weights = averages(fitted, equation, units, by)
+        others = [own.equation for one, own in coded.items() if one != name]
+        sets, weights = averages(fitted, equation, units, by, others if propagate else ())
     follows = coded if propagate or lacking else {}
-    messages = (*coded[name].messages, *say_missing(equations, lacking))
+    said = dict.fromkeys(message for own in coded.values() for message in own.messages)
+    messages = (*said, *say_missing(equations, lacking), *(say_held(design, equations) if propagate else ()))
     return Question(
         design, fitted, equation, units, settings, labels, sets, weights, made is not None, messages, follows, lacking
     )
+
+
+def _session_read(e: EquationDesign, fitted: EquationDesign) -> float | None:
+    """Return a session for rows that are patients, where what an equation of sessions says of them is read.
+
+    Which one does not matter: a value that depends on it is read at a stated session, and a slope is that of a line.
+    """
+    if e.spec.unit != SESSION or fitted.spec.unit == SESSION:
+        return None
+    return float(np.nanmean(e.session))
 
 
 def _is_related(design: Design, name: str, other: str) -> bool:
@@ -240,12 +254,14 @@ def over_sessions(question: Question, settings: Mapping[str, Setting]) -> list[M
     """
     e = question.fitted
     found = []
-    for session in map(float, np.unique(e.session)):
-        with_session: dict[str, Setting] = {SESSION: session}
-        if SESSION not in e.variables:
-            with_session = follow_session(e, session)
-        found.append(question.moved({**with_session, **settings}))
+    for session in np.unique(e.session):
+        found.append(question.moved({**session_settings(e, session), **settings}))
     return found
+
+
+def session_settings(equation: EquationDesign, session: float) -> dict[str, Setting]:
+    """Return what is set where the session is: itself, or what is a function of it where the model does not read it."""
+    return {SESSION: float(session)} if SESSION in equation.variables else follow_session(equation, float(session))
 
 
 def check_shift(question: Question, name: str) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +12,7 @@ import xarray as xr
 from bayes_alliance._messages import are, first_few, quote
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.latent_columns import Follow, FollowModelled
-from bayes_alliance.errors import AllianceWarning, FitError
+from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.expected import Effects, linear_rows, variance_of_effects
 from bayes_alliance.expectation.new_data import Moved
 from bayes_alliance.findings import Problem
@@ -49,7 +48,7 @@ def survival(moved: Sequence[Moved], rows: np.ndarray, flat: xr.Dataset, groups:
     FitError
         If predictors change over a patient's sessions in another way than by the session's number.
     """
-    _check_constant(moved, groups)
+    check_constant(moved, groups)
     size = max(1, AT_ONCE // (len(rows) * len(moved)))
     parts = []
     outcome = OutcomeRows(moved[0].equation.kind, np.zeros(0), {})  # chances need nothing but the linear predictor
@@ -71,8 +70,14 @@ def hazards_of(survival: np.ndarray) -> np.ndarray:
         return np.where(before > 0, 1 - survival / before, np.nan)
 
 
-def first_rows(equation: EquationDesign, session: float) -> np.ndarray:
-    """Return the rows of the first session, refusing it where few patients have one and naming a lack of some."""
+def first_rows(equation: EquationDesign, session: float) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the rows of the first session, and what a reader should know where some patients have none.
+
+    Raises
+    ------
+    FitError
+        If few patients have one.
+    """
     first = np.flatnonzero(equation.session == session)
     there, count = len(np.unique(equation.patient[first])), len(np.unique(equation.patient))
     if there < FEW * count:
@@ -84,18 +89,21 @@ def first_rows(equation: EquationDesign, session: float) -> np.ndarray:
                 'predict_hazard(at_risk="observed").',
             )
         )
-    if there < count:
-        warnings.warn(
-            f"Survival is that of the {there} of {count} patients whose rows begin at session {session:g}; those who "
-            f"entered later are not in it.",
-            AllianceWarning,
-            stacklevel=2,
-        )
-    return first
+    if there == count:
+        return first, ()
+    return first, (
+        f"Survival is that of the {there} of {count} patients whose rows begin at session {session:g}; those who "
+        "entered later are not in it.",
+    )
 
 
-def _check_constant(moved: Sequence[Moved], groups: Mapping[str, Effects]) -> None:
-    """Refuse predictors that change over a patient's sessions in another way than by the session's number."""
+def check_constant(
+    moved: Sequence[Moved], groups: Mapping[str, Effects], followed: Collection[str] = frozenset()
+) -> None:
+    """Refuse predictors that change over a patient's sessions in another way than by the session's number.
+
+    ``followed`` are the terms that are worked out in every session, whatever their columns hold.
+    """
     changing: dict[str, None] = {}
     one = moved[0]
     patient = pd.factorize(one.equation.patient)[0]
@@ -105,10 +113,11 @@ def _check_constant(moved: Sequence[Moved], groups: Mapping[str, Effects]) -> No
         spread = (grouped.max() - grouped.min()).to_numpy()
         return np.asarray((spread > 1e-9 * max(1.0, float(np.abs(values).max(initial=0.0)))).any(axis=0))
 
-    labels = np.array(one.coef.labels)
-    changing |= dict.fromkeys(map(str, labels[varies(one.coef.values)]))
-    for label, weights in zip(labels, one.coef.latent, strict=True):
-        if any(varies(weight).any() or varies(_where(one.follows[key])).any() for key, weight in weights.items()):
+    labels, apart = np.array(one.coef.labels), np.array([term not in followed for term in one.coef.terms], dtype=bool)
+    changing |= dict.fromkeys(map(str, labels[apart & varies(one.coef.values)]))
+    for label, counts, weights in zip(labels, apart, one.coef.latent, strict=True):
+        followed_rows = [(weight, one.follows[key]) for key, weight in weights.items()] if counts else []
+        if any(varies(weight).any() or varies(_where(follow)).any() for weight, follow in followed_rows):
             changing[str(label)] = None
     for own in one.groups():
         unit = [own.group.code, own.inside] if groups[own.group.factor] == "own" else []
@@ -165,21 +174,33 @@ def survival_of_rows(moved: Moved, flat: xr.Dataset, groups: Mapping[str, Effect
             raise FitError(
                 f"The effects of new units of {own.group.factor} change with session: survival is not worked out."
             )
+    outcome = OutcomeRows(e.kind, np.zeros(0), {})
+    linear = linear_rows(moved, flat, groups)
+    sd = np.sqrt(variance_of_effects(moved, flat, groups))
+    total = np.zeros_like(linear)
+    for node, weight in normal_rule(float(sd.max(initial=0.0))):
+        total += weight * staying_of_rows(e, outcome.expected(linear + node * sd))
+    return total
+
+
+def staying_of_rows(e: EquationDesign, hazards: np.ndarray) -> np.ndarray:
+    """Return the chance to be there after every row from the chances to leave in them, both of shape (draw, obs).
+
+    Raises
+    ------
+    FitError
+        If rows of a patient skip a session, or have one twice.
+    """
+    patient = pd.factorize(e.patient)[0]
     order = np.lexsort([e.session, patient])
     _check_sessions(e, order, patient)
     place = pd.Series(patient[order]).groupby(patient[order]).cumcount().to_numpy()
-    outcome = OutcomeRows(e.kind, np.zeros(0), {})
-    linear = linear_rows(moved, flat, groups)[:, order]
-    sd = np.sqrt(variance_of_effects(moved, flat, groups))[:, order]
-    total = np.zeros_like(linear)
-    for node, weight in normal_rule(float(sd.max(initial=0.0))):
-        staying = 1 - outcome.expected(linear + node * sd)
-        for later in range(1, int(place.max()) + 1):
-            rows = np.flatnonzero(place == later)
-            staying[:, rows] *= staying[:, rows - 1]
-        total += weight * staying
-    found = np.empty_like(total)
-    found[:, order] = total
+    staying = 1 - hazards[:, order]
+    for later in range(1, int(place.max()) + 1):
+        rows = np.flatnonzero(place == later)
+        staying[:, rows] *= staying[:, rows - 1]
+    found = np.empty_like(staying)
+    found[:, order] = staying
     return found
 
 

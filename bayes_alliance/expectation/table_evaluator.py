@@ -49,19 +49,25 @@ class TableEvaluator(RowwiseEvaluator):
         return super().value(expression)
 
 
-def lacks_in_table(equation: EquationDesign, part: Expression, columns: Collection[str]) -> str:
+def lacks_in_table(
+    equation: EquationDesign, part: Expression, columns: Collection[str], drawn: Collection[str] = ()
+) -> str:
     """Return what is needed to work a call out over new rows and is not there, empty where all is.
 
-    ``columns`` are the ids, and the session, that the rows have, by role.
+    ``columns`` are the ids, and the session, that the rows have, by role; ``drawn`` are outcomes whose equations are
+    worked out, too.
     """
+    linked = [call for call in calls_in(part) if call.function in CURRENT]
+    if linked and set(drawn) & set(values_in(part)):
+        return ""
+    if linked:
+        return f"what the equation of {render(linked[0].arguments[0])} says"
     if any(name not in equation.variables for name in values_in(part)):
         return "values of every session, and a row is wider"
     for call in calls_in(part):
         keywords = dict(call.keywords)
         if keywords.get("means", Text("observed")) != Text("observed"):
             return "means that are estimated, of the units that were fitted"
-        if call.function in CURRENT:
-            return f"what the equation of {render(call.arguments[0])} says"
         needed = {"lag": ["patient", SESSION], "others": [SESSION]}.get(call.function, [])
         lacking = [name for name in (*factors_in(call), *needed) if name not in columns]
         if lacking:

@@ -20,9 +20,9 @@ from bayes_alliance.expectation.set_variables import Setting, check_values, find
 from bayes_alliance.findings import Problem
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.fit.seeds import check_seed
-from bayes_alliance.posterior.expectations import Expectations
+from bayes_alliance.posterior.expectations import Expectations, text_of
 from bayes_alliance.posterior.hypotheses import Hypothesis, compare_results
-from bayes_alliance.posterior.results import Groups, Side, asked, collect, design_for, text_of
+from bayes_alliance.posterior.results import Groups, Residuals, Side, asked, collect, design_for
 
 type Scale = Literal["difference", "ratio", "odds ratio"]
 
@@ -51,6 +51,7 @@ def comparisons(
     scale: Scale = "difference",
     part: Part | None = None,
     propagate: bool = False,
+    residuals: Residuals = "new",
     outcome: str | None = None,
     hypothesis: Hypothesis | None = None,
     seed: int = 1,
@@ -66,7 +67,7 @@ def comparisons(
     variable : str
         A predictor, in the model's name or the study's, or a call that reads other rows, such as
         ``"within(alliance, patient)"``.
-    rows, at, grid, by, groups, propagate, outcome, hypothesis, seed
+    rows, at, grid, by, groups, propagate, residuals, outcome, hypothesis, seed
         As in ``predictions``.
     values : sequence, optional
         Values of the variable; each later one is compared with the first. Unless stated, levels are compared with the
@@ -95,7 +96,7 @@ def comparisons(
     question = ask(design, outcome=outcome, rows=rows, at=at, grid=grid, by=by, apart=[name], propagate=propagate)
     if scale == "odds ratio" and not (e.kind.binary or e.kind.trials):
         raise FitError(f"{e.outcome!r} is {e.family}; odds are of probabilities. Take a difference or a ratio.")
-    own = asked(fit, question, groups, seed=seed)
+    own = asked(fit, question, groups, seed=seed, residuals=residuals, propagate=propagate)
     first, others = _sides(question, known, name, values, scale, part)
     sides: list[Side] = []
     for settings in question.settings:
@@ -131,6 +132,7 @@ def slopes(
     groups: Groups = "new",
     part: Part | None = None,
     propagate: bool = False,
+    residuals: Residuals = "new",
     outcome: str | None = None,
     hypothesis: Hypothesis | None = None,
     seed: int = 1,
@@ -145,7 +147,7 @@ def slopes(
         With its rows.
     variable : str
         A predictor that is a number, or a call that reads other rows, such as ``"between(alliance, patient)"``.
-    rows, at, grid, by, groups, propagate, outcome, hypothesis, seed
+    rows, at, grid, by, groups, propagate, residuals, outcome, hypothesis, seed
         As in ``predictions``; ``at`` may set the variable itself to the values where its slope is wanted.
     part : {"within", "all sessions"}, optional
         As in ``comparisons``.
@@ -169,7 +171,7 @@ def slopes(
     question = ask(design, outcome=outcome, rows=rows, at=at, grid=grid, by=by, propagate=propagate)
     check_shift(question, name)
     moves = _moves(question, name, part)
-    own = asked(fit, question, groups, seed=seed)
+    own = asked(fit, question, groups, seed=seed, residuals=residuals, propagate=propagate)
     label, spread = known[name].label, float(np.nanstd(known[name].values))
     bent = bool(question.follows) and not own.is_straight()
     step = (WIDE if bent else STEP) * (spread if spread > 0 else 1.0)

@@ -12,8 +12,9 @@ import pandas as pd
 import xarray as xr
 
 from bayes_alliance._later import Later
-from bayes_alliance._messages import escaped
+from bayes_alliance._messages import escaped, number_text
 from bayes_alliance.errors import FitError
+from bayes_alliance.expectation.set_variables import Setting
 from bayes_alliance.posterior.estimands import tabulate
 from bayes_alliance.posterior.summary import IntervalKind
 
@@ -121,3 +122,41 @@ def check_rope(rope: object) -> tuple[float, float]:
     if not (np.isfinite(low) and np.isfinite(high) and low < high):
         raise FitError(f"rope={rope!r}: state two numbers in the unit of the results, the lower one first.")
     return low, high
+
+
+def text_of(value: Setting) -> str:
+    """Return a value as names of results have it."""
+    return value if isinstance(value, str) else number_text(value) if np.isfinite(value) else str(value)
+
+
+def make_expectations(
+    title: str,
+    lines: pd.DataFrame,
+    values: np.ndarray,
+    unit: str,
+    null: float,
+    messages: tuple[str, ...],
+    observed: Mapping[str, np.ndarray],
+) -> Expectations:
+    """Return results; ``values`` has shape (chain, draw, line)."""
+    names = [
+        ", ".join(f"{key} = {text_of(value)}" for key, value in line.items()) or title
+        for line in lines.to_dict("records")
+    ]
+    count = len(names)
+    nan = np.full(count, np.nan)
+    draws = xr.Dataset(
+        {"value": (("chain", "draw", "estimand"), values)},
+        coords={
+            "chain": np.arange(values.shape[0]),
+            "draw": np.arange(values.shape[1]),
+            "estimand": names,
+            "unit": ("estimand", [unit] * count),
+            "level": ("estimand", ["population"] * count),
+            "rope_lb": ("estimand", nan),
+            "rope_ub": ("estimand", nan),
+            "ratio": ("estimand", np.zeros(count, dtype=int)),
+            "null": ("estimand", np.full(count, null)),
+        },
+    )
+    return Expectations(title, lines, draws, messages, observed)

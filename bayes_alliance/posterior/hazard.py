@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -12,7 +13,7 @@ from scipy import sparse
 from bayes_alliance._messages import quote, unknown
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
-from bayes_alliance.errors import FitError
+from bayes_alliance.errors import AllianceWarning, FitError
 from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.expectation.expected import Effects, expected_means
 from bayes_alliance.expectation.linear import stack_draws
@@ -83,12 +84,15 @@ def predict_hazard(
     flat = stack_draws(with_effects(fit), draws)
     own: dict[str, Effects] = dict.fromkeys(question.factors, "own")
     sessions = np.unique(equation.session)
+    first, told = first_rows(equation, sessions[0]) if at_risk == "expected" else (np.zeros(0, dtype=np.int64), ())
+    for message in told:
+        warnings.warn(message, AllianceWarning, stacklevel=2)
     found: dict[str, list[np.ndarray]] = {}
     for chosen in settings:
         if at_risk == "observed":
             found.setdefault("hazard", []).append(_observed_hazards(question.moved(chosen), flat, own, sessions))
             continue
-        staying = survival(over_sessions(question, chosen), first_rows(equation, sessions[0]), flat, own)
+        staying = survival(over_sessions(question, chosen), first, flat, own)
         found.setdefault("hazard", []).append(hazards_of(staying))
         found.setdefault("staying", []).append(staying)
     dims = ("draw", VALUE, SESSION)

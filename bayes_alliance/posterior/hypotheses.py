@@ -13,8 +13,7 @@ import pandas as pd
 from bayes_alliance._messages import quote
 from bayes_alliance.errors import FitError, SpecError
 from bayes_alliance.findings import Problem
-from bayes_alliance.posterior.expectations import Expectations
-from bayes_alliance.posterior.results import make_expectations
+from bayes_alliance.posterior.expectations import Expectations, make_expectations
 from bayes_alliance.spec.expressions import Expression, Name, Number, Operation, names_in
 from bayes_alliance.spec.formula import parse_arithmetic
 

@@ -79,7 +79,7 @@ class World:
     def _linear(self, moved: Moved, given: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return linear predictors with mediators as drawn, shape (draw, obs)."""
         name, none = moved.equation.spec.outcome, frozenset[str]()
-        course = Course(self.design, self.flat, {name: moved}, self.places, {}, {name: none}, dict(given))
+        course = Course(self.design, self.flat, {name: moved}, self.places, {}, {name: none}, values=dict(given))
         # a mean does not depend on who has a unit, unless something after it is no straight line
         linear = all(one.kind.linear for one in self.system)
         groups = moved.groups(unclear="observed" if linear else "refuse")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Final, assert_never
 
 import numpy as np
@@ -13,17 +12,15 @@ from bayes_alliance._messages import unknown
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.categories import categories_of
-from bayes_alliance.expectation.expected import in_parts
 from bayes_alliance.expectation.new_row_columns import NewRows
-from bayes_alliance.expectation.questions import Question, Values, ask, over_sessions
-from bayes_alliance.expectation.survival import first_rows, survival, survival_of_rows
+from bayes_alliance.expectation.questions import Values, ask
 from bayes_alliance.findings import Problem
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.fit.seeds import check_seed
-from bayes_alliance.names import SESSION
 from bayes_alliance.posterior.expectations import Expectations
 from bayes_alliance.posterior.hypotheses import Hypothesis, compare_results
-from bayes_alliance.posterior.results import Asked, Groups, What, asked, collect, design_for
+from bayes_alliance.posterior.results import Groups, Residuals, What, asked, collect, design_for
+from bayes_alliance.posterior.survival_lines import survival_lines
 
 WHAT: Final = ("expected", "linear", "drawn", "probability", "survival")
 
@@ -46,6 +43,7 @@ def predictions(
     groups: Groups = "new",
     what: What = "expected",
     propagate: bool = False,
+    residuals: Residuals = "new",
     outcome: str | None = None,
     hypothesis: Hypothesis | None = None,
     seed: int = 1,
@@ -82,6 +80,9 @@ def predictions(
         Whether outcomes that this one reads, in the same session or earlier ones, follow from what is set: they are
         drawn by their own equations, in order, with new residuals, and the outcome is expected given them. Where all
         are straight lines their means follow from means, and nothing is drawn. Unless stated they stay as observed.
+    residuals : {"new", "own"}
+        Residuals of outcomes that follow: drawn anew, or those that the fit's own rows have, so that what follows is
+        what these sessions would have been. The latter needs ``groups="own"``, and outcomes that have residuals.
     outcome : str, optional
         Which outcome, where the model has several.
     hypothesis : str or sequence of str, optional
@@ -113,7 +114,7 @@ def predictions(
         raise FitError(unknown("what", str(what), WHAT))
     design = design_for(fit, new=rows is not None or grid is not None)
     question = ask(design, outcome=outcome, rows=rows, at=at, grid=grid, by=by, propagate=propagate)
-    own = asked(fit, question, groups, seed=seed)
+    own = asked(fit, question, groups, seed=seed, residuals=residuals, propagate=propagate)
     e = question.fitted
     if what == "drawn" and e.series is not None and question.weights is not None:
         raise FitError(
@@ -125,7 +126,7 @@ def predictions(
         )
     title, unit = f"{TITLES[what]} {e.outcome}", _unit(e, what)
     if what == "survival":
-        values, lines = _survival(own, by=by, propagate=propagate)
+        values, lines = survival_lines(own, by=by, propagate=propagate)
     else:
         values = own.values([(settings, {}) for settings in question.settings], what=what)
         lines = [own.question.lines(settings) for settings in question.settings]
@@ -154,57 +155,3 @@ def _unit(e: EquationDesign, what: What) -> str:
             return "probability"
         case _:
             assert_never(what)
-
-
-def _survival(
-    own: Asked, *, by: str | Sequence[str] | None, propagate: bool
-) -> tuple[list[np.ndarray], list[pd.DataFrame]]:
-    """Return chances to be there after every session, of the fit's patients or after every row of new ones."""
-    question = own.question
-    e = question.fitted
-    _check_survival(question, by=by, propagate=propagate)
-    flat = own.draws()
-    values, lines = [], []
-    for settings in question.settings:
-        if question.units is not None:
-            moved = question.moved(settings)
-            work = partial(survival_of_rows, moved, groups=own.groups)
-            values.append(in_parts(work, flat, len(moved.equation.y), None))
-            lines.append(question.lines(settings))
-            continue
-        sessions = np.unique(e.session)
-        values.append(survival(over_sessions(question, settings), first_rows(e, sessions[0]), flat, own.groups))
-        line = question.lines(settings)
-        lines.append(line.loc[line.index.repeat(len(sessions))].reset_index(drop=True).assign(session=sessions))
-    return values, lines
-
-
-def _check_survival(question: Question, *, by: str | Sequence[str] | None, propagate: bool) -> None:
-    e, problems = question.fitted, []
-    if not e.kind.binary or e.spec.unit != SESSION:
-        problems.append(
-            Problem(
-                f"{e.outcome!r} is {e.family}, by {e.spec.unit}.",
-                allowed="Survival is of an outcome of leaving by session (hazard, or bernoulli).",
-            )
-        )
-    if by is not None:
-        problems.append(
-            Problem("Survival is by session, of all.", fix="Leave by= out, or set what it is to differ by.")
-        )
-    if question.grid:
-        problems.append(
-            Problem(
-                "Survival is over the sessions of patients, which a grid has not.",
-                fix="Use the fit's rows (at=), or give rows with patient and session.",
-            )
-        )
-    if SESSION in question.settings[0]:
-        problems.append(Problem("Survival is over all sessions; at= sets one.", fix="Leave the session out of at=."))
-    if propagate:
-        problems.append(Problem("Survival is not worked out with outcomes that follow.", fix="Leave propagate= out."))
-    new = question.units is not None and not question.grid
-    if new and (np.isnan(question.equation.session).any() or not isinstance(question.equation.patient[0], str)):
-        problems.append(Problem("The rows do not say of which patient and session they are.", fix="Add both columns."))
-    if problems:
-        raise FitError(problems)

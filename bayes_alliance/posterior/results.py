@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, Literal
 
@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from bayes_alliance._messages import are, count_of, first_few, number_text, quote
+from bayes_alliance._messages import are, count_of, first_few, quote, unknown
 from bayes_alliance.design.design import Design
 from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.averaging import NOISE, average_draws
 from bayes_alliance.expectation.categories import Category, categories_of, probability
-from bayes_alliance.expectation.chains import Chain, make_chain
+from bayes_alliance.expectation.chains import Chain, check_own_residuals, make_chain
 from bayes_alliance.expectation.drawn_evaluator import Course
 from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.expectation.expected import (
@@ -30,19 +30,22 @@ from bayes_alliance.expectation.expected import (
 )
 from bayes_alliance.expectation.linear import stack_draws
 from bayes_alliance.expectation.new_data import Moved, Units
-from bayes_alliance.expectation.propagation import Followed, draw_noise, follow, set_in_chain
+from bayes_alliance.expectation.propagation import Followed, Noise, draw_noise, follow, own_residuals, set_in_chain
 from bayes_alliance.expectation.questions import Question
 from bayes_alliance.expectation.set_variables import Setting
-from bayes_alliance.findings import Problem
+from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.fit.progress import step
 from bayes_alliance.fit.result import Fit, design_for_rows, design_of
 from bayes_alliance.names import effects_name
-from bayes_alliance.posterior.expectations import Expectations
+from bayes_alliance.posterior.expectations import Expectations, make_expectations
 
 type What = Literal["expected", "linear", "drawn", "probability", "survival"]
 type Groups = str | Mapping[str, str]
+type Residuals = Literal["new", "own"]
 type Side = tuple[Mapping[str, Setting], Mapping[str, float]]
 """What is set, and what numbers are changed by."""
+
+RESIDUALS: Final = ("new", "own")
 
 AT_ONCE: Final = 400_000
 """Numbers (draws times rows) that are drawn together."""
@@ -56,6 +59,7 @@ class Asked:
     question: Question
     groups: Mapping[str, Effects]
     seed: int = 1
+    residuals: Residuals = "new"
     messages: list[str] = field(default_factory=list)
 
     def values(
@@ -105,35 +109,67 @@ class Asked:
         flat: xr.Dataset,
         measures: Sequence[Category | None],
     ) -> list[np.ndarray]:
-        chain = self._chain(bent=what in ("drawn", "probability"))
+        chain = self.chain(bent=what in ("drawn", "probability") or self.residuals == "own")
+        if self.residuals == "own":
+            check_own_residuals(chain, drawn=what == "drawn")
         courses = [set_in_chain(chain, *side) for side in sides]
-        rng = np.random.default_rng(np.random.SeedSequence(self.seed))
+        usable = self._usable(chain, courses, flat)
+
+        def work(part: xr.Dataset, rng: np.random.Generator) -> list[np.ndarray]:
+            noise = draw_noise(chain, part, courses, rng)
+            if self.residuals == "own":
+                noise = replace(noise, kept=own_residuals(chain, part))
+            return _all_sides(chain, courses, part, noise, what, measures, self.question, usable)
+
+        return self.repeated(chain, work, pairs, anew=not (chain.straight or what == "drawn"))
+
+    def repeated(
+        self,
+        chain: Chain,
+        work: Callable[[xr.Dataset, np.random.Generator], list[np.ndarray]],
+        pairs: Sequence[tuple[int, int]] = (),
+        *,
+        anew: bool = True,
+    ) -> list[np.ndarray]:
+        """Return results by side, shape (draw, line), drawn so often that this adds little to them.
+
+        Parameters
+        ----------
+        chain : Chain
+            What is drawn.
+        work : callable
+            Returns results of every side for some draws.
+        pairs : sequence of pairs
+            As in ``values``.
+        anew : bool
+            Whether anything is drawn that is to be averaged away.
+        """
+        flat, rng = self.draws(), np.random.default_rng(np.random.SeedSequence(self.seed))
         rows = sum(len(own.y) for own in chain.equations.values())
         size = max(1, AT_ONCE // max(len(own.y) for own in chain.equations.values()))
-        usable = self._usable(chain, courses, flat)
-        draws, drawn = flat.sizes["sample"], not (chain.straight or what == "drawn")
-        copies = max(1, AT_ONCE // (draws * rows)) if drawn else 1  # of few rows many are drawn at once
+        draws = flat.sizes["sample"]
+        copies = max(1, AT_ONCE // (draws * rows)) if anew else 1  # of few rows many are drawn at once
         several = flat if copies == 1 else flat.isel(sample=np.tile(np.arange(draws), copies))
 
         def repeat() -> dict[tuple[int, int], np.ndarray]:
-            parts = []
-            for start in range(0, copies * draws, size):
-                part = several.isel(sample=slice(start, start + size))
-                parts.append(_all_sides(chain, courses, part, rng, what, measures, self.question, usable))
-            joined = [np.concatenate([part[i] for part in parts]) for i in range(len(courses))]
+            parts = [
+                work(several.isel(sample=slice(start, start + size)), rng) for start in range(0, copies * draws, size)
+            ]
+            joined = [np.concatenate(own) for own in zip(*parts, strict=True)]
             whole = {(i, i): own.reshape(copies, draws, -1).mean(axis=0) for i, own in enumerate(joined)}
             return whole | {(i, j): whole[j, j] - whole[i, i] for i, j in pairs}
 
-        if not drawn:
+        if not anew:
             found, noise = repeat(), 0.0
         else:
             with step("Drawing what follows", "auto"):
-                found, noise = average_draws(repeat, set(pairs) or None, copies * draws * rows * len(courses))
+                found, noise = average_draws(repeat, set(pairs) or None)
         if noise > NOISE:
             self.messages.append(f"Drawing what follows adds {noise:.0%} to the variance of a result.")
-        return [found[i, i] for i in range(len(courses))]
+        return [own for (i, j), own in found.items() if i == j]
 
-    def _chain(self, *, bent: bool = False) -> Chain:
+    def chain(self, *, bent: bool = False) -> Chain:
+        """Return the equations that the outcome follows from; ``bent`` where no mean of it is asked for."""
         question = self.question
         return make_chain(
             question.design,
@@ -148,7 +184,7 @@ class Asked:
 
     def is_straight(self) -> bool:
         """Return whether every outcome that follows is a straight line in those before it."""
-        return self._chain().straight
+        return self.chain().straight
 
     def _usable(self, chain: Chain, courses: Sequence[Course], flat: xr.Dataset) -> np.ndarray:
         """Return which rows have a value on every side; say how many have none, and how many read observed values.
@@ -192,14 +228,13 @@ def _all_sides(
     chain: Chain,
     courses: Sequence[Course],
     flat: xr.Dataset,
-    rng: np.random.Generator,
+    noise: Noise,
     what: What,
     measures: Sequence[Category | None],
     question: Question,
     usable: np.ndarray,
 ) -> list[np.ndarray]:
     """Return results on every side for some draws, with the same random numbers."""
-    noise = draw_noise(chain, flat, courses, rng)
     found = []
     for course in courses:
         followed = follow(chain, course, flat, noise)
@@ -223,14 +258,24 @@ def _measured(followed: Followed, what: What, category: Category | None, questio
             return probability(category, followed.rows, followed.linear, np.zeros_like(followed.linear))
 
 
-def asked(fit: Fit, question: Question, groups: Groups, *, seed: int = 1) -> Asked:
+def asked(
+    fit: Fit,
+    question: Question,
+    groups: Groups,
+    *,
+    seed: int = 1,
+    residuals: Residuals = "new",
+    propagate: bool = False,
+) -> Asked:
     """Return a question of a fit with what is done with every factor's effects.
 
     Raises
     ------
     FitError
-        If own effects are wanted of new rows without ids.
+        If own effects are wanted of new rows without ids, or own residuals where rows have none.
     """
+    if residuals not in RESIDUALS:
+        raise FitError(unknown("residuals", str(residuals), RESIDUALS))
     effects = read_groups(groups, question.factors)
     lacking = [f for f, how in effects.items() if how == "own" and question.units and not _stated(question, f)]
     if lacking and not question.grid:
@@ -240,7 +285,27 @@ def asked(fit: Fit, question: Question, groups: Groups, *, seed: int = 1) -> Ask
                 fix="Call the column of ids like that, or state groups='new'.",
             )
         )
-    return Asked(fit, question, effects, seed)
+    if residuals == "own":
+        _check_residuals(question, effects, propagate=propagate)
+    return Asked(fit, question, effects, seed, residuals)
+
+
+def _check_residuals(question: Question, effects: Mapping[str, Effects], *, propagate: bool) -> None:
+    """Refuse to keep residuals where nothing follows, or where rows or their units are others than those observed."""
+    findings = Findings()
+    if not propagate:
+        findings.problem(
+            "residuals='own' is about outcomes that follow from what is set.",
+            fix="State propagate=True, or leave it out.",
+        )
+    if question.units is not None:
+        findings.problem("New rows and grids have no residuals of their own.", fix="Use the fit's own rows (at=).")
+    other = [name for name, how in effects.items() if how != "own"]
+    if other:
+        findings.problem(
+            f"Residuals of rows are apart from the effects of their own {quote(other)}.", fix="State groups='own'."
+        )
+    findings.stop(FitError)
 
 
 def _stated(question: Question, factor: str) -> bool:
@@ -267,11 +332,6 @@ def _draws(fit: Fit, question: Question, effects: Mapping[str, Effects]) -> xr.D
     return stack_draws(fit.data["posterior"].to_dataset())
 
 
-def text_of(value: Setting) -> str:
-    """Return a value as names of results have it."""
-    return value if isinstance(value, str) else number_text(value) if np.isfinite(value) else str(value)
-
-
 def collect(
     own: Asked, title: str, values: Sequence[np.ndarray], lines: Sequence[pd.DataFrame], unit: str, null: float
 ) -> Expectations:
@@ -287,39 +347,6 @@ def collect(
     }
     messages = (*doubts, *own.question.messages, *own.messages)
     return make_expectations(title, whole, together, unit, null, messages, observed)
-
-
-def make_expectations(
-    title: str,
-    lines: pd.DataFrame,
-    values: np.ndarray,
-    unit: str,
-    null: float,
-    messages: tuple[str, ...],
-    observed: Mapping[str, np.ndarray],
-) -> Expectations:
-    """Return results; ``values`` has shape (chain, draw, line)."""
-    names = [
-        ", ".join(f"{key} = {text_of(value)}" for key, value in line.items()) or title
-        for line in lines.to_dict("records")
-    ]
-    count = len(names)
-    nan = np.full(count, np.nan)
-    draws = xr.Dataset(
-        {"value": (("chain", "draw", "estimand"), values)},
-        coords={
-            "chain": np.arange(values.shape[0]),
-            "draw": np.arange(values.shape[1]),
-            "estimand": names,
-            "unit": ("estimand", [unit] * count),
-            "level": ("estimand", ["population"] * count),
-            "rope_lb": ("estimand", nan),
-            "rope_ub": ("estimand", nan),
-            "ratio": ("estimand", np.zeros(count, dtype=int)),
-            "null": ("estimand", np.full(count, null)),
-        },
-    )
-    return Expectations(title, lines, draws, messages, observed)
 
 
 def design_for(fit: Fit, *, new: bool) -> Design:

@@ -146,20 +146,10 @@ def test_deviations_from_latent_means_follow() -> None:
 
 
 def test_what_does_not_follow_is_refused() -> None:
-    """Circles through observed means, rows of other units, linked equations, amounts in other sessions."""
+    """Circles through observed means, amounts in other sessions; see test_linked.py for equations that are read."""
     circle = equation("alliance", "within(y, patient) + arm") + equation("y", "lag(alliance) + session")
     with pytest.raises(ba.FitError, match=r"mean over all sessions of 'y'.*Take latent means"):
         ba.predictions(fit_of(circle, **ARMS), outcome="y", propagate=True)
-    wide = equation("alliance", "session + (1 + session | patient)") + equation(
-        "better", "slope(alliance) + arm", unit="patient", extra='family = "bernoulli"'
-    )
-    frame = study()
-    frame["better"] = frame.groupby("pid")["better"].transform("first")
-    with pytest.raises(ba.FitError, match=r"a row per session and 'better' one per patient.*mediation_effects"):
-        ba.predictions(fit_of(wide, frame, **ARMS), outcome="better", propagate=True)
-    value = equation("alliance", "session + (1 | patient)") + equation("y", "value(alliance) + arm")
-    with pytest.raises(ba.FitError, match=r"value\(alliance\) is what the equation of 'alliance' says"):
-        ba.predictions(fit_of(value, **ARMS), outcome="y", propagate=True)
     lagged = equation("alliance", "lag(x) + x + arm") + equation("y", "alliance + session")
     with pytest.raises(ba.FitError, match=r"'x' in other rows, too: 'lag\(x\)'.*part="):
         ba.comparisons(fit_of(lagged, **ARMS), "x", outcome="y", propagate=True)

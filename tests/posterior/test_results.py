@@ -181,9 +181,25 @@ def test_survival_that_cannot_be_asked(line: ba.Fit) -> None:
         ba.predictions(line, what="survival")
     fit = fit_of(LEAVING, with_dropout(), **ARMS)
     with pytest.raises(ba.FitError) as caught:
-        ba.predictions(fit, grid={"arm": ["TAU"]}, by="row", what="survival", propagate=True)
-    assert len(caught.value.problems) == 3
+        ba.predictions(fit, grid={"arm": ["TAU"]}, by="row", what="survival")
+    assert len(caught.value.problems) == 2
     moving = fit_of(equation("leaving", "x + session + (1 | patient)", extra='family = "hazard"'), with_dropout())
     with pytest.raises(ba.FitError, match=r"'x' changes over a patient's sessions"):
         ba.predictions(moving, what="survival")
     assert len(ba.predictions(moving, at={"x": 0.0}, what="survival").lines) == 6
+
+
+def test_patients_who_entered_later_are_counted() -> None:
+    """Survival is of those who were there at the first session: a message of the result says how many were not."""
+    frame = with_dropout()
+    late = ["p01", "p04"]
+    frame = frame[~(frame["pid"].isin(late) & (frame["session"] == 1))]
+    fit = fit_of(LEAVING, frame, **ARMS)
+    told = (
+        "Survival is that of the 28 of 30 patients whose rows begin at session 1; those who entered later are not "
+        "in it."
+    )
+    found = ba.predictions(fit, at={"arm": ["TAU", "CBT"]}, what="survival")
+    assert [message for message in found.messages if message.startswith("Survival")] == [told]
+    with pytest.warns(ba.AllianceWarning, match="28 of 30 patients"):
+        ba.predict_hazard(fit, "arm", values=["TAU"], draws=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from unittest import mock
 
 import numpy as np
@@ -74,15 +75,16 @@ def _followed(case: Case, outcome: str, variable: str, values: Sequence, groups:
     first, second = (ba.predictions(case.fit, at={variable: list(values)}, seed=seed, **settings) for seed in (1, 2))
     got = [first, second]
     if not np.array_equal(values_of(first), values_of(second)):  # straight lines need nothing drawn
-        with mock.patch.multiple(averaging, NOISE=0.0, MOST_REPEATS=2, CHEAP=0):
+        with mock.patch.multiple(averaging, NOISE=0.0, MOST_REPEATS=2):
             got = [
                 ba.predictions(case.fit, at={variable: list(values)}, seed=seed, **settings) for seed in range(SEEDS)
             ]
     says = np.array([values_of(one).reshape(*values_of(one).shape[:2], len(values), -1) for one in got])
     right, error, own = [], [], []
     for chain, draw in case.draws():
-        world = case.world(chain, draw)
-        system = make_system(case, world, outcome, REPLICATES, 7, effects=groups)
+        system = make_system(case, case.world(chain, draw), outcome, REPLICATES, 7, effects=groups)
+        # what an equation says of a row, by slope() and the like, moves with what is set, and is of the units drawn
+        world = replace(case.world(chain, draw).following(), effects=dict(system.effects), memory={})
         keep = system.rows()
         of_target = keep[usable(case.view(world, outcome), outcome)]
         each = says[:, chain, draw][..., of_target].mean(axis=2)  # by seed and value

@@ -169,6 +169,16 @@ KINDS: dict[str, str] = {
     + E("score", "session", "within(al, patient) + between(al, patient) + condition + session + (1 | patient)"),
     "a mean that the outcome of a patient reads": E("al", "session", "condition * session + (1 | patient)")
     + E("post", "patient", "between(al, patient) + condition + pre"),
+    "a slope that a yes or no reads": E("al", "session", "condition * session + (1 + session | patient)")
+    + E("cured", "patient", "condition * slope(al) + x + (1 | therapist)", 'family = "bernoulli"'),
+    "a value at the end, groups in one arm": E("al", "session", "x * session + (1 + session | patient)")
+    + E("cured", "patient", "x + value(al, session=6) + (1 | group)", 'family = "bernoulli"')
+    + "[groups.group]\nmissing = 'none'\n",
+    "a value that moves with a group": E("al", "session", "condition * session + (0 + in_group | group)")
+    + E("cured", "patient", "condition + value(al, session=6) + (0 + in_group | group)", 'family = "bernoulli"')
+    + '[groups.group]\ncorrelate = ["al", "cured"]\n',
+    "a patient's outcome that sessions read": E("m", "patient", "condition + x + (1 | therapist)")
+    + E("better", "session", "session + m + (1 | patient)", 'family = "bernoulli"'),
     "the session before": E("al", "session", "condition * session + (1 | patient)")
     + E("score", "session", "lag(al) + condition + session + (1 | patient)"),
     "the session before, by session": E("al", "session", "condition * session + (1 | patient)")

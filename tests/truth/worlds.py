@@ -692,10 +692,10 @@ class View:
         outcome, factor, which = call.arguments
         place = {label: i for i, label in self.world.truth.effects(factor.name, outcome.name)}
         label = "Intercept" if which.value == "Intercept" else self.world.study.label(which.value)
-        effects = dict(
-            zip(self.world.truth.levels(factor.name), self.world.truth.own_effects(factor.name), strict=True)
-        )
-        return np.array([effects[k][place[label]] for k in self.ids(factor.name)])[None]
+        code = [list(self.world.truth.levels(factor.name)).index(k) for k in self.ids(factor.name)]
+        known = self.world.effects or {}
+        effects = known.get(factor.name, self.world.truth.own_effects(factor.name)[None])
+        return effects[:, code, place[label]]
 
 
 def walk(expression: Expression) -> list[Expression]:

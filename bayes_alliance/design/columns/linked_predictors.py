@@ -27,35 +27,43 @@ def linked_predictor(evaluator: Evaluator, call: Call) -> Value:
             f"session is a number, such as {call.function}({name.name}, session=9).", where=render(call)
         )
         return evaluator.nothing()
-    session = None if stated is None else stated.value
-    factor = effect = ""
-    if call.function == "effect":
-        unit, which = call.arguments[1:]
-        if not isinstance(unit, Name) or not isinstance(which, Text):
-            evaluator.findings.problem(
-                "it does not name a factor and the label of its effect in quotes.",
-                where=render(call),
-                fix=f'Write them as in effect({name.name}, patient, "Intercept").',
-            )
-            return evaluator.nothing()
-        factor, effect = unit.name, which.value
+    if call.function == "effect" and not (isinstance(call.arguments[1], Name) and isinstance(call.arguments[2], Text)):
+        evaluator.findings.problem(
+            "it does not name a factor and the label of its effect in quotes.",
+            where=render(call),
+            fix=f'Write them as in effect({name.name}, patient, "Intercept").',
+        )
+        return evaluator.nothing()
+    key = linked_key(call)
     if evaluator.rows.unit not in (SESSION, "patient"):
         evaluator.findings.problem(
             f"rows are {evaluator.rows.unit}s; only sessions and patients have a course.", where=render(call)
         )
         return evaluator.nothing()
     by_session = not np.isnan(evaluator.rows.session).all()
-    if call.function == "value" and session is None and not by_session:
+    if key.kind == "value" and key.session is None and not by_session:
         evaluator.findings.problem(
             f"rows are {evaluator.rows.role}s, and a value is one of a session.",
             where=render(call),
             fix=f"State it, such as value({name.name}, session=9).",
         )
         return evaluator.nothing()
-    key = LinkedTo(name.name, call.function, session, factor, effect)
     numbers = _stand_in(evaluator, key)
     evaluator.means[key] = Plugged(numbers)
     return Value(numbers, {key: np.where(np.isnan(numbers), 0.0, 1.0)})
+
+
+def linked_key(call: Call) -> LinkedTo:
+    """Return what a call of value(), slope() or effect() reads; its arguments are of the right kinds."""
+    stated = dict(call.keywords).get(SESSION)
+    session = stated.value if isinstance(stated, Number) else None
+    match call.arguments:
+        case (Name(variable), Name(factor), Text(effect)):
+            return LinkedTo(variable, call.function, session, factor, effect)
+        case (Name(variable), *_):
+            return LinkedTo(variable, call.function, session)
+        case _:
+            raise AssertionError(render(call))
 
 
 def _stand_in(evaluator: Evaluator, key: LinkedTo) -> np.ndarray:

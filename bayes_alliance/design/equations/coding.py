@@ -117,11 +117,11 @@ def make_equation(equation: EquationSpec, source: Source) -> tuple[Made, tuple[s
         series=series,
         gaps=_gaps(equation, usable, source.spec),
         constants=dict(evaluator.constants),
-        calls=_calls(equation, evaluator, keep),
+        calls={text: _opened(own.rows(keep)) for text, own in _calls(equation, evaluator).items()},
     )
     plugged = {mean: evaluator.means[mean] for mean in _followed(mean.coef, coded)}
     covariates = {factor: (usable.ids[factor], columns) for factor, (columns, _) in coded.items()}
-    place, target = np.flatnonzero(keep), _target_of(design, usable, variables)
+    place, target = np.flatnonzero(keep), _target_of(design, usable, variables, evaluator)
     return Made(design, rows, place, whole, covariates, plugged, read, target), tuple(findings.messages)
 
 
@@ -189,23 +189,26 @@ def _gaps(equation: EquationSpec, usable: Usable, spec: ModelSpec) -> tuple[Gap,
     return find_gaps(label, usable.variables, _read_as_modelled(equation, spec), equation.raters, arms)
 
 
-def _calls(equation: EquationSpec, evaluator: Evaluator, keep: np.ndarray) -> dict[str, CallColumns]:
-    """Return the columns of the formulas' calls that read other rows, over the rows used, by call."""
+def _calls(equation: EquationSpec, evaluator: Evaluator) -> dict[str, CallColumns]:
+    """Return the columns of the formulas' calls that read other rows, over all rows, by call."""
     predictors = (equation.mean, *equation.parameters.values())
     terms = [term for own in predictors for term in own.parsed.every_term]
     called, found = study_names(evaluator), {}
     for part in dict.fromkeys(part for term in terms for part in term.parts if isinstance(part, Call)):
         if functions_around(part):
-            pieces = tuple((piece, _opened(value.rows(keep))) for piece, value in evaluator.calls[render(part)])
+            pieces = tuple(evaluator.calls[render(part)])
             found[render(part)] = CallColumns(render(part, lambda name: called.get(name, name)), pieces)
     return found
 
 
-def _opened(value: Value) -> Value:
-    """Return a value with 0 in rows that start a series, the only rows used that have none."""
-    starts = np.isnan(value.numbers)
-    latent = {key: np.where(starts, 0.0, weight) for key, weight in value.latent.items()}
-    return Value(np.where(starts, 0.0, value.numbers), latent)
+def _opened(columns: CallColumns) -> CallColumns:
+    """Return columns with 0 in rows that start a series, the only rows used that have none."""
+    pieces = []
+    for piece, value in columns.pieces:
+        starts = np.isnan(value.numbers)
+        latent = {key: np.where(starts, 0.0, weight) for key, weight in value.latent.items()}
+        pieces.append((piece, Value(np.where(starts, 0.0, value.numbers), latent)))
+    return CallColumns(columns.label, tuple(pieces))
 
 
 def _series(equation: EquationSpec, label: str, rows: Rows, keep: np.ndarray, findings: Findings) -> Series | None:
@@ -235,7 +238,9 @@ def _scale(
     return equation.kind.make_scale(observed)
 
 
-def _target_of(design: EquationDesign, usable: Usable, variables: Mapping[str, Variable]) -> Target:
+def _target_of(
+    design: EquationDesign, usable: Usable, variables: Mapping[str, Variable], evaluator: Evaluator
+) -> Target:
     """Return what other equations need to read an equation's linear predictor."""
     equation = design.spec
 
@@ -248,7 +253,8 @@ def _target_of(design: EquationDesign, usable: Usable, variables: Mapping[str, V
     parts = [part for term in equation.parsed.every_term for part in term.parts]
     around = [call for part in parts for call in calls_in(part) if call.function not in ROWWISE]
     fixed = [render(call) for call in around if SESSION in names_in(call)]
-    return Target(design.outcome, usable.rows, at, usable.ids, SESSION in variables, fixed[0] if fixed else "")
+    calls, first = _calls(equation, evaluator), fixed[0] if fixed else ""
+    return Target(design.outcome, usable.rows, at, usable.ids, variables, calls, SESSION in variables, first)
 
 
 def _read_as_modelled(equation: EquationSpec, spec: ModelSpec) -> set[str]:

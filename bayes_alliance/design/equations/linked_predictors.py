@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -11,11 +11,12 @@ import pandas as pd
 from bayes_alliance._messages import count_of, first_few, unknown
 from bayes_alliance.design.columns.rows import Rows
 from bayes_alliance.design.columns.terms import Columns
-from bayes_alliance.design.columns.values import LinkedTo, Plugged
+from bayes_alliance.design.columns.values import CallColumns, LinkedTo, Plugged
+from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.equations.complete_rows import Groups
-from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.equation import EquationDesign, subset_variable
 from bayes_alliance.design.equations.factors import FactorDesign
-from bayes_alliance.design.equations.latent_columns import FollowModelled
+from bayes_alliance.design.equations.latent_columns import FollowModelled, ReadRows
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.names import SESSION
 
@@ -28,13 +29,16 @@ class Target:
     """An equation whose linear predictor others read, over all of its rows.
 
     ``at`` codes its columns with other session numbers in place of the rows' own; ``ids`` are levels of its factors;
-    ``timed`` says whether it reads session, ``fixed`` names a call that does so over all rows.
+    ``variables`` and ``calls`` are what its columns are worked out of; ``timed`` says whether it reads session,
+    ``fixed`` names a call that does so over all rows.
     """
 
     outcome: str
     rows: Rows
     at: Callable[[np.ndarray | None], tuple[Columns, Groups]]
     ids: Mapping[str, np.ndarray]
+    variables: Mapping[str, Variable]
+    calls: Mapping[str, CallColumns]
     timed: bool
     fixed: str = ""
 
@@ -87,11 +91,11 @@ def follow_linked(
     values = np.where(~np.array(coef.dynamic, dtype=bool), coef.values[at], 0.0)
     if key.factor:
         values = np.zeros_like(values)
-    found, absent = [], np.isnan(values).any(axis=1)
+    found, units, absent = [], {}, np.isnan(values).any(axis=1)
     for factor, (columns, _) in groups.items():
         levels = {level: i for i, level in enumerate(next(f.levels for f in factors if f.factor == factor))}
         ids = target.ids[factor][at]
-        code = np.array([levels.get(level, -1) for level in ids], dtype=np.int64)
+        code = units[factor] = np.array([levels.get(level, -1) for level in ids], dtype=np.int64)
         own = np.where(~np.array(columns.dynamic, dtype=bool), columns.values[at], 0.0)
         if key.factor:
             chosen = np.array([factor == key.factor and is_it for is_it in _called(columns, key.effect)])
@@ -115,7 +119,26 @@ def follow_linked(
             fix=f"Give {target.outcome} a group effect or a predictor that makes it differ.",
         )
         return None
-    return FollowModelled(target.outcome, values, tuple(found), np.nan_to_num(plugged.numbers[place]))
+    read = _read_rows(key, target, at, units)
+    return FollowModelled(target.outcome, values, tuple(found), np.nan_to_num(plugged.numbers[place]), read=read)
+
+
+def _read_rows(key: LinkedTo, target: Target, at: np.ndarray, units: Mapping[str, np.ndarray]) -> ReadRows:
+    """Return the rows that are read, in the session in which they are."""
+    session, variables = target.rows.session[at], target.variables
+    if key.session is not None:
+        session = np.full(len(at), key.session)
+    coef, groups = target.at(None if key.session is None else np.full(len(target.rows), key.session))
+    own = {name: subset_variable(variable, at) for name, variable in variables.items()}
+    if SESSION in own:
+        own[SESSION] = replace(own[SESSION], values=session)
+    return ReadRows(
+        coef.values[at],
+        {factor: (units[factor], columns.values[at]) for factor, (columns, _) in groups.items()},
+        own,
+        {text: columns.rows(at) for text, columns in target.calls.items()},
+        session,
+    )
 
 
 def seen_after_leaving(leaving: EquationDesign, measured: EquationDesign) -> list[Problem]:
