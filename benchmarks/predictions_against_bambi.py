@@ -3,8 +3,8 @@
     uv run --group bench --group test python -m benchmarks.predictions_against_bambi --seeds 5
 
 SYNTHETIC: a 0/1 outcome of sessions, patients and therapists. Each tool answers from a posterior of 4,000 draws under
-its own names; Bambi's is sampled by nutpie once, ours are stated parameters with noise. Bambi draws the effects of a new
-unit from those that were fitted, where ours are integrated out: the two are timed for one question, not one algebra.
+its own names; Bambi's is sampled by nutpie once, ours are stated parameters with noise. Bambi draws the effects of a
+new unit from those that were fitted, where ours are integrated out: one question, two algebras.
 """
 
 from __future__ import annotations

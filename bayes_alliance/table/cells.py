@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from numbers import Number
 from typing import Any, Final
@@ -11,11 +10,14 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as compute
 
 from bayes_alliance._messages import are, count_of, first_few, number_text, show_cell, show_cells, spell_cells
 from bayes_alliance.findings import Findings, Problem
 
-_COMMA: Final = re.compile(r"[+-]?\d+,\d+\Z")
+COMMA: Final = r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?\Z"
+TRUTH: Final = ("true", "false")
+THOUSANDS: Final = r"[+-]?[1-9]\d{0,2}(?:,\d{3})+\Z"
 
 _DATES: Final = ("datetime64", "datetime", "date", "period")
 
@@ -65,8 +67,12 @@ def type_column(
     codes: Collection[str | float],
     findings: Findings,
     doubts: dict[str, Problem] | None = None,
+    *,
+    decimal: str = ".",
 ) -> pd.Series:
     """Return a measured column as float (NaN where missing) or as words, or report why it is neither.
+
+    The same cells give the same column, whatever type a file or a library gave them.
 
     Parameters
     ----------
@@ -77,15 +83,17 @@ def type_column(
     codes : collection of str or float
         Values that mean missing, such as ``""`` or ``-99``; ``99``, ``"99"`` and ``99.0`` are one code.
     findings : Findings
-        Problems, and which categories mean missing.
+        Problems, and what a reader should know of the column.
     doubts : dict of str to Problem, optional
         Gets, by column, what is wrong with values that are neither numbers nor words. It matters only where a model
         reads the column; without the dict it is a problem at once.
+    decimal : {".", ","}
+        What stands before the decimals of numbers that are text.
 
     Returns
     -------
     Series, shape (row,)
-        dtype float64, category of texts (ordered or not, as given) or str.
+        dtype float64, ordered category of texts (where it was one) or str.
     """
     if isinstance(column.dtype, pd.ArrowDtype):
         arrow = column.array.__arrow_array__()
@@ -93,7 +101,9 @@ def type_column(
     if isinstance(column.dtype, pd.SparseDtype):
         column = pd.Series(np.asarray(column), index=column.index)
     if isinstance(column.dtype, pd.CategoricalDtype):
-        return _type_categories(name, column, codes, findings)
+        if _is_order_of_words(column, codes):
+            return _type_categories(name, column, codes, findings)
+        column = column.astype(column.cat.categories.dtype)
     kind = pd.api.types.infer_dtype(column, skipna=True)
     what = "lists" if _several(column).any() else _KINDS.get(kind, _foreign(column, kind))
     if what:
@@ -101,13 +111,13 @@ def type_column(
         return _words(column, codes)
     if kind == "boolean":
         texts = {str(code).strip().casefold() for code in codes}
-        column = column.mask(column.astype("str").str.casefold().isin(texts)).astype("boolean")
+        return column.mask(column.astype("str").str.casefold().isin(texts)).astype("boolean").astype("float64")
     if kind == "decimal":
         column = column.map(float, na_action="ignore")
-    if kind in ("boolean", "decimal") or pd.api.types.is_numeric_dtype(column):
+    if kind == "decimal" or pd.api.types.is_numeric_dtype(column):
         values = pd.to_numeric(column).astype("float64")
         return _finite(name, values.mask(values.isin(_numbers(codes))), findings, doubts)
-    return _type_text(name, column, codes, findings, doubts)
+    return _type_text(name, column, codes, findings, doubts, decimal)
 
 
 def _type_text(
@@ -116,28 +126,89 @@ def _type_text(
     codes: Collection[str | float],
     findings: Findings,
     doubts: dict[str, Problem] | None,
+    decimal: str,
 ) -> pd.Series:
     """Return text as numbers where every cell is one, as words otherwise."""
+    plain = _plain_numbers(column, codes)
+    if plain is not None:
+        return plain
     cells = column.astype("str").str.strip()
     missing = column.isna() | cells.isin(_texts(codes))
-    numbers_in = pd.to_numeric(cells.where(~missing), errors="coerce")
+    written = cells.where(~missing)
+    if decimal == ",":
+        written = written.where(~written.str.match(COMMA).fillna(False).astype(bool), written.str.replace(",", "."))
+    numbers_in = pd.to_numeric(written, errors="coerce")
     coded = numbers_in.isin(_numbers(codes))
     missing, numbers_in = missing | coded, numbers_in.mask(coded)
     odd = ~missing & numbers_in.isna()
     if not odd.any():
         return _finite(name, numbers_in.astype("float64"), findings, doubts)
-    commas = odd & cells.str.match(_COMMA)
+    if odd.equals(~missing) and cells[odd].str.casefold().isin(TRUTH).all():
+        return (cells.str.casefold() == "true").astype("float64").mask(missing)
+    commas = odd & cells.str.match(COMMA)
     if commas.sum() * 2 > odd.sum():
-        findings.problem(
-            f"Column {name!r} has decimal commas in {_rows(cells, commas)}.",
-            fix="Write decimal points (pandas reads commas with decimal=',').",
+        problem = Problem(
+            f"Column {name!r} has numbers with a comma in {_rows(cells, commas)}.",
+            allowed="Whether that stands before decimals or thousands is not told.",
+            fix="State decimal=',', or write the numbers without it.",
         )
+        _doubt(name, problem, findings, doubts)
     elif numbers_in.notna().any() and numbers_in.notna().sum() >= odd.sum():
-        findings.problem(
+        problem = Problem(
             f"Column {name!r} has numbers beside text in {_rows(cells, odd)}.",
             fix=f"Correct the cells, or state them in missing={{{name!r}: [...]}} where they mean missing.",
         )
+        _doubt(name, problem, findings, doubts)
     return cells.mask(missing).astype("str")
+
+
+def _plain_numbers(column: pd.Series, codes: Collection[str | float]) -> pd.Series | None:
+    """Return text as numbers where Arrow reads every cell as one, None where a cell needs a closer look."""
+    if not isinstance(column.dtype, pd.StringDtype):
+        return None
+    cells = compute.utf8_trim_whitespace(pa.array(column, type=pa.large_string(), from_pandas=True))
+    missing = compute.is_in(cells, value_set=pa.array(sorted(_texts(codes)), type=pa.large_string()))
+    try:
+        values = compute.cast(compute.if_else(missing, pa.scalar(None, type=pa.large_string()), cells), pa.float64())
+    except pa.ArrowInvalid:
+        return None
+    known = np.asarray(compute.is_valid(values))
+    found = pd.Series(np.asarray(values.to_numpy(zero_copy_only=False), dtype=float), index=column.index)
+    if not np.isfinite(found[known]).all():  # "nan" and "inf" are words of some languages
+        return None
+    return found.mask(found.isin(_numbers(codes)))
+
+
+def find_decimal(columns: Iterable[pd.Series], codes: Collection[str]) -> str:
+    """Return what stands before decimals in columns of text: a comma where one holds nothing but such numbers.
+
+    Numbers with a comma before three digits, as 1,234, do not tell it from thousands.
+    """
+    for column in columns:
+        if not isinstance(column.dtype, (pd.StringDtype, pd.CategoricalDtype)) and column.dtype != object:
+            continue
+        different = pd.Series(list({cell for cell in column if isinstance(cell, str)}), dtype="str").str.strip()
+        different = different[~different.isin(list(codes))]
+        commas = different.str.match(COMMA)
+        if not commas.any() or different[commas].str.match(THOUSANDS).all():
+            continue
+        if pd.to_numeric(different[~commas], errors="coerce").notna().all():
+            return ","
+    return "."
+
+
+def _is_order_of_words(column: pd.Series, codes: Collection[str | float]) -> bool:
+    """Return whether a categorical column says an order that its cells alone do not: not that of numbers."""
+    if not column.cat.ordered:
+        return False
+    texts, numbers = _texts(codes), _numbers(codes)
+    kept = [c for c in column.cat.categories if str(c).strip() not in texts]
+    if all(str(c).strip().casefold() in TRUTH for c in kept):
+        return False
+    if not all(_is_number(c) for c in kept):
+        return True
+    values = [float(str(c)) for c in kept if float(str(c)) not in numbers]
+    return values != sorted(values)
 
 
 def _type_categories(
@@ -146,7 +217,7 @@ def _type_categories(
     codes: Collection[str | float],
     findings: Findings,
 ) -> pd.Series:
-    """Return a categorical column without the categories that mean missing; they are counted and named."""
+    """Return an ordered column without the categories that mean missing."""
     categories = list(column.cat.categories)
     texts, numbers = _texts(codes), _numbers(codes)
     gone = [c for c in categories if str(c).strip() in texts or (_is_number(c) and float(str(c)) in numbers)]
@@ -161,15 +232,36 @@ def _type_categories(
             fix="Give every category a text of its own, or store the column as text.",
         )
         return column
-    counts = column.value_counts()
-    lost = [f"{show_cell(category)} ({count_of(int(counts[category]), 'row')})" for category in gone]
-    if lost:
-        findings.note(
-            f"Column {name!r}: {count_of(len(lost), 'category', 'categories')} {are(len(lost), 'means', 'mean')} "
-            f"missing and {are(len(lost), 'is', 'are')} left out: {first_few(lost)}."
-        )
     kept = column.cat.remove_categories(gone)
     return kept.cat.rename_categories({category: _category_text(category) for category in kept.cat.categories})
+
+
+def count_codes(name: str, before: pd.Series, after: pd.Series, codes: Collection[str | float]) -> str:
+    """Return how many cells hold which declared codes for missing, empty where none does.
+
+    Parameters
+    ----------
+    name : str
+        Column.
+    before, after : Series, shape (row,)
+        As read, and typed.
+    codes : collection of str or float
+        Those that were declared.
+    """
+    lost = before[after.isna().to_numpy() & before.notna().to_numpy()]
+    if lost.empty or not codes:
+        return ""
+    texts, numbers = _texts(codes), _numbers(codes)
+    held = lost.astype("str").str.strip()
+    held = held.where(held.isin(texts), pd.to_numeric(held, errors="coerce").map(number_text, na_action="ignore"))
+    counts = held[held.isin(texts | {number_text(n) for n in numbers})].value_counts()
+    if counts.empty:
+        return ""
+    shown = [f"{show_cell(code)} ({count:,})" for code, count in sorted(counts.items())]
+    cells = int(counts.sum())
+    return (
+        f"Column {name!r}: {count_of(cells, 'cell')} {are(cells, 'holds', 'hold')} a declared code: {first_few(shown)}."
+    )
 
 
 def _category_text(category: object) -> str:

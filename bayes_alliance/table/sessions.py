@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import count_of, escaped
+from bayes_alliance._messages import count_of, escaped, hint, quote
 from bayes_alliance.errors import AllianceWarning, TableError
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.table import nesting, rules
 from bayes_alliance.table.file_reading import Source, read_frame
+from bayes_alliance.table.files.options import FileOptions
 from bayes_alliance.table.side_tables import SIDES, join_side, missing_codes, type_frame
 
 
@@ -80,14 +81,22 @@ def read_sessions(
     units: Mapping[str, str] | None = None,
     transfers: nesting.Transfers = "ask",
     ignore: Sequence[str] = (),
+    columns: Sequence[str] | None = None,
+    separator: str | None = None,
+    decimal: str | None = None,
+    encoding: str | None = None,
+    sheet: str | None = None,
+    header: int | Sequence[int] | None = None,
+    labels: Sequence[str] | None = None,
 ) -> SessionTable:
     """Read a table of sessions and check that it is one.
 
     Parameters
     ----------
     source : str, Path or DataFrame
-        CSV, TSV, parquet, a pandas or polars frame or a pyarrow Table; one row per patient and session, or one row per
-        patient.
+        Text (``.csv``, ``.tsv``, ``.txt``, ``.dat``), ``.xlsx``, SPSS (``.sav``), Stata (``.dta``), SAS or parquet; a
+        pandas or polars frame, a pyarrow Table or another table that hands itself over as Arrow. One row per patient
+        and session, or one row per patient.
     roles : mapping of str to str
         Which column plays ``patient`` (required), ``therapist``, ``group``, ``site`` and ``session``.
     patients, therapists, groups : str, Path or DataFrame, optional
@@ -108,6 +117,18 @@ def read_sessions(
         and groups at several sites too: those are asked about where a model reads both (``make_design``).
     ignore : sequence of str
         Columns to leave out unread.
+    columns : sequence of str, optional
+        The only columns to read beside those of roles; of files with thousands nothing else is converted.
+    separator, decimal, encoding : str, optional
+        What stands between cells and before decimals in text files, and how their letters are stored, such as
+        ``";"``, ``","`` and ``"cp1252"``. Unless stated the file tells, and a message says what was found.
+    sheet : str, optional
+        Which sheet of a workbook; needed where several have cells.
+    header : int or sequence of int, optional
+        The line with the names of the columns, from 1 (default), or several, whose words are joined by ``_``.
+    labels : sequence of str, optional
+        Columns of SPSS and Stata files whose value labels are their values. Unless stated those that the file does not
+        call ordinal or scale and in which every value has a label.
 
     Returns
     -------
@@ -119,24 +140,33 @@ def read_sessions(
     TableError
         With every problem of the table at once: columns, first five rows, what is allowed, what to do.
     """
-    ignored = rules.as_names(ignore)
+    findings, ignored = Findings(), rules.as_names(ignore)
+    lines = tuple(header) if isinstance(header, Sequence) else header
+    wanted = None
+    if columns is not None and isinstance(roles, Mapping):
+        wanted = tuple(map(str, (*rules.as_names(columns), *roles.values())))
+    options = FileOptions(separator, decimal, encoding, sheet, lines, labels, wanted)
     given = {role: side for role, side in zip(SIDES, (patients, therapists, groups), strict=True) if side is not None}
-    sides = {role: read_frame(side) for role, side in given.items()}
-    frame = read_frame(source)
-    columns = list(dict.fromkeys([*frame.columns, *(name for side in sides.values() for name in side.columns)]))
-    findings = Findings()
-    findings.add(rules.check_roles(roles, columns))
+    beside = replace(options, sheet=None, labels=None)
+    sides = {role: read_frame(side, beside, findings) for role, side in given.items()}
+    frame = read_frame(source, options, findings)
+    seen = list(dict.fromkeys([*frame.columns, *(name for side in sides.values() for name in side.columns)]))
+    findings.add(rules.check_roles(roles, seen))
+    absent = [str(name) for name in rules.as_names(columns) if name not in seen]
+    findings.add(
+        [Problem(f"columns names {quote(absent)}, which is no column.", fix=hint(absent[0], seen))] if absent else []
+    )
     findings.add(rules.check_mappings({"bounds": bounds, "units": units}))
-    codes = missing_codes(missing or {}, columns, findings)
-    findings.add(rules.check_ignored(ignored, roles, columns))
+    codes = missing_codes(missing or {}, seen, findings)
+    findings.add(rules.check_ignored(ignored, roles, seen))
     meanings = nesting.read_transfers(transfers, roles, findings) if isinstance(roles, Mapping) else {}
     findings.stop(TableError, count_of(len(frame), "row"))
-    findings.note(*rules.find_alike_columns(columns))
+    findings.note(*rules.find_alike_columns(seen))
     doubts: dict[str, Problem] = {}
-    frame = type_frame(frame.drop(columns=list(ignored), errors="ignore"), roles, codes, findings, doubts)
+    frame = type_frame(frame.drop(columns=list(ignored), errors="ignore"), roles, codes, findings, doubts, decimal)
     for role, side in sides.items():
         kept = side.drop(columns=list(ignored), errors="ignore")
-        frame = join_side(frame, type_frame(kept, roles, codes, findings, doubts), role, roles, findings)
+        frame = join_side(frame, type_frame(kept, roles, codes, findings, doubts, decimal), role, roles, findings)
         if meanings.get(role) == "reused":
             findings.problem(
                 f"The {role}s table is joined by {role} alone, and transfers= says that {role} ids are used again.",
@@ -152,12 +182,18 @@ def read_sessions(
         findings.add(nesting.check_transfers(frame, roles, meanings.get("patient", "ask")))
         findings.add(rules.check_units(frame, units or {}, roles))
     findings.stop(TableError, count_of(len(frame), "row"))
+    findings.note(*_say_doubts(doubts))
     for note in (*rules.find_lookalikes(frame, roles), *rules.find_missing_words(frame, roles)):
         warnings.warn(note, AllianceWarning, stacklevel=2)
         findings.note(note)
     crossed = frozenset(unit for unit, meaning in meanings.items() if meaning == "transferred")
     frame = _sort(frame, roles, findings)
     return make_table(frame, roles, tuple(findings.messages), ends, doubts, crossed)
+
+
+def _say_doubts(doubts: Mapping[str, Problem]) -> list[str]:
+    """Return which columns no model can read as they are; they stop nothing unless one does."""
+    return [f"{problem.what} A model that reads it says what to do." for problem in doubts.values()]
 
 
 def make_table(

@@ -1,0 +1,242 @@
+"""Files as programs write them: text of any kind, SPSS, Stata and Excel, with what each of them hides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import openpyxl
+import pandas as pd
+import pyreadstat
+import pytest
+
+import bayes_alliance as ba
+
+ROLES = {"patient": "pid", "session": "week"}
+CLEAN = {"pid": ["A", "A", "B"], "week": [1.0, 2.0, 1.0], "y": [3.5, 4.0, 2.25]}
+
+
+def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
+    """Write text with the line ends that it has."""
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def is_clean(table: ba.SessionTable) -> bool:
+    """Return whether a table holds the three clean rows."""
+    return {name: table.frame[name].tolist() for name in CLEAN} == CLEAN
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("a.csv", "pid,week,y\nA,1,3.5\nA,2,4\nB,1,2.25\n", ()),
+        ("a.csv", "pid;week;y\r\nA;1;3,5\r\nA;2;4\r\nB;1;2,25\r\n", ("separated by ';'", "read as decimals")),
+        ("a.csv", "sep=;\npid;week;y\nA;1;3.5\nA;2;4\nB;1;2.25\n", ()),
+        ("a.csv", '"sep=|"\npid|week|y\nA|1|3.5\nA|2|4\nB|1|2.25\n', ()),
+        ("a.txt", "pid\tweek\ty\nA\t1\t3,5\nA\t2\t4\nB\t1\t2,25\n", ("separated by tabs", "read as decimals")),
+        ("a.dat", "pid  week y\n A 1   3.5\nA 2 4\nB 1 2.25\n", ("separated by blanks",)),
+        ("a.txt", '"pid" "week" "y"\n"1" "A" 1 3.5\n"2" "A" 2 4\n"3" "B" 1 2.25\n', ("called 'row'",)),
+        ("a.csv", '"","pid","week","y"\n"1","A",1,3.5\n"2","A",2,4\n"3","B",1,2.25\n', ("called 'row'",)),
+        (
+            "a.csv",
+            "pid,week,y,,\nA,1,3.5,,\nA,2,4,,\nB,1,2.25,,\n,,,,\n,,,,\n",
+            ("2 empty columns and 2 empty rows are",),
+        ),
+        ("a.csv", "\n\npid,week,y\nA,1,3.5\n\nA,2,4\nB,1,2.25\n", ()),
+        ("a.csv", '\ufeffpid,week,y\nA,1,3.5\nA,2,4\nB,1,"2.25"\n', ()),
+        ("a.csv", "pid,week,y\rA,1,3.5\rA,2,4\rB,1,2.25\r", ()),
+        ("a.csv", 'pid,week,y,note\nA,1,3.5,"a, b\nc"\nA,2,4,"d;e;f"\nB,1,2.25,\n', ()),
+    ],
+)
+def test_text_as_programs_write_it(tmp_path: Path, name: str, text: str, says: tuple[str, ...]) -> None:
+    """Separators, decimal signs, row names, empty edges and line ends are found; what is not usual is said."""
+    table = ba.read_sessions(write(tmp_path / name, text), ROLES)
+    assert is_clean(table)
+    for words in says:
+        assert any(words in message for message in table.messages), table.messages
+    assert bool(table.messages) == bool(says)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "says"),
+    [("utf-8", False), ("utf-8-sig", False), ("utf-16", False), ("utf-16-le", False), ("cp1252", True)],
+)
+def test_encodings(tmp_path: Path, encoding: str, says: bool) -> None:
+    """UTF-8 and UTF-16 by themselves, Windows text with a message; names of columns come out right."""
+    text = "pid,week,Größe\nA,1,groß\nA,2,klein\nB,1,klein\n"
+    table = ba.read_sessions(write(tmp_path / "a.csv", text, encoding), ROLES)
+    assert table.frame["Größe"].tolist() == ["groß", "klein", "klein"]
+    assert any("cp1252" in message for message in table.messages) == says
+
+
+def test_what_is_stated_of_a_text_file(tmp_path: Path) -> None:
+    """Separator, decimal sign, encoding and lines of the header; what is wrong with these is said at once."""
+    text = "Export of 1 May\nscores;;\npid;week;y\nA;1;3,5\nA;2;4\nB;1;2,25\n"
+    path = write(tmp_path / "a.csv", text)
+    assert is_clean(ba.read_sessions(path, ROLES, separator=";", decimal=",", header=3))
+    two = write(tmp_path / "b.csv", "who;;score\nid;week;y\nA;1;3,5\nA;2;4\nB;1;2,25\n")
+    joined = ba.read_sessions(two, {"patient": "who_id", "session": "who_week"}, header=[1, 2])
+    assert joined.frame["score_y"].tolist() == CLEAN["y"]
+    greek = write(tmp_path / "c.csv", "pid,week,y\nA,1,α\n", "iso8859-7")
+    assert ba.read_sessions(greek, ROLES, encoding="iso8859-7").frame["y"].tolist() == ["α"]
+    with pytest.raises(ba.TableError) as caught:
+        ba.read_sessions(path, ROLES, separator="::", decimal=";", encoding="latin-99", header=0)
+    assert len(caught.value.problems) == 4
+    with pytest.raises(ba.TableError, match=r"is no text in utf-8\. State its encoding, such as encoding='cp1252'"):
+        ba.read_sessions(greek, ROLES, encoding="utf-8")
+    title = write(tmp_path / "d.csv", "Export,,\npid,week,y\nA,1,3.5\n")
+    with pytest.raises(ba.TableError, match=r"first line of 'd.csv' names 1 of 3 columns\. State the line.*header=2"):
+        ba.read_sessions(title, ROLES)
+    uneven = write(tmp_path / "e.csv", "pid,week,y\nA,1,3.5\nA,2\nB,1,2,9\n")
+    with pytest.raises(
+        ba.TableError, match=r"2 rows of 'e.csv' have another number of cells .*row 2 \(2\), row 3 \(4\)"
+    ):
+        ba.read_sessions(uneven, ROLES)
+
+
+def test_thousands_are_not_guessed_to_be_decimals(tmp_path: Path) -> None:
+    """1,234 alone does not say what its comma means; beside 3,5 it does."""
+    text = "pid;week;y;z\nA;1;1,234;3{}5\nA;2;2,345;4\n"
+    told = ba.read_sessions(write(tmp_path / "a.csv", text.format(",")), ROLES)
+    assert told.frame["y"].tolist() == [1.234, 2.345]
+    open_ = ba.read_sessions(write(tmp_path / "b.csv", text.format(".")), ROLES)
+    assert "y" in open_.doubts
+    assert ba.read_sessions(tmp_path / "b.csv", ROLES, decimal=",").frame["y"].tolist() == [1.234, 2.345]
+
+
+def in_spss(path: Path) -> Path:
+    """Write SYNTHETIC sessions as SPSS does: labels, declared codes and a range of them, German letters, a date."""
+    frame = pd.DataFrame(
+        {
+            "pid": ["1ä", "1ä", "2ß", "2ß"],
+            "week": [1.0, 2, 1, 2],
+            "arm": [1.0, 1, 2, 2],
+            "wai": [5.0, 99, -95, 7],
+            "stage": [1.0, 2, 3, 9],
+            "note": ["x", "NA", "", "y"],
+            "born": pd.to_datetime(["1980-01-02"] * 4),
+        }
+    )
+    pyreadstat.write_sav(
+        frame,
+        path,
+        variable_value_labels={
+            "arm": {1: "TAU", 2: "MBCT"},
+            "wai": {1: "never", 7: "always", 99: "refused"},
+            "stage": {1: "low", 2: "mid", 3: "high", 9: "no answer"},
+        },
+        missing_ranges={"wai": [99, {"lo": -100, "hi": -90}], "stage": [9], "note": ["NA"]},
+        variable_measure={"arm": "nominal", "wai": "scale", "stage": "ordinal"},
+    )
+    return path
+
+
+def test_spss(tmp_path: Path) -> None:
+    """Labels of nominal variables are levels, declared codes are missing and counted by code, dates stop nothing."""
+    table = ba.read_sessions(in_spss(tmp_path / "a.sav"), ROLES)
+    frame = table.frame
+    assert frame["arm"].tolist() == ["TAU", "TAU", "MBCT", "MBCT"]
+    np.testing.assert_array_equal(frame["wai"], [5, np.nan, np.nan, 7])
+    np.testing.assert_array_equal(frame["stage"], [1, 2, 3, np.nan])
+    assert table.messages[0] == (
+        "4 cells hold values that the file declares missing: 'wai': -95 (1), 99 (1); 'stage': 9 (1); 'note': NA (1)."
+    )
+    assert "Value labels are the values of 'arm'." in table.messages
+    assert any("'wai', 'stage' stay numbers" in message for message in table.messages)
+    assert "born" in table.doubts
+    stated = ba.read_sessions(tmp_path / "a.sav", ROLES, labels=["stage"])
+    assert stated.frame["stage"].dropna().tolist() == ["low", "mid", "high"]
+    assert stated.frame["arm"].tolist() == [1, 1, 2, 2]
+    with pytest.raises(ba.TableError, match=r"labels names 'wai', in which '5' has no label"):
+        ba.read_sessions(tmp_path / "a.sav", ROLES, labels=["wai"])
+    with pytest.raises(ba.TableError, match=r"labels names 'week', whose values have none in the file"):
+        ba.read_sessions(tmp_path / "a.sav", ROLES, labels=["week"])
+    (tmp_path / "b.sav").write_text("no SPSS")
+    with pytest.raises(ba.TableError, match=r"'b.sav' cannot be read: .*Save it anew"):
+        ba.read_sessions(tmp_path / "b.sav", ROLES)
+
+
+def test_stata(tmp_path: Path) -> None:
+    """Missing letters of Stata are missing and counted; labels are levels."""
+    frame = pd.DataFrame({"pid": ["A", "A", "B"], "week": [1, 2, 1], "arm": [1, 1, 2], "y": [3.5, "a", 2.25]})
+    pyreadstat.write_dta(
+        frame,
+        tmp_path / "a.dta",
+        variable_value_labels={"arm": {1: "TAU", 2: "MBCT"}},
+        missing_user_values={"y": ["a"]},
+    )
+    table = ba.read_sessions(tmp_path / "a.dta", ROLES)
+    assert table.frame["arm"].tolist() == ["TAU", "TAU", "MBCT"]
+    np.testing.assert_array_equal(table.frame["y"], [3.5, np.nan, 2.25])
+    assert table.messages[0] == "1 cell holds a value that the file declares missing: 'y': a (1)."
+
+
+def in_excel(path: Path) -> Path:
+    """Write SYNTHETIC sessions in a workbook of two sheets, with an error of a formula and empty edges."""
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    sheet.title = "Daten"
+    for row in (["pid", "week", "y", None], ["A", 1, 3.5, None], ["A", 2, 4, None], ["B", 1, 2.25, None]):
+        sheet.append(row)
+    sheet.append([None, None, None, None])
+    error = sheet.cell(row=3, column=5)
+    error.value, error.data_type = "#DIV/0!", "e"
+    sheet.cell(row=1, column=5).value = "ratio"
+    book.create_sheet("Codebook").append(["variable", "meaning"])
+    book.save(path)
+    return path
+
+
+def test_excel(tmp_path: Path) -> None:
+    """A sheet by its name; errors are missing and counted; an empty column and row are left out."""
+    path = in_excel(tmp_path / "a.xlsx")
+    with pytest.raises(ba.TableError, match=r"has 2 sheets with cells: 'Daten', 'Codebook'\. State.*sheet='Daten'"):
+        ba.read_sessions(path, ROLES)
+    table = ba.read_sessions(path, ROLES, sheet="Daten")
+    assert is_clean(table)
+    assert table.messages[0] == "1 cell holds an error of Excel and is missing: #DIV/0! (1), in E3."
+    assert any("1 empty column" in message for message in table.messages)
+    with pytest.raises(ba.TableError, match=r"Unknown sheet 'daten'.*Did you mean 'Daten'"):
+        ba.read_sessions(path, ROLES, sheet="daten")
+
+
+def test_headers_of_workbooks(tmp_path: Path) -> None:
+    """Merged cells above the names of columns are an error with the remedy; dates and protected files, too."""
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    for row in (["Session", None, "WAI"], ["pid", "week", "y"], ["A", 1, 3.5], ["A", 2, 4], ["B", 1, 2.25]):
+        sheet.append(row)
+    sheet.merge_cells("A1:B1")
+    book.save(tmp_path / "a.xlsx")
+    with pytest.raises(ba.TableError, match=r"Cells of the header are merged in sheet 'Sheet': A1:B1\. State the line"):
+        ba.read_sessions(tmp_path / "a.xlsx", ROLES)
+    assert is_clean(ba.read_sessions(tmp_path / "a.xlsx", ROLES, header=2))
+    roles = {"patient": "Session_pid", "session": "Session_week"}
+    assert ba.read_sessions(tmp_path / "a.xlsx", roles, header=[1, 2]).frame["WAI_y"].tolist() == CLEAN["y"]
+    (tmp_path / "b.xlsx").write_bytes(b"\xd0\xcf\x11\xe0" + bytes(100))
+    with pytest.raises(ba.TableError, match=r"protected by a password, or was written by Excel before 2007"):
+        ba.read_sessions(tmp_path / "b.xlsx", ROLES)
+
+
+def test_rows_named_by_an_index_are_columns() -> None:
+    """A MultiIndex of patients and sessions is two columns; a frame's plain index is none."""
+    frame = pd.DataFrame(CLEAN)
+    table = ba.read_sessions(frame.set_index(["pid", "week"]), ROLES)
+    assert is_clean(table)
+    assert table.messages == ("Names of rows are columns: 'pid', 'week'.",)
+    assert is_clean(ba.read_sessions(frame.set_index(pd.Index([7, 8, 9])), ROLES))
+
+
+def test_only_wanted_columns_of_5000_are_converted(tmp_path: Path) -> None:
+    """Of a wide file what nothing reads is not read either."""
+    rng = np.random.default_rng(1)
+    many = pd.DataFrame(rng.normal(size=(3, 5000)), columns=[f"v{i}" for i in range(5000)])
+    pyreadstat.write_sav(pd.concat([pd.DataFrame(CLEAN), many], axis=1), tmp_path / "a.sav")
+    table = ba.read_sessions(tmp_path / "a.sav", ROLES, columns=["y", "v7"])
+    assert is_clean(table)
+    assert list(table.frame) == ["pid", "week", "y", "v7"]
+    with pytest.raises(ba.TableError, match="columns names 'v9999', which is no column"):
+        ba.read_sessions(tmp_path / "a.sav", ROLES, columns=["y", "v9999"])
