@@ -16,8 +16,13 @@ from bayes_alliance.cli.options import (
     BoundsOption,
     Columns,
     DataPath,
+    Decimal,
+    Encoding,
     EngineName,
+    FileGiven,
+    Header,
     Ignore,
+    Labels,
     Maximum,
     Minimum,
     Missing,
@@ -25,6 +30,8 @@ from bayes_alliance.cli.options import (
     Only,
     PriorOption,
     Reference,
+    Separator,
+    Sheet,
     Side,
     Transfers,
     numbers,
@@ -60,6 +67,12 @@ def check(
     patients: Side = None,
     therapists: Side = None,
     groups: Side = None,
+    separator: Separator = None,
+    decimal: Decimal = None,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
+    header: Header = None,
+    labels: Labels = None,
 ) -> None:
     """Check a table against a model, everything short of sampling, and describe both."""
     from bayes_alliance.build.model import build_model, check_log_density
@@ -67,7 +80,16 @@ def check(
     from bayes_alliance.table.description import describe
 
     sessions, variables = _read(
-        data, columns, minimum, maximum, only, missing, bounds, transfers, ignore, patients, therapists, groups
+        data,
+        columns=columns,
+        limits=(minimum, maximum),
+        only=only,
+        missing=missing,
+        bounds=bounds,
+        transfers=transfers,
+        ignore=ignore,
+        sides=(patients, therapists, groups),
+        given=FileGiven(separator, decimal, encoding, sheet, header, labels),
     )
     condition = variables.get("condition", "condition")
     known = condition if condition in sessions.frame.columns else None
@@ -113,6 +135,12 @@ def fit(
     patients: Side = None,
     therapists: Side = None,
     groups: Side = None,
+    separator: Separator = None,
+    decimal: Decimal = None,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
+    header: Header = None,
+    labels: Labels = None,
 ) -> None:
     """Fit a model; write summary.csv, estimands.csv, the posterior and pictures."""
     from bayes_alliance.fit.fit import fit_model
@@ -126,7 +154,16 @@ def fit(
     prepare(out_folder)
     settings = SamplerSettings(draws=draws, tune=tune, chains=chains, target_accept=target_accept)
     sessions, variables = _read(
-        data, columns, minimum, maximum, only, missing, bounds, transfers, ignore, patients, therapists, groups
+        data,
+        columns=columns,
+        limits=(minimum, maximum),
+        only=only,
+        missing=missing,
+        bounds=bounds,
+        transfers=transfers,
+        ignore=ignore,
+        sides=(patients, therapists, groups),
+        given=FileGiven(separator, decimal, encoding, sheet, header, labels),
     )
     if any(equation.modelled for equation in spec.equation):
         print_missing(_design(name, sessions, variables, reference, prior), out)
@@ -156,17 +193,16 @@ def fit(
 
 def _read(
     data: Path,
+    *,
     columns: Sequence[str] | None,
-    minimum: Sequence[str] | None,
-    maximum: Sequence[str] | None,
+    limits: tuple[Sequence[str] | None, Sequence[str] | None],
     only: Sequence[str] | None,
     missing: Sequence[str] | None,
     bounds: Sequence[str] | None,
     transfers: Sequence[str] | None,
     ignore: Sequence[str] | None,
-    patients: Path | None,
-    therapists: Path | None,
-    groups: Path | None,
+    sides: tuple[Path | None, Path | None, Path | None],
+    given: FileGiven,
 ) -> tuple[SessionTable, dict[str, str]]:
     """Read the table and split the column mapping into roles and variables of the model."""
     from bayes_alliance.table.row_selection import select_rows
@@ -181,16 +217,19 @@ def _read(
     sessions = read_sessions(
         data,
         roles={name: column for name, column in mapping.items() if name in ROLES},
-        patients=patients,
-        therapists=therapists,
-        groups=groups,
+        patients=sides[0],
+        therapists=sides[1],
+        groups=sides[2],
         missing=codes,
         bounds=ranges(pairs(bounds, "--bounds"), "--bounds"),
         transfers=cast("Meanings", meanings),
         ignore=ignore or (),
+        **given.arguments(),
     )
-    limits = [numbers(pairs(texts, option), option) for texts, option in ((minimum, "--min"), (maximum, "--max"))]
-    chosen = select_rows(sessions, minimum=limits[0], maximum=limits[1], only=pairs(only, "--only"))
+    low, high = (
+        numbers(pairs(texts, option), option) for texts, option in zip(limits, ("--min", "--max"), strict=True)
+    )
+    chosen = select_rows(sessions, minimum=low, maximum=high, only=pairs(only, "--only"))
     return chosen, {name: column for name, column in mapping.items() if name not in ROLES}
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,7 +23,40 @@ class EngineName(StrEnum):
 
 
 ModelName = Annotated[str, typer.Argument(metavar="NAME", help="A model of the list, or the path of a .toml file.")]
-DataPath = Annotated[Path, typer.Argument(metavar="DATA", help="CSV or parquet: one row per patient and session.")]
+DataPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DATA",
+        help="Text (.csv, .tsv, .txt, .dat), .xlsx, SPSS (.sav), Stata (.dta), SAS or parquet: one row per patient and "
+        "session.",
+    ),
+]
+Separator = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CHARACTER", help="What stands between cells of text, such as ';' or tab; found unless given."
+    ),
+]
+Decimal = Annotated[
+    str | None, typer.Option(metavar="SIGN", help="What stands before decimals: '.' or ','; found unless given.")
+]
+Encoding = Annotated[
+    str | None, typer.Option(metavar="NAME", help="How text is stored, such as cp1252; found unless given.")
+]
+Sheet = Annotated[str | None, typer.Option(metavar="NAME", help="Which sheet of a workbook.")]
+Header = Annotated[
+    list[int] | None,
+    typer.Option(
+        min=1, metavar="LINE", help="The line that names the columns (1); given several times, their words are joined."
+    ),
+]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="A column of SPSS or Stata whose value labels are its values. Repeatable; found unless given.",
+    ),
+]
 Columns = Annotated[
     list[str] | None,
     typer.Option(
@@ -69,6 +103,30 @@ Ignore = Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A colu
 Side = Annotated[
     Path | None, typer.Option(metavar="DATA", help="Table with what is measured once per unit, joined by id.")
 ]
+
+
+@dataclass(frozen=True)
+class FileGiven:
+    """What was given of a file."""
+
+    separator: str | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+    sheet: str | None = None
+    header: list[int] | None = None
+    labels: list[str] | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Return them as ``read_sessions`` takes them."""
+        lines = self.header or None
+        return {
+            "separator": {"tab": "\t", "\\t": "\t"}.get(self.separator or "", self.separator),
+            "decimal": self.decimal,
+            "encoding": self.encoding,
+            "sheet": self.sheet,
+            "header": lines[0] if lines is not None and len(lines) == 1 else lines,
+            "labels": self.labels,
+        }
 
 
 def pairs(texts: Iterable[str] | None, option: str, *, split: bool = True) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bayes_alliance.cli.console import line
-from bayes_alliance.cli.options import pairs
+from bayes_alliance.cli.options import Decimal, Encoding, FileGiven, Header, Separator, Sheet, pairs
 from bayes_alliance.errors import FitError, SpecError
-from bayes_alliance.findings import Problem
+from bayes_alliance.findings import Findings, Problem
 
 if TYPE_CHECKING:
     from bayes_alliance.expectation.questions import Values
@@ -34,8 +35,8 @@ def predict(
         Path | None,
         typer.Argument(
             metavar="ROWS",
-            help="CSV or parquet of new rows: predictors, called as in the table that was fitted or in the model, and "
-            "ids. No outcome is needed. Ids that were not fitted are new patients, therapists and so on.",
+            help="A file of new rows, as 'fit' reads them: predictors, called as in the fitted table or in the model, "
+            "and ids. No outcome is needed. Ids that were not fitted are new patients, therapists and so on.",
         ),
     ] = None,
     grid: Annotated[
@@ -43,7 +44,8 @@ def predict(
         typer.Option(
             metavar="NAME=VALUE,…",
             help="Without ROWS: a row per combination of these values, such as --grid condition=TAU,CBT --grid "
-            "session=1,8; all else at its mean or most frequent value. Repeatable.",
+            "session=1,8; all else at its mean or most frequent value. A level with a comma stands in double quotes. "
+            "Repeatable.",
         ),
     ] = None,
     at: Annotated[
@@ -73,6 +75,11 @@ def predict(
     propagate: Annotated[
         bool, typer.Option("--propagate", help="Let outcomes that this one reads follow from their own equations.")
     ] = False,
+    separator: Separator = None,
+    decimal: Decimal = None,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
+    header: Header = None,
     seed: Annotated[int, typer.Option(min=0, help="For what is drawn.")] = 1,
     ci_prob: Annotated[float, typer.Option(help="Probability of the intervals that are written.")] = 0.95,
     out_file: Annotated[
@@ -83,7 +90,9 @@ def predict(
     from bayes_alliance.fit.result import load_fit
     from bayes_alliance.fit.spreadsheet import csv_bytes
     from bayes_alliance.posterior.predictions import predictions
+    from bayes_alliance.posterior.summary import check_interval
     from bayes_alliance.table.file_reading import read_frame
+    from bayes_alliance.table.files.options import FileOptions
 
     if (rows is None) == (not grid):
         raise SpecError(
@@ -92,10 +101,16 @@ def predict(
                 fix="Give a file of new rows, or --grid NAME=VALUE,…",
             )
         )
+    check_interval(ci_prob, "eti")
     loaded = load_fit(fit)
+    findings = Findings()
+    given = FileGiven(separator, decimal, encoding, sheet, header).arguments()
+    new = None if rows is None else read_frame(rows, FileOptions(**given), findings)
+    for message in findings.messages:
+        line(message)
     found = predictions(
         loaded,
-        None if rows is None else read_frame(rows),
+        new,
         grid=_values(grid, "--grid") or None,
         at=_values(at, "--at") or None,
         by=by or None,
@@ -107,10 +122,10 @@ def predict(
     )
     if not loaded.passed:
         line(loaded.verdict, "bold red")
+    table = found.table(ci_prob=ci_prob)
     if out_file is None:
         line(str(found))
         return
-    table = found.table(ci_prob=ci_prob)
     try:
         out_file.write_bytes(csv_bytes(table))
     except OSError as error:
@@ -123,7 +138,10 @@ def predict(
 def _values(texts: Sequence[str] | None, option: str) -> dict[str, Values]:
     """Return the values of every name, numbers where they are."""
     stated = pairs(texts, option, split=False)
-    return {name: [_number(value.strip()) for value in text.split(",")] for name, text in stated.items()}
+    return {
+        name: [_number(value.strip()) for value in next(csv.reader([text], skipinitialspace=True))]
+        for name, text in stated.items()
+    }
 
 
 def _number(text: str) -> float | str:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 
+import numpy as np
+
 from bayes_alliance._messages import quote
 from bayes_alliance.design.columns.surfaces import PIECES, surface_calls, surface_weights
 from bayes_alliance.design.equations.equation import EquationDesign
@@ -248,10 +250,16 @@ def _at_means(own: Predictor, place: int, name: str) -> _AtMeans:
             continue
         rest = columns.get(whole - parts)  # what has no column of its own stays at 0
         shown = own.coef.labels[rest] if rest is not None else ":".join(sorted(part for part, _ in whole - parts))
-        at[shown] = 0.0 if rest is None else float(f"{own.coef.values[:, rest].mean():.3g}")
+        at[shown] = 0.0 if rest is None else _mean(own.coef.values[:, rest])
         labels[f"{name}_{i}"] = own.coef_labels[i]
         value = Operation("+", value, Operation("*", Number(at[shown]), Name(f"{name}_{i}")))
     return _AtMeans(value, labels, at)
+
+
+def _mean(values: np.ndarray) -> float:
+    """Return a mean to three digits, 0 where it is one up to rounding: deviations from means have it."""
+    mean = float(values.mean())
+    return 0.0 if abs(mean) <= 1e-9 * float(values.std()) else float(f"{mean:.3g}")
 
 
 def _where(at: Mapping[str, float]) -> str:

@@ -156,7 +156,26 @@ def make_chain(
         if series or joint:
             findings.problem("Residuals of new rows that correlate are not drawn.", fix="Use the fit's own rows.")
     findings.stop(FitError)
-    return Chain(design, equations, fitted, units, blocks, groups, straight, given or {}, calls or {})
+    chain = Chain(design, equations, fitted, units, blocks, groups, straight, given or {}, calls or {})
+    _check_places(chain, findings)
+    findings.stop(FitError)
+    return chain
+
+
+def _check_places(chain: Chain, findings: Findings) -> None:
+    """Report means of a factor's units over outcomes that are drawn in rows whose unit no equation says."""
+    for e in chain.fitted.values():
+        for part in parts_of(e):
+            for factor in factors_in(part) if isinstance(part, Call) and part.function not in CURRENT else ():
+                for name in set(chain.equations) & set(values_in(part)):
+                    own = chain.fitted[name]
+                    code = chain.places.units[factor][chain.places.of_rows[name]]
+                    if (code < 0).any() and factor not in {group.factor for group in own.groups}:
+                        findings.problem(
+                            f"{render(part)} is a mean of each {factor}, and the equation of {own.outcome!r} does not "
+                            f"say in which {factor} {int((code < 0).sum())} of its {len(code)} rows are.",
+                            fix=f"Give it a term (1 | {factor}), or set the mean to values.",
+                        )
 
 
 def check_own_residuals(chain: Chain, *, drawn: bool) -> None:

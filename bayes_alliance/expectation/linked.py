@@ -37,8 +37,8 @@ def linked_calls(equation: EquationDesign) -> dict[str, LinkedTo]:
 class Linked:
     """What rows read of another equation, with variables set.
 
-    ``sides`` are the rows that are read: in their session, or for a slope a little before and after it. They count
-    what does not depend on earlier sessions or deviations, as the model does.
+    ``sides`` are the rows that are read: in their session, for a slope a little before and after it, for an effect in
+    two sessions. They count what does not depend on earlier sessions or deviations, as the model does.
     """
 
     key: LinkedTo
@@ -81,7 +81,10 @@ class Linked:
         if self.key.kind == "effect":
             named = zip(columns.labels, columns.terms, strict=True)
             called = np.array([self.key.effect in names for names in named], dtype=float)
-            return np.asarray(own.share[:, None] * called * (own.group.factor == self.key.factor))
+            # whether a row is in a unit is seen in one of two sessions: in one a covariate may be 0
+            inside = np.any([side.groups(unclear="observed")[place].inside for side in self.sides], axis=0)
+            weight = np.where(inside, own.share, 0.0)
+            return np.asarray(weight[:, None] * called * (own.group.factor == self.key.factor))
         values = self._between([side.groups(unclear="observed")[place].values for side in self.sides])
         return np.asarray(values * ~np.array(columns.dynamic, dtype=bool))
 
@@ -112,8 +115,9 @@ def make_linked(
     now = found.get(SESSION, rows.variables[SESSION])
     if key.session is not None:
         now = replace(now, values=np.full(len(rows.y), key.session))
-    if key.kind == "slope":
-        sides = [found | {SESSION: replace(now, values=now.values + step)} for step in (-STEP, STEP)]
+    if key.kind != "value":
+        steps = (-STEP, STEP) if key.kind == "slope" else (0.0, 1.0)
+        sides = [found | {SESSION: replace(now, values=now.values + step)} for step in steps]
         return Linked(key, tuple(moving(rows, side) for side in sides))
     return Linked(key, (moving(rows, found if key.session is None else found | {SESSION: now}),))
 

@@ -24,6 +24,7 @@ from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.linear import effects_of, follow_mean, follow_rows, strata_roots
 from bayes_alliance.expectation.outcomes import residual_spread
+from bayes_alliance.expectation.patient_numbers import number_patients
 from bayes_alliance.expectation.rowwise import RowwiseEvaluator
 from bayes_alliance.expectation.set_terms import check_terms
 from bayes_alliance.findings import Problem
@@ -321,7 +322,7 @@ def _move_group(moved: Moved, group: GroupDesign, unclear: Unclear) -> MovedGrou
     code = group.units if moved.units is None else moved.units[group.factor].code
     new = inside & ((code < 0) | (code >= len(group.levels)))
     if (code < 0).any():  # a new unit for the rows of each patient
-        fresh = len(group.levels) + np.unique(e.patient.astype(str), return_inverse=True)[1]
+        fresh = len(group.levels) + number_patients(design, e)
         code = np.where(code < 0, fresh, code)
     factor = find_factor(design.factors, group.factor)
     stratum = np.zeros(len(e.y), dtype=np.int64)

@@ -14,9 +14,10 @@ from bayes_alliance.design.columns.variables import Variable, read_words
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.groups.groups import GroupDesign
+from bayes_alliance.design.related_variables import stands_for
 from bayes_alliance.expectation.new_data import Units
 from bayes_alliance.findings import Findings
-from bayes_alliance.names import SESSION, join_ids
+from bayes_alliance.names import SESSION, join_ids, level_label
 from bayes_alliance.spec.equation_order import modelled_by, sort_modelled
 from bayes_alliance.spec.expressions import Call
 from bayes_alliance.spec.variables_read import values_in
@@ -83,6 +84,51 @@ def read_variable(
         findings.add(unknown(f"level of {column!r}:", word, levels) for word in unknown_levels)
         return None
     return replace(variable, values=np.array([float(levels[str(word)]) for word in words]))
+
+
+def dummies_to_fill(equation: EquationDesign, needed: Sequence[str], frame: pd.DataFrame) -> dict[str, str]:
+    """Return the 0/1 variables that stand for a level of a factor and have no column, with the factor's name."""
+    return {
+        name: factor
+        for name, factor in _dummies(equation, needed).items()
+        if not {name, equation.variables[name].label} & set(frame.columns)
+    }
+
+
+def fill_dummies(
+    equation: EquationDesign, found: Mapping[str, Variable | None], filled: Mapping[str, str], findings: Findings
+) -> dict[str, Variable]:
+    """Return 0/1 variables as the levels of their factor have them; report columns that say something else."""
+    made = {}
+    for name, factor_name in _dummies(equation, [*found, *filled]).items():
+        dummy, factor = equation.variables[name], found.get(factor_name)
+        if factor is None or factor.levels is None:
+            continue
+        is_it = [level_label(factor.label, level) == dummy.label for level in factor.levels]
+        values = np.array(is_it, dtype=float)[factor.values.astype(np.int64)]
+        own = found.get(name)
+        if name in filled:
+            made[name] = replace(dummy, values=values)
+        elif own is not None and (own.values != values).any():
+            odd = np.flatnonzero(own.values != values)
+            shown = [f"row {place + 1} ({factor.levels[int(factor.values[place])]})" for place in odd[:5]]
+            findings.problem(
+                f"{dummy.label!r} stands for a level of {factor.label!r} and says something else in "
+                f"{count_of(len(odd), 'row')}: {first_few(shown, len(odd))}.",
+                fix=f"Leave the column out: it follows from {factor.label!r}.",
+            )
+    return made
+
+
+def _dummies(equation: EquationDesign, names: Sequence[str]) -> dict[str, str]:
+    """Return the 0/1 variables that stand for a level of a factor of the equation."""
+    factors = [one for one in names if equation.variables[one].levels is not None]
+    return {
+        name: factor
+        for name in names
+        for factor in factors
+        if name != factor and stands_for(equation.variables[name], equation.variables[factor])
+    }
 
 
 def read_units(factor: str, levels: Sequence[str], frame: pd.DataFrame, roles: Mapping[str, str]) -> Units:

@@ -23,7 +23,9 @@ from bayes_alliance.expectation.new_row_columns import (
     all_groups,
     check_trials,
     check_units,
+    dummies_to_fill,
     earlier_outcome,
+    fill_dummies,
     read_drawn,
     read_units,
     read_variable,
@@ -105,12 +107,16 @@ def code_new_rows(
     computed = {text: call for text, call in calls_around(equation).items() if text not in stated}
     _check_calls(equation, computed, frame, roles, drawn, findings)
     findings.stop(DesignError)
+    needed = _needed(equation, stated)
+    filled = dummies_to_fill(equation, needed, frame)
     found = {
         name: read_drawn(equation.variables[name], frame, findings)
         if name in drawn
         else read_variable(equation.variables[name], frame, roles, findings)
-        for name in _needed(equation, stated)
+        for name in needed
+        if name not in filled
     }
+    found |= fill_dummies(equation, found, filled, findings)
     units = {group.factor: read_units(group.factor, group.levels, frame, roles) for group in all_groups(equation)}
     check_units(equation, units, findings)
     variables = {name: own for name, own in found.items() if own is not None}

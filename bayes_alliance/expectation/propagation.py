@@ -69,8 +69,17 @@ def set_in_chain(chain: Chain, settings: Mapping[str, Setting], shift: Mapping[s
         held, opened[name] = _calls_of(chain, e, set(found), calls, shift)
         moved[name] = move(chain.design, e, found, chain.units[name], calls=held)
         for text, key in linked_calls(e).items():
-            if key.variable in chain.equations and text in opened[name]:
-                linked[name, text] = _linked(chain, e, key, stated, shift, calls)
+            if text not in opened[name]:
+                continue
+            if key.variable not in chain.equations:
+                raise FitError(
+                    Problem(
+                        f"{e.outcome!r} reads {text}, what the equation of {key.variable!r} says, which setting "
+                        f"{key.variable!r} does not move.",
+                        fix=f"Set {text!r}, too, or leave {key.variable!r} out.",
+                    )
+                )
+            linked[name, text] = _linked(chain, e, key, stated, shift, calls)
     return Course(chain.design, xr.Dataset(), moved, chain.places, constant, opened, linked=linked)
 
 

@@ -175,6 +175,9 @@ def ask(
     known.pop(name, None)  # what is asked for cannot be set
     settings = _combinations(known, "at", at or {}, apart)
     made = None if grid is None else _combinations(known, "grid", grid, apart)
+    twice = [known[one].label for one in settings[0] if made is not None and one in made[0]]
+    if twice:
+        raise FitError(Problem(f"at= and grid= both set {quote(twice)}.", fix="State it in one of them."))
     held = {*settings[0], *(made[0] if made else ()), *apart}
     lacking = {} if propagate or rows is None else missing_modelled(design, fitted, rows)
     names = names_read(design.spec, name, held) if propagate else (*lacking, name)
@@ -227,7 +230,7 @@ def _session_read(e: EquationDesign, fitted: EquationDesign) -> float | None:
     """
     if e.spec.unit != SESSION or fitted.spec.unit == SESSION:
         return None
-    return float(np.nanmean(e.session))
+    return float(e.variables[SESSION].values.mean()) if SESSION in e.variables else 1.0
 
 
 def _is_related(design: Design, name: str, other: str) -> bool:

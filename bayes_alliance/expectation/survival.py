@@ -98,11 +98,16 @@ def first_rows(equation: EquationDesign, session: float) -> tuple[np.ndarray, tu
 
 
 def check_constant(
-    moved: Sequence[Moved], groups: Mapping[str, Effects], followed: Collection[str] = frozenset()
+    moved: Sequence[Moved],
+    groups: Mapping[str, Effects],
+    followed: Collection[str] = frozenset(),
+    *,
+    drawn: bool = False,
 ) -> None:
     """Refuse predictors that change over a patient's sessions in another way than by the session's number.
 
-    ``followed`` are the terms that are worked out in every session, whatever their columns hold.
+    ``followed`` are the terms that are worked out in every session, whatever their columns hold. ``drawn`` says that
+    effects of new units are drawn, so that what they add may change with the session.
     """
     changing: dict[str, None] = {}
     one = moved[0]
@@ -123,7 +128,7 @@ def check_constant(
         unit = [own.group.code, own.inside] if groups[own.group.factor] == "own" else []
         if groups[own.group.factor] != "zero" and varies(np.column_stack([own.values, *unit])).any():
             changing[f"what {own.group.factor} adds"] = None
-    for first, later in pairwise(moved):
+    for first, later in () if drawn else pairwise(moved):
         for before, after in zip(first.groups(), later.groups(), strict=True):
             how = groups[before.group.factor]
             fresh = before.new if how == "own" else np.full(len(patient), how == "new")

@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from bayes_alliance._messages import quote
+from bayes_alliance.design.columns.terms import Columns
 from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.chains import Chain
 from bayes_alliance.expectation.expected import in_parts
@@ -74,14 +75,21 @@ def _following(own: Asked) -> tuple[list[np.ndarray], list[pd.DataFrame]]:
     new, sessions = question.units is not None, np.unique(e.session)
     stages: list[dict[str, Setting]] = [{}]
     if not new:  # equations that are read may have the session where that of leaving has not
-        stages = [{SESSION: float(one), **session_settings(e, one)} for one in sessions]
+        every = list(chain.fitted.values())
+        stages = [
+            {**{name: v for own in every for name, v in session_settings(own, one).items()}, SESSION: float(one)}
+            for one in sessions
+        ]
     by_setting = [
         [set_in_chain(chain, {**stage, **settings}, {}) for stage in stages] for settings in question.settings
     ]
     first, told = (None, ()) if new else first_rows(e, sessions[0])
     own.messages += told
     for courses in by_setting if not new else ():
-        check_constant([course.moved[chain.outcome] for course in courses], own.groups, terms)
+        check_constant([course.moved[chain.outcome] for course in courses], own.groups, terms, drawn=True)
+        for key in courses[0].linked:
+            sides = [course.linked[key].sides[0] for course in courses]
+            check_constant(sides, own.groups, deviating_terms(sides[0].coef), drawn=True)
 
     def work(flat: xr.Dataset, rng: np.random.Generator) -> list[np.ndarray]:
         noise = draw_noise(chain, flat, [course for courses in by_setting for course in courses], rng)
@@ -101,6 +109,11 @@ def _following(own: Asked) -> tuple[list[np.ndarray], list[pd.DataFrame]]:
         question.lines(settings) if new else _by_session(question, settings, sessions) for settings in question.settings
     ]
     return values, lines
+
+
+def deviating_terms(columns: Columns) -> set[str]:
+    """Return the terms that do not count where another equation reads a linear predictor."""
+    return {term for term, dynamic in zip(columns.terms, columns.dynamic, strict=True) if dynamic}
 
 
 def _check_followed(chain: Chain) -> set[str]:

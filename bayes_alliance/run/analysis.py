@@ -20,6 +20,7 @@ from bayes_alliance.spec.model import Bound, ModelSpec
 from bayes_alliance.spec.model_parsing import make_model
 from bayes_alliance.spec.registry import load_model, model_names
 from bayes_alliance.spec.toml import is_file, parse_toml, read_text
+from bayes_alliance.table.files.options import FileOptions
 from bayes_alliance.table.nesting import Transfer
 
 LABEL: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
@@ -50,6 +51,18 @@ class DataPart(_Part):
     only: dict[str, str | float] = {}
     transfers: Transfer | dict[str, Transfer] = "ask"
     shared_rows: bool = False
+    separator: str | None = None
+    decimal: Literal[".", ","] | None = None
+    encoding: str | None = None
+    sheet: str | None = None
+    header: Annotated[int, Field(ge=1)] | list[Annotated[int, Field(ge=1)]] | None = None
+    labels: list[str] | None = None
+
+    @property
+    def file_options(self) -> FileOptions:
+        """Return what is stated of the sessions' file."""
+        header = tuple(self.header) if isinstance(self.header, list) else self.header
+        return FileOptions(self.separator, self.decimal, self.encoding, self.sheet, header, self.labels)
 
 
 class ModelPart(_Part):

@@ -93,7 +93,9 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], 
     files = {what: hashlib.sha256(path.read_bytes()).hexdigest() for what, path in paths.items()}
     if stated:
         check_stated(analysis, files["data"])
-    frames = {what: read_frame(path) for what, path in paths.items()}
+    options = data.file_options
+    beside = replace(options, sheet=None, labels=None)
+    frames = {what: read_frame(path, options if what == "data" else beside, findings) for what, path in paths.items()}
     read = len(frames["data"])
     _check_columns(frames, data.roles)
     holding = _id_columns(analysis, specs)
@@ -117,11 +119,12 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], 
             bounds=data.bounds,
             units=data.units,
             transfers=data.transfers,
+            decimal=data.decimal,
         )
     rows = Rows(sessions, coded, read, digests, {c: role for role, columns in holding.items() for c in columns}, files)
     only = {name: rows.code_of(data.roles.get(name, name), level) for name, level in data.only.items()}
     sessions = select_rows(sessions, minimum=data.minimum, maximum=data.maximum, only=only)
-    told = _notes(frames["data"], coded, data.roles, data.missing)
+    told = [*findings.messages, *_notes(frames["data"], coded, data.roles, data.missing)]
     if unread:
         left = count_of(len(unread), "column")
         told.append(f"{left} that no model reads {are(len(unread), 'was', 'were')} left unread.")

@@ -8,9 +8,10 @@ import pytest
 from scipy import special
 
 import bayes_alliance as ba
+from tests.fit.test_outline import without_rows
 from tests.posterior.test_propagation import coefs, flat
 from tests.posterior.test_results import with_dropout
-from tests.posterior.test_setting import draws_of, equation, fit_of, study
+from tests.posterior.test_setting import GATED, draws_of, equation, fit_of, study
 
 ARMS = {"reference": {"arm": "TAU"}}
 GROWTH = equation("alliance", "session * arm + (1 + session | patient)")
@@ -274,3 +275,117 @@ def test_a_summary_of_an_outcome_stays_and_that_is_said() -> None:
     text = declared + equation("alliance", "session + arm") + equation("post", "early + arm", unit="patient")
     found = ba.predictions(fit_of(text, of_patients(), **ARMS), at={"arm": "TAU"}, outcome="post", propagate=True)
     assert found.messages[-1] == "'early' is worked out of 'alliance' before the fit and stays as it was observed."
+
+
+def test_rows_in_no_group_get_no_effect_of_one() -> None:
+    """effect() of groups in one arm: 0 in the others, as in the model; new ones where the arm is set."""
+    text = equation("alliance", "condition + session + (0 + in_group | group)") + equation(
+        "y", 'effect(alliance, group, "in_group") + condition + session'
+    )
+    fit = fit_of(text, **GATED)
+    b, d = coefs(fit), draws_of(fit)
+    own = flat(ba.predictions(fit, outcome="y", groups="own", propagate=True, by="row"))
+    e, frame = fit.design.find("y"), study()  # type: ignore[union-attr]
+    u = d["u_group"].transpose("sample", ...).values[:, :, 0]
+    levels = list(map(str, d["group"].values))
+    through = next(b[label] for label in b if label.startswith("y, effect("))
+    for row in range(0, len(e.y), 7):
+        arm, gid = frame["arm"][e.row[row]], frame["gid"][e.row[row]]
+        right = b["y, Intercept"] + b["y, session"] * e.session[row]
+        right = right + (b[f"y, arm[{arm}]"] if arm != "TAU" else 0.0)
+        right = right + (through * u[:, levels.index(gid)] if gid else 0.0)
+        np.testing.assert_allclose(own[:, row], right, rtol=1e-9, atol=1e-9)
+    yes = text.replace("'y'", "'better'").replace("formula = 'effect", "family = 'bernoulli'\nformula = 'effect")
+    fit = fit_of(yes.replace("'better'\nunit", "'better'\nunit"), **GATED)
+    b = coefs(fit)
+    found = flat(ba.predictions(fit, at={"condition": "TAU", "session": 3}, outcome="better", propagate=True))[:, 0]
+    np.testing.assert_allclose(found, special.expit(b["better, Intercept"] + 3 * b["better, session"]), atol=1e-9)
+
+
+def test_survival_refuses_what_the_other_equation_reads_of_sessions() -> None:
+    """Its x after leaving is not known; what is a function of the session's number moves with it."""
+    text = equation("alliance", "arm + {} + (1 | patient)") + equation(
+        "leaving", "value(alliance) + arm", extra='family = "hazard"'
+    )
+    settings = {"what": "survival", "outcome": "leaving", "propagate": True, "groups": "zero"}
+    with pytest.raises(ba.FitError, match=r"'x' changes over a patient's sessions"):
+        ba.predictions(fit_of(text.format("x"), with_dropout(), size=0.3, **ARMS), at={"arm": ["TAU"]}, **settings)
+    fit = fit_of(text.format("late"), with_dropout(), size=0.3, **ARMS)
+    b = coefs(fit)
+    found = flat(ba.predictions(fit, at={"arm": ["TAU"]}, **settings))
+    late = np.array([0, 0, 0, 1, 1, 1])
+    value = b["alliance, Intercept"][:, None] + b["alliance, late"][:, None] * late
+    eta = b["leaving, Intercept"][:, None] + b["leaving, value(alliance)"][:, None] * value
+    np.testing.assert_allclose(found, np.cumprod(np.exp(-np.exp(eta)), axis=1), atol=1e-9)
+
+
+def test_means_of_units_that_the_drawn_equation_does_not_say() -> None:
+    """between(alliance, therapist) where alliance has no therapists: refused, and worked out where it has."""
+    lacking = equation("alliance", "x + arm + (1 | patient)") + equation(
+        "post", "between(alliance, therapist) + arm + (1 | therapist)", unit="patient"
+    )
+    with pytest.raises(ba.FitError, match=r"'alliance' does not say in which therapist 180 of its 180 rows are"):
+        ba.comparisons(fit_of(lacking, of_patients(), **ARMS), "x", outcome="post", propagate=True)
+    frame = study()
+    frame.loc[frame["session"] < 4, "y"] = np.nan
+    own = equation("alliance", "session + (1 | patient) + (1 | therapist)") + equation(
+        "y", "between(alliance, therapist) + x + (1 | therapist)"
+    )
+    fit = fit_of(own, frame)
+    b = coefs(fit)
+    found = flat(ba.predictions(fit, at={"x": 0.0}, outcome="y", propagate=True))[:, 0]
+    mean = b["alliance, Intercept"] + 3.5 * b["alliance, session"]
+    right = b["y, Intercept"] + b["y, between(alliance, therapist)"] * mean
+    np.testing.assert_allclose(found, right, rtol=1e-9)
+
+
+def test_new_units_are_the_same_in_every_equation() -> None:
+    """Rows set into an arm of groups get one new group each patient, whoever is missing in an equation."""
+    text = equation("alliance", "condition + (0 + in_group | group)") + equation(
+        "better", "alliance + condition + (0 + in_group | group)", extra='family = "bernoulli"'
+    )
+    text += '[groups.group]\ncorrelate = ["alliance", "better"]\n'
+    frame = study(60).astype({"better": float})
+    frame.loc[frame["pid"] == "p00", "better"] = np.nan
+    fit = fit_of(text, frame, size=1.5, **GATED)
+    b, d = coefs(fit), draws_of(fit)
+    sd = d["sd_group"].transpose("sample", ...).values
+    cor = d["cor_group"].transpose("sample", ...).values[:, 0, 1]
+    sigma = d["sigma"].transpose("sample", ...).values[:, 0]
+    settings = {"at": {"condition": "MBCT"}, "outcome": "better", "propagate": True}
+    found = [flat(ba.predictions(fit, seed=seed, **settings))[:, 0] for seed in range(6)]
+    mean, error = np.mean(found, axis=0), np.std(found, axis=0, ddof=1) / np.sqrt(6)
+    z, w = np.polynomial.hermite_e.hermegauss(101)
+    inside = b["alliance, Intercept"] + b["alliance, arm[MBCT]"]
+    eta = b["better, Intercept"] + b["better, arm[MBCT]"] + b["better, alliance"] * inside
+    through = b["better, alliance"]
+    variance = (through * sd[:, 0]) ** 2 + sd[:, 1] ** 2 + 2 * through * sd[:, 0] * sd[:, 1] * cor
+    variance = variance + (through * sigma) ** 2
+    right = special.expit(eta[:, None] + np.sqrt(variance)[:, None] * z) @ (w / w.sum())
+    assert (np.abs(mean - right) < 4 * error + 2e-4).all()
+
+
+def test_settings_that_contradict_one_another() -> None:
+    """The rated alliance set where its equation is read; at= beside grid=; a level beside its own 0/1 column."""
+    text = equation("alliance", "session + arm + (1 | patient)") + equation("y", "value(alliance) + alliance + arm")
+    fit = fit_of(text, **ARMS)
+    with pytest.raises(ba.FitError, match=r"setting 'alliance' does not move\. Set 'value\(alliance\)', too"):
+        ba.predictions(fit, at={"alliance": [5.0, 6.0]}, outcome="y", propagate=True)
+    with pytest.raises(ba.FitError, match=r"at= and grid= both set 'session'"):
+        ba.predictions(fit_of(equation("y", "session + arm"), **ARMS), grid={"session": [1, 2]}, at={"session": 3})
+    gated = fit_of(equation("y", "condition + in_group:x + (1 | patient)"), **GATED)
+    rows = pd.DataFrame({"condition": ["TAU", "MBCT"], "x": [2.0, 2.0]})
+    filled = flat(ba.predictions(gated, rows))
+    np.testing.assert_allclose(filled, flat(ba.predictions(gated, rows.assign(in_group=[0, 1]))))
+    with pytest.raises(
+        ba.DesignError, match=r"stands for a level of 'arm' and says something else in 1 row: row 1 \(TAU"
+    ):
+        ba.predictions(gated, rows.assign(in_group=[1, 1]))
+
+
+def test_saved_fits_read_other_equations_without_a_session() -> None:
+    """Patients' rows have no session: the slope is that of a line, and the outline has no session numbers."""
+    fit = fit_of(GROWTH + equation("post", "slope(alliance) + arm + x", unit="patient"), of_patients(), **ARMS)
+    rows = pd.DataFrame({"arm": ["CBT"], "x": [0.5]})
+    right = flat(ba.predictions(fit, rows, outcome="post", propagate=True))
+    np.testing.assert_allclose(flat(ba.predictions(without_rows(fit), rows, outcome="post", propagate=True)), right)

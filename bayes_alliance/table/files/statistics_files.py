@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import are, count_of, first_few, number_text, quote
+from bayes_alliance._messages import are, count_of, first_few, number_text, quote, show_cells, show_level
 from bayes_alliance.errors import TableError
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.table.files.column_names import rename_repeated
@@ -79,7 +79,7 @@ def _declared_missing(frame: pd.DataFrame, meta: Any, findings: Findings) -> pd.
         cells = sum(len(own) for own in counted.values())
         shown = []
         for name, own in counted.items():
-            codes = [f"{code} ({count:,})" for code, count in sorted(own.value_counts().items())]
+            codes = [f"{show_level(code)} ({count:,})" for code, count in sorted(own.value_counts().items())]
             shown.append(f"{name!r}: {first_few(codes)}")
         findings.note(
             f"{count_of(cells, 'cell')} {are(cells, 'holds a value', 'hold values')} that the file declares missing: "
@@ -116,7 +116,7 @@ def _labelled(frame: pd.DataFrame, meta: Any, options: FileOptions, findings: Fi
             continue
         twice = [label for label in set(own.values()) if [own[v] for v in seen].count(label) > 1]
         if twice:
-            findings.problem(f"Values of {name!r} share the label {quote(twice)}.", fix="Give each its own label.")
+            findings.problem(f"Values of {name!r} share the label {show_cells(twice)}.", fix="Give each its own label.")
             continue
         frame[name] = frame[name].map(own).astype("str")
         taken.append(name)
