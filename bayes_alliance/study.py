@@ -24,8 +24,9 @@ class Study[Table: (SessionTable, SessionStream)]:
         From ``read_sessions`` or ``stream_sessions``.
     columns : mapping of str to str
         Model variable to column of the table, such as ``{"outcome": "phq9", "condition": "arm"}``;
-        ``"grp[RO-DBT]"`` is 1 for that level and 0 for the others. A variable of the same name as a column needs no
-        entry. A declared variable that has one is read from its column instead of worked out.
+        ``"grp[RO-DBT]"`` is 1 for that level and 0 for the others, and ``"first(phq9)"`` is worked out of sessions, as
+        a model's declared variables are. A variable of the same name as a column needs no entry. A declared variable
+        that has one is read from its column instead of worked out.
     reference : mapping of str to str
         Factor to the level the others are compared with; makes a numeric variable a factor.
     priors : mapping of str to str, or sequence of PriorSpec

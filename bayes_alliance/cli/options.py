@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -62,7 +63,7 @@ Columns = Annotated[
     typer.Option(
         metavar="ROLE=COLUMN,…",
         help="Which column plays a role (patient, therapist, group, site, session) or a variable of the model; "
-        "'in_group=arm[MBCT]' is 1 for that level. Repeatable.",
+        "'in_group=arm[MBCT]' is 1 for that level, 'pre=first(phq9)' is worked out of sessions. Repeatable.",
     ),
 ]
 Reference = Annotated[
@@ -129,12 +130,16 @@ class FileGiven:
         }
 
 
+_COMMA: Final = re.compile(r",(?![^()\[\]]*[)\]])")
+"""Commas between pairs, not those within ``window(wai, 1, 4)`` or ``arm[a, b]``."""
+
+
 def pairs(texts: Iterable[str] | None, option: str, *, split: bool = True) -> dict[str, str]:
     """Read ``name=value`` texts, several in one where split by commas; a name given twice is an error."""
     found: dict[str, str] = {}
     problems = []
     for text in texts or ():
-        parts = text.split(",")
+        parts = _COMMA.split(text)
         for part in parts if split and all("=" in piece for piece in parts) else [text]:
             name, sign, value = (piece.strip() for piece in part.partition("="))
             if not (name and sign and value):

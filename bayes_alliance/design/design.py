@@ -11,6 +11,7 @@ import pandas as pd
 
 from bayes_alliance._messages import count_of
 from bayes_alliance.design.columns.column_checks import check_doubts, check_read_columns
+from bayes_alliance.design.columns.declared_columns import declare_columns
 from bayes_alliance.design.columns.group_means import say_others
 from bayes_alliance.design.columns.late_entry import check_entry
 from bayes_alliance.design.columns.survival import open_periods
@@ -129,6 +130,8 @@ def make_design_until(spec: ModelSpec, study: Study[SessionTable], until: float)
 
 def _make(spec: ModelSpec, study: Study[SessionTable], until: float | None) -> Design:
     read = study.sessions
+    spec, columns = declare_columns(spec, study.columns, read.frame.columns)
+    study = replace(study, columns=columns)
     study = replace(study, sessions=open_periods(spec, study))
     findings = Findings(messages=list(study.sessions.messages))
     resolved, study, dropped = match_names(spec, study, findings)

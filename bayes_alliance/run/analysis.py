@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bayes_alliance._messages import quote, shorten, unknown
 from bayes_alliance.comparison.units import UnitName
+from bayes_alliance.design.columns.declared_columns import declare_columns
 from bayes_alliance.errors import SpecError
 from bayes_alliance.findings import Findings, Problem, as_problem
 from bayes_alliance.fit.settings import Engine, SamplerSettings
@@ -22,6 +23,7 @@ from bayes_alliance.spec.registry import load_model, model_names
 from bayes_alliance.spec.toml import is_file, parse_toml, read_text
 from bayes_alliance.table.files.options import FileOptions
 from bayes_alliance.table.nesting import Transfer
+from bayes_alliance.table.shape.shape import Shape, read_shape
 
 LABEL: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 """What a model is called in a run: it becomes the name of a folder on any system."""
@@ -55,8 +57,16 @@ class DataPart(_Part):
     decimal: Literal[".", ","] | None = None
     encoding: str | None = None
     sheet: str | None = None
+    wide: dict[str, str] = {}
+    wide_sessions: dict[str, float] = {}
+    questionnaire: dict[str, str] | None = None
+    session: dict[str, str] | None = None
     header: Annotated[int, Field(ge=1)] | list[Annotated[int, Field(ge=1)]] | None = None
     labels: list[str] | None = None
+
+    def shape(self, findings: Findings) -> Shape:
+        """Return the shape that is stated of the table."""
+        return read_shape(self.wide, self.wide_sessions, self.questionnaire, self.session, self.roles, findings)
 
     @property
     def file_options(self) -> FileOptions:
@@ -201,11 +211,11 @@ def find_specs(analysis: Analysis, folder: Path) -> dict[str, ModelSpec]:
     for model in analysis.models:
         try:
             if model.name in model_names():
-                found[model_label(model)] = _asked(load_model(model.name), model)
+                found[model_label(model)] = _asked(load_model(model.name), model, analysis.columns)
             elif model.name.endswith(".toml"):
                 path = inside(folder, model.name, "model", findings)
                 if path is not None:
-                    found[model_label(model)] = _asked(load_model(path), model)
+                    found[model_label(model)] = _asked(load_model(path), model, analysis.columns)
             else:
                 other = unknown("model", model.name, model_names())
                 findings.add([replace(other, fix=f"{other.fix} A file of your own ends in .toml.".lstrip())])
@@ -215,8 +225,9 @@ def find_specs(analysis: Analysis, folder: Path) -> dict[str, ModelSpec]:
     return found
 
 
-def _asked(spec: ModelSpec, model: ModelPart) -> ModelSpec:
-    """Return a model with what the analysis asks of it beside its own estimands."""
+def _asked(spec: ModelSpec, model: ModelPart, columns: Mapping[str, str]) -> ModelSpec:
+    """Return a model with what the analysis asks of it beside its own estimands, and works out of sessions for it."""
+    spec, _ = declare_columns(spec, {**columns, **model.columns})
     if not model.estimands and not model.labels:
         return spec
     content = spec.model_dump(mode="json", exclude_defaults=True)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance._messages import are, count_of, first_few, quote
+from bayes_alliance.design.columns.declared_columns import is_declaration
 from bayes_alliance.design.columns.variables import column_of
 from bayes_alliance.errors import AllianceWarning, TableError
 from bayes_alliance.findings import Findings, Problem
@@ -28,6 +29,7 @@ from bayes_alliance.table.cells import id_text
 from bayes_alliance.table.file_reading import read_frame
 from bayes_alliance.table.row_selection import select_rows
 from bayes_alliance.table.sessions import SessionTable, read_sessions
+from bayes_alliance.table.shape.shape import shape_frame
 
 SIDES = ("patients", "therapists", "groups")
 
@@ -86,10 +88,13 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], 
     RunError
         For an error of another library, whose text may quote cells and is not repeated.
     """
-    data = analysis.data
     findings = Findings()
     paths = find_paths(analysis, folder, findings)
+    shape = analysis.data.shape(findings)
     findings.stop(TableError)
+    stated_roles = analysis.data.roles
+    data = analysis.data.model_copy(update={"roles": shape.roles(stated_roles)})
+    analysis = analysis.model_copy(update={"data": data})
     files = {what: hashlib.sha256(path.read_bytes()).hexdigest() for what, path in paths.items()}
     if stated:
         check_stated(analysis, files["data"])
@@ -97,6 +102,8 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], 
     beside = replace(options, sheet=None, labels=None)
     frames = {what: read_frame(path, options if what == "data" else beside, findings) for what, path in paths.items()}
     read = len(frames["data"])
+    frames["data"] = shape_frame(frames["data"], shape, stated_roles, findings)
+    findings.stop(TableError, count_of(read, "row"))
     _check_columns(frames, data.roles)
     holding = _id_columns(analysis, specs)
     wanted = _wanted(analysis, specs) | {column for columns in holding.values() for column in columns}
@@ -219,7 +226,8 @@ def _wanted(analysis: Analysis, specs: Mapping[str, ModelSpec]) -> set[str]:
         names |= {data.roles.get(name, name) for name in table}
     for model in analysis.models:
         mapping = {**analysis.columns, **model.columns}
-        names |= {column_of(text)[0] for text in mapping.values()} | set(mapping.values())
+        texts = [text for text in mapping.values() if not is_declaration(text)]
+        names |= {column_of(text)[0] for text in texts} | set(texts)
     for spec in specs.values():
         names |= {*needed_variables(spec), *spec.declared, *spec.raters, *chain(*spec.raters.values())}
         names |= {name for group in spec.groups.values() for name in (*group.members, *group.weights)}

@@ -130,6 +130,8 @@ def _type_text(
 ) -> pd.Series:
     """Return text as numbers where every cell is one, as words otherwise."""
     plain = _plain_numbers(column, codes)
+    if plain is None:
+        plain = _plain_words(column, codes)
     if plain is not None:
         return plain
     cells = column.astype("str").str.strip()
@@ -179,6 +181,22 @@ def _plain_numbers(column: pd.Series, codes: Collection[str | float]) -> pd.Seri
     return found.mask(found.isin(_numbers(codes)))
 
 
+def _plain_words(column: pd.Series, codes: Collection[str | float]) -> pd.Series | None:
+    """Return text as words where none of its different cells could be a number, None otherwise."""
+    if not isinstance(column.dtype, pd.StringDtype):
+        return None
+    code, different = pd.factorize(column)
+    cells = pd.Series(different, dtype="str").str.strip()
+    missing = cells.isin(_texts(codes))
+    words = cells[~missing]
+    if words.empty or pd.to_numeric(words, errors="coerce").notna().any() or words.str.contains(",", regex=False).any():
+        return None
+    if words.str.casefold().isin(TRUTH).all():
+        return None
+    known = cells.mask(missing)
+    return pd.Series(known.array.take(code, allow_fill=True), index=column.index).astype("str")
+
+
 def find_decimal(columns: Iterable[pd.Series], codes: Collection[str]) -> str:
     """Return what stands before decimals in columns of text: a comma where one holds nothing but such numbers.
 
@@ -187,7 +205,9 @@ def find_decimal(columns: Iterable[pd.Series], codes: Collection[str]) -> str:
     for column in columns:
         if not isinstance(column.dtype, (pd.StringDtype, pd.CategoricalDtype)) and column.dtype != object:
             continue
-        different = pd.Series(list({cell for cell in column if isinstance(cell, str)}), dtype="str").str.strip()
+        different = _with_commas(column)
+        if different is None:
+            continue
         different = different[~different.isin(list(codes))]
         commas = different.str.match(COMMA)
         if not commas.any() or different[commas].str.match(THOUSANDS).all():
@@ -195,6 +215,17 @@ def find_decimal(columns: Iterable[pd.Series], codes: Collection[str]) -> str:
         if pd.to_numeric(different[~commas], errors="coerce").notna().all():
             return ","
     return "."
+
+
+def _with_commas(column: pd.Series) -> pd.Series | None:
+    """Return the different texts of a column without blanks around, None where none has a comma."""
+    if isinstance(column.dtype, pd.StringDtype):
+        texts = pa.array(column, type=pa.large_string(), from_pandas=True)
+        if not compute.any(compute.match_substring(texts, ",")).as_py():
+            return None
+        column = column.dropna().drop_duplicates()
+    different = pd.Series(list({cell for cell in column if isinstance(cell, str)}), dtype="str").str.strip()
+    return different if different.str.contains(",", regex=False).any() else None
 
 
 def _is_order_of_words(column: pd.Series, codes: Collection[str | float]) -> bool:

@@ -277,7 +277,7 @@ def find_lookalikes(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[str]:
         if role not in roles:
             continue
         by_form: dict[str, list[str]] = {}
-        for value in sorted(set(frame[roles[role]].unique().tolist()) - {""}):
+        for value in sorted(_suspects(set(frame[roles[role]].unique().tolist()) - {""})):
             by_form.setdefault(id_form(value), []).append(value)
         alike = [spell(values) for values in by_form.values() if len(values) > 1]
         if alike:
@@ -286,6 +286,17 @@ def find_lookalikes(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[str]:
                 f"{first_few(alike)}. They are kept apart as different {role}s; correct the table if they are the same."
             )
     return notes
+
+
+def _suspects(ids: set[str]) -> set[str]:
+    """Return the ids that may look like others; of many plain ones this spares a look at every letter.
+
+    Letters and digits of ASCII without capitals, zeros in front or ``.0`` are what a reader sees of them, and no other
+    such id looks like one.
+    """
+    plain = {one for one in ids if one.isascii() and one.isalnum() and one[0] != "0" and one == one.lower()}
+    rest = ids - plain
+    return rest | {form for one in rest if (form := id_form(one)) in plain}
 
 
 def id_form(value: str) -> str:

@@ -17,6 +17,7 @@ from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.table import nesting, rules
 from bayes_alliance.table.file_reading import Source, read_frame
 from bayes_alliance.table.files.options import FileOptions
+from bayes_alliance.table.shape.shape import read_shape, shape_frame
 from bayes_alliance.table.side_tables import SIDES, join_side, missing_codes, type_frame
 
 
@@ -82,6 +83,10 @@ def read_sessions(
     transfers: nesting.Transfers = "ask",
     ignore: Sequence[str] = (),
     columns: Sequence[str] | None = None,
+    wide: Mapping[str, str] | None = None,
+    wide_sessions: Mapping[str, float] | None = None,
+    questionnaire: Mapping[str, str] | None = None,
+    session: Mapping[str, str] | None = None,
     separator: str | None = None,
     decimal: str | None = None,
     encoding: str | None = None,
@@ -119,6 +124,20 @@ def read_sessions(
         Columns to leave out unread.
     columns : sequence of str, optional
         The only columns to read beside those of roles; of files with thousands nothing else is converted.
+    wide : mapping of str to str, optional
+        Variables of a table with a row per patient, to the names of their columns: ``{"alliance": "wai_{session}"}``,
+        with ``{item}`` where there are several in one session. The column ``session`` is made, or the one that plays
+        the role. Sessions in which a patient has no value of any variable are no rows.
+    wide_sessions : mapping of str to float, optional
+        Session numbers of words that stand in their place in these names, such as ``{"pre": 0, "fu1": 20}``.
+    questionnaire : mapping, optional
+        Of a table with a row per answer: the columns that hold the name of the item and the answer,
+        ``{"item": "question", "answer": "value"}``. Every item becomes a column.
+    session : mapping, optional
+        How dates become session numbers, in place of a role: ``column`` of dates, ``every`` ``"visit"`` (in order,
+        default), ``"day"``, ``"week"`` or ``"month"`` since ``start`` (``"first"``, or a column of dates), their
+        ``format`` such as ``"%d.%m.%Y"``, and ``several``, what is done with rows of one step: ``"refuse"`` (default),
+        ``"first"``, ``"last"``, or ``"number"`` of visits.
     separator, decimal, encoding : str, optional
         What stands between cells and before decimals in text files, and how their letters are stored, such as
         ``";"``, ``","`` and ``"cp1252"``. Unless stated the file tells, and a message says what was found.
@@ -146,10 +165,16 @@ def read_sessions(
     if columns is not None and isinstance(roles, Mapping):
         wanted = tuple(map(str, (*rules.as_names(columns), *roles.values())))
     options = FileOptions(separator, decimal, encoding, sheet, lines, labels, wanted)
+    shape = read_shape(wide, wide_sessions, questionnaire, session, roles, findings)
+    findings.stop(TableError)
     given = {role: side for role, side in zip(SIDES, (patients, therapists, groups), strict=True) if side is not None}
     beside = replace(options, sheet=None, labels=None)
     sides = {role: read_frame(side, beside, findings) for role, side in given.items()}
     frame = read_frame(source, options, findings)
+    if isinstance(roles, Mapping):
+        frame = shape_frame(frame, shape, roles, findings)
+        roles = shape.roles(roles)
+    findings.stop(TableError, count_of(len(frame), "row"))
     seen = list(dict.fromkeys([*frame.columns, *(name for side in sides.values() for name in side.columns)]))
     findings.add(rules.check_roles(roles, seen))
     absent = [str(name) for name in rules.as_names(columns) if name not in seen]
@@ -205,7 +230,8 @@ def make_table(
     crossed: frozenset[str] = frozenset(),
 ) -> SessionTable:
     """Make a table from rows that were checked; works out every column's unit."""
-    units = {name: _unit_of(frame, name, roles) for name in frame.columns if name not in roles.values()}
+    within = {role: Within(frame[roles[role]]) for role in ("patient", "site", "group", "therapist") if role in roles}
+    units = {name: _unit_of(frame[name], within) for name in frame.columns if name not in roles.values()}
     return SessionTable(
         frame,
         MappingProxyType(dict(roles)),
@@ -235,17 +261,36 @@ def _sort(frame: pd.DataFrame, roles: Mapping[str, str], findings: Findings) -> 
     return ordered.reset_index(drop=True)
 
 
-def _unit_of(frame: pd.DataFrame, name: str, roles: Mapping[str, str]) -> str:
+class Within:
+    """The rows of the units of a role, one unit after the other, to see which columns are constant in them."""
+
+    def __init__(self, ids: pd.Series) -> None:
+        code, names = pd.factorize(ids)
+        code = np.where((ids == "").to_numpy(), -1, code)  # rows without a unit are in none
+        self.count = len(names) - bool((ids == "").any())
+        self.whole = bool((code >= 0).all())
+        order = np.argsort(code, kind="stable")
+        self.order = order[np.searchsorted(code[order], 0) :]
+        ordered = code[self.order]
+        self.starts = np.flatnonzero(np.r_[True, np.diff(ordered) != 0]) if len(ordered) else np.zeros(0, dtype=int)
+
+    def is_constant(self, values: np.ndarray) -> bool:
+        """Return whether values, NaN where missing, never differ within a unit."""
+        if not len(self.starts):
+            return True
+        own = values[self.order]
+        low, high = np.fmin.reduceat(own, self.starts), np.fmax.reduceat(own, self.starts)
+        return bool(((low == high) | np.isnan(low)).all())
+
+
+def _unit_of(column: pd.Series, within: Mapping[str, Within]) -> str:
     """Return the widest unit within which the observed values of a column never differ."""
-    if not _constant_within(frame, name, roles["patient"]):
+    values = column.to_numpy() if column.dtype == np.float64 else pd.factorize(column)[0].astype(float)
+    values = np.where(values < 0, np.nan, values) if column.dtype != np.float64 else values
+    if not within["patient"].is_constant(values):
         return "session"
     for role in ("site", "group", "therapist"):
-        if role in roles and _constant_within(frame[frame[roles[role]] != ""], name, roles[role]):
-            repeated = frame[roles[role]].nunique() < frame[roles["patient"]].nunique()
-            if repeated and (frame[roles[role]] != "").all():
-                return role
+        own = within.get(role)
+        if own is not None and own.count < within["patient"].count and own.whole and own.is_constant(values):
+            return role
     return "patient"
-
-
-def _constant_within(frame: pd.DataFrame, name: str, key: str) -> bool:
-    return bool((frame.groupby(key, observed=True)[name].nunique(dropna=True) <= 1).all())

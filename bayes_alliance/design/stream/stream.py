@@ -11,6 +11,7 @@ import pandas as pd
 
 from bayes_alliance._messages import are, count_of
 from bayes_alliance.design.columns.column_checks import check_doubts, check_levels
+from bayes_alliance.design.columns.declared_columns import declare_columns
 from bayes_alliance.design.columns.terms import Columns, study_names
 from bayes_alliance.design.columns.variables import column_of, order_levels, read_words
 from bayes_alliance.design.design import Design, match_names, state_priors
@@ -106,6 +107,8 @@ class StreamReader:
         self._stream = study.sessions
         first = next(self._stream.blocks())
         self._findings = Findings()
+        spec, columns = declare_columns(spec, study.columns, first.frame.columns)
+        study = replace(study, columns=columns)
         self.spec, matched, self._dropped = match_names(spec, study.of(first), self._findings)
         self._study = replace(study, columns=matched.columns)
         self._findings.add(check_streamable(self.spec))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,9 @@ from bayes_alliance.table.files.options import FileOptions
 
 SEPARATORS: Final = {"\t": "tabs", ";": "';'", ",": "','", "|": "'|'", " ": "blanks"}
 
+SMALL: Final = 1_000_000
+"""Characters that are looked at in any case."""
+
 LOOKED_AT: Final = 2_000
 """Lines, spread over the file, by which the separator is found."""
 
@@ -31,15 +35,14 @@ def read_text(path: Path, options: FileOptions, findings: Findings) -> pd.DataFr
     """Read delimited text strictly: a row with more or fewer cells than the header would shift columns unseen."""
     text = _decode(path.read_bytes(), path.name, options, findings)
     separator, text = _stated_separator(text, options)
-    lines = text.split("\n")
     head = options.header_rows
     if separator is None:
-        separator = _guess_separator([line for line in lines[head[-1] - 1 :] if line.strip()], path.suffix.lower())
+        separator = _guess_separator(_some_lines(text, head[-1]), path.suffix.lower())
         usual = {".csv": ",", ".tsv": "\t"}.get(path.suffix.lower())
         if separator != usual:
             findings.note(f"Cells of {path.name!r} are separated by {SEPARATORS[separator]}.")
-    skipped, header = _header(lines, head, separator, path.name)
-    table = _cells("\n".join(lines[skipped:]), len(header), separator)
+    start, header = _header(text, head, separator, path.name)
+    table = _cells(text[start:], len(header), separator)
     if isinstance(table, list):
         raise TableError(_uneven(table, len(header), path.name))
     if table.empty:
@@ -91,17 +94,30 @@ def _stated_separator(text: str, options: FileOptions) -> tuple[str | None, str]
     return options.separator, text
 
 
+def _some_lines(text: str, header: int) -> list[str]:
+    """Return the header of a text and lines spread over what follows, none of them empty."""
+    start = 0
+    for _ in range(header - 1):
+        start = text.find("\n", start) + 1
+    first = text[start:].lstrip("\n") if len(text) < SMALL else text[start : start + SMALL].lstrip("\n")
+    found = first.split("\n", LOOKED_AT)[:LOOKED_AT]
+    for place in range(SMALL, len(text), max(1, len(text) // LOOKED_AT)):
+        begin = text.find("\n", place) + 1
+        end = text.find("\n", begin)
+        if begin and end > begin:
+            found.append(text[begin:end])
+    return [line for line in found if line.strip()]
+
+
 def _guess_separator(lines: list[str], suffix: str) -> str:
     """Return the separator by which most lines have as many cells as the header; the usual one if none does."""
     if not lines:
         return ","
-    step = max(1, len(lines) // LOOKED_AT)
-    sample = [lines[0], *lines[1::step]]
     found: dict[str, tuple[bool, float, int]] = {}
     for separator in SEPARATORS:
         if separator == " " and found:
             break  # blanks stand inside of words, too
-        rows = [len(row) for row in _parse(sample, separator) if row]
+        rows = [len(row) for row in _parse(lines, separator) if row]
         if not rows or rows[0] < 2:
             continue
         body = rows[1:] or rows
@@ -119,11 +135,18 @@ def _parse(lines: list[str], separator: str) -> list[list[str]]:
     return list(csv.reader(lines, delimiter=separator, skipinitialspace=separator == " "))
 
 
-def _header(lines: list[str], rows: tuple[int, ...], separator: str, name: str) -> tuple[int, list[str]]:
-    """Return how many lines the header takes, and the names in it."""
-    if max(rows) > len(lines):
-        raise TableError(f"header names line {max(rows)}, and {name!r} has {count_of(len(lines), 'line')}.")
-    reader = csv.reader(lines, delimiter=separator, skipinitialspace=separator == " ")
+def _header(text: str, rows: tuple[int, ...], separator: str, name: str) -> tuple[int, list[str]]:
+    """Return where what follows the header begins, and the names in it."""
+    read = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal read
+        while read < len(text):
+            end = text.find("\n", read) + 1 or len(text)
+            line, read = text[read:end], end
+            yield line
+
+    reader = csv.reader(lines(), delimiter=separator, skipinitialspace=separator == " ")
     found: list[list[str]] = []
     wanted = iter(rows)
     line = next(wanted)
@@ -136,10 +159,12 @@ def _header(lines: list[str], rows: tuple[int, ...], separator: str, name: str) 
             if following is None:
                 break
             line = following
+    if len(found) < len(rows) and (found or rows != (1,)):
+        raise TableError(f"header names line {max(rows)}, and {name!r} has {count_of(reader.line_num, 'line')}.")
     if not found:
-        return len(lines), []
+        return len(text), []
     width = max(map(len, found))
-    return reader.line_num, join_header([[*row, *([""] * (width - len(row)))] for row in found])
+    return read, join_header([[*row, *([""] * (width - len(row)))] for row in found])
 
 
 def _cells(body: str, width: int, separator: str) -> pd.DataFrame | list[list[str]]:

@@ -1,0 +1,1 @@
+"""Tables of another shape to a row per patient and session: wide tables, questionnaire rows, dates."""

@@ -1,0 +1,111 @@
+"""What a table has to be brought into shape for, and the steps in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from bayes_alliance._messages import unknown
+from bayes_alliance.findings import Findings
+from bayes_alliance.names import SESSION
+from bayes_alliance.table.shape.dates import Dates, number_sessions
+from bayes_alliance.table.shape.questionnaire import Questionnaire, widen_items
+from bayes_alliance.table.shape.wide import lengthen
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a table is brought to a row per patient and session; all empty where it has them.
+
+    ``wide`` maps variables to patterns of columns, such as ``{"alliance": "wai_{session}"}``, and ``sessions`` the
+    words that stand for sessions in these to numbers. ``questionnaire`` says which columns hold the name of an item
+    and the answer, ``dates`` how dates become session numbers.
+    """
+
+    wide: Mapping[str, str] = field(default_factory=dict)
+    sessions: Mapping[str, float] = field(default_factory=dict)
+    questionnaire: Questionnaire | None = None
+    dates: Dates | None = None
+
+    @property
+    def makes_sessions(self) -> bool:
+        """Return whether the column of the session is made."""
+        return bool(self.wide) or self.dates is not None
+
+    def roles(self, roles: Mapping[str, str]) -> dict[str, str]:
+        """Return the roles of the table in its new shape."""
+        return {**({SESSION: SESSION} if self.makes_sessions else {}), **roles}
+
+
+def read_shape(
+    wide: object, sessions: object, questionnaire: object, dates: object, roles: object, findings: Findings
+) -> Shape:
+    """Return what is stated of a table's shape, reporting what is no such statement."""
+    made = Shape(
+        _texts("wide", wide, findings),
+        _numbers("wide_sessions", sessions, findings),
+        _record("questionnaire", questionnaire, Questionnaire, ("item", "answer"), findings),
+        _record("session", dates, Dates, ("column", "every", "start", "format", "several"), findings),
+    )
+    if made.dates is not None and isinstance(roles, Mapping) and SESSION in roles:
+        findings.problem(
+            f"The session is made of dates in {made.dates.column!r}, and {roles[SESSION]!r} plays it, too.",
+            fix="State one of the two.",
+        )
+    if made.dates is not None and made.wide:
+        findings.problem("A wide table has its sessions in the names of columns.", fix="Leave session= out.")
+    return made
+
+
+def shape_frame(frame: pd.DataFrame, shape: Shape, roles: Mapping[str, str], findings: Findings) -> pd.DataFrame:
+    """Return a frame with a row per patient and session; every step says what it did with how many rows."""
+    patient = roles.get("patient")
+    if patient is None or patient not in frame.columns:
+        return frame  # reported with the other roles
+    own = shape.roles(roles)
+    if shape.questionnaire is not None:
+        when = shape.dates.column if shape.dates is not None else roles.get(SESSION)
+        frame = widen_items(frame, shape.questionnaire, patient, when, findings)
+    if shape.wide:
+        frame = lengthen(frame, shape.wide, shape.sessions, patient, own[SESSION], findings)
+    if shape.dates is not None:
+        frame = number_sessions(frame, shape.dates, patient, own[SESSION], findings)
+    return frame
+
+
+def _texts(what: str, given: object, findings: Findings) -> dict[str, str]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or not all(isinstance(one, str) for pair in given.items() for one in pair):
+        findings.problem(
+            f"{what} is {given!r}.", allowed="It maps variables to patterns: {'alliance': 'wai_{session}'}."
+        )
+        return {}
+    return dict(given)
+
+
+def _numbers(what: str, given: object, findings: Findings) -> dict[str, float]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or not all(isinstance(one, (int, float)) for one in given.values()):
+        findings.problem(f"{what} is {given!r}.", allowed="It maps words to numbers: {'pre': 0, 'post': 12}.")
+        return {}
+    return {str(word): float(number) for word, number in given.items()}
+
+
+def _record(what: str, given: object, kind: type[Any], keys: tuple[str, ...], findings: Findings) -> Any:
+    if given is None or isinstance(given, kind):
+        return given
+    if not isinstance(given, Mapping):
+        findings.problem(f"{what} is {given!r}.", allowed=f"A mapping with {', '.join(keys)}.")
+        return None
+    odd = [str(key) for key in given if key not in keys]
+    findings.add(unknown("key", key, keys, what) for key in odd)
+    try:
+        return None if odd else kind(**given)
+    except (TypeError, ValueError) as error:
+        findings.problem(f"{error}.", where=what)
+        return None
