@@ -151,10 +151,10 @@ VARIABLE_FUNCTIONS: Final = _table(
     Function(
         "survive",
         (2, 2),
-        ("start",),
+        ("start", "entry"),
         "survive(last_session, dropout)",
-        "per session at risk, from start=1 to the patient's last: 1 if the patient left then, else 0; rows are added "
-        "for sessions without one",
+        "per session at risk, from start=1 (or each patient's entry=) to the last: 1 if the patient left then, else 0; "
+        "rows are added for sessions without one",
     ),
 )
 """Callable in ``[variables]``: one value per patient (of survive one per session), made from that patient's rows."""

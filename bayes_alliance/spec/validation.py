@@ -12,7 +12,7 @@ from bayes_alliance.outcome.contract import Parameter
 from bayes_alliance.outcome.families import FAMILY
 from bayes_alliance.spec.equation_order import find_cycle
 from bayes_alliance.spec.estimand_validation import validate_estimands
-from bayes_alliance.spec.expressions import calls_in
+from bayes_alliance.spec.expressions import Name, Text, calls_in, render
 from bayes_alliance.spec.model import EquationSpec, GroupSpec, ModelSpec, PredictorSpec
 from bayes_alliance.spec.modelled_values import check_modelled
 from bayes_alliance.spec.residual import check_correlated, check_residual
@@ -56,6 +56,18 @@ def _survival(spec: ModelSpec) -> list[Problem]:
         if call.function != "survive":
             continue
         where = f"[variables] {name} = {spec.variables[name]}"
+        stated = dict(call.keywords)
+        entry = stated.get("entry")
+        if "start" in stated and entry is not None:
+            problems.append(
+                Problem("start= is of all patients and entry= of each.", where=where, fix="State one of the two.")
+            )
+        if entry is not None and not isinstance(entry, Name) and entry != Text("first row"):
+            problems.append(
+                Problem(
+                    f"entry={render(entry)} is none.", where=where, allowed='A variable of patients, or "first row".'
+                )
+            )
         if any(name in equation.predictors for equation in spec.equation):
             problems.append(Problem(f"{where} is an outcome; it predicts nothing."))
         for equation in spec.equation:

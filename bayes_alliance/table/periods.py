@@ -17,8 +17,12 @@ FURTHER, FREE, ALONE = 4, 200, 1000
 may be where the table has no sessions."""
 
 
-def expand_periods(table: SessionTable, *, last: str | None, start: int) -> SessionTable:
-    """Return the table with a row for every session number from ``start`` to each patient's last.
+FIRST_ROW = "first row"
+"""Stands for the session of a patient's first row, where entry is stated."""
+
+
+def expand_periods(table: SessionTable, *, last: str | None, start: int = 1, entry: str | None = None) -> SessionTable:
+    """Return the table with a row for every session number from the first at risk to each patient's last.
 
     Parameters
     ----------
@@ -28,6 +32,8 @@ def expand_periods(table: SessionTable, *, last: str | None, start: int) -> Sess
         Column with the number of each patient's last session; None takes the last session that has a row.
     start : int
         First session number at risk.
+    entry : str, optional
+        In its place the column with each patient's first session at risk, or ``"first row"``.
 
     Returns
     -------
@@ -38,7 +44,8 @@ def expand_periods(table: SessionTable, *, last: str | None, start: int) -> Sess
     Raises
     ------
     TableError
-        If last sessions are no whole numbers, differ within a patient, or are far beyond the sessions of the table.
+        If last sessions, or those of entry, are no whole numbers, differ within a patient, or are far beyond the
+        sessions of the table.
     """
     patient, number = table.roles["patient"], table.roles.get("session")
     frame = table.frame
@@ -46,8 +53,14 @@ def expand_periods(table: SessionTable, *, last: str | None, start: int) -> Sess
     if last is not None:
         seen = float(frame[number].max()) if number is not None else None
         _check_reach(ends, last, seen)
+    begins = pd.Series(float(start), index=ends.index) if entry is None else entries(table, entry).reindex(ends.index)
+    begins = begins.dropna()
     wanted = pd.DataFrame(
-        [(person, float(session)) for person, end in ends.items() for session in range(start, int(end) + 1)],
+        [
+            (person, float(session))
+            for person, begin, end in zip(begins.index, begins, ends.loc[begins.index], strict=True)
+            for session in range(int(begin), int(end) + 1)
+        ],
         columns=pd.Index([patient, number or SESSION]),
     )
     constant = [name for name in frame.columns if name not in (patient, number) and _is_constant(table, name)]
@@ -69,12 +82,29 @@ def expand_periods(table: SessionTable, *, last: str | None, start: int) -> Sess
         if name != number:
             whole[name] = whole[name].fillna("").astype("str")
     ordered = whole.sort_values([patient, roles["session"]], kind="stable").reset_index(drop=True)
+    since = str(start) if entry is None else "each patient's entry"
     message = (
         f"The table is opened from {count_of(len(frame), 'row')} to {len(ordered):,}: one for every session from "
-        f"{start} to each patient's last."
+        f"{since} to each patient's last."
     )
     messages = (*table.messages, message)
     return make_table(ordered, MappingProxyType(roles), messages, table.bounds, table.doubts, table.crossed)
+
+
+def entries(table: SessionTable, entry: str) -> pd.Series:
+    """Return each patient's first session at risk, by patient.
+
+    Raises
+    ------
+    TableError
+        If a column of entries holds no session numbers, or several for a patient.
+    """
+    patient, number = table.roles["patient"], table.roles.get("session")
+    if entry == FIRST_ROW:
+        if number is None:
+            raise TableError('survive: entry="first row" needs a column that plays session.')
+        return table.frame.groupby(patient, sort=False)[number].min()
+    return _ends(table.frame, patient, entry, own=False, what="entry")
 
 
 def _is_constant(table: SessionTable, name: str) -> bool:
@@ -99,14 +129,14 @@ def _check_reach(ends: pd.Series, column: str, seen: float | None) -> None:
         )
 
 
-def _ends(frame: pd.DataFrame, patient: str, column: str, *, own: bool) -> pd.Series:
-    """Return each patient's last session; patients without one are left out.
+def _ends(frame: pd.DataFrame, patient: str, column: str, *, own: bool, what: str = "last session") -> pd.Series:
+    """Return each patient's last session, or entry; patients without one are left out.
 
     ``own`` says that the column is that of session numbers, which differ.
     """
     values = frame[column]
     if values.dtype != np.float64:
-        raise TableError(f"survive: column {column!r} holds words; the number of the last session is needed.")
+        raise TableError(f"survive: column {column!r} holds words; the number of the {what} is needed.")
     by_patient = values.groupby(frame[patient], sort=False)
     several = by_patient.nunique()
     differing = list(several.index[several > 1])
@@ -117,12 +147,13 @@ def _ends(frame: pd.DataFrame, patient: str, column: str, *, own: bool) -> pd.Se
             for person, given in zip(differing, own_values, strict=False)
         ]
         raise TableError(
-            f"survive: the last session in column {column!r} differs within {count_of(len(differing), 'patient')}: "
+            f"survive: the {what} in column {column!r} differs within {count_of(len(differing), 'patient')}: "
             f"{first_few(found, len(differing))}. It is one number per patient, the same in all rows. Correct it."
         )
     ends = by_patient.max().dropna()
     odd = ends[(ends % 1 != 0) | (ends < 0)]
     if len(odd):
         shown = first_few([f"patient {person!r} ({value:g})" for person, value in odd.items()])
-        raise TableError(f"survive: last sessions in column {column!r} are no session numbers: {shown}.")
+        those = "entries" if what == "entry" else f"{what}s"
+        raise TableError(f"survive: {those} in column {column!r} are no session numbers: {shown}.")
     return ends

@@ -39,7 +39,8 @@ def declare_columns(
         If a summary is none that can be worked out.
     """
     used = {name for equation in spec.equation for name in equation.variables}
-    stated = {name: text for name, text in columns.items() if is_declaration(text) and text not in known}
+    texts = {name: text for name, text in columns.items() if isinstance(text, str)}  # others are reported with names
+    stated = {name: text for name, text in texts.items() if is_declaration(text) and text not in known}
     made = {name: text.strip() for name, text in stated.items() if name in used}
     rest = {name: text for name, text in columns.items() if name not in stated or name not in used}
     if not made:

@@ -14,6 +14,7 @@ from bayes_alliance.design.columns.column_checks import read_columns
 from bayes_alliance.design.columns.survival import SURVIVE, column_in_call, start_of
 from bayes_alliance.design.columns.variables import read_words
 from bayes_alliance.findings import Findings
+from bayes_alliance.spec.expressions import Call, Text, render
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.study import Study
 from bayes_alliance.table.sessions import SessionTable
@@ -38,7 +39,7 @@ def check_entry(
     """
     number = study.sessions.roles.get("session")
     for name, call in spec.declared.items():
-        if call.function != SURVIVE or number is None:
+        if call.function != SURVIVE or number is None or "entry" in dict(call.keywords):
             continue
         start, last = start_of(call), column_in_call(call, 0, study.sessions, study.columns)
         if last not in study.sessions.frame.columns:
@@ -69,11 +70,15 @@ def check_entry(
         findings.problem(
             f"{found}, and {why}.",
             fix=(
-                f"If they were in treatment then, add their row of session {start}. If they came later, store a "
-                "column with a row per session at risk (0, and 1 at the dropout), and state it as "
-                f"columns={{{name!r}: ...}} (--columns {name}=...)."
+                f"If they were in treatment then, add their row of session {start}. If they came later, say so: "
+                f"{name} = '{_with_entry(call)}' in the model, or as columns= (--columns). entry= is a variable of "
+                "patients, too."
             ),
         )
+
+
+def _with_entry(call: Call) -> str:
+    return render(Call(call.function, call.arguments, (("entry", Text("first row")),)))
 
 
 def _arms(spec: ModelSpec, study: Study[SessionTable]) -> list[tuple[str, pd.Series]]:

@@ -11,10 +11,10 @@ from bayes_alliance._messages import are, count_of, first_few, show_level
 from bayes_alliance.design.columns.rows import Rows
 from bayes_alliance.errors import DesignError, TableError
 from bayes_alliance.findings import Findings, Problem
-from bayes_alliance.spec.expressions import Call, Name, Number
+from bayes_alliance.spec.expressions import Call, Name, Number, Text
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.study import Study
-from bayes_alliance.table.periods import expand_periods
+from bayes_alliance.table.periods import FIRST_ROW, entries, expand_periods
 from bayes_alliance.table.sessions import SessionTable
 
 SURVIVE = "survive"
@@ -49,7 +49,12 @@ def open_periods(spec: ModelSpec, study: Study[SessionTable]) -> SessionTable:
             )
             continue
         try:
-            sessions = expand_periods(sessions, last=None if last == number else last, start=start_of(call))
+            entry = entry_of(call, sessions, study.columns)
+            if entry not in (None, FIRST_ROW, *sessions.frame.columns):
+                continue  # reported where names are checked
+            sessions = expand_periods(
+                sessions, last=None if last == number else last, start=start_of(call), entry=entry
+            )
         except TableError as error:
             problems += error.problems
     if problems:
@@ -61,6 +66,14 @@ def start_of(call: Call) -> int:
     """Return the first session at risk."""
     stated = dict(call.keywords).get("start")
     return int(stated.value) if isinstance(stated, Number) else 1
+
+
+def entry_of(call: Call, table: SessionTable, columns: Mapping[str, str]) -> str | None:
+    """Return the column of each patient's first session at risk, ``"first row"``, or None where all have the same."""
+    stated = dict(call.keywords).get("entry")
+    if isinstance(stated, Text):
+        return stated.value
+    return None if not isinstance(stated, Name) else table.roles.get(stated.name, columns.get(stated.name, stated.name))
 
 
 def survive_values(
@@ -100,11 +113,17 @@ def survive_values(
         return np.full(len(rows), np.nan)
     left = event.groupby(rows.key).max().reindex(patient).to_numpy(float)
     known = ~np.isnan(last) & ~np.isnan(left)
-    at_risk = known & (rows.session >= start) & (rows.session <= last)
+    begin = np.full(len(rows), float(start))
+    entry = entry_of(call, table, columns)
+    if entry is not None:
+        begin = entries(table, entry).reindex(patient).to_numpy(float)
+        known &= ~np.isnan(begin)
+    at_risk = known & (rows.session >= begin) & (rows.session <= last)
     values = np.where(at_risk, np.where(rows.session == last, left, 0.0), np.nan)
-    findings.note(*_say(name, patient, known, at_risk, values, rows.session > last, start))
+    since = f"session {start}" if entry is None else "their entry"
+    findings.note(*_say(name, patient, known, at_risk, values, rows.session > last, since))
     if not at_risk.any():
-        findings.problem(f"no patient is at risk from session {start} on.", where=where)
+        findings.problem(f"no patient is at risk from {since} on.", where=where)
     elif not (values == 1).any():
         findings.problem("no patient leaves, so there is nothing to predict.", where=where)
     return values
@@ -117,11 +136,11 @@ def _say(
     at_risk: np.ndarray,
     values: np.ndarray,
     after: np.ndarray,
-    start: int,
+    since: str,
 ) -> list[str]:
     people, events = patient[at_risk].nunique(), int((values == 1).sum())
     notes = [
-        f"{name}: {count_of(people, 'patient')} at risk from session {start} on, in "
+        f"{name}: {count_of(people, 'patient')} at risk from {since} on, in "
         f"{count_of(int(at_risk.sum()), 'row')}; {events:,} {are(events, 'leaves', 'leave')}."
     ]
     unknown = patient[~known].nunique()
@@ -130,8 +149,7 @@ def _say(
     never = patient[known].nunique() - people
     if never:
         notes.append(
-            f"{name}: {count_of(never, 'patient')} left before session {start} and {are(never, 'is', 'are')} never at "
-            f"risk."
+            f"{name}: {count_of(never, 'patient')} left before {since} and {are(never, 'is', 'are')} never at risk."
         )
     late = int((after & known).sum())
     if late:
