@@ -14,6 +14,7 @@ from bayes_alliance._messages import visible
 from bayes_alliance.cli.calibrate_command import calibrate
 from bayes_alliance.cli.console import err
 from bayes_alliance.cli.demo import demo
+from bayes_alliance.cli.describe_command import describe
 from bayes_alliance.cli.fit_commands import check, fit
 from bayes_alliance.cli.interruption import report_stop, stoppable, termination_heeded
 from bayes_alliance.cli.predict_command import predict
@@ -55,7 +56,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (demo, models, show, check, fit, predict, run, report, rerun, simulate, calibrate):
+for command in (demo, models, show, describe, check, fit, predict, run, report, rerun, simulate, calibrate):
     app.command()(stoppable(command))
 
 

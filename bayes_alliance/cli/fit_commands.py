@@ -13,6 +13,7 @@ import typer
 from bayes_alliance.cli.console import err, heading, line, out
 from bayes_alliance.cli.interruption import on_stop
 from bayes_alliance.cli.options import (
+    Accept,
     BoundsOption,
     Columns,
     DataPath,
@@ -34,9 +35,11 @@ from bayes_alliance.cli.options import (
     Sheet,
     Side,
     Transfers,
+    codes_by_column,
     numbers,
     pairs,
     ranges,
+    values_by_column,
 )
 from bayes_alliance.errors import DesignError
 from bayes_alliance.names import ROLES
@@ -61,6 +64,7 @@ def check(
     only: Only = None,
     prior: PriorOption = None,
     missing: Missing = None,
+    accept: Accept = None,
     bounds: BoundsOption = None,
     transfers: Transfers = None,
     ignore: Ignore = None,
@@ -85,6 +89,7 @@ def check(
         limits=(minimum, maximum),
         only=only,
         missing=missing,
+        accept=accept,
         bounds=bounds,
         transfers=transfers,
         ignore=ignore,
@@ -129,6 +134,7 @@ def fit(
         EngineName, typer.Option(help="auto takes the exact engine where there is one.")
     ] = EngineName.auto,
     missing: Missing = None,
+    accept: Accept = None,
     bounds: BoundsOption = None,
     transfers: Transfers = None,
     ignore: Ignore = None,
@@ -159,6 +165,7 @@ def fit(
         limits=(minimum, maximum),
         only=only,
         missing=missing,
+        accept=accept,
         bounds=bounds,
         transfers=transfers,
         ignore=ignore,
@@ -198,6 +205,7 @@ def _read(
     limits: tuple[Sequence[str] | None, Sequence[str] | None],
     only: Sequence[str] | None,
     missing: Sequence[str] | None,
+    accept: Sequence[str] | None,
     bounds: Sequence[str] | None,
     transfers: Sequence[str] | None,
     ignore: Sequence[str] | None,
@@ -209,10 +217,6 @@ def _read(
     from bayes_alliance.table.sessions import read_sessions
 
     mapping = pairs(columns, "--columns")
-    codes: dict[str, list[str | float]] = {}
-    for text in missing or []:
-        for name, code in pairs([text], "--missing", split=False).items():
-            codes.setdefault(name, []).append(code)
     meanings = pairs([text if "=" in text else f"patient={text}" for text in transfers or ["ask"]], "--transfers")
     sessions = read_sessions(
         data,
@@ -220,7 +224,8 @@ def _read(
         patients=sides[0],
         therapists=sides[1],
         groups=sides[2],
-        missing=codes,
+        missing=codes_by_column(missing),
+        accept=values_by_column(accept, "--accept"),
         bounds=ranges(pairs(bounds, "--bounds"), "--bounds"),
         transfers=cast("Meanings", meanings),
         ignore=ignore or (),

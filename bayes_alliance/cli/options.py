@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
@@ -86,6 +85,12 @@ PriorOption = Annotated[
 Missing = Annotated[
     list[str] | None, typer.Option(metavar="COLUMN=CODE", help="A further code that means missing, such as phq9=-9.")
 ]
+Accept = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN=VALUE", help="A value that is genuine although it looks like a code for missing. Repeatable."
+    ),
+]
 BoundsOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -130,8 +135,16 @@ class FileGiven:
         }
 
 
-_COMMA: Final = re.compile(r",(?![^()\[\]]*[)\]])")
-"""Commas between pairs, not those within ``window(wai, 1, 4)`` or ``arm[a, b]``."""
+def _split_pairs(text: str) -> list[str]:
+    """Split a text at commas, but not within ``window(wai, 1, 4)`` or ``arm[a, b]``."""
+    parts, open_brackets = [""], 0
+    for letter in text:
+        open_brackets += 1 if letter in "([" else -1 if letter in ")]" and open_brackets else 0
+        if letter == "," and not open_brackets:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
 
 
 def pairs(texts: Iterable[str] | None, option: str, *, split: bool = True) -> dict[str, str]:
@@ -139,7 +152,7 @@ def pairs(texts: Iterable[str] | None, option: str, *, split: bool = True) -> di
     found: dict[str, str] = {}
     problems = []
     for text in texts or ():
-        parts = _COMMA.split(text)
+        parts = _split_pairs(text)
         for part in parts if split and all("=" in piece for piece in parts) else [text]:
             name, sign, value = (piece.strip() for piece in part.partition("="))
             if not (name and sign and value):
@@ -173,4 +186,22 @@ def numbers(texts: dict[str, str], option: str) -> dict[str, float]:
             found[name] = float(value)
         except ValueError:
             raise SpecError(f"{option} {name}={value!r}: a number is needed.") from None
+    return found
+
+
+def codes_by_column(texts: Iterable[str] | None) -> dict[str, list[str | float]]:
+    """Read ``--missing column=code`` texts, several codes of a column where it is named several times."""
+    found: dict[str, list[str | float]] = {}
+    for text in texts or ():
+        for name, code in pairs([text], "--missing", split=False).items():
+            found.setdefault(name, []).append(code)
+    return found
+
+
+def values_by_column(texts: Iterable[str] | None, option: str) -> dict[str, list[float]]:
+    """Read ``column=number`` texts, several numbers of a column where it is named several times."""
+    found: dict[str, list[float]] = {}
+    for text in texts or ():
+        for name, value in numbers(pairs([text], option, split=False), option).items():
+            found.setdefault(name, []).append(value)
     return found

@@ -125,6 +125,7 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], 
             missing=data.missing,
             bounds=data.bounds,
             units=data.units,
+            accept=data.accept,
             transfers=data.transfers,
             decimal=data.decimal,
         )
@@ -222,7 +223,7 @@ def _wanted(analysis: Analysis, specs: Mapping[str, ModelSpec]) -> set[str]:
     """Return the columns that roles, models and filters read."""
     data = analysis.data
     names = {*data.roles.values()}
-    for table in (data.minimum, data.maximum, data.only, data.bounds, data.units, data.missing):
+    for table in (data.minimum, data.maximum, data.only, data.bounds, data.units, data.missing, data.accept):
         names |= {data.roles.get(name, name) for name in table}
     for model in analysis.models:
         mapping = {**analysis.columns, **model.columns}

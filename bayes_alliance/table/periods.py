@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-
 import numpy as np
 import pandas as pd
 
@@ -88,7 +86,7 @@ def expand_periods(table: SessionTable, *, last: str | None, start: int = 1, ent
         f"{since} to each patient's last."
     )
     messages = (*table.messages, message)
-    return make_table(ordered, MappingProxyType(roles), messages, table.bounds, table.doubts, table.crossed)
+    return make_table(ordered, roles, messages, table.bounds, table.doubts, table.crossed, table.accepted)
 
 
 def entries(table: SessionTable, entry: str) -> pd.Series:

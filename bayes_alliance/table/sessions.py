@@ -18,7 +18,7 @@ from bayes_alliance.table import nesting, rules
 from bayes_alliance.table.file_reading import Source, read_frame
 from bayes_alliance.table.files.options import FileOptions
 from bayes_alliance.table.shape.shape import read_shape, shape_frame
-from bayes_alliance.table.side_tables import SIDES, join_side, missing_codes, type_frame
+from bayes_alliance.table.side_tables import SIDES, join_side, missing_codes, read_accepted, type_frame
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -29,7 +29,8 @@ class SessionTable:
     constant (``session``, ``patient``, ``therapist``, ``group`` or ``site``); ``messages`` says what was joined,
     sorted or left out; ``bounds`` maps columns to the lowest and highest value their scale has. ``doubts`` says of
     columns why no model can read them; ``crossed`` holds the roles whose units are known to belong to several wider
-    units. Identifiers are text, empty where missing; measured columns are float64 or words.
+    units; ``accepted`` are values, by column, that are genuine although they look like codes for missing. Identifiers
+    are text, empty where missing; measured columns are float64 or words.
     """
 
     _frame: pd.DataFrame
@@ -39,6 +40,7 @@ class SessionTable:
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     doubts: Mapping[str, Problem] = field(default_factory=dict)
     crossed: frozenset[str] = frozenset()
+    accepted: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -82,6 +84,7 @@ def read_sessions(
     units: Mapping[str, str] | None = None,
     transfers: nesting.Transfers = "ask",
     ignore: Sequence[str] = (),
+    accept: Mapping[str, Sequence[float]] | None = None,
     columns: Sequence[str] | None = None,
     wide: Mapping[str, str] | None = None,
     wide_sessions: Mapping[str, float] | None = None,
@@ -122,6 +125,9 @@ def read_sessions(
         and groups at several sites too: those are asked about where a model reads both (``make_design``).
     ignore : sequence of str
         Columns to leave out unread.
+    accept : mapping, optional
+        Values that are genuine although they look like codes for missing, by column, such as ``{"minutes": [999]}``.
+        Elsewhere a model that reads such a column refuses it.
     columns : sequence of str, optional
         The only columns to read beside those of roles; of files with thousands nothing else is converted.
     wide : mapping of str to str, optional
@@ -171,7 +177,7 @@ def read_sessions(
     beside = replace(options, sheet=None, labels=None)
     sides = {role: read_frame(side, beside, findings) for role, side in given.items()}
     frame = read_frame(source, options, findings)
-    if isinstance(roles, Mapping):
+    if isinstance(roles, Mapping) and all(isinstance(column, str) for column in roles.values()):
         frame = shape_frame(frame, shape, roles, findings)
         roles = shape.roles(roles)
     findings.stop(TableError, count_of(len(frame), "row"))
@@ -199,6 +205,7 @@ def read_sessions(
             )
     if all(column in frame.columns for column in roles.values()):
         findings.add(rules.check_columns(frame, roles))
+    genuine = {name: tuple(map(float, own)) for name, own in read_accepted(accept, seen, findings).items()}
     ends = rules.check_bounds(frame, bounds or {}, findings)
     if not findings.problems:
         frame = nesting.name_units(frame, roles, meanings, findings)
@@ -213,7 +220,7 @@ def read_sessions(
         findings.note(note)
     crossed = frozenset(unit for unit, meaning in meanings.items() if meaning == "transferred")
     frame = _sort(frame, roles, findings)
-    return make_table(frame, roles, tuple(findings.messages), ends, doubts, crossed)
+    return make_table(frame, roles, tuple(findings.messages), ends, doubts, crossed, genuine)
 
 
 def _say_doubts(doubts: Mapping[str, Problem]) -> list[str]:
@@ -228,6 +235,7 @@ def make_table(
     bounds: Mapping[str, tuple[float, float]],
     doubts: Mapping[str, Problem] | None = None,
     crossed: frozenset[str] = frozenset(),
+    accepted: Mapping[str, tuple[float, ...]] | None = None,
 ) -> SessionTable:
     """Make a table from rows that were checked; works out every column's unit."""
     within = {role: Within(frame[roles[role]]) for role in ("patient", "site", "group", "therapist") if role in roles}
@@ -240,13 +248,15 @@ def make_table(
         MappingProxyType(dict(bounds)),
         MappingProxyType(dict(doubts or {})),
         crossed,
+        MappingProxyType(dict(accepted or {})),
     )
 
 
 def with_rows(table: SessionTable, keep: np.ndarray, message: str) -> SessionTable:
     """Return the table with only the rows where ``keep`` is true, and a message that says so."""
     frame = table.frame.loc[keep].reset_index(drop=True)
-    return make_table(frame, table.roles, (*table.messages, message), table.bounds, table.doubts, table.crossed)
+    messages = (*table.messages, message)
+    return make_table(frame, table.roles, messages, table.bounds, table.doubts, table.crossed, table.accepted)
 
 
 def _sort(frame: pd.DataFrame, roles: Mapping[str, str], findings: Findings) -> pd.DataFrame:

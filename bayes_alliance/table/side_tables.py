@@ -43,6 +43,25 @@ def missing_codes(declared: object, columns: Sequence[str], findings: Findings) 
     return found
 
 
+def read_accepted(
+    accept: Mapping[str, Sequence[float]] | None, columns: Sequence[str], findings: Findings
+) -> Mapping[str, Sequence[float]]:
+    """Return values that are genuine by column, reporting what is no such statement."""
+    found: dict[str, Sequence[float]] = {}
+    if accept is not None and not isinstance(accept, Mapping):
+        findings.problem(f"accept is {accept!r}; it names values by column, such as {{'minutes': [999]}}.")
+        return found
+    for name, values in (accept or {}).items():
+        own = values if isinstance(values, Sequence) and not isinstance(values, str) else [values]
+        if name not in columns:
+            findings.problem(f"accept= names {name!r}, which is no column.")
+        elif not all(_is_real(value) for value in own):
+            findings.problem(f"accept= of {name!r} holds {first_few(list(map(repr, own)))}; values are numbers.")
+        else:
+            found[name] = own
+    return found
+
+
 def _is_real(code: object) -> bool:
     return isinstance(code, (int, float, np.integer, np.floating, Decimal))
 

@@ -90,6 +90,8 @@ def check_codes(sessions: SessionTable, column: str, bounds: tuple[float, float]
     counts.add(values, sessions.ids(role))
     found = []
     for code in counts.find(low, high):
+        if code.value in sessions.accepted.get(column, ()):
+            continue
         where = first_few(places_of(sessions, values == code.value), code.cells)
         found.append(say_code(column, code, column == sessions.roles.get("session"), where))
     return found
@@ -112,7 +114,8 @@ def say_code(column: str, code: Code, is_session: bool, where: str) -> Problem:
         "code for missing.",
         fix=(
             f"{advice}. If it is a genuine value, state the ends of the scale: bounds={{{column!r}: ({low}, {high})}} "
-            f"(--bounds {column}={low}:{high})."
+            f"(--bounds {column}={low}:{high}), or accept it: accept={{{column!r}: [{value}]}} (--accept "
+            f"{column}={value})."
         ),
     )
 
