@@ -144,7 +144,7 @@ def _split_pairs(text: str) -> list[str]:
             parts.append("")
         else:
             parts[-1] += letter
-    return parts
+    return text.split(",") if open_brackets else parts  # a bracket that nothing closes is part of a name
 
 
 def pairs(texts: Iterable[str] | None, option: str, *, split: bool = True) -> dict[str, str]:
