@@ -5,21 +5,26 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from bayes_alliance.report.document import Cell, Document, Points, Section, Table
+from bayes_alliance._messages import count_of
+from bayes_alliance.report.document import Cell, Document, Points, Prose, Section, Table
 from bayes_alliance.report.html import render_html
 from bayes_alliance.table.description import Description
 
 
 def description_page(found: Description, name: str) -> str:
     """Return a description as a self-contained HTML page; it shows levels of factors, and ids that change unit."""
+    missing = found.missing.copy()
+    for name in missing.columns[2:]:
+        missing[name] = [f"{value:.1%}" for value in missing[name]]
     sections = [
         Section("Sizes", (Table(_lines(found.sizes), "How many units there are"),)),
         Section("Columns", (Table(_lines(found.columns), "Every measured column, over rows"),)),
-        Section("Missing values", (Table(_lines(found.missing), "Shares of missing values"),)),
+        Section("Missing values", (Table(_lines(missing), "Shares of missing values"),)),
     ]
     if found.notes:
         sections.append(Section("Notes", (Points(found.notes),)))
-    return render_html(Document(f"The table {name}", "Described by bayes_alliance", (), tuple(sections)))
+    lead = Prose((f"{count_of(len(found.columns), 'column')}, before any model has read them.",))
+    return render_html(Document(f"The table {name}", "Described by bayes_alliance", (lead,), tuple(sections)))
 
 
 def _lines(table: pd.DataFrame) -> tuple[dict[str, Cell], ...]:

@@ -24,9 +24,9 @@ def profile(sessions: SessionTable) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``column``, ``unit``, ``read_as`` (numbers, 0/1, words, ordered words, or what keeps a model from reading it),
-        ``n``, ``missing``, ``mean``, ``sd``, ``min``, ``max``, ``distinct``, ``commonest`` with its number of rows, and
-        ``shape``, a bar per eighth of the range. Figures are over rows.
+        ``column``, ``unit``, ``read as`` (numbers, 0/1, words, ordered words, or that no model can read it), ``shape``,
+        a bar per eighth of the range, ``n``, ``missing``, ``mean``, ``sd``, ``min``, ``max``, ``distinct``, and
+        ``commonest`` with its number of rows. Figures are over rows.
     """
     rows = [
         {"column": name, "unit": sessions.units[name], **_line(sessions.frame[name], name in sessions.doubts)}
@@ -35,7 +35,8 @@ def profile(sessions: SessionTable) -> pd.DataFrame:
     columns = [
         "column",
         "unit",
-        "read_as",
+        "read as",
+        "shape",
         "n",
         "missing",
         "mean",
@@ -44,7 +45,6 @@ def profile(sessions: SessionTable) -> pd.DataFrame:
         "max",
         "distinct",
         "commonest",
-        "shape",
     ]
     return pd.DataFrame(rows, columns=columns)
 
@@ -78,7 +78,7 @@ def _line(column: pd.Series, doubtful: bool) -> dict[str, object]:
     if column.dtype == np.float64:
         values = known.to_numpy()
         truth = len(values) > 0 and bool(np.isin(values, (0.0, 1.0)).all())
-        found["read_as"] = "0/1" if truth else "numbers"
+        found["read as"] = "0/1" if truth else "numbers"
         if len(values):
             spread = float(values.std(ddof=1)) if len(values) > 1 else np.nan
             found |= {"mean": values.mean(), "sd": spread, "min": values.min(), "max": values.max()}
@@ -86,7 +86,7 @@ def _line(column: pd.Series, doubtful: bool) -> dict[str, object]:
         found["shape"] = bars(values)
     else:
         ordered = isinstance(column.dtype, pd.CategoricalDtype)
-        found["read_as"] = "no model can read it" if doubtful else "ordered words" if ordered else "words"
+        found["read as"] = "no model can read it" if doubtful else "ordered words" if ordered else "words"
         found["shape"] = ""
         common = show_cell(common[:SHORT] + ("…" if len(common) > SHORT else "")) if common else ""
     found["commonest"] = f"{common} ({int(counts.iloc[0]):,})" if len(counts) else ""

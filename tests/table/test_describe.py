@@ -35,7 +35,7 @@ def test_every_column_has_its_figures() -> None:
     frame = coded()
     found = ba.describe(ba.read_sessions(frame, ROLES), condition="arm")
     lines = found.columns.set_index("column")
-    assert lines["read_as"].to_dict() == {
+    assert lines["read as"].to_dict() == {
         "phq9": "numbers",
         "arm": "words",
         "left": "0/1",
