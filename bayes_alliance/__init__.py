@@ -103,6 +103,7 @@ if TYPE_CHECKING:
     from bayes_alliance.study import Study
     from bayes_alliance.table.description import describe
     from bayes_alliance.table.row_selection import select_rows
+    from bayes_alliance.table.scores.instrument import Instrument, list_instruments, load_instrument
     from bayes_alliance.table.sessions import SessionTable, read_sessions
     from bayes_alliance.table.stream import SessionStream, stream_sessions
 
@@ -120,6 +121,7 @@ _WHERE: Final = {
     "Fit": "fit.result",
     "FitError": "errors",
     "FitJob": "fit.many_fits",
+    "Instrument": "table.scores.instrument",
     "Layout": "simulate.layout",
     "ManyFits": "fit.many_fits",
     "Mediation": "posterior.mediation",
@@ -170,9 +172,11 @@ _WHERE: Final = {
     "integrated_log_likelihood": "expectation.effects",
     "kfold": "comparison.kfold",
     "leave_future_out": "comparison.kfold",
+    "list_instruments": "table.scores.instrument",
     "list_models": "spec.registry",
     "list_twins": "simulate.twins",
     "load_fit": "fit.result",
+    "load_instrument": "table.scores.instrument",
     "load_model": "spec.registry",
     "load_run": "run.record",
     "load_twin": "simulate.twins",
@@ -246,6 +250,7 @@ __all__ = [
     "Fit",
     "FitError",
     "FitJob",
+    "Instrument",
     "Layout",
     "ManyFits",
     "Mediation",
@@ -296,9 +301,11 @@ __all__ = [
     "integrated_log_likelihood",
     "kfold",
     "leave_future_out",
+    "list_instruments",
     "list_models",
     "list_twins",
     "load_fit",
+    "load_instrument",
     "load_model",
     "load_run",
     "load_twin",

@@ -21,7 +21,17 @@ TRUTH = ROOT / "docs" / "truth.json"
 FIGURES = ("p_uniform", "cover50", "cover80", "cover95")
 
 GROUPS = {
-    "Tables": ("read_sessions", "stream_sessions", "describe", "select_rows", "missing_table", "SessionTable"),
+    "Tables": (
+        "read_sessions",
+        "stream_sessions",
+        "describe",
+        "select_rows",
+        "missing_table",
+        "SessionTable",
+        "list_instruments",
+        "load_instrument",
+        "Instrument",
+    ),
     "Models": ("list_models", "load_model", "parse_model", "write_model", "alter_model", "ModelSpec", "PriorSpec"),
     "Fits": ("fit_model", "fit_many", "fit_stream", "load_fit", "make_design", "build_model", "Fit", "SamplerSettings"),
     "Runs and reports": ("run_analysis", "load_run", "rerun", "compare_fits", "write_report", "Run", "Rerun"),

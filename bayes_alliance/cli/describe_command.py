@@ -19,11 +19,13 @@ from bayes_alliance.cli.options import (
     Header,
     Labels,
     Missing,
+    Scores,
     Separator,
     Sheet,
     codes_by_column,
     pairs,
     ranges,
+    scores_of,
     values_by_column,
 )
 from bayes_alliance.errors import FitError
@@ -38,6 +40,7 @@ def describe(
     ] = None,
     missing: Missing = None,
     accept: Accept = None,
+    score: Scores = None,
     bounds: BoundsOption = None,
     separator: Separator = None,
     decimal: Decimal = None,
@@ -64,6 +67,7 @@ def describe(
             roles,
             missing=codes_by_column(missing),
             accept=values_by_column(accept, "--accept"),
+            scores=scores_of(score),
             bounds=ranges(pairs(bounds, "--bounds"), "--bounds"),
             **given,
         )

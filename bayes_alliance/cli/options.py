@@ -85,6 +85,15 @@ PriorOption = Annotated[
 Missing = Annotated[
     list[str] | None, typer.Option(metavar="COLUMN=CODE", help="A further code that means missing, such as phq9=-9.")
 ]
+Scores = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--score",
+        metavar="NAME=INSTRUMENT:ITEMS",
+        help="A score of items, such as 'alliance=wai-sr:wai_*': by an instrument of the package or a .toml file of "
+        "your own, of columns that end in the numbers of the items. Repeatable.",
+    ),
+]
 Accept = Annotated[
     list[str] | None,
     typer.Option(
@@ -186,6 +195,17 @@ def numbers(texts: dict[str, str], option: str) -> dict[str, float]:
             found[name] = float(value)
         except ValueError:
             raise SpecError(f"{option} {name}={value!r}: a number is needed.") from None
+    return found
+
+
+def scores_of(texts: Iterable[str] | None) -> dict[str, dict[str, object]]:
+    """Read ``--score name=instrument:items`` texts."""
+    found: dict[str, dict[str, object]] = {}
+    for name, value in pairs(texts, "--score", split=False).items():
+        instrument, colon, items = value.rpartition(":")
+        if not colon or not instrument or not items:
+            raise SpecError(f"--score {name}={value!r} is not written as {name}=INSTRUMENT:ITEMS.")
+        found[name] = {"instrument": instrument, "items": items}
     return found
 
 

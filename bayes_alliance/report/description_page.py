@@ -14,8 +14,8 @@ from bayes_alliance.table.description import Description
 def description_page(found: Description, name: str) -> str:
     """Return a description as a self-contained HTML page; it shows levels of factors, and ids that change unit."""
     missing = found.missing.copy()
-    for name in missing.columns[2:]:
-        missing[name] = [f"{value:.1%}" for value in missing[name]]
+    for column in missing.columns[2:]:
+        missing[column] = [f"{value:.1%}" for value in missing[column]]
     sections = [
         Section("Sizes", (Table(_lines(found.sizes), "How many units there are"),)),
         Section("Columns", (Table(_lines(found.columns), "Every measured column, over rows"),)),

@@ -125,6 +125,7 @@ class Analysis(_Part):
     question: str = ""
     seed: int = Field(ge=0)
     data: DataPart
+    scores: dict[str, dict[str, Any]] = {}
     columns: dict[str, str] = {}
     reference: dict[str, str] = {}
     priors: dict[str, str] = {}

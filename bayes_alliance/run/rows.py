@@ -28,6 +28,7 @@ from bayes_alliance.table import rules
 from bayes_alliance.table.cells import id_text
 from bayes_alliance.table.file_reading import read_frame
 from bayes_alliance.table.row_selection import select_rows
+from bayes_alliance.table.scores.scoring import ScoreSpec, item_columns, read_scores
 from bayes_alliance.table.sessions import SessionTable, read_sessions
 from bayes_alliance.table.shape.shape import shape_frame
 
@@ -105,8 +106,11 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], 
     frames["data"] = shape_frame(frames["data"], shape, stated_roles, findings)
     findings.stop(TableError, count_of(read, "row"))
     _check_columns(frames, data.roles)
+    scores = _scores(analysis, folder, list(frames["data"].columns), findings)
+    findings.stop(TableError, count_of(read, "row"))
     holding = _id_columns(analysis, specs)
     wanted = _wanted(analysis, specs) | {column for columns in holding.values() for column in columns}
+    wanted |= {column for own in scores.values() for column in own.items}
     unread = sorted({c for frame in frames.values() for c in frame.columns} - wanted)
     kept = {what: frame[[c for c in frame.columns if c in wanted]] for what, frame in frames.items()}
     ids = {column for columns in holding.values() for column in columns}
@@ -128,6 +132,7 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], 
             accept=data.accept,
             transfers=data.transfers,
             decimal=data.decimal,
+            scores=scores,
         )
     rows = Rows(sessions, coded, read, digests, {c: role for role, columns in holding.items() for c in columns}, files)
     only = {name: rows.code_of(data.roles.get(name, name), level) for name, level in data.only.items()}
@@ -137,6 +142,24 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], 
         left = count_of(len(unread), "column")
         told.append(f"{left} that no model reads {are(len(unread), 'was', 'were')} left unread.")
     return replace(rows, sessions=_with_messages(sessions, told))
+
+
+def _scores(analysis: Analysis, folder: Path, columns: Sequence[str], findings: Findings) -> dict[str, ScoreSpec]:
+    """Return the scores of an analysis with the columns of their items; keys of its own lie in its folder."""
+    for name, stated in analysis.scores.items():
+        own = str(stated.get("instrument", ""))
+        if own.endswith(".toml"):
+            inside(folder, own, f"instrument of {name!r}", findings)
+    if findings.problems:
+        return {}
+    return {
+        name: replace(
+            spec,
+            instrument=folder / spec.instrument if str(spec.instrument).endswith(".toml") else spec.instrument,
+            items=tuple(item_columns(name, spec, key, columns, findings)),
+        )
+        for name, (spec, key) in read_scores(analysis.scores, findings, folder).items()
+    }
 
 
 def check_stated(analysis: Analysis, digest: str) -> None:

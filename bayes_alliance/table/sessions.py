@@ -17,6 +17,7 @@ from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.table import nesting, rules
 from bayes_alliance.table.file_reading import Source, read_frame
 from bayes_alliance.table.files.options import FileOptions
+from bayes_alliance.table.scores.scoring import ScoreSpec, add_scores, read_scores
 from bayes_alliance.table.shape.shape import read_shape, shape_frame
 from bayes_alliance.table.side_tables import SIDES, join_side, missing_codes, read_accepted, type_frame
 
@@ -90,6 +91,7 @@ def read_sessions(
     wide_sessions: Mapping[str, float] | None = None,
     questionnaire: Mapping[str, str] | None = None,
     session: Mapping[str, str] | None = None,
+    scores: Mapping[str, Mapping[str, object] | ScoreSpec] | None = None,
     separator: str | None = None,
     decimal: str | None = None,
     encoding: str | None = None,
@@ -144,6 +146,11 @@ def read_sessions(
         default), ``"day"``, ``"week"`` or ``"month"`` since ``start`` (``"first"``, or a column of dates), their
         ``format`` such as ``"%d.%m.%Y"``, and ``several``, what is done with rows of one step: ``"refuse"`` (default),
         ``"first"``, ``"last"``, or ``"number"`` of visits.
+    scores : mapping, optional
+        Scores of items, by name: ``{"alliance": {"instrument": "wai-sr", "items": "wai_*"}}``. ``instrument`` is one of
+        ``list_instruments``, or a file of your own; ``items`` is a pattern of columns that end in their number, or the
+        columns in order. ``items_missing`` is ``"half"`` or ``"complete"``, ``subscale`` one that is wanted alone;
+        else the total and every subscale are made, ``alliance_bond`` and so on.
     separator, decimal, encoding : str, optional
         What stands between cells and before decimals in text files, and how their letters are stored, such as
         ``";"``, ``","`` and ``"cp1252"``. Unless stated the file tells, and a message says what was found.
@@ -171,6 +178,7 @@ def read_sessions(
     if columns is not None and isinstance(roles, Mapping):
         wanted = tuple(map(str, (*rules.as_names(columns), *roles.values())))
     options = FileOptions(separator, decimal, encoding, sheet, lines, labels, wanted)
+    scales = read_scores(scores, findings)
     shape = read_shape(wide, wide_sessions, questionnaire, session, roles, findings)
     findings.stop(TableError)
     given = {role: side for role, side in zip(SIDES, (patients, therapists, groups), strict=True) if side is not None}
@@ -205,8 +213,9 @@ def read_sessions(
             )
     if all(column in frame.columns for column in roles.values()):
         findings.add(rules.check_columns(frame, roles))
+    frame, scale_ends = add_scores(frame, scales, findings)
     genuine = {name: tuple(map(float, own)) for name, own in read_accepted(accept, seen, findings).items()}
-    ends = rules.check_bounds(frame, bounds or {}, findings)
+    ends = scale_ends | rules.check_bounds(frame, bounds or {}, findings)
     if not findings.problems:
         frame = nesting.name_units(frame, roles, meanings, findings)
     if not findings.problems:

@@ -1,0 +1,1 @@
+"""Items to scores, by keys that are data."""

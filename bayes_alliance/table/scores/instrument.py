@@ -1,0 +1,127 @@
+"""Scoring keys as data: items, subscales, reversals, range, and where each fact is from."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bayes_alliance._messages import quote, unknown
+from bayes_alliance.errors import TableError
+from bayes_alliance.findings import Problem
+
+FOLDER: Final = "instruments"
+
+
+class Fact(BaseModel):
+    """A fact of a key: ``source`` says where it was read, or, from ``memory``, where it should stand."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    what: str
+    status: Literal["source", "memory"]
+    source: str
+
+
+class Instrument(BaseModel):
+    """How the items of a questionnaire become scores; no text of any item.
+
+    ``items`` counts them, ``range`` is the lowest and highest answer, ``reverse`` the items that count the other way
+    round. ``subscales`` list items by name; ``total`` is whether there is a score of all of them. Scores are the
+    ``score`` (sum or mean) of items, ``times`` a factor; ``better`` says which direction is improvement. ``missing`` is
+    what is done about items without an answer unless it is stated; ``cutoffs`` and ``reliable_change`` are of the
+    total.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    title: str
+    items: Annotated[int, Field(ge=1, le=500)]
+    range: Annotated[tuple[float, float], Field(strict=False)]
+    better: Literal["higher", "lower"]
+    score: Literal["sum", "mean"] = "sum"
+    times: float = 1.0
+    total: bool = True
+    whole: bool = True
+    reverse: Annotated[tuple[int, ...], Field(strict=False)] = ()
+    subscales: dict[str, Annotated[tuple[int, ...], Field(strict=False)]] = {}
+    missing: Literal["half", "complete"] = "half"
+    cutoffs: dict[str, float] = {}
+    reliable_change: float | None = None
+    note: str = ""
+    facts: Annotated[tuple[Fact, ...], Field(strict=False)] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Instrument:
+        numbers = [*self.reverse, *(item for own in self.subscales.values() for item in own)]
+        odd = sorted({item for item in numbers if not 1 <= item <= self.items})
+        if odd:
+            raise ValueError(f"items are numbered 1 to {self.items}; {', '.join(map(str, odd))} is none")
+        twice = [name for name, own in self.subscales.items() if len(set(own)) < len(own)]
+        if twice:
+            raise ValueError(f"{quote(twice)} lists an item twice")
+        if not self.range[0] < self.range[1]:
+            raise ValueError("range is the lowest answer and the highest one")
+        return self
+
+    @property
+    def from_memory(self) -> tuple[str, ...]:
+        """Return the facts that were not read in a source."""
+        return tuple(fact.what for fact in self.facts if fact.status == "memory")
+
+
+def list_instruments() -> tuple[str, ...]:
+    """Return the names of the keys that come with the package, such as ``"wai-sr"``."""
+    folder = files("bayes_alliance") / FOLDER
+    return tuple(sorted(Path(str(one.name)).stem for one in folder.iterdir() if one.name.endswith(".toml")))
+
+
+def load_instrument(name: str | Path) -> Instrument:
+    """Return a scoring key: one of the package by its name, or a file of your own.
+
+    Parameters
+    ----------
+    name : str or Path
+        ``"wai-sr"``, say, or the path of a ``.toml`` file.
+
+    Returns
+    -------
+    Instrument
+
+    Raises
+    ------
+    TableError
+        If there is no such key, or a file is none.
+
+    Examples
+    --------
+    >>> load_instrument("wai-sr").subscales["bond"]
+    (3, 5, 7, 9)
+    """
+    text = str(name)
+    if text in list_instruments():
+        content = (files("bayes_alliance") / FOLDER / f"{text}.toml").read_text(encoding="utf-8")
+    elif text.endswith(".toml"):
+        if not Path(text).is_file():
+            raise TableError(f"No file of an instrument at {text!r}.")
+        content = Path(text).read_text(encoding="utf-8")
+    else:
+        other = unknown("instrument", text, list_instruments())
+        raise TableError(
+            [Problem(other.what, allowed=other.allowed, fix=f"{other.fix} A key of your own ends in .toml.")]
+        )
+    try:
+        return Instrument.model_validate(tomllib.loads(content))
+    except tomllib.TOMLDecodeError as error:
+        raise TableError(f"{text!r} is no TOML: {error}.") from None
+    except ValidationError as error:
+        raise TableError([_as_problem(text, detail) for detail in error.errors()]) from None
+
+
+def _as_problem(name: str, detail: Mapping[str, object]) -> Problem:
+    place = ".".join(map(str, detail["loc"])) if isinstance(detail["loc"], tuple) else ""
+    return Problem(f"{str(detail['msg']).removeprefix('Value error, ')}.", where=f"instrument {name!r} {place}".strip())
