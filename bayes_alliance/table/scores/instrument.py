@@ -75,7 +75,18 @@ class Instrument(BaseModel):
 
 
 def list_instruments() -> tuple[str, ...]:
-    """Return the names of the keys that come with the package, such as ``"wai-sr"``."""
+    """Return the names of the keys that come with the package.
+
+    Returns
+    -------
+    tuple of str
+        In alphabetical order, such as ``"wai-sr"``.
+
+    Examples
+    --------
+    >>> "phq-9" in list_instruments()
+    True
+    """
     folder = files("bayes_alliance") / FOLDER
     return tuple(sorted(Path(str(one.name)).stem for one in folder.iterdir() if one.name.endswith(".toml")))
 
