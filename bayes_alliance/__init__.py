@@ -104,6 +104,7 @@ if TYPE_CHECKING:
     from bayes_alliance.table.description import describe
     from bayes_alliance.table.row_selection import select_rows
     from bayes_alliance.table.scores.instrument import Instrument, list_instruments, load_instrument
+    from bayes_alliance.table.scores.reliability import Reliability, reliability
     from bayes_alliance.table.sessions import SessionTable, read_sessions
     from bayes_alliance.table.stream import SessionStream, stream_sessions
 
@@ -131,6 +132,7 @@ _WHERE: Final = {
     "Option": "comparison.decisions",
     "PriorSpec": "spec.model",
     "Problem": "findings",
+    "Reliability": "table.scores.reliability",
     "Rerun": "run.rerun",
     "Run": "run.record",
     "RunError": "errors",
@@ -214,6 +216,7 @@ _WHERE: Final = {
     "prior_sensitivity": "diagnosis.sensitivity",
     "probability_in_rope": "posterior.estimands",
     "read_sessions": "table.sessions",
+    "reliability": "table.scores.reliability",
     "rerun": "run.rerun",
     "response_surface": "posterior.response_surface",
     "run_analysis": "run.execution",
@@ -260,6 +263,7 @@ __all__ = [
     "Option",
     "PriorSpec",
     "Problem",
+    "Reliability",
     "Rerun",
     "Run",
     "RunError",
@@ -343,6 +347,7 @@ __all__ = [
     "prior_sensitivity",
     "probability_in_rope",
     "read_sessions",
+    "reliability",
     "rerun",
     "response_surface",
     "run_analysis",

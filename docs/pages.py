@@ -31,6 +31,8 @@ GROUPS = {
         "list_instruments",
         "load_instrument",
         "Instrument",
+        "reliability",
+        "Reliability",
     ),
     "Models": ("list_models", "load_model", "parse_model", "write_model", "alter_model", "ModelSpec", "PriorSpec"),
     "Fits": ("fit_model", "fit_many", "fit_stream", "load_fit", "make_design", "build_model", "Fit", "SamplerSettings"),

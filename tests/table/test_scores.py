@@ -74,7 +74,9 @@ def test_items_without_an_answer() -> None:
         "half of the items missing; 1 without any answer." in message
         for message in table.messages
     )
-    complete = ba.read_sessions(frame, ROLES, scores={"depression": {**stated["depression"], "items_missing": "complete"}})
+    complete = ba.read_sessions(
+        frame, ROLES, scores={"depression": {**stated["depression"], "items_missing": "complete"}}
+    )
     np.testing.assert_allclose(complete.frame["depression"], [13, np.nan, np.nan, np.nan])
 
 
