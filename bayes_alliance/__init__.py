@@ -102,9 +102,9 @@ if TYPE_CHECKING:
     from bayes_alliance.spec.variants import alter_model
     from bayes_alliance.study import Study
     from bayes_alliance.table.description import describe
+    from bayes_alliance.table.reliability import Reliability, reliability
     from bayes_alliance.table.row_selection import select_rows
     from bayes_alliance.table.scores.instrument import Instrument, list_instruments, load_instrument
-    from bayes_alliance.table.scores.reliability import Reliability, reliability
     from bayes_alliance.table.sessions import SessionTable, read_sessions
     from bayes_alliance.table.stream import SessionStream, stream_sessions
 
@@ -132,7 +132,7 @@ _WHERE: Final = {
     "Option": "comparison.decisions",
     "PriorSpec": "spec.model",
     "Problem": "findings",
-    "Reliability": "table.scores.reliability",
+    "Reliability": "table.reliability",
     "Rerun": "run.rerun",
     "Run": "run.record",
     "RunError": "errors",
@@ -216,7 +216,7 @@ _WHERE: Final = {
     "prior_sensitivity": "diagnosis.sensitivity",
     "probability_in_rope": "posterior.estimands",
     "read_sessions": "table.sessions",
-    "reliability": "table.scores.reliability",
+    "reliability": "table.reliability",
     "rerun": "run.rerun",
     "response_surface": "posterior.response_surface",
     "run_analysis": "run.execution",

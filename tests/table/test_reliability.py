@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import bayes_alliance as ba
-from bayes_alliance.table.scores import reliability as coefficients
+from bayes_alliance.table import reliability as coefficients
 
 ROLES = {"patient": "id", "session": "time"}
 KEY = 'title = "Four items"\nitems = 4\nrange = [-20, 20]\nwhole = false\nbetter = "higher"\n'
