@@ -137,11 +137,11 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], 
     rows = Rows(sessions, coded, read, digests, {c: role for role, columns in holding.items() for c in columns}, files)
     only = {name: rows.code_of(data.roles.get(name, name), level) for name, level in data.only.items()}
     sessions = select_rows(sessions, minimum=data.minimum, maximum=data.maximum, only=only)
-    told = [*findings.messages, *_notes(frames["data"], coded, data.roles, data.missing)]
+    told = _notes(frames["data"], coded, data.roles, data.missing)
     if unread:
         left = count_of(len(unread), "column")
         told.append(f"{left} that no model reads {are(len(unread), 'was', 'were')} left unread.")
-    return replace(rows, sessions=_with_messages(sessions, told))
+    return replace(rows, sessions=_with_messages(sessions, findings.messages, told))
 
 
 def _scores(analysis: Analysis, folder: Path, columns: Sequence[str], findings: Findings) -> dict[str, ScoreSpec]:
@@ -332,6 +332,6 @@ def _notes(
     return told
 
 
-def _with_messages(sessions: SessionTable, more: Sequence[str]) -> SessionTable:
-    known = set(sessions.messages)
-    return replace(sessions, messages=(*sessions.messages, *(note for note in more if note not in known)))
+def _with_messages(sessions: SessionTable, before: Sequence[str], after: Sequence[str]) -> SessionTable:
+    """Return the table with what is to be said of its file before, and after, what is said of its rows."""
+    return replace(sessions, messages=tuple(dict.fromkeys((*before, *sessions.messages, *after))))

@@ -74,7 +74,8 @@ def widen_items(
     answers = answers[list(dict.fromkeys(rows[stated.item]))]
     answers.columns.name = None
     whole = answers if not kept else grouped[kept].first().join(answers)
-    found = whole.reset_index()
+    order = pd.MultiIndex.from_frame(rows[keys].drop_duplicates()) if len(keys) > 1 else rows[keys[0]].drop_duplicates()
+    found = whole.reindex(order).reset_index()
     asked = f"{count_of(len(rows), 'answer')} to {count_of(len(answers.columns), 'item')}"
     findings.note(f"{asked} are {count_of(len(found), 'row')}, one per patient and session.")
     return pd.DataFrame(found)
