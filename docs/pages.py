@@ -17,6 +17,7 @@ from bayes_alliance.spec.equations import equation_latex
 ROOT = Path(__file__).resolve().parents[1]
 
 TRUTH = ROOT / "docs" / "truth.json"
+FORMATS = ROOT / "docs" / "formats.json"
 
 FIGURES = ("p_uniform", "cover50", "cover80", "cover95")
 
@@ -48,6 +49,7 @@ def write_pages(folder: Path) -> None:
     _notebooks(made / "notebooks")
     _models(made / "models")
     _reference(made / "reference.md")
+    (made / "formats.md").write_text(formats_page(json.loads(FORMATS.read_text(encoding="utf-8"))), encoding="utf-8")
     (made / "truth.md").write_text(truth_page(json.loads(TRUTH.read_text(encoding="utf-8"))), encoding="utf-8")
 
 
@@ -128,6 +130,26 @@ def _reference(path: Path) -> None:
         table = f".. currentmodule:: bayes_alliance\n\n.. autosummary::\n   :toctree: api\n\n{listed}"
         parts.append(f"## {group}\n\n```{{eval-rst}}\n{table}\n```")
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def formats_page(table: Mapping[str, Mapping[str, bool]]) -> str:
+    """Return which format and type of column gives what, as Markdown; a test works it out by reading.
+
+    Parameters
+    ----------
+    table : mapping of source to feature to bool
+        From ``docs/formats.json``.
+    """
+    features = list(next(iter(table.values())))
+    lines = [
+        f"| {source} | " + " | ".join("yes" if own[one] else "no" for one in features) + " |"
+        for source, own in table.items()
+    ]
+    head = f"| | {' | '.join(features)} |\n|---|{'---|' * len(features)}"
+    about = (
+        "The same cells are read from every format and from every type of column. A test reads each anew and compares."
+    )
+    return "\n\n".join(["# Formats checked", about, head + "\n" + "\n".join(lines)]) + "\n"
 
 
 def truth_page(table: Mapping[str, Mapping[str, Mapping[str, object]]]) -> str:

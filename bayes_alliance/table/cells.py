@@ -267,7 +267,9 @@ def _type_categories(
     return kept.cat.rename_categories({category: _category_text(category) for category in kept.cat.categories})
 
 
-def count_codes(name: str, before: pd.Series, after: pd.Series, codes: Collection[str | float]) -> str:
+def count_codes(
+    name: str, before: pd.Series, after: pd.Series, codes: Collection[str | float], decimal: str = "."
+) -> str:
     """Return how many cells hold which declared codes for missing, empty where none does.
 
     Parameters
@@ -278,13 +280,16 @@ def count_codes(name: str, before: pd.Series, after: pd.Series, codes: Collectio
         As read, and typed.
     codes : collection of str or float
         Those that were declared.
+    decimal : {".", ","}
+        As in ``type_column``.
     """
     lost = before[after.isna().to_numpy() & before.notna().to_numpy()]
     if lost.empty or not codes:
         return ""
     texts, numbers = _texts(codes), _numbers(codes)
     held = lost.astype("str").str.strip()
-    held = held.where(held.isin(texts), pd.to_numeric(held, errors="coerce").map(number_text, na_action="ignore"))
+    written = held.str.replace(",", ".") if decimal == "," else held
+    held = held.where(held.isin(texts), pd.to_numeric(written, errors="coerce").map(number_text, na_action="ignore"))
     counts = held[held.isin(texts | {number_text(n) for n in numbers})].value_counts()
     if counts.empty:
         return ""

@@ -95,7 +95,7 @@ def type_frame(
             continue
         read, own = (*MISSING_CODES, *declared), Findings(messages=findings.messages)
         typed[name] = type_column(name, frame[name], read, own, None if name == session else doubts, decimal=decimal)
-        told = count_codes(name, frame[name], typed[name], declared)
+        told = count_codes(name, frame[name], typed[name], declared, decimal)
         findings.note(*([told] if told else []))
         findings.add(own.problems)
         if name == session and typed[name].dtype != np.float64:
