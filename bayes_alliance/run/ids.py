@@ -17,8 +17,7 @@ import pandas as pd
 
 from bayes_alliance._messages import is_number, withhold_cells
 from bayes_alliance.errors import AllianceError, RunError
-from bayes_alliance.table.cells import id_text
-from bayes_alliance.table.file_reading import MISSING_CODES
+from bayes_alliance.table.cells import MISSING_CODES, id_text
 
 PACKAGE: Final = "bayes_alliance"
 

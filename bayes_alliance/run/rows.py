@@ -103,7 +103,7 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], 
     beside = replace(options, sheet=None, labels=None)
     frames = {what: read_frame(path, options if what == "data" else beside, findings) for what, path in paths.items()}
     read = len(frames["data"])
-    frames["data"] = shape_frame(frames["data"], shape, stated_roles, findings)
+    frames["data"] = shape_frame(frames["data"], shape, stated_roles, findings, data.missing)
     findings.stop(TableError, count_of(read, "row"))
     _check_columns(frames, data.roles)
     scores = _scores(analysis, folder, list(frames["data"].columns), findings)

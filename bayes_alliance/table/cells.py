@@ -16,6 +16,17 @@ from bayes_alliance._messages import are, count_of, first_few, number_text, show
 from bayes_alliance.findings import Findings, Problem
 
 COMMA: Final = r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?\Z"
+MISSING_CODES: Final = ("", "NA", "N/A", "NaN", "nan")
+"""Texts that mean missing in a measured column; in an identifier only the empty text does."""
+
+POINTED: Final = r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+(?:,\d+)?\Z"
+"""Thousands with points, as in 1.234,5."""
+
+MARKED: Final = r"[+-]?\d[\d.,'\s\u00a0\u202f]*\s?%?\Z"
+"""Numbers with marks: thousands with blanks or points, shares with a sign."""
+
+DATE: Final = r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}(?:[ T].*)?\Z"
+
 TRUTH: Final = ("true", "false")
 THOUSANDS: Final = r"[+-]?[1-9]\d{0,2}(?:,\d{3})+\Z"
 
@@ -129,7 +140,7 @@ def _type_text(
     decimal: str,
 ) -> pd.Series:
     """Return text as numbers where every cell is one, as words otherwise."""
-    plain = _plain_numbers(column, codes)
+    plain = _plain_numbers(column, codes) if decimal == "." else None
     if plain is None:
         plain = _plain_words(column, codes)
     if plain is not None:
@@ -138,7 +149,20 @@ def _type_text(
     missing = column.isna() | cells.isin(_texts(codes))
     written = cells.where(~missing)
     if decimal == ",":
-        written = written.where(~written.str.match(COMMA).fillna(False).astype(bool), written.str.replace(",", "."))
+        whole = written.str.match(POINTED).fillna(False).astype(bool) & written.str.contains(".", regex=False)
+        points = written.str.contains(".", regex=False).fillna(False).astype(bool)
+        commas_in = written.str.contains(",", regex=False).fillna(False).astype(bool)
+        if points.any() and not (commas_in.any() and (whole | ~points).all()):
+            problem = Problem(
+                f"Column {name!r} has numbers with a point in {_rows(cells, points)}, where decimals are commas.",
+                allowed="Whether that stands before decimals or thousands is not told.",
+                fix="State decimal='.', or write the numbers without it.",
+            )
+            _doubt(name, problem, findings, doubts)
+            return cells.mask(missing).astype("str")
+        written = written.where(~whole, written.str.replace(".", "", regex=False))
+        both = written.str.match(COMMA).fillna(False).astype(bool)
+        written = written.where(~both, written.str.replace(",", ".", regex=False))
     numbers_in = pd.to_numeric(written, errors="coerce")
     coded = numbers_in.isin(_numbers(codes))
     missing, numbers_in = missing | coded, numbers_in.mask(coded)
@@ -159,6 +183,12 @@ def _type_text(
         problem = Problem(
             f"Column {name!r} has numbers beside text in {_rows(cells, odd)}.",
             fix=f"Correct the cells, or state them in missing={{{name!r}: [...]}} where they mean missing.",
+        )
+        _doubt(name, problem, findings, doubts)
+    elif cells[odd].str.match(MARKED).all() and not cells[odd].str.match(DATE).any():
+        problem = Problem(
+            f"Column {name!r} has numbers with marks (blanks, points, commas or %) in {_rows(cells, odd)}.",
+            fix="Write plain numbers.",
         )
         _doubt(name, problem, findings, doubts)
     return cells.mask(missing).astype("str")
@@ -191,30 +221,28 @@ def _plain_words(column: pd.Series, codes: Collection[str | float]) -> pd.Series
     words = cells[~missing]
     if words.empty or pd.to_numeric(words, errors="coerce").notna().any() or words.str.contains(",", regex=False).any():
         return None
-    if words.str.casefold().isin(TRUTH).all():
+    if words.str.casefold().isin(TRUTH).all() or words.str.match(MARKED).all():
         return None
     known = cells.mask(missing)
     return pd.Series(known.array.take(code, allow_fill=True), index=column.index).astype("str")
 
 
-def find_decimal(columns: Iterable[pd.Series], codes: Collection[str]) -> str:
-    """Return what stands before decimals in columns of text: a comma where one holds nothing but such numbers.
+def find_decimal(column: pd.Series) -> str:
+    """Return what stands before decimals in a column of text: a comma where it holds nothing but such numbers.
 
     Numbers with a comma before three digits, as 1,234, do not tell it from thousands.
     """
-    for column in columns:
-        if not isinstance(column.dtype, (pd.StringDtype, pd.CategoricalDtype)) and column.dtype != object:
-            continue
-        different = _with_commas(column)
-        if different is None:
-            continue
-        different = different[~different.isin(list(codes))]
-        commas = different.str.match(COMMA)
-        if not commas.any() or different[commas].str.match(THOUSANDS).all():
-            continue
-        if pd.to_numeric(different[~commas], errors="coerce").notna().all():
-            return ","
-    return "."
+    if not isinstance(column.dtype, (pd.StringDtype, pd.CategoricalDtype)) and column.dtype != object:
+        return "."
+    different = _with_commas(column)
+    if different is None:
+        return "."
+    different = different[~different.isin(MISSING_CODES)]
+    commas = different.str.match(COMMA) | (different.str.match(POINTED) & different.str.contains(",", regex=False))
+    if not commas.any() or different[commas].str.match(THOUSANDS).all():
+        return "."
+    rest = different[~commas & ~different.str.match(POINTED)]
+    return "," if pd.to_numeric(rest, errors="coerce").notna().all() else "."
 
 
 def _with_commas(column: pd.Series) -> pd.Series | None:
@@ -265,6 +293,15 @@ def _type_categories(
         return column
     kept = column.cat.remove_categories(gone)
     return kept.cat.rename_categories({category: _category_text(category) for category in kept.cat.categories})
+
+
+def is_missing(column: pd.Series, declared: object) -> np.ndarray:
+    """Return which cells mean missing: empty ones, words for it, and codes that are declared; shape (row,)."""
+    several = isinstance(declared, Iterable) and not isinstance(declared, str)
+    codes: list[Any] = [*MISSING_CODES, *(declared if several else [declared])]  # type: ignore[misc]
+    cells = column.astype("str").str.strip()
+    numbers = pd.to_numeric(cells, errors="coerce")
+    return np.asarray(column.isna() | cells.isin(_texts(codes)) | numbers.isin(_numbers(codes)))
 
 
 def count_codes(

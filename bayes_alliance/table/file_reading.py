@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -15,9 +15,6 @@ from bayes_alliance.findings import Findings
 from bayes_alliance.table.files.column_names import number_repeated
 from bayes_alliance.table.files.formats import read_path
 from bayes_alliance.table.files.options import FileOptions, check_options
-
-MISSING_CODES: Final = ("", "NA", "N/A", "NaN", "nan")
-"""Texts that mean missing in a measured column; in an identifier only the empty text does."""
 
 type Source = str | Path | pd.DataFrame | Any
 """A file, a DataFrame, or a table of another library that hands itself over as Arrow (polars, pyarrow)."""

@@ -69,7 +69,8 @@ def expand_periods(table: SessionTable, *, last: str | None, start: int = 1, ent
         added = len(whole)
     else:
         known = set(zip(frame[patient], frame[number], strict=True))
-        new = wanted[[pair not in known for pair in zip(wanted[patient], wanted[number], strict=True)]]
+        pairs = zip(wanted[patient], wanted[number], strict=True)
+        new = wanted[np.array([pair not in known for pair in pairs], dtype=bool)]
         new = new.merge(people, left_on=patient, right_index=True, how="left")
         added = len(new)
         whole = pd.concat([frame, new[[name for name in frame.columns if name in new]]], ignore_index=True)

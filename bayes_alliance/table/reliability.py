@@ -15,7 +15,7 @@ from bayes_alliance.errors import TableError
 from bayes_alliance.findings import Findings
 from bayes_alliance.names import SESSION
 from bayes_alliance.table.scores.instrument import load_instrument
-from bayes_alliance.table.scores.scoring import ScoreSpec, item_columns
+from bayes_alliance.table.scores.scoring import ScoreSpec, answers_of, item_columns
 from bayes_alliance.table.sessions import SessionTable
 
 FEWEST: Final = 10
@@ -87,10 +87,12 @@ def reliability(
     columns = item_columns("reliability", spec, key, list(sessions.frame.columns), findings)
     if subscale is not None and subscale not in key.subscales:
         findings.problem(f"{key.title} has no subscale {subscale!r}.")
+    if not isinstance(ci_prob, (int, float)) or not 0 < ci_prob < 1:
+        findings.problem(f"ci_prob is {ci_prob!r}.", allowed="A probability between 0 and 1, such as .95.")
+    values = answers_of(sessions.frame, "reliability", columns, key, findings) if columns else None
     findings.stop(TableError)
+    assert values is not None
     chosen = range(1, key.items + 1) if subscale is None else key.subscales[subscale]
-    values = np.array(sessions.frame[columns], dtype=float)
-    values[:, [item - 1 for item in key.reverse]] = sum(key.range) - values[:, [item - 1 for item in key.reverse]]
     values = values[:, [item - 1 for item in chosen]]
     whole = ~np.isnan(values).any(axis=1)
     patients = pd.factorize(sessions.ids("patient")[whole])[0]

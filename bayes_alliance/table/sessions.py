@@ -175,6 +175,11 @@ def read_sessions(
     findings, ignored = Findings(), rules.as_names(ignore)
     lines = tuple(header) if isinstance(header, Sequence) else header
     wanted = None
+    if columns is not None and any(one is not None for one in (wide, questionnaire, session, scores)):
+        findings.problem(
+            "columns= reads columns as they stand in the file; wide, questionnaire, session and scores make others.",
+            fix="Leave columns= out, or ignore= what is not wanted.",
+        )
     if columns is not None and isinstance(roles, Mapping):
         wanted = tuple(map(str, (*rules.as_names(columns), *roles.values())))
     options = FileOptions(separator, decimal, encoding, sheet, lines, labels, wanted)
@@ -186,7 +191,7 @@ def read_sessions(
     sides = {role: read_frame(side, beside, findings) for role, side in given.items()}
     frame = read_frame(source, options, findings)
     if isinstance(roles, Mapping) and all(isinstance(column, str) for column in roles.values()):
-        frame = shape_frame(frame, shape, roles, findings)
+        frame = shape_frame(frame, shape, roles, findings, missing if isinstance(missing, Mapping) else None)
         roles = shape.roles(roles)
     findings.stop(TableError, count_of(len(frame), "row"))
     seen = list(dict.fromkeys([*frame.columns, *(name for side in sides.values() for name in side.columns)]))

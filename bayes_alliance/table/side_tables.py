@@ -12,8 +12,7 @@ import pandas as pd
 from bayes_alliance._messages import are, count_of, first_few, quote, spell
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.names import ID_ROLES
-from bayes_alliance.table.cells import check_id_cells, count_codes, find_decimal, id_text, type_column
-from bayes_alliance.table.file_reading import MISSING_CODES
+from bayes_alliance.table.cells import MISSING_CODES, check_id_cells, count_codes, find_decimal, id_text, type_column
 from bayes_alliance.table.rules import id_form
 
 SIDES: Final = ("patient", "therapist", "group")
@@ -77,15 +76,12 @@ def type_frame(
     """Return identifiers as text and measured columns as numbers or words.
 
     ``doubts`` gets, by column, what keeps a model from reading it: what nothing reads stops nothing. ``decimal`` is
-    what stands before decimals in text, found by the columns unless stated.
+    what stands before decimals in text, found in every column unless stated.
     """
     ids = [roles[role] for role in ID_ROLES if role in roles]
     session = roles.get("session")
     typed = {}
-    if decimal is None:
-        decimal = find_decimal((frame[name] for name in frame.columns if name not in ids), MISSING_CODES)
-        if decimal == ",":
-            findings.note("Numbers with a comma were read as decimals. State decimal='.' if they are thousands.")
+    commas = []
     for name in frame.columns:
         declared = codes.get(name, ())
         if name in ids:
@@ -94,14 +90,19 @@ def type_frame(
             typed[name] = text.mask(text.isin(list(id_text(pd.Series(declared, dtype=object)))), "")
             continue
         read, own = (*MISSING_CODES, *declared), Findings(messages=findings.messages)
-        typed[name] = type_column(name, frame[name], read, own, None if name == session else doubts, decimal=decimal)
-        told = count_codes(name, frame[name], typed[name], declared, decimal)
+        sign = decimal or find_decimal(frame[name])
+        commas += [name] if sign == "," and decimal is None else []
+        typed[name] = type_column(name, frame[name], read, own, None if name == session else doubts, decimal=sign)
+        told = count_codes(name, frame[name], typed[name], declared, sign)
         findings.note(*([told] if told else []))
         findings.add(own.problems)
         if name == session and typed[name].dtype != np.float64:
             if not own.problems:
                 findings.problem(f"session column {name!r} holds words.", allowed="Allowed: whole numbers from 0.")
             typed[name] = pd.to_numeric(typed[name].astype("str"), errors="coerce").astype("float64")
+    if commas:
+        shown = first_few([repr(name) for name in commas])
+        findings.note(f"Commas in {shown} were read as decimals. State decimal='.' if they are thousands.")
     return pd.DataFrame(typed)
 
 

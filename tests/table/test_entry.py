@@ -69,7 +69,11 @@ def test_entries_that_are_none() -> None:
         design_of("survive(last, left, entry=came)", odd)
     lacking = frame.assign(came=frame["came"].where(frame["pid"] != "p0003"))
     design = design_of("survive(last, left, entry=came)", lacking)
-    assert any("the last session or the event of 1 patient is missing" in message for message in design.messages)
+    assert any(
+        "the entry, the last session or the event of 1 patient is missing" in message for message in design.messages
+    )
+    with pytest.raises(ba.DesignError, match=r"no patient is at risk from their entry on"):
+        design_of("survive(last, left, entry=came)", frame.assign(came=np.nan))
     with pytest.raises(ba.DesignError, match=r"intake"):
         design_of("survive(last, left, entry=intake)", frame)
 

@@ -96,13 +96,24 @@ def test_what_is_stated_of_a_text_file(tmp_path: Path) -> None:
 
 
 def test_thousands_are_not_guessed_to_be_decimals(tmp_path: Path) -> None:
-    """1,234 alone does not say what its comma means; beside 3,5 it does."""
-    text = "pid;week;y;z\nA;1;1,234;3{}5\nA;2;2,345;4\n"
-    told = ba.read_sessions(write(tmp_path / "a.csv", text.format(",")), ROLES)
-    assert told.frame["y"].tolist() == [1.234, 2.345]
-    open_ = ba.read_sessions(write(tmp_path / "b.csv", text.format(".")), ROLES)
-    assert "y" in open_.doubts
-    assert ba.read_sessions(tmp_path / "b.csv", ROLES, decimal=",").frame["y"].tolist() == [1.234, 2.345]
+    """1,234 does not say what its comma means, nor 1.234 beside 12,5 in another column; both can be stated."""
+    text = "pid;week;y;z;cost\nA;1;1,234;3,5;850,50\nA;2;2,345;4;1.234\n"
+    table = ba.read_sessions(write(tmp_path / "a.csv", text), ROLES)
+    assert "y" in table.doubts
+    assert table.frame["z"].tolist() == [3.5, 4.0]
+    assert table.frame["cost"].tolist() == [850.5, 1234.0]
+    assert "Commas in 'z', 'cost' were read as decimals. State decimal='.' if they are thousands." in table.messages
+    stated = ba.read_sessions(tmp_path / "a.csv", ROLES, decimal=",")
+    assert stated.frame["y"].tolist() == [1.234, 2.345]
+    points = write(tmp_path / "b.csv", "pid;week;y\nA;1;1.234\nA;2;2.345\n")
+    assert ba.read_sessions(points, ROLES).frame["y"].tolist() == [1.234, 2.345]
+    assert "State decimal='.'" in str(ba.read_sessions(points, ROLES, decimal=",").doubts["y"])
+    marks = write(
+        tmp_path / "c.csv", "pid;week;a;b;c;d\nA;1;1 234;50%;1.850,50;01.02.2024\nA;2;2 345;7%;2.100,00;02.02.2024\n"
+    )
+    odd = ba.read_sessions(marks, ROLES)
+    assert set(odd.doubts) == {"a", "b"}
+    assert odd.frame["c"].tolist() == [1850.5, 2100.0]
 
 
 def in_spss(path: Path) -> Path:
@@ -240,3 +251,61 @@ def test_only_wanted_columns_of_5000_are_converted(tmp_path: Path) -> None:
     assert list(table.frame) == ["pid", "week", "y", "v7"]
     with pytest.raises(ba.TableError, match="columns names 'v9999', which is no column"):
         ba.read_sessions(tmp_path / "a.sav", ROLES, columns=["y", "v9999"])
+
+
+def test_rows_with_a_cell_more_are_not_shifted(tmp_path: Path) -> None:
+    """A separator at the end of every row is left out; names of rows are all different; anything else is refused."""
+    path = write(tmp_path / "a.csv", "pid,week,y\nA,1,3.5,\nA,2,4,\nB,1,2.25,\n")
+    table = ba.read_sessions(path, ROLES)
+    assert is_clean(table)
+    assert table.messages == ("Rows of 'a.csv' end in a separator; the empty cell behind it is left out.",)
+    twice = write(tmp_path / "b.csv", "pid,week,y\nx,A,1,3.5\nx,A,2,4\n")
+    with pytest.raises(ba.TableError, match=r"one cell more than the header's 3, and neither is the last one empty"):
+        ba.read_sessions(twice, ROLES)
+    with pytest.raises(ba.TableError, match=r"one cell more than the header's 1"):
+        ba.read_sessions(write(tmp_path / "c.csv", "x\n1,5\n2,6\n"), {"patient": "x"})
+
+
+def test_a_quote_that_nothing_closes_is_found(tmp_path: Path) -> None:
+    """It would swallow the rows behind it; a note of several lines is none."""
+    bad = write(tmp_path / "a.csv", 'pid,week,note\nA,1,"oops\nA,2,b\nB,1,c\n')
+    with pytest.raises(ba.TableError, match=r"A cell of row 1 of 'a.csv' holds \d lines that look like rows"):
+        ba.read_sessions(bad, ROLES)
+    good = write(tmp_path / "b.csv", 'pid,week,note\nA,1,"one\ntwo, three"\nA,2,b\n')
+    assert len(ba.read_sessions(good, ROLES)) == 2
+
+
+def test_workbooks_with_merged_cells_and_formulas_without_results(tmp_path: Path) -> None:
+    """A value merged over rows stands in each; results that the file does not hold are an error."""
+    book = openpyxl.Workbook()
+    sheet = book.active
+    assert sheet is not None
+    for row in (["pid", "week", "tid"], ["A", 1, "t1"], ["A", 2, None], ["B", 1, "t2"]):
+        sheet.append(row)
+    sheet.merge_cells("C2:C3")
+    book.save(tmp_path / "a.xlsx")
+    table = ba.read_sessions(tmp_path / "a.xlsx", ROLES | {"therapist": "tid"})
+    assert table.frame["tid"].tolist() == ["t1", "t1", "t2"]
+    assert table.messages[0] == "1 merged cell below the header stand for each of theirs: C2:C3."
+    sheet["D1"], sheet["D2"] = "twice", "=B2*2"
+    book.save(tmp_path / "b.xlsx")
+    with pytest.raises(ba.TableError, match=r"'twice' in sheet 'Sheet' of 'b.xlsx' are formulas.*Open it in Excel"):
+        ba.read_sessions(tmp_path / "b.xlsx", ROLES)
+
+
+def test_spss_labels_that_repeat_and_dates_with_codes(tmp_path: Path) -> None:
+    """One label of two values keeps the numbers; a date's codes are none of its cells."""
+    frame = pd.DataFrame(
+        {"pid": ["A", "B"], "week": [1.0, 1], "x": [1.0, 2], "born": pd.to_datetime(["1980-01-01"] * 2)}
+    )
+    pyreadstat.write_sav(
+        frame,
+        tmp_path / "a.sav",
+        variable_value_labels={"x": {1: "yes", 2: "yes"}},
+        variable_measure={"x": "nominal"},
+        missing_ranges={"x": [9]},
+    )
+    table = ba.read_sessions(tmp_path / "a.sav", ROLES)
+    assert table.frame["x"].tolist() == [1, 2]
+    with pytest.raises(ba.TableError, match=r"Values of 'x' share the label 'yes'"):
+        ba.read_sessions(tmp_path / "a.sav", ROLES, labels=["x"])

@@ -68,7 +68,7 @@ def test_semicolons_are_read_where_the_header_has_them(tmp_path: Path) -> None:
     assert list(comma.frame["y"]) == [3.5, 4.0]
     assert comma.messages == (
         "Cells of 'b.csv' are separated by ';'.",
-        "Numbers with a comma were read as decimals. State decimal='.' if they are thousands.",
+        "Commas in 'y' were read as decimals. State decimal='.' if they are thousands.",
     )
 
 

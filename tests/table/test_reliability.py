@@ -75,8 +75,10 @@ def test_reversals_missing_items_and_subscales() -> None:
     found = ba.reliability(table, "w*", instrument="wai-s")
     assert found.notes == ("119 sessions of 40 patients, 12 items.", "1 session with items missing left out.")
     assert found.table.set_index("coefficient").loc["alpha", "value"] > 0.85
-    wrong = ba.reliability(table, "w*", instrument="wai-sr").table.set_index("coefficient").loc["alpha", "value"]
-    assert wrong < found.table["value"][0]
+    with pytest.raises(ba.TableError, match=r"answers of 'reliability' are none.*whole numbers from 1 to 5"):
+        ba.reliability(table, "w*", instrument="wai-sr")
+    with pytest.raises(ba.TableError, match=r"ci_prob is 95\. A probability between 0 and 1"):
+        ba.reliability(table, "w*", instrument="wai-s", ci_prob=95)
     bond = ba.reliability(table, "w*", instrument="wai-s", subscale="bond")
     assert "4 items" in bond.notes[0]
     assert "R_KF" in str(bond)

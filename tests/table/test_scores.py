@@ -127,6 +127,12 @@ def test_columns_listed_in_order_and_a_key_of_your_own(tmp_path: Path) -> None:
         ),
         ({"instrument": "wai-sr", "item": "wai_*"}, r"It states instrument and items"),
         ({"instrument": "nope.toml", "items": "wai_*"}, r"No file of an instrument"),
+        ({"instrument": "wai-sr", "items": ["wai_1"] * 12}, r"Items of 'a' list 'wai_1' twice"),
+        (
+            {"instrument": "wai-sr", "items": {"wai_1", "wai_2"}},
+            r"A pattern such as 'wai_\*', or a list of columns in order",
+        ),
+        ({"instrument": "wai-sr", "items": 5}, r"Items of 'a' are 5"),
         ("wai-sr", r"scores\['a'\] is 'wai-sr'\. It states instrument and items"),
     ],
 )

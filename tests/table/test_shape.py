@@ -58,6 +58,9 @@ def test_wide_tables_with_items() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"wide": {"x": "wai_{session}{item}"}}, r"where the session ends and the item begins is not told"),
+        ({"wide": {"session": "wai_{session}"}}, r"wide names 'session', the column of the session that is made"),
+        ({"wide": {"x": "wai_{session}"}, "columns": ["arm"]}, r"columns= reads columns as they stand in the file"),
         ({"wide": {"x": "wai"}}, r"wide\['x'\] is 'wai'\. A name of columns with \{session\} in it"),
         ({"wide": {"x": "way_{session}"}}, r"No column fits the pattern 'way_\{session\}' of wide\['x'\]"),
         (
@@ -245,3 +248,41 @@ name = "own.toml"
     np.testing.assert_allclose(sorted(rows.sessions.frame["score"]), np.sort(wide.iloc[:, 1:].to_numpy().ravel()))
     assert any("The wide table of 20 rows is 100 rows" in message for message in rows.sessions.messages)
     assert any("separated by ';'" in message for message in rows.sessions.messages)
+
+
+def test_sessions_of_missing_codes_are_no_rows() -> None:
+    """NA and declared codes are no values: nobody is at risk in sessions that were not."""
+    frame = pd.DataFrame({"id": ["a", "b"], "y_1": ["3", "4"], "y_2": ["NA", "5"], "y_3": ["-99", "-99"]})
+    table = ba.read_sessions(frame, {"patient": "id"}, wide={"y": "y_{session}"}, missing={"y": [-99]})
+    assert table.frame[["id", "session"]].to_numpy().tolist() == [["a", 1], ["b", 1], ["b", 2]]
+    assert any("3 sessions without any are left out" in message for message in table.messages)
+
+
+def test_times_zones_and_months_of_the_calendar() -> None:
+    """The day is that of the clock on the wall; the first of every month is a month later."""
+    zones = ["2024-03-30T10:00:00+01:00", "2024-03-31T23:30:00+02:00", "2024-04-02 08:00:00"]
+    frame = pd.DataFrame({"pid": "a", "when": zones, "y": 1.0})
+    days = ba.read_sessions(frame, {"patient": "pid"}, session={"column": "when", "every": "day"})
+    assert days.frame["session"].tolist() == [0, 1, 3]
+    firsts = pd.DataFrame({"pid": "a", "when": ["2023-02-01", "2023-03-01", "2023-04-01"], "y": 1.0})
+    months = ba.read_sessions(firsts, {"patient": "pid"}, session={"column": "when", "every": "month"})
+    assert months.frame["session"].tolist() == [0, 1, 2]
+    odd = firsts.assign(when=["2023-02-01", "unknown", "2023-04-01"])
+    with pytest.raises(ba.TableError, match=r"Column 'when' is no date in 1 row: row 2\. Correct") as caught:
+        ba.read_sessions(odd, {"patient": "pid"}, session={"column": "when"})
+    assert len(caught.value.problems) == 1
+    with pytest.raises(ba.TableError, match=r"format is '%Q'; write it as in %d\.%m\.%Y"):
+        ba.read_sessions(firsts, {"patient": "pid"}, session={"column": "when", "format": "%Q"})
+
+
+def test_answers_of_one_day_are_one_session_and_items_may_be_numbers() -> None:
+    """Each answer has its own second; items are 1 and 2, or 1.0 and 2.0."""
+    stamps = ["2024-01-01 10:00:01", "2024-01-01 10:00:09", "2024-01-08 09:00:00", "2024-01-08 09:00:04"]
+    for names in ([1, 2, 1, 2], [1.0, 2.0, 1.0, 2.0], ["1", "2", "1", "2"]):
+        frame = pd.DataFrame({"pid": "a", "when": stamps, "item": names, "answer": [3, 4, 5, 6]})
+        table = ba.read_sessions(
+            frame, {"patient": "pid"}, questionnaire={"item": "item", "answer": "answer"}, session={"column": "when"}
+        )
+        assert table.frame[["1", "2"]].to_numpy().tolist() == [[3, 4], [5, 6]]
+    with pytest.raises(ba.TableError, match="questionnaire names one column twice"):
+        ba.read_sessions(frame, {"patient": "pid"}, questionnaire={"item": "pid", "answer": "answer"})

@@ -145,7 +145,12 @@ def _say(
     ]
     unknown = patient[~known].nunique()
     if unknown:
-        notes.append(f"{name}: the last session or the event of {count_of(unknown, 'patient')} is missing.")
+        what = (
+            "the last session or the event"
+            if since.startswith("session")
+            else "the entry, the last session or the event"
+        )
+        notes.append(f"{name}: {what} of {count_of(unknown, 'patient')} is missing.")
     never = patient[known].nunique() - people
     if never:
         notes.append(

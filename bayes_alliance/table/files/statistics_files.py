@@ -15,6 +15,8 @@ from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.table.files.column_names import rename_repeated
 from bayes_alliance.table.files.options import FileOptions
 
+_TIMES: Final = ("date", "datetime", "datetime64", "time")
+
 _PLAIN: Final = ("ordinal", "scale")
 """Kinds of variables whose labels explain numbers, and do not name levels."""
 
@@ -62,7 +64,8 @@ def _declared_missing(frame: pd.DataFrame, meta: Any, findings: Findings) -> pd.
     for name in frame.columns:
         column = frame[name]
         gone = np.zeros(len(column), dtype=bool)
-        for one in ranges.get(name, ()):
+        times = pd.api.types.infer_dtype(column, skipna=True) in _TIMES
+        for one in () if times else ranges.get(name, ()):  # codes of dates are numbers that no cell holds any more
             low, high = one["lo"], one["hi"]
             if isinstance(low, str) or isinstance(high, str):
                 gone |= (column.astype("str").str.strip() == str(low).strip()).to_numpy()
@@ -115,6 +118,9 @@ def _labelled(frame: pd.DataFrame, meta: Any, options: FileOptions, findings: Fi
             )
             continue
         twice = [label for label in set(own.values()) if [own[v] for v in seen].count(label) > 1]
+        if twice and stated is None:
+            numbers.append(name)
+            continue
         if twice:
             findings.problem(f"Values of {name!r} share the label {show_cells(twice)}.", fix="Give each its own label.")
             continue
@@ -125,6 +131,6 @@ def _labelled(frame: pd.DataFrame, meta: Any, options: FileOptions, findings: Fi
     if numbers:
         findings.note(
             f"Values of {first_few([repr(name) for name in numbers])} stay numbers: they are ordinal or scale in the "
-            "file, or not every value has a label. State labels=[...] to take labels."
+            "file, or not every value has a label of its own. State labels=[...] to take labels."
         )
     return frame

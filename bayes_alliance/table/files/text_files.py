@@ -11,6 +11,7 @@ from typing import Final
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as compute
 import pyarrow.csv as arrow_csv
 
 from bayes_alliance._messages import are, count_of, first_few
@@ -47,11 +48,60 @@ def read_text(path: Path, options: FileOptions, findings: Findings) -> pd.DataFr
         raise TableError(_uneven(table, len(header), path.name))
     if table.empty:
         raise TableError(f"There are no rows in {path.name!r}.")
-    if len(table.columns) > len(header):  # R writes row names without a name of their own
-        header = ["", *header]
+    if len(table.columns) > len(header):
+        table, header = _one_more(table, header, path.name, findings)
+    _check_quotes(table, separator, path.name)
     filled = {i: bool((table[name] != "").any()) for i, name in enumerate(table.columns)}
     check_header(header, filled, findings, repr(path.name))
     return name_columns(table, header, findings)
+
+
+def _one_more(table: pd.DataFrame, header: list[str], name: str, findings: Findings) -> tuple[pd.DataFrame, list[str]]:
+    """Return a table whose rows have one cell more than the header: a separator at their end, or names of rows.
+
+    Raises
+    ------
+    TableError
+        If it may be neither: columns would be shifted.
+    """
+    cells = [table[one].str.strip() for one in (table.columns[0], table.columns[-1])]
+    if (cells[1] == "").all():
+        findings.note(f"Rows of {name!r} end in a separator; the empty cell behind it is left out.")
+        return table.iloc[:, :-1], header
+    if (
+        len(header) > 1 and cells[0].is_unique and (cells[0] != "").all()
+    ):  # R writes names of rows without one of theirs
+        return table, ["", *header]
+    raise TableError(
+        Problem(
+            f"Rows of {name!r} have one cell more than the header's {len(header)}, and neither is the last one empty "
+            "nor the first one a name of the row.",
+            fix="Name every column, or correct the separators.",
+        )
+    )
+
+
+def _check_quotes(table: pd.DataFrame, separator: str, name: str) -> None:
+    """Refuse cells of several lines of which one looks like a row: a quote that nothing closes.
+
+    Raises
+    ------
+    TableError
+        Naming the first row.
+    """
+    if len(table.columns) < 2:
+        return
+    for column in table.columns:
+        texts = pa.array(table[column], type=pa.large_string(), from_pandas=True)
+        for place in compute.indices_nonzero(compute.match_substring(texts, "\n")).to_pylist():
+            lines = str(table[column].iloc[place]).split("\n")
+            if any(line.count(separator) >= len(table.columns) - 1 for line in lines):
+                raise TableError(
+                    Problem(
+                        f"A cell of row {place + 1} of {name!r} holds {len(lines)} lines that look like rows.",
+                        fix="Close the quote, or take it out.",
+                    )
+                )
 
 
 def _decode(content: bytes, name: str, options: FileOptions, findings: Findings) -> str:

@@ -38,9 +38,8 @@ def read_workbook(path: Path, options: FileOptions, findings: Findings) -> pd.Da
             Problem(f"{path.name!r} is no workbook that can be read: {error}.", fix="Save it anew as .xlsx.")
         ) from None
     sheet = _sheet(book, path.name, options)
-    rows = [list(row) for row in sheet.iter_rows()]
     head = options.header_rows
-    if len(rows) < max(head):
+    if sheet.max_row < max(head):
         raise TableError(f"There are no rows in sheet {sheet.title!r} of {path.name!r}.")
     merged = sorted({str(one) for one in sheet.merged_cells.ranges if one.min_row <= max(head)})
     if merged and options.header is None:
@@ -50,6 +49,8 @@ def read_workbook(path: Path, options: FileOptions, findings: Findings) -> pd.Da
                 fix="State the line that names columns: header=2, or several whose words are joined: header=[1, 2].",
             )
         )
+    _fill_merged(sheet, max(head), findings)
+    rows = [list(row) for row in sheet.iter_rows()]
     names = join_header([["" if cell.value is None else cell.value for cell in rows[row - 1]] for row in head])
     body = rows[max(head) :]
     if not body:
@@ -72,9 +73,53 @@ def read_workbook(path: Path, options: FileOptions, findings: Findings) -> pd.Da
             f"{count_of(count, 'cell')} {are(count, 'holds an error', 'hold errors')} of Excel and "
             f"{are(count, 'is', 'are')} missing: {first_few(shown)}, in {first_few(places[:5], len(places))}."
         )
+    _check_formulas(path, sheet.title, max(head), names, columns)
     check_header(names, {i: any(v is not None for v in own) for i, own in columns.items()}, findings, repr(sheet.title))
     frame = pd.DataFrame({i: pd.Series(own, dtype=object) for i, own in columns.items()})
     return name_columns(frame, names, findings)
+
+
+def _fill_merged(sheet: Any, header: int, findings: Findings) -> None:
+    """Give every cell of a merged one below the header its value, and say so."""
+    merged = [one for one in sheet.merged_cells.ranges if one.min_row > header]
+    for one in merged:
+        value = sheet.cell(one.min_row, one.min_col).value
+        sheet.unmerge_cells(str(one))
+        for row in sheet.iter_rows(one.min_row, one.max_row, one.min_col, one.max_col):
+            for cell in row:
+                cell.value = value
+    if merged:
+        shown = first_few([str(one) for one in merged])
+        findings.note(f"{count_of(len(merged), 'merged cell')} below the header stand for each of theirs: {shown}.")
+
+
+def _check_formulas(path: Path, title: str, header: int, names: list[str], columns: dict[int, list[Any]]) -> None:
+    """Refuse formulas whose results the file does not hold: programs other than Excel leave them out.
+
+    Raises
+    ------
+    TableError
+        Naming the columns.
+    """
+    import openpyxl
+    from openpyxl.utils import get_column_letter
+
+    empty = [i for i, own in columns.items() if names[i] and all(value is None for value in own)]
+    if not empty:
+        return
+    sheet = openpyxl.load_workbook(path)[title]
+    lacking = []
+    for i in empty:
+        cells = sheet[get_column_letter(i + 1)][header:]
+        if any(isinstance(cell.value, str) and cell.value.startswith("=") for cell in cells):
+            lacking.append(names[i])
+    if lacking:
+        raise TableError(
+            Problem(
+                f"{quote(lacking)} in sheet {title!r} of {path.name!r} are formulas, and the file holds no results.",
+                fix="Open it in Excel and save it.",
+            )
+        )
 
 
 def _sheet(book: Any, name: str, options: FileOptions) -> Any:

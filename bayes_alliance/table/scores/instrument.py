@@ -119,7 +119,10 @@ def load_instrument(name: str | Path) -> Instrument:
     elif text.endswith(".toml"):
         if not Path(text).is_file():
             raise TableError(f"No file of an instrument at {text!r}.")
-        content = Path(text).read_text(encoding="utf-8")
+        try:
+            content = Path(text).read_text(encoding="utf-8")
+        except (OSError, UnicodeError):
+            raise TableError(f"{text!r} cannot be read as UTF-8 text.") from None
     else:
         other = unknown("instrument", text, list_instruments())
         raise TableError(

@@ -101,7 +101,17 @@ def item_columns(name: str, spec: ScoreSpec, key: Instrument, columns: Sequence[
             )
             return []
         return sorted(found, key=lambda column: numbers[column])
+    if not isinstance(spec.items, (list, tuple)):
+        findings.problem(
+            f"Items of {name!r} are {spec.items!r}.",
+            allowed="A pattern such as 'wai_*', or a list of columns in order.",
+        )
+        return []
     listed = [str(column) for column in spec.items]
+    twice = sorted({column for column in listed if listed.count(column) > 1})
+    if twice:
+        findings.problem(f"Items of {name!r} list {quote(twice)} twice.")
+        return []
     lacking = [column for column in listed if column not in columns]
     if lacking:
         findings.problem(f"Items of {name!r}: {quote(lacking)} is no column.")
@@ -125,7 +135,7 @@ def add_scores(
         columns = item_columns(name, spec, key, list(frame.columns), findings)
         if not columns:
             continue
-        values = _answers(frame, name, columns, key, findings)
+        values = answers_of(frame, name, columns, key, findings)
         if values is None:
             continue
         for score, items in _scales(name, spec, key, findings).items():
@@ -145,7 +155,7 @@ def add_scores(
     return frame.assign(**made), ends
 
 
-def _answers(
+def answers_of(
     frame: pd.DataFrame, name: str, columns: Sequence[str], key: Instrument, findings: Findings
 ) -> np.ndarray | None:
     """Return answers with reversals, shape (row, item), NaN where there is none; report what is no answer."""

@@ -17,7 +17,7 @@ SEVERAL: Final = ("refuse", "number", "first", "last")
 LONG: Final = {"day": 14, "week": 8, "month": 6, "visit": 8}
 """How many steps without a row are told as a gap; of visits it is weeks."""
 
-DAYS: Final = {"day": 1.0, "week": 7.0, "month": 365.25 / 12}
+DAYS: Final = {"day": 1.0, "week": 7.0}
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,11 @@ class Dates:
             raise ValueError("several='number' numbers visits; state every='visit'")
         if self.every == "visit" and self.start != "first":
             raise ValueError("visits are numbered from a patient's first; leave start out")
+        if self.format is not None:
+            try:
+                pd.to_datetime(["2024-01-31"], format=self.format, errors="coerce")
+            except (ValueError, TypeError):
+                raise ValueError(f"format is {self.format!r}; write it as in %d.%m.%Y") from None
 
 
 def number_sessions(frame: pd.DataFrame, stated: Dates, patient: str, session: str, findings: Findings) -> pd.DataFrame:
@@ -64,6 +69,8 @@ def number_sessions(frame: pd.DataFrame, stated: Dates, patient: str, session: s
         return frame
     ids = frame[patient].astype("str")
     dates = read_dates(frame[stated.column], stated.format, stated.column, findings)
+    if findings.problems:
+        return frame
     absent = dates.isna()
     if absent.any():
         places = [f"row {place + 1}" for place in np.flatnonzero(absent)[:5]]
@@ -89,6 +96,9 @@ def number_sessions(frame: pd.DataFrame, stated: Dates, patient: str, session: s
             return frame
     if stated.every == "visit":
         step = days.groupby(ids).rank(method="dense").astype(float)
+    elif stated.every == "month":  # of the calendar: the same day of the next month is one later
+        months = 12 * (days.dt.year - start.dt.year) + days.dt.month - start.dt.month
+        step = months - (days.dt.day < start.dt.day)
     else:
         step = np.floor((days - start).dt.days / DAYS[stated.every])
     made = frame.assign(**{session: step.astype(float).to_numpy()})
@@ -105,8 +115,19 @@ def read_dates(column: pd.Series, written: str | None, name: str, findings: Find
     cells = column.astype(object)
     texts = pd.Series([str(cell).strip() if cell is not None else "" for cell in cells], index=column.index)
     texts = texts.mask(cells.isna() | texts.isin(["", "NA", "NaT", "nan"]))
+    if written is None:  # the day is that of the clock where the row was written
+        texts = texts.str.replace(r"(?<=:\d\d)(?:\.\d+)?(?:Z|[+-]\d{2}:?\d{2})$", "", regex=True)
     given = texts.dropna()
     wanted = written or _format_of(given)
+    fitting = texts.str.fullmatch(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}(?:[ T].*)?").fillna(True).astype(bool)
+    if wanted is None and not fitting.all():
+        places = [f"row {place + 1}" for place in np.flatnonzero(~fitting)[:5]]
+        count = int((~fitting).sum())
+        findings.problem(
+            f"Column {name!r} is no date in {count_of(count, 'row')}: {first_few(places, count)}.",
+            fix="Correct the cells, or state how dates are written: format=...",
+        )
+        return pd.Series(pd.NaT, index=column.index)
     if wanted is None:
         findings.problem(
             f"Column {name!r} has dates that can be read in several ways, such as 1/2/2020.",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bayes_alliance._messages import are, count_of, first_few, quote
+from bayes_alliance._messages import are, count_of, first_few, number_text, quote
 from bayes_alliance.findings import Findings
 
 
@@ -16,6 +16,11 @@ class Questionnaire:
 
     item: str
     answer: str
+
+
+def _item_name(cell: object) -> str:
+    """Return the name of an item: of a number the same whatever its type is, so that 1 and 1.0 are one item."""
+    return number_text(float(cell)) if isinstance(cell, (int, float)) and cell == cell else str(cell).strip()
 
 
 def widen_items(
@@ -42,7 +47,10 @@ def widen_items(
         findings.problem(f"questionnaire needs {quote(lacking)}, which is no column.")
         return frame
     keys = [patient, *([when] if when else [])]
-    names = frame[stated.item].astype("str").str.strip()
+    if len({stated.item, stated.answer, *keys}) < len(keys) + 2:
+        findings.problem("questionnaire names one column twice, or that of patients or sessions.")
+        return frame
+    names = frame[stated.item].map(_item_name).astype("str")
     blank = frame[stated.item].isna() | (names == "")
     if blank.any():
         number = int(blank.sum())

@@ -11,7 +11,7 @@ import pandas as pd
 from bayes_alliance._messages import unknown
 from bayes_alliance.findings import Findings
 from bayes_alliance.names import SESSION
-from bayes_alliance.table.shape.dates import Dates, number_sessions
+from bayes_alliance.table.shape.dates import Dates, number_sessions, read_dates
 from bayes_alliance.table.shape.questionnaire import Questionnaire, widen_items
 from bayes_alliance.table.shape.wide import lengthen
 
@@ -60,17 +60,31 @@ def read_shape(
     return made
 
 
-def shape_frame(frame: pd.DataFrame, shape: Shape, roles: Mapping[str, str], findings: Findings) -> pd.DataFrame:
-    """Return a frame with a row per patient and session; every step says what it did with how many rows."""
+def shape_frame(
+    frame: pd.DataFrame,
+    shape: Shape,
+    roles: Mapping[str, str],
+    findings: Findings,
+    missing: Mapping[str, object] | None = None,
+) -> pd.DataFrame:
+    """Return a frame with a row per patient and session; every step says what it did with how many rows.
+
+    ``missing`` are codes by column that mean missing, as they are stated.
+    """
     patient = roles.get("patient")
     if patient is None or patient not in frame.columns:
         return frame  # reported with the other roles
     own = shape.roles(roles)
+    if shape.questionnaire is not None and shape.dates is not None and shape.dates.column in frame.columns:
+        days = read_dates(frame[shape.dates.column], shape.dates.format, shape.dates.column, findings)
+        frame = frame.assign(**{shape.dates.column: days.dt.normalize()})  # answers of one day are one session
+    if findings.problems:
+        return frame
     if shape.questionnaire is not None:
         when = shape.dates.column if shape.dates is not None else roles.get(SESSION)
         frame = widen_items(frame, shape.questionnaire, patient, when, findings)
     if shape.wide:
-        frame = lengthen(frame, shape.wide, shape.sessions, patient, own[SESSION], findings)
+        frame = lengthen(frame, shape.wide, shape.sessions, patient, own[SESSION], findings, missing)
     if shape.dates is not None:
         frame = number_sessions(frame, shape.dates, patient, own[SESSION], findings)
     return frame

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bayes_alliance._messages import are, count_of, first_few, number_text, quote, show_cell
 from bayes_alliance.findings import Findings
+from bayes_alliance.table.cells import is_missing
 
 _FIELD: Final = re.compile(r"\{(session|item)\}")
 
@@ -22,6 +23,7 @@ def lengthen(
     patient: str,
     session: str,
     findings: Findings,
+    missing: Mapping[str, object] | None = None,
 ) -> pd.DataFrame:
     """Return a row per patient and session of which the wide table has a value.
 
@@ -38,7 +40,12 @@ def lengthen(
         The columns of patients, and the one that is made.
     findings : Findings
         Problems, and how many rows were made.
+    missing : mapping, optional
+        Codes by variable that mean missing, as they are stated.
     """
+    if session in patterns:
+        findings.problem(f"wide names {session!r}, the column of the session that is made.", fix="Call it differently.")
+        return frame
     if session in frame.columns:
         findings.problem(
             f"A wide table has a row per patient, and this one has a column {session!r} already.",
@@ -71,7 +78,7 @@ def lengthen(
         )
     if findings.problems or not found:
         return frame
-    return _stack(frame, found, kept, patient, session, findings)
+    return _stack(frame, found, kept, patient, session, missing or {}, findings)
 
 
 def _stack(
@@ -80,6 +87,7 @@ def _stack(
     kept: list[str],
     patient: str,
     session: str,
+    missing: Mapping[str, object],
     findings: Findings,
 ) -> pd.DataFrame:
     names = list(dict.fromkeys(name for own in found.values() for name in own))
@@ -87,9 +95,8 @@ def _stack(
     for number in sorted(found):
         own = found[number]
         part = frame[[*kept, *own.values()]].rename(columns={column: name for name, column in own.items()})
-        values = part[list(own)]
-        blank = values.isna() | (values.astype("str").apply(lambda cells: cells.str.strip()) == "")
-        there = ~blank.all(axis=1).to_numpy()
+        blank = np.column_stack([is_missing(part[name], missing.get(name, ())) for name in own])
+        there = ~blank.all(axis=1)
         empty += int((~there).sum())
         parts.append(part[there].assign(**{session: float(number)}))
     long = pd.concat(parts, ignore_index=True)
@@ -114,6 +121,12 @@ def _match(
         )
         return {}
     pieces = _FIELD.split(pattern)
+    if len(fields) == 2 and not pieces[2]:
+        findings.problem(
+            f"wide[{variable!r}] is {pattern!r}: where the session ends and the item begins is not told.",
+            fix="Rename the columns, with a mark between the two.",
+        )
+        return {}
     known = "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
     numbers = rf"\d+(?:\.\d+)?{'|' + known if known else ''}"
     shapes = {"session": f"(?P<session>{numbers})", "item": r"(?P<item>\w+?)"}
