@@ -16,11 +16,11 @@ type Function = Callable[[np.ndarray], np.ndarray]
 REACH: Final = 6.0
 """SDs of a normal effect that are integrated over: 2e-9 of it lies further out."""
 
-STEP: Final = 0.7
+STEP: Final = 0.6
 """Distance of the points of the trapezoidal rule, in units of the linear predictor.
 
 A link with its nearest pole pi / 2 away (cloglog; pi for logit) is integrated with an error of about
-exp(-pi^2 / STEP) = 8e-7 (Trefethen and Weideman 2014)."""
+exp(-pi^2 / STEP) = 7e-8 (Trefethen and Weideman 2014)."""
 
 MOST_NODES: Final = 2000
 """Points of the rule at most: enough for effects with an SD of 100 on the scale of the link."""

@@ -17,7 +17,8 @@ import pandas as pd
 
 from bayes_alliance._messages import is_number, withhold_cells
 from bayes_alliance.errors import AllianceError, RunError
-from bayes_alliance.table.cells import MISSING_CODES, id_text
+from bayes_alliance.table.cells import id_text
+from bayes_alliance.table.files.missing_codes import MISSING_CODES
 
 PACKAGE: Final = "bayes_alliance"
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from decimal import Decimal
+from collections.abc import Collection, Mapping
 from numbers import Number
 from typing import Any, Final
 
@@ -14,11 +13,9 @@ import pyarrow.compute as compute
 
 from bayes_alliance._messages import are, count_of, first_few, number_text, show_cell, show_cells, spell_cells
 from bayes_alliance.findings import Findings, Problem
+from bayes_alliance.table.files.missing_codes import MISSING_CODES, is_number, numbers_of, texts_of
 
 COMMA: Final = r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?\Z"
-MISSING_CODES: Final = ("", "NA", "N/A", "NaN", "nan")
-"""Texts that mean missing in a measured column; in an identifier only the empty text does."""
-
 POINTED: Final = r"[+-]?[1-9]\d{0,2}(?:\.\d{3})+(?:,\d+)?\Z"
 """Thousands with points, as in 1.234,5."""
 
@@ -127,7 +124,7 @@ def type_column(
         column = column.map(float, na_action="ignore")
     if kind == "decimal" or pd.api.types.is_numeric_dtype(column):
         values = pd.to_numeric(column).astype("float64")
-        return _finite(name, values.mask(values.isin(_numbers(codes))), findings, doubts)
+        return _finite(name, values.mask(values.isin(numbers_of(codes))), findings, doubts)
     return _type_text(name, column, codes, findings, doubts, decimal)
 
 
@@ -146,7 +143,7 @@ def _type_text(
     if plain is not None:
         return plain
     cells = column.astype("str").str.strip()
-    missing = column.isna() | cells.isin(_texts(codes))
+    missing = column.isna() | cells.isin(texts_of(codes))
     written = cells.where(~missing)
     if decimal == ",":
         whole = written.str.match(POINTED).fillna(False).astype(bool) & written.str.contains(".", regex=False)
@@ -164,7 +161,7 @@ def _type_text(
         both = written.str.match(COMMA).fillna(False).astype(bool)
         written = written.where(~both, written.str.replace(",", ".", regex=False))
     numbers_in = pd.to_numeric(written, errors="coerce")
-    coded = numbers_in.isin(_numbers(codes))
+    coded = numbers_in.isin(numbers_of(codes))
     missing, numbers_in = missing | coded, numbers_in.mask(coded)
     odd = ~missing & numbers_in.isna()
     if not odd.any():
@@ -199,7 +196,7 @@ def _plain_numbers(column: pd.Series, codes: Collection[str | float]) -> pd.Seri
     if not isinstance(column.dtype, pd.StringDtype):
         return None
     cells = compute.utf8_trim_whitespace(pa.array(column, type=pa.large_string(), from_pandas=True))
-    missing = compute.is_in(cells, value_set=pa.array(sorted(_texts(codes)), type=pa.large_string()))
+    missing = compute.is_in(cells, value_set=pa.array(sorted(texts_of(codes)), type=pa.large_string()))
     try:
         values = compute.cast(compute.if_else(missing, pa.scalar(None, type=pa.large_string()), cells), pa.float64())
     except pa.ArrowInvalid:
@@ -208,7 +205,7 @@ def _plain_numbers(column: pd.Series, codes: Collection[str | float]) -> pd.Seri
     found = pd.Series(np.asarray(values.to_numpy(zero_copy_only=False), dtype=float), index=column.index)
     if not np.isfinite(found[known]).all():  # "nan" and "inf" are words of some languages
         return None
-    return found.mask(found.isin(_numbers(codes)))
+    return found.mask(found.isin(numbers_of(codes)))
 
 
 def _plain_words(column: pd.Series, codes: Collection[str | float]) -> pd.Series | None:
@@ -217,7 +214,7 @@ def _plain_words(column: pd.Series, codes: Collection[str | float]) -> pd.Series
         return None
     code, different = pd.factorize(column)
     cells = pd.Series(different, dtype="str").str.strip()
-    missing = cells.isin(_texts(codes))
+    missing = cells.isin(texts_of(codes))
     words = cells[~missing]
     if words.empty or pd.to_numeric(words, errors="coerce").notna().any() or words.str.contains(",", regex=False).any():
         return None
@@ -260,11 +257,11 @@ def _is_order_of_words(column: pd.Series, codes: Collection[str | float]) -> boo
     """Return whether a categorical column says an order that its cells alone do not: not that of numbers."""
     if not column.cat.ordered:
         return False
-    texts, numbers = _texts(codes), _numbers(codes)
+    texts, numbers = texts_of(codes), numbers_of(codes)
     kept = [c for c in column.cat.categories if str(c).strip() not in texts]
     if all(str(c).strip().casefold() in TRUTH for c in kept):
         return False
-    if not all(_is_number(c) for c in kept):
+    if not all(is_number(c) for c in kept):
         return True
     values = [float(str(c)) for c in kept if float(str(c)) not in numbers]
     return values != sorted(values)
@@ -278,8 +275,8 @@ def _type_categories(
 ) -> pd.Series:
     """Return an ordered column without the categories that mean missing."""
     categories = list(column.cat.categories)
-    texts, numbers = _texts(codes), _numbers(codes)
-    gone = [c for c in categories if str(c).strip() in texts or (_is_number(c) and float(str(c)) in numbers)]
+    texts, numbers = texts_of(codes), numbers_of(codes)
+    gone = [c for c in categories if str(c).strip() in texts or (is_number(c) and float(str(c)) in numbers)]
     by_text: dict[str, list[object]] = {}
     for category in categories:
         if category not in gone:
@@ -293,15 +290,6 @@ def _type_categories(
         return column
     kept = column.cat.remove_categories(gone)
     return kept.cat.rename_categories({category: _category_text(category) for category in kept.cat.categories})
-
-
-def is_missing(column: pd.Series, declared: object) -> np.ndarray:
-    """Return which cells mean missing: empty ones, words for it, and codes that are declared; shape (row,)."""
-    several = isinstance(declared, Iterable) and not isinstance(declared, str)
-    codes: list[Any] = [*MISSING_CODES, *(declared if several else [declared])]  # type: ignore[misc]
-    cells = column.astype("str").str.strip()
-    numbers = pd.to_numeric(cells, errors="coerce")
-    return np.asarray(column.isna() | cells.isin(_texts(codes)) | numbers.isin(_numbers(codes)))
 
 
 def count_codes(
@@ -323,7 +311,7 @@ def count_codes(
     lost = before[after.isna().to_numpy() & before.notna().to_numpy()]
     if lost.empty or not codes:
         return ""
-    texts, numbers = _texts(codes), _numbers(codes)
+    texts, numbers = texts_of(codes), numbers_of(codes)
     held = lost.astype("str").str.strip()
     written = held.str.replace(",", ".") if decimal == "," else held
     held = held.where(held.isin(texts), pd.to_numeric(written, errors="coerce").map(number_text, na_action="ignore"))
@@ -347,7 +335,7 @@ def _category_text(category: object) -> str:
 def _words(column: pd.Series, codes: Collection[str | float]) -> pd.Series:
     """Return cells as text, missing where a code for it stands."""
     cells = pd.Series([str(cell) for cell in column], index=column.index, dtype="str").str.strip()
-    return cells.mask(column.isna() | cells.isin(_texts(codes))).astype("str")
+    return cells.mask(column.isna() | cells.isin(texts_of(codes))).astype("str")
 
 
 def _doubt(name: str, problem: Problem, findings: Findings, doubts: dict[str, Problem] | None) -> None:
@@ -384,25 +372,6 @@ def _several(column: pd.Series) -> pd.Series:
     if column.dtype != object:
         return pd.Series(False, index=column.index)
     return pd.Series([isinstance(cell, (list, tuple, dict, set, np.ndarray)) for cell in column], index=column.index)
-
-
-def _texts(codes: Collection[str | float]) -> set[str]:
-    """Return codes as the texts that a cell may hold."""
-    return {str(code).strip() for code in codes} | {number_text(code) for code in _numbers(codes)}
-
-
-def _numbers(codes: Collection[str | float]) -> list[float]:
-    return [float(str(code)) for code in codes if _is_number(code)]
-
-
-def _is_number(code: object) -> bool:
-    """Return whether a code or category is a number (infinite ones too), or a text that says one."""
-    if isinstance(code, bool) or not isinstance(code, (str, int, float, np.integer, np.floating, Decimal)):
-        return False
-    try:
-        return not np.isnan(float(str(code)))
-    except ValueError:
-        return False
 
 
 def _finite(name: str, values: pd.Series, findings: Findings, doubts: dict[str, Problem] | None) -> pd.Series:

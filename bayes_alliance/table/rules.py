@@ -21,7 +21,7 @@ from bayes_alliance._messages import (
 )
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.names import ID_ROLES, ROLES
-from bayes_alliance.table.cells import MISSING_CODES
+from bayes_alliance.table.files.missing_codes import MISSING_CODES
 from bayes_alliance.table.nesting import UNITS_ABOVE
 
 if TYPE_CHECKING:

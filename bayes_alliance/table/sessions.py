@@ -174,14 +174,8 @@ def read_sessions(
     """
     findings, ignored = Findings(), rules.as_names(ignore)
     lines = tuple(header) if isinstance(header, Sequence) else header
-    wanted = None
-    if columns is not None and any(one is not None for one in (wide, questionnaire, session, scores)):
-        findings.problem(
-            "columns= reads columns as they stand in the file; wide, questionnaire, session and scores make others.",
-            fix="Leave columns= out, or ignore= what is not wanted.",
-        )
-    if columns is not None and isinstance(roles, Mapping):
-        wanted = tuple(map(str, (*rules.as_names(columns), *roles.values())))
+    made = any(one is not None for one in (wide, questionnaire, session, scores))
+    wanted = _wanted(columns, roles, made=made, findings=findings)
     options = FileOptions(separator, decimal, encoding, sheet, lines, labels, wanted)
     scales = read_scores(scores, findings)
     shape = read_shape(wide, wide_sessions, questionnaire, session, roles, findings)
@@ -240,6 +234,18 @@ def read_sessions(
 def _say_doubts(doubts: Mapping[str, Problem]) -> list[str]:
     """Return which columns no model can read as they are; they stop nothing unless one does."""
     return [f"{problem.what} A model that reads it says what to do." for problem in doubts.values()]
+
+
+def _wanted(columns: Sequence[str] | None, roles: object, *, made: bool, findings: Findings) -> tuple[str, ...] | None:
+    """Return the only columns to read, None for all; ``made`` says that others are made of what stands in the file."""
+    if columns is None or not isinstance(roles, Mapping):
+        return None
+    if made:
+        findings.problem(
+            "columns= reads columns as they stand in the file; wide, questionnaire, session and scores make others.",
+            fix="Leave columns= out, or ignore= what is not wanted.",
+        )
+    return tuple(map(str, (*rules.as_names(columns), *roles.values())))
 
 
 def make_table(

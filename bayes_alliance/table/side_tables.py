@@ -12,7 +12,8 @@ import pandas as pd
 from bayes_alliance._messages import are, count_of, first_few, quote, spell
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.names import ID_ROLES
-from bayes_alliance.table.cells import MISSING_CODES, check_id_cells, count_codes, find_decimal, id_text, type_column
+from bayes_alliance.table.cells import check_id_cells, count_codes, find_decimal, id_text, type_column
+from bayes_alliance.table.files.missing_codes import MISSING_CODES
 from bayes_alliance.table.rules import id_form
 
 SIDES: Final = ("patient", "therapist", "group")

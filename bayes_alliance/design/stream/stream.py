@@ -35,7 +35,8 @@ from bayes_alliance.names import INTERCEPT
 from bayes_alliance.spec.model import EquationSpec, ModelSpec
 from bayes_alliance.spec.needed_variables import needed_variables
 from bayes_alliance.study import Study
-from bayes_alliance.table.cells import MISSING_CODES, type_column
+from bayes_alliance.table.cells import type_column
+from bayes_alliance.table.files.missing_codes import MISSING_CODES
 from bayes_alliance.table.sessions import SessionTable
 from bayes_alliance.table.stream import SessionStream
 

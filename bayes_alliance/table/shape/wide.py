@@ -11,7 +11,7 @@ import pandas as pd
 
 from bayes_alliance._messages import are, count_of, first_few, number_text, quote, show_cell
 from bayes_alliance.findings import Findings
-from bayes_alliance.table.cells import is_missing
+from bayes_alliance.table.files.missing_codes import is_missing
 
 _FIELD: Final = re.compile(r"\{(session|item)\}")
 
