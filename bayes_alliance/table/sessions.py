@@ -153,7 +153,7 @@ def read_sessions(
         else the total and every subscale are made, ``alliance_bond`` and so on.
     separator, decimal, encoding : str, optional
         What stands between cells and before decimals in text files, and how their letters are stored, such as
-        ``";"``, ``","`` and ``"cp1252"``. Unless stated the file tells, and a message says what was found.
+        ``";"``, ``","`` and ``"cp1252"``. Unless stated, they are worked out from the file and named in a message.
     sheet : str, optional
         Which sheet of a workbook; needed where several have cells.
     header : int or sequence of int, optional

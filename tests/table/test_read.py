@@ -61,7 +61,7 @@ def test_parquet_and_csv_give_the_same_table(tmp_path: Path, trial: pd.DataFrame
 
 
 def test_semicolons_are_read_where_the_header_has_them(tmp_path: Path) -> None:
-    """A spreadsheet's semicolon CSV is read, decimal commas too; what was found is said."""
+    """A spreadsheet's semicolon CSV is read, decimal commas too; a message names the separator and the decimal mark."""
     good = write(tmp_path / "a.csv", "pid;week;y\nA;1;3.5\nA;2;4\n")
     assert list(ba.read_sessions(good, ROLES).frame["y"]) == [3.5, 4.0]
     comma = ba.read_sessions(write(tmp_path / "b.csv", "pid;week;y\nA;1;3,5\nA;2;4\n"), ROLES)

@@ -120,8 +120,10 @@ def survive_values(
         known &= ~np.isnan(begin)
     at_risk = known & (rows.session >= begin) & (rows.session <= last)
     values = np.where(at_risk, np.where(rows.session == last, left, 0.0), np.nan)
-    since = f"session {start}" if entry is None else "their entry"
-    findings.note(*_say(name, patient, known, at_risk, values, rows.session > last, since))
+    since, keys = f"session {start}", "the last session or the event"
+    if entry is not None:
+        since, keys = "their entry", "the entry, the last session or the event"
+    findings.note(*_say(name, patient, known, at_risk, values, rows.session > last, since, keys))
     if not at_risk.any():
         findings.problem(f"no patient is at risk from {since} on.", where=where)
     elif not (values == 1).any():
@@ -137,6 +139,7 @@ def _say(
     values: np.ndarray,
     after: np.ndarray,
     since: str,
+    keys: str,
 ) -> list[str]:
     people, events = patient[at_risk].nunique(), int((values == 1).sum())
     notes = [
@@ -145,12 +148,7 @@ def _say(
     ]
     unknown = patient[~known].nunique()
     if unknown:
-        what = (
-            "the last session or the event"
-            if since.startswith("session")
-            else "the entry, the last session or the event"
-        )
-        notes.append(f"{name}: {what} of {count_of(unknown, 'patient')} is missing.")
+        notes.append(f"{name}: {keys} of {count_of(unknown, 'patient')} is missing.")
     never = patient[known].nunique() - people
     if never:
         notes.append(

@@ -68,9 +68,8 @@ def _one_more(table: pd.DataFrame, header: list[str], name: str, findings: Findi
     if (cells[1] == "").all():
         findings.note(f"Rows of {name!r} end in a separator; the empty cell behind it is left out.")
         return table.iloc[:, :-1], header
-    if (
-        len(header) > 1 and cells[0].is_unique and (cells[0] != "").all()
-    ):  # R writes names of rows without one of theirs
+    # R writes the names of rows without a name for their column.
+    if len(header) > 1 and cells[0].is_unique and (cells[0] != "").all():
         return table, ["", *header]
     raise TableError(
         Problem(

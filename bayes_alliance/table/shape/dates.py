@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance._messages import are, count_of, first_few
-from bayes_alliance.findings import Findings, Problem
+from bayes_alliance.findings import Findings
 
 EVERY: Final = ("visit", "day", "week", "month")
 SEVERAL: Final = ("refuse", "number", "first", "last")
 
-LONG: Final = {"day": 14, "week": 8, "month": 6, "visit": 8}
-"""How many steps without a row are told as a gap; of visits it is weeks."""
+LONG: Final = {"day": 14, "week": 8, "month": 6}
+"""The longest distance between two rows of a patient that is not reported as a gap. Visits in order have no gaps."""
 
 DAYS: Final = {"day": 1.0, "week": 7.0}
 
@@ -79,7 +79,6 @@ def number_sessions(frame: pd.DataFrame, stated: Dates, patient: str, session: s
             f"{first_few(places, int(absent.sum()))}.",
             fix="Complete the dates, or leave the rows out.",
         )
-    if findings.problems:
         return frame
     days = dates.dt.normalize()
     start = days.groupby(ids).transform("min")
@@ -138,14 +137,9 @@ def read_dates(column: pd.Series, written: str | None, name: str, findings: Find
     odd = np.flatnonzero(texts.notna() & dates.isna())
     if len(odd):
         places = [f"row {place + 1}" for place in odd[:5]]
-        findings.add(
-            [
-                Problem(
-                    f"Column {name!r} is no date as {wanted} in {count_of(len(odd), 'row')}: "
-                    f"{first_few(places, len(odd))}.",
-                    fix="Correct the cells, or state how dates are written: format=...",
-                )
-            ]
+        findings.problem(
+            f"Column {name!r} is no date as {wanted} in {count_of(len(odd), 'row')}: {first_few(places, len(odd))}.",
+            fix="Correct the cells, or state how dates are written: format=...",
         )
     return dates
 
@@ -205,6 +199,6 @@ def _say_gaps(frame: pd.DataFrame, stated: Dates, patient: str, session: str, fi
     low, high = frame[session].min(), frame[session].max()
     since = "" if stated.every == "visit" else f" since {'the first date' if stated.start == 'first' else stated.start}"
     findings.note(f"Sessions are {unit}{since} by {stated.column!r}: {low:g} to {high:g}.")
-    wide = int((steps > LONG[stated.every]).sum()) if stated.every != "visit" else 0
+    wide = int((steps > LONG.get(stated.every, np.inf)).sum())
     if wide:
         findings.note(f"{count_of(wide, 'gap')} {are(wide, 'is', 'are')} longer than {LONG[stated.every]} {unit}.")
