@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,29 @@ class Problem:
         return Problem(change(self.what), change(self.where), change(self.allowed), change(self.fix))
 
 
+type StepKind = Literal["read", "questionnaire", "wide", "dates", "cells", "sides", "scores", "selection"]
+"""What can be done to a table before any model reads it, in this order."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that was done to a table before any model read it.
+
+    Attributes
+    ----------
+    kind : str
+        A ``StepKind``.
+    rows : int
+        Rows of the table afterwards.
+    messages : tuple of str
+        What was said of it, with its counts of rows and cells.
+    """
+
+    kind: StepKind
+    rows: int
+    messages: tuple[str, ...] = ()
+
+
 def as_problem(stated: Problem | str) -> Problem:
     """Return a problem; a sentence alone is what is wrong."""
     return stated if isinstance(stated, Problem) else Problem(str(stated))
@@ -62,11 +86,14 @@ def as_problem(stated: Problem | str) -> Problem:
 class Findings:
     """Problems and messages that the steps of one task collect, each once and in the order they were found.
 
+    ``steps`` are those of the preparation of a table, which hold its messages a second time.
+
     It is the one object that functions fill for their caller. Whoever makes it decides when to ``stop``.
     """
 
     problems: list[Problem] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
 
     def problem(self, what: str, *, where: str = "", allowed: str = "", fix: str = "") -> None:
         """Collect a problem."""
@@ -83,6 +110,13 @@ class Findings:
         for message in messages:
             if message not in self.messages:
                 self.messages.append(message)
+
+    def step(self, kind: StepKind, rows: int) -> None:
+        """Close a step: what was said since the one before is of it; one that says and changes nothing is none."""
+        told = {message for step in self.steps for message in step.messages}
+        messages = tuple(message for message in self.messages if message not in told)
+        if messages or not self.steps or self.steps[-1].rows != rows:
+            self.steps.append(Step(kind, rows, messages))
 
     @property
     def silent(self) -> Findings:

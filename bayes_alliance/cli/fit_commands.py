@@ -6,45 +6,15 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bayes_alliance.cli.console import err, heading, line, out
 from bayes_alliance.cli.interruption import on_stop
-from bayes_alliance.cli.options import (
-    Accept,
-    BoundsOption,
-    Columns,
-    DataPath,
-    Decimal,
-    Encoding,
-    EngineName,
-    FileGiven,
-    Header,
-    Ignore,
-    Labels,
-    Maximum,
-    Minimum,
-    Missing,
-    ModelName,
-    Only,
-    PriorOption,
-    Reference,
-    Scores,
-    Separator,
-    Sheet,
-    Side,
-    Transfers,
-    codes_by_column,
-    numbers,
-    pairs,
-    ranges,
-    scores_of,
-    values_by_column,
-)
+from bayes_alliance.cli.options import DataPath, EngineName, ModelName, PriorOption, Reference, pairs
+from bayes_alliance.cli.table_options import TableGiven, takes
 from bayes_alliance.errors import DesignError
-from bayes_alliance.names import ROLES
 from bayes_alliance.report.terminal import claims_table, estimands_table, print_design, print_missing, summary_table
 
 if TYPE_CHECKING:
@@ -52,54 +22,23 @@ if TYPE_CHECKING:
 
     from bayes_alliance.design.design import Design
     from bayes_alliance.fit.result import Fit
-    from bayes_alliance.table.nesting import Transfers as Meanings
     from bayes_alliance.table.sessions import SessionTable
 
 
+@takes(TableGiven, "table")
 def check(
     name: ModelName,
     data: DataPath,
-    columns: Columns = None,
+    table: TableGiven,
     reference: Reference = None,
-    minimum: Minimum = None,
-    maximum: Maximum = None,
-    only: Only = None,
     prior: PriorOption = None,
-    missing: Missing = None,
-    accept: Accept = None,
-    score: Scores = None,
-    bounds: BoundsOption = None,
-    transfers: Transfers = None,
-    ignore: Ignore = None,
-    patients: Side = None,
-    therapists: Side = None,
-    groups: Side = None,
-    separator: Separator = None,
-    decimal: Decimal = None,
-    encoding: Encoding = None,
-    sheet: Sheet = None,
-    header: Header = None,
-    labels: Labels = None,
 ) -> None:
     """Check a table against a model, everything short of sampling, and describe both."""
     from bayes_alliance.build.model import build_model, check_log_density
     from bayes_alliance.posterior.prior import describe_prior
     from bayes_alliance.table.description import describe
 
-    sessions, variables = _read(
-        data,
-        columns=columns,
-        limits=(minimum, maximum),
-        only=only,
-        missing=missing,
-        accept=accept,
-        score=score,
-        bounds=bounds,
-        transfers=transfers,
-        ignore=ignore,
-        sides=(patients, therapists, groups),
-        given=FileGiven(separator, decimal, encoding, sheet, header, labels),
-    )
+    sessions, variables = table.read(data), table.variables()
     condition = variables.get("condition", "condition")
     known = condition if condition in sessions.frame.columns else None
     heading("Table")
@@ -116,16 +55,14 @@ def check(
     out.print(f"\nReady to fit: the log-density at the starting point is {density:,.1f}.", style="green")
 
 
+@takes(TableGiven, "table")
 def fit(
     name: ModelName,
     data: DataPath,
     out_folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder the results are written to.")],
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same draws.")],
-    columns: Columns = None,
+    table: TableGiven,
     reference: Reference = None,
-    minimum: Minimum = None,
-    maximum: Maximum = None,
-    only: Only = None,
     prior: PriorOption = None,
     draws: Annotated[int, typer.Option(help="Draws per chain after tuning.")] = 1000,
     tune: Annotated[int, typer.Option(help="Tuning draws per chain.")] = 1000,
@@ -137,21 +74,6 @@ def fit(
     engine: Annotated[
         EngineName, typer.Option(help="auto takes the exact engine where there is one.")
     ] = EngineName.auto,
-    missing: Missing = None,
-    accept: Accept = None,
-    score: Scores = None,
-    bounds: BoundsOption = None,
-    transfers: Transfers = None,
-    ignore: Ignore = None,
-    patients: Side = None,
-    therapists: Side = None,
-    groups: Side = None,
-    separator: Separator = None,
-    decimal: Decimal = None,
-    encoding: Encoding = None,
-    sheet: Sheet = None,
-    header: Header = None,
-    labels: Labels = None,
 ) -> None:
     """Fit a model; write summary.csv, estimands.csv, the posterior and pictures."""
     from bayes_alliance.fit.fit import fit_model
@@ -164,20 +86,7 @@ def fit(
     spec = load_model(name)
     prepare(out_folder)
     settings = SamplerSettings(draws=draws, tune=tune, chains=chains, target_accept=target_accept)
-    sessions, variables = _read(
-        data,
-        columns=columns,
-        limits=(minimum, maximum),
-        only=only,
-        missing=missing,
-        accept=accept,
-        score=score,
-        bounds=bounds,
-        transfers=transfers,
-        ignore=ignore,
-        sides=(patients, therapists, groups),
-        given=FileGiven(separator, decimal, encoding, sheet, header, labels),
-    )
+    sessions, variables = table.read(data), table.variables()
     if any(equation.modelled for equation in spec.equation):
         print_missing(_design(name, sessions, variables, reference, prior), out)
     with on_stop(f"{str(out_folder)!r} is as it was; run the same command to begin again."):
@@ -202,48 +111,6 @@ def fit(
         heading("Estimands")
         out.print(estimands_table(estimands))
     line(f"Written to {out_folder}: {', '.join(written)}")
-
-
-def _read(
-    data: Path,
-    *,
-    columns: Sequence[str] | None,
-    limits: tuple[Sequence[str] | None, Sequence[str] | None],
-    only: Sequence[str] | None,
-    missing: Sequence[str] | None,
-    accept: Sequence[str] | None,
-    score: Sequence[str] | None,
-    bounds: Sequence[str] | None,
-    transfers: Sequence[str] | None,
-    ignore: Sequence[str] | None,
-    sides: tuple[Path | None, Path | None, Path | None],
-    given: FileGiven,
-) -> tuple[SessionTable, dict[str, str]]:
-    """Read the table and split the column mapping into roles and variables of the model."""
-    from bayes_alliance.table.row_selection import select_rows
-    from bayes_alliance.table.sessions import read_sessions
-
-    mapping = pairs(columns, "--columns")
-    meanings = pairs([text if "=" in text else f"patient={text}" for text in transfers or ["ask"]], "--transfers")
-    sessions = read_sessions(
-        data,
-        roles={name: column for name, column in mapping.items() if name in ROLES},
-        patients=sides[0],
-        therapists=sides[1],
-        groups=sides[2],
-        missing=codes_by_column(missing),
-        accept=values_by_column(accept, "--accept"),
-        scores=scores_of(score),
-        bounds=ranges(pairs(bounds, "--bounds"), "--bounds"),
-        transfers=cast("Meanings", meanings),
-        ignore=ignore or (),
-        **given.arguments(),
-    )
-    low, high = (
-        numbers(pairs(texts, option), option) for texts, option in zip(limits, ("--min", "--max"), strict=True)
-    )
-    chosen = select_rows(sessions, minimum=low, maximum=high, only=pairs(only, "--only"))
-    return chosen, {name: column for name, column in mapping.items() if name not in ROLES}
 
 
 def _design(

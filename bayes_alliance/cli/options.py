@@ -1,12 +1,11 @@
-"""Options that commands share, and the name=value texts they hold."""
+"""Options that commands share, and the name=value texts that options hold."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -31,117 +30,16 @@ DataPath = Annotated[
         "session.",
     ),
 ]
-Separator = Annotated[
-    str | None,
-    typer.Option(
-        metavar="CHARACTER", help="What stands between cells of text, such as ';' or tab; found unless given."
-    ),
-]
-Decimal = Annotated[
-    str | None, typer.Option(metavar="SIGN", help="What stands before decimals: '.' or ','; found unless given.")
-]
-Encoding = Annotated[
-    str | None, typer.Option(metavar="NAME", help="How text is stored, such as cp1252; found unless given.")
-]
-Sheet = Annotated[str | None, typer.Option(metavar="NAME", help="Which sheet of a workbook.")]
-Header = Annotated[
-    list[int] | None,
-    typer.Option(
-        min=1, metavar="LINE", help="The line that names the columns (1); given several times, their words are joined."
-    ),
-]
-Labels = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="COLUMN",
-        help="A column of SPSS or Stata whose value labels are its values. Repeatable; found unless given.",
-    ),
-]
-Columns = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="ROLE=COLUMN,…",
-        help="Which column plays a role (patient, therapist, group, site, session) or a variable of the model; "
-        "'in_group=arm[MBCT]' is 1 for that level, 'pre=first(phq9)' is worked out of sessions. Repeatable.",
-    ),
-]
 Reference = Annotated[
     list[str] | None,
     typer.Option(metavar="FACTOR=LEVEL", help="Level the others are compared with, such as condition=TAU. Repeatable."),
 ]
-Minimum = Annotated[
-    list[str] | None, typer.Option("--min", metavar="ROLE=VALUE", help="Smallest value kept, such as session=1.")
-]
-Maximum = Annotated[
-    list[str] | None, typer.Option("--max", metavar="ROLE=VALUE", help="Largest value kept, such as session=12.")
-]
-Only = Annotated[list[str] | None, typer.Option(metavar="COLUMN=LEVEL", help="The one level kept, such as arm=MBCT.")]
 PriorOption = Annotated[
     list[str] | None,
     typer.Option(
         "--prior", metavar="TARGET=DIST", help="A prior in place of the default: 'sd therapist=half_normal(1)'."
     ),
 ]
-Missing = Annotated[
-    list[str] | None, typer.Option(metavar="COLUMN=CODE", help="A further code that means missing, such as phq9=-9.")
-]
-Scores = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--score",
-        metavar="NAME=INSTRUMENT:ITEMS",
-        help="A score of items, such as 'alliance=wai-sr:wai_*': by an instrument of the package or a .toml file of "
-        "your own, of columns that end in the numbers of the items. Repeatable.",
-    ),
-]
-Accept = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="COLUMN=VALUE", help="A value that is genuine although it looks like a code for missing. Repeatable."
-    ),
-]
-BoundsOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--bounds", metavar="COLUMN=LOW:HIGH", help="Ends of a column's scale, such as wai=12:84. Repeatable."
-    ),
-]
-Transfers = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="MEANING",
-        help="What a patient id under two therapists means: ask, transferred, or reused; of therapists or groups under "
-        "two sites as therapist=reused. Repeatable.",
-    ),
-]
-Ignore = Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="A column to leave unread. Repeatable.")]
-Side = Annotated[
-    Path | None, typer.Option(metavar="DATA", help="Table with what is measured once per unit, joined by id.")
-]
-
-
-@dataclass(frozen=True)
-class FileGiven:
-    """What was given of a file."""
-
-    separator: str | None = None
-    decimal: str | None = None
-    encoding: str | None = None
-    sheet: str | None = None
-    header: list[int] | None = None
-    labels: list[str] | None = None
-
-    def arguments(self) -> dict[str, Any]:
-        """Return them as ``read_sessions`` takes them."""
-        lines = self.header or None
-        return {
-            "separator": {"tab": "\t", "\\t": "\t"}.get(self.separator or "", self.separator),
-            "decimal": self.decimal,
-            "encoding": self.encoding,
-            "sheet": self.sheet,
-            "header": lines[0] if lines is not None and len(lines) == 1 else lines,
-            "labels": self.labels,
-        }
 
 
 def _split_pairs(text: str) -> list[str]:
@@ -195,33 +93,4 @@ def numbers(texts: dict[str, str], option: str) -> dict[str, float]:
             found[name] = float(value)
         except ValueError:
             raise SpecError(f"{option} {name}={value!r}: a number is needed.") from None
-    return found
-
-
-def scores_of(texts: Iterable[str] | None) -> dict[str, dict[str, object]]:
-    """Read ``--score name=instrument:items`` texts."""
-    found: dict[str, dict[str, object]] = {}
-    for name, value in pairs(texts, "--score", split=False).items():
-        instrument, colon, items = value.rpartition(":")
-        if not colon or not instrument or not items:
-            raise SpecError(f"--score {name}={value!r} is not written as {name}=INSTRUMENT:ITEMS.")
-        found[name] = {"instrument": instrument, "items": items}
-    return found
-
-
-def codes_by_column(texts: Iterable[str] | None) -> dict[str, list[str | float]]:
-    """Read ``--missing column=code`` texts, several codes of a column where it is named several times."""
-    found: dict[str, list[str | float]] = {}
-    for text in texts or ():
-        for name, code in pairs([text], "--missing", split=False).items():
-            found.setdefault(name, []).append(code)
-    return found
-
-
-def values_by_column(texts: Iterable[str] | None, option: str) -> dict[str, list[float]]:
-    """Read ``column=number`` texts, several numbers of a column where it is named several times."""
-    found: dict[str, list[float]] = {}
-    for text in texts or ():
-        for name, value in numbers(pairs([text], option, split=False), option).items():
-            found.setdefault(name, []).append(value)
     return found

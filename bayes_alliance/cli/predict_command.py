@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bayes_alliance.cli.console import line
-from bayes_alliance.cli.options import Decimal, Encoding, FileGiven, Header, Separator, Sheet, pairs
+from bayes_alliance.cli.options import pairs
+from bayes_alliance.cli.table_options import FileGiven, takes
 from bayes_alliance.errors import FitError, SpecError
 from bayes_alliance.findings import Findings, Problem
 
@@ -29,8 +30,10 @@ class WhatName(StrEnum):
     survival = "survival"
 
 
+@takes(FileGiven, "file")
 def predict(
     fit: Annotated[Path, typer.Argument(metavar="FIT", help="Folder of a fit, as 'fit' writes it.")],
+    file: FileGiven,
     rows: Annotated[
         Path | None,
         typer.Argument(
@@ -75,11 +78,6 @@ def predict(
     propagate: Annotated[
         bool, typer.Option("--propagate", help="Let outcomes that this one reads follow from their own equations.")
     ] = False,
-    separator: Separator = None,
-    decimal: Decimal = None,
-    encoding: Encoding = None,
-    sheet: Sheet = None,
-    header: Header = None,
     seed: Annotated[int, typer.Option(min=0, help="For what is drawn.")] = 1,
     ci_prob: Annotated[float, typer.Option(help="Probability of the intervals that are written.")] = 0.95,
     out_file: Annotated[
@@ -92,7 +90,6 @@ def predict(
     from bayes_alliance.posterior.predictions import predictions
     from bayes_alliance.posterior.summary import check_interval
     from bayes_alliance.table.file_reading import read_frame
-    from bayes_alliance.table.files.options import FileOptions
 
     if (rows is None) == (not grid):
         raise SpecError(
@@ -104,8 +101,7 @@ def predict(
     check_interval(ci_prob, "eti")
     loaded = load_fit(fit)
     findings = Findings()
-    given = FileGiven(separator, decimal, encoding, sheet, header).arguments()
-    new = None if rows is None else read_frame(rows, FileOptions(**given), findings)
+    new = None if rows is None else read_frame(rows, file.file_options(), findings)
     for message in findings.messages:
         line(message)
     found = predictions(

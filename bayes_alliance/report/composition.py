@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bayes_alliance._messages import count_of
+from bayes_alliance.findings import StepKind
 from bayes_alliance.report.checklists import fill_checklists
 from bayes_alliance.report.document import Block, Cell, Code, Document, Flow, Points, Prose, Section, Table, words
 from bayes_alliance.report.parts import (
@@ -23,6 +24,18 @@ from bayes_alliance.run.record import Run
 
 FEW: Final = 20
 """Therapists, groups or sites below which their SD hangs on its prior."""
+
+STEPS: Final[Mapping[StepKind, str]] = {
+    "read": "{} in the file",
+    "questionnaire": "{} after answers became columns of items",
+    "wide": "{} after columns of sessions became rows",
+    "dates": "{} after dates became session numbers",
+    "cells": "{} after cells were read as numbers and words",
+    "sides": "{} after tables of units were joined",
+    "scores": "{} after items were scored",
+    "selection": "{} selected",
+}
+"""What the box of a step says."""
 
 GLOSSARY: Final = (
     (
@@ -126,8 +139,10 @@ def _data(record: Mapping[str, Any]) -> Section:
     counts = record["counts"]
     units = ", ".join(count_of(count, role) for role, count in counts.items() if role != "session")
     blocks: list[Block] = [_flow(record, units)]
-    if record["messages"]:
-        blocks.append(Points(tuple(record["messages"])))
+    told = {message for step in record["steps"] for message in step["messages"]}
+    rest = tuple(message for message in record["messages"] if message not in told)
+    if rest:
+        blocks.append(Points(rest))
     for label, model in record["models"].items():
         missing = [row for row in model["facts"]["missing"] if row["missing"]]
         if missing:
@@ -140,14 +155,8 @@ def _data(record: Mapping[str, Any]) -> Section:
 
 
 def _flow(record: Mapping[str, Any], units: str) -> Flow:
-    left = record["rows_read"] - record["rows_selected"]
-    boxes: list[tuple[str, tuple[str, ...]]] = [
-        (
-            f"{record['rows_read']:,} rows in the file",
-            (f"{left:,} left out by the analysis file's limits",) if left else (),
-        ),
-        (f"{record['rows_selected']:,} rows selected: {units}", ()),
-    ]
+    boxes = [(STEPS[step["kind"]].format(count_of(step["rows"], "row")), step["messages"]) for step in record["steps"]]
+    boxes.append((f"{count_of(record['rows_selected'], 'row')} for the models: {units}", ()))
     branches = []
     for label, model in record["models"].items():
         for e in model["facts"]["equations"]:
@@ -155,7 +164,7 @@ def _flow(record: Mapping[str, Any], units: str) -> Flow:
             levels = ", ".join(f"{n:,} {factor}s" for factor, n in e["levels"].items())
             text = f"{label}, {e['outcome']}: {e['rows_used']:,} of {e['rows_read']:,} rows per {e['unit']}"
             branches.append((f"{text}{f' ({levels})' if levels else ''}", gone))
-    return Flow(tuple(boxes), tuple(branches))
+    return Flow(tuple((text, tuple(told)) for text, told in boxes), tuple(branches))
 
 
 def _limits(record: Mapping[str, Any]) -> Section:

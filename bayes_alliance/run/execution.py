@@ -279,6 +279,7 @@ def _record(question: Question, rows: Rows, designs: Mapping[str, Design], state
         "counts": counts,
         "rows_kept": analysis.report.rows,
         "messages": list(table.messages),
+        "steps": [{"kind": step.kind, "rows": step.rows, "messages": list(step.messages)} for step in table.steps],
         "fingerprint": table.fingerprint(),
         "versions": versions(),
         "packages": all_packages(),

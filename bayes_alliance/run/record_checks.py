@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from bayes_alliance.findings import Problem
+from bayes_alliance.findings import Problem, StepKind
 from bayes_alliance.fit.stored_fit import detail_problem
 from bayes_alliance.run.analysis import LABEL
 
@@ -85,6 +85,12 @@ class _Versions(_Part):
     platform: str
 
 
+class _Step(_Part):
+    kind: StepKind
+    rows: int
+    messages: list[str]
+
+
 class _Record(_Part):
     format: int
     state: Literal["running", "failed", "complete"]
@@ -102,6 +108,7 @@ class _Record(_Part):
     counts: dict[str, int]
     rows_kept: bool
     messages: list[str]
+    steps: Annotated[list[_Step], Field(min_length=1)]
     fingerprint: str
     versions: _Versions
     packages: dict[str, str]

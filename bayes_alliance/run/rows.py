@@ -103,6 +103,7 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], 
     beside = replace(options, sheet=None, labels=None)
     frames = {what: read_frame(path, options if what == "data" else beside, findings) for what, path in paths.items()}
     read = len(frames["data"])
+    findings.step("read", read)
     frames["data"] = shape_frame(frames["data"], shape, stated_roles, findings, data.missing)
     findings.stop(TableError, count_of(read, "row"))
     _check_columns(frames, data.roles)
@@ -141,7 +142,8 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], 
     if unread:
         left = count_of(len(unread), "column")
         told.append(f"{left} that no model reads {are(len(unread), 'was', 'were')} left unread.")
-    return replace(rows, sessions=_with_messages(sessions, findings.messages, told))
+    steps = (*findings.steps, *(step for step in sessions.steps if step.kind != "read"))
+    return replace(rows, sessions=replace(_with_messages(sessions, findings.messages, told), steps=steps))
 
 
 def _scores(analysis: Analysis, folder: Path, columns: Sequence[str], findings: Findings) -> dict[str, ScoreSpec]:

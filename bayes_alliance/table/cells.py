@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as compute
 
-from bayes_alliance._messages import are, count_of, first_few, number_text, show_cell, show_cells, spell_cells
+from bayes_alliance._messages import are, count_of, first_few, number_text, show_cells, spell_cells
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.table.files.missing_codes import MISSING_CODES, is_number, numbers_of, texts_of
 
@@ -318,7 +318,7 @@ def count_codes(
     counts = held[held.isin(texts | {number_text(n) for n in numbers})].value_counts()
     if counts.empty:
         return ""
-    shown = [f"{show_cell(code)} ({count:,})" for code, count in sorted(counts.items())]
+    shown = [f"{str(code)!r} ({count:,})" for code, count in sorted(counts.items())]  # declared: it names nobody
     cells = int(counts.sum())
     return (
         f"Column {name!r}: {count_of(cells, 'cell')} {are(cells, 'holds', 'hold')} a declared code: {first_few(shown)}."

@@ -87,7 +87,7 @@ def expand_periods(table: SessionTable, *, last: str | None, start: int = 1, ent
         f"{since} to each patient's last."
     )
     messages = (*table.messages, message)
-    return make_table(ordered, roles, messages, table.bounds, table.doubts, table.crossed, table.accepted)
+    return make_table(ordered, roles, messages, table.bounds, table.doubts, table.crossed, table.accepted, table.steps)
 
 
 def entries(table: SessionTable, entry: str) -> pd.Series:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from bayes_alliance._messages import count_of, escaped, hint, quote
 from bayes_alliance.errors import AllianceWarning, TableError
-from bayes_alliance.findings import Findings, Problem
+from bayes_alliance.findings import Findings, Problem, Step
 from bayes_alliance.table import nesting, rules
 from bayes_alliance.table.file_reading import Source, read_frame
 from bayes_alliance.table.files.options import FileOptions
@@ -30,8 +30,9 @@ class SessionTable:
     constant (``session``, ``patient``, ``therapist``, ``group`` or ``site``); ``messages`` says what was joined,
     sorted or left out; ``bounds`` maps columns to the lowest and highest value their scale has. ``doubts`` says of
     columns why no model can read them; ``crossed`` holds the roles whose units are known to belong to several wider
-    units; ``accepted`` are values, by column, that are genuine although they look like codes for missing. Identifiers
-    are text, empty where missing; measured columns are float64 or words.
+    units; ``accepted`` are values, by column, that are genuine although they look like codes for missing; ``steps``
+    are what was done on the way from the file. Identifiers are text, empty where missing; measured columns are float64
+    or words.
     """
 
     _frame: pd.DataFrame
@@ -42,6 +43,7 @@ class SessionTable:
     doubts: Mapping[str, Problem] = field(default_factory=dict)
     crossed: frozenset[str] = frozenset()
     accepted: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -184,6 +186,7 @@ def read_sessions(
     beside = replace(options, sheet=None, labels=None)
     sides = {role: read_frame(side, beside, findings) for role, side in given.items()}
     frame = read_frame(source, options, findings)
+    findings.step("read", len(frame))
     if isinstance(roles, Mapping) and all(isinstance(column, str) for column in roles.values()):
         frame = shape_frame(frame, shape, roles, findings, missing if isinstance(missing, Mapping) else None)
         roles = shape.roles(roles)
@@ -202,6 +205,7 @@ def read_sessions(
     findings.note(*rules.find_alike_columns(seen))
     doubts: dict[str, Problem] = {}
     frame = type_frame(frame.drop(columns=list(ignored), errors="ignore"), roles, codes, findings, doubts, decimal)
+    findings.step("cells", len(frame))
     for role, side in sides.items():
         kept = side.drop(columns=list(ignored), errors="ignore")
         frame = join_side(frame, type_frame(kept, roles, codes, findings, doubts, decimal), role, roles, findings)
@@ -212,7 +216,9 @@ def read_sessions(
             )
     if all(column in frame.columns for column in roles.values()):
         findings.add(rules.check_columns(frame, roles))
+    findings.step("sides", len(frame))
     frame, scale_ends = add_scores(frame, scales, findings)
+    findings.step("scores", len(frame))
     genuine = {name: tuple(map(float, own)) for name, own in read_accepted(accept, seen, findings).items()}
     ends = scale_ends | rules.check_bounds(frame, bounds or {}, findings)
     if not findings.problems:
@@ -228,7 +234,8 @@ def read_sessions(
         findings.note(note)
     crossed = frozenset(unit for unit, meaning in meanings.items() if meaning == "transferred")
     frame = _sort(frame, roles, findings)
-    return make_table(frame, roles, tuple(findings.messages), ends, doubts, crossed, genuine)
+    steps = tuple(findings.steps)
+    return make_table(frame, roles, tuple(findings.messages), ends, doubts, crossed, genuine, steps)
 
 
 def _say_doubts(doubts: Mapping[str, Problem]) -> list[str]:
@@ -256,6 +263,7 @@ def make_table(
     doubts: Mapping[str, Problem] | None = None,
     crossed: frozenset[str] = frozenset(),
     accepted: Mapping[str, tuple[float, ...]] | None = None,
+    steps: tuple[Step, ...] = (),
 ) -> SessionTable:
     """Make a table from rows that were checked; works out every column's unit."""
     within = {role: Within(frame[roles[role]]) for role in ("patient", "site", "group", "therapist") if role in roles}
@@ -269,14 +277,15 @@ def make_table(
         MappingProxyType(dict(doubts or {})),
         crossed,
         MappingProxyType(dict(accepted or {})),
+        steps,
     )
 
 
 def with_rows(table: SessionTable, keep: np.ndarray, message: str) -> SessionTable:
     """Return the table with only the rows where ``keep`` is true, and a message that says so."""
     frame = table.frame.loc[keep].reset_index(drop=True)
-    messages = (*table.messages, message)
-    return make_table(frame, table.roles, messages, table.bounds, table.doubts, table.crossed, table.accepted)
+    messages, steps = (*table.messages, message), (*table.steps, Step("selection", len(frame), (message,)))
+    return make_table(frame, table.roles, messages, table.bounds, table.doubts, table.crossed, table.accepted, steps)
 
 
 def _sort(frame: pd.DataFrame, roles: Mapping[str, str], findings: Findings) -> pd.DataFrame:

@@ -83,10 +83,13 @@ def shape_frame(
     if shape.questionnaire is not None:
         when = shape.dates.column if shape.dates is not None else roles.get(SESSION)
         frame = widen_items(frame, shape.questionnaire, patient, when, findings)
+        findings.step("questionnaire", len(frame))
     if shape.wide:
         frame = lengthen(frame, shape.wide, shape.sessions, patient, own[SESSION], findings, missing)
+        findings.step("wide", len(frame))
     if shape.dates is not None:
         frame = number_sessions(frame, shape.dates, patient, own[SESSION], findings)
+        findings.step("dates", len(frame))
     return frame
 
 
