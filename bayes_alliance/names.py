@@ -14,6 +14,11 @@ ID_ROLES: Final = ("patient", "therapist", "group", "site")
 SESSION: Final = "session"
 """The role, and the unit, of sessions."""
 
+type Coefficient = Literal["alpha", "omega", "R_C", "R_KF"]
+"""Coefficients of reliability that can be worked out from items (``table/reliability``)."""
+
+COEFFICIENTS: Final[tuple[Coefficient, ...]] = ("alpha", "omega", "R_C", "R_KF")
+
 INTERCEPT: Final = "Intercept"
 """Label of the intercept among coefficients and group effects."""
 

@@ -107,7 +107,8 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], 
     frames["data"] = shape_frame(frames["data"], shape, stated_roles, findings, data.missing)
     findings.stop(TableError, count_of(read, "row"))
     _check_columns(frames, data.roles)
-    scores = _scores(analysis, folder, list(frames["data"].columns), findings)
+    measured = [name for name in frames["data"].columns if name not in data.roles.values()]
+    scores = _scores(analysis, folder, measured, findings)
     findings.stop(TableError, count_of(read, "row"))
     holding = _id_columns(analysis, specs)
     wanted = _wanted(analysis, specs) | {column for columns in holding.values() for column in columns}

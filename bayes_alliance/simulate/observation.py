@@ -116,6 +116,7 @@ def _error_sd(
         return truth[f"error[{e.outcome}]"]
     if isinstance(equation.error, str):
         return frame[names[equation.error]].to_numpy(float)
+    assert not isinstance(equation.reliability, str)  # simulated rows have no items: their design is refused
     if equation.reliability is not None:
         true = frame[names[equation.outcome]].to_numpy(float)[e.row]
         return float(

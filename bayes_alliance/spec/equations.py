@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bayes_alliance._messages import visible
+from bayes_alliance.names import Coefficient
 from bayes_alliance.spec.expressions import Call, Expression, Formula, Name, Number, Operation, Term, Text
 from bayes_alliance.spec.model import EquationSpec
 
@@ -24,12 +27,17 @@ def _measured(equation: EquationSpec) -> str:
     """Return what is observed of an outcome with modelled values."""
     parts = ["missing values modelled"] if equation.missing == "model" else []
     if equation.reliability is not None:
-        parts.append(f"measured with reliability {equation.reliability:g}")
+        parts.append(f"measured with reliability {_reliability(equation)}")
     if equation.error is not None:
         parts.append(f"measured with an error of SD {equation.error}")
     if equation.raters:
         parts.append(f"rated by {', '.join(equation.raters)}")
     return ", ".join(parts)
+
+
+def _reliability(equation: EquationSpec) -> str:
+    """Return a reliability as a number, or the coefficient that is worked out from items: R_KF."""
+    return equation.reliability if isinstance(equation.reliability, str) else f"{equation.reliability:g}"
 
 
 def equation_latex(equation: EquationSpec) -> str:
@@ -60,6 +68,9 @@ _LETTERS = ((r"\gamma", "v"), (r"\delta", "w"), (r"\kappa", "s"))
 """Coefficients and group effects of the formulas of parameters."""
 
 
+_COEFFICIENTS: Mapping[Coefficient, str] = {"alpha": r"\alpha", "omega": r"\omega", "R_C": "R_C", "R_KF": "R_{KF}"}
+
+
 def _observed(equation: EquationSpec) -> list[str]:
     """Return how what is measured of an outcome lies around it."""
     outcome = _word(equation.outcome)
@@ -68,9 +79,9 @@ def _observed(equation: EquationSpec) -> list[str]:
     if not equation.measured:
         return []
     error = rf"{_word(equation.error)}_n" if isinstance(equation.error, str) else r"\epsilon"
-    note = (
-        "" if equation.reliability is None else rf" \quad (1 - \epsilon^2 / \mathrm{{Var}} = {equation.reliability:g})"
-    )
+    stated = equation.reliability
+    told = _COEFFICIENTS[stated] if isinstance(stated, str) else f"{stated:g}" if stated is not None else ""
+    note = rf" \quad (1 - \epsilon^2 / \mathrm{{Var}} = {told})" if told else ""
     return [rf"{outcome}^{{\mathrm{{obs}}}}_n &\sim \mathrm{{N}}({outcome}_n, {error}^2){note}"]
 
 

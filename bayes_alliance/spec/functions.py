@@ -124,7 +124,7 @@ FORMULA_FUNCTIONS: Final = _table(
         ("reliability", "sd", "unit"),
         "me(competence, reliability=0.6, unit=therapist)",
         "true score of a variable measured with error of known size, or by several raters, me(rater_1, rater_2)",
-        ("unit",),
+        ("unit", "reliability"),
     ),
     Function(
         "mo",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from bayes_alliance._messages import quote, unknown
 from bayes_alliance.findings import Findings
+from bayes_alliance.names import COEFFICIENTS
 from bayes_alliance.spec.expressions import (
     Call,
     Expression,
@@ -124,8 +125,14 @@ def _equation_of(call: Call, reader: EquationSpec, spec: ModelSpec, told: Findin
             if not good:
                 allowed = "above 0 and at most 1" if key == "reliability" else "above 0"
                 findings.problem(f"{value.value:g} is no {key}; it is {allowed}.", where=render(call))
-        elif isinstance(value, Name) and key == "error":
+        elif isinstance(value, Name) and (key == "error" or value.name in COEFFICIENTS):
             update[key] = value.name
+        elif key == "reliability" and value is not None:
+            findings.problem(
+                f"{render(value)} is no reliability.",
+                where=render(call),
+                allowed=f"A number above 0 and at most 1, or one of {', '.join(COEFFICIENTS)}.",
+            )
         elif value is not None:
             findings.problem(f"{render(value)} is no {key}.", where=render(call))
     told.add(findings.problems)

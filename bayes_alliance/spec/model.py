@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_serializer, model_validator
 
-from bayes_alliance.names import MEAN, predictor_label
+from bayes_alliance.names import MEAN, Coefficient, predictor_label
 from bayes_alliance.outcome.contract import Outcome
 from bayes_alliance.outcome.families import FAMILY, FamilyName
 from bayes_alliance.spec.expressions import Call, Expression, Formula
@@ -31,6 +31,11 @@ Stated = Annotated[
     Annotated[Between, Tag("number")] | Annotated[dict[str, Between], Tag("pairs")],
     Discriminator(lambda value: "pairs" if isinstance(value, dict) else "number"),
 ]
+Reliability = Annotated[
+    Annotated[float, Field(gt=0, le=1), Tag("number")] | Annotated[Coefficient, Tag("name")],
+    Discriminator(lambda value: "name" if isinstance(value, str) else "number"),
+]
+"""A number, or the coefficient that items tell."""
 Words = Annotated[tuple[str, ...], Field(strict=False)]
 
 
@@ -97,8 +102,9 @@ class EquationSpec(Record):
     lowest and highest value the outcome can have (``inf`` where open), ``trials`` the number, or the variable that
     holds it, successes are out of. ``missing = "drop"`` leaves out rows with a missing value and counts them by reason;
     with ``"model"`` a missing outcome is a parameter. What was measured with error is stated by ``error``, its SD (a
-    number, or the variable that holds it), by ``reliability``, or by ``raters``, the variables that hold the ratings of
-    several raters, whose agreement tells the error.
+    number, or the variable that holds it), by ``reliability`` (a number, or the name of the coefficient that is worked
+    out from the items of a score), or by ``raters``, the variables that hold the ratings of several raters, whose
+    agreement tells the error.
     """
 
     outcome: str = Field(min_length=1)
@@ -112,7 +118,7 @@ class EquationSpec(Record):
     trials: Annotated[int, Field(gt=0)] | str | None = None
     residuals: Literal["independent", "ar1"] = "independent"
     missing: Literal["drop", "model"] = "drop"
-    reliability: Annotated[float, Field(gt=0, le=1)] | None = None
+    reliability: Reliability | None = None
     error: Annotated[float, Field(gt=0)] | str | None = None
     raters: Words = ()
 

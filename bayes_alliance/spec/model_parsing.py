@@ -119,6 +119,8 @@ def _as_problem(detail: Mapping[str, Any]) -> Problem:
     location = list(finding["loc"])
     if location[:2] == ["residual", "fixed"]:
         del location[2:3]  # names the form the value was read as
+    if location[-2:-1] == ["reliability"]:
+        del location[-1]
     path = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
     table = str(location[0]) if len(location) > 1 else ""
     if finding["type"] == "extra_forbidden":

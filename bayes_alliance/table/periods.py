@@ -8,7 +8,7 @@ import pandas as pd
 from bayes_alliance._messages import count_of, first_few
 from bayes_alliance.errors import TableError
 from bayes_alliance.names import SESSION
-from bayes_alliance.table.sessions import SessionTable, make_table
+from bayes_alliance.table.sessions import SessionTable, with_frame
 
 FURTHER, FREE, ALONE = 4, 200, 1000
 """How many times the last session of the table a patient's last session may be; up to where it always may; and what it
@@ -86,8 +86,7 @@ def expand_periods(table: SessionTable, *, last: str | None, start: int = 1, ent
         f"The table is opened from {count_of(len(frame), 'row')} to {len(ordered):,}: one for every session from "
         f"{since} to each patient's last."
     )
-    messages = (*table.messages, message)
-    return make_table(ordered, roles, messages, table.bounds, table.doubts, table.crossed, table.accepted, table.steps)
+    return with_frame(table, ordered, message, roles)
 
 
 def entries(table: SessionTable, entry: str) -> pd.Series:

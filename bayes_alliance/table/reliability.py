@@ -10,10 +10,10 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from bayes_alliance._messages import count_of, escaped
+from bayes_alliance._messages import are, count_of, escaped
 from bayes_alliance.errors import TableError
 from bayes_alliance.findings import Findings
-from bayes_alliance.names import SESSION
+from bayes_alliance.names import SESSION, Coefficient
 from bayes_alliance.table.scores.instrument import load_instrument
 from bayes_alliance.table.scores.scoring import ScoreSpec, answers_of, item_columns
 from bayes_alliance.table.sessions import SessionTable
@@ -84,7 +84,8 @@ def reliability(
     findings = Findings()
     key = load_instrument(instrument)
     spec = ScoreSpec(instrument, items, "complete", subscale)
-    columns = item_columns("reliability", spec, key, list(sessions.frame.columns), findings)
+    measured = [name for name in sessions.frame.columns if name not in sessions.roles.values()]
+    columns = item_columns("reliability", spec, key, measured, findings)
     if subscale is not None and subscale not in key.subscales:
         findings.problem(f"{key.title} has no subscale {subscale!r}.")
     if not isinstance(ci_prob, (int, float)) or not 0 < ci_prob < 1:
@@ -98,15 +99,11 @@ def reliability(
     patients = pd.factorize(sessions.ids("patient")[whole])[0]
     answers = values[whole]
     count = int(patients.max(initial=-1)) + 1
-    if count < FEWEST or len(answers) == count or answers.shape[1] < 2:
-        raise TableError(
-            f"{count_of(count, 'patient')} have {count_of(len(answers), 'session')} with all "
-            f"{answers.shape[1]} items. Reliability needs ten patients, some with two sessions, and two items."
-        )
+    too_few = _too_few(answers, count, sessions_needed=2)
+    if too_few:
+        raise TableError(too_few)
     first = answers[np.unique(patients, return_index=True)[1]]
-    number = sessions.roles.get(SESSION)
-    times = pd.factorize(sessions.frame[number][whole])[0] if number is not None else np.zeros(len(answers), dtype=int)
-    adjusted, lost = _without_sessions(answers, patients, times)
+    adjusted, lost = _without_sessions(answers, patients, _times(sessions, whole))
     summed = _summed(adjusted, patients)
     point = _coefficients(summed, first, lost)
     rng = np.random.default_rng(seed)
@@ -138,6 +135,83 @@ def reliability(
     if min(components.values()) < 0:
         notes.append("A variance is below 0: the scale has less spread there than its error would give.")
     return Reliability(pd.DataFrame(lines), components, tuple(notes))
+
+
+def error_of_scores(
+    sessions: SessionTable, name: str, coefficient: Coefficient, rows: np.ndarray, findings: Findings
+) -> tuple[float, float]:
+    """Return a coefficient of a score of the table, and the SD of the error of one session's score in its points.
+
+    The algebra is that of ``reliability``, without resampling.
+
+    Parameters
+    ----------
+    sessions : SessionTable
+        With the items of the score.
+    name : str
+        A score of it.
+    coefficient : {"alpha", "omega", "R_C", "R_KF"}
+        Which is asked for. Of alpha and omega the error is the share of the variance of these scores, of the others
+        that of items in sessions.
+    rows : ndarray of bool, shape (row,)
+        The sessions that the score is read of.
+    findings : Findings
+        Gets what keeps it from being worked out.
+
+    Returns
+    -------
+    tuple of float
+        NaN where there is a problem.
+    """
+    scale = sessions.scales[name]
+    nothing = float("nan"), float("nan")
+    values = scale.answers(sessions.frame, name, findings)
+    if values is None:
+        return nothing
+    whole = rows & ~np.isnan(values).any(axis=1)
+    patients = pd.factorize(sessions.ids("patient")[whole])[0]
+    answers = values[whole]
+    one = coefficient in ("alpha", "omega")
+    too_few = _too_few(answers, int(patients.max(initial=-1)) + 1, sessions_needed=1 if one else 2)
+    if too_few:
+        findings.problem(f"{coefficient} of {name!r} cannot be worked out: {too_few}", fix="State a number.")
+        return nothing
+    first = answers[np.unique(patients, return_index=True)[1]]
+    if one:
+        value = _alpha(first) if coefficient == "alpha" else _omega(first)
+        spread = float(first.mean(axis=1).std(ddof=1))
+        error = spread * float(np.sqrt(max(1 - value, 0.0)))
+    else:
+        adjusted, lost = _without_sessions(answers, patients, _times(sessions, whole))
+        found = _coefficients(_summed(adjusted, patients), first, lost)
+        value, error = found[coefficient], float(np.sqrt(max(found["error"], 0.0) / answers.shape[1]))
+    if not 0 < value <= 1:
+        findings.problem(
+            f"{coefficient} of {name!r} is {value:.3g}: its items tell nothing apart at this level.",
+            fix="State a number, or read the score as it is.",
+        )
+        return nothing
+    return value, error * abs(scale.factor)
+
+
+def _too_few(answers: np.ndarray, patients: int, sessions_needed: int) -> str:
+    """Return in a sentence what is lacking for a coefficient, nothing where it can be worked out."""
+    enough = patients >= FEWEST and answers.shape[1] >= 2 and (sessions_needed == 1 or len(answers) > patients)
+    if enough:
+        return ""
+    more = ", some with two sessions" if sessions_needed > 1 else ""
+    return (
+        f"{count_of(patients, 'patient')} {are(patients, 'has', 'have')} {count_of(len(answers), 'session')} with all "
+        f"{count_of(answers.shape[1], 'item')}. Reliability needs ten patients{more}, and two items."
+    )
+
+
+def _times(sessions: SessionTable, whole: np.ndarray) -> np.ndarray:
+    """Return the session number of rows as a code, one for all where the table has none."""
+    number = sessions.roles.get(SESSION)
+    if number is None:
+        return np.zeros(int(whole.sum()), dtype=int)
+    return np.asarray(pd.factorize(sessions.frame[number][whole])[0])
 
 
 def _without_sessions(answers: np.ndarray, patients: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, int]:

@@ -17,7 +17,7 @@ from bayes_alliance.findings import Findings, Problem, Step
 from bayes_alliance.table import nesting, rules
 from bayes_alliance.table.file_reading import Source, read_frame
 from bayes_alliance.table.files.options import FileOptions
-from bayes_alliance.table.scores.scoring import ScoreSpec, add_scores, read_scores
+from bayes_alliance.table.scores.scoring import Scale, ScoreSpec, add_scores, read_scores
 from bayes_alliance.table.shape.shape import read_shape, shape_frame
 from bayes_alliance.table.side_tables import SIDES, join_side, missing_codes, read_accepted, type_frame
 
@@ -31,8 +31,8 @@ class SessionTable:
     sorted or left out; ``bounds`` maps columns to the lowest and highest value their scale has. ``doubts`` says of
     columns why no model can read them; ``crossed`` holds the roles whose units are known to belong to several wider
     units; ``accepted`` are values, by column, that are genuine although they look like codes for missing; ``steps``
-    are what was done on the way from the file. Identifiers are text, empty where missing; measured columns are float64
-    or words.
+    are what was done on the way from the file, ``scales`` what scores are made of. Identifiers are text, empty where
+    missing; measured columns are float64 or words.
     """
 
     _frame: pd.DataFrame
@@ -44,6 +44,7 @@ class SessionTable:
     crossed: frozenset[str] = frozenset()
     accepted: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
+    scales: Mapping[str, Scale] = field(default_factory=dict)
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -179,7 +180,7 @@ def read_sessions(
     made = any(one is not None for one in (wide, questionnaire, session, scores))
     wanted = _wanted(columns, roles, made=made, findings=findings)
     options = FileOptions(separator, decimal, encoding, sheet, lines, labels, wanted)
-    scales = read_scores(scores, findings)
+    scores_stated = read_scores(scores, findings)
     shape = read_shape(wide, wide_sessions, questionnaire, session, roles, findings)
     findings.stop(TableError)
     given = {role: side for role, side in zip(SIDES, (patients, therapists, groups), strict=True) if side is not None}
@@ -217,10 +218,10 @@ def read_sessions(
     if all(column in frame.columns for column in roles.values()):
         findings.add(rules.check_columns(frame, roles))
     findings.step("sides", len(frame))
-    frame, scale_ends = add_scores(frame, scales, findings)
+    frame, made_of = add_scores(frame, scores_stated, roles.values(), findings)
     findings.step("scores", len(frame))
     genuine = {name: tuple(map(float, own)) for name, own in read_accepted(accept, seen, findings).items()}
-    ends = scale_ends | rules.check_bounds(frame, bounds or {}, findings)
+    ends = {name: scale.ends for name, scale in made_of.items()} | rules.check_bounds(frame, bounds or {}, findings)
     if not findings.problems:
         frame = nesting.name_units(frame, roles, meanings, findings)
     if not findings.problems:
@@ -234,8 +235,14 @@ def read_sessions(
         findings.note(note)
     crossed = frozenset(unit for unit, meaning in meanings.items() if meaning == "transferred")
     frame = _sort(frame, roles, findings)
-    steps = tuple(findings.steps)
-    return make_table(frame, roles, tuple(findings.messages), ends, doubts, crossed, genuine, steps)
+    return replace(
+        make_table(frame, roles, tuple(findings.messages), ends),
+        doubts=MappingProxyType(dict(doubts)),
+        crossed=crossed,
+        accepted=MappingProxyType(dict(genuine)),
+        steps=tuple(findings.steps),
+        scales=MappingProxyType(made_of),
+    )
 
 
 def _say_doubts(doubts: Mapping[str, Problem]) -> list[str]:
@@ -260,32 +267,26 @@ def make_table(
     roles: Mapping[str, str],
     messages: tuple[str, ...],
     bounds: Mapping[str, tuple[float, float]],
-    doubts: Mapping[str, Problem] | None = None,
-    crossed: frozenset[str] = frozenset(),
-    accepted: Mapping[str, tuple[float, ...]] | None = None,
-    steps: tuple[Step, ...] = (),
 ) -> SessionTable:
-    """Make a table from rows that were checked; works out every column's unit."""
-    within = {role: Within(frame[roles[role]]) for role in ("patient", "site", "group", "therapist") if role in roles}
-    units = {name: _unit_of(frame[name], within) for name in frame.columns if name not in roles.values()}
-    return SessionTable(
-        frame,
-        MappingProxyType(dict(roles)),
-        MappingProxyType(units),
-        messages,
-        MappingProxyType(dict(bounds)),
-        MappingProxyType(dict(doubts or {})),
-        crossed,
-        MappingProxyType(dict(accepted or {})),
-        steps,
-    )
+    """Make a table from rows that were checked."""
+    own = MappingProxyType(dict(roles))
+    return SessionTable(frame, own, _units_of(frame, roles), messages, MappingProxyType(dict(bounds)))
+
+
+def with_frame(
+    table: SessionTable, frame: pd.DataFrame, message: str, roles: Mapping[str, str] | None = None
+) -> SessionTable:
+    """Return the table with other rows of the same columns, a column for a role more at most, and what to say of it."""
+    own = table.roles if roles is None else MappingProxyType(dict(roles))
+    messages = (*table.messages, message)
+    return replace(table, _frame=frame, roles=own, units=_units_of(frame, own), messages=messages)
 
 
 def with_rows(table: SessionTable, keep: np.ndarray, message: str) -> SessionTable:
     """Return the table with only the rows where ``keep`` is true, and a message that says so."""
     frame = table.frame.loc[keep].reset_index(drop=True)
-    messages, steps = (*table.messages, message), (*table.steps, Step("selection", len(frame), (message,)))
-    return make_table(frame, table.roles, messages, table.bounds, table.doubts, table.crossed, table.accepted, steps)
+    steps = (*table.steps, Step("selection", len(frame), (message,)))
+    return replace(with_frame(table, frame, message), steps=steps)
 
 
 def _sort(frame: pd.DataFrame, roles: Mapping[str, str], findings: Findings) -> pd.DataFrame:
@@ -320,6 +321,14 @@ class Within:
         own = values[self.order]
         low, high = np.fmin.reduceat(own, self.starts), np.fmax.reduceat(own, self.starts)
         return bool(((low == high) | np.isnan(low)).all())
+
+
+def _units_of(frame: pd.DataFrame, roles: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the unit of every column that plays no role."""
+    within = {role: Within(frame[roles[role]]) for role in ("patient", "site", "group", "therapist") if role in roles}
+    return MappingProxyType(
+        {name: _unit_of(frame[name], within) for name in frame.columns if name not in roles.values()}
+    )
 
 
 def _unit_of(column: pd.Series, within: Mapping[str, Within]) -> str:

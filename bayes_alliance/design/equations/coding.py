@@ -88,7 +88,7 @@ def make_equation(equation: EquationSpec, source: Source) -> tuple[Made, tuple[s
     stop_on(findings, rows)
     offset = _outcome_centre(equation, outcome, evaluator, findings)
     y = outcome.values[keep] - offset
-    modelled = find_modelled(equation, rows, keep, y, variables, mean.groups, arms, findings)
+    modelled = find_modelled(equation, rows, keep, y, variables, mean.groups, arms, source, findings)
     stop_on(findings, rows)
     read = read_modelled(equation, rows, keep, modelled, y)
     y = np.where(np.isnan(y), np.nanmean(y), y)

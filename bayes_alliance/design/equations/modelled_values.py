@@ -14,6 +14,8 @@ from bayes_alliance.design.columns.modelled_values import WIDTH, unit_keys
 from bayes_alliance.design.columns.rows import Rows
 from bayes_alliance.design.columns.values import Modelled
 from bayes_alliance.design.columns.variables import Variable
+from bayes_alliance.design.equations.complete_rows import Source
+from bayes_alliance.design.equations.score_errors import named_error
 from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.spec.model import EquationSpec, Unit
@@ -62,6 +64,7 @@ def find_modelled(
     variables: Mapping[str, Variable],
     groups: Sequence[GroupDesign],
     arms: Arms | None,
+    source: Source,
     findings: Findings,
 ) -> ModelledRows | None:
     """Find the rows of an equation whose outcome is a parameter, and say how many there are.
@@ -92,7 +95,10 @@ def find_modelled(
         )
     if equation.measured:
         findings.add(_alike_in_wider_units(equation, rows, keep, values, label))
-    error, ratings = _error(equation, rows, keep, values, variables, groups, findings)
+    if isinstance(equation.reliability, str):
+        error, ratings = named_error(equation, rows, keep, source, groups, findings), None
+    else:
+        error, ratings = _error(equation, rows, keep, values, variables, groups, findings)
     chosen = np.ones(len(values), dtype=bool) if equation.measured else ~seen
     if not chosen.any():
         return None
@@ -153,6 +159,7 @@ def _error(
         return np.full(len(values), equation.error), None
     if equation.reliability is None:
         return np.zeros(len(values)), None
+    assert not isinstance(equation.reliability, str)  # worked out from items: find_modelled
     spread, where = reliability_spread(values, groups, rows.unit)
     sd = float(np.sqrt(1 - equation.reliability) * spread)
     findings.note(

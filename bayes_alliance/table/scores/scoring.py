@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -34,6 +34,31 @@ class ScoreSpec:
     items: str | Sequence[str]
     items_missing: Literal["half", "complete"] | None = None
     subscale: str | None = None
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What a score is made of: the ``columns`` of an instrument's items in order, and which ``items`` of it count."""
+
+    instrument: Instrument
+    columns: tuple[str, ...]
+    items: tuple[int, ...]
+
+    @property
+    def factor(self) -> float:
+        """Return what the mean of the items is multiplied by to be the score."""
+        return self.instrument.times * (len(self.items) if self.instrument.score == "sum" else 1)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Return the lowest and the highest score."""
+        low, high = self.instrument.range
+        return low * self.factor, high * self.factor
+
+    def answers(self, frame: pd.DataFrame, name: str, findings: Findings) -> np.ndarray | None:
+        """Return the answers to the items that count, reversals made, shape (row, item); NaN where there is none."""
+        values = answers_of(frame, name, self.columns, self.instrument, findings)
+        return None if values is None else values[:, [item - 1 for item in self.items]]
 
 
 def read_scores(
@@ -123,16 +148,19 @@ def item_columns(name: str, spec: ScoreSpec, key: Instrument, columns: Sequence[
 
 
 def add_scores(
-    frame: pd.DataFrame, scores: Mapping[str, tuple[ScoreSpec, Instrument]], findings: Findings
-) -> tuple[pd.DataFrame, dict[str, tuple[float, float]]]:
-    """Return a typed frame with scores beside its items, and the ends that scores can have.
+    frame: pd.DataFrame,
+    scores: Mapping[str, tuple[ScoreSpec, Instrument]],
+    playing: Collection[str],
+    findings: Findings,
+) -> tuple[pd.DataFrame, dict[str, Scale]]:
+    """Return a typed frame with scores beside its items, and what each is made of; columns with a role are no items.
 
     A score has the name it is stated by, its subscales that name and theirs: ``alliance_bond``.
     """
     made: dict[str, np.ndarray] = {}
-    ends: dict[str, tuple[float, float]] = {}
+    scales: dict[str, Scale] = {}
     for name, (spec, key) in scores.items():
-        columns = item_columns(name, spec, key, list(frame.columns), findings)
+        columns = item_columns(name, spec, key, [one for one in frame.columns if one not in playing], findings)
         if not columns:
             continue
         values = answers_of(frame, name, columns, key, findings)
@@ -144,15 +172,13 @@ def add_scores(
                 continue
             rule = spec.items_missing or key.missing
             made[score], told = _score(values[:, [item - 1 for item in items]], key, rule)
-            low, high = key.range
-            size = len(items) if key.score == "sum" else 1
-            ends[score] = (low * size * key.times, high * size * key.times)
+            scales[score] = Scale(key, tuple(columns), tuple(items))
             findings.note(
                 f"Score {score!r} ({key.title}, {key.score} of {len(items)} items, {key.better} is better): {told}"
             )
         if key.from_memory:
             findings.note(f"The key of {name!r} is from memory in: {', '.join(key.from_memory)}. Check it before use.")
-    return frame.assign(**made), ends
+    return frame.assign(**made), scales
 
 
 def answers_of(

@@ -1,0 +1,126 @@
+"""Reliability by name: the error of a score from its items, by the coefficient of the level that it is read at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from bayes_alliance._messages import quote
+from bayes_alliance.design.columns.rows import Rows
+from bayes_alliance.design.columns.variables import column_for
+from bayes_alliance.design.equations.complete_rows import Source
+from bayes_alliance.design.groups.groups import GroupDesign
+from bayes_alliance.findings import Findings
+from bayes_alliance.names import SESSION, Coefficient
+from bayes_alliance.spec.expressions import Call, Name, Number
+from bayes_alliance.spec.model import EquationSpec
+from bayes_alliance.table.reliability import error_of_scores
+from bayes_alliance.table.sessions import SessionTable
+
+_ONE_SESSION: tuple[Coefficient, ...] = ("alpha", "omega")
+
+
+def named_error(
+    equation: EquationSpec,
+    rows: Rows,
+    keep: np.ndarray,
+    source: Source,
+    groups: Sequence[GroupDesign],
+    findings: Findings,
+) -> np.ndarray:
+    """Return the SD of the error of every row kept, shape (obs,), by the coefficient that the equation names.
+
+    Which coefficient is right depends on what the outcome is (Cranford et al. 2006): R_C says how reliable differences
+    between a patient's sessions are, R_KF means over a patient's sessions, alpha and omega the score of one session.
+    Another one is refused. A mean over k sessions has the error of one session divided by the square root of k, each
+    patient's own.
+    """
+    assert isinstance(equation.reliability, str)
+    coefficient, name, table = equation.reliability, equation.outcome, source.study.sessions
+    call = source.spec.declared.get(name)
+    base = name if call is None else _read_by(call)
+    column = table.roles.get(base, column_for(base, source.study))
+    nothing = np.zeros(int(keep.sum()))
+    if column not in table.scales:
+        known = f" Scores of items: {quote(table.scales)}." if table.scales else ""
+        findings.problem(
+            f"{coefficient} is worked out from items, and column {column!r} is no score that was made of items.",
+            where=f"reliability of {name!r}",
+            allowed=known.strip(),
+            fix="Make it one when the table is read (scores=, --score), or state a number.",
+        )
+        return nothing
+    what, right = _level(equation, call, groups)
+    if coefficient not in right:
+        findings.problem(
+            f"{coefficient} is not the reliability of {what}.",
+            where=f"reliability of {name!r}",
+            fix=f"State {' or '.join(right)}." if right else "State the SD of its error.",
+        )
+        return nothing
+    read = _rows_read(call, table, column)
+    value, error = error_of_scores(table, column, coefficient, read, findings)
+    if np.isnan(value):
+        return nothing
+    if coefficient != "R_KF":
+        findings.note(
+            f"{name}: the {coefficient} of {what} is {value:.3f} by its items, an error of measurement with SD "
+            f"{error:.4g}."
+        )
+        return np.full(len(nothing), error)
+    counts = pd.Series(table.ids("patient")[read]).value_counts()
+    sizes = counts.reindex(rows.key[keep]).fillna(1).to_numpy(float)
+    errors = error / np.sqrt(sizes)
+    findings.note(
+        f"{name}: the {coefficient} of {what} is {value:.3f} by its items, an error of measurement with SD "
+        f"{errors.min():.4g} to {errors.max():.4g}, by the number of each patient's sessions."
+    )
+    return np.asarray(errors)
+
+
+def _level(
+    equation: EquationSpec, call: Call | None, groups: Sequence[GroupDesign]
+) -> tuple[str, tuple[Coefficient, ...]]:
+    """Return in words what the outcome is, and the coefficients that are of such a thing."""
+    if equation.unit == "session":
+        if any(group.factor == "patient" for group in groups):
+            return "differences between a patient's sessions", ("R_C",)
+        return "the score of one session", _ONE_SESSION
+    if equation.unit == "patient":
+        match call.function if call is not None else "":
+            case "window":
+                return "means over a patient's sessions", ("R_KF",)
+            case "first" | "last" | "at" | "":
+                return "the score of one session", _ONE_SESSION
+            case function:
+                return f"{function}()", ()
+    return f"a {equation.unit}'s score", ()
+
+
+def _rows_read(call: Call | None, table: SessionTable, column: str) -> np.ndarray:
+    """Return which rows of the table a score is read of: those of the sessions that are named, with a score."""
+    there = table.frame[column].notna().to_numpy()
+    number = table.roles.get(SESSION)
+    if call is None or number is None:
+        return there
+    sessions = table.frame[number].to_numpy(float)
+    if call.function == "window":
+        low, high = call.arguments[1:]
+        assert isinstance(low, Number)
+        assert isinstance(high, Number)
+        return np.asarray(there & (sessions >= low.value) & (sessions <= high.value))
+    if call.function == "at":
+        where = dict(call.keywords)["session"]
+        assert isinstance(where, Number)
+        return np.asarray(there & (sessions == where.value))
+    ends = pd.Series(np.flatnonzero(there)).groupby(table.ids("patient")[there])
+    found = np.zeros(len(table), dtype=bool)
+    found[ends.last() if call.function == "last" else ends.first()] = True
+    return found
+
+
+def _read_by(call: Call) -> str:
+    argument = call.arguments[0]
+    return argument.name if isinstance(argument, Name) else ""
