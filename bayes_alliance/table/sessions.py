@@ -20,6 +20,7 @@ from bayes_alliance.table.files.options import FileOptions
 from bayes_alliance.table.scores.scoring import Scale, ScoreSpec, add_scores, read_scores
 from bayes_alliance.table.shape.shape import read_shape, shape_frame
 from bayes_alliance.table.side_tables import SIDES, join_side, missing_codes, read_accepted, type_frame
+from bayes_alliance.table.units import units_of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -194,10 +195,7 @@ def read_sessions(
     findings.stop(TableError, count_of(len(frame), "row"))
     seen = list(dict.fromkeys([*frame.columns, *(name for side in sides.values() for name in side.columns)]))
     findings.add(rules.check_roles(roles, seen))
-    absent = [str(name) for name in rules.as_names(columns) if name not in seen]
-    findings.add(
-        [Problem(f"columns names {quote(absent)}, which is no column.", fix=hint(absent[0], seen))] if absent else []
-    )
+    findings.add(_absent(columns, seen))
     findings.add(rules.check_mappings({"bounds": bounds, "units": units}))
     codes = missing_codes(missing or {}, seen, findings)
     findings.add(rules.check_ignored(ignored, roles, seen))
@@ -210,11 +208,7 @@ def read_sessions(
     for role, side in sides.items():
         kept = side.drop(columns=list(ignored), errors="ignore")
         frame = join_side(frame, type_frame(kept, roles, codes, findings, doubts, decimal), role, roles, findings)
-        if meanings.get(role) == "reused":
-            findings.problem(
-                f"The {role}s table is joined by {role} alone, and transfers= says that {role} ids are used again.",
-                fix="Put its columns into the sessions.",
-            )
+    findings.add(_joined_alone(role) for role in sides if meanings.get(role) == "reused")
     if all(column in frame.columns for column in roles.values()):
         findings.add(rules.check_columns(frame, roles))
     findings.step("sides", len(frame))
@@ -245,6 +239,20 @@ def read_sessions(
     )
 
 
+def _absent(columns: Sequence[str] | None, seen: Sequence[str]) -> list[Problem]:
+    absent = [str(name) for name in rules.as_names(columns) if name not in seen]
+    if not absent:
+        return []
+    return [Problem(f"columns names {quote(absent)}, which is no column.", fix=hint(absent[0], seen))]
+
+
+def _joined_alone(role: str) -> Problem:
+    return Problem(
+        f"The {role}s table is joined by {role} alone, and transfers= says that {role} ids are used again.",
+        fix="Put its columns into the sessions.",
+    )
+
+
 def _say_doubts(doubts: Mapping[str, Problem]) -> list[str]:
     """Return which columns no model can read as they are; they stop nothing unless one does."""
     return [f"{problem.what} A model that reads it says what to do." for problem in doubts.values()]
@@ -270,7 +278,7 @@ def make_table(
 ) -> SessionTable:
     """Make a table from rows that were checked."""
     own = MappingProxyType(dict(roles))
-    return SessionTable(frame, own, _units_of(frame, roles), messages, MappingProxyType(dict(bounds)))
+    return SessionTable(frame, own, units_of(frame, roles), messages, MappingProxyType(dict(bounds)))
 
 
 def with_frame(
@@ -279,7 +287,7 @@ def with_frame(
     """Return the table with other rows of the same columns, a column for a role more at most, and what to say of it."""
     own = table.roles if roles is None else MappingProxyType(dict(roles))
     messages = (*table.messages, message)
-    return replace(table, _frame=frame, roles=own, units=_units_of(frame, own), messages=messages)
+    return replace(table, _frame=frame, roles=own, units=units_of(frame, own), messages=messages)
 
 
 def with_rows(table: SessionTable, keep: np.ndarray, message: str) -> SessionTable:
@@ -299,46 +307,3 @@ def _sort(frame: pd.DataFrame, roles: Mapping[str, str], findings: Findings) -> 
                 f"{count_of(int((steps < 0).sum()), 'row')} stood before an earlier session; rows are sorted."
             )
     return ordered.reset_index(drop=True)
-
-
-class Within:
-    """The rows of the units of a role, one unit after the other, to see which columns are constant in them."""
-
-    def __init__(self, ids: pd.Series) -> None:
-        code, names = pd.factorize(ids)
-        code = np.where((ids == "").to_numpy(), -1, code)  # rows without a unit are in none
-        self.count = len(names) - bool((ids == "").any())
-        self.whole = bool((code >= 0).all())
-        order = np.argsort(code, kind="stable")
-        self.order = order[np.searchsorted(code[order], 0) :]
-        ordered = code[self.order]
-        self.starts = np.flatnonzero(np.r_[True, np.diff(ordered) != 0]) if len(ordered) else np.zeros(0, dtype=int)
-
-    def is_constant(self, values: np.ndarray) -> bool:
-        """Return whether values, NaN where missing, never differ within a unit."""
-        if not len(self.starts):
-            return True
-        own = values[self.order]
-        low, high = np.fmin.reduceat(own, self.starts), np.fmax.reduceat(own, self.starts)
-        return bool(((low == high) | np.isnan(low)).all())
-
-
-def _units_of(frame: pd.DataFrame, roles: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the unit of every column that plays no role."""
-    within = {role: Within(frame[roles[role]]) for role in ("patient", "site", "group", "therapist") if role in roles}
-    return MappingProxyType(
-        {name: _unit_of(frame[name], within) for name in frame.columns if name not in roles.values()}
-    )
-
-
-def _unit_of(column: pd.Series, within: Mapping[str, Within]) -> str:
-    """Return the widest unit within which the observed values of a column never differ."""
-    values = column.to_numpy() if column.dtype == np.float64 else pd.factorize(column)[0].astype(float)
-    values = np.where(values < 0, np.nan, values) if column.dtype != np.float64 else values
-    if not within["patient"].is_constant(values):
-        return "session"
-    for role in ("site", "group", "therapist"):
-        own = within.get(role)
-        if own is not None and own.count < within["patient"].count and own.whole and own.is_constant(values):
-            return role
-    return "patient"
