@@ -223,10 +223,7 @@ def read_sessions(
         findings.add(nesting.check_transfers(frame, roles, meanings.get("patient", "ask")))
         findings.add(rules.check_units(frame, units or {}, roles))
     findings.stop(TableError, count_of(len(frame), "row"))
-    findings.note(*_say_doubts(doubts))
-    for note in (*rules.find_lookalikes(frame, roles), *rules.find_missing_words(frame, roles)):
-        warnings.warn(note, AllianceWarning, stacklevel=2)
-        findings.note(note)
+    findings.note(*_say_doubts(doubts), *_warned(frame, roles))
     crossed = frozenset(unit for unit, meaning in meanings.items() if meaning == "transferred")
     frame = _sort(frame, roles, findings)
     return replace(
@@ -251,6 +248,14 @@ def _joined_alone(role: str) -> Problem:
         f"The {role}s table is joined by {role} alone, and transfers= says that {role} ids are used again.",
         fix="Put its columns into the sessions.",
     )
+
+
+def _warned(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[str]:
+    """Return what is odd of ids, and warn of it: in a notebook nobody looks at messages before the fit."""
+    notes = [*rules.find_lookalikes(frame, roles), *rules.find_missing_words(frame, roles)]
+    for note in notes:
+        warnings.warn(note, AllianceWarning, stacklevel=3)
+    return notes
 
 
 def _say_doubts(doubts: Mapping[str, Problem]) -> list[str]:
