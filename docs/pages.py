@@ -49,6 +49,7 @@ def write_pages(folder: Path) -> None:
     _notebooks(made / "notebooks")
     _models(made / "models")
     _reference(made / "reference.md")
+    (made / "instruments.md").write_text(instruments_page(), encoding="utf-8")
     (made / "formats.md").write_text(formats_page(json.loads(FORMATS.read_text(encoding="utf-8"))), encoding="utf-8")
     (made / "truth.md").write_text(truth_page(json.loads(TRUTH.read_text(encoding="utf-8"))), encoding="utf-8")
 
@@ -130,6 +131,45 @@ def _reference(path: Path) -> None:
         table = f".. currentmodule:: bayes_alliance\n\n.. autosummary::\n   :toctree: api\n\n{listed}"
         parts.append(f"## {group}\n\n```{{eval-rst}}\n{table}\n```")
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def instruments_page() -> str:
+    """Return every scoring key as Markdown: items, range, subscales, reversals, cut-offs, and where facts are from."""
+    parts = [
+        "# Instruments",
+        "Scoring keys that come with the package, by the name that `scores=` and `--score` take. **Check** marks what "
+        "was written down from memory, to be looked up before use. There is no text of any item.",
+    ]
+    for name in ba.list_instruments():
+        key = ba.load_instrument(name)
+        wide = f"{key.range[0]:g} to {key.range[1]:g}"
+        others = "; ".join(f"{_numbers(one.items)}: {one.range[0]:g} to {one.range[1]:g}" for one in key.other_range)
+        lines = [
+            f"{key.items} items, answers {wide}{f' ({others})' if others else ''}; {key.score} of items"
+            f"{'' if key.times == 1 else f' times {key.times:g}'}; {key.better} is better.",
+            f"Items without an answer: {'the mean of the others' if key.missing == 'half' else 'no score'}"
+            f"{', where half or more are answered' if key.missing == 'half' else ''}.",
+        ]
+        lines += [f"Reversed: {_numbers(key.reverse)}."] if key.reverse else []
+        lines += [f"One of {_numbers(own)} is answered; the highest answer counts." for own in key.one_of]
+        lines += [] if key.total else ["No total."]
+        lines += [f"Subscale `{sub}`: {_numbers(own)}." for sub, own in key.subscales.items()]
+        side = "from" if key.better == "lower" else "below"
+        cuts = ", ".join(f"{what.replace('_', ' ')} {side} {value:g}" for what, value in key.cutoffs.items())
+        lines += [f"Cut-offs: {cuts}."] if cuts else []
+        lines += [f"Reliable change: {key.reliable_change:g}."] if key.reliable_change is not None else []
+        lines += [f"{fact.what.capitalize()}: {fact.source}{_checked(fact.status)}" for fact in key.facts]
+        lines += [key.note] if key.note else []
+        parts += [f"## {name}", f"{key.title}.", "\n".join(f"- {line}" for line in lines)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _numbers(items: tuple[int, ...]) -> str:
+    return ", ".join(map(str, items))
+
+
+def _checked(status: str) -> str:
+    return "." if status == "source" else ". **Check**: from memory."
 
 
 def formats_page(table: Mapping[str, Mapping[str, bool]]) -> str:

@@ -93,7 +93,7 @@ def reliability(
     values = answers_of(sessions.frame, "reliability", columns, key, findings) if columns else None
     findings.stop(TableError)
     assert values is not None
-    chosen = range(1, key.items + 1) if subscale is None else key.subscales[subscale]
+    chosen = key.counted if subscale is None else key.subscales[subscale]
     values = values[:, [item - 1 for item in chosen]]
     whole = ~np.isnan(values).any(axis=1)
     patients = pd.factorize(sessions.ids("patient")[whole])[0]

@@ -30,7 +30,64 @@ def test_every_key_is_whole() -> None:
         assert all(fact.source for fact in key.facts), name
         if name not in ("wai-i", "sai"):
             assert not listed or set(listed) == set(range(1, key.items + 1)), name
-    assert len(list_instruments()) >= 20
+    assert len(list_instruments()) >= 26
+
+
+def test_scores_are_those_of_camcops() -> None:
+    """175 scores of random answers, worked out by CamCOPS 2.4.24 (``tests/oracles/camcops.py``), missing items too."""
+    oracle = pd.read_csv(Path(__file__).parents[1] / "oracles" / "camcops.csv", dtype=str)
+    seen = 0
+    for (name, score), own in oracle.groupby(["instrument", "score"]):
+        answers = [[float(a) if a else np.nan for a in row.split(" ")] for row in own["answers"]]
+        frame = items(answers, "i_")
+        stated = {"s": {"instrument": str(name), "items": "i_*"}}
+        table = ba.read_sessions(frame, ROLES, scores=stated).frame
+        column = "s" if score == "total" else f"s_{score}"
+        np.testing.assert_allclose(table[column], own["value"].astype(float), rtol=1e-5)
+        seen += len(own)
+    assert seen == 175
+    assert oracle["answers"].str.contains(r"  |^ | $").any()  # missing items
+
+
+def test_hamilton_and_ids_have_items_of_other_kinds() -> None:
+    """Ranges of their own, and items of which one is answered."""
+    assert load_instrument("hrsd-17").ends()[:, 1].sum() == 52
+    assert load_instrument("hrsd-24").ends()[:, 1].sum() == 75
+    ids = load_instrument("ids-sr")
+    assert len(ids.counted) == 28
+    answers = [1.0] * 30
+    answers[10], answers[11], answers[12], answers[13] = np.nan, 3.0, 2.0, 1.0
+    table = ba.read_sessions(
+        items([answers, [3.0] * 30]), ROLES, scores={"d": {"instrument": "ids-sr", "items": "wai_*"}}
+    )
+    assert table.frame["d"].tolist() == [26 + 3 + 2, 84]
+    assert table.bounds["d"] == (0, 84)
+    assert "1 row answers several of the items 11, 12 of 'd', of which one is to be answered; the highest" in " ".join(
+        table.messages
+    )
+    high = [2.0] * 17
+    high[3] = 3.0
+    with pytest.raises(
+        ba.TableError,
+        match=r"'wai_4' row 1 \(3\)\. Answers are whole numbers from 0 to 4, and 0 to 2 to the items 4, 5, 6, 12",
+    ):
+        ba.read_sessions(items([high]), ROLES, scores={"d": {"instrument": "hrsd-17", "items": "wai_*"}})
+    gone = [1.0] * 17
+    gone[0] = np.nan
+    table = ba.read_sessions(items([gone]), ROLES, scores={"d": {"instrument": "hrsd-17", "items": "wai_*"}})
+    assert table.frame["d"].isna().all()
+    with pytest.raises(ba.TableError, match=r"have different ranges; the mean of others cannot stand for one"):
+        ba.read_sessions(
+            items([gone]), ROLES, scores={"d": {"instrument": "hrsd-17", "items": "wai_*", "items_missing": "half"}}
+        )
+
+
+def test_an_instrument_without_a_key_says_why() -> None:
+    """The name is known and its scales are not: nothing is guessed."""
+    with pytest.raises(
+        ba.TableError, match=r"no key of 'dpccq' \(Development .*found in no source.*Write the key that"
+    ):
+        load_instrument("dpccq")
 
 
 def test_wai_sr_by_hand() -> None:
@@ -169,6 +226,12 @@ def test_keys_that_are_none(tmp_path: Path) -> None:
         (head.format("[3, 0]"), r"range is the lowest answer and the highest one"),
         (head.format("[0, 3]") + "[subscales]\nx = [1, 1]\n", r"'x' lists an item twice"),
         (head.format("[0, 3]") + "colour = 1\n", r"instrument .*colour"),
+        (head.format("[0, 3]") + "one_of = [[1, 2], [2, 1]]\n", r"one_of lists an item twice"),
+        (head.format("[0, 3]") + "one_of = [[1, 2]]\n[subscales]\nx = [2]\n", r"'x' lists an item of one_of that"),
+        (
+            head.format("[0, 3]") + "[[other_range]]\nitems = [1]\nrange = [0, 2]\n",
+            r"cannot stand for one another; missing is 'complete'",
+        ),
         ("title =", r"is no TOML"),
     ):
         path = tmp_path / "own.toml"

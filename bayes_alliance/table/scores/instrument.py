@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bayes_alliance._messages import quote, unknown
@@ -15,6 +16,9 @@ from bayes_alliance.errors import TableError
 from bayes_alliance.findings import Problem
 
 FOLDER: Final = "instruments"
+
+WITHOUT_KEY: Final = "without_key"
+"""Folder of instruments that are known by name and whose key is not: a key is never guessed."""
 
 
 class Fact(BaseModel):
@@ -27,11 +31,22 @@ class Fact(BaseModel):
     source: str
 
 
+class OtherRange(BaseModel):
+    """The lowest and highest answer to items that have another range than the rest."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    items: Annotated[tuple[int, ...], Field(strict=False, min_length=1)]
+    range: Annotated[tuple[float, float], Field(strict=False)]
+
+
 class Instrument(BaseModel):
     """How the items of a questionnaire become scores; no text of any item.
 
-    ``items`` counts them, ``range`` is the lowest and highest answer, ``reverse`` the items that count the other way
-    round. ``subscales`` list items by name; ``total`` is whether there is a score of all of them. Scores are the
+    ``items`` counts them, ``range`` is the lowest and highest answer (``other_range`` that of items with another one),
+    ``reverse`` the items that count the other way round. Of the items of ``one_of`` one is answered; the highest answer
+    counts, under the number of the first. ``subscales`` list items by name; ``total`` is whether there is a score of
+    all of them. Scores are the
     ``score`` (sum or mean) of items, ``times`` a factor; ``better`` says which direction is improvement. ``missing`` is
     what is done about items without an answer unless it is stated; ``cutoffs`` and ``reliable_change`` are of the
     total.
@@ -47,7 +62,11 @@ class Instrument(BaseModel):
     times: float = 1.0
     total: bool = True
     whole: bool = True
+    other_range: Annotated[tuple[OtherRange, ...], Field(strict=False)] = ()
     reverse: Annotated[tuple[int, ...], Field(strict=False)] = ()
+    one_of: Annotated[
+        tuple[Annotated[tuple[int, ...], Field(strict=False, min_length=2)], ...], Field(strict=False)
+    ] = ()
     subscales: dict[str, Annotated[tuple[int, ...], Field(strict=False)]] = {}
     missing: Literal["half", "complete"] = "half"
     cutoffs: dict[str, float] = {}
@@ -58,15 +77,42 @@ class Instrument(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Instrument:
         numbers = [*self.reverse, *(item for own in self.subscales.values() for item in own)]
+        numbers += [item for other in self.other_range for item in other.items]
+        choices = [item for own in self.one_of for item in own]
+        numbers += choices
         odd = sorted({item for item in numbers if not 1 <= item <= self.items})
         if odd:
             raise ValueError(f"items are numbered 1 to {self.items}; {', '.join(map(str, odd))} is none")
         twice = [name for name, own in self.subscales.items() if len(set(own)) < len(own)]
         if twice:
             raise ValueError(f"{quote(twice)} lists an item twice")
-        if not self.range[0] < self.range[1]:
+        if not all(low < high for low, high in (self.range, *(other.range for other in self.other_range))):
             raise ValueError("range is the lowest answer and the highest one")
+        listed = [item for other in self.other_range for item in other.items]
+        if len(set(listed)) < len(listed):
+            raise ValueError("other_range lists an item twice")
+        if len(set(choices)) < len(choices):
+            raise ValueError("one_of lists an item twice")
+        spare = sorted(set(choices) - set(self.counted))
+        inside = [name for name, own in self.subscales.items() if set(own) & set(spare)]
+        if inside:
+            raise ValueError(f"{quote(inside)} lists an item of one_of that is not its first")
+        if self.other_range and self.missing == "half":
+            raise ValueError("items with different ranges cannot stand for one another; missing is 'complete'")
         return self
+
+    @property
+    def counted(self) -> tuple[int, ...]:
+        """Return the items that count in the total: of those of which one is answered, the first."""
+        spare = {item for own in self.one_of for item in own[1:]}
+        return tuple(item for item in range(1, self.items + 1) if item not in spare)
+
+    def ends(self) -> np.ndarray:
+        """Return the lowest and the highest answer to every item, shape (item, 2)."""
+        found = np.tile(np.asarray(self.range, dtype=float), (self.items, 1))
+        for other in self.other_range:
+            found[[item - 1 for item in other.items]] = other.range
+        return found
 
     @property
     def from_memory(self) -> tuple[str, ...]:
@@ -123,6 +169,8 @@ def load_instrument(name: str | Path) -> Instrument:
             content = Path(text).read_text(encoding="utf-8")
         except (OSError, UnicodeError):
             raise TableError(f"{text!r} cannot be read as UTF-8 text.") from None
+    elif (lacking := files("bayes_alliance") / FOLDER / WITHOUT_KEY / f"{text}.toml").is_file():
+        raise TableError(_without_key(text, tomllib.loads(lacking.read_text(encoding="utf-8"))))
     else:
         other = unknown("instrument", text, list_instruments())
         raise TableError(
@@ -134,6 +182,16 @@ def load_instrument(name: str | Path) -> Instrument:
         raise TableError(f"{text!r} is no TOML: {error}.") from None
     except ValidationError as error:
         raise TableError([_as_problem(text, detail) for detail in error.errors()]) from None
+
+
+def _without_key(name: str, facts: Mapping[str, str]) -> list[Problem]:
+    """Return why an instrument has no key, and what to do."""
+    return [
+        Problem(
+            f"There is no key of {name!r} ({facts['title']}): {facts['lacking']}. Known: {facts['known']}.",
+            fix="Write the key that you use as a .toml file (title, items, range, better, subscales); state its path.",
+        )
+    ]
 
 
 def _as_problem(name: str, detail: Mapping[str, object]) -> Problem:

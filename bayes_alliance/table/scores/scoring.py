@@ -52,8 +52,8 @@ class Scale:
     @property
     def ends(self) -> tuple[float, float]:
         """Return the lowest and the highest score."""
-        low, high = self.instrument.range
-        return low * self.factor, high * self.factor
+        low, high = self.instrument.ends()[[item - 1 for item in self.items]].mean(axis=0) * self.factor
+        return float(low), float(high)
 
     def answers(self, frame: pd.DataFrame, name: str, findings: Findings) -> np.ndarray | None:
         """Return the answers to the items that count, reversals made, shape (row, item); NaN where there is none."""
@@ -171,6 +171,13 @@ def add_scores(
                 findings.problem(f"Score {score!r} is called like a column.", fix="Call it differently.")
                 continue
             rule = spec.items_missing or key.missing
+            if rule == "half" and key.other_range:
+                findings.problem(
+                    f"Items of {key.title} have different ranges; the mean of others cannot stand for one.",
+                    where=f"scores[{name!r}]",
+                    fix='State items_missing="complete".',
+                )
+                continue
             made[score], told = _score(values[:, [item - 1 for item in items]], key, rule)
             scales[score] = Scale(key, tuple(columns), tuple(items))
             findings.note(
@@ -192,22 +199,42 @@ def answers_of(
         )
         return None
     values = np.array(frame[list(columns)], dtype=float)
-    low, high = key.range
+    low, high = key.ends().T
     known = ~np.isnan(values)
     odd = known & ((values < low) | (values > high) | (key.whole & (values % 1 != 0)))
     if odd.any():
         places = [f"{columns[item]!r} row {row + 1} ({values[row, item]:g})" for row, item in np.argwhere(odd)[:5]]
-        what = f"whole numbers from {low:g} to {high:g}" if key.whole else f"from {low:g} to {high:g}"
         count = int(odd.sum())
         findings.problem(
             f"{count_of(count, 'answer')} of {name!r} {are(count, 'is', 'are')} none: {first_few(places, count)}.",
-            allowed=f"Answers are {what}.",
+            allowed=_answers_allowed(key),
             fix="Correct them, or declare codes in missing=.",
         )
         return None
     turned = [item - 1 for item in key.reverse]
-    values[:, turned] = low + high - values[:, turned]
+    values[:, turned] = (low + high)[turned] - values[:, turned]
+    for choice in key.one_of:
+        among = [item - 1 for item in choice]
+        several = int(((~np.isnan(values[:, among])).sum(axis=1) > 1).sum())
+        if several:
+            which = ", ".join(map(str, choice))
+            findings.note(
+                f"{count_of(several, 'row')} {are(several, 'answers', 'answer')} several of the items {which} of "
+                f"{name!r}, of which one is to be answered; the highest answer counts."
+            )
+        values[:, among[0]] = np.fmax.reduce(values[:, among], axis=1)
     return values
+
+
+def _answers_allowed(key: Instrument) -> str:
+    """Return in a sentence which answers there are."""
+    kind = "whole numbers from" if key.whole else "from"
+    told = [f"{kind} {key.range[0]:g} to {key.range[1]:g}"]
+    told += [
+        f"{other.range[0]:g} to {other.range[1]:g} to the items {', '.join(map(str, other.items))}"
+        for other in key.other_range
+    ]
+    return f"Answers are {', and '.join(told)}."
 
 
 def _scales(name: str, spec: ScoreSpec, key: Instrument, findings: Findings) -> dict[str, tuple[int, ...]]:
@@ -216,7 +243,7 @@ def _scales(name: str, spec: ScoreSpec, key: Instrument, findings: Findings) -> 
             findings.add([unknown("subscale", spec.subscale, list(key.subscales), f"scores[{name!r}]")])
             return {}
         return {name: key.subscales[spec.subscale]}
-    whole = {name: tuple(range(1, key.items + 1))} if key.total else {}
+    whole = {name: key.counted} if key.total else {}
     return whole | {f"{name}_{sub}": items for sub, items in key.subscales.items()}
 
 
