@@ -188,7 +188,7 @@ class TableGiven(FileGiven):
         typer.Option(
             metavar="MEANING",
             help="What a patient id under two therapists means: ask, transferred, or reused; of therapists or groups "
-            "under two sites as therapist=reused. Repeatable.",
+            "under two sites as therapist=reused, of one patient as patient:17=transferred. Repeatable.",
             rich_help_panel=CELLS,
         ),
     ] = None
@@ -258,7 +258,6 @@ class TableGiven(FileGiven):
         from bayes_alliance.table.row_selection import select_rows
         from bayes_alliance.table.sessions import read_sessions
 
-        meanings = [text if "=" in text else f"patient={text}" for text in self.transfers or ["ask"]]
         sessions = read_sessions(
             data,
             self.roles(),
@@ -269,7 +268,7 @@ class TableGiven(FileGiven):
             accept=_values_by_column(self.accept, "--accept"),
             bounds=ranges(pairs(self.bounds, "--bounds"), "--bounds"),
             units=pairs(self.units, "--units"),
-            transfers=cast("Transfers", pairs(meanings, "--transfers")),
+            transfers=_transfers(self.transfers),
             ignore=self.ignore or (),
             wide=pairs(self.wide, "--wide", split=False) or None,
             wide_sessions=numbers(pairs(self.wide_sessions, "--wide-sessions"), "--wide-sessions") or None,
@@ -314,6 +313,22 @@ def takes(record: type[Any], parameter: str) -> Callable[[Callable[..., None]], 
         return call
 
     return expand
+
+
+def _transfers(texts: Iterable[str] | None) -> Transfers:
+    """Read ``--transfers``: a word for all patients, ``unit=word``, or ``patient:id=word``."""
+    named = [text for text in texts or () if text.startswith("patient:")]
+    rest = [text if "=" in text else f"patient={text}" for text in texts or () if text not in named]
+    found = pairs(rest, "--transfers")
+    if named and "patient" in found:
+        raise SpecError("--transfers says of all patients what ids mean, and of some by name. State one of the two.")
+    own = {}
+    for text in named:
+        one, sign, word = text.removeprefix("patient:").rpartition("=")
+        if not sign or not one:
+            raise SpecError(f"--transfers {text!r} is not written as patient:ID=MEANING.")
+        own[one] = word
+    return cast("Transfers", {**found, "patient": own} if named else found or "ask")
 
 
 def _record(text: str | None, option: str) -> dict[str, str] | None:

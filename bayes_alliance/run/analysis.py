@@ -52,7 +52,7 @@ class DataPart(_Part):
     minimum: dict[str, float] = {}
     maximum: dict[str, float] = {}
     only: dict[str, str | float] = {}
-    transfers: Transfer | dict[str, Transfer] = "ask"
+    transfers: Transfer | dict[str, Transfer | dict[str, Transfer]] = "ask"
     shared_rows: bool = False
     separator: str | None = None
     decimal: Literal[".", ","] | None = None

@@ -27,6 +27,7 @@ from bayes_alliance.spec.needed_variables import needed_variables
 from bayes_alliance.table import rules
 from bayes_alliance.table.cells import id_text
 from bayes_alliance.table.file_reading import read_frame
+from bayes_alliance.table.nesting import Transfers
 from bayes_alliance.table.row_selection import select_rows
 from bayes_alliance.table.scores.scoring import ScoreSpec, item_columns, read_scores
 from bayes_alliance.table.sessions import SessionTable, read_sessions
@@ -132,7 +133,7 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], 
             bounds=data.bounds,
             units=data.units,
             accept=data.accept,
-            transfers=data.transfers,
+            transfers=_transfers(data.transfers, coded),
             decimal=data.decimal,
             scores=scores,
         )
@@ -145,6 +146,21 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], 
         told.append(f"{left} that no model reads {are(len(unread), 'was', 'were')} left unread.")
     steps = (*findings.steps, *(step for step in sessions.steps if step.kind != "read"))
     return replace(rows, sessions=replace(_with_messages(sessions, findings.messages, told), steps=steps))
+
+
+def _transfers(stated: Transfers, coded: Coded) -> Transfers:
+    """Return what ids under several units mean, by the codes of those patients who are named."""
+    named = stated.get("patient") if isinstance(stated, Mapping) else None
+    if not isinstance(stated, Mapping) or not isinstance(named, Mapping):
+        return stated
+    codes = coded.codes("patient")
+    ids = id_text(pd.Series(list(named), dtype=object))
+    unknown_ids = sum(one not in codes for one in ids)
+    if unknown_ids:
+        do = are(unknown_ids, "does", "do")
+        raise TableError(f"transfers names {count_of(unknown_ids, 'patient')} who {do} not occur in the table.")
+    own = {codes[one]: meaning for one, meaning in zip(ids, named.values(), strict=True)}
+    return {**stated, "patient": own}
 
 
 def _scores(analysis: Analysis, folder: Path, columns: Sequence[str], findings: Findings) -> dict[str, ScoreSpec]:

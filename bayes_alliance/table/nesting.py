@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import pandas as pd
 
-from bayes_alliance._messages import are, count_of, first_few, unknown
+from bayes_alliance._messages import are, count_of, first_few, show_cell, unknown
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.names import join_ids
+from bayes_alliance.table.cells import id_text
 
 type Transfer = Literal["ask", "transferred", "reused"]
-type Transfers = Transfer | Mapping[str, Transfer]
-"""What an id under several wider units means; a word alone is about patients."""
+type Transfers = Transfer | Mapping[str, Transfer | Mapping[str, Transfer]]
+"""What an id under several wider units means; a word alone is about patients, who may differ: by id then."""
 
 MEANINGS: Final = ("ask", "transferred", "reused")
 
@@ -27,17 +29,39 @@ NAMED_BY: Final[Mapping[str, tuple[str, ...]]] = {
 """Whose id comes before that of a unit whose ids are used again: the first of these that a column plays."""
 
 
-def read_transfers(transfers: object, roles: Mapping[str, str], findings: Findings) -> dict[str, Transfer]:
+@dataclass(frozen=True)
+class Meaning:
+    """What ids of a unit under several wider units mean: for ``all``, or, of patients, by id (``own``)."""
+
+    all: Transfer = "ask"
+    own: Mapping[str, Transfer] = field(default_factory=dict)
+
+    @property
+    def renames(self) -> bool:
+        """Return whether some ids are used again, and so are named by a wider unit."""
+        return self.all == "reused" or "reused" in self.own.values()
+
+
+def read_transfers(transfers: object, roles: Mapping[str, str], findings: Findings) -> dict[str, Meaning]:
     """Return by unit what its ids under several wider units mean, reporting units and words that are none."""
     stated = transfers if isinstance(transfers, Mapping) else {"patient": transfers}
+    found: dict[str, Meaning] = {}
     for unit, meaning in stated.items():
+        if unit == "patient" and unit in roles and isinstance(meaning, Mapping):
+            ids = id_text(pd.Series(list(meaning), dtype=object))
+            odd = [word for word in meaning.values() if word not in MEANINGS]
+            findings.add(unknown("meaning", str(word), MEANINGS, "transfers of 'patient'") for word in odd)
+            found[unit] = Meaning("ask", dict(zip(ids, meaning.values(), strict=True)))
+            continue
         if unit not in NAMED_BY:
             findings.add([unknown("unit", str(unit), NAMED_BY, "transfers")])
         elif unit not in roles:
             findings.problem(f"transfers names {unit!r}, and no column plays it.", fix="Name its column in roles.")
         elif meaning not in MEANINGS:
             findings.add([unknown("meaning", str(meaning), MEANINGS, f"transfers of {unit!r}")])
-    return {unit: meaning for unit, meaning in stated.items() if unit in NAMED_BY and meaning in MEANINGS}
+        else:
+            found[unit] = Meaning(meaning)
+    return found
 
 
 def units_under_several(frame: pd.DataFrame, inner: str, outer: str) -> dict[str, list[str]]:
@@ -57,13 +81,17 @@ def show_several(several: Mapping[str, list[str]]) -> str:
     return first_few([f"{one!r} ({first_few(units)})" for one, units in list(several.items())[:5]], len(several))
 
 
-def check_transfers(frame: pd.DataFrame, roles: Mapping[str, str], meaning: Transfer) -> list[Problem]:
+def check_transfers(frame: pd.DataFrame, roles: Mapping[str, str], meaning: Meaning) -> list[Problem]:
     """Report patients seen under two therapists (groups, sites), unless it was said what that means."""
-    if meaning == "transferred":
+    if meaning.all == "transferred":
         return []
     problems = []
     for role in UNITS_ABOVE:
-        changing = changing_patients(frame, roles, role)
+        changing = {
+            one: units
+            for one, units in changing_patients(frame, roles, role).items()
+            if meaning.own.get(one) != "transferred"
+        }
         if not changing:
             continue
         meanings = [f"transfers='transferred' (one person who changed {role}; the factors are crossed)"]
@@ -72,6 +100,7 @@ def check_transfers(frame: pd.DataFrame, roles: Mapping[str, str], meaning: Tran
                 "transfers='reused' (the ids are used again by each therapist; therapist and id together name "
                 "the person)"
             )
+        meanings.append("by patient, transfers={'patient': {'17': 'transferred', …}}")
         problems.append(
             Problem(
                 f"{count_of(len(changing), 'patient')} with more than one {role}: {show_several(changing)}.",
@@ -84,23 +113,39 @@ def check_transfers(frame: pd.DataFrame, roles: Mapping[str, str], meaning: Tran
 def name_units(
     frame: pd.DataFrame,
     roles: Mapping[str, str],
-    meanings: Mapping[str, Transfer],
+    meanings: Mapping[str, Meaning],
     findings: Findings,
 ) -> pd.DataFrame:
     """Name units by a wider unit's id and their own where ids are used again; therapists and groups come first."""
     for unit in ("therapist", "group", "patient"):
-        if meanings.get(unit) == "reused":
-            frame = _name_unit(frame, roles, unit, findings)
+        meaning = meanings.get(unit, Meaning())
+        findings.add(_strangers(frame, roles, meaning) if meaning.own else [])
+        if meaning.renames:
+            frame = _name_unit(frame, roles, unit, meaning, findings)
     return frame
 
 
-def _name_unit(frame: pd.DataFrame, roles: Mapping[str, str], unit: str, findings: Findings) -> pd.DataFrame:
+def _strangers(frame: pd.DataFrame, roles: Mapping[str, str], meaning: Meaning) -> list[Problem]:
+    """Report patients that are said to be one or several, and have one therapist (group, site) or none."""
+    changing = {one for role in UNITS_ABOVE for one in changing_patients(frame, roles, role)}
+    odd = [show_cell(one) for one in meaning.own if one not in changing]
+    if not odd:
+        return []
+    what = f"transfers names {count_of(len(odd), 'patient')} who {are(len(odd), 'is', 'are')}"
+    return [Problem(f"{what} not seen under several therapists, groups or sites: {first_few(odd)}.")]
+
+
+def _name_unit(
+    frame: pd.DataFrame, roles: Mapping[str, str], unit: str, meaning: Meaning, findings: Findings
+) -> pd.DataFrame:
     wider = next((role for role in NAMED_BY[unit] if role in roles), None)
     stated = "transfers='reused'" if unit == "patient" else f"transfers={{{unit!r}: 'reused'}}"
     if wider is None:
         findings.problem(f"{stated} needs a column that plays {' or '.join(map(repr, NAMED_BY[unit]))}.")
         return frame
-    own, above = frame[roles[unit]], frame[roles[wider]]
+    whole, above = frame[roles[unit]], frame[roles[wider]]
+    again = [one for one, word in meaning.own.items() if word == "reused"]
+    own = whole if meaning.all == "reused" else whole.where(whole.isin(again), "")
     lacking = int(((own != "") & (above == "")).sum())
     if lacking:
         findings.problem(
@@ -116,4 +161,10 @@ def _name_unit(frame: pd.DataFrame, roles: Mapping[str, str], unit: str, finding
         f"{count_of(before, f'{unit} id')} under {count_of(above[above != ''].nunique(), wider)} name "
         f"{count_of(named[named != ''].nunique(), what)}: ids are used again by each {wider}."
     )
-    return frame.assign(**{roles[unit]: named})
+    clash = sorted(set(named[named != ""]) & set(whole[own == ""]))
+    if clash:
+        findings.problem(
+            f"{stated} names {first_few([show_cell(one) for one in clash])}, which is another {what}'s id already.",
+            fix="Rename it.",
+        )
+    return frame.assign(**{roles[unit]: named.mask(own == "", whole)})

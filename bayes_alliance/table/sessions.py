@@ -125,10 +125,12 @@ def read_sessions(
     units : mapping, optional
         Columns that are known to be of a unit, such as ``{"training": "therapist"}`` where therapists were randomised:
         a therapist with both conditions is then an error.
-    transfers : {"ask", "transferred", "reused"}, or a mapping of these by unit
+    transfers : {"ask", "transferred", "reused"}, or a mapping of these by unit, and by id of patients
         What a patient id under two therapists means: an error that asks (default), one person who changed
-        therapist, or an id used again by each therapist. By unit, such as ``{"therapist": "reused"}``, for therapists
-        and groups at several sites too: those are asked about where a model reads both (``make_design``).
+        therapist, or an id used again by each therapist. Patients may differ:
+        ``{"patient": {"17": "transferred", "23": "reused"}}``; who is not named is asked about. By unit, such as
+        ``{"therapist": "reused"}``, for therapists and groups at several sites too: those are asked about where a model
+        reads both (``make_design``).
     ignore : sequence of str
         Columns to leave out unread.
     accept : mapping, optional
@@ -208,7 +210,7 @@ def read_sessions(
     for role, side in sides.items():
         kept = side.drop(columns=list(ignored), errors="ignore")
         frame = join_side(frame, type_frame(kept, roles, codes, findings, doubts, decimal), role, roles, findings)
-    findings.add(_joined_alone(role) for role in sides if meanings.get(role) == "reused")
+    findings.add(_joined_alone(role) for role in sides if meanings.get(role, nesting.Meaning()).renames)
     if all(column in frame.columns for column in roles.values()):
         findings.add(rules.check_columns(frame, roles))
     findings.step("sides", len(frame))
@@ -220,11 +222,11 @@ def read_sessions(
         frame = nesting.name_units(frame, roles, meanings, findings)
     if not findings.problems:
         findings.add(rules.check_repeats(frame, roles))
-        findings.add(nesting.check_transfers(frame, roles, meanings.get("patient", "ask")))
+        findings.add(nesting.check_transfers(frame, roles, meanings.get("patient", nesting.Meaning())))
         findings.add(rules.check_units(frame, units or {}, roles))
     findings.stop(TableError, count_of(len(frame), "row"))
     findings.note(*_say_doubts(doubts), *_warned(frame, roles))
-    crossed = frozenset(unit for unit, meaning in meanings.items() if meaning == "transferred")
+    crossed = frozenset(unit for unit, meaning in meanings.items() if meaning.all == "transferred")
     frame = _sort(frame, roles, findings)
     return replace(
         make_table(frame, roles, tuple(findings.messages), ends),

@@ -87,7 +87,7 @@ class SessionStream:
             seen = np.concatenate([seen, hashed])
             first += len(frame)
             try:
-                yield read_sessions(frame, self.roles, **options)
+                yield read_sessions(frame, self.roles, **_of_block(options, here))
             except TableError as error:
                 raise TableError(error.problems, where) from None
 
@@ -111,6 +111,19 @@ class SessionStream:
             waiting, size = table.slice(cut).to_batches(), len(ids) - cut
         if size:
             yield pa.Table.from_batches(waiting).to_pandas()
+
+
+def _of_block(options: Mapping[str, Any], here: np.ndarray) -> dict[str, Any]:
+    """Return options of a block: what is said of patients by name, of those in it."""
+    stated = options["transfers"]
+    if not isinstance(stated, Mapping) or not isinstance(stated.get("patient"), Mapping):
+        return dict(options)
+    named = stated["patient"]
+    known = set(here)
+    inside = [id_text(pd.Series([one], dtype=object))[0] in known for one in named]
+    own = {one: word for (one, word), there in zip(named.items(), inside, strict=True) if there}
+    rest = {unit: word for unit, word in stated.items() if unit != "patient"}
+    return {**options, "transfers": {**rest, "patient": own} if own else rest or "ask"}
 
 
 def stream_sessions(

@@ -75,6 +75,21 @@ def test_units_that_differ(tmp_path: Path) -> None:
         given.read(write(frame, tmp_path))
 
 
+def test_patients_under_several_therapists(tmp_path: Path) -> None:
+    """--transfers of all, of a unit, and of patients by name."""
+    frame = pd.DataFrame({"id": list("1122"), "th": list("abab"), "week": [1, 2, 1, 2]})
+    path, roles = write(frame, tmp_path), ["patient=id,therapist=th,session=week"]
+    assert len(set(TableGiven(columns=roles, transfers=["reused"]).read(path).ids("patient"))) == 4
+    named = TableGiven(columns=roles, transfers=["patient:1=transferred", "patient:2=reused"])
+    assert sorted(set(named.read(path).ids("patient"))) == ["1", "a/2", "b/2"]
+    for given, message in (
+        (["patient:1=reused", "transferred"], r"of all patients what ids mean, and of some by name"),
+        (["patient:1"], r"--transfers 'patient:1' is not written as patient:ID=MEANING"),
+    ):
+        with pytest.raises(AllianceError, match=message):
+            TableGiven(columns=roles, transfers=given).read(path)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -15,7 +15,7 @@ from bayes_alliance.errors import SpecError, TableError
 from bayes_alliance.run.analysis import find_specs, read_analysis
 from bayes_alliance.run.ids import code_ids, table_secret
 from bayes_alliance.run.rows import Rows, read_rows
-from tests.run.conftest import ANALYSIS, PLANTED, planted_rows, write_study
+from tests.run.conftest import ANALYSIS, PATIENTS, PLANTED, THERAPISTS, planted_rows, write_study
 
 
 def rows_of(folder: Path, rows: pd.DataFrame, analysis: str = ANALYSIS) -> Rows:
@@ -150,3 +150,18 @@ def test_no_identifier_is_in_a_notebook_or_its_tracebacks(tmp_path: Path) -> Non
     assert "patient-0" in text
     spelled = [json.dumps(planted, ensure_ascii=ascii).strip('"') for planted in PLANTED for ascii in (True, False)]
     assert [one for one in spelled if one in text] == []
+
+
+def test_patients_under_several_therapists_are_named_in_the_file(tmp_path: Path) -> None:
+    """What the analysis says of patients by id holds of their codes; who is not there is not shown."""
+    rows = planted_rows()
+    rows.loc[0, "whom"] = THERAPISTS[5]
+    roles = 'roles = { patient = "who", therapist = "whom", session = "week" }'
+    stated = ANALYSIS.replace(roles, f'{roles}\ntransfers = {{ patient = {{ "{PATIENTS[0]}" = "transferred" }} }}')
+    found = rows_of(tmp_path, rows, stated)
+    assert len(set(found.sessions.ids("patient"))) == len(PATIENTS)
+    with pytest.raises(TableError, match="1 patient with more than one therapist"):
+        rows_of(tmp_path, rows)
+    with pytest.raises(TableError, match="transfers names 1 patient who does not occur in the table") as caught:
+        rows_of(tmp_path, rows, stated.replace(PATIENTS[0], "Nobody Known"))
+    assert "Nobody" not in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -72,6 +73,37 @@ def test_a_patient_under_two_therapists_is_asked_about() -> None:
     assert sorted(set(again.ids("patient"))) == ["a/1", "b/1", "b/2"]
     assert "2 patient ids under 2 therapists name 3 persons" in " ".join(again.messages)
     assert "1 patient changes therapist: '1' (a, b)" in str(ba.describe(moved))
+
+
+def test_each_patient_may_have_a_meaning_of_its_own() -> None:
+    """One person who changed therapist beside two who share an id; who is not named is asked about."""
+    roles = {"patient": "pid", "therapist": "tid", "session": "week"}
+    frame = pd.DataFrame(
+        {"pid": list("112233"), "tid": list("ababaa"), "week": [1, 2] * 3, "y": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]}
+    )
+    table = ba.read_sessions(frame, roles, transfers={"patient": {"1": "transferred", 2: "reused"}})
+    assert sorted(set(table.ids("patient"))) == ["1", "3", "a/2", "b/2"]
+    assert "1 patient id under 2 therapists name 2 persons: ids are used again by each therapist." in table.messages
+    for stated, message in (
+        (
+            {"1": "transferred"},
+            r"1 patient with more than one therapist: '2' \(a, b\)\. Say what it means: .*by patient",
+        ),
+        ({"1": "moved", "2": "reused"}, r"Unknown meaning 'moved'"),
+        (
+            {"1": "transferred", "2": "reused", "3": "reused", "9": "reused"},
+            r"transfers names 2 patients who are not seen under several therapists, groups or sites: '3', '9'",
+        ),
+    ):
+        with pytest.raises(ba.TableError, match=message):
+            ba.read_sessions(frame, roles, transfers={"patient": stated})
+    taken = frame.assign(pid=["1", "1", "2", "2", "a/2", "a/2"])
+    with pytest.raises(ba.TableError, match=r"names 'a/2', which is another person's id already"):
+        ba.read_sessions(taken, roles, transfers={"patient": {"1": "transferred", "2": "reused"}})
+    stream = ba.stream_sessions(
+        pa.Table.from_pandas(frame), roles, transfers={"patient": {"1": "transferred", "2": "reused"}}, rows=2
+    )
+    assert sorted({one for block in stream.blocks() for one in block.ids("patient")}) == ["1", "3", "a/2", "b/2"]
 
 
 def test_side_tables_are_joined_many_to_one() -> None:
