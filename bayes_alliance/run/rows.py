@@ -27,8 +27,11 @@ from bayes_alliance.spec.needed_variables import needed_variables
 from bayes_alliance.table import rules
 from bayes_alliance.table.cells import id_text
 from bayes_alliance.table.file_reading import read_frame
+from bayes_alliance.table.files.options import FileOptions
 from bayes_alliance.table.nesting import Transfers
+from bayes_alliance.table.numbered_columns import numbered_columns
 from bayes_alliance.table.row_selection import select_rows
+from bayes_alliance.table.scores.instrument import Instrument
 from bayes_alliance.table.scores.scoring import ScoreSpec, item_columns, read_scores
 from bayes_alliance.table.sessions import SessionTable, read_sessions
 from bayes_alliance.table.shape.shape import shape_frame
@@ -100,16 +103,17 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], 
     files = {what: hashlib.sha256(path.read_bytes()).hexdigest() for what, path in paths.items()}
     if stated:
         check_stated(analysis, files["data"])
-    options = data.file_options
-    beside = replace(options, sheet=None, labels=None)
-    frames = {what: read_frame(path, options if what == "data" else beside, findings) for what, path in paths.items()}
+    keys = _keys(analysis, folder, findings)
+    findings.stop(TableError)
+    numbers = numbered_columns(data.roles, (data.bounds, data.accept), keys, shape)
+    frames = _frames(paths, replace(data.file_options, numbers=numbers), findings)
     read = len(frames["data"])
     findings.step("read", read)
     frames["data"] = shape_frame(frames["data"], shape, stated_roles, findings, data.missing)
     findings.stop(TableError, count_of(read, "row"))
     _check_columns(frames, data.roles)
     measured = [name for name in frames["data"].columns if name not in data.roles.values()]
-    scores = _scores(analysis, folder, measured, findings)
+    scores = _scores(keys, folder, measured, findings)
     findings.stop(TableError, count_of(read, "row"))
     holding = _id_columns(analysis, specs)
     wanted = _wanted(analysis, specs) | {column for columns in holding.values() for column in columns}
@@ -163,21 +167,35 @@ def _transfers(stated: Transfers, coded: Coded) -> Transfers:
     return {**stated, "patient": own}
 
 
-def _scores(analysis: Analysis, folder: Path, columns: Sequence[str], findings: Findings) -> dict[str, ScoreSpec]:
-    """Return the scores of an analysis with the columns of their items; keys of its own lie in its folder."""
+def _frames(paths: Mapping[str, Path], options: FileOptions, findings: Findings) -> dict[str, pd.DataFrame]:
+    """Return the tables as they stand; sheet and labels are those of the sessions alone."""
+    beside = replace(options, sheet=None, labels=None)
+    return {
+        what: read_frame(path, options if what == "data" else beside, findings, paths.values())
+        for what, path in paths.items()
+    }
+
+
+def _keys(analysis: Analysis, folder: Path, findings: Findings) -> dict[str, tuple[ScoreSpec, Instrument]]:
+    """Return what is stated of scores, with their keys; keys of its own lie in the analysis file's folder."""
     for name, stated in analysis.scores.items():
         own = str(stated.get("instrument", ""))
         if own.endswith(".toml"):
             inside(folder, own, f"instrument of {name!r}", findings)
-    if findings.problems:
-        return {}
+    return {} if findings.problems else read_scores(analysis.scores, findings, folder)
+
+
+def _scores(
+    keys: Mapping[str, tuple[ScoreSpec, Instrument]], folder: Path, columns: Sequence[str], findings: Findings
+) -> dict[str, ScoreSpec]:
+    """Return scores with the columns of their items."""
     return {
         name: replace(
             spec,
             instrument=folder / spec.instrument if str(spec.instrument).endswith(".toml") else spec.instrument,
             items=tuple(item_columns(name, spec, key, columns, findings)),
         )
-        for name, (spec, key) in read_scores(analysis.scores, findings, folder).items()
+        for name, (spec, key) in keys.items()
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,18 @@ from bayes_alliance.errors import TableError
 from bayes_alliance.findings import Findings
 from bayes_alliance.table.files.column_names import number_repeated
 from bayes_alliance.table.files.formats import read_path
-from bayes_alliance.table.files.options import FileOptions, check_options
+from bayes_alliance.table.files.options import FileOptions, check_options, check_used
 
 type Source = str | Path | pd.DataFrame | Any
 """A file, a DataFrame, or a table of another library that hands itself over as Arrow (polars, pyarrow)."""
 
 
-def read_frame(source: Source, options: FileOptions | None = None, findings: Findings | None = None) -> pd.DataFrame:
+def read_frame(
+    source: Source,
+    options: FileOptions | None = None,
+    findings: Findings | None = None,
+    beside: Iterable[Source] = (),
+) -> pd.DataFrame:
     """Read a file, or copy a frame, without interpreting anything.
 
     Cells of text files stay text, so that the patients ``01``, ``1`` and ``NA`` stay three patients.
@@ -33,15 +39,18 @@ def read_frame(source: Source, options: FileOptions | None = None, findings: Fin
         What is stated of a file.
     findings : Findings, optional
         Gets what a reader should know: separators that were found, columns that were renamed, codes of the file.
+    beside : iterable of Source
+        Other files that the same options are stated of: one that this file does not read may be theirs.
 
     Raises
     ------
     TableError
-        If the source is no table; if the file is missing, unreadable, of another kind, or empty; or if columns have
-        several levels of names.
+        If the source is no table; if the file is missing, unreadable, of another kind, or empty; if columns have
+        several levels of names; or if an option says nothing of such a file.
     """
     stated, told = options or FileOptions(), findings or Findings()
     check_options(stated, told)
+    check_used(stated, source, beside, told)
     told.stop(TableError)
     if isinstance(source, (str, PathLike)):
         path = Path(source)

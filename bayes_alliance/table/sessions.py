@@ -17,6 +17,7 @@ from bayes_alliance.findings import Findings, Problem, Step
 from bayes_alliance.table import nesting, rules
 from bayes_alliance.table.file_reading import Source, read_frame
 from bayes_alliance.table.files.options import FileOptions
+from bayes_alliance.table.numbered_columns import numbered_columns
 from bayes_alliance.table.scores.scoring import Scale, ScoreSpec, add_scores, read_scores
 from bayes_alliance.table.shape.shape import read_shape, shape_frame
 from bayes_alliance.table.side_tables import SIDES, join_side, missing_codes, read_accepted, type_frame
@@ -182,14 +183,15 @@ def read_sessions(
     lines = tuple(header) if isinstance(header, Sequence) else header
     made = any(one is not None for one in (wide, questionnaire, session, scores))
     wanted = _wanted(columns, roles, made=made, findings=findings)
-    options = FileOptions(separator, decimal, encoding, sheet, lines, labels, wanted)
     scores_stated = read_scores(scores, findings)
     shape = read_shape(wide, wide_sessions, questionnaire, session, roles, findings)
     findings.stop(TableError)
+    numbers = numbered_columns(roles, (bounds, accept), scores_stated, shape)
+    options = FileOptions(separator, decimal, encoding, sheet, lines, labels, wanted, numbers)
     given = {role: side for role, side in zip(SIDES, (patients, therapists, groups), strict=True) if side is not None}
     beside = replace(options, sheet=None, labels=None)
-    sides = {role: read_frame(side, beside, findings) for role, side in given.items()}
-    frame = read_frame(source, options, findings)
+    sides = {role: read_frame(side, beside, findings, [source, *given.values()]) for role, side in given.items()}
+    frame = read_frame(source, options, findings, given.values())
     findings.step("read", len(frame))
     if isinstance(roles, Mapping) and all(isinstance(column, str) for column in roles.values()):
         frame = shape_frame(frame, shape, roles, findings, missing if isinstance(missing, Mapping) else None)

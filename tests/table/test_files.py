@@ -153,7 +153,10 @@ def test_spss(tmp_path: Path) -> None:
     assert table.messages[0] == (
         "4 cells hold values that the file declares missing: 'wai': -95 (1), 99 (1); 'stage': 9 (1); 'note': NA (1)."
     )
-    assert "Value labels are the values of 'arm'." in table.messages
+    assert (
+        "Value labels are the values of 'arm'. Where numbers are wanted, state labels= with the other columns alone."
+        in table.messages
+    )
     assert any("'wai', 'stage' stay numbers" in message for message in table.messages)
     assert "born" in table.doubts
     stated = ba.read_sessions(tmp_path / "a.sav", ROLES, labels=["stage"])
@@ -181,6 +184,50 @@ def test_stata(tmp_path: Path) -> None:
     assert table.frame["arm"].tolist() == ["TAU", "TAU", "MBCT"]
     np.testing.assert_array_equal(table.frame["y"], [3.5, np.nan, 2.25])
     assert table.messages[0] == "1 cell holds a value that the file declares missing: 'y': a (1)."
+
+
+def test_labels_of_sessions_items_and_scales_explain_numbers(tmp_path: Path) -> None:
+    """In Stata every value may have a label: sessions, items of a score and bounded scales stay numbers."""
+    people = [f"p{i}" for i in range(6) for _ in range(2)]
+    frame = pd.DataFrame({"pid": people, "week": [1, 2] * 6, "arm": [0, 0, 1, 1] * 3, "mood": [1, 2] * 6})
+    for item in range(1, 10):
+        frame[f"phq_{item}"] = [0, 1, 2, 3] * 3
+    answers = {0: "never", 1: "some days", 2: "many days", 3: "every day"}
+    labels: dict[str, dict[int, str]] = {f"phq_{item}": answers for item in range(1, 10)}
+    labels |= {"week": {1: "first", 2: "second"}, "arm": {0: "TAU", 1: "CBT"}, "mood": {1: "low", 2: "high"}}
+    pyreadstat.write_dta(frame, tmp_path / "a.dta", variable_value_labels=labels)
+    table = ba.read_sessions(
+        tmp_path / "a.dta", ROLES, scores={"phq": {"instrument": "phq-9", "items": "phq_*"}}, bounds={"mood": (1, 2)}
+    )
+    assert table.frame["week"].tolist() == [1, 2] * 6
+    assert table.frame["phq"].tolist() == [0, 9, 18, 27] * 3
+    assert table.frame["mood"].tolist() == [1, 2] * 6
+    assert table.frame["arm"].tolist() == ["TAU", "TAU", "CBT", "CBT"] * 3
+    assert "'week', 'mood', 'phq_1', 'phq_2', 'phq_3', … (11 in all) stay numbers: they are sessions" in " ".join(
+        table.messages
+    )
+    words = ba.read_sessions(tmp_path / "a.dta", ROLES, labels=["mood", "arm"], bounds={})
+    assert words.frame["mood"].tolist() == ["low", "high"] * 6
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"sheet": "Daten"}, r"sheet says nothing of a file of the kind \.csv\. Of files that end in \.xlsx, \.xlsm"),
+        ({"labels": ["arm"]}, r"labels says nothing of a file of the kind \.csv\. Of files that end in \.sav"),
+        ({"header": [2, 1]}, r"header is \(2, 1\)\. Lines from the upper to the lower, each once: \[1, 2\]"),
+    ],
+)
+def test_options_that_a_file_does_not_read(options: dict, message: str, tmp_path: Path) -> None:
+    """What is stated of a file and read by none is not passed over; a table beside it may read it."""
+    path = write(tmp_path / "a.csv", "pid,week,y\nA,1,2\n")
+    with pytest.raises(ba.TableError, match=message):
+        ba.read_sessions(path, ROLES, **options)
+    frame = pd.DataFrame({"pid": ["A"], "week": [1], "y": [2]})
+    with pytest.raises(ba.TableError, match=r"separator says nothing of a table that is no file"):
+        ba.read_sessions(frame, ROLES, separator=";")
+    people = write(tmp_path / "b.csv", "pid;age\nA;30\n")
+    assert ba.read_sessions(frame, ROLES, patients=people, separator=";").frame["age"].tolist() == [30]
 
 
 def in_excel(path: Path) -> Path:

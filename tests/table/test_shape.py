@@ -48,6 +48,25 @@ def test_wide_tables_have_a_row_per_session_with_a_value() -> None:
     assert "week" in named.frame
 
 
+def test_wide_tables_keep_the_order_of_categories() -> None:
+    """Of columns with one order, or one that is a part of it; orders that contradict one another are said."""
+    order = pd.CategoricalDtype(["low", "mid", "high"], ordered=True)
+    part = pd.CategoricalDtype(["low", "high"], ordered=True)
+    other = pd.CategoricalDtype(["high", "mid", "low"], ordered=True)
+    first = pd.Series(["low", "mid"], dtype=order)
+
+    def read(second: pd.Series) -> ba.SessionTable:
+        frame = pd.DataFrame({"id": ["a", "b"], "s_1": first, "s_2": second, "y_3": [1.0, 2.0]})
+        return ba.read_sessions(frame, {"patient": "id"}, wide={"s": "s_{session}", "y": "y_{session}"})
+
+    table = read(pd.Series(["high", None], dtype=part))
+    assert table.frame["s"].dtype == order
+    assert table.frame["s"].tolist() == ["low", "high", np.nan, "mid", np.nan]
+    odd = read(pd.Series(["high", "low"], dtype=other))
+    assert odd.frame["s"].dropna().tolist() == ["low", "high", "mid", "low"]
+    assert "Columns of 's' order their categories differently; 's' has words without order." in odd.messages
+
+
 def test_wide_tables_with_items() -> None:
     """{item} makes a column per item; names before or after the session."""
     frame = pd.DataFrame({"id": ["a"], "s1_w1": [1], "s1_w2": [2], "s2_w1": [3], "s2_w2": [4]})
@@ -286,3 +305,13 @@ def test_answers_of_one_day_are_one_session_and_items_may_be_numbers() -> None:
         assert table.frame[["1", "2"]].to_numpy().tolist() == [[3, 4], [5, 6]]
     with pytest.raises(ba.TableError, match="questionnaire names one column twice"):
         ba.read_sessions(frame, {"patient": "pid"}, questionnaire={"item": "pid", "answer": "answer"})
+
+
+def test_a_start_that_is_no_date_is_told_once() -> None:
+    """Cells of the start that cannot be read are one problem, not missing dates as well."""
+    frame = pd.DataFrame(
+        {"id": list("aab"), "on": ["2024-01-01", "2024-01-08", "2024-02-01"], "start": ["x", "2024-01-01", "y"]}
+    )
+    with pytest.raises(ba.TableError) as caught:
+        ba.read_sessions(frame, {"patient": "id"}, session={"column": "on", "every": "week", "start": "start"})
+    assert [problem.what for problem in caught.value.problems] == ["Column 'start' is no date in 2 rows: row 1, row 3."]

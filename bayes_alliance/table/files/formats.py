@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from bayes_alliance.errors import TableError
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.table.files.column_names import rename_repeated
-from bayes_alliance.table.files.options import FileOptions
+from bayes_alliance.table.files.options import STATISTICS, TEXT, WORKBOOKS, FileOptions
 from bayes_alliance.table.files.statistics_files import read_statistics
 from bayes_alliance.table.files.text_files import read_text
 from bayes_alliance.table.files.workbooks import read_workbook
@@ -30,10 +30,10 @@ def read_parquet(path: Path, options: FileOptions, findings: Findings) -> pd.Dat
 
 
 READERS: Final[Mapping[str, Reader]] = {
-    **dict.fromkeys((".csv", ".tsv", ".txt", ".dat"), read_text),
+    **dict.fromkeys(TEXT, read_text),
     ".parquet": read_parquet,
-    **dict.fromkeys((".sav", ".zsav", ".por", ".dta", ".sas7bdat", ".xpt"), read_statistics),
-    **dict.fromkeys((".xlsx", ".xlsm"), read_workbook),
+    **dict.fromkeys(STATISTICS, read_statistics),
+    **dict.fromkeys(WORKBOOKS, read_workbook),
 }
 """Suffix → the function that reads it: a format is one function."""
 

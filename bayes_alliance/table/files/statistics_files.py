@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
 
@@ -107,7 +108,8 @@ def _labelled(frame: pd.DataFrame, meta: Any, options: FileOptions, findings: Fi
             continue
         seen = frame[name].dropna().unique()
         whole = len(seen) > 0 and all(value in own for value in seen)
-        if (measures.get(name) in _PLAIN or not whole) if stated is None else name not in stated:
+        plain = measures.get(name) in _PLAIN or not whole or any(fnmatchcase(name, one) for one in options.numbers)
+        if plain if stated is None else name not in stated:
             numbers.append(name)
             continue
         without = [number_text(float(v)) if not isinstance(v, str) else v for v in seen if v not in own]
@@ -127,10 +129,11 @@ def _labelled(frame: pd.DataFrame, meta: Any, options: FileOptions, findings: Fi
         frame[name] = frame[name].map(own).astype("str")
         taken.append(name)
     if taken:
-        findings.note(f"Value labels are the values of {first_few([repr(name) for name in taken])}.")
+        more = "" if stated is not None else " Where numbers are wanted, state labels= with the other columns alone."
+        findings.note(f"Value labels are the values of {first_few([repr(name) for name in taken])}.{more}")
     if numbers:
         findings.note(
-            f"Values of {first_few([repr(name) for name in numbers])} stay numbers: they are ordinal or scale in the "
-            "file, or not every value has a label of its own. State labels=[...] to take labels."
+            f"Values of {first_few([repr(name) for name in numbers])} stay numbers: they are sessions or items, are "
+            "ordinal or scale, or not every value has a label of its own. State labels=[...] to take labels."
         )
     return frame

@@ -84,6 +84,8 @@ def number_sessions(frame: pd.DataFrame, stated: Dates, patient: str, session: s
     start = days.groupby(ids).transform("min")
     if stated.start != "first":
         start = read_dates(frame[stated.start], stated.format, stated.start, findings).dt.normalize()
+        if findings.problems:  # a date that cannot be read is missing, and would be told a second time
+            return frame
         early = np.flatnonzero((days < start) | start.isna())
         if len(early):
             places = [f"row {place + 1}" for place in early[:5]]

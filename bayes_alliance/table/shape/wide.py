@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -99,8 +99,11 @@ def _stack(
         there = ~blank.all(axis=1)
         empty += int((~there).sum())
         parts.append(part[there].assign(**{session: float(number)}))
+    found_orders = {name: _order([part[name] for part in parts if name in part], name, findings) for name in names}
+    orders = {name: order for name, order in found_orders.items() if order is not None}
+    parts = [part.astype({name: order for name, order in orders.items() if name in part}) for part in parts]
     long = pd.concat(parts, ignore_index=True)
-    long = long[[*kept, session, *names]]
+    long = long[[*kept, session, *names]].astype(orders)
     order = np.lexsort([long[session].to_numpy(), pd.factorize(long[patient])[0]])
     findings.note(
         f"The wide table of {count_of(len(frame), 'row')} is {len(long):,} rows, one per patient and session with a "
@@ -108,6 +111,24 @@ def _stack(
         f"{are(empty, 'is', 'are')} left out."
     )
     return pd.DataFrame(long.iloc[order].reset_index(drop=True))
+
+
+def _order(columns: Sequence[pd.Series], name: str, findings: Findings) -> pd.CategoricalDtype | None:
+    """Return the order of categories that the columns of a variable have in common, None where they have none.
+
+    One that lacks categories of another has that one's order; orders that contradict one another are lost, and said.
+    """
+    known = [one.dtype for one in columns if isinstance(one.dtype, pd.CategoricalDtype) and one.dtype.ordered]
+    if not known or len(known) < len(columns):
+        return None
+    widest = max(known, key=lambda one: len(one.categories))
+    place = {category: number for number, category in enumerate(widest.categories)}
+    for one in known:
+        places = [place.get(category, -1) for category in one.categories]
+        if -1 in places or places != sorted(places):
+            findings.note(f"Columns of {name!r} order their categories differently; {name!r} has words without order.")
+            return None
+    return widest
 
 
 def _match(
