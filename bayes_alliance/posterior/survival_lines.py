@@ -89,7 +89,7 @@ def _following(own: Asked) -> tuple[list[np.ndarray], list[pd.DataFrame]]:
         check_constant([course.moved[chain.outcome] for course in courses], own.groups, terms, drawn=True)
         for key in courses[0].linked:
             sides = [course.linked[key].sides[0] for course in courses]
-            check_constant(sides, own.groups, deviating_terms(sides[0].coef), drawn=True)
+            check_constant(sides, own.groups, _deviating_terms(sides[0].coef), drawn=True)
 
     def work(flat: xr.Dataset, rng: np.random.Generator) -> list[np.ndarray]:
         noise = draw_noise(chain, flat, [course for courses in by_setting for course in courses], rng)
@@ -111,7 +111,7 @@ def _following(own: Asked) -> tuple[list[np.ndarray], list[pd.DataFrame]]:
     return values, lines
 
 
-def deviating_terms(columns: Columns) -> set[str]:
+def _deviating_terms(columns: Columns) -> set[str]:
     """Return the terms that do not count where another equation reads a linear predictor."""
     return {term for term, dynamic in zip(columns.terms, columns.dynamic, strict=True) if dynamic}
 
