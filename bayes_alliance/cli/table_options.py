@@ -162,7 +162,8 @@ class TableGiven(FileGiven):
         list[str] | None,
         typer.Option(
             metavar="COLUMN=VALUE",
-            help="A value that is genuine although it looks like a code for missing. Repeatable.",
+            help="A number, level or id that is genuine although it looks like a code for missing, or like another. "
+            "Repeatable.",
             rich_help_panel=CELLS,
         ),
     ] = None
@@ -264,8 +265,8 @@ class TableGiven(FileGiven):
             patients=self.patients,
             therapists=self.therapists,
             groups=self.groups,
-            missing=_codes_by_column(self.missing),
-            accept=_values_by_column(self.accept, "--accept"),
+            missing=_texts_by_column(self.missing, "--missing"),
+            accept=_texts_by_column(self.accept, "--accept"),
             bounds=ranges(pairs(self.bounds, "--bounds"), "--bounds"),
             units=pairs(self.units, "--units"),
             transfers=_transfers(self.transfers),
@@ -347,19 +348,10 @@ def _scores(texts: Iterable[str] | None) -> dict[str, dict[str, object]]:
     return found
 
 
-def _codes_by_column(texts: Iterable[str] | None) -> dict[str, list[str | float]]:
-    """Read ``--missing column=code`` texts, several codes of a column where it is named several times."""
+def _texts_by_column(texts: Iterable[str] | None, option: str) -> dict[str, list[str | float]]:
+    """Read ``column=value`` texts, several values of a column where it is named several times."""
     found: dict[str, list[str | float]] = {}
     for text in texts or ():
-        for name, code in pairs([text], "--missing", split=False).items():
-            found.setdefault(name, []).append(code)
-    return found
-
-
-def _values_by_column(texts: Iterable[str] | None, option: str) -> dict[str, list[float]]:
-    """Read ``column=number`` texts, several numbers of a column where it is named several times."""
-    found: dict[str, list[float]] = {}
-    for text in texts or ():
-        for name, value in numbers(pairs([text], option, split=False), option).items():
+        for name, value in pairs([text], option, split=False).items():
             found.setdefault(name, []).append(value)
     return found

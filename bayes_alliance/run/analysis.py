@@ -48,7 +48,7 @@ class DataPart(_Part):
     missing: dict[str, list[str | int | float]] = {}
     bounds: dict[str, Annotated[tuple[Bound, Bound], Field(strict=False)]] = {}
     units: dict[str, str] = {}
-    accept: dict[str, list[int | float]] = {}
+    accept: dict[str, list[int | float | str]] = {}
     minimum: dict[str, float] = {}
     maximum: dict[str, float] = {}
     only: dict[str, str | float] = {}

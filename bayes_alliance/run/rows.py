@@ -144,7 +144,7 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], 
     rows = Rows(sessions, coded, read, digests, {c: role for role, columns in holding.items() for c in columns}, files)
     only = {name: rows.code_of(data.roles.get(name, name), level) for name, level in data.only.items()}
     sessions = select_rows(sessions, minimum=data.minimum, maximum=data.maximum, only=only)
-    told = _notes(frames["data"], coded, data.roles, data.missing)
+    told = _notes(frames["data"], coded, data.roles, data.missing, data.accept)
     if unread:
         left = count_of(len(unread), "column")
         told.append(f"{left} that no model reads {are(len(unread), 'was', 'were')} left unread.")
@@ -353,7 +353,11 @@ def _misplaced(coded: Coded, frames: Mapping[str, pd.DataFrame], ids: set[str]) 
 
 
 def _notes(
-    frame: pd.DataFrame, coded: Coded, roles: Mapping[str, str], missing: Mapping[str, Sequence[str | float]]
+    frame: pd.DataFrame,
+    coded: Coded,
+    roles: Mapping[str, str],
+    missing: Mapping[str, Sequence[str | float]],
+    accepted: Mapping[str, Sequence[str | float]],
 ) -> list[str]:
     """Return what is worth knowing of ids as they stand in the file, in codes."""
     told = []
@@ -364,7 +368,7 @@ def _notes(
         text = id_text(frame[column])
         declared = list(id_text(pd.Series(list(missing.get(column, ())), dtype=object)))
         own = pd.DataFrame({column: text.mask(text.isin(declared), "")})
-        told += [coded.mask(note, role) for note in rules.find_lookalikes(own, {role: column})]
+        told += [coded.mask(note, role) for note in rules.find_lookalikes(own, {role: column}, accepted)]
         told += rules.find_missing_words(own, {role: column})  # words such as NA, which name nobody
     return told
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from bayes_alliance.names import SESSION
+from bayes_alliance.table.files.missing_codes import is_number
 from bayes_alliance.table.scores.instrument import Instrument
 from bayes_alliance.table.scores.scoring import ScoreSpec
 from bayes_alliance.table.shape.shape import Shape
@@ -31,7 +32,13 @@ def numbered_columns(
         Items in wide tables and in rows of answers are numbers where scores are made of them.
     """
     found = [str(roles[SESSION])] if isinstance(roles, Mapping) and SESSION in roles else []
-    found += [str(name) for own in scales if isinstance(own, Mapping) for name in own]
+    found += [
+        str(name)
+        for own in scales
+        if isinstance(own, Mapping)
+        for name, values in own.items()
+        if isinstance(values, Iterable) and all(map(is_number, values))
+    ]
     stated = [spec for spec, _ in scores.values()]
     for spec in stated:
         items = [spec.items] if isinstance(spec.items, str) else spec.items

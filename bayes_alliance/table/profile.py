@@ -9,6 +9,7 @@ import pandas as pd
 
 from bayes_alliance._messages import count_of, number_text, show_cell
 from bayes_alliance.table.codes import find_codes
+from bayes_alliance.table.files.missing_codes import numbers_of
 from bayes_alliance.table.sessions import SessionTable
 
 BARS: Final = "▁▂▃▄▅▆▇█"
@@ -57,7 +58,7 @@ def say_codes(sessions: SessionTable) -> list[str]:
         if column.dtype != np.float64 or name in sessions.bounds:
             continue
         ids = sessions.ids(unit if unit in sessions.roles else "patient")
-        accepted = sessions.accepted.get(name, ())
+        accepted = numbers_of(sessions.accepted.get(name, ()))
         for code in find_codes(column.to_numpy(), ids):
             if code.value not in accepted:
                 others = f"{number_text(code.low)} to {number_text(code.high)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -21,7 +21,7 @@ from bayes_alliance._messages import (
 )
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.names import ID_ROLES, ROLES
-from bayes_alliance.table.files.missing_codes import MISSING_CODES
+from bayes_alliance.table.files.missing_codes import MISSING_CODES, texts_of
 from bayes_alliance.table.nesting import UNITS_ABOVE
 
 if TYPE_CHECKING:
@@ -270,20 +270,25 @@ def find_missing_words(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[st
     return notes
 
 
-def find_lookalikes(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[str]:
-    """Describe identifiers that differ only in what a reader hardly sees. They stay apart."""
+def find_lookalikes(
+    frame: pd.DataFrame, roles: Mapping[str, str], accepted: Mapping[str, Collection[float | str]] | None = None
+) -> list[str]:
+    """Describe identifiers that differ only in what a reader hardly sees, unless accepted. They stay apart."""
     notes = []
     for role in ID_ROLES:
         if role not in roles:
             continue
         by_form: dict[str, list[str]] = {}
+        known = texts_of((accepted or {}).get(roles[role], ()))
         for value in sorted(_suspects(set(frame[roles[role]].unique().tolist()) - {""})):
-            by_form.setdefault(id_form(value), []).append(value)
+            if value not in known:
+                by_form.setdefault(id_form(value), []).append(value)
         alike = [spell(values) for values in by_form.values() if len(values) > 1]
         if alike:
             notes.append(
                 f"{role} ids that differ only in blanks, case, leading zeros, invisible characters or Unicode form: "
-                f"{first_few(alike)}. They are kept apart as different {role}s; correct the table if they are the same."
+                f"{first_few(alike)}. They are kept apart as different {role}s; correct the table if they are the "
+                "same, or state accept=."
             )
     return notes
 

@@ -32,9 +32,9 @@ class SessionTable:
     constant (``session``, ``patient``, ``therapist``, ``group`` or ``site``); ``messages`` says what was joined,
     sorted or left out; ``bounds`` maps columns to the lowest and highest value their scale has. ``doubts`` says of
     columns why no model can read them; ``crossed`` holds the roles whose units are known to belong to several wider
-    units; ``accepted`` are values, by column, that are genuine although they look like codes for missing; ``steps``
-    are what was done on the way from the file, ``scales`` what scores are made of. Identifiers are text, empty where
-    missing; measured columns are float64 or words.
+    units; ``accepted`` are values, levels and ids, by column, that are genuine although they look like codes for
+    missing or like one another; ``steps`` are what was done on the way from the file, ``scales`` what scores are made
+    of. Identifiers are text, empty where missing; measured columns are float64 or words.
     """
 
     _frame: pd.DataFrame
@@ -44,7 +44,7 @@ class SessionTable:
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     doubts: Mapping[str, Problem] = field(default_factory=dict)
     crossed: frozenset[str] = frozenset()
-    accepted: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    accepted: Mapping[str, tuple[float | str, ...]] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     scales: Mapping[str, Scale] = field(default_factory=dict)
 
@@ -90,7 +90,7 @@ def read_sessions(
     units: Mapping[str, str] | None = None,
     transfers: nesting.Transfers = "ask",
     ignore: Sequence[str] = (),
-    accept: Mapping[str, Sequence[float]] | None = None,
+    accept: Mapping[str, Sequence[float | str]] | None = None,
     columns: Sequence[str] | None = None,
     wide: Mapping[str, str] | None = None,
     wide_sessions: Mapping[str, float] | None = None,
@@ -135,8 +135,9 @@ def read_sessions(
     ignore : sequence of str
         Columns to leave out unread.
     accept : mapping, optional
-        Values that are genuine although they look like codes for missing, by column, such as ``{"minutes": [999]}``.
-        Elsewhere a model that reads such a column refuses it.
+        What is genuine, by column: numbers that look like codes for missing, such as ``{"minutes": [999]}``, levels
+        that look like codes or like others and are levels of their own, ``{"ward": ["A", "a"]}``, and ids that look
+        alike. A model that reads such a column refuses others; of ids a message tells.
     columns : sequence of str, optional
         The only columns to read beside those of roles; of files with thousands nothing else is converted.
     wide : mapping of str to str, optional
@@ -218,7 +219,7 @@ def read_sessions(
     findings.step("sides", len(frame))
     frame, made_of = add_scores(frame, scores_stated, roles.values(), findings)
     findings.step("scores", len(frame))
-    genuine = {name: tuple(map(float, own)) for name, own in read_accepted(accept, seen, findings).items()}
+    genuine = read_accepted(accept, frame, findings)
     ends = {name: scale.ends for name, scale in made_of.items()} | rules.check_bounds(frame, bounds or {}, findings)
     if not findings.problems:
         frame = nesting.name_units(frame, roles, meanings, findings)
@@ -227,7 +228,7 @@ def read_sessions(
         findings.add(nesting.check_transfers(frame, roles, meanings.get("patient", nesting.Meaning())))
         findings.add(rules.check_units(frame, units or {}, roles))
     findings.stop(TableError, count_of(len(frame), "row"))
-    findings.note(*_say_doubts(doubts), *_warned(frame, roles))
+    findings.note(*_say_doubts(doubts), *_warned(frame, roles, genuine))
     crossed = frozenset(unit for unit, meaning in meanings.items() if meaning.all == "transferred")
     frame = _sort(frame, roles, findings)
     return replace(
@@ -254,9 +255,11 @@ def _joined_alone(role: str) -> Problem:
     )
 
 
-def _warned(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[str]:
+def _warned(
+    frame: pd.DataFrame, roles: Mapping[str, str], accepted: Mapping[str, tuple[float | str, ...]]
+) -> list[str]:
     """Return what is odd of ids, and warn of it: in a notebook nobody looks at messages before the fit."""
-    notes = [*rules.find_lookalikes(frame, roles), *rules.find_missing_words(frame, roles)]
+    notes = [*rules.find_lookalikes(frame, roles, accepted), *rules.find_missing_words(frame, roles)]
     for note in notes:
         warnings.warn(note, AllianceWarning, stacklevel=3)
     return notes

@@ -13,7 +13,7 @@ from bayes_alliance._messages import are, count_of, first_few, quote, spell
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.names import ID_ROLES
 from bayes_alliance.table.cells import check_id_cells, count_codes, find_decimal, id_text, type_column
-from bayes_alliance.table.files.missing_codes import MISSING_CODES
+from bayes_alliance.table.files.missing_codes import MISSING_CODES, is_number
 from bayes_alliance.table.rules import id_form
 
 SIDES: Final = ("patient", "therapist", "group")
@@ -44,21 +44,26 @@ def missing_codes(declared: object, columns: Sequence[str], findings: Findings) 
 
 
 def read_accepted(
-    accept: Mapping[str, Sequence[float]] | None, columns: Sequence[str], findings: Findings
-) -> Mapping[str, Sequence[float]]:
-    """Return values that are genuine by column, reporting what is no such statement."""
-    found: dict[str, Sequence[float]] = {}
+    accept: Mapping[str, Sequence[float | str]] | None, frame: pd.DataFrame, findings: Findings
+) -> Mapping[str, tuple[float | str, ...]]:
+    """Return numbers, levels and ids of a typed frame that are genuine, reporting what is no such statement."""
+    found: dict[str, tuple[float | str, ...]] = {}
     if accept is not None and not isinstance(accept, Mapping):
         findings.problem(f"accept is {accept!r}; it names values by column, such as {{'minutes': [999]}}.")
         return found
     for name, values in (accept or {}).items():
         own = values if isinstance(values, Sequence) and not isinstance(values, str) else [values]
-        if name not in columns:
+        if name not in frame.columns:
             findings.problem(f"accept= names {name!r}, which is no column.")
-        elif not all(_is_real(value) for value in own):
-            findings.problem(f"accept= of {name!r} holds {first_few(list(map(repr, own)))}; values are numbers.")
+        elif not all(isinstance(value, str) or _is_real(value) for value in own):
+            findings.problem(
+                f"accept= of {name!r} holds {first_few(list(map(repr, own)))}; values are numbers or text."
+            )
+        elif frame[name].dtype == np.float64 and not all(map(is_number, own)):
+            words = first_few([repr(value) for value in own if not is_number(value)])
+            findings.problem(f"accept= of {name!r} holds {words}, and the column holds numbers.")
         else:
-            found[name] = own
+            found[name] = tuple(value if isinstance(value, str) else float(value) for value in own)
     return found
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 import bayes_alliance as ba
+from bayes_alliance.errors import AllianceWarning
 
 ROLES = {"patient": "pid", "therapist": "tid", "site": "site", "session": "week"}
 
@@ -95,6 +96,35 @@ def test_levels_that_look_alike_are_refused(alike: str) -> None:
         with pytest.raises(ba.DesignError, match="Column 'arm' has levels that look alike"):
             ba.make_design(model("week + in_arm"), ba.Study(table, columns={"in_arm": "arm[CBT]"}))
         assert len(ba.make_design(model("week"), table).equation.y) == 120
+
+
+def test_levels_and_ids_that_are_meant_to_differ_are_accepted() -> None:
+    """accept= says that what looks alike, or like a code, is a level or an id of its own; others are still refused."""
+    frame = study()
+    frame.loc[frame["pid"].isin(["p02", "p03"]), "arm"] = "cbt"
+    spec, asked = model("week * arm"), {"arm": "TAU"}
+    table = read(frame, accept={"arm": ["CBT", "cbt"]})
+    design = ba.make_design(spec, ba.Study(table, reference=asked))
+    assert {"arm[cbt]", "arm[CBT]"} <= set(design.equation.coef.labels)
+    frame.loc[frame["pid"] == "p04", "arm"] = "C BT"
+    with pytest.raises(
+        ba.DesignError, match=r"look alike: 'C BT', 'CBT' .*accept=\{'arm': \['C BT', 'CBT'\]\} \(--acc"
+    ):
+        ba.make_design(spec, ba.Study(read(frame, accept={"arm": ["cbt"]}), reference=asked))
+    coded = study()
+    coded.loc[coded["pid"].isin(["p02", "p03"]), "arm"] = "NULL"
+    with pytest.raises(ba.DesignError, match=r"If it is a level, accept it: accept=\{'arm': \['NULL'\]\}"):
+        ba.make_design(spec, ba.Study(read(coded), reference=asked))
+    ba.make_design(spec, ba.Study(read(coded, accept={"arm": ["NULL"]}), reference=asked))
+    ids = study().replace({"pid": {"p02": "P01"}})
+    with pytest.warns(AllianceWarning, match="patient ids that differ only"):
+        read(ids)
+    read(ids, accept={"pid": ["P01"]})
+    frame = study()
+    frame.loc[[3, 17], "y"] = 999
+    assert len(ba.make_design(model("week"), read(frame, accept={"y": ["999"]})).equation.y) == 120
+    with pytest.raises(ba.TableError, match=r"accept= of 'y' holds None; values are numbers or text"):
+        read(frame, accept={"y": [None]})
 
 
 def test_levels_in_two_unicode_forms_are_refused() -> None:

@@ -91,10 +91,10 @@ def test_accepted_values_are_genuine() -> None:
     assert ba.make_design(spec, ba.select_rows(table, maximum={"week": 3})).equation.y.max() == 999
     assert not any("999" in note for note in ba.describe(table).notes)
     with pytest.raises(ba.TableError) as caught:
-        ba.read_sessions(frame, ROLES, accept={"phq": [999], "phq9": ["x"]})  # type: ignore[list-item]
+        ba.read_sessions(frame, ROLES, accept={"phq": [999], "phq9": ["x"]})
     assert [problem.what for problem in caught.value.problems] == [
         "accept= names 'phq', which is no column.",
-        "accept= of 'phq9' holds 'x'; values are numbers.",
+        "accept= of 'phq9' holds 'x', and the column holds numbers.",
     ]
 
 

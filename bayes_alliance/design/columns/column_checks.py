@@ -19,6 +19,7 @@ from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.needed_variables import needed_variables
 from bayes_alliance.study import Study
 from bayes_alliance.table.codes import Code, CodeCounts
+from bayes_alliance.table.files.missing_codes import numbers_of, texts_of
 from bayes_alliance.table.nesting import show_several, units_under_several
 from bayes_alliance.table.sessions import SessionTable
 
@@ -45,7 +46,8 @@ def check_read_columns(
         if column not in study.sessions.doubts:
             findings.add(check_codes(study.sessions, column, bounds_of(spec, study).get(column)))
     for column in factors:
-        findings.add(check_levels(column, read_words(study.sessions.frame[column]).dropna()))
+        accepted = study.sessions.accepted.get(column, ())
+        findings.add(check_levels(column, read_words(study.sessions.frame[column]).dropna(), accepted))
     findings.note(*_ids_alike(spec, study))
     check_nesting(spec, study.sessions.frame, study.sessions.roles, study.sessions.crossed, findings)
     findings.note(*_under_other_factors(spec, study))
@@ -90,7 +92,7 @@ def check_codes(sessions: SessionTable, column: str, bounds: tuple[float, float]
     counts.add(values, sessions.ids(role))
     found = []
     for code in counts.find(low, high):
-        if code.value in sessions.accepted.get(column, ()):
+        if code.value in numbers_of(sessions.accepted.get(column, ())):
             continue
         where = first_few(places_of(sessions, values == code.value), code.cells)
         found.append(say_code(column, code, column == sessions.roles.get("session"), where))
@@ -128,8 +130,10 @@ def places_of(sessions: SessionTable, there: np.ndarray) -> list[str]:
     return [f"patient {patients[row]!r}" + ("" if at is None else f" session {at[row]:g}") for row in rows[:5].tolist()]
 
 
-def check_levels(column: str, words: pd.Series, *, counted: bool = True) -> list[Problem]:
-    """Report levels of a factor that look alike, and levels that look like a code for missing.
+def check_levels(
+    column: str, words: pd.Series, accepted: Collection[float | str] = (), *, counted: bool = True
+) -> list[Problem]:
+    """Report levels of a factor that look alike, and levels that look like a code for missing; accepted ones do not.
 
     Parameters
     ----------
@@ -137,22 +141,26 @@ def check_levels(column: str, words: pd.Series, *, counted: bool = True) -> list
         For the message.
     words : Series of str
         Its cells, or each level once, which is then not ``counted``.
+    accepted : collection of float or str
+        Levels that are known to be levels of their own.
     """
+    known = texts_of(accepted)
     counts = words.value_counts()
     counts = counts[counts > 0]
     problems = []
-    for alike in group_alike(map(str, counts.index)):
+    for alike in group_alike(level for level in map(str, counts.index) if level not in known):
         rows = " and ".join(f"{int(counts[level]):,}" for level in alike) if counted else "several"
         problems.append(
             Problem(
                 f"Column {column!r} has levels that look alike: {spell_cells(alike)} (in {rows} rows). They "
                 "differ only in case, blanks, invisible characters, Unicode form, letters drawn alike or a "
                 "full stop at the end, and each would be a level of its own.",
-                fix="Write one level one way. Give levels that are meant to differ names that do.",
+                fix="Write one level one way. Where each is meant, accept them when the table is read: "
+                f"accept={{{column!r}: [{spell_cells(alike)}]}} (--accept, once for each).",
             )
         )
     levels = [str(level) for level in counts.index]
-    coded = [level for level in levels if level in MISSING_LEVELS or _is_code(level)]
+    coded = [level for level in levels if level not in known and (level in MISSING_LEVELS or _is_code(level))]
     if coded and len(coded) < len(levels) and not all(map(_is_number, levels)):
         shown = [f"{level!r} ({count_of(int(counts[level]), 'row')})" if counted else repr(level) for level in coded]
         problems.append(
@@ -161,7 +169,8 @@ def check_levels(column: str, words: pd.Series, *, counted: bool = True) -> list
                 f"like a code for missing: {first_few(shown)}.",
                 fix=(
                     f"Declare it when the table is read: missing={{{column!r}: {coded}}} (--missing "
-                    f"{column}={coded[0]}; missing in an analysis file), or give the level another name."
+                    f"{column}={coded[0]}; missing in an analysis file). If it is a level, accept it: "
+                    f"accept={{{column!r}: {coded}}} (--accept)."
                 ),
             )
         )
