@@ -119,6 +119,7 @@ class EquationOutline(_Record):
     scale: ScaleOutline
     names: dict[str, str]
     constants: dict[str, float]
+    knots: dict[str, list[float]]
     residual_sds: list[ResidualOutline]
     series: bool
     variables: dict[str, VariableOutline]
@@ -198,6 +199,7 @@ def _equation(design: Design, e: EquationDesign) -> EquationOutline:
         ),
         names=dict(e.names),
         constants={call: float(value) for call, value in e.constants.items()},
+        knots={call: list(own) for call, own in e.knots.items()},
         residual_sds=[
             ResidualOutline(variable=own.variable, level=own.level, first=own.first) for own in e.residual_sds
         ],
@@ -363,6 +365,7 @@ def _equation_of(own: EquationOutline, spec: ModelSpec, levels: Mapping[str, tup
         scale=scale,
         series=Series(none, none, ()) if own.series else None,
         constants=own.constants,
+        knots={call: tuple(found) for call, found in own.knots.items()},
         calls={
             text: CallColumns(
                 call.label,

@@ -34,7 +34,7 @@ class RowwiseEvaluator(Evaluator):
         calls: Mapping[str, CallColumns] | None = None,
     ) -> None:
         rows = Rows(equation.spec.unit, None, equation.patient, equation.session, equation.row)  # type: ignore[arg-type]
-        super().__init__(FUNCTIONS, rows, variables, lambda _: equation.patient, Findings())
+        super().__init__(FUNCTIONS, rows, variables, lambda _: equation.patient, Findings(), knots=dict(equation.knots))
         self.equation = equation
         self.around = {**equation.calls, **(calls or {})}
         self.stepped: dict[Hidden, Follow] = {}

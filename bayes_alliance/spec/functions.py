@@ -38,10 +38,18 @@ FORMULA_FUNCTIONS: Final = _table(
     ),
     Function(
         "piecewise",
-        (2, 5),
-        (),
+        (2, 41),
+        ("form",),
         "piecewise(session, 5, 9)",
-        "one column per stretch between the knots; each coefficient is the slope of its stretch",
+        "one column per stretch between the knots; each coefficient is the slope of its stretch, or with "
+        'form="constant" the step from the first stretch to its own',
+    ),
+    Function(
+        "spline",
+        (2, 2),
+        (),
+        "spline(session, 3)",
+        "a smooth course: a natural cubic spline with so many degrees of freedom, a straight line beyond its ends",
     ),
     Function(
         "centred",

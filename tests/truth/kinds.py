@@ -89,6 +89,10 @@ KINDS: dict[str, str] = {
         "condition * piecewise(session, 3, 5) + (1 + session | patient)",
         'family = "negative_binomial"',
     ),
+    "a smooth course by condition": E("score", "session", "condition * spline(session, 3) + (1 | patient)"),
+    "steps between sessions": E(
+        "cured", "session", 'condition * piecewise(session, 2, 4, form="constant")', 'family = "bernoulli"'
+    ),
     "extra zeros, patients differ": E(
         "bad_days",
         "session",

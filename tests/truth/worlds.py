@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy.interpolate import CubicSpline
 
 from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Operation, Term, Text, calls_in, render
 from bayes_alliance.spec.formula import parse_formula
@@ -23,6 +24,33 @@ from bayes_alliance.spec.model import EquationSpec, ModelSpec
 
 PIECE = re.compile(r"^(?P<part>.*)\[(?P<piece>[^\[\]]*)\]$", re.DOTALL)
 DYNAMIC = ("lag", "within")
+
+
+def natural_heights(knots: np.ndarray) -> np.ndarray:
+    """Return the columns of R's ns() at its knots, shape (knot, column): cubic B-splines by de Boor's recursion."""
+    whole = np.r_[[knots[0]] * 3, knots, [knots[-1]] * 3]
+    count = len(whole) - 4
+
+    def member(i: int, degree: int, x: float) -> float:
+        if degree == 0:
+            last = x == whole[-1] and whole[i + 1] == x and whole[i] < x
+            return float(whole[i] <= x < whole[i + 1] or last)
+        left, right = whole[i + degree] - whole[i], whole[i + degree + 1] - whole[i + 1]
+        found = (x - whole[i]) / left * member(i, degree - 1, x) if left else 0.0
+        return found + ((whole[i + degree + 1] - x) / right * member(i + 1, degree - 1, x) if right else 0.0)
+
+    def bend(i: int, x: float) -> float:
+        """Return the second derivative of a cubic: differences of differences of straight members."""
+
+        def slope(i: int, degree: int, lower: Callable[[int], float]) -> float:
+            left, right = whole[i + degree] - whole[i], whole[i + degree + 1] - whole[i + 1]
+            return degree * ((lower(i) / left if left else 0.0) - (lower(i + 1) / right if right else 0.0))
+
+        return slope(i, 3, lambda k: slope(k, 2, lambda m: member(m, 1, x)))
+
+    values = np.array([[member(i, 3, x) for i in range(1, count)] for x in knots])
+    bent = np.array([[bend(i, x) for i in range(1, count)] for x in (knots[0], knots[-1])])
+    return values @ np.linalg.qr(bent.T, mode="complete")[0][:, 2:]
 
 
 @dataclass(frozen=True, eq=False)
@@ -466,6 +494,8 @@ class View:
                 return x if piece == "linear" else x * x
             case "piecewise":
                 return self._stretch(part, piece)
+            case "spline":
+                return self._smooth(part, int(piece))
             case "surface":
                 return self._surface(part, piece)
         return self.value(part)
@@ -473,12 +503,33 @@ class View:
     def _stretch(self, call: Call, piece: str) -> np.ndarray:
         x = self.value(call.arguments[0])
         knots = [k.value for k in call.arguments[1:]]
+        if dict(call.keywords).get("form") == Text("constant"):
+            low, _, high = piece.removeprefix("from ").partition(" to ")
+            return ((x > float(low)) & (x <= float(high or "inf"))).astype(float)
         if piece == f"to {knots[0]:g}":
             return np.minimum(x, knots[0])
         if piece == f"from {knots[-1]:g}":
             return np.maximum(x - knots[-1], 0.0)
         low, high = next((a, b) for a, b in itertools.pairwise(knots) if piece == f"{a:g} to {b:g}")
         return np.clip(x, low, high) - low
+
+    def _smooth(self, call: Call, number: int) -> np.ndarray:
+        """Return a column of a natural spline: the cubic through its values at the knots, straight beyond them.
+
+        Its values at the knots are B-splines by the recursion of de Boor; knots are those of the observed rows.
+        """
+        observed = View(self.world.observed, self.unit)
+        rows = observed._so_far(observed.value(call.arguments[0]))[0]
+        rows = rows[~np.isnan(rows)]
+        knots = np.quantile(rows, np.linspace(0, 1, int(call.arguments[1].value) + 1))
+        if (np.diff(knots) <= 0).any():
+            knots = np.quantile(np.unique(rows), np.linspace(0, 1, len(knots)))
+        heights = natural_heights(knots)[:, number - 1]
+        course = CubicSpline(knots, heights, bc_type="natural")
+        x = self.value(call.arguments[0])
+        low, high = knots[0], knots[-1]
+        line = np.where(x < low, (x - low) * course(low, 1), np.where(x > high, (x - high) * course(high, 1), 0.0))
+        return course(np.clip(x, low, high)) + line
 
     def _surface(self, call: Call, piece: str) -> np.ndarray:
         centre = dict(call.keywords).get("centre", Text("pooled"))

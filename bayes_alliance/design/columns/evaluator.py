@@ -36,7 +36,8 @@ class Evaluator:
     of patients averages; ``findings`` collects problems, and what a reader should know of the columns; ``arm`` is the
     condition;
     ``means`` collects the latent means and modelled values that were asked for, with what stands in for them;
-    ``constants`` what centred() took away, by the call; ``calls`` the columns of calls that are parts of terms;
+    ``constants`` what centred() took away, by the call; ``knots`` those of splines, by the call, which an equation has
+    once; ``calls`` the columns of calls that are parts of terms;
     ``modelled`` says of outcomes which of their values are modelled; ``until`` is the last session that means are over,
     where they are not over all rows.
 
@@ -57,6 +58,7 @@ class Evaluator:
     constants: dict[str, float] = field(default_factory=dict)
     calls: dict[str, tuple[tuple[str, Value], ...]] = field(default_factory=dict)
     until: float | None = None
+    knots: dict[str, tuple[float, ...]] = field(default_factory=dict)
     needed: np.ndarray | None = None
     deferred: list[tuple[np.ndarray, Callable[[np.ndarray], Problem]]] | None = None
 

@@ -12,10 +12,11 @@ from bayes_alliance.design.columns.group_means import others
 from bayes_alliance.design.columns.linked_predictors import linked_predictor
 from bayes_alliance.design.columns.modelled_values import modelled_value
 from bayes_alliance.design.columns.monotonic import monotone
+from bayes_alliance.design.columns.splines import spline
 from bayes_alliance.design.columns.surfaces import surface
 from bayes_alliance.design.columns.values import Value
 from bayes_alliance.findings import Problem
-from bayes_alliance.spec.expressions import Call, Expression, Name, Number, calls_in, render
+from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Text, calls_in, render
 from bayes_alliance.spec.functions import CURRENT
 
 
@@ -65,7 +66,15 @@ def _quadratic(evaluator: Evaluator, call: Call) -> list[tuple[str, Value]]:
 
 
 def _piecewise(evaluator: Evaluator, call: Call) -> list[tuple[str, Value]]:
-    """Return one column per stretch: how far the value has come in it."""
+    """Return one column per stretch: how far the value has come in it, or, with form="constant", whether it lies there.
+
+    A value at a knot lies in the stretch before it, which ends there: session 2 is the second of the stretch to 2.
+    """
+    form = dict(call.keywords).get("form", Text("line"))
+    constant = form == Text("constant")
+    if form not in (Text("line"), Text("constant")):
+        evaluator.findings.problem('form is "line" or "constant".', where=render(call))
+        return [("", evaluator.nothing())]
     values = _plain(evaluator, call.arguments[0], call)
     knots = [knot.value for knot in call.arguments[1:] if isinstance(knot, Number)]
     if len(knots) < len(call.arguments) - 1 or sorted(set(knots)) != knots:
@@ -75,16 +84,20 @@ def _piecewise(evaluator: Evaluator, call: Call) -> list[tuple[str, Value]]:
         return [("", evaluator.nothing())]
     if np.isnan(values).all():
         return [("", evaluator.nothing())]
-    outside = [f"{knot:g}" for knot in knots if not np.nanmin(values) < knot < np.nanmax(values)]
+    lowest, highest = np.nanmin(values), np.nanmax(values)
+    outside = [f"{k:g}" for k in knots if not (lowest < k < highest or (constant and k == lowest))]
     if outside:
         evaluator.findings.problem(
-            f"knot {', '.join(outside)} does not lie inside the values, which run from {np.nanmin(values):g} "
-            f"to {np.nanmax(values):g}.",
+            f"knot {', '.join(outside)} does not lie inside the values, which run from {lowest:g} to {highest:g}.",
             where=render(call),
         )
     columns = []
     for i, (low, high) in enumerate(zip([None, *knots], [*knots, None], strict=True)):
         name = f"to {high:g}" if low is None else f"from {low:g}" if high is None else f"{low:g} to {high:g}"
+        if constant:
+            there = (values > (-np.inf if low is None else low)) & (values <= (np.inf if high is None else high))
+            columns += [] if low is None else [(name, Value(np.where(np.isnan(values), np.nan, there)))]
+            continue
         column = np.minimum(values, np.inf if high is None else high) - (low if i and low is not None else 0.0)
         columns.append((name, Value(np.maximum(column, 0.0) if i else column)))
     return columns
@@ -103,12 +116,12 @@ FUNCTIONS = Functions(
         "mo": monotone,
         **dict.fromkeys(CURRENT, linked_predictor),
     },
-    {"surface": surface, "quadratic": _quadratic, "piecewise": _piecewise},
+    {"surface": surface, "quadratic": _quadratic, "piecewise": _piecewise, "spline": spline},
 )
 """All of them."""
 
-ROWWISE = ("log", "sqrt", "quadratic", "piecewise", "mi", "mo")
-"""Calls whose value in a row depends on that row alone."""
+ROWWISE = ("log", "sqrt", "quadratic", "piecewise", "spline", "mi", "mo")
+"""Calls whose value in a row depends on that row alone, given what the equation keeps of all (the knots of splines)."""
 
 
 def functions_around(expression: Expression) -> tuple[str, ...]:

@@ -117,6 +117,7 @@ def make_equation(equation: EquationSpec, source: Source) -> tuple[Made, tuple[s
         series=series,
         gaps=_gaps(equation, usable, source.spec),
         constants=dict(evaluator.constants),
+        knots=dict(evaluator.knots),
         calls={text: _opened(own.rows(keep)) for text, own in _calls(equation, evaluator).items()},
     )
     plugged = {mean: evaluator.means[mean] for mean in _followed(mean.coef, coded)}

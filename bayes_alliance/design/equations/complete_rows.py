@@ -92,12 +92,13 @@ def find_usable(equation: EquationSpec, source: Source, findings: Findings) -> U
     factor_ids = _factor_ids(rows, source, findings)
     finer = _finer(equation, rows, variables, source, findings)
 
-    used = _Used()
+    used, knots = _Used(), dict[str, tuple[float, ...]]()
 
     def evaluate(chosen: Mapping[str, Variable], found: Findings) -> Evaluator:
         arm = next((v for v in chosen.values() if v.name == "condition" and v.levels), None)
         made = Evaluator(FUNCTIONS, rows, chosen, factor_ids, found, source.modelled, finer, arm, until=source.until)
-        return replace(made, needed=used.rows, deferred=used.deferred if used.rows is None else None)
+        deferred = used.deferred if used.rows is None else None
+        return replace(made, knots=knots, needed=used.rows, deferred=deferred)
 
     coef, coded, starts = code_columns(
         equation.mean, evaluate(variables, findings.silent), intercept=equation.kind.intercept

@@ -38,9 +38,10 @@ class EquationDesign:
     the rows used, adds up to ``rows_read``; ``gaps`` counts missing values by variable. ``offset`` is the constant that
     was taken from the outcome, ``scale`` says what values it can have. ``modelled`` are the rows whose outcome is a
     parameter; ``y`` has a stand-in where it is missing. ``series`` says which row each one's residual follows, where
-    these correlate over sessions. ``constants`` are the means that calls of centred() took away, by call; ``calls`` the
-    columns of calls that read other rows, such as ``within(x, patient)``, by call. ``outlined`` is set where rows are
-    made ones that stand for those that were fitted: which predictors cannot be set apart from each, by name.
+    these correlate over sessions. ``constants`` are the means that calls of centred() took away, by call, ``knots``
+    those of splines; ``calls`` the columns of calls that read other rows, such as ``within(x, patient)``, by call.
+    ``outlined`` is set where rows are made ones that stand for those that were fitted: which predictors cannot be set
+    apart from each, by name.
     """
 
     spec: EquationSpec
@@ -64,6 +65,7 @@ class EquationDesign:
     series: Series | None = None
     gaps: tuple[Gap, ...] = ()
     constants: Mapping[str, float] = field(default_factory=dict)
+    knots: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     calls: Mapping[str, CallColumns] = field(default_factory=dict)
     outlined: Mapping[str, Sequence[str]] | None = None
 

@@ -45,6 +45,10 @@ def _check_equation(equation: EquationSpec) -> list[Problem]:
     for text, call in calls.items():
         if call.function in ("centred", "surface"):
             problems.append(Problem(f"{text} takes a mean over all rows."))
+        if call.function == "spline":
+            problems.append(
+                Problem(f"{text} takes its knots from all rows.", fix="Write piecewise(session, 5, 9), say.")
+            )
         units = [arg for arg in (*call.arguments[1:], *dict(call.keywords).values()) if isinstance(arg, Name)]
         if call.function in ("within", "between") and units != [Name("patient")]:
             problems.append(Problem(f"{text} takes means over more than one patient's rows."))
