@@ -74,8 +74,7 @@ def make_equation(equation: EquationSpec, source: Source) -> tuple[Made, tuple[s
     evaluator = usable.evaluate(variables, findings)
     whole, coded, starts = code_columns(equation.mean, evaluator, intercept=equation.kind.intercept)
     stop_on(findings, rows)
-    sigma = find_spread(equation, variables, findings)
-    arms = find_arms(equation, variables, keep)
+    sigma, arms = find_spread(equation, variables, findings), find_arms(equation, variables, keep)
     own = {name: subset_variable(variable, keep) for name, variable in variables.items()}
     used = _Used(usable, own, arms, source.spec, findings)
     mean = _predictor(outcome.label, equation.mean, whole, coded, used)
