@@ -13,8 +13,9 @@ from bayes_alliance.design.columns.surfaces import PIECES, surface_calls, surfac
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.factors import FactorDesign, find_factor
 from bayes_alliance.design.equations.predictor import Predictor
+from bayes_alliance.design.labels import Labels, resolve_labels, versions
 from bayes_alliance.findings import Findings
-from bayes_alliance.names import coef_label, level_label
+from bayes_alliance.names import coef_label, entry_label, level_label
 from bayes_alliance.spec.estimand_validation import expand
 from bayes_alliance.spec.expressions import (
     Call,
@@ -27,8 +28,8 @@ from bayes_alliance.spec.expressions import (
     render,
     render_term,
 )
-from bayes_alliance.spec.labels import LabelTarget, rewrite, value_arguments
-from bayes_alliance.spec.model import Level, ModelSpec
+from bayes_alliance.spec.labels import rewrite, value_arguments
+from bayes_alliance.spec.model import EstimandSpec, Level, ModelSpec
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,12 @@ def resolve_estimands(
     factors: Sequence[FactorDesign],
     findings: Findings,
 ) -> tuple[EstimandDesign, ...]:
-    """Resolve every label to one coefficient and every estimand to arithmetic over them.
+    """Resolve every label to coefficients and every estimand to arithmetic over them.
 
-    Stated estimands come first; then the contextual effects and the surface parameters that the terms imply.
+    Where a label leaves the level of a factor open, the estimand is there once per level, and once per pair. Stated
+    estimands come first; then the contextual effects and the surface parameters that the terms imply.
     """
-    labels = _resolve_labels(spec, equations, findings)
+    labels = resolve_labels(spec, equations, findings)
     if findings.problems:
         return ()
     stated: list[EstimandDesign] = []
@@ -82,53 +84,32 @@ def resolve_estimands(
     return tuple(replace(one, factors=names, strata=strata) for one in (*stated, *implied))
 
 
-def _resolve_labels(spec: ModelSpec, equations: Sequence[EquationDesign], findings: Findings) -> dict[str, str]:
-    found = {}
-    for name, target in spec.label_targets.items():
-        own = next(own for e in equations for own in e.linear_predictors if own.spec.name == target.outcome)
-        matching = [i for i, parts in enumerate(own.coef.parts) if _matches(target, parts)]
-        same_term = [i for i, p in enumerate(own.coef.parts) if {part for part, _ in p} == target.term]
-        if len(matching) == 1:
-            found[name] = own.coef_labels[matching[0]]
-            continue
-        options = [_written(target.outcome, own.coef.parts[i]) for i in same_term]
-        findings.problem(
-            f"[labels] {name} = {spec.labels[name]!r} names {len(matching)} coefficients; one is needed.",
-            fix=f"Choose among {quote(options)}.",
-        )
-    return found
-
-
-def _matches(target: LabelTarget, parts: frozenset[tuple[str, str]]) -> bool:
-    """Return whether a column is what a label names; a bracket that is not written fits any."""
-    if {part for part, _ in parts} != target.term:
-        return False
-    inside = dict(parts)
-    return all(piece in ("", inside[part]) for part, piece in target.parts)
-
-
-def _written(outcome: str, parts: frozenset[tuple[str, str]]) -> str:
-    return f"{outcome} ~ {':'.join(f'{p}[{piece}]' if piece else p for p, piece in sorted(parts))}"
-
-
 def _stated(
     spec: ModelSpec,
     name: str,
-    labels: Mapping[str, str],
+    labels: Labels,
     equations: Sequence[EquationDesign],
     factors: Sequence[FactorDesign],
     findings: Findings,
 ) -> Iterator[EstimandDesign]:
-    """Yield an estimand at each combination of its moderators' values, and the differences between them."""
+    """Yield an estimand in every level that its labels leave open, and there at its moderators' values."""
     claim = spec.estimands[name]
     value = _in_the_study(expand(spec, claim.parsed), equations, factors, name, findings)
-    _check_effects(value, labels, factors, name, findings)
+    for one in versions(value, labels, name, findings):
+        _check_effects(one.value, one.labels, factors, name, findings)
+        yield from _at_values(claim, level_label(name, one.where) if one.where else name, one.value, one.labels)
+
+
+def _at_values(
+    claim: EstimandSpec, name: str, value: Expression, labels: Mapping[str, str]
+) -> Iterator[EstimandDesign]:
+    """Yield an estimand at each combination of its moderators' values, and the differences between them."""
     made: list[tuple[tuple[float, ...], Expression]] = []
     for values in product(*claim.at.values()):
         made.append((values, _at(value, dict(zip(claim.at, values, strict=True)))))
     for values, expression in made:
         where = ", ".join(f"{moderator} = {v:g}" for moderator, v in zip(claim.at, values, strict=True))
-        label = level_label(name, where) if where else name
+        label = entry_label(name, where) if where else name
         yield EstimandDesign(label, expression, labels, claim.unit, claim.level, claim.rope)
     if not claim.contrast:
         return
@@ -140,7 +121,7 @@ def _stated(
             moved = list(claim.at)[changed[0]]
             fixed = [f"{m} = {v:g}" for m, v in zip(claim.at, values, strict=True) if m != moved]
             step = f"{moved} = {values[changed[0]]:g} less {moved} = {before[changed[0]]:g}"
-            label = level_label(name, ", ".join([step, *fixed]))
+            label = entry_label(name, ", ".join([step, *fixed]))
             difference = Operation("-", expression, other)
             yield EstimandDesign(label, difference, labels, claim.unit, claim.level, claim.rope)
 

@@ -148,13 +148,15 @@ LABELS = '[labels]\na = "score ~ condition"\n[estimands.e]\nvalue = "a * 2"\nuni
 
 
 def test_labels_resolve_to_one_coefficient(trial: pd.DataFrame) -> None:
-    """With two arms the condition is one coefficient; with three the label must name the level."""
+    """With two arms the condition is one coefficient; with three there is an estimand for each, and for the pair."""
     text = equation("score", "week * condition + (1 | patient)") + LABELS
     (estimand,) = make(text, trial, **ARM).estimands
     assert estimand.labels["a"] == "score, arm[MBCT]"
     three = trial.assign(arm=np.where(trial["pid"] > "P15", "CBT", trial["arm"]))
-    with pytest.raises(ba.DesignError, match=r"names 2 coefficients; one is needed.*'score ~ condition\[MBCT\]'"):
-        make(text, three, **ARM)
+    several = make(text, three, **ARM).estimands
+    assert [one.name for one in several] == ["e[arm = CBT]", "e[arm = MBCT]", "e[arm = MBCT less CBT]"]
+    assert several[0].labels["a"] == "score, arm[CBT]"
+    assert (several[2].labels["a_1"], several[2].labels["a_2"]) == ("score, arm[MBCT]", "score, arm[CBT]")
     named = text.replace('"score ~ condition"', '"score ~ condition[CBT]:week"')
     assert make(named, three, **ARM).estimands[0].labels["a"] == "score, week:arm[CBT]"
     with pytest.raises(ba.DesignError, match="names 0 coefficients"):
