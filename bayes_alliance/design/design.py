@@ -31,6 +31,7 @@ from bayes_alliance.design.estimands import EstimandDesign, resolve_estimands
 from bayes_alliance.design.groups.centring import centre_on_outer, centre_on_population
 from bayes_alliance.design.groups.membership import check_members
 from bayes_alliance.design.optional_terms import resolve_optional
+from bayes_alliance.design.optional_variables import leave_out_lacking
 from bayes_alliance.design.priors.priors import Priors, resolve_priors
 from bayes_alliance.design.priors.priors import Source as PriorSource
 from bayes_alliance.design.reserved_names import check_reserved
@@ -214,7 +215,7 @@ def match_names(
         If a variable has no column. Names that cannot be used are among the findings.
     """
     given = _read_declared(spec, study.columns, findings)
-    resolved, dropped = resolve_optional(given, study, findings)
+    resolved, dropped = resolve_optional(leave_out_lacking(given, study, findings), study, findings)
     left = replace(study, columns=_still_named(study.columns, given, resolved))
     problems = check_names(resolved, left) + check_members(resolved, left)
     if problems:

@@ -332,7 +332,8 @@ class ModelSpec(Record):
     ``variables`` maps a name to a call such as ``window(alliance, 1, 4)``; ``labels`` a name to ``outcome ~ term``;
     ``groups`` is keyed by grouping factor, ``shrink`` by the name of a prior that many coefficients share. With
     ``rows = "common"`` the equations of a unit use the rows that all of them can use, with ``"own"`` each uses all it
-    can.
+    can. ``optional`` names predictors that a study may lack: their terms are then left out, with a message.
+    ``otherwise`` names, by variable or role, the registered model for studies that lack it.
     """
 
     title: str = Field(min_length=1)
@@ -340,6 +341,8 @@ class ModelSpec(Record):
     references: Words = ()
     tags: Words = ()
     variables: dict[str, str] = Field(default_factory=dict)
+    optional: Words = ()
+    otherwise: dict[str, str] = Field(default_factory=dict)
     equation: Annotated[tuple[EquationSpec, ...], Field(strict=False)]
     rows: Literal["own", "common"] = "own"
     labels: dict[str, str] = Field(default_factory=dict)

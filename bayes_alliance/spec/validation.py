@@ -23,7 +23,7 @@ from bayes_alliance.spec.variables_read import current_values_in
 def validate_model(spec: ModelSpec) -> list[Problem]:
     """Return every problem of a model whose texts all parse."""
     problems = [] if spec.equation else [Problem("a model needs at least one [[equation]].", where="equation")]
-    problems += _variables(spec) + _equations(spec) + _groups(spec)
+    problems += _variables(spec) + _equations(spec) + _groups(spec) + _optional(spec)
     cycle = find_cycle(spec)
     if cycle:
         problems.append(
@@ -47,6 +47,24 @@ def _variables(spec: ModelSpec) -> list[Problem]:
         if name not in used:
             problems.append(Problem(f"[variables] {name!r} is declared and used in no equation."))
     return problems + _survival(spec)
+
+
+def _optional(spec: ModelSpec) -> list[Problem]:
+    """Report what a study may lack that the model cannot do without, or does not read."""
+    predictors = {name for equation in spec.equation for name in equation.variables} - set(spec.outcomes)
+    held = {name for e in spec.equation for name in (e.centre, e.trials, e.error, *e.raters) if isinstance(name, str)}
+    problems = [
+        Problem(f"optional = {name!r} is no predictor of the model.", allowed=f"Its predictors: {quote(sorted(predictors - held))}.")
+        for name in spec.optional
+        if name not in predictors - held
+    ]
+    read = {*predictors, *spec.outcomes, *spec.factors, *(equation.unit for equation in spec.equation)}
+    problems += [
+        Problem(f"otherwise names {name!r}, which the model does not read.")
+        for name in spec.otherwise
+        if name not in read
+    ]
+    return problems
 
 
 def _survival(spec: ModelSpec) -> list[Problem]:

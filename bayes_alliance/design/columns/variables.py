@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,8 +72,8 @@ def check_names(spec: ModelSpec, study: Study[SessionTable]) -> list[Problem]:
     factors |= {member for group in spec.groups.values() for member in group.members}
     return [
         *_mapped(study, needed, factors),
-        *_lacking(study, needed),
-        *_grouped(study, factors),
+        *_lacking(study, needed, spec.otherwise),
+        *_grouped(study, factors, spec.otherwise),
         *_referred(spec, study, needed),
         *_doubled(spec, study),
     ]
@@ -94,23 +94,29 @@ def _mapped(study: Study[SessionTable], needed: Sequence[str], factors: Collecti
             yield unknown("column", column_of(column)[0], frame.columns, "columns")
 
 
-def _lacking(study: Study[SessionTable], needed: Sequence[str]) -> Iterator[Problem]:
+def _instead(name: str, otherwise: Mapping[str, str]) -> str:
+    """Return which registered model answers for studies without a variable or role, where one is named."""
+    return f" A study without it: the model {otherwise[name]!r} answers." if name in otherwise else ""
+
+
+def _lacking(study: Study[SessionTable], needed: Sequence[str], otherwise: Mapping[str, str]) -> Iterator[Problem]:
     """Yield variables without a column."""
     roles, frame = study.sessions.roles, study.sessions.frame
     for name in needed:
         if name in roles or (name not in ROLES and (name in study.columns or name in frame.columns)):
             continue
         if name in ROLES:
-            yield Problem(f"The model reads {name!r} and no column plays it.", fix="Name its column in roles.")
+            fix = f"Name its column in roles.{_instead(name, otherwise)}"
+            yield Problem(f"The model reads {name!r} and no column plays it.", fix=fix)
             continue
         yield Problem(
             f"Variable {name!r} of the model has no column.",
             allowed=f"Columns seen: {quote(frame.columns)}.",
-            fix=f"State columns={{{name!r}: ...}}. {hint(name, frame.columns)}".rstrip(),
+            fix=f"State columns={{{name!r}: ...}}. {hint(name, frame.columns)}".rstrip() + _instead(name, otherwise),
         )
 
 
-def _grouped(study: Study[SessionTable], factors: Collection[str]) -> Iterator[Problem]:
+def _grouped(study: Study[SessionTable], factors: Collection[str], otherwise: Mapping[str, str]) -> Iterator[Problem]:
     """Yield grouping factors without a column."""
     roles, frame = study.sessions.roles, study.sessions.frame
     for part in sorted(factors):
@@ -118,7 +124,7 @@ def _grouped(study: Study[SessionTable], factors: Collection[str]) -> Iterator[P
             yield Problem(
                 f"The model groups rows by {part!r} and no column plays it.",
                 allowed=f"Columns seen: {quote(frame.columns)}.",
-                fix="Name its column in roles.",
+                fix=f"Name its column in roles.{_instead(part, otherwise)}",
             )
         elif part not in ROLES and study.columns.get(part, part) not in frame.columns:
             yield unknown("column", study.columns.get(part, part), frame.columns, "Grouping factor")

@@ -1,0 +1,108 @@
+"""Data layouts that every registered model meets: what each makes of a study without therapists, with three arms, …"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import bayes_alliance as ba
+from bayes_alliance.errors import AllianceError
+from bayes_alliance.spec.needed_variables import needed_variables
+from bayes_alliance.spec.registry import model_names
+from tests.contracts.test_registry import table_for
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "layouts.json"
+
+type Layout = Callable[
+    [pd.DataFrame, dict[str, str], dict[str, str]], tuple[pd.DataFrame, dict[str, str], dict[str, str]]
+]
+
+
+def _same(frame: pd.DataFrame, roles: dict[str, str], columns: dict[str, str]) -> tuple:
+    return frame, roles, columns
+
+
+def _without(role: str) -> Layout:
+    def change(frame: pd.DataFrame, roles: dict[str, str], columns: dict[str, str]) -> tuple:
+        left = {name: column for name, column in roles.items() if name != role}
+        return frame.drop(columns=roles[role], errors="ignore"), left, columns
+
+    return change
+
+
+def _no_condition(frame: pd.DataFrame, roles: dict[str, str], columns: dict[str, str]) -> tuple:
+    left = {name: column for name, column in columns.items() if not column.startswith("arm")}
+    if "in_group" in columns:
+        left["in_group"] = "grouped"
+    return frame.assign(grouped=(frame["arm"] == "MBCT") * 1.0).drop(columns="arm"), roles, left
+
+
+def _one_arm(frame: pd.DataFrame, roles: dict[str, str], columns: dict[str, str]) -> tuple:
+    left = {**columns, **({"in_group": "grouped"} if "in_group" in columns else {})}
+    return frame.assign(grouped=(frame["arm"] == "MBCT") * 1.0, arm="TAU"), roles, left
+
+
+def _three_arms(frame: pd.DataFrame, roles: dict[str, str], columns: dict[str, str]) -> tuple:
+    people = pd.factorize(frame["pid"], sort=True)[0]
+    left = {**columns, **({"in_group": "grouped"} if "in_group" in columns else {})}
+    third = (frame["arm"] == "TAU") & (people % 2 == 0)
+    grouped = (frame["arm"] == "MBCT") * 1.0
+    return frame.assign(grouped=grouped, arm=np.where(third, "CBT", frame["arm"])), roles, left
+
+
+def _from_0(frame: pd.DataFrame, roles: dict[str, str], columns: dict[str, str]) -> tuple:
+    return frame.assign(week=frame["week"] - 1, last=frame["last"] - 1), roles, columns
+
+
+def _fractions(frame: pd.DataFrame, roles: dict[str, str], columns: dict[str, str]) -> tuple:
+    return frame.assign(week=frame["week"] * 1.15), roles, columns
+
+
+def _one_session(frame: pd.DataFrame, roles: dict[str, str], columns: dict[str, str]) -> tuple:
+    return frame.groupby("pid").head(1), roles, columns
+
+
+LAYOUTS: dict[str, Layout] = {
+    "as the model expects": _same,
+    "no therapists": _without("therapist"),
+    "no groups": _without("group"),
+    "no condition": _no_condition,
+    "one arm": _one_arm,
+    "three arms": _three_arms,
+    "sessions from 0": _from_0,
+    "fractional sessions": _fractions,
+    "one session per patient": _one_session,
+}
+
+
+def outcome_of(name: str, layout: str, trial: pd.DataFrame) -> str:
+    """Return ``"runs"``, or why a model is refused on a layout."""
+    table, columns, reference = table_for(name, trial)
+    frame, roles, columns = LAYOUTS[layout](table.frame, dict(table.roles), dict(columns))
+    reference = {n: level for n, level in reference.items() if columns.get(n, n) in frame.columns}
+    bounds = {n: ends for n, ends in table.bounds.items() if n in frame.columns}
+    columns = {n: column for n, column in columns.items() if n in needed_variables(ba.load_model(name))}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            given = ba.Study(ba.read_sessions(frame, roles, bounds=bounds), columns, reference)
+            ba.make_design(ba.load_model(name), given)
+        except AllianceError as error:
+            return " ".join(str(problem) for problem in error.problems)
+    return "runs"
+
+
+def work_out(trial: pd.DataFrame) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield every model with what becomes of each layout."""
+    for name in model_names():
+        yield name, {layout: outcome_of(name, layout, trial) for layout in LAYOUTS}
+
+
+def write_page(trial: pd.DataFrame) -> None:
+    """Write the table where the documentation reads it."""
+    PAGE.write_text(json.dumps(dict(work_out(trial)), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
