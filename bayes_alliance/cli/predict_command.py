@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,8 +17,10 @@ from bayes_alliance.cli.options import pairs
 from bayes_alliance.cli.table_options import FileGiven, takes
 from bayes_alliance.errors import FitError, SpecError
 from bayes_alliance.findings import Findings, Problem
+from bayes_alliance.names import SESSION
 
 if TYPE_CHECKING:
+    from bayes_alliance.design.design import Design
     from bayes_alliance.expectation.questions import Values
 
 
@@ -85,7 +89,7 @@ def predict(
     ] = None,
 ) -> None:
     """Predict new rows, or rows of stated values, by a saved fit; the rows it was fitted to are not needed."""
-    from bayes_alliance.fit.result import load_fit
+    from bayes_alliance.fit.result import design_for_rows, load_fit
     from bayes_alliance.fit.spreadsheet import csv_bytes
     from bayes_alliance.posterior.predictions import predictions
     from bayes_alliance.posterior.summary import check_interval
@@ -101,7 +105,8 @@ def predict(
     check_interval(ci_prob, "eti")
     loaded = load_fit(fit)
     findings = Findings()
-    new = None if rows is None else read_frame(rows, file.file_options(), findings)
+    options = replace(file.file_options(), numbers=_numbers(design_for_rows(loaded)))
+    new = None if rows is None else read_frame(rows, options, findings)
     for message in findings.messages:
         line(message)
     found = predictions(
@@ -129,6 +134,13 @@ def predict(
     for message in found.messages:
         line(f"- {message}")
     line(f"Written to {out_file}: {len(table):,} lines.")
+
+
+def _numbers(design: Design) -> tuple[str, ...]:
+    """Return what the fit read as numbers, under the names of its table and of its model: labels explain these."""
+    own = [v for e in design.equations for v in e.variables.values() if v.levels is None]
+    names = {name for variable in own for name in (variable.name, variable.label)}
+    return tuple(sorted(map(escape, {*names, SESSION, design.roles.get(SESSION, SESSION)})))
 
 
 def _values(texts: Sequence[str] | None, option: str) -> dict[str, Values]:

@@ -323,11 +323,13 @@ def _transfers(texts: Iterable[str] | None) -> Transfers:
     found = pairs(rest, "--transfers")
     if named and "patient" in found:
         raise SpecError("--transfers says of all patients what ids mean, and of some by name. State one of the two.")
-    own = {}
+    own: dict[str, str] = {}
     for text in named:
         one, sign, word = text.removeprefix("patient:").rpartition("=")
         if not sign or not one:
             raise SpecError(f"--transfers {text!r} is not written as patient:ID=MEANING.")
+        if own.get(one, word) != word:
+            raise SpecError(f"--transfers names the patient {one!r} twice: {own[one]!r} and {word!r}.")
         own[one] = word
     return cast("Transfers", {**found, "patient": own} if named else found or "ask")
 

@@ -36,7 +36,9 @@ class _Part(BaseModel):
 class DataPart(_Part):
     """Which table is read, and how; paths lie in the folder of the analysis file.
 
-    With ``shared_rows`` every model uses the rows that all of them can use, so that they can be compared.
+    With ``shared_rows`` every model uses the rows that all of them can use, so that they can be compared. ``transfers``
+    of patients may be a file with their ids and a column ``meaning``: the analysis file is kept with the run, where
+    nobody is named.
     """
 
     path: str
@@ -52,7 +54,7 @@ class DataPart(_Part):
     minimum: dict[str, float] = {}
     maximum: dict[str, float] = {}
     only: dict[str, str | float] = {}
-    transfers: Transfer | dict[str, Transfer | dict[str, Transfer]] = "ask"
+    transfers: Transfer | dict[str, str] = "ask"
     shared_rows: bool = False
     separator: str | None = None
     decimal: Literal[".", ","] | None = None

@@ -17,7 +17,7 @@ from bayes_alliance.fit.store import MANIFEST, parse_json, read_artefact
 from bayes_alliance.run.analysis import Analysis, parse_analysis
 from bayes_alliance.run.record_checks import find_problems
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Of the record; a run of a later one is refused."""
 
 RECORD: Final = "run.json"
@@ -145,6 +145,11 @@ def read_record(place: Path) -> tuple[dict[str, Any], str]:
         raise RunError(
             f"{place.name!r} was written by a newer version (format {made}, this one reads up to {FORMAT}; "
             f"bayes-alliance {_version(record)}). Update bayes-alliance to read it."
+        )
+    if made < FORMAT:
+        raise RunError(
+            f"{place.name!r} was written by an earlier version (format {made}, this one reads {FORMAT}; bayes-alliance "
+            f"{_version(record)}). Run its analysis file again."
         )
     problems = find_problems(record)
     if problems:

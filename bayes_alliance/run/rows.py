@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,7 @@ from bayes_alliance.table import rules
 from bayes_alliance.table.cells import id_text
 from bayes_alliance.table.file_reading import read_frame
 from bayes_alliance.table.files.options import FileOptions
-from bayes_alliance.table.nesting import Transfers
+from bayes_alliance.table.nesting import MEANINGS, Transfers
 from bayes_alliance.table.numbered_columns import numbered_columns
 from bayes_alliance.table.row_selection import select_rows
 from bayes_alliance.table.scores.instrument import Instrument
@@ -121,9 +121,12 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], 
     unread = sorted({c for frame in frames.values() for c in frame.columns} - wanted)
     kept = {what: frame[[c for c in frame.columns if c in wanted]] for what, frame in frames.items()}
     ids = {column for columns in holding.values() for column in columns}
-    digests = digest_columns(kept, ids, data.roles) | {"files": dict(files)}
+    texts: dict[str, Plain] = {name: key.model_dump_json() for name, (_, key) in keys.items()}
+    digests: dict[str, Plain] = digest_columns(kept, ids, data.roles) | {"files": dict(files), "keys": texts}
     coded = code_ids(kept, holding, data.missing, secret=table_secret(frames))
     findings.add(_misplaced(coded, kept, ids))
+    transfers = _transfers(analysis, folder, coded, findings)
+    findings.add(_named_in(data.accept, ids))
     findings.stop(TableError, count_of(read, "row"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AllianceWarning)  # told by the run's messages
@@ -137,14 +140,14 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], 
             bounds=data.bounds,
             units=data.units,
             accept=data.accept,
-            transfers=_transfers(data.transfers, coded),
+            transfers=transfers,
             decimal=data.decimal,
             scores=scores,
         )
     rows = Rows(sessions, coded, read, digests, {c: role for role, columns in holding.items() for c in columns}, files)
     only = {name: rows.code_of(data.roles.get(name, name), level) for name, level in data.only.items()}
     sessions = select_rows(sessions, minimum=data.minimum, maximum=data.maximum, only=only)
-    told = _notes(frames["data"], coded, data.roles, data.missing, data.accept)
+    told = _notes(frames["data"], coded, data.roles, data.missing)
     if unread:
         left = count_of(len(unread), "column")
         told.append(f"{left} that no model reads {are(len(unread), 'was', 'were')} left unread.")
@@ -152,19 +155,44 @@ def read_rows(analysis: Analysis, folder: Path, specs: Mapping[str, ModelSpec], 
     return replace(rows, sessions=replace(_with_messages(sessions, findings.messages, told), steps=steps))
 
 
-def _transfers(stated: Transfers, coded: Coded) -> Transfers:
-    """Return what ids under several units mean, by the codes of those patients who are named."""
-    named = stated.get("patient") if isinstance(stated, Mapping) else None
-    if not isinstance(stated, Mapping) or not isinstance(named, Mapping):
-        return stated
-    codes = coded.codes("patient")
-    ids = id_text(pd.Series(list(named), dtype=object))
-    unknown_ids = sum(one not in codes for one in ids)
-    if unknown_ids:
-        do = are(unknown_ids, "does", "do")
-        raise TableError(f"transfers names {count_of(unknown_ids, 'patient')} who {do} not occur in the table.")
-    own = {codes[one]: meaning for one, meaning in zip(ids, named.values(), strict=True)}
-    return {**stated, "patient": own}
+def _transfers(analysis: Analysis, folder: Path, coded: Coded, findings: Findings) -> Transfers:
+    """Return what ids under several units mean; of patients whom a file names, by their codes."""
+    stated = analysis.data.transfers
+    name = stated.get("patient") if isinstance(stated, Mapping) else None
+    if not isinstance(stated, Mapping) or name is None or name in MEANINGS:
+        return cast("Transfers", stated)
+    rest = {unit: meaning for unit, meaning in stated.items() if unit != "patient"}
+    path = inside(folder, name, "transfers of patients", findings)
+    if path is None:
+        return cast("Transfers", rest)
+    table, column = read_frame(path, FileOptions(), findings), analysis.data.roles["patient"]
+    if not {column, "meaning"} <= set(table.columns):
+        findings.problem(
+            f"The file of transfers has no columns {column!r} and 'meaning'.",
+            allowed=f"A row per patient with one of {', '.join(MEANINGS)}.",
+        )
+        return cast("Transfers", rest)
+    ids, codes = id_text(table[column]), coded.codes("patient")
+    if ids.duplicated().any():
+        findings.problem("The file of transfers names a patient twice.")
+    strangers = int((~ids.isin(list(codes))).sum())
+    if strangers:
+        do = are(strangers, "does", "do")
+        findings.problem(
+            f"The file of transfers names {count_of(strangers, 'patient')} who {do} not occur in the table."
+        )
+        return cast("Transfers", rest)
+    words = table["meaning"].astype("str").str.strip()
+    return cast("Transfers", {**rest, "patient": dict(zip(ids.map(codes), words, strict=True))})
+
+
+def _named_in(accepted: Mapping[str, Sequence[str | float]], ids: Collection[str]) -> list[Problem]:
+    """Report ids that the analysis file accepts: it is kept with the run, where nobody is named."""
+    named = [name for name in accepted if name in ids]
+    if not named:
+        return []
+    what = f"accept names ids of {quote(named)}, and the analysis file is kept with the run, where nobody is named."
+    return [Problem(what, fix="Leave them out: ids that look alike stay apart, and a message tells of them.")]
 
 
 def _frames(paths: Mapping[str, Path], options: FileOptions, findings: Findings) -> dict[str, pd.DataFrame]:
@@ -253,6 +281,9 @@ def tell_changes(before: Mapping[str, Plain], now: Mapping[str, Plain]) -> list[
     for what in dict.fromkeys([*before, *now]):
         if what == "files":
             continue
+        if what == "keys":
+            told += _keys_changed(before.get(what), now.get(what))
+            continue
         one, two = before.get(what), now.get(what)
         if not isinstance(one, dict) or not isinstance(two, dict):
             told.append(f"{what}: the table is {'gone' if one else 'new'}.")
@@ -277,6 +308,12 @@ def tell_changes(before: Mapping[str, Plain], now: Mapping[str, Plain]) -> list[
         if not told and one["whole"] != two["whole"]:
             told.append(f"{what}: identifiers differ, or which rows belong to which of them.")
     return told
+
+
+def _keys_changed(before: Plain, now: Plain) -> list[str]:
+    """Return which scores are worked out by another key, or are gone or new."""
+    old, new = (one if isinstance(one, dict) else {} for one in (before, now))
+    return [f"the scoring key of {name!r} is another one." for name in {**old, **new} if old.get(name) != new.get(name)]
 
 
 def _wanted(analysis: Analysis, specs: Mapping[str, ModelSpec]) -> set[str]:
@@ -357,7 +394,6 @@ def _notes(
     coded: Coded,
     roles: Mapping[str, str],
     missing: Mapping[str, Sequence[str | float]],
-    accepted: Mapping[str, Sequence[str | float]],
 ) -> list[str]:
     """Return what is worth knowing of ids as they stand in the file, in codes."""
     told = []
@@ -368,7 +404,7 @@ def _notes(
         text = id_text(frame[column])
         declared = list(id_text(pd.Series(list(missing.get(column, ())), dtype=object)))
         own = pd.DataFrame({column: text.mask(text.isin(declared), "")})
-        told += [coded.mask(note, role) for note in rules.find_lookalikes(own, {role: column}, accepted)]
+        told += [coded.mask(note, role) for note in rules.find_lookalikes(own, {role: column})]
         told += rules.find_missing_words(own, {role: column})  # words such as NA, which name nobody
     return told
 

@@ -54,7 +54,10 @@ def _optional(spec: ModelSpec) -> list[Problem]:
     predictors = {name for equation in spec.equation for name in equation.variables} - set(spec.outcomes)
     held = {name for e in spec.equation for name in (e.centre, e.trials, e.error, *e.raters) if isinstance(name, str)}
     problems = [
-        Problem(f"optional = {name!r} is no predictor of the model.", allowed=f"Its predictors: {quote(sorted(predictors - held))}.")
+        Problem(
+            f"optional = {name!r} is no predictor of the model.",
+            allowed=f"Its predictors: {quote(sorted(predictors - held))}.",
+        )
         for name in spec.optional
         if name not in predictors - held
     ]

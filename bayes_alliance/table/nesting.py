@@ -51,6 +51,8 @@ def read_transfers(transfers: object, roles: Mapping[str, str], findings: Findin
             ids = id_text(pd.Series(list(meaning), dtype=object))
             odd = [word for word in meaning.values() if word not in MEANINGS]
             findings.add(unknown("meaning", str(word), MEANINGS, "transfers of 'patient'") for word in odd)
+            twice = first_few([show_cell(one) for one in ids[ids.duplicated()].unique()])
+            findings.add([Problem(f"transfers of 'patient' names {twice} twice.")] if twice else [])
             found[unit] = Meaning("ask", dict(zip(ids, meaning.values(), strict=True)))
             continue
         if unit not in NAMED_BY:
@@ -120,6 +122,10 @@ def name_units(
     for unit in ("therapist", "group", "patient"):
         meaning = meanings.get(unit, Meaning())
         findings.add(_strangers(frame, roles, meaning) if meaning.own else [])
+        moved = sum(word == "transferred" for word in meaning.own.values())
+        if moved:
+            who = f"{count_of(moved, unit)} under several therapists, groups or sites"
+            findings.note(f"{who} {are(moved, 'is one person', 'are one person each')}, as stated.")
         if meaning.renames:
             frame = _name_unit(frame, roles, unit, meaning, findings)
     return frame
@@ -157,8 +163,9 @@ def _name_unit(
     before = own[own != ""].nunique()
     named = pd.Series(join_ids([above, own], "/"), index=frame.index, dtype="str").mask(own == "", "")
     what = "person" if unit == "patient" else unit
+    wide = above[(above != "") & (own != "")].nunique()
     findings.note(
-        f"{count_of(before, f'{unit} id')} under {count_of(above[above != ''].nunique(), wider)} name "
+        f"{count_of(before, f'{unit} id')} under {count_of(wide, wider)} {are(before, 'names', 'name')} "
         f"{count_of(named[named != ''].nunique(), what)}: ids are used again by each {wider}."
     )
     clash = sorted(set(named[named != ""]) & set(whole[own == ""]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
 
 from bayes_alliance.names import SESSION
 from bayes_alliance.table.files.missing_codes import is_number
@@ -43,7 +44,10 @@ def numbered_columns(
     for spec in stated:
         items = [spec.items] if isinstance(spec.items, str) else spec.items
         found += list(map(str, items)) if isinstance(items, (list, tuple)) else []  # others are reported with scores
+    named = list(found)
+    for variable, text in shape.wide.items():
+        if ("{item}" in text and stated) or any(fnmatchcase(variable, one) for one in named):
+            found.append(re.sub(r"\{(session|item)\}", "*", text))
     if stated:
-        found += [re.sub(r"\{(session|item)\}", "*", text) for text in shape.wide.values() if "{item}" in text]
         found += [shape.questionnaire.answer] if shape.questionnaire is not None else []
     return tuple(dict.fromkeys(found))

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bayes_alliance._messages import are, count_of, escaped
 from bayes_alliance.errors import TableError
-from bayes_alliance.findings import Findings
+from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.names import SESSION, Coefficient
 from bayes_alliance.table.scores.instrument import load_instrument
 from bayes_alliance.table.scores.scoring import ScoreSpec, answers_of, item_columns
@@ -22,6 +22,11 @@ FEWEST: Final = 10
 """Patients below which no reliability is worked out."""
 
 RESAMPLES: Final = 1000
+
+NO_COMMON_SESSIONS: Final = (
+    "hardly two patients share a session number, so that what all have in common at one cannot be told from their own "
+    "differences"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +109,10 @@ def reliability(
         raise TableError(too_few)
     first = answers[np.unique(patients, return_index=True)[1]]
     adjusted, lost = _without_sessions(answers, patients, _times(sessions, whole))
+    if len(answers) - count - lost < 1:
+        raise TableError(
+            Problem(f"Reliability cannot be worked out: {NO_COMMON_SESSIONS}.", fix="Number sessions in order.")
+        )
     summed = _summed(adjusted, patients)
     point = _coefficients(summed, first, lost)
     rng = np.random.default_rng(seed)
@@ -139,10 +148,11 @@ def reliability(
 
 def error_of_scores(
     sessions: SessionTable, name: str, coefficient: Coefficient, rows: np.ndarray, findings: Findings
-) -> tuple[float, float]:
-    """Return a coefficient of a score of the table, and the SD of the error of one session's score in its points.
+) -> tuple[float, np.ndarray]:
+    """Return a coefficient of a score of the table, and the SD of the error of every row's score in its points.
 
-    The algebra is that of ``reliability``, without resampling.
+    The algebra is that of ``reliability``, without resampling. Where the mean of the items that are answered stands for
+    the others, its error is that of so many fewer items.
 
     Parameters
     ----------
@@ -160,11 +170,11 @@ def error_of_scores(
 
     Returns
     -------
-    tuple of float
+    tuple of float and ndarray, shape (row,)
         NaN where there is a problem.
     """
     scale = sessions.scales[name]
-    nothing = float("nan"), float("nan")
+    nothing = float("nan"), np.full(len(sessions), np.nan)
     values = scale.answers(sessions.frame, name, findings)
     if values is None:
         return nothing
@@ -183,15 +193,22 @@ def error_of_scores(
         error = spread * float(np.sqrt(max(1 - value, 0.0)))
     else:
         adjusted, lost = _without_sessions(answers, patients, _times(sessions, whole))
+        if len(answers) - (patients.max() + 1) - lost < 1:
+            findings.problem(
+                f"{coefficient} of {name!r} cannot be worked out: {NO_COMMON_SESSIONS}.",
+                fix="Number sessions in order, or state a number.",
+            )
+            return nothing
         found = _coefficients(_summed(adjusted, patients), first, lost)
         value, error = found[coefficient], float(np.sqrt(max(found["error"], 0.0) / answers.shape[1]))
-    if not 0 < value <= 1:
+    if not 0 < value < 1 or error < 1e-9:
         findings.problem(
-            f"{coefficient} of {name!r} is {value:.3g}: its items tell nothing apart at this level.",
+            f"{coefficient} of {name!r} is {value:.3g}: its items tell nothing apart at this level, or have no error.",
             fix="State a number, or read the score as it is.",
         )
         return nothing
-    return value, error * abs(scale.factor)
+    answered = (~np.isnan(values)).sum(axis=1)
+    return value, error * scale.factor * np.sqrt(values.shape[1] / np.maximum(answered, 1))
 
 
 def _too_few(answers: np.ndarray, patients: int, sessions_needed: int) -> str:

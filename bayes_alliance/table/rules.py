@@ -281,9 +281,8 @@ def find_lookalikes(
         by_form: dict[str, list[str]] = {}
         known = texts_of((accepted or {}).get(roles[role], ()))
         for value in sorted(_suspects(set(frame[roles[role]].unique().tolist()) - {""})):
-            if value not in known:
-                by_form.setdefault(id_form(value), []).append(value)
-        alike = [spell(values) for values in by_form.values() if len(values) > 1]
+            by_form.setdefault(id_form(value), []).append(value)
+        alike = [spell(values) for values in by_form.values() if len(values) > 1 and not known.issuperset(values)]
         if alike:
             notes.append(
                 f"{role} ids that differ only in blanks, case, leading zeros, invisible characters or Unicode form: "

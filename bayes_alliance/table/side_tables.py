@@ -13,7 +13,7 @@ from bayes_alliance._messages import are, count_of, first_few, quote, spell
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.names import ID_ROLES
 from bayes_alliance.table.cells import check_id_cells, count_codes, find_decimal, id_text, type_column
-from bayes_alliance.table.files.missing_codes import MISSING_CODES, is_number
+from bayes_alliance.table.files.missing_codes import MISSING_CODES, is_number, texts_of
 from bayes_alliance.table.rules import id_form
 
 SIDES: Final = ("patient", "therapist", "group")
@@ -62,6 +62,8 @@ def read_accepted(
         elif frame[name].dtype == np.float64 and not all(map(is_number, own)):
             words = first_few([repr(value) for value in own if not is_number(value)])
             findings.problem(f"accept= of {name!r} holds {words}, and the column holds numbers.")
+        elif frame[name].dtype != np.float64 and not texts_of(own) & set(frame[name].astype("str")):
+            findings.problem(f"accept= of {name!r} holds {first_few(list(map(repr, own)))}, which no cell holds.")
         else:
             found[name] = tuple(value if isinstance(value, str) else float(value) for value in own)
     return found

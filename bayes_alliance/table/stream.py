@@ -68,6 +68,8 @@ class SessionStream:
             With the rows of the source that a block holds; or where a patient's rows stand apart.
         """
         patient, seen, first = self.roles["patient"], np.empty(0, dtype=np.uint64), 0
+        called, named = np.empty(0, dtype=np.uint64), _named_patients(self.options["transfers"])
+        named_any = bool(named)
         options = dict(self.options)
         if columns is not None:
             options["ignore"] = [name for name in options["ignore"] if name in columns]
@@ -86,10 +88,22 @@ class SessionStream:
                 )
             seen = np.concatenate([seen, hashed])
             first += len(frame)
+            named -= set(here)
             try:
-                yield read_sessions(frame, self.roles, **_of_block(options, here))
+                block = read_sessions(frame, self.roles, **_of_block(options, here))
             except TableError as error:
                 raise TableError(error.problems, where) from None
+            own = np.unique(block.ids("patient"))
+            own_hashed = pd.util.hash_array(own, categorize=False)
+            clash = own[np.isin(own_hashed, called)]
+            if len(clash):
+                raise TableError(f"{first_few([repr(p) for p in clash])} names patients of several blocks.", where)
+            called = np.concatenate([called, own_hashed]) if named_any else called
+            yield block
+        if named:
+            raise TableError(
+                f"transfers names {count_of(len(named), 'patient')} who do not occur: {quote(sorted(named))}."
+            )
 
     def _frames(self, columns: Sequence[str] | None) -> Iterator[pd.DataFrame]:
         """Yield frames of about so many rows that end with a patient."""
@@ -111,6 +125,12 @@ class SessionStream:
             waiting, size = table.slice(cut).to_batches(), len(ids) - cut
         if size:
             yield pa.Table.from_batches(waiting).to_pandas()
+
+
+def _named_patients(transfers: object) -> set[str]:
+    """Return the patients of whom it is said by name what their id means."""
+    own = transfers.get("patient") if isinstance(transfers, Mapping) else None
+    return set(id_text(pd.Series(list(own), dtype=object))) if isinstance(own, Mapping) else set()
 
 
 def _of_block(options: Mapping[str, Any], here: np.ndarray) -> dict[str, Any]:

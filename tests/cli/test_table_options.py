@@ -85,6 +85,7 @@ def test_patients_under_several_therapists(tmp_path: Path) -> None:
     for given, message in (
         (["patient:1=reused", "transferred"], r"of all patients what ids mean, and of some by name"),
         (["patient:1"], r"--transfers 'patient:1' is not written as patient:ID=MEANING"),
+        (["patient:1=reused", "patient:1=transferred"], r"--transfers names the patient '1' twice"),
     ):
         with pytest.raises(AllianceError, match=message):
             TableGiven(columns=roles, transfers=given).read(path)
@@ -96,7 +97,10 @@ def test_patients_under_several_therapists(tmp_path: Path) -> None:
         ({"wide": ["wai"]}, r"--wide 'wai' is not written as name=value"),
         ({"wide_sessions": ["pre=x"]}, r"--wide-sessions pre='x': a number is needed"),
         ({"questionnaire": "question"}, r"--questionnaire 'question' is not written as name=value"),
-        ({"questionnaire": "item=question,score=value"}, r"questionnaire has no key 'score'|'score'"),
+        ({"questionnaire": "item=question,score=value"}, r"questionnaire: Unknown key 'score'"),
+        ({"questionnaire": "item=question"}, r"questionnaire does not state 'answer'\. It states item, answer"),
+        ({"session": "every=week"}, r"session does not state 'column'"),
+        ({"wide_sessions": ["pre=0"]}, r"wide_sessions numbers words in the names of wide columns, and wide is not"),
         ({"session": "column=on,every=fortnight"}, r"every is 'fortnight'; allowed are visit, day, week, month"),
         ({"units": ["arm"]}, r"--units 'arm' is not written as name=value"),
     ],

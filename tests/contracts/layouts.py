@@ -1,4 +1,4 @@
-"""Data layouts that every registered model meets: what each makes of a study without therapists, with three arms, …"""
+"""Data layouts that every registered model meets: a study without therapists, with three arms and so on."""
 
 from __future__ import annotations
 

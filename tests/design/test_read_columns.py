@@ -108,9 +108,11 @@ def test_levels_and_ids_that_are_meant_to_differ_are_accepted() -> None:
     assert {"arm[cbt]", "arm[CBT]"} <= set(design.equation.coef.labels)
     frame.loc[frame["pid"] == "p04", "arm"] = "C BT"
     with pytest.raises(
-        ba.DesignError, match=r"look alike: 'C BT', 'CBT' .*accept=\{'arm': \['C BT', 'CBT'\]\} \(--acc"
+        ba.DesignError, match=r"look alike: 'C BT', 'CBT', 'cbt' .*accept=..arm.: .'C BT', 'CBT', 'cbt'"
     ):
-        ba.make_design(spec, ba.Study(read(frame, accept={"arm": ["cbt"]}), reference=asked))
+        ba.make_design(spec, ba.Study(read(frame, accept={"arm": ["CBT", "cbt"]}), reference=asked))
+    with pytest.raises(ba.TableError, match=r"accept= of 'arm' holds 'ACT', which no cell holds"):
+        read(frame, accept={"arm": ["ACT"]})
     coded = study()
     coded.loc[coded["pid"].isin(["p02", "p03"]), "arm"] = "NULL"
     with pytest.raises(ba.DesignError, match=r"If it is a level, accept it: accept=\{'arm': \['NULL'\]\}"):
@@ -119,7 +121,9 @@ def test_levels_and_ids_that_are_meant_to_differ_are_accepted() -> None:
     ids = study().replace({"pid": {"p02": "P01"}})
     with pytest.warns(AllianceWarning, match="patient ids that differ only"):
         read(ids)
-    read(ids, accept={"pid": ["P01"]})
+    with pytest.warns(AllianceWarning, match="patient ids that differ only"):
+        read(ids, accept={"pid": ["P01"]})
+    read(ids, accept={"pid": ["P01", "p01"]})
     frame = study()
     frame.loc[[3, 17], "y"] = 999
     assert len(ba.make_design(model("week"), read(frame, accept={"y": ["999"]})).equation.y) == 120

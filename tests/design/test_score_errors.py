@@ -148,6 +148,56 @@ def test_coefficients_of_another_level_are_refused(
         ba.make_design(one_equation(own), table)
 
 
+def test_items_without_an_answer_make_more_error(tmp_path: Path) -> None:
+    """The mean of two of four items has the error of two; a mean over sessions has what its sessions have."""
+    frame = rows(400, 8)
+    half = frame.index % 3 == 0
+    frame.loc[half, ["i3", "i4"]] = np.nan
+    (tmp_path / "key.toml").write_text(KEY.format("mean"))
+    scores = {"s": {"instrument": tmp_path / "key.toml", "items": ["i1", "i2", "i3", "i4"]}}
+    table = ba.read_sessions(frame, ROLES, scores=scores)
+    found = errors(model(equation("s", "1 + (1 | patient)", "session", reliability="R_C")), table, "s")
+    few = table.frame["i3"].isna().to_numpy()
+    assert abs(found[few][0] / (ERROR / np.sqrt(2)) - 1) < 0.05
+    assert abs(found[~few][0] / (ERROR / 2) - 1) < 0.05
+    early = errors(model(equation("e", "1", reliability="R_KF"), variables={"e": "window(s, 1, 4)"}), table, "e")
+    own = table.frame[table.frame["time"] <= 4].assign(
+        square=np.where(few, ERROR**2 / 2, ERROR**2 / 4)[table.frame["time"] <= 4]
+    )
+    right = own.groupby("id").square.agg(lambda s: np.sqrt(s.sum()) / len(s))
+    patients = (
+        ba.make_design(model(equation("e", "1", reliability="R_KF"), variables={"e": "window(s, 1, 4)"}), table)
+        .find("e")
+        .patient
+    )
+    np.testing.assert_allclose(early, right.reindex(patients), rtol=0.05)
+
+
+def test_patients_nested_in_therapists_are_patients(table: ba.SessionTable) -> None:
+    """(1 | therapist/patient) tells the differences between a patient's sessions, too."""
+    frame = table.frame.assign(th=lambda f: "t" + f["id"].str[-1])
+    nested = ba.read_sessions(frame[["id", "time", "th", "i1"]], {**ROLES, "therapist": "th"})
+    plain = ba.make_design(model(equation("i1", "1 + (1 | patient)", "session", reliability=0.7)), nested)
+    inside = ba.make_design(model(equation("i1", "1 + (1 | therapist/patient)", "session", reliability=0.7)), nested)
+    one, two = plain.equation.modelled, inside.equation.modelled
+    assert one is not None
+    assert two is not None
+    np.testing.assert_allclose(one.error, two.error)
+
+
+def test_sessions_that_nobody_shares(tmp_path: Path) -> None:
+    """Days since a start have nothing in common: what all share at one cannot be told from a patient's own."""
+    frame = rows(20, 9)
+    frame["time"] = np.arange(len(frame)) + 1.0
+    (tmp_path / "key.toml").write_text(KEY.format("sum"))
+    scores = {"s": {"instrument": tmp_path / "key.toml", "items": ["i1", "i2", "i3", "i4"]}}
+    table = ba.read_sessions(frame, ROLES, scores=scores)
+    with pytest.raises(ba.DesignError, match=r"R_C of 's' cannot be worked out: hardly two patients share a session"):
+        ba.make_design(model(equation("s", "1 + (1 | patient)", "session", reliability="R_C")), table)
+    with pytest.raises(ba.TableError, match=r"hardly two patients share a session number.*Number sessions in order"):
+        ba.reliability(table, ["i1", "i2", "i3", "i4"], instrument=tmp_path / "key.toml")
+
+
 def test_too_few_rows(table: ba.SessionTable) -> None:
     """Nine patients, or sessions without items, tell no reliability."""
     few = ba.select_rows(table, maximum={"session": 1})

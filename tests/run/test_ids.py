@@ -13,8 +13,9 @@ from nbclient import NotebookClient
 
 from bayes_alliance.errors import SpecError, TableError
 from bayes_alliance.run.analysis import find_specs, read_analysis
+from bayes_alliance.run.execution import run_analysis
 from bayes_alliance.run.ids import code_ids, table_secret
-from bayes_alliance.run.rows import Rows, read_rows
+from bayes_alliance.run.rows import Rows, read_rows, tell_changes
 from tests.run.conftest import ANALYSIS, PATIENTS, PLANTED, THERAPISTS, planted_rows, write_study
 
 
@@ -152,16 +153,43 @@ def test_no_identifier_is_in_a_notebook_or_its_tracebacks(tmp_path: Path) -> Non
     assert [one for one in spelled if one in text] == []
 
 
-def test_patients_under_several_therapists_are_named_in_the_file(tmp_path: Path) -> None:
-    """What the analysis says of patients by id holds of their codes; who is not there is not shown."""
+def test_patients_under_several_therapists_are_named_in_a_file(tmp_path: Path) -> None:
+    """What a file beside the analysis says of patients holds of their codes; no file of the run names one."""
     rows = planted_rows()
     rows.loc[0, "whom"] = THERAPISTS[5]
     roles = 'roles = { patient = "who", therapist = "whom", session = "week" }'
-    stated = ANALYSIS.replace(roles, f'{roles}\ntransfers = {{ patient = {{ "{PATIENTS[0]}" = "transferred" }} }}')
+    stated = ANALYSIS.replace(roles, f'{roles}\ntransfers = {{ patient = "moved.csv" }}')
+    moved = pd.DataFrame({"who": [PATIENTS[0]], "meaning": ["transferred"]})
+    moved.to_csv(tmp_path / "moved.csv", index=False)
     found = rows_of(tmp_path, rows, stated)
     assert len(set(found.sessions.ids("patient"))) == len(PATIENTS)
+    run = run_analysis(tmp_path / "analysis.toml", progress="off")
+    for path in run.folder.rglob("*"):
+        assert path.is_dir() or PATIENTS[0].encode() not in path.read_bytes(), path
     with pytest.raises(TableError, match="1 patient with more than one therapist"):
         rows_of(tmp_path, rows)
-    with pytest.raises(TableError, match="transfers names 1 patient who does not occur in the table") as caught:
-        rows_of(tmp_path, rows, stated.replace(PATIENTS[0], "Nobody Known"))
-    assert "Nobody" not in str(caught.value)
+    for change, message in (
+        (moved.assign(who="Nobody Known"), "names 1 patient who does not occur in the table"),
+        (moved.rename(columns={"meaning": "what"}), "has no columns 'who' and 'meaning'"),
+        (pd.concat([moved, moved]), "names a patient twice"),
+    ):
+        change.to_csv(tmp_path / "moved.csv", index=False)
+        with pytest.raises(TableError, match=message) as caught:
+            rows_of(tmp_path, rows, stated)
+        assert "Nobody" not in str(caught.value)
+    accepted = ANALYSIS.replace(roles, f'{roles}\naccept = {{ who = ["Nobody Known"] }}')
+    with pytest.raises(TableError, match="accept names ids of 'who', and the analysis file is kept with the run"):
+        rows_of(tmp_path, planted_rows(), accepted)
+
+
+def test_a_rerun_says_that_a_scoring_key_is_another_one(tmp_path: Path) -> None:
+    """The key is part of the rows' digest: where it differs, nothing is compared."""
+    rows = planted_rows().assign(i1=lambda f: f["week"] % 4, i2=lambda f: (f["week"] * 3) % 4)
+    key = 'title = "Two"\nitems = 2\nrange = [0, 3]\nbetter = "higher"\nscore = "{}"\n'
+    (tmp_path / "two.toml").write_text(key.format("sum"))
+    stated = ANALYSIS + '\n[scores.mood]\ninstrument = "two.toml"\nitems = ["i1", "i2"]\n'
+    before = rows_of(tmp_path, rows, stated).digests
+    (tmp_path / "two.toml").write_text(key.format("mean"))
+    assert tell_changes(before, rows_of(tmp_path, rows, stated).digests) == [
+        "the scoring key of 'mood' is another one.",
+    ]

@@ -206,6 +206,13 @@ def test_labels_of_sessions_items_and_scales_explain_numbers(tmp_path: Path) -> 
     assert "'week', 'mood', 'phq_1', 'phq_2', 'phq_3', … (11 in all) stay numbers: they are sessions" in " ".join(
         table.messages
     )
+    wide = pd.DataFrame({"pid": ["a", "b"], "m_1": [1, 2], "m_2": [2, 1], "phq_1": [0, 1], "phq_2": [1, 0]})
+    own = {"m_1": {1: "low", 2: "high"}, "m_2": {1: "low", 2: "high"}}
+    pyreadstat.write_dta(wide, tmp_path / "w.dta", variable_value_labels=own)
+    long = ba.read_sessions(
+        tmp_path / "w.dta", {"patient": "pid"}, wide={"mood": "m_{session}"}, bounds={"mood": (1, 2)}
+    )
+    assert long.frame["mood"].tolist() == [1, 2, 2, 1]
     words = ba.read_sessions(tmp_path / "a.dta", ROLES, labels=["mood", "arm"], bounds={})
     assert words.frame["mood"].tolist() == ["low", "high"] * 6
 

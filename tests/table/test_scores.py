@@ -227,6 +227,13 @@ def test_keys_that_are_none(tmp_path: Path) -> None:
         (head.format("[0, 3]") + "[subscales]\nx = [1, 1]\n", r"'x' lists an item twice"),
         (head.format("[0, 3]") + "colour = 1\n", r"instrument .*colour"),
         (head.format("[0, 3]") + "one_of = [[1, 2], [2, 1]]\n", r"one_of lists an item twice"),
+        (head.format("[0, 3]") + "times = -1.0\n", r"times.*greater than 0"),
+        (head.format("[0, 3]") + "[subscales]\nx = []\n", r"'x' lists no item"),
+        (
+            head.format("[0, 3]")
+            + 'missing = "complete"\none_of = [[1, 2]]\n[[other_range]]\nitems = [2]\nrange = [0, 2]\n',
+            r"items of one_of have one range",
+        ),
         (head.format("[0, 3]") + "one_of = [[1, 2]]\n[subscales]\nx = [2]\n", r"'x' lists an item of one_of that"),
         (
             head.format("[0, 3]") + "[[other_range]]\nitems = [1]\nrange = [0, 2]\n",

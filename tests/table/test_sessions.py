@@ -83,7 +83,10 @@ def test_each_patient_may_have_a_meaning_of_its_own() -> None:
     )
     table = ba.read_sessions(frame, roles, transfers={"patient": {"1": "transferred", 2: "reused"}})
     assert sorted(set(table.ids("patient"))) == ["1", "3", "a/2", "b/2"]
-    assert "1 patient id under 2 therapists name 2 persons: ids are used again by each therapist." in table.messages
+    assert "1 patient id under 2 therapists names 2 persons: ids are used again by each therapist." in table.messages
+    assert "1 patient under several therapists, groups or sites is one person, as stated." in table.messages
+    with pytest.raises(ba.TableError, match=r"transfers of 'patient' names '1' twice"):
+        ba.read_sessions(frame, roles, transfers={"patient": {"1": "transferred", 1: "reused"}})  # type: ignore[dict-item]
     for stated, message in (
         (
             {"1": "transferred"},
@@ -104,6 +107,13 @@ def test_each_patient_may_have_a_meaning_of_its_own() -> None:
         pa.Table.from_pandas(frame), roles, transfers={"patient": {"1": "transferred", "2": "reused"}}, rows=2
     )
     assert sorted({one for block in stream.blocks() for one in block.ids("patient")}) == ["1", "3", "a/2", "b/2"]
+    stated = {"patient": {"1": "transferred", "2": "reused", "77": "reused"}}
+    with pytest.raises(ba.TableError, match=r"transfers names 1 patient who do not occur: '77'"):
+        list(ba.stream_sessions(pa.Table.from_pandas(frame), roles, transfers=stated, rows=2).blocks())
+    shared = pd.concat([frame[frame["pid"] != "3"], frame[frame["pid"] == "3"].assign(pid="a/2")], ignore_index=True)
+    stated = {"patient": {"1": "transferred", "2": "reused"}}
+    with pytest.raises(ba.TableError, match=r"'a/2' names patients of several blocks"):
+        list(ba.stream_sessions(pa.Table.from_pandas(shared), roles, transfers=stated, rows=2).blocks())
 
 
 def test_side_tables_are_joined_many_to_one() -> None:

@@ -148,7 +148,9 @@ def check_levels(
     counts = words.value_counts()
     counts = counts[counts > 0]
     problems = []
-    for alike in group_alike(level for level in map(str, counts.index) if level not in known):
+    for alike in group_alike(map(str, counts.index)):
+        if known.issuperset(alike):
+            continue
         rows = " and ".join(f"{int(counts[level]):,}" for level in alike) if counted else "several"
         problems.append(
             Problem(

@@ -171,14 +171,14 @@ def _error(
 
 def reliability_spread(values: np.ndarray, groups: Sequence[GroupDesign], unit: Unit) -> tuple[float, str]:
     """Return the SD that a reliability is about: of sessions within patients that have effects, else of all values."""
-    finest = next((group for group in groups if group.factor == "patient" and unit == "session"), None)
+    finest = next((group for group in groups if "patient" in group.factor.split(":") and unit == "session"), None)
     if finest is not None:
         frame = pd.DataFrame({"level": np.where(finest.inside, finest.code, -1), "y": values}).dropna()
         own = frame.groupby("level").y
         degrees = len(frame) - own.ngroups
         if degrees > 0:
             squares = float(((frame.y - own.transform("mean")) ** 2).sum())
-            return float(np.sqrt(squares / degrees)), f"scores vary within a {finest.factor} by"
+            return float(np.sqrt(squares / degrees)), "scores vary within a patient by"
     return float(np.nanstd(values, ddof=1)), "the SD of the scores is"
 
 

@@ -35,7 +35,7 @@ def named_error(
     Which coefficient is right depends on what the outcome is (Cranford et al. 2006): R_C says how reliable differences
     between a patient's sessions are, R_KF means over a patient's sessions, alpha and omega the score of one session.
     Another one is refused. A mean over k sessions has the error of one session divided by the square root of k, each
-    patient's own.
+    patient's own; one of fewer items, because others were not answered, has more error.
     """
     assert isinstance(equation.reliability, str)
     coefficient, name, table = equation.reliability, equation.outcome, source.study.sessions
@@ -49,7 +49,7 @@ def named_error(
             f"{coefficient} is worked out from items, and column {column!r} is no score that was made of items.",
             where=f"reliability of {name!r}",
             allowed=known.strip(),
-            fix="Make it one when the table is read (scores=, --score), or state a number.",
+            fix="Make it one when the table is read (scores=, --score), or state a number, as a simulation needs it.",
         )
         return nothing
     what, right = _level(equation, call, groups)
@@ -60,23 +60,25 @@ def named_error(
             fix=f"State {' or '.join(right)}." if right else "State the SD of its error.",
         )
         return nothing
-    read = _rows_read(call, table, column)
-    value, error = error_of_scores(table, column, coefficient, read, findings)
+    read = _rows_read(equation, call, table, column)
+    value, own = error_of_scores(table, column, coefficient, read, findings)
     if np.isnan(value):
         return nothing
-    if coefficient != "R_KF":
-        findings.note(
-            f"{name}: the {coefficient} of {what} is {value:.3f} by its items, an error of measurement with SD "
-            f"{error:.4g}."
+    if equation.unit == "session":
+        errors = own[rows.position[keep]]
+    else:
+        people = (
+            pd.DataFrame({"patient": table.ids("patient")[read], "square": own[read] ** 2}).groupby("patient").square
         )
-        return np.full(len(nothing), error)
-    counts = pd.Series(table.ids("patient")[read]).value_counts()
-    sizes = counts.reindex(rows.key[keep]).fillna(1).to_numpy(float)
-    errors = error / np.sqrt(sizes)
-    findings.note(
-        f"{name}: the {coefficient} of {what} is {value:.3f} by its items, an error of measurement with SD "
-        f"{errors.min():.4g} to {errors.max():.4g}, by the number of each patient's sessions."
-    )
+        errors = (np.sqrt(people.sum()) / people.size()).reindex(rows.key[keep]).to_numpy(float)
+    errors = np.where(np.isnan(errors), 0.0, errors)  # of rows without a score
+    held = errors[errors > 0]
+    low, high = float(held.min()), float(held.max())
+    differ = high - low > 1e-9
+    shown = f"{low:.4g} to {high:.4g}" if differ else f"{low:.4g}"
+    why = ", by the number of sessions and of items answered" if differ else ""
+    told = f"{name}: the {coefficient} of {what} is {value:.3f} by its items"
+    findings.note(f"{told}, an error of measurement with SD {shown}{why}.")
     return np.asarray(errors)
 
 
@@ -85,7 +87,7 @@ def _level(
 ) -> tuple[str, tuple[Coefficient, ...]]:
     """Return in words what the outcome is, and the coefficients that are of such a thing."""
     if equation.unit == "session":
-        if any(group.factor == "patient" for group in groups):
+        if any("patient" in group.factor.split(":") for group in groups):
             return "differences between a patient's sessions", ("R_C",)
         return "the score of one session", _ONE_SESSION
     if equation.unit == "patient":
@@ -99,12 +101,14 @@ def _level(
     return f"a {equation.unit}'s score", ()
 
 
-def _rows_read(call: Call | None, table: SessionTable, column: str) -> np.ndarray:
+def _rows_read(equation: EquationSpec, call: Call | None, table: SessionTable, column: str) -> np.ndarray:
     """Return which rows of the table a score is read of: those of the sessions that are named, with a score."""
     there = table.frame[column].notna().to_numpy()
     number = table.roles.get(SESSION)
-    if call is None or number is None:
+    if equation.unit == "session":
         return there
+    if call is None or number is None:  # one score per patient, which stands in each of his or her rows
+        return there & ~pd.Series(np.where(there, table.ids("patient"), np.arange(len(table)))).duplicated().to_numpy()
     sessions = table.frame[number].to_numpy(float)
     if call.function == "window":
         low, high = call.arguments[1:]

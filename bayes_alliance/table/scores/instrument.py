@@ -59,7 +59,7 @@ class Instrument(BaseModel):
     range: Annotated[tuple[float, float], Field(strict=False)]
     better: Literal["higher", "lower"]
     score: Literal["sum", "mean"] = "sum"
-    times: float = 1.0
+    times: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     total: bool = True
     whole: bool = True
     other_range: Annotated[tuple[OtherRange, ...], Field(strict=False)] = ()
@@ -86,6 +86,9 @@ class Instrument(BaseModel):
         twice = [name for name, own in self.subscales.items() if len(set(own)) < len(own)]
         if twice:
             raise ValueError(f"{quote(twice)} lists an item twice")
+        empty = [name for name, own in self.subscales.items() if not own]
+        if empty:
+            raise ValueError(f"{quote(empty)} lists no item")
         if not all(low < high for low, high in (self.range, *(other.range for other in self.other_range))):
             raise ValueError("range is the lowest answer and the highest one")
         listed = [item for other in self.other_range for item in other.items]
@@ -94,6 +97,8 @@ class Instrument(BaseModel):
         if len(set(choices)) < len(choices):
             raise ValueError("one_of lists an item twice")
         spare = sorted(set(choices) - set(self.counted))
+        if any(len({tuple(self.ends()[item - 1]) for item in own}) > 1 for own in self.one_of):
+            raise ValueError("items of one_of have one range")
         inside = [name for name, own in self.subscales.items() if set(own) & set(spare)]
         if inside:
             raise ValueError(f"{quote(inside)} lists an item of one_of that is not its first")

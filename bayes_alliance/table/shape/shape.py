@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 import pandas as pd
 
-from bayes_alliance._messages import unknown
+from bayes_alliance._messages import quote, unknown
 from bayes_alliance.findings import Findings
 from bayes_alliance.names import SESSION
 from bayes_alliance.table.shape.dates import Dates, number_sessions, read_dates
@@ -55,6 +55,8 @@ def read_shape(
             f"The session is made of dates in {made.dates.column!r}, and {roles[SESSION]!r} plays it, too.",
             fix="State one of the two.",
         )
+    if made.sessions and not made.wide:
+        findings.problem("wide_sessions numbers words in the names of wide columns, and wide is not stated.")
     if made.dates is not None and made.wide:
         findings.problem("A wide table has its sessions in the names of columns.", fix="Leave session= out.")
     return made
@@ -121,6 +123,10 @@ def _record(what: str, given: object, kind: type[Any], keys: tuple[str, ...], fi
         return None
     odd = [str(key) for key in given if key not in keys]
     findings.add(unknown("key", key, keys, what) for key in odd)
+    lacking = [one.name for one in fields(kind) if one.default is MISSING and one.name not in given]
+    if lacking and not odd:
+        findings.problem(f"{what} does not state {quote(lacking)}.", allowed=f"It states {', '.join(keys)}.")
+        return None
     try:
         return None if odd else kind(**given)
     except (TypeError, ValueError) as error:

@@ -118,8 +118,12 @@ def _order(columns: Sequence[pd.Series], name: str, findings: Findings) -> pd.Ca
 
     One that lacks categories of another has that one's order; orders that contradict one another are lost, and said.
     """
-    known = [one.dtype for one in columns if isinstance(one.dtype, pd.CategoricalDtype) and one.dtype.ordered]
-    if not known or len(known) < len(columns):
+    filled = [one for one in columns if one.notna().any()]
+    known = [one.dtype for one in filled if isinstance(one.dtype, pd.CategoricalDtype) and one.dtype.ordered]
+    if not known:
+        return None
+    if len(known) < len(filled):
+        findings.note(f"Some columns of {name!r} have ordered categories and some have not; {name!r} has no order.")
         return None
     widest = max(known, key=lambda one: len(one.categories))
     place = {category: number for number, category in enumerate(widest.categories)}
