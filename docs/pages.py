@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 TRUTH = ROOT / "docs" / "truth.json"
 FORMATS = ROOT / "docs" / "formats.json"
+LAYOUTS = ROOT / "docs" / "layouts.json"
 
 FIGURES = ("p_uniform", "cover50", "cover80", "cover95")
 
@@ -49,6 +51,7 @@ def write_pages(folder: Path) -> None:
     _notebooks(made / "notebooks")
     _models(made / "models")
     _reference(made / "reference.md")
+    (made / "layouts.md").write_text(layouts_page(json.loads(LAYOUTS.read_text(encoding="utf-8"))), encoding="utf-8")
     (made / "instruments.md").write_text(instruments_page(), encoding="utf-8")
     (made / "formats.md").write_text(formats_page(json.loads(FORMATS.read_text(encoding="utf-8"))), encoding="utf-8")
     (made / "truth.md").write_text(truth_page(json.loads(TRUTH.read_text(encoding="utf-8"))), encoding="utf-8")
@@ -131,6 +134,42 @@ def _reference(path: Path) -> None:
         table = f".. currentmodule:: bayes_alliance\n\n.. autosummary::\n   :toctree: api\n\n{listed}"
         parts.append(f"## {group}\n\n```{{eval-rst}}\n{table}\n```")
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def layouts_page(table: Mapping[str, Mapping[str, str]]) -> str:
+    """Return which registered model runs on which shape of study as Markdown, and why others are refused.
+
+    Parameters
+    ----------
+    table : mapping of model to layout to outcome
+        From ``docs/layouts.json``: "runs", or the message of the refusal.
+    """
+    layouts = list(next(iter(table.values())))
+    lines = [
+        f"| [{name}](models/{name}.md) | "
+        + " | ".join("yes" if row[one] == "runs" else "**r**" for one in layouts)
+        + " |"
+        for name, row in table.items()
+    ]
+    head = f"| model | {' | '.join(layouts)} |\n|---|{'---|' * len(layouts)}"
+    parts = [
+        "# Shapes of studies",
+        "Each registered model meets the same small synthetic trial, whole and with something lacking. **r** marks what "
+        "is refused, for the reason below. A test works the table out anew.",
+        head + "\n" + "\n".join(lines),
+    ]
+    for layout in layouts:
+        refused = {name: row[layout] for name, row in table.items() if row[layout] != "runs"}
+        if refused:
+            told = [f"- `{name}`: {_shorter(why)}" for name, why in refused.items()]
+            parts += [f"## {layout.capitalize()}", "\n".join(told)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _shorter(why: str) -> str:
+    """Return a message without the list of a table's columns, and not much of it."""
+    kept = re.sub(r" Columns seen: .*?\. ", " ", why)
+    return f"`{kept[:300]}{'…' if len(kept) > 300 else ''}`".replace("``", "`")
 
 
 def instruments_page() -> str:

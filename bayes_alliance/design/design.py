@@ -216,7 +216,10 @@ def match_names(
     """
     given = _read_declared(spec, study.columns, findings)
     resolved, dropped = resolve_optional(leave_out_lacking(given, study, findings), study, findings)
-    left = replace(study, columns=_still_named(study.columns, given, resolved))
+    gone = _no_longer_named(given, resolved)
+    columns = {name: column for name, column in study.columns.items() if name not in gone}
+    reference = {name: level for name, level in study.reference.items() if name not in gone}
+    left = replace(study, columns=columns, reference=reference)
     problems = check_names(resolved, left) + check_members(resolved, left)
     if problems:
         raise DesignError(problems)
@@ -292,11 +295,10 @@ def _study_name(name: str, spec: ModelSpec, study: Study[SessionTable]) -> str:
     return name if name in spec.variables else column_for(name, study)
 
 
-def _still_named(columns: Mapping[str, str], spec: ModelSpec, resolved: ModelSpec) -> dict[str, str]:
-    """Leave out mappings for variables that went with an optional term."""
+def _no_longer_named(spec: ModelSpec, resolved: ModelSpec) -> set[str]:
+    """Return the variables and factors that went with terms a study lacks."""
     before = {name for e in spec.equation for name in (*spec.variables_of(e), *e.factors)}
-    after = {name for e in resolved.equation for name in (*resolved.variables_of(e), *e.factors)}
-    return {name: column for name, column in columns.items() if name not in before - after}
+    return before - {name for e in resolved.equation for name in (*resolved.variables_of(e), *e.factors)}
 
 
 def _statements(spec: ModelSpec, priors: PriorStatements, findings: Findings) -> list[tuple[PriorSpec, PriorSource]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from bayes_alliance._messages import quote
+from bayes_alliance.design.columns.variables import has_one_value
 from bayes_alliance.errors import SpecError
 from bayes_alliance.findings import Findings
 from bayes_alliance.spec.expressions import (
@@ -26,13 +27,15 @@ from bayes_alliance.table.sessions import SessionTable
 
 
 def leave_out_lacking(spec: ModelSpec, study: Study[SessionTable], findings: Findings) -> ModelSpec:
-    """Return the model without the optional predictors that the study has no column for.
+    """Return the model without the optional predictors that the study has no column for, or one value of.
 
     With a predictor go the terms that read it, residual SDs and covariances by its levels, labels of its coefficients,
     estimands that need one of these, and priors of theirs.
     """
     known = {*study.columns, *study.sessions.frame.columns, *study.sessions.roles}
-    lacking = [name for name in spec.optional if name not in known]
+    absent = [name for name in spec.optional if name not in known]
+    single = [name for name in spec.optional if name in known and has_one_value(name, study)]
+    lacking = [*absent, *single]
     if not lacking:
         return spec
     gone: list[str] = []
@@ -45,8 +48,10 @@ def leave_out_lacking(spec: ModelSpec, study: Study[SessionTable], findings: Fin
         residual = residual.model_copy(update={"by": None})
     shrink = {name: _shrunk(own, lacking) for name, own in spec.shrink.items()}
     unasked = [name for name in spec.estimands if name not in estimands]
+    why = [f"no {', '.join(absent)}"] if absent else []
+    why += [f"one level of {', '.join(single)}"] if single else []
     findings.note(
-        f"The study has no {', '.join(lacking)}; left out of the model: {', '.join(dict.fromkeys(gone))}"
+        f"The study has {' and '.join(why)}; left out of the model: {', '.join(dict.fromkeys(gone))}"
         + (f"; not answered: {quote(unasked)}." if unasked else ".")
     )
     return spec.model_copy(

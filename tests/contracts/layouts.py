@@ -48,7 +48,7 @@ def _one_arm(frame: pd.DataFrame, roles: dict[str, str], columns: dict[str, str]
 
 
 def _three_arms(frame: pd.DataFrame, roles: dict[str, str], columns: dict[str, str]) -> tuple:
-    people = pd.factorize(frame["pid"], sort=True)[0]
+    people = frame["pid"].where(frame["arm"] == "TAU").rank(method="dense")
     left = {**columns, **({"in_group": "grouped"} if "in_group" in columns else {})}
     third = (frame["arm"] == "TAU") & (people % 2 == 0)
     grouped = (frame["arm"] == "MBCT") * 1.0

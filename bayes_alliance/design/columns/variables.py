@@ -73,6 +73,7 @@ def check_names(spec: ModelSpec, study: Study[SessionTable]) -> list[Problem]:
     return [
         *_mapped(study, needed, factors),
         *_lacking(study, needed, spec.otherwise),
+        *_single(study, spec.otherwise),
         *_grouped(study, factors, spec.otherwise),
         *_referred(spec, study, needed),
         *_doubled(spec, study),
@@ -96,7 +97,23 @@ def _mapped(study: Study[SessionTable], needed: Sequence[str], factors: Collecti
 
 def _instead(name: str, otherwise: Mapping[str, str]) -> str:
     """Return which registered model answers for studies without a variable or role, where one is named."""
-    return f" A study without it: the model {otherwise[name]!r} answers." if name in otherwise else ""
+    return f" For a study without it there is the model {otherwise[name]!r}." if name in otherwise else ""
+
+
+def has_one_value(name: str, study: Study[SessionTable]) -> bool:
+    """Return whether the column of a variable is one of words and holds a single one."""
+    column = study.sessions.frame.get(column_for(name, study))
+    return column is not None and column.dtype != np.float64 and column.nunique() == 1
+
+
+def _single(study: Study[SessionTable], otherwise: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield predictors with one level for which another registered model answers."""
+    for name in otherwise:
+        if name not in ROLES and has_one_value(name, study):
+            yield Problem(
+                f"{name!r} (column {column_for(name, study)!r}) has one level, and the model compares two.",
+                fix=_instead(name, otherwise).strip(),
+            )
 
 
 def _lacking(study: Study[SessionTable], needed: Sequence[str], otherwise: Mapping[str, str]) -> Iterator[Problem]:

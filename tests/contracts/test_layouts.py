@@ -1,0 +1,60 @@
+"""Every registered model meets studies of other shapes: it runs, or says what answers, as the table has it."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+import bayes_alliance as ba
+from bayes_alliance.spec.registry import model_names
+from tests.contracts.layouts import LAYOUTS, PAGE, outcome_of
+
+TABLE = json.loads(PAGE.read_text(encoding="utf-8"))
+
+QUICK = ("no therapists", "no condition", "one arm", "three arms")
+
+OF_THERAPISTS = {
+    "dynamics/one-with-many",
+    "growth/dual-perspective-shrunk",
+    "outcome/group-process-latent",
+    "outcome/many-predictors",
+    "outcome/rated-competence",
+    "outcome/three-parts",
+    "outcome/two-therapists",
+    "outcome/within-between",
+}
+"""Models whose question is about therapists."""
+
+
+def test_the_documented_table_is_of_the_registry() -> None:
+    """A row per model, a column per layout; what a model expects it takes."""
+    assert list(TABLE) == list(model_names())
+    for name, row in TABLE.items():
+        assert list(row) == list(LAYOUTS), name
+        assert row["as the model expects"] == "runs", name
+        assert row["sessions from 0"] == "runs", name
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_models_run_or_name_the_model_that_answers(name: str, trial: pd.DataFrame) -> None:
+    """Without therapists, without a condition, with one arm or three: as the documented table says."""
+    for layout in QUICK:
+        found = outcome_of(name, layout, trial)
+        assert found == TABLE[name][layout], layout
+        if found == "runs":
+            continue
+        if layout == "no therapists":
+            assert name in OF_THERAPISTS or "For a study without it there is the model" in found
+        elif layout in ("no condition", "one arm"):
+            assert name.startswith("mediation/") or "For a study without it there is the model 'growth/course'" in found
+        else:
+            assert name == "dropout/pattern-mixture"  # nobody of one arm left in this small table
+
+
+def test_what_a_model_names_instead_is_registered() -> None:
+    """``otherwise`` names registered models, which read less."""
+    for name in model_names():
+        for other in ba.load_model(name).otherwise.values():
+            assert other in model_names(), name
