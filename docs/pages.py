@@ -154,8 +154,8 @@ def layouts_page(table: Mapping[str, Mapping[str, str]]) -> str:
     head = f"| model | {' | '.join(layouts)} |\n|---|{'---|' * len(layouts)}"
     parts = [
         "# Shapes of studies",
-        "Each registered model meets the same small synthetic trial, whole and with something lacking. **r** marks what "
-        "is refused, for the reason below. A test works the table out anew.",
+        "Each registered model meets the same small synthetic trial, whole and with something lacking. **r** marks "
+        "what is refused, for the reason below. A test works the table out anew.",
         head + "\n" + "\n".join(lines),
     ]
     for layout in layouts:

@@ -1,4 +1,4 @@
-"""What a command is told of a table: one record of options, and the table that is read by it."""
+"""What is stated of a table on the command line: one record of options, and the table that is read by it."""
 
 from __future__ import annotations
 

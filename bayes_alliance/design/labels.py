@@ -132,7 +132,7 @@ def _reads(value: Expression, label: str) -> bool:
 def _left_open(
     target: LabelTarget, matching: Sequence[frozenset[tuple[str, str]]], equation: EquationDesign
 ) -> str | None:
-    """Return the one factor whose levels tell apart the columns that a label fits."""
+    """Return the one factor by whose levels the columns differ that a label fits."""
     unwritten = {part for part, piece in target.parts if not piece}
     differing = {part for part in unwritten if len({dict(parts)[part] for parts in matching}) > 1}
     if len(differing) != 1:

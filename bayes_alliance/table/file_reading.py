@@ -46,7 +46,7 @@ def read_frame(
     ------
     TableError
         If the source is no table; if the file is missing, unreadable, of another kind, or empty; if columns have
-        several levels of names; or if an option says nothing of such a file.
+        several levels of names; or if no such file has what an option states.
     """
     stated, told = options or FileOptions(), findings or Findings()
     check_options(stated, told)

@@ -68,7 +68,7 @@ def study(rows: pd.DataFrame, **more: object) -> ba.Study:
 
 
 def test_everything_that_reads_a_lacking_variable_goes(trial: pd.DataFrame) -> None:
-    """Terms, slopes, a factor of nothing else, residual SDs, covariances, labels, estimands and priors, in a message."""
+    """Terms, slopes, a factor of nothing else, residual SDs, covariances, labels, estimands, priors, in a message."""
     rows = frame(trial).drop(columns=["condition", "age"])
     design = ba.make_design(ba.parse_model(TEXT), study(rows))
     (equation,) = design.spec.equation

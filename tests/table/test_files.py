@@ -220,8 +220,8 @@ def test_labels_of_sessions_items_and_scales_explain_numbers(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sheet": "Daten"}, r"sheet says nothing of a file of the kind \.csv\. Of files that end in \.xlsx, \.xlsm"),
-        ({"labels": ["arm"]}, r"labels says nothing of a file of the kind \.csv\. Of files that end in \.sav"),
+        ({"sheet": "Daten"}, r"A file of the kind \.csv has no sheet\. Files that do end in \.xlsx, \.xlsm"),
+        ({"labels": ["arm"]}, r"A file of the kind \.csv has no labels\. Files that do end in \.sav"),
         ({"header": [2, 1]}, r"header is \(2, 1\)\. Lines from the upper to the lower, each once: \[1, 2\]"),
     ],
 )
@@ -231,7 +231,7 @@ def test_options_that_a_file_does_not_read(options: dict, message: str, tmp_path
     with pytest.raises(ba.TableError, match=message):
         ba.read_sessions(path, ROLES, **options)
     frame = pd.DataFrame({"pid": ["A"], "week": [1], "y": [2]})
-    with pytest.raises(ba.TableError, match=r"separator says nothing of a table that is no file"):
+    with pytest.raises(ba.TableError, match=r"A table that is no file has no separator"):
         ba.read_sessions(frame, ROLES, separator=";")
     people = write(tmp_path / "b.csv", "pid;age\nA;30\n")
     assert ba.read_sessions(frame, ROLES, patients=people, separator=";").frame["age"].tolist() == [30]

@@ -63,8 +63,8 @@ def check_used(options: FileOptions, source: object, beside: Iterable[object], f
         files = [source, *(beside if option not in ("sheet", "labels") else ())]
         suffixes = [Path(one).suffix.lower() for one in files if isinstance(one, (str, PathLike))]
         if not any(suffix in kinds for suffix in suffixes):
-            what = f"a file of the kind {suffixes[0]}" if suffixes else "a table that is no file"
-            findings.problem(f"{option} says nothing of {what}.", allowed=f"Of files that end in {', '.join(kinds)}.")
+            what = f"A file of the kind {suffixes[0]}" if suffixes else "A table that is no file"
+            findings.problem(f"{what} has no {option}.", allowed=f"Files that do end in {', '.join(kinds)}.")
 
 
 def check_options(options: FileOptions, findings: Findings) -> None:
