@@ -182,6 +182,12 @@ def check_columns(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[Problem
             Problem(
                 f"{role} column {column!r} {what} in {count_of(len(cells), 'row')}: {first_few(cells)}.",
                 allowed=f"Allowed: {allowed}.",
+                fix=(
+                    f"Times such as months since intake put visits in order: session={{'column': {column!r}}} in place "
+                    f"of the role (--session column={column})."
+                    if what in ("is negative", "is not a whole number") and role == "session"
+                    else ""
+                ),
             )
         )
     return problems

@@ -315,3 +315,27 @@ def test_a_start_that_is_no_date_is_told_once() -> None:
     with pytest.raises(ba.TableError) as caught:
         ba.read_sessions(frame, {"patient": "id"}, session={"column": "on", "every": "week", "start": "start"})
     assert [problem.what for problem in caught.value.problems] == ["Column 'start' is no date in 2 rows: row 1, row 3."]
+
+
+def test_times_that_are_numbers_put_visits_in_order() -> None:
+    """Months since intake, fractions and below 0, number a patient's visits and stay as a variable."""
+    frame = pd.DataFrame({"id": list("aaabb"), "months": ["1,15", "-2,5", "5,95", "0", "0,5"], "y": range(5)})
+    with pytest.raises(
+        ba.TableError, match=r"is not a whole number .*put visits in order: session=.'column': 'months'."
+    ):
+        ba.read_sessions(frame, {"patient": "id", "session": "months"})
+    table = ba.read_sessions(frame, {"patient": "id"}, session={"column": "months"})
+    assert table.frame["session"].tolist() == [1, 2, 3, 1, 2]
+    np.testing.assert_allclose(table.frame["months"], [-2.5, 1.15, 5.95, 0, 0.5])
+    assert "Sessions are visits in the order of 'months' (-2.5 to 5.95): 1 to 3." in table.messages
+    twice = frame.assign(months=["1", "1", "2", "0", "1"])
+    with pytest.raises(ba.TableError, match=r"Patients have several rows in one time in 2 rows: row 1, row 2"):
+        ba.read_sessions(twice, {"patient": "id"}, session={"column": "months"})
+    kept = ba.read_sessions(twice, {"patient": "id"}, session={"column": "months", "several": "last"})
+    assert kept.frame["y"].tolist() == [1, 2, 3, 4]
+    for stated, message in (
+        ({"column": "months", "every": "week"}, r"holds numbers, no dates, so that weeks cannot be counted"),
+        ({"column": "months"}, r"Column 'months' has no time in 1 row: row 2"),
+    ):
+        with pytest.raises(ba.TableError, match=message):
+            ba.read_sessions(frame.assign(months=[1, None, 3, 4, 5]), {"patient": "id"}, session=stated)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bayes_alliance._messages import are, count_of, first_few
 from bayes_alliance.findings import Findings
+from bayes_alliance.table.files.missing_codes import MISSING_CODES
 
 EVERY: Final = ("visit", "day", "week", "month")
 SEVERAL: Final = ("refuse", "number", "first", "last")
@@ -56,7 +57,8 @@ class Dates:
 def number_sessions(frame: pd.DataFrame, stated: Dates, patient: str, session: str, findings: Findings) -> pd.DataFrame:
     """Return a frame with a column of session numbers worked out of dates; the dates stay.
 
-    Visits are numbered from 1, days, weeks and months from 0.
+    Visits are numbered from 1, days, weeks and months from 0. Times that are numbers, such as months since intake, put
+    visits in order; a model reads them as a variable of their own.
     """
     lacking = [
         name for name in (stated.column, *([] if stated.start == "first" else [stated.start])) if name not in frame
@@ -68,6 +70,9 @@ def number_sessions(frame: pd.DataFrame, stated: Dates, patient: str, session: s
         findings.problem(f"The table has a column {session!r} already.", fix="Rename it, or let it play the session.")
         return frame
     ids = frame[patient].astype("str")
+    times = _numbers_of(frame[stated.column])
+    if times is not None and stated.format is None:
+        return _number_in_order(frame, stated, ids, times, session, findings)
     dates = read_dates(frame[stated.column], stated.format, stated.column, findings)
     if findings.problems:
         return frame
@@ -106,6 +111,46 @@ def number_sessions(frame: pd.DataFrame, stated: Dates, patient: str, session: s
     made = _one_per_step(made, stated, ids, dates, session, findings)
     if not findings.problems:
         _say_gaps(made, stated, patient, session, findings)
+    return made
+
+
+def _numbers_of(column: pd.Series) -> pd.Series | None:
+    """Return times as numbers, None where some are none."""
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return None
+    texts = column.astype("str").str.strip().str.replace(",", ".")
+    numbers = pd.to_numeric(texts.mask(column.isna() | texts.isin(MISSING_CODES)), errors="coerce")
+    known = ~(column.isna() | texts.isin(MISSING_CODES))
+    return numbers.astype(float) if known.any() and numbers[known].notna().all() else None
+
+
+def _number_in_order(
+    frame: pd.DataFrame, stated: Dates, ids: pd.Series, times: pd.Series, session: str, findings: Findings
+) -> pd.DataFrame:
+    """Return a frame whose visits are numbered in the order of times that are numbers, which stay."""
+    name = stated.column
+    if stated.every != "visit" or stated.start != "first":
+        findings.problem(
+            f"Column {name!r} holds numbers, no dates, so that {stated.every}s cannot be counted.",
+            fix=f"State every='visit' to number visits in their order, and read {name!r} as a variable of the model.",
+        )
+    if name == session:
+        findings.problem(f"Column {name!r} would be overwritten by session numbers.", fix="Call the times otherwise.")
+    absent = np.flatnonzero(times.isna())
+    if len(absent):
+        places = [f"row {place + 1}" for place in absent[:5]]
+        findings.problem(
+            f"Column {name!r} has no time in {count_of(len(absent), 'row')}: {first_few(places, len(absent))}.",
+            fix="Complete the times, or leave the rows out.",
+        )
+    if findings.problems:
+        return frame
+    step = times.groupby(ids).rank(method="dense")
+    made = _one_per_step(frame.assign(**{session: step.to_numpy(float)}), stated, ids, times, session, findings)
+    low, high = made[session].min(), made[session].max()
+    findings.note(
+        f"Sessions are visits in the order of {name!r} ({times.min():g} to {times.max():g}): {low:g} to {high:g}."
+    )
     return made
 
 
@@ -171,6 +216,7 @@ def _one_per_step(
     if not twice.any():
         return frame
     what = "day" if stated.every in ("visit", "day") else stated.every
+    what = what if pd.api.types.is_datetime64_any_dtype(dates) else "time"
     count = int(twice.sum())
     places = [f"row {place + 1}" for place in np.flatnonzero(twice)[:5]]
     if stated.several == "refuse":
@@ -184,7 +230,7 @@ def _one_per_step(
     if stated.several == "number":
         number = keys.iloc[order].groupby("id", sort=False).cumcount() + 1
         findings.note(
-            f"{count_of(count, 'row')} of one day {are(count, 'is', 'are')} numbered on in the order of the table."
+            f"{count_of(count, 'row')} of one {what} {are(count, 'is', 'are')} numbered on in the order of the table."
         )
         return frame.assign(**{session: number.sort_index().astype(float)})
     ordered = frame.iloc[order]
