@@ -118,3 +118,18 @@ def test_what_cannot_be(formula: str, message: str) -> None:
     """Degrees of freedom that are none, more than the values allow, and forms that are none."""
     with pytest.raises((ba.DesignError, ba.SpecError), match=message):
         columns(formula, rows().assign(y2=lambda f: f["y"] + 1))
+
+
+def test_an_origin_far_from_the_rows_is_said() -> None:
+    """Ages 8 to 14: intercepts and their correlation with slopes are those at age 0; centred, nothing is said."""
+    frame = rows().assign(age=lambda f: 8.0 + 0.75 * f["week"], middle=lambda f: f["week"] - 4.0)
+    table = ba.read_sessions(frame, ROLES)
+    told = ba.make_design(model("age + (1 + age | patient)"), table).messages
+    assert any(
+        "Slopes of age by patient: 0 lies far from its rows (8.75 to 14), and intercepts, their SD" in message
+        and "such as age - 11.4, in a column" in message
+        for message in told
+    )
+    for name in ("middle", "week"):
+        told = ba.make_design(model(f"{name} + (1 + {name} | patient)"), table).messages
+        assert not any("0 lies far from its rows" in message for message in told)

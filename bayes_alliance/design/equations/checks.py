@@ -225,6 +225,27 @@ def notes_on_means(spec: ModelSpec) -> list[str]:
     return notes
 
 
+def notes_on_origin(groups: Sequence[GroupDesign]) -> list[str]:
+    """Name slopes of a factor whose 0 lies further from its rows than these spread, where intercepts have a meaning.
+
+    Intercepts, their SD and their correlation with slopes are those at 0, and so are the priors of the three.
+    """
+    notes = []
+    for group in groups:
+        if INTERCEPT not in group.effects or not group.inside.any():
+            continue
+        for place, effect in enumerate(group.effects):
+            values = group.columns.values[group.inside, place]
+            low, high = float(values.min()), float(values.max())
+            if effect != INTERCEPT and max(low, -high) > high - low > 0:
+                notes.append(
+                    f"Slopes of {effect} by {group.factor}: 0 lies far from its rows ({low:g} to {high:g}), and "
+                    f"intercepts, their SD and their correlation with slopes are those at 0. Subtract a middle value, "
+                    f"such as {effect} - {(low + high) / 2:.3g}, in a column of the table."
+                )
+    return notes
+
+
 def notes_on_time(outcome: Variable, predictors: Sequence[Variable]) -> list[str]:
     """Name declared predictors that were measured after the declared outcome, or while it changed."""
     if outcome.sessions is None:

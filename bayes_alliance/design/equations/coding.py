@@ -231,7 +231,8 @@ def _scale(
 ) -> OutcomeScale:
     """Make the scale of the outcome, and say what a reader should know of groups, time and values."""
     outcome = next(variable for variable in variables if variable.name == equation.outcome)
-    findings.note(*checks.notes_on_groups(mean.groups), *checks.notes_on_time(outcome, variables))
+    findings.note(*checks.notes_on_groups(mean.groups), *checks.notes_on_origin(mean.groups))
+    findings.note(*checks.notes_on_time(outcome, variables))
     if equation.kind.binary:
         findings.note(*checks.notes_on_separation(outcome.label, observed.values, mean.coef))
     findings.note(*equation.kind.notes(observed))
