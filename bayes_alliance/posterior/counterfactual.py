@@ -74,6 +74,15 @@ class Counterfactual:
     noise: float = 0.0
 
     @property
+    def held(self) -> str:
+        """Return at which value of the treatment each effect holds: they differ where it and a mediator multiply."""
+        before, after = self.values
+        if self.kind == "interventional":
+            return f"Shifts hold where all else is as at {after}, the direct effect where mediators are as at {before}."
+        where = f"Effects through mediators hold where all else is as at {after}"
+        return f"{where}, the direct one where mediators are as at {before}."
+
+    @property
     def assumptions(self) -> tuple[str, ...]:
         """Return what has to hold for these differences to be effects."""
         if self.kind == "interventional":
@@ -102,6 +111,7 @@ class Counterfactual:
             [
                 f"{self.treatment} at {self.values[1]} rather than {self.values[0]}: expected {self.outcome}.",
                 self.table()[columns].round(3).to_string(index=False),
+                self.held,
                 "Effects if:",
                 *lines,
             ]

@@ -30,6 +30,8 @@ def test_linear_effects_are_products_of_slopes(trial: pd.DataFrame) -> None:
             draws.sel(estimand=f"through {mediator}"), paths.sel(estimand=own).sum("estimand"), rtol=1e-8, atol=1e-9
         )
     assert "Nothing unmeasured" in repr(found)
+    held = "Effects through mediators hold where all else is as at MBCT, the direct one where mediators are as at TAU."
+    assert held in repr(found)
     with pytest.raises(ba.FitError, match=r"'arm' has no level 'CBT'; it has 'TAU', 'MBCT'"):
         ba.counterfactual_effects(fit, "condition", values=("TAU", "CBT"))
 
