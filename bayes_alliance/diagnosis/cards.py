@@ -19,7 +19,7 @@ FOLDER = Path(__file__).resolve().parent / "studies"
 
 ENDING = ".card.json"
 
-TOLD = {"title", "question", "references", "tags", "labels", "estimands"}
+TOLD = {"title", "question", "references", "tags", "labels", "estimands", "optional", "otherwise"}
 """Parts of a model that its posterior does not depend on."""
 
 
@@ -67,9 +67,12 @@ def make_card(name: str, spec: ModelSpec, study: StudyFile, calibration: Calibra
 def spec_digest(spec: ModelSpec) -> str:
     """Return a digest of everything in a model that ranks depend on.
 
-    Not of its words and reasons, nor of its estimands and their labels, which are read off draws that are ranked.
+    Not of its words and reasons, nor of its estimands and their labels, which are read off draws that are ranked; nor
+    of what a study may lack, as the simulated ones lack nothing.
     """
     bare = spec.model_dump(mode="json", exclude_defaults=True, exclude=TOLD)
+    kept = {factor: {k: v for k, v in own.items() if k != "optional"} for factor, own in bare.get("groups", {}).items()}
+    bare["groups"] = {factor: own for factor, own in kept.items() if own}
     for stated in (*bare.get("prior", ()), *bare.get("shrink", {}).values()):
         del stated["reason"]
     return hashlib.sha256(json.dumps(bare, sort_keys=True).encode()).hexdigest()

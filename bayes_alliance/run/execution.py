@@ -46,7 +46,8 @@ from bayes_alliance.run.record import (
     read_record,
 )
 from bayes_alliance.run.results import compare_all, comparison_problems, write_results
-from bayes_alliance.run.rows import Rows, find_paths, read_rows, tell_changes
+from bayes_alliance.run.row_digests import tell_changes
+from bayes_alliance.run.rows import Rows, find_paths, read_rows
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.toml import write_model
 from bayes_alliance.study import Study

@@ -17,7 +17,8 @@ from bayes_alliance.run.agreement import Agreed, Agreement, compare_fits, tell_d
 from bayes_alliance.run.analysis import parse_analysis
 from bayes_alliance.run.execution import Log, Question, execute
 from bayes_alliance.run.record import ANALYSIS, Run, load_run, read_record
-from bayes_alliance.run.rows import Rows, check_stated, read_rows, tell_changes
+from bayes_alliance.run.row_digests import tell_changes
+from bayes_alliance.run.rows import Rows, check_stated, read_rows
 from bayes_alliance.spec.toml import parse_model, parse_toml
 
 ORDER: tuple[Agreement, ...] = ("bit-identical", "statistically identical", "different")

@@ -15,7 +15,8 @@ from bayes_alliance.errors import SpecError, TableError
 from bayes_alliance.run.analysis import find_specs, read_analysis
 from bayes_alliance.run.execution import run_analysis
 from bayes_alliance.run.ids import code_ids, table_secret
-from bayes_alliance.run.rows import Rows, read_rows, tell_changes
+from bayes_alliance.run.row_digests import tell_changes
+from bayes_alliance.run.rows import Rows, read_rows
 from tests.run.conftest import ANALYSIS, PATIENTS, PLANTED, THERAPISTS, planted_rows, write_study
 
 

@@ -202,7 +202,7 @@ def test_a_renamed_column_is_refused(finished: Run, tmp_path: Path) -> None:
     analysis = write_study(tmp_path / "one", planted_rows().rename(columns={"whom": "therapist"}))
     with pytest.raises(RunError, match=r"(?s)cannot be repeated.*No column 'whom' to play 'therapist'"):
         rerun(finished.folder, data=analysis.parent, progress="off")
-    from bayes_alliance.run.rows import tell_changes
+    from bayes_alliance.run.row_digests import tell_changes
 
     digests = [{"data": {"rows": 3, "columns": {"who": "a", name: "b"}}} for name in ("score", "points")]
     assert tell_changes(*digests) == ["data: column 'score' is now called 'points'."]
