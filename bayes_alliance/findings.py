@@ -54,7 +54,7 @@ class Problem:
         return Problem(change(self.what), change(self.where), change(self.allowed), change(self.fix))
 
 
-type StepKind = Literal["read", "questionnaire", "wide", "dates", "cells", "sides", "scores", "selection"]
+type StepKind = Literal["read", "numbering", "questionnaire", "wide", "dates", "cells", "sides", "scores", "selection"]
 """What can be done to a table before any model reads it, in this order."""
 
 

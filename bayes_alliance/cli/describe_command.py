@@ -30,7 +30,7 @@ def describe(
     from bayes_alliance.table.description import describe_rows
     from bayes_alliance.table.file_reading import read_frame
 
-    if table.roles():
+    if table.roles() or table.each_row == "patient":
         found = describe_table(table.read(data), condition=condition)
     elif table.without_roles():
         raise SpecError(

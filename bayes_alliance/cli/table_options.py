@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bayes_alliance.table.files.options import FileOptions
     from bayes_alliance.table.nesting import Transfers
     from bayes_alliance.table.sessions import SessionTable
+    from bayes_alliance.table.shape.shape import EachRow
 
 FILE: Final = "How the file is read"
 SHAPE: Final = "Tables of another shape"
@@ -132,6 +133,15 @@ class TableGiven(FileGiven):
             help="Dates that become session numbers, in place of --columns session=…: column=date, with every=visit "
             "(unless given), day, week or month; start=first or a column of dates; format=%d.%m.%Y; several=refuse, "
             "first, last or number, for rows of one step.",
+            rich_help_panel=SHAPE,
+        ),
+    ] = None
+    each_row: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHAT",
+            help="patient: every row is a person of its own, without an id. session: a patient's rows have no numbers "
+            "and are taken in the order of the table.",
             rich_help_panel=SHAPE,
         ),
     ] = None
@@ -275,6 +285,7 @@ class TableGiven(FileGiven):
             wide_sessions=numbers(pairs(self.wide_sessions, "--wide-sessions"), "--wide-sessions") or None,
             questionnaire=_record(self.questionnaire, "--questionnaire"),
             session=_record(self.session, "--session"),
+            each_row=cast("EachRow | None", self.each_row),
             scores=_scores(self.score) or None,
             **self.file_arguments(),
         )

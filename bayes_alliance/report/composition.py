@@ -27,6 +27,7 @@ FEW: Final = 20
 
 STEPS: Final[Mapping[StepKind, str]] = {
     "read": "{} in the file",
+    "numbering": "{} after rows were numbered",
     "questionnaire": "{} after answers became columns of items",
     "wide": "{} after columns of sessions became rows",
     "dates": "{} after dates became session numbers",

@@ -64,12 +64,14 @@ class DataPart(_Part):
     wide_sessions: dict[str, float] = {}
     questionnaire: dict[str, str] | None = None
     session: dict[str, str] | None = None
+    each_row: Literal["patient", "session"] | None = None
     header: Annotated[int, Field(ge=1)] | list[Annotated[int, Field(ge=1)]] | None = None
     labels: list[str] | None = None
 
     def shape(self, findings: Findings) -> Shape:
         """Return the shape that is stated of the table."""
-        return read_shape(self.wide, self.wide_sessions, self.questionnaire, self.session, self.roles, findings)
+        stated = (self.wide, self.wide_sessions, self.questionnaire, self.session)
+        return read_shape(*stated, self.roles, findings, self.each_row)
 
     @property
     def file_options(self) -> FileOptions:

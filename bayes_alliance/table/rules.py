@@ -58,7 +58,9 @@ def check_roles(roles: Mapping[str, str], columns: list[str]) -> list[Problem]:
     if "patient" not in roles:
         problems.append(
             Problem(
-                "No column plays 'patient'.", allowed=f"Columns seen: {quote(columns)}.", fix=hint("patient", columns)
+                "No column plays 'patient'.",
+                allowed=f"Columns seen: {quote(columns)}.",
+                fix=f"{hint('patient', columns)} Where each row is a person, state each_row='patient'.".strip(),
             )
         )
     return problems
@@ -209,7 +211,8 @@ def check_repeats(frame: pd.DataFrame, roles: Mapping[str, str]) -> list[Problem
             Problem(
                 f"No column plays 'session' and {count_of(len(shown), 'patient')} "
                 f"{are(len(shown), 'has', 'have')} several rows: {first_few(shown)}.",
-                fix="Name the session column in roles, or keep one row per patient.",
+                fix="Name the session column in roles, keep one row per patient, or, where the rows have no "
+                "numbers, state each_row='session'.",
             )
         ]
     pairs = [f"patient {row[0]!r} session {row[1]:g}" for row in repeated[keys].itertuples(index=False)]

@@ -19,7 +19,7 @@ from bayes_alliance.table.file_reading import Source, read_frame
 from bayes_alliance.table.files.options import FileOptions
 from bayes_alliance.table.numbered_columns import numbered_columns
 from bayes_alliance.table.scores.scoring import Scale, ScoreSpec, add_scores, read_scores
-from bayes_alliance.table.shape.shape import read_shape, shape_frame
+from bayes_alliance.table.shape.shape import EachRow, read_shape, shape_frame
 from bayes_alliance.table.side_tables import SIDES, join_side, missing_codes, read_accepted, type_frame
 from bayes_alliance.table.units import units_of
 
@@ -96,6 +96,7 @@ def read_sessions(
     wide_sessions: Mapping[str, float] | None = None,
     questionnaire: Mapping[str, str] | None = None,
     session: Mapping[str, str] | None = None,
+    each_row: EachRow | None = None,
     scores: Mapping[str, Mapping[str, object] | ScoreSpec] | None = None,
     separator: str | None = None,
     decimal: str | None = None,
@@ -154,6 +155,9 @@ def read_sessions(
         default), ``"day"``, ``"week"`` or ``"month"`` since ``start`` (``"first"``, or a column of dates), their
         ``format`` such as ``"%d.%m.%Y"``, and ``several``, what is done with rows of one step: ``"refuse"`` (default),
         ``"first"``, ``"last"``, or ``"number"`` of visits.
+    each_row : {"patient", "session"}, optional
+        In place of a role: ``"patient"`` where every row is a person of its own and has no id, ``"session"`` where a
+        patient has several rows without numbers, which are then taken in the order of the table.
     scores : mapping, optional
         Scores of items, by name: ``{"alliance": {"instrument": "wai-sr", "items": "wai_*"}}``. ``instrument`` is one of
         ``list_instruments``, or a file of your own; ``items`` is a pattern of columns that end in their number, or the
@@ -182,10 +186,10 @@ def read_sessions(
     """
     findings, ignored = Findings(), rules.as_names(ignore)
     lines = tuple(header) if isinstance(header, Sequence) else header
-    made = any(one is not None for one in (wide, questionnaire, session, scores))
+    made = any(one is not None for one in (wide, questionnaire, session, each_row, scores))
     wanted = _wanted(columns, roles, made=made, findings=findings)
     scores_stated = read_scores(scores, findings)
-    shape = read_shape(wide, wide_sessions, questionnaire, session, roles, findings)
+    shape = read_shape(wide, wide_sessions, questionnaire, session, roles, findings, each_row)
     findings.stop(TableError)
     numbers = numbered_columns(roles, (bounds, accept), scores_stated, shape)
     options = FileOptions(separator, decimal, encoding, sheet, lines, labels, wanted, numbers)

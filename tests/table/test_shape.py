@@ -339,3 +339,58 @@ def test_times_that_are_numbers_put_visits_in_order() -> None:
     ):
         with pytest.raises(ba.TableError, match=message):
             ba.read_sessions(frame.assign(months=[1, None, 3, 4, 5]), {"patient": "id"}, session=stated)
+
+
+def test_rows_without_ids_or_numbers() -> None:
+    """Every row a person, or a patient's rows in the order of the table: stated, counted, a step of the preparation."""
+    people = pd.DataFrame({"pre": [1.0, 2.0, 3.0], "post": [2.0, 2.5, 3.5]})
+    with pytest.raises(
+        ba.TableError, match=r"No column plays 'patient'.*each row is a person, state each_row='patient'"
+    ):
+        ba.read_sessions(people, {})
+    table = ba.read_sessions(people, {}, each_row="patient")
+    assert table.ids("patient").tolist() == ["1", "2", "3"]
+    assert table.units == {"pre": "patient", "post": "patient"}
+    assert table.steps[-1].kind == "numbering"
+    assert table.messages == ("Every row is a patient of its own: 3 patients, numbered as they stand.",)
+    ratings = pd.DataFrame({"id": list("abab"), "y": [1.0, 2.0, 3.0, 4.0]})
+    with pytest.raises(ba.TableError, match=r"where the rows have no numbers, state each_row='session'"):
+        ba.read_sessions(ratings, {"patient": "id"})
+    numbered = ba.read_sessions(ratings, {"patient": "id"}, each_row="session")
+    assert numbered.frame[["id", "session", "y"]].to_numpy().tolist() == [
+        ["a", 1, 1], ["a", 2, 3], ["b", 1, 2], ["b", 2, 4]
+    ]  # fmt: skip
+    assert "A patient's rows are sessions in the order of the table: 4 rows, sessions 1 to 2." in numbered.messages[0]
+    wide = pd.DataFrame({"y_1": [1.0, 2.0], "y_2": [3.0, 4.0]})
+    long = ba.read_sessions(wide, {}, wide={"y": "y_{session}"}, each_row="patient")
+    assert long.frame["patient"].tolist() == ["1", "1", "2", "2"]
+
+
+@pytest.mark.parametrize(
+    ("options", "roles", "message"),
+    [
+        ({"each_row": "person"}, {}, r"each_row is 'person'\. 'patient' or 'session'"),
+        (
+            {"each_row": "patient"},
+            {"patient": "id"},
+            r"each_row='patient' makes the column of patients, and 'id' plays it",
+        ),
+        (
+            {"each_row": "session"},
+            {"patient": "id", "session": "y"},
+            r"each_row='session' makes the column of sessions",
+        ),
+        ({"each_row": "session", "wide": {"y": "y_{session}"}}, {"patient": "id"}, r"'wide' contradict each other"),
+        (
+            {"each_row": "patient", "questionnaire": {"item": "id", "answer": "y"}},
+            {},
+            r"each_row='patient' and 'questionnaire' contradict each other",
+        ),
+        ({"each_row": "patient"}, {"therapist": "id"}, r"The table has a column 'patient'\. Let it play the role"),
+    ],
+)
+def test_rows_that_cannot_be_numbered(options: dict, roles: dict, message: str) -> None:
+    """Stated twice, or beside what says the same."""
+    frame = pd.DataFrame({"id": ["a", "b"], "y": [1.0, 2.0], "patient": ["p", "q"]})
+    with pytest.raises(ba.TableError, match=message):
+        ba.read_sessions(frame, roles, **options)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any
+from typing import Any, Final, Literal
 
 import pandas as pd
 
-from bayes_alliance._messages import quote, unknown
+from bayes_alliance._messages import count_of, quote, unknown
 from bayes_alliance.findings import Findings
 from bayes_alliance.names import SESSION
 from bayes_alliance.table.shape.dates import Dates, number_sessions, read_dates
 from bayes_alliance.table.shape.questionnaire import Questionnaire, widen_items
 from bayes_alliance.table.shape.wide import lengthen
+
+PATIENT: Final = "patient"
+
+type EachRow = Literal["patient", "session"]
+"""What every row is, where no column says it."""
 
 
 @dataclass(frozen=True)
@@ -22,26 +27,36 @@ class Shape:
 
     ``wide`` maps variables to patterns of columns, such as ``{"alliance": "wai_{session}"}``, and ``sessions`` the
     words that stand for sessions in these to numbers. ``questionnaire`` says which columns hold the name of an item
-    and the answer, ``dates`` how dates become session numbers.
+    and the answer, ``dates`` how dates become session numbers. ``each_row`` is ``"patient"`` where every row is a
+    person of its own, without an id, and ``"session"`` where a patient's rows have no numbers and are taken in the
+    order of the table.
     """
 
     wide: Mapping[str, str] = field(default_factory=dict)
     sessions: Mapping[str, float] = field(default_factory=dict)
     questionnaire: Questionnaire | None = None
     dates: Dates | None = None
+    each_row: EachRow | None = None
 
     @property
     def makes_sessions(self) -> bool:
         """Return whether the column of the session is made."""
-        return bool(self.wide) or self.dates is not None
+        return bool(self.wide) or self.dates is not None or self.each_row == SESSION
 
     def roles(self, roles: Mapping[str, str]) -> dict[str, str]:
         """Return the roles of the table in its new shape."""
-        return {**({SESSION: SESSION} if self.makes_sessions else {}), **roles}
+        made = {PATIENT: PATIENT} if self.each_row == PATIENT else {}
+        return {**made, **({SESSION: SESSION} if self.makes_sessions else {}), **roles}
 
 
 def read_shape(
-    wide: object, sessions: object, questionnaire: object, dates: object, roles: object, findings: Findings
+    wide: object,
+    sessions: object,
+    questionnaire: object,
+    dates: object,
+    roles: object,
+    findings: Findings,
+    each_row: object = None,
 ) -> Shape:
     """Return what is stated of a table's shape, reporting what is no such statement."""
     made = Shape(
@@ -49,7 +64,14 @@ def read_shape(
         _numbers("wide_sessions", sessions, findings),
         _record("questionnaire", questionnaire, Questionnaire, ("item", "answer"), findings),
         _record("session", dates, Dates, ("column", "every", "start", "format", "several"), findings),
+        _each_row(each_row, roles, findings),
     )
+    clash = {
+        PATIENT: [name for name, own in (("questionnaire", made.questionnaire), ("session", made.dates)) if own],
+        SESSION: [name for name, own in (("wide", made.wide), ("session", made.dates)) if own],
+    }
+    if made.each_row is not None and clash[made.each_row]:
+        findings.problem(f"each_row={made.each_row!r} and {quote(clash[made.each_row])} contradict each other.")
     if made.dates is not None and isinstance(roles, Mapping) and SESSION in roles:
         findings.problem(
             f"The session is made of dates in {made.dates.column!r}, and {roles[SESSION]!r} plays it, too.",
@@ -73,7 +95,11 @@ def shape_frame(
 
     ``missing`` are codes by column that mean missing, as they are stated.
     """
-    patient = roles.get("patient")
+    if shape.each_row is not None:
+        frame = _number_rows(frame, shape.each_row, roles, findings)
+        findings.step("numbering", len(frame))
+        roles = {PATIENT: PATIENT, **roles} if shape.each_row == PATIENT else roles
+    patient = roles.get(PATIENT)
     if patient is None or patient not in frame.columns:
         return frame  # reported with the other roles
     own = shape.roles(roles)
@@ -93,6 +119,41 @@ def shape_frame(
         frame = number_sessions(frame, shape.dates, patient, own[SESSION], findings)
         findings.step("dates", len(frame))
     return frame
+
+
+def _each_row(given: object, roles: object, findings: Findings) -> EachRow | None:
+    if given is None:
+        return None
+    if given not in (PATIENT, SESSION):
+        findings.problem(f"each_row is {given!r}.", allowed="'patient' or 'session'.")
+        return None
+    if isinstance(roles, Mapping) and given in roles:
+        findings.problem(
+            f"each_row={given!r} makes the column of {given}s, and {roles[given]!r} plays it.",
+            fix="State one of the two.",
+        )
+    return PATIENT if given == PATIENT else SESSION
+
+
+def _number_rows(frame: pd.DataFrame, each_row: EachRow, roles: Mapping[str, str], findings: Findings) -> pd.DataFrame:
+    """Return a frame whose rows are persons of their own, or a patient's sessions in their order."""
+    if each_row in frame.columns:
+        findings.problem(f"The table has a column {each_row!r}.", fix="Let it play the role, or call it otherwise.")
+        return frame
+    if each_row == PATIENT:
+        findings.note(f"Every row is a patient of its own: {count_of(len(frame), 'patient')}, numbered as they stand.")
+        made = frame.assign(**{PATIENT: [f"{place}" for place in range(1, len(frame) + 1)]})
+    else:
+        patient = roles.get(PATIENT)
+        if patient is None or patient not in frame.columns:
+            return frame  # reported with the other roles
+        number = frame.groupby(patient, sort=False, dropna=False).cumcount() + 1.0
+        findings.note(
+            f"A patient's rows are sessions in the order of the table: {count_of(len(frame), 'row')}, sessions 1 to "
+            f"{number.max():g}. Where that order says nothing, read no lag and no course over sessions."
+        )
+        made = frame.assign(**{SESSION: number.to_numpy(float)})
+    return made
 
 
 def _texts(what: str, given: object, findings: Findings) -> dict[str, str]:
