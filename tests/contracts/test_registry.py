@@ -87,6 +87,9 @@ MORE = {
     "depression_post": "post",
     "distress_pre": "pre",
     "distress_post": "post",
+    "judgment": "view_by_patient",
+    "truth": "view_by_therapist",
+    "bias": "iip_pre",
     "wellbeing_pre": "iip_pre",
     "wellbeing_post": "iip_change",
 }
