@@ -28,6 +28,13 @@ NOT_CONGRUENCE = (
 )
 
 
+ROPE_ROLE = (
+    "Probabilities are of differences within 0.1 SD of the outcome (rope=): with few data they are small even where "
+    "congruence is true. The checklist of papers asks each interval by itself, and few data speak against nothing:"
+)
+"""What two ways to ask for congruence differ in."""
+
+
 @dataclass(frozen=True, eq=False)
 class Surface:
     """The posterior of a response surface, at stated values of what moderates it.
@@ -153,6 +160,58 @@ class Surface:
             means[1] = [float("nan")] * len(names)  # priors of all coefficients together are not drawn one by one
         return pd.DataFrame({"condition": names, "posterior": means[0], "prior": means[1]})
 
+    def checklist(self, *, ci_prob: float = 0.95) -> pd.DataFrame:
+        """Return the checklist of congruence as papers state it: each condition by its own interval.
+
+        Broad congruence: the first principal axis is the line of congruence (p10 is 0, p11 is 1), the surface falls
+        along the line of incongruence (a4 below 0), without slope there (a3 is 0). Strict congruence: the line of
+        congruence is level, too (a1 and a2 are 0). Source: Humberg, Nestler and Back (2019).
+
+        A value "is" 0 or 1 here where its interval includes it: the data do not speak against it, which few data do not
+        either. ``congruence`` asks the other question: how probable it is that all conditions hold at once, within what
+        counts as none.
+
+        Parameters
+        ----------
+        ci_prob : float
+            Of the equal-tailed intervals.
+
+        Returns
+        -------
+        DataFrame
+            ``condition``, the ``median`` of its quantity and its interval, and whether it ``holds``.
+
+        Raises
+        ------
+        FitError
+            If the form of the surface is cubic or the outcome's link is bent.
+        """
+        problem = self._no_checklist()
+        if problem:
+            raise FitError(problem)
+        known = self.table(ci_prob=ci_prob).set_index("name")
+        low, high = (next(c for c in known.columns if c.endswith(end)) for end in ("_lb", "_ub"))
+        asked: list[tuple[str, str, float | None]] = [
+            ("p10", "p10 is 0", 0.0),
+            ("p11", "p11 is 1", 1.0),
+            ("a4", "a4 is below 0", None),
+            ("a3", "a3 is 0", 0.0),
+            ("a1", "a1 is 0", 0.0),
+            ("a2", "a2 is 0", 0.0),
+        ]
+        lines = []
+        for name, condition, value in asked:
+            one = known.loc[name]
+            holds = one[high] < 0 if value is None else one[low] <= value <= one[high]
+            lines.append(
+                {"condition": condition, "median": one["median"], low: one[low], high: one[high], "holds": holds}
+            )
+        held = [bool(line["holds"]) for line in lines]
+        nothing = {"median": np.nan, low: np.nan, high: np.nan}
+        lines.insert(4, {"condition": "broad congruence (these four)", **nothing, "holds": all(held[:4])})
+        lines.append({"condition": "strict congruence (all six)", **nothing, "holds": all(held)})
+        return pd.DataFrame(lines)
+
     def _no_checklist(self) -> str:
         """Return why the checklist does not apply, empty where it does."""
         if self.scale != self.outcome:
@@ -218,6 +277,8 @@ class Surface:
             lines.append(problem)
         elif self.points is not None:
             lines.append(self.congruence().round(3).to_string(index=False))
+            lines.append(ROPE_ROLE)
+            lines.append(self.checklist().round(3).to_string(index=False, na_rep=""))
         return "\n".join([*lines, NOT_CONGRUENCE, *self.notes()])
 
 

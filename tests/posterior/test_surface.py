@@ -109,6 +109,37 @@ def test_congruence_is_a_joint_claim_with_its_prior(dyads: ba.SessionTable) -> N
         agree.congruence(rope=0)
 
 
+def test_the_published_checklist_asks_each_interval(dyads: ba.SessionTable) -> None:
+    """Four conditions of broad and six of strict congruence, each by quantiles of its draws."""
+    made = fit(dyads, "agree", "surface(p, t, centre=5)")
+    agree = ba.response_surface(made)
+    listed = agree.checklist().set_index("condition")
+    assert list(listed.index) == [
+        "p10 is 0",
+        "p11 is 1",
+        "a4 is below 0",
+        "a3 is 0",
+        "broad congruence (these four)",
+        "a1 is 0",
+        "a2 is 0",
+        "strict congruence (all six)",
+    ]
+    b1, b2, b3, b4, b5 = (b.ravel() for b in coefficients(made, "agree"))
+    for name, values in (("a3 is 0", b1 - b2), ("a1 is 0", b1 + b2), ("a2 is 0", b3 + b4 + b5)):
+        low, high = np.quantile(values, [0.025, 0.975])
+        np.testing.assert_allclose(listed.loc[name, ["eti95_lb", "eti95_ub"]].astype(float), [low, high])
+        assert listed.loc[name, "holds"] == (low <= 0 <= high)
+    assert listed.loc["a4 is below 0", "holds"] == (np.quantile(b3 - b4 + b5, 0.975) < 0)
+    four = ["p10 is 0", "p11 is 1", "a4 is below 0", "a3 is 0"]
+    assert listed.loc["broad congruence (these four)", "holds"] == listed.loc[four, "holds"].all()
+    assert listed.loc["broad congruence (these four)", "holds"]
+    tilted = ba.response_surface(fit(dyads, "tilted", "surface(p, t, centre=5)")).checklist().set_index("condition")
+    assert not tilted.loc["a3 is 0", "holds"]
+    assert not tilted.loc["strict congruence (all six)", "holds"]
+    assert "The checklist of papers asks each interval by itself" in repr(agree)
+    assert "eti80_lb" in agree.checklist(ci_prob=0.8)
+
+
 def test_moderated_surfaces_are_taken_at_stated_values(dyads: ba.SessionTable) -> None:
     """Per arm coefficients are sums of main effects and products; agreement matters under training alone."""
     formula = "arm * surface(p, t, centre=5)"
