@@ -298,6 +298,12 @@ def takes(record: type[Any], parameter: str) -> Callable[[Callable[..., None]], 
     """Return a decorator that gives a command a record's options in place of the parameter that holds the record."""
     hints = get_type_hints(record, include_extras=True)
     names = [field.name for field in fields(record)]
+    options = [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+        )
+        for field in fields(record)
+    ]
 
     def expand(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
@@ -308,17 +314,7 @@ def takes(record: type[Any], parameter: str) -> Callable[[Callable[..., None]], 
         signature = inspect.signature(command, eval_str=True)
         parts = []
         for one in signature.parameters.values():
-            keyword = one.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-            made = [
-                inspect.Parameter(
-                    field.name,
-                    inspect.Parameter.KEYWORD_ONLY,
-                    default=field.default,
-                    annotation=hints[field.name],
-                )
-                for field in fields(record)
-            ]
-            parts += made if one.name == parameter else [keyword]
+            parts += options if one.name == parameter else [one.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
         call.__signature__ = signature.replace(parameters=parts)  # type: ignore[attr-defined]
         call.__annotations__ = {one.name: one.annotation for one in parts}
         del call.__wrapped__

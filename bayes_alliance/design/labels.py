@@ -11,7 +11,7 @@ import numpy as np
 from bayes_alliance._messages import quote
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.findings import Findings
-from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Operation
+from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Operation, names_in
 from bayes_alliance.spec.labels import LabelTarget, rewrite
 from bayes_alliance.spec.model import ModelSpec
 
@@ -68,7 +68,8 @@ def versions(value: Expression, labels: Labels, name: str, findings: Findings) -
     two. So pairs are worked out where the estimand is a comparison: one that is a constant (0, or 1 of a ratio) where
     these coefficients are 0, whatever the others are. A slope in one arm is none.
     """
-    several = [label for label in labels.levels if _reads(value, label)]
+    read = set(names_in(value))
+    several = [label for label in labels.levels if label in read]
     if not several:
         yield Version("", value, labels.one)
         return
@@ -121,12 +122,6 @@ def _less(part: Expression, several: Collection[str]) -> Expression | None:
     if isinstance(part, Name) and part.name in several:
         return Operation("-", Name(f"{part.name}_1"), Name(f"{part.name}_2"))
     return None
-
-
-def _reads(value: Expression, label: str) -> bool:
-    found = []
-    rewrite(value, lambda part: found.append(part) if isinstance(part, Name) and part.name == label else None)
-    return bool(found)
 
 
 def _left_open(

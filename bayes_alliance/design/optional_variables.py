@@ -9,17 +9,15 @@ from bayes_alliance.design.columns.variables import has_one_value
 from bayes_alliance.errors import SpecError
 from bayes_alliance.findings import Findings
 from bayes_alliance.spec.expressions import (
-    Expression,
     Formula,
     GroupTerm,
-    Name,
     Term,
+    names_in,
     render_group,
     render_term,
     write_formula,
 )
 from bayes_alliance.spec.formula import parse_formula
-from bayes_alliance.spec.labels import rewrite
 from bayes_alliance.spec.model import EquationSpec, EstimandSpec, ModelSpec, PriorSpec, ShrinkSpec
 from bayes_alliance.spec.variables_read import values_in
 from bayes_alliance.study import Study
@@ -114,17 +112,11 @@ def _answerable(estimands: Mapping[str, EstimandSpec], labels: Collection[str]) 
     """Return the estimands that need none of these labels, nor an estimand that does."""
     left, gone = dict(estimands), set(labels)
     while True:
-        lost = [name for name, own in left.items() if _names(own.parsed) & gone]
+        lost = [name for name, own in left.items() if gone.intersection(names_in(own.parsed))]
         if not lost:
             return left
         gone |= set(lost)
         left = {name: own for name, own in left.items() if name not in lost}
-
-
-def _names(expression: Expression) -> set[str]:
-    found: set[str] = set()
-    rewrite(expression, lambda part: found.add(part.name) if isinstance(part, Name) else None)
-    return found
 
 
 def _shrunk(own: ShrinkSpec, lacking: Sequence[str]) -> ShrinkSpec:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bayes_alliance._messages import visible
-from bayes_alliance.names import Coefficient
 from bayes_alliance.spec.expressions import Call, Expression, Formula, Name, Number, Operation, Term, Text
 from bayes_alliance.spec.model import EquationSpec
 
@@ -68,7 +67,7 @@ _LETTERS = ((r"\gamma", "v"), (r"\delta", "w"), (r"\kappa", "s"))
 """Coefficients and group effects of the formulas of parameters."""
 
 
-_COEFFICIENTS: Mapping[Coefficient, str] = {"alpha": r"\alpha", "omega": r"\omega", "R_C": "R_C", "R_KF": "R_{KF}"}
+_COEFFICIENTS: Mapping[str, str] = {"alpha": r"\alpha", "omega": r"\omega", "R_C": "R_C", "R_KF": "R_{KF}"}
 
 
 def _observed(equation: EquationSpec) -> list[str]:
@@ -79,9 +78,10 @@ def _observed(equation: EquationSpec) -> list[str]:
     if not equation.measured:
         return []
     error = rf"{_word(equation.error)}_n" if isinstance(equation.error, str) else r"\epsilon"
-    stated = equation.reliability
-    told = _COEFFICIENTS[stated] if isinstance(stated, str) else f"{stated:g}" if stated is not None else ""
-    note = rf" \quad (1 - \epsilon^2 / \mathrm{{Var}} = {told})" if told else ""
+    note = ""
+    if equation.reliability is not None:
+        told = _reliability(equation)
+        note = rf" \quad (1 - \epsilon^2 / \mathrm{{Var}} = {_COEFFICIENTS.get(told, told)})"
     return [rf"{outcome}^{{\mathrm{{obs}}}}_n &\sim \mathrm{{N}}({outcome}_n, {error}^2){note}"]
 
 

@@ -89,8 +89,7 @@ def reliability(
     findings = Findings()
     key = load_instrument(instrument)
     spec = ScoreSpec(instrument, items, "complete", subscale)
-    measured = [name for name in sessions.frame.columns if name not in sessions.roles.values()]
-    columns = item_columns("reliability", spec, key, measured, findings)
+    columns = item_columns("reliability", spec, key, list(sessions.units), findings)
     if subscale is not None and subscale not in key.subscales:
         findings.problem(f"{key.title} has no subscale {subscale!r}.")
     if not isinstance(ci_prob, (int, float)) or not 0 < ci_prob < 1:

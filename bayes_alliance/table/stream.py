@@ -69,7 +69,7 @@ class SessionStream:
         """
         patient, seen, first = self.roles["patient"], np.empty(0, dtype=np.uint64), 0
         called, named = np.empty(0, dtype=np.uint64), _named_patients(self.options["transfers"])
-        named_any = bool(named)
+        renamed = bool(named)
         options = dict(self.options)
         if columns is not None:
             options["ignore"] = [name for name in options["ignore"] if name in columns]
@@ -93,12 +93,13 @@ class SessionStream:
                 block = read_sessions(frame, self.roles, **_of_block(options, here))
             except TableError as error:
                 raise TableError(error.problems, where) from None
-            own = np.unique(block.ids("patient"))
-            own_hashed = pd.util.hash_array(own, categorize=False)
-            clash = own[np.isin(own_hashed, called)]
-            if len(clash):
-                raise TableError(f"{first_few([repr(p) for p in clash])} names patients of several blocks.", where)
-            called = np.concatenate([called, own_hashed]) if named_any else called
+            if renamed:
+                own = np.unique(block.ids("patient"))
+                hashed = pd.util.hash_array(own, categorize=False)
+                clash = own[np.isin(hashed, called)]
+                if len(clash):
+                    raise TableError(f"{first_few([repr(p) for p in clash])} names patients of several blocks.", where)
+                called = np.concatenate([called, hashed])
             yield block
         if named:
             raise TableError(

@@ -28,7 +28,7 @@ def declared_values(
     """Work out a declared variable per patient and say which sessions it used and who has none."""
     call = spec.declared[name]
     table = rows.source
-    base = _read_by(call)
+    base = summarised(call)
     column = table.roles.get(base, columns.get(base, base))
     series = table.frame[column]
     number = table.roles.get("session")
@@ -107,6 +107,7 @@ def _change(long: pd.DataFrame, start: str | float, end: str | float) -> tuple[p
     return both.value_end - both.value_start, used
 
 
-def _read_by(call: Call) -> str:
+def summarised(call: Call) -> str:
+    """Return the variable that a declared one is a summary of."""
     argument = call.arguments[0]
     return argument.name if isinstance(argument, Name) else render(argument)

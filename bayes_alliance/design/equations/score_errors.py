@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance._messages import quote
+from bayes_alliance.design.columns.declared import summarised
 from bayes_alliance.design.columns.rows import Rows
 from bayes_alliance.design.columns.variables import column_for
 from bayes_alliance.design.equations.complete_rows import Source
 from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.findings import Findings
 from bayes_alliance.names import SESSION, Coefficient
-from bayes_alliance.spec.expressions import Call, Name, Number
+from bayes_alliance.spec.expressions import Call, Number
 from bayes_alliance.spec.model import EquationSpec
 from bayes_alliance.table.reliability import error_of_scores
 from bayes_alliance.table.sessions import SessionTable
@@ -40,15 +41,14 @@ def named_error(
     assert isinstance(equation.reliability, str)
     coefficient, name, table = equation.reliability, equation.outcome, source.study.sessions
     call = source.spec.declared.get(name)
-    base = name if call is None else _read_by(call)
+    base = name if call is None else summarised(call)
     column = table.roles.get(base, column_for(base, source.study))
     nothing = np.zeros(int(keep.sum()))
     if column not in table.scales:
-        known = f" Scores of items: {quote(table.scales)}." if table.scales else ""
         findings.problem(
             f"{coefficient} is worked out from items, and column {column!r} is no score that was made of items.",
             where=f"reliability of {name!r}",
-            allowed=known.strip(),
+            allowed=f"Scores of items: {quote(table.scales)}." if table.scales else "",
             fix="Make it one when the table is read (scores=, --score), or state a number, as a simulation needs it.",
         )
         return nothing
@@ -123,8 +123,3 @@ def _rows_read(equation: EquationSpec, call: Call | None, table: SessionTable, c
     found = np.zeros(len(table), dtype=bool)
     found[ends.last() if call.function == "last" else ends.first()] = True
     return found
-
-
-def _read_by(call: Call) -> str:
-    argument = call.arguments[0]
-    return argument.name if isinstance(argument, Name) else ""

@@ -119,8 +119,8 @@ def _numbers_of(column: pd.Series) -> pd.Series | None:
     if pd.api.types.is_datetime64_any_dtype(column):
         return None
     texts = column.astype("str").str.strip().str.replace(",", ".")
-    numbers = pd.to_numeric(texts.mask(column.isna() | texts.isin(MISSING_CODES)), errors="coerce")
     known = ~(column.isna() | texts.isin(MISSING_CODES))
+    numbers = pd.to_numeric(texts.where(known), errors="coerce")
     return numbers.astype(float) if known.any() and numbers[known].notna().all() else None
 
 
