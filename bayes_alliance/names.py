@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Final, Literal
 
 ROLES: Final = ("patient", "therapist", "group", "site", "session")
@@ -13,6 +13,12 @@ ID_ROLES: Final = ("patient", "therapist", "group", "site")
 
 SESSION: Final = "session"
 """The role, and the unit, of sessions."""
+
+SESSIONS: Final = "sessions"
+"""Stands among what a study may lack for several sessions of a patient."""
+
+TIME: Final = "time"
+"""The variable of how much time has passed: a column of the study, or the session's number where it names none."""
 
 type Coefficient = Literal["alpha", "omega", "R_C", "R_KF"]
 """Coefficients of reliability that can be worked out from items (``table/reliability``)."""
@@ -34,6 +40,11 @@ MEAN: Final = "mean"
 
 RESIDUAL: Final = "residual"
 """Stands for the residuals of a row where a factor's name could stand: ``cor residual``, ``cor_residual``."""
+
+
+def clock_of(variables: Container[str]) -> str:
+    """Return which variable a course runs along: time where there is one, else the session."""
+    return TIME if TIME in variables else SESSION
 
 
 def factor_key(factor: str) -> str:

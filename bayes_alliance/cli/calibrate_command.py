@@ -14,7 +14,7 @@ from bayes_alliance._messages import count_of
 from bayes_alliance.cli.console import err, line, out
 from bayes_alliance.cli.fit_commands import prepare
 from bayes_alliance.cli.interruption import on_stop
-from bayes_alliance.cli.options import ModelName, PriorOption, pairs
+from bayes_alliance.cli.options import Course, ModelName, PriorOption, pairs
 from bayes_alliance.errors import SpecError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def calibrate(
         Path | None, typer.Option(metavar="FILE", help="A .toml file of your own with tables layout, variables, truth.")
     ] = None,
     prior: PriorOption = None,
+    course: Course = "linear",
     draws: Annotated[int, typer.Option(min=50, help="Draws per chain of each fit.")] = 250,
     chains: Annotated[int, typer.Option(min=1, help="Chains of each fit.")] = 4,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; as many as there are cores.")] = None,
@@ -46,11 +47,14 @@ def calibrate(
     from bayes_alliance.diagnosis.calibration import DEFAULTS
     from bayes_alliance.diagnosis.calibration import calibrate as run
     from bayes_alliance.simulate.files import read_study
+    from bayes_alliance.spec.course import COURSES
     from bayes_alliance.spec.registry import load_model, model_names
 
-    spec = load_model(name)
+    spec = load_model(name, course=course)
     if card and name not in model_names():
         raise SpecError(f"--card is for registered models; {name!r} is a file of its own.")
+    if card and course not in COURSES:
+        raise SpecError(f"--card is for courses without numbers of their own; {course!r} has them.")
     study = cards.default_study(name) if layout is None else read_study(layout)
     if card and (study.truth or prior):
         raise SpecError("--card is for studies from the model's own priors: leave [truth] and --prior out.")
@@ -78,8 +82,8 @@ def calibrate(
     if out_folder is not None:
         _write(found, out_folder)
     if card:
-        path = cards.card_path(name)
-        cards.write_card(cards.make_card(name, spec, study, found), path)
+        path = cards.card_path(name, course)
+        cards.write_card(cards.make_card(name, course, spec, study, found), path)
         line(f"Card: {path.name}")
     if not found.passed:
         err.print("Not calibrated.", style="bold red")

@@ -120,7 +120,7 @@ def _write_analysis(table: SimulatedTable, twin: Twin, data: Path, folder: Path)
             {
                 "name": "growth/treatment",
                 "label": "straight",
-                "labels": {"faster": "outcome ~ session:condition"},
+                "labels": {"faster": "outcome ~ time:condition"},
                 "estimands": {
                     "difference_in_growth": {
                         "value": "faster",
@@ -130,7 +130,7 @@ def _write_analysis(table: SimulatedTable, twin: Twin, data: Path, folder: Path)
                     }
                 },
             },
-            {"name": "growth/treatment-log", "label": "quick-at-first"},
+            {"name": "growth/treatment", "course": "log", "label": "quick-at-first"},
         ],
         "comparison": [{"models": ["straight", "quick-at-first"]}],
     }

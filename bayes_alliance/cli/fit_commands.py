@@ -12,7 +12,7 @@ import typer
 
 from bayes_alliance.cli.console import err, heading, line, out
 from bayes_alliance.cli.interruption import on_stop
-from bayes_alliance.cli.options import DataPath, EngineName, ModelName, PriorOption, Reference, pairs
+from bayes_alliance.cli.options import Course, DataPath, EngineName, ModelName, PriorOption, Reference, pairs
 from bayes_alliance.cli.table_options import TableGiven, takes
 from bayes_alliance.errors import DesignError
 from bayes_alliance.report.terminal import claims_table, estimands_table, print_design, print_missing, summary_table
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from bayes_alliance.design.design import Design
     from bayes_alliance.fit.result import Fit
+    from bayes_alliance.spec.model import ModelSpec
     from bayes_alliance.table.sessions import SessionTable
 
 
@@ -32,10 +33,12 @@ def check(
     table: TableGiven,
     reference: Reference = None,
     prior: PriorOption = None,
+    course: Course = "linear",
 ) -> None:
     """Check a table against a model, everything short of sampling, and describe both."""
     from bayes_alliance.build.model import build_model, check_log_density
     from bayes_alliance.posterior.prior import describe_prior
+    from bayes_alliance.spec.registry import load_model
     from bayes_alliance.table.description import describe
 
     sessions, variables = table.read(data), table.variables()
@@ -43,7 +46,7 @@ def check(
     known = condition if condition in sessions.frame.columns else None
     heading("Table")
     line(str(describe(sessions, condition=known)))
-    design = _design(name, sessions, variables, reference, prior)
+    design = _design(load_model(name, course=course), sessions, variables, reference, prior)
     heading("Model")
     print_design(design, out)
     heading("What the priors claim (1,000 draws from them)")
@@ -64,6 +67,7 @@ def fit(
     table: TableGiven,
     reference: Reference = None,
     prior: PriorOption = None,
+    course: Course = "linear",
     draws: Annotated[int, typer.Option(help="Draws per chain after tuning.")] = 1000,
     tune: Annotated[int, typer.Option(help="Tuning draws per chain.")] = 1000,
     chains: Annotated[int, typer.Option(help="Chains.")] = 4,
@@ -83,12 +87,12 @@ def fit(
     from bayes_alliance.spec.registry import load_model
     from bayes_alliance.study import Study
 
-    spec = load_model(name)
+    spec = load_model(name, course=course)
     prepare(out_folder)
     settings = SamplerSettings(draws=draws, tune=tune, chains=chains, target_accept=target_accept)
     sessions, variables = table.read(data), table.variables()
     if any(equation.modelled for equation in spec.equation):
-        print_missing(_design(name, sessions, variables, reference, prior), out)
+        print_missing(_design(spec, sessions, variables, reference, prior), out)
     with on_stop(f"{str(out_folder)!r} is as it was; run the same command to begin again."):
         fitted = fit_model(
             spec,
@@ -114,18 +118,17 @@ def fit(
 
 
 def _design(
-    name: str,
+    spec: ModelSpec,
     sessions: SessionTable,
     variables: dict[str, str],
     reference: Sequence[str] | None,
     prior: Sequence[str] | None,
 ) -> Design:
     from bayes_alliance.design.design import make_design
-    from bayes_alliance.spec.registry import load_model
     from bayes_alliance.study import Study
 
     stated, priors = pairs(reference, "--reference"), pairs(prior, "--prior", split=False)
-    return make_design(load_model(name), Study(sessions, variables, stated, priors))
+    return make_design(spec, Study(sessions, variables, stated, priors))
 
 
 def prepare(folder: Path) -> None:

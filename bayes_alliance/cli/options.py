@@ -22,6 +22,15 @@ class EngineName(StrEnum):
 
 
 ModelName = Annotated[str, typer.Argument(metavar="NAME", help="A model of the list, or the path of a .toml file.")]
+Course = Annotated[
+    str,
+    typer.Option(
+        "--course",
+        metavar="FORM",
+        help="How time stands in a model that reads it: linear, log, sqrt, spline, piecewise, 'spline(4)', "
+        "'piecewise(5, 9)'.",
+    ),
+]
 DataPath = Annotated[
     Path,
     typer.Argument(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.table import Column, Table
 
 from bayes_alliance.cli.console import heading, line, out
-from bayes_alliance.cli.options import ModelName
+from bayes_alliance.cli.options import Course, ModelName
+from bayes_alliance.names import TIME
 from bayes_alliance.report.terminal import scale_text
 
 
@@ -28,7 +29,7 @@ def models() -> None:
     out.print("\n'bayes-alliance show NAME' prints a model's equation and priors.", style="italic")
 
 
-def show(name: ModelName) -> None:
+def show(name: ModelName, course: Course = "linear") -> None:
     """Print a model: its question, equations as written and in LaTeX, variables, priors, references."""
     from bayes_alliance.collapse.eligibility import EXACT, find_obstacles, say_obstacles
     from bayes_alliance.spec.defaults import defaults_for
@@ -36,7 +37,7 @@ def show(name: ModelName) -> None:
     from bayes_alliance.spec.needed_variables import needed_variables
     from bayes_alliance.spec.registry import load_model
 
-    spec = load_model(name)
+    spec = load_model(name, course=course)
     out.print(spec.title, style="bold")
     out.print(spec.question)
     for equation in spec.equation:
@@ -45,7 +46,8 @@ def show(name: ModelName) -> None:
         line("\n" + equation_latex(equation))
     heading("Needs")
     for variable in needed_variables(spec):
-        out.print(f"variable:  {variable}")
+        played = " (the session, unless a column is named)" if variable == TIME and TIME not in spec.variables else ""
+        out.print(f"variable:  {variable}{played}", highlight=False)
     for variable, text in spec.variables.items():
         out.print(f"declared:  {variable} = {text}")
     for factor in spec.factors:

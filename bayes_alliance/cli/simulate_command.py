@@ -13,7 +13,7 @@ from bayes_alliance._messages import visible
 from bayes_alliance.cli.console import line, out
 from bayes_alliance.cli.fit_commands import prepare
 from bayes_alliance.cli.interruption import on_stop
-from bayes_alliance.cli.options import ModelName
+from bayes_alliance.cli.options import Course, ModelName
 from bayes_alliance.errors import SpecError
 
 if TYPE_CHECKING:
@@ -31,15 +31,18 @@ def simulate(
     ],
     out_file: Annotated[Path, typer.Option("--out", metavar="CSV", help="File the table is written to.")],
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same table.")] = 1,
+    course: Course = "linear",
 ) -> None:
     """Simulate a synthetic table with known truth; the truth is written beside it."""
     from bayes_alliance.simulate.twins import load_twin, simulate_twin
     from bayes_alliance.spec.registry import load_model
 
     if layout.endswith(".toml"):
-        table, columns = _from_file(Path(layout), name, seed)
+        table, columns = _from_file(Path(layout), load_model(name, course=course), seed)
     else:
         twin = load_twin(layout)
+        if course != "linear":
+            raise SpecError(f"Twin {layout!r} has the courses of its study; --course is for layouts of your own.")
         if name not in twin.models:
             has = ", ".join(twin.models) or "no registered model"
             raise SpecError(f"Twin {layout!r} has no data for {name!r}; it has them for {has}.")
@@ -53,18 +56,18 @@ def simulate(
     line(f"Written: {out_file} ({len(table):,} rows) and its truth, {truth_file}")
     out.print("Next:", style="bold")
     command = f"bayes-alliance fit {shlex.quote(name)} {shlex.quote(str(out_file))}"
+    command += "" if course == "linear" else f" --course {shlex.quote(course)}"
     line(f"  {command} {options_text(table, columns, load_model(name))} --seed 1 --out results")
 
 
-def _from_file(path: Path, name: str, seed: int) -> tuple[SimulatedTable, Mapping[str, str]]:
+def _from_file(path: Path, spec: ModelSpec, seed: int) -> tuple[SimulatedTable, Mapping[str, str]]:
     """Simulate from a file with a layout, variables and a truth of its own."""
     from bayes_alliance.simulate.files import read_study
     from bayes_alliance.simulate.simulation import simulate_sessions
-    from bayes_alliance.spec.registry import load_model
 
     study = read_study(path)
     table = simulate_sessions(
-        load_model(name),
+        spec,
         study.layout,
         truth=study.truth,
         seed=seed,

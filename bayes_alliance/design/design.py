@@ -15,7 +15,7 @@ from bayes_alliance.design.columns.declared_columns import declare_columns
 from bayes_alliance.design.columns.group_means import say_others
 from bayes_alliance.design.columns.late_entry import check_entry
 from bayes_alliance.design.columns.survival import open_periods
-from bayes_alliance.design.columns.variables import check_names, column_for
+from bayes_alliance.design.columns.variables import check_names, check_several_sessions, column_for
 from bayes_alliance.design.equations.checks import check_labels, notes_on_means
 from bayes_alliance.design.equations.coding import Made, make_equation
 from bayes_alliance.design.equations.complete_rows import Source
@@ -35,6 +35,7 @@ from bayes_alliance.design.optional_variables import leave_out_lacking
 from bayes_alliance.design.priors.priors import Priors, resolve_priors
 from bayes_alliance.design.priors.priors import Source as PriorSource
 from bayes_alliance.design.reserved_names import check_reserved
+from bayes_alliance.design.time import resolve_time
 from bayes_alliance.errors import DesignError, SpecError
 from bayes_alliance.findings import Findings
 from bayes_alliance.spec.equation_order import modelled_by, sort_modelled
@@ -136,6 +137,8 @@ def _make(spec: ModelSpec, study: Study[SessionTable], until: float | None) -> D
     study = replace(study, sessions=open_periods(spec, study))
     findings = Findings(messages=list(study.sessions.messages))
     resolved, study, dropped = match_names(spec, study, findings)
+    findings.add(check_several_sessions(resolved, read))
+    findings.stop(DesignError, count_of(len(read), "row"))
     resolved = state_bounds(resolved, study, findings)
     as_read = study.of(read)
     check_read_columns(resolved, as_read, findings)
@@ -214,6 +217,7 @@ def match_names(
     DesignError
         If a variable has no column. Names that cannot be used are among the findings.
     """
+    spec, study = resolve_time(spec, study, findings)
     given = _read_declared(spec, study.columns, findings)
     resolved, dropped = resolve_optional(leave_out_lacking(given, study, findings), study, findings)
     gone = _no_longer_named(given, resolved)

@@ -11,7 +11,10 @@ from bayes_alliance.diagnosis.calibration import INTERVALS, Calibration
 from bayes_alliance.errors import SpecError
 from bayes_alliance.fit.provenance import Plain, versions
 from bayes_alliance.fit.store import parse_json, replace_file
+from bayes_alliance.names import SESSION, TIME
 from bayes_alliance.simulate.files import TABLES, StudyFile, read_study
+from bayes_alliance.spec.exchanges import Swap, exchange_everywhere
+from bayes_alliance.spec.expressions import Name
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.registry import models_folder
 
@@ -19,7 +22,7 @@ FOLDER = Path(__file__).resolve().parent / "studies"
 
 ENDING = ".card.json"
 
-TOLD = {"title", "question", "references", "tags", "labels", "estimands", "optional", "otherwise"}
+TOLD = {"title", "question", "references", "tags", "labels", "estimands", "optional", "otherwise", "course"}
 """Parts of a model that its posterior does not depend on."""
 
 
@@ -37,7 +40,7 @@ def default_study(name: str) -> StudyFile:
     return read_study(path)
 
 
-def make_card(name: str, spec: ModelSpec, study: StudyFile, calibration: Calibration) -> dict[str, Plain]:
+def make_card(name: str, course: str, spec: ModelSpec, study: StudyFile, calibration: Calibration) -> dict[str, Plain]:
     """Return a card as plain data; it is about the model as it is now, by the digest of what ranks depend on."""
     table = calibration.table()
     covers = [f"cover{100 * prob:.0f}" for prob in INTERVALS]
@@ -47,6 +50,7 @@ def make_card(name: str, spec: ModelSpec, study: StudyFile, calibration: Calibra
     }
     return {
         "model": name,
+        **({} if course == "linear" else {"course": course}),
         "digest": spec_digest(spec),
         "synthetic": True,
         "study": {key: _plain(getattr(study, key)) for key in TABLES if getattr(study, key)},
@@ -68,9 +72,10 @@ def spec_digest(spec: ModelSpec) -> str:
     """Return a digest of everything in a model that ranks depend on.
 
     Not of its words and reasons, nor of its estimands and their labels, which are read off draws that are ranked; nor
-    of what a study may lack, as the simulated ones lack nothing.
+    of what a study may lack, as the simulated ones lack nothing. Their time is the number of the session.
     """
-    bare = spec.model_dump(mode="json", exclude_defaults=True, exclude=TOLD)
+    of_sessions = exchange_everywhere(spec, [Swap(Name(TIME), Name(SESSION))])
+    bare = of_sessions.model_dump(mode="json", exclude_defaults=True, exclude=TOLD)
     kept = {factor: {k: v for k, v in own.items() if k != "optional"} for factor, own in bare.get("groups", {}).items()}
     bare["groups"] = {factor: own for factor, own in kept.items() if own}
     for stated in (*bare.get("prior", ()), *bare.get("shrink", {}).values()):
@@ -78,9 +83,9 @@ def spec_digest(spec: ModelSpec) -> str:
     return hashlib.sha256(json.dumps(bare, sort_keys=True).encode()).hexdigest()
 
 
-def card_path(name: str) -> Path:
-    """Return where a registered model's card is, beside its file."""
-    return models_folder() / f"{name}{ENDING}"
+def card_path(name: str, course: str = "linear") -> Path:
+    """Return where the card of a registered model, with a course, is: beside its file."""
+    return models_folder() / f"{name}{'' if course == 'linear' else f'.{course}'}{ENDING}"
 
 
 def write_card(card: Mapping[str, Plain], path: Path) -> None:
@@ -88,15 +93,15 @@ def write_card(card: Mapping[str, Plain], path: Path) -> None:
     replace_file(path, (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode())
 
 
-def read_card(name: str) -> dict[str, Plain] | None:
-    """Return a registered model's card, None where it has none.
+def read_card(name: str, course: str = "linear") -> dict[str, Plain] | None:
+    """Return a registered model's card, of one of its courses, None where it has none.
 
     Raises
     ------
     SpecError
         If its file is no card.
     """
-    path = card_path(name)
+    path = card_path(name, course)
     if not path.exists():
         return None
     try:

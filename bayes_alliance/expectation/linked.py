@@ -18,7 +18,7 @@ from bayes_alliance.design.equations.linked_predictors import STEP
 from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.expectation.new_data import Moved, MovedGroup
 from bayes_alliance.expectation.set_calls import parts_of
-from bayes_alliance.names import SESSION
+from bayes_alliance.names import clock_of
 from bayes_alliance.spec.expressions import Call, render
 from bayes_alliance.spec.functions import CURRENT
 
@@ -110,16 +110,17 @@ def make_linked(
     """
     rows = _rows_read(reader, source, key)
     found = setting(rows)
-    if SESSION not in rows.variables:
+    clock = clock_of(rows.variables)
+    if clock not in rows.variables:
         return Linked(key, (moving(rows, found),))
-    now = found.get(SESSION, rows.variables[SESSION])
+    now = found.get(clock, rows.variables[clock])
     if key.session is not None:
         now = replace(now, values=np.full(len(rows.y), key.session))
     if key.kind != "value":
         steps = (-STEP, STEP) if key.kind == "slope" else (0.0, 1.0)
-        sides = [found | {SESSION: replace(now, values=now.values + step)} for step in steps]
+        sides = [found | {clock: replace(now, values=now.values + step)} for step in steps]
         return Linked(key, tuple(moving(rows, side) for side in sides))
-    return Linked(key, (moving(rows, found if key.session is None else found | {SESSION: now}),))
+    return Linked(key, (moving(rows, found if key.session is None else found | {clock: now}),))
 
 
 def _rows_read(reader: EquationDesign, source: EquationDesign, key: LinkedTo) -> EquationDesign:

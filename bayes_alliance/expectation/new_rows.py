@@ -35,7 +35,7 @@ from bayes_alliance.expectation.new_row_columns import (
 from bayes_alliance.expectation.set_calls import call_variable, calls_around, parts_of
 from bayes_alliance.expectation.table_evaluator import TableEvaluator, lacks_in_table
 from bayes_alliance.findings import Findings, Problem
-from bayes_alliance.names import SESSION
+from bayes_alliance.names import SESSION, clock_of
 from bayes_alliance.spec.expressions import Call, calls_in, render
 from bayes_alliance.spec.variables_read import values_in
 from bayes_alliance.table.cells import id_text
@@ -99,9 +99,10 @@ def code_new_rows(
     for role, column in (columns or {}).items():
         if role not in roles and role not in frame.columns and column in frame.columns:
             roles[role] = column
-    called = equation.variables[SESSION].label if SESSION in equation.variables else SESSION
-    if session is not None and not {roles.get(SESSION, SESSION), called, SESSION} & set(frame.columns):
-        frame = frame.assign(**{SESSION: session})
+    clock = clock_of(equation.variables)
+    called = equation.variables[clock].label if clock in equation.variables else clock
+    if session is not None and not {roles.get(clock, clock), called, clock} & set(frame.columns):
+        frame = frame.assign(**{clock: session})
     findings = Findings()
     stated = _stated_calls(equation, frame, findings)
     computed = {text: call for text, call in calls_around(equation).items() if text not in stated}

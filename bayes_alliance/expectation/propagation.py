@@ -25,7 +25,7 @@ from bayes_alliance.expectation.outcomes import rows_of, standard_residuals
 from bayes_alliance.expectation.set_calls import parts_of, set_call, shift_call
 from bayes_alliance.expectation.set_variables import Setting, set_variables, with_others
 from bayes_alliance.findings import Problem
-from bayes_alliance.names import COEF, SESSION, value_name
+from bayes_alliance.names import COEF, clock_of, value_name
 from bayes_alliance.outcome.contract import OutcomeRows
 from bayes_alliance.spec.expressions import render, render_term
 from bayes_alliance.spec.variables_read import is_dynamic, values_in
@@ -113,7 +113,8 @@ def _linked(
     source = chain.equations[key.variable]
 
     def moving(rows: EquationDesign, found: dict[str, Variable]) -> Moved:
-        named = set(found) - ({SESSION} if SESSION not in stated else set())
+        clock = clock_of(rows.variables)
+        named = set(found) - ({clock} if clock not in stated else set())
         held, opened = _calls_of(chain, rows, named, calls, shift)
         parsed = source.mean.spec.parsed
         terms = [*parsed.terms, *(term for group in parsed.groups for term in group.terms)]

@@ -37,7 +37,7 @@ from bayes_alliance.expectation.set_variables import (
     with_others,
 )
 from bayes_alliance.findings import Problem
-from bayes_alliance.names import SESSION
+from bayes_alliance.names import SESSION, clock_of
 from bayes_alliance.spec.expressions import calls_in
 from bayes_alliance.spec.variables_read import values_in
 
@@ -224,13 +224,14 @@ def ask(
 
 
 def _session_read(e: EquationDesign, fitted: EquationDesign) -> float | None:
-    """Return a session for rows that are patients, where what an equation of sessions says of them is read.
+    """Return a session, or a time, for rows that are patients, where what an equation of sessions says of them is read.
 
     Which one does not matter: a value that depends on it is read at a stated session, and a slope is that of a line.
     """
     if e.spec.unit != SESSION or fitted.spec.unit == SESSION:
         return None
-    return float(e.variables[SESSION].values.mean()) if SESSION in e.variables else 1.0
+    clock = clock_of(e.variables)
+    return float(e.variables[clock].values.mean()) if clock in e.variables else 1.0
 
 
 def _is_related(design: Design, name: str, other: str) -> bool:

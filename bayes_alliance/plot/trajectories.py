@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.fit.result import Fit
+from bayes_alliance.names import clock_of
 from bayes_alliance.plot.style import COLOURS, MARKERS, legend_label, make_figure
 from bayes_alliance.posterior.trajectories import (
     arm_levels,
@@ -18,7 +19,7 @@ from bayes_alliance.posterior.trajectories import (
 
 
 def plot_trajectories(fit: Fit, *, outcome: str | None = None, by: str | None = None, ci_prob: float = 0.95) -> Figure:
-    """Draw the expected outcome along session for each condition.
+    """Draw the expected outcome along time for each condition.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ def plot_trajectories(fit: Fit, *, outcome: str | None = None, by: str | None = 
     draws = predict_trajectories(fit, outcome=outcome)
     assert fit.design is not None  # predict_trajectories raised otherwise
     equation = fit.design.find(outcome)
-    observed = observed_means(equation)
+    observed, clock = observed_means(equation), clock_of(equation.variables)
     figure, axes = make_figure(3.8)
     tails = [(1 - ci_prob) / 2, (1 + ci_prob) / 2]
     if by is not None:
@@ -55,14 +56,14 @@ def plot_trajectories(fit: Fit, *, outcome: str | None = None, by: str | None = 
         colour = COLOURS[i % len(COLOURS)]
         values = draws.sel(arm=arm)
         low, high = values.quantile(tails, dim=("chain", "draw")).values
-        x = values["session"].values
+        x = values[clock].values
         axes.fill_between(x, low, high, color=colour, alpha=0.35 if by else 0.2, linewidth=0, zorder=2)
         label = "fitted" if arm == "all" else legend_label(str(arm))
         axes.plot(x, values.mean(("chain", "draw")), color=colour, linewidth=2, label=label)
         sizes = 8 + 40 * observed.count[i] / max(observed.count.max(), 1)
         marker = MARKERS[i % len(MARKERS)]
         axes.scatter(
-            observed.session,
+            observed.time,
             observed.mean[i],
             s=sizes,
             color=colour,
@@ -71,7 +72,7 @@ def plot_trajectories(fit: Fit, *, outcome: str | None = None, by: str | None = 
             linewidth=0.6,
             zorder=3,
         )
-    axes.set_xlabel(equation.variables["session"].label)
+    axes.set_xlabel(equation.variables[clock].label)
     axes.set_ylabel(f"{equation.outcome} (expected)")
     axes.legend(frameon=False, title=equation.arms.label if equation.arms and len(draws["arm"]) > 1 else None)
     axes.set_title(
@@ -94,4 +95,4 @@ def _draw_units(axes: Axes, fit: Fit, equation: EquationDesign, factor: str) -> 
         rows = (group.code == group.levels.index(str(level))) & group.inside
         arm = int(np.bincount(equation.arms.code[rows]).argmax()) if equation.arms and len(arms) > 1 else 0
         colour = COLOURS[arm % len(COLOURS)] if len(arms) > 1 else "0.5"
-        axes.plot(lines["session"], line, color=colour, linewidth=0.5, alpha=0.4, zorder=1)
+        axes.plot(lines[clock_of(equation.variables)], line, color=colour, linewidth=0.5, alpha=0.4, zorder=1)

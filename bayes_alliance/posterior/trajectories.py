@@ -19,20 +19,30 @@ from bayes_alliance.expectation.linear import stack_draws
 from bayes_alliance.expectation.questions import ask
 from bayes_alliance.expectation.set_variables import Setting, follow_session
 from bayes_alliance.fit.result import Fit, design_of
-from bayes_alliance.names import SESSION
+from bayes_alliance.names import SESSION, clock_of
 from bayes_alliance.spec.expressions import Call, Expression, Operation, names_in
 
 NO_TRAJECTORY = (
-    "This model has no trajectory: it needs an outcome with an identity link (gaussian, student_t), session as a plain "
-    "predictor, and no earlier values of the outcome among its predictors."
+    "This model has no trajectory: it needs an outcome with an identity link (gaussian, student_t), session or time as "
+    "a plain predictor, and no earlier values of the outcome among its predictors."
 )
+
+
+MOST_POINTS = 60
+"""Different times that have a point each in a picture; where there are more, neighbouring ones share one."""
+
+FEW_POINTS = 12
+"""Points that neighbouring times share."""
 
 
 @dataclass(frozen=True, eq=False)
 class ObservedMeans:
-    """Observed mean outcome and number of rows per arm and session, shape (arm, session)."""
+    """Observed mean outcome and number of rows per arm and time, shape (arm, time).
 
-    session: np.ndarray
+    Times are those of sessions, or the means of as many groups of neighbouring times as can be told apart in a picture.
+    """
+
+    time: np.ndarray
     mean: np.ndarray
     count: np.ndarray
 
@@ -42,14 +52,14 @@ def has_trajectories(fit: Fit, outcome: str | None = None) -> bool:
     if fit.design is None:
         return False
     equation = fit.design.find(outcome)
-    moving = equation.variables.get(SESSION)
+    moving = equation.variables.get(clock_of(equation.variables))
     return equation.kind.linear and moving is not None and moving.levels is None and _movable(equation)
 
 
 def predict_trajectories(fit: Fit, *, outcome: str | None = None, points: int | None = None) -> xr.DataArray:
-    """Return the expected outcome along session for each condition, every draw kept.
+    """Return the expected outcome along time for each condition, every draw kept.
 
-    Every row's session and condition are set to the point's, with what goes with them, all else stays as observed,
+    Every row's time and condition are set to the point's, with what goes with them, all else stays as observed,
     group effects are at their mean of 0, and the rows are averaged. Latent means and modelled values are those of the
     rows' own units, as drawn.
 
@@ -60,12 +70,12 @@ def predict_trajectories(fit: Fit, *, outcome: str | None = None, points: int | 
     outcome : str, optional
         Which outcome, where the model has several.
     points : int, optional
-        Number of session values between the first and last observed one; else 50, or the observed sessions where
+        Number of times between the first and last observed one; else 50, or the observed sessions where
         another predictor is a function of the session and known for these alone.
 
     Returns
     -------
-    DataArray over (chain, draw, arm, session)
+    DataArray over (chain, draw, arm, session), or time where the model reads a column of time
         Outcome units.
 
     Raises
@@ -83,18 +93,21 @@ def predict_trajectories(fit: Fit, *, outcome: str | None = None, points: int | 
     ]
     sizes = fit.data["posterior"].sizes
     values = np.array(means).reshape(len(levels), len(grid), sizes["chain"], sizes["draw"])
-    coords = {"arm": list(levels), SESSION: grid, **_chains(fit)}
-    return xr.DataArray(values, dims=("arm", SESSION, "chain", "draw"), coords=coords).transpose(
-        "chain", "draw", "arm", SESSION
+    clock = clock_of(equation.variables)
+    coords = {"arm": list(levels), clock: grid, **_chains(fit)}
+    return xr.DataArray(values, dims=("arm", clock, "chain", "draw"), coords=coords).transpose(
+        "chain", "draw", "arm", clock
     )
 
 
 def _grid(equation: EquationDesign, points: int | None, usual: int) -> np.ndarray:
-    """Return session values from the first to the last observed one."""
+    """Return times from the first to the last observed one."""
     if points is not None and points < 1:
-        raise FitError(f"points = {points}: state how many session values, 1 or more.")
-    observed = np.unique(equation.session[np.isfinite(equation.session)])
-    if points is None and follow_session(equation, float(observed[0])):
+        raise FitError(f"points = {points}: state how many values of time, 1 or more.")
+    clock = clock_of(equation.variables)
+    times = equation.variables[clock].values
+    observed = np.unique(times[np.isfinite(times)])
+    if points is None and clock == SESSION and follow_session(equation, float(observed[0])):
         return observed
     return np.linspace(observed[0], observed[-1], usual if points is None else points)
 
@@ -102,9 +115,9 @@ def _grid(equation: EquationDesign, points: int | None, usual: int) -> np.ndarra
 def predict_unit_trajectories(
     fit: Fit, factor: str, *, outcome: str | None = None, points: int | None = None
 ) -> xr.DataArray:
-    """Return the expected outcome along session of every level of a factor, its own effects added.
+    """Return the expected outcome along time of every level of a factor, its own effects added.
 
-    Of every level with a row of the outcome, these rows are averaged with the session set: a therapist's patients keep
+    Of every level with a row of the outcome, these rows are averaged with the time set: a therapist's patients keep
     their condition and what else is known of them. Effects of other factors are at their mean of 0.
 
     Parameters
@@ -116,12 +129,12 @@ def predict_unit_trajectories(
     outcome : str, optional
         Which outcome, where the model has several.
     points : int, optional
-        Number of session values between the first and last observed one; else 20, or the observed sessions where
+        Number of times between the first and last observed one; else 20, or the observed sessions where
         another predictor is a function of the session and known for these alone.
 
     Returns
     -------
-    DataArray over (chain, draw, <factor>, session)
+    DataArray over (chain, draw, <factor>, session), or time where the model reads a column of time
         Outcome units.
 
     Raises
@@ -145,8 +158,9 @@ def predict_unit_trajectories(
     ]
     sizes = fit.data["posterior"].sizes
     values = np.stack(means, axis=2).reshape(sizes["chain"], sizes["draw"], len(there), len(grid))
-    coords = {factor: list(names[there]), SESSION: grid, **_chains(fit)}
-    return xr.DataArray(values, dims=("chain", "draw", factor, SESSION), coords=coords)
+    clock = clock_of(equation.variables)
+    coords = {factor: list(names[there]), clock: grid, **_chains(fit)}
+    return xr.DataArray(values, dims=("chain", "draw", factor, clock), coords=coords)
 
 
 def _chains(fit: Fit) -> dict[str, xr.DataArray]:
@@ -165,18 +179,30 @@ def _with_trajectory(fit: Fit, outcome: str | None) -> EquationDesign:
 
 def observed_means(equation: EquationDesign) -> ObservedMeans:
     """Return what the trajectories should pass near, in outcome units."""
-    sessions = np.unique(equation.session)
+    times = equation.variables[clock_of(equation.variables)].values
+    place, shown = _neighbours(times)
     arms = arm_levels(equation)
     code = equation.arms.code if equation.arms and len(arms) > 1 else np.zeros(len(equation.y), dtype=int)
-    mean = np.full((len(arms), len(sessions)), np.nan)
-    count = np.zeros((len(arms), len(sessions)), dtype=int)
+    mean = np.full((len(arms), len(shown)), np.nan)
+    count = np.zeros((len(arms), len(shown)), dtype=int)
     for a in range(len(arms)):
-        for s, session in enumerate(sessions):
-            rows = (code == a) & (equation.session == session) & equation.seen
-            count[a, s] = rows.sum()
+        for t in range(len(shown)):
+            rows = (code == a) & (place == t) & equation.seen
+            count[a, t] = rows.sum()
             if rows.any():
-                mean[a, s] = equation.y[rows].mean() + equation.offset
-    return ObservedMeans(sessions, mean, count)
+                mean[a, t] = equation.y[rows].mean() + equation.offset
+    return ObservedMeans(shown, mean, count)
+
+
+def _neighbours(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the group of every row by its time, and the time each group stands at."""
+    distinct, place = np.unique(times, return_inverse=True)
+    if len(distinct) <= MOST_POINTS:
+        return place, distinct
+    cuts = np.unique(np.quantile(times, np.linspace(0, 1, FEW_POINTS + 1)[1:-1]))
+    place = np.searchsorted(cuts, times, side="left")
+    _, place = np.unique(place, return_inverse=True)
+    return place, np.bincount(place, weights=times) / np.bincount(place)
 
 
 def arm_levels(equation: EquationDesign) -> tuple[str, ...]:
@@ -192,9 +218,9 @@ def _arm_variable(equation: EquationDesign) -> Variable | None:
     return found[0] if found else None
 
 
-def _settings(equation: EquationDesign, session: float, arm: str | None) -> dict[str, Setting]:
-    """Return the session, and the condition where there is one in the formula."""
-    settings: dict[str, Setting] = {SESSION: session}
+def _settings(equation: EquationDesign, time: float, arm: str | None) -> dict[str, Setting]:
+    """Return the time, and the condition where there is one in the formula."""
+    settings: dict[str, Setting] = {clock_of(equation.variables): time}
     variable = _arm_variable(equation)
     if variable is not None and arm is not None:
         settings[variable.name] = arm
@@ -202,13 +228,13 @@ def _settings(equation: EquationDesign, session: float, arm: str | None) -> dict
 
 
 def _movable(equation: EquationDesign) -> bool:
-    """Return whether session and condition can be moved.
+    """Return whether time and condition can be moved.
 
     They cannot where a term mixes them with a call that looks at other rows, or where the outcome follows its own
-    earlier values, which would be others at another session or in another arm. Deviations have the mean 0 at any.
+    earlier values, which would be others at another time or in another arm. Deviations have the mean 0 at any.
     """
     variable = _arm_variable(equation)
-    names = {SESSION} | ({variable.name} if variable is not None else set())
+    names = {clock_of(equation.variables)} | ({variable.name} if variable is not None else set())
     for term in equation.spec.parsed.terms:
         around = [name for part in term.parts for name in functions_around(part)]
         if around and names & {name for part in term.parts for name in names_in(part)}:

@@ -17,8 +17,9 @@ from bayes_alliance.design.columns.declared_columns import declare_columns
 from bayes_alliance.errors import SpecError
 from bayes_alliance.findings import Findings, Problem, as_problem
 from bayes_alliance.fit.settings import Engine, SamplerSettings
-from bayes_alliance.spec.model import Bound, ModelSpec
+from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.model_parsing import make_model
+from bayes_alliance.spec.parts import Bound
 from bayes_alliance.spec.registry import load_model, model_names
 from bayes_alliance.spec.toml import is_file, parse_toml, read_text
 from bayes_alliance.table.files.options import FileOptions
@@ -83,11 +84,13 @@ class DataPart(_Part):
 class ModelPart(_Part):
     """One model: of the registry, or a file in the analysis file's folder; own entries add to the shared ones.
 
-    ``labels`` and ``estimands`` are written as in a model file and stand beside those the model has.
+    ``course`` is the form of time, as ``load_model`` takes it. ``labels`` and ``estimands`` are written as in a model
+    file and stand beside those the model has.
     """
 
     name: str
     label: str = ""
+    course: str = "linear"
     columns: dict[str, str] = {}
     reference: dict[str, str] = {}
     priors: dict[str, str] = {}
@@ -151,6 +154,7 @@ class Analysis(_Part):
 def model_label(model: ModelPart) -> str:
     """Return a model's label, made from its name where none is stated."""
     stem = model.name.removesuffix(".toml").replace("\\", "/").replace("/", "-").lower()
+    stem += "" if model.course == "linear" else f"-{model.course}"
     return model.label or re.sub(r"[^a-z0-9_-]+", "-", stem).strip("-_")
 
 
@@ -217,11 +221,11 @@ def find_specs(analysis: Analysis, folder: Path) -> dict[str, ModelSpec]:
     for model in analysis.models:
         try:
             if model.name in model_names():
-                found[model_label(model)] = _asked(load_model(model.name), model, analysis.columns)
+                found[model_label(model)] = _asked(load_model(model.name, course=model.course), model, analysis.columns)
             elif model.name.endswith(".toml"):
                 path = inside(folder, model.name, "model", findings)
                 if path is not None:
-                    found[model_label(model)] = _asked(load_model(path), model, analysis.columns)
+                    found[model_label(model)] = _asked(load_model(path, course=model.course), model, analysis.columns)
             else:
                 other = unknown("model", model.name, model_names())
                 findings.add([replace(other, fix=f"{other.fix} A file of your own ends in .toml.".lstrip())])

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from bayes_alliance._messages import count_of, shorten, unknown
 from bayes_alliance.errors import SpecError
 from bayes_alliance.findings import Problem
-from bayes_alliance.spec.model import Bound, Record
+from bayes_alliance.spec.parts import Bound, Record
 
 type Allocation = Literal["patient", "therapist"]
 type Caseload = Literal["equal", "unequal"]

@@ -18,8 +18,9 @@ from bayes_alliance.simulate.covariates import draw_variables
 from bayes_alliance.simulate.layout import Layout, Share, as_problem, make_layout
 from bayes_alliance.simulate.people import lay_out
 from bayes_alliance.simulate.simulation import SimulatedTable, add_outcomes, check_specs, finish, outcome_column
-from bayes_alliance.spec.model import ModelSpec, Record, Words
+from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.model_parsing import make_model
+from bayes_alliance.spec.parts import Record, Words
 from bayes_alliance.spec.registry import load_model
 from bayes_alliance.spec.toml import parse_toml, read_text
 

@@ -38,11 +38,11 @@ FORMULA_FUNCTIONS: Final = _table(
     ),
     Function(
         "piecewise",
-        (2, 41),
+        (1, 41),
         ("form",),
         "piecewise(session, 5, 9)",
         "one column per stretch between the knots; each coefficient is the slope of its stretch, or with "
-        'form="constant" the step from the first stretch to its own',
+        'form="constant" the step from the first stretch to its own; one knot in the middle where none is stated',
     ),
     Function(
         "spline",

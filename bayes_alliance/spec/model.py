@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_serializer, model_validator
+from pydantic import Discriminator, Field, Tag, model_serializer, model_validator
 
 from bayes_alliance.names import MEAN, Coefficient, predictor_label
 from bayes_alliance.outcome.contract import Outcome
@@ -16,6 +16,7 @@ from bayes_alliance.spec.expressions import Call, Expression, Formula
 from bayes_alliance.spec.formula import parse_call, parse_formula
 from bayes_alliance.spec.functions import VARIABLE_FUNCTIONS
 from bayes_alliance.spec.labels import LabelTarget, parse_estimand, parse_label
+from bayes_alliance.spec.parts import Bound, CourseSpec, GroupSpec, Record, ResidualSpec, Words
 from bayes_alliance.spec.priors import Distribution, PriorTarget, parse_distribution, parse_target
 from bayes_alliance.spec.variables_read import factors_in, values_in
 
@@ -25,24 +26,11 @@ type Level = Literal[
     "population", "within_patient", "between_patient", "between_therapist", "between_group", "contextual"
 ]
 
-Bound = Annotated[float, Field(allow_inf_nan=True)]
-Between = Annotated[float, Field(gt=-1, lt=1)]
-Stated = Annotated[
-    Annotated[Between, Tag("number")] | Annotated[dict[str, Between], Tag("pairs")],
-    Discriminator(lambda value: "pairs" if isinstance(value, dict) else "number"),
-]
 Reliability = Annotated[
     Annotated[float, Field(gt=0, le=1), Tag("number")] | Annotated[Coefficient, Tag("name")],
     Discriminator(lambda value: "name" if isinstance(value, str) else "number"),
 ]
 """A number, or the coefficient that items tell."""
-Words = Annotated[tuple[str, ...], Field(strict=False)]
-
-
-class Record(BaseModel):
-    """Base of what files hold: frozen, no unknown keys, no silent conversion."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class PredictorSpec(Record):
@@ -213,49 +201,6 @@ class EquationSpec(Record):
         return tuple(dict.fromkeys(factor for own in self.linear_predictors for factor in own.factors))
 
 
-class GroupSpec(Record):
-    """What holds for a grouping factor.
-
-    May the study lack it, may rows lack an id, the linear predictors (``score``, ``sigma(score)``) whose effects
-    ``correlate`` with each other, and the
-    variable ``by`` whose levels have SDs and correlations of their own (each level of the factor in one of them).
-    ``members`` names the factor and further columns of its ids where a row belongs to several levels; ``weights`` the
-    variables that say by how much, alike where there are none.
-    """
-
-    optional: bool = False
-    missing: Literal["error", "none"] = "error"
-    correlate: Words = ()
-    by: str | None = None
-    members: Words = ()
-    weights: Words = ()
-
-
-class ResidualSpec(Record):
-    """Outcomes whose residuals of the same row correlate.
-
-    ``by`` names a variable whose levels have correlations of their own; ``fixed`` states the correlation instead of
-    estimating it, for what the data cannot tell: one number for two outcomes, or one per pair, ``{"m | y" = 0.2}``,
-    where a pair that is not named has 0.
-    """
-
-    correlate: Words
-    by: str | None = None
-    fixed: Stated | None = None
-
-    @property
-    def pairs(self) -> dict[tuple[str, ...], float]:
-        """Return the stated correlations by pair of names, as they are written."""
-        if isinstance(self.fixed, dict):
-            return {pair_of(pair): value for pair, value in self.fixed.items()}
-        return {} if self.fixed is None else {self.correlate: self.fixed}
-
-
-def pair_of(text: str) -> tuple[str, ...]:
-    """Return the names in ``m | y``."""
-    return tuple(part.strip() for part in text.split("|"))
-
-
 class EstimandSpec(Record):
     """A quantity worked out from the posterior, draw by draw.
 
@@ -333,7 +278,9 @@ class ModelSpec(Record):
     ``groups`` is keyed by grouping factor, ``shrink`` by the name of a prior that many coefficients share. With
     ``rows = "common"`` the equations of a unit use the rows that all of them can use, with ``"own"`` each uses all it
     can. ``optional`` names predictors that a study may lack: their terms are then left out, with a message.
-    ``otherwise`` names, by variable or role, the registered model for studies that lack it.
+    ``otherwise`` names, by variable or role, the registered model for studies that lack it, and by ``sessions`` that
+    for studies with one session per patient. ``course`` is the form that
+    ``time`` was given when the model was loaded; the formulas have it already.
     """
 
     title: str = Field(min_length=1)
@@ -343,6 +290,7 @@ class ModelSpec(Record):
     variables: dict[str, str] = Field(default_factory=dict)
     optional: Words = ()
     otherwise: dict[str, str] = Field(default_factory=dict)
+    course: CourseSpec | None = None
     equation: Annotated[tuple[EquationSpec, ...], Field(strict=False)]
     rows: Literal["own", "common"] = "own"
     labels: dict[str, str] = Field(default_factory=dict)

@@ -14,16 +14,8 @@ from bayes_alliance.spec.formula import parse_call, parse_formula
 from bayes_alliance.spec.functions import VARIABLE_FUNCTIONS
 from bayes_alliance.spec.labels import parse_estimand, parse_label
 from bayes_alliance.spec.measurement import write_out_errors
-from bayes_alliance.spec.model import (
-    FORMULAS,
-    EquationSpec,
-    EstimandSpec,
-    GroupSpec,
-    ModelSpec,
-    PriorSpec,
-    ResidualSpec,
-    ShrinkSpec,
-)
+from bayes_alliance.spec.model import FORMULAS, EquationSpec, EstimandSpec, ModelSpec, PriorSpec, ShrinkSpec
+from bayes_alliance.spec.parts import GroupSpec, ResidualSpec
 from bayes_alliance.spec.priors import parse_distribution, parse_target
 from bayes_alliance.spec.shrinkage import spell_terms
 from bayes_alliance.spec.validation import validate_model

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bayes_alliance._messages import unknown
 from bayes_alliance.errors import SpecError
+from bayes_alliance.spec.course import with_course
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.toml import read_model
 
@@ -65,24 +66,39 @@ def list_models() -> tuple[ModelEntry, ...]:
     return tuple(entries)
 
 
-def load_model(name: str | Path) -> ModelSpec:
+def load_model(name: str | Path, *, course: str = "linear") -> ModelSpec:
     """Load a registered model by name, or a model file by path.
 
     Parameters
     ----------
     name : str or Path
         Such as ``"growth/treatment"``; anything ending in ``.toml`` is a path.
+    course : str
+        How time stands in the formulas of a model that reads ``time``: ``"linear"``, ``"log"`` (of time + 1),
+        ``"sqrt"``, ``"spline"`` (natural cubic, 3 degrees of freedom; ``"spline(4)"`` has 4) or ``"piecewise"`` (bent
+        once, at the middle of the times; ``"piecewise(5, 9)"`` at 5 and 9).
 
     Returns
     -------
     ModelSpec
-        Frozen plain data.
+        Frozen plain data; its title names a course that is not linear.
 
     Raises
     ------
     SpecError
-        If there is no such model (the nearest name is given) or its file is not valid.
+        If there is no such model (the nearest name is given) or its file is not valid; if there is no such course, or
+        the model reads no ``time``.
+
+    Examples
+    --------
+    >>> load_model("growth/treatment", course="log").title
+    'Growth by condition, along log(time + 1)'
     """
+    spec = _load(name)
+    return spec if course == "linear" else with_course(spec, course)
+
+
+def _load(name: str | Path) -> ModelSpec:
     if isinstance(name, Path) or str(name).endswith(".toml"):
         return read_model(Path(name))
     names = model_names()

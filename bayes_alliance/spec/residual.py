@@ -10,7 +10,8 @@ from bayes_alliance._messages import quote, unknown
 from bayes_alliance.findings import Problem
 from bayes_alliance.names import RESIDUAL
 from bayes_alliance.spec.equation_order import find_ancestors
-from bayes_alliance.spec.model import ModelSpec, ResidualSpec, pair_of
+from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.spec.parts import ResidualSpec, pair_of
 
 LEFT = 1e-6
 """Least share of a residual's variance that stated correlations leave once the residuals before it are known."""

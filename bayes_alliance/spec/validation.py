@@ -7,14 +7,15 @@ from dataclasses import replace
 
 from bayes_alliance._messages import quote, unknown
 from bayes_alliance.findings import Problem
-from bayes_alliance.names import ROLES
+from bayes_alliance.names import ROLES, SESSIONS
 from bayes_alliance.outcome.contract import Parameter
 from bayes_alliance.outcome.families import FAMILY
 from bayes_alliance.spec.equation_order import find_cycle
 from bayes_alliance.spec.estimand_validation import validate_estimands
 from bayes_alliance.spec.expressions import Name, Text, calls_in, render
-from bayes_alliance.spec.model import EquationSpec, GroupSpec, ModelSpec, PredictorSpec
+from bayes_alliance.spec.model import EquationSpec, ModelSpec, PredictorSpec
 from bayes_alliance.spec.modelled_values import check_modelled
+from bayes_alliance.spec.parts import GroupSpec
 from bayes_alliance.spec.residual import check_correlated, check_residual
 from bayes_alliance.spec.shrinkage import check_shrinkage
 from bayes_alliance.spec.variables_read import current_values_in
@@ -61,7 +62,7 @@ def _optional(spec: ModelSpec) -> list[Problem]:
         for name in spec.optional
         if name not in predictors - held
     ]
-    read = {*predictors, *spec.outcomes, *spec.factors, *(equation.unit for equation in spec.equation)}
+    read = {*predictors, *spec.outcomes, *spec.factors, *(equation.unit for equation in spec.equation), SESSIONS}
     problems += [
         Problem(f"otherwise names {name!r}, which the model does not read.")
         for name in spec.otherwise

@@ -3,41 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from bayes_alliance._messages import quote, unknown
 from bayes_alliance.errors import SpecError
 from bayes_alliance.findings import Findings, Problem
+from bayes_alliance.spec.exchanges import Swap, exchange_label, exchange_part, exchange_target
 from bayes_alliance.spec.expressions import (
     Call,
     Expression,
     Formula,
     GroupTerm,
     Name,
-    Operation,
     Term,
-    quote_name,
     render,
     render_group,
     render_term,
     write_formula,
 )
 from bayes_alliance.spec.formula import parse_formula
-from bayes_alliance.spec.labels import parse_label, without_brackets
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.model_parsing import make_model
 from bayes_alliance.spec.variables_read import values_in
 
 type Terms = str | Mapping[str, str]
 """Formula text, of a model's only equation or by outcome."""
-
-
-@dataclass(frozen=True)
-class _Swap:
-    """What is exchanged for what."""
-
-    old: Name | Call
-    new: Name | Call
 
 
 def alter_model(
@@ -88,7 +78,7 @@ def alter_model(
     swaps = _swaps(swap or {}, findings)
     found: set[Expression] = set()
     formulas = {outcome: _exchange(stated, swaps, found, findings) for outcome, stated in formulas.items()}
-    targets = {name: _relabel(text, swaps) for name, text in spec.labels.items()}
+    targets = {name: exchange_label(text, swaps) for name, text in spec.labels.items()}
     findings.add(_left_behind(spec, swaps, set(estimands or {})))
     for lacking in [one.old for one in swaps if one.old not in found]:
         every = dict.fromkeys(render(part) for stated in formulas.values() for part in _parts(stated))
@@ -113,7 +103,7 @@ def alter_model(
     )
     content["groups"] = {name: group for name, group in content.get("groups", {}).items() if name not in gone}
     content["prior"] = [
-        stated | {"on": _move_target(stated["on"], spec, swaps)}
+        stated | {"on": exchange_target(stated["on"], spec.outcomes[0], swaps)}
         for stated, own in zip(content.get("prior", []), spec.prior, strict=True)
         if own.target.factor not in gone
     ]
@@ -140,20 +130,20 @@ def _by_outcome(spec: ModelSpec, what: str, given: Terms | None, findings: Findi
     return {outcome: text for outcome, text in given.items() if outcome in spec.outcomes}
 
 
-def _swaps(given: Mapping[str, str], findings: Findings) -> tuple[_Swap, ...]:
+def _swaps(given: Mapping[str, str], findings: Findings) -> tuple[Swap, ...]:
     made = []
     for old, new in given.items():
         sides = [parse_formula(text).terms for text in (old, new)]
         if any(len(terms) != 1 or len(terms[0].parts) != 1 for terms in sides):
             findings.problem("each side is one variable or one call.", where=f"swap {old!r} for {new!r}")
             continue
-        made.append(_Swap(sides[0][0].parts[0], sides[1][0].parts[0]))
+        made.append(Swap(sides[0][0].parts[0], sides[1][0].parts[0]))
     return tuple(made)
 
 
-def _exchange(formula: Formula, swaps: tuple[_Swap, ...], found: set[Expression], findings: Findings) -> Formula:
+def _exchange(formula: Formula, swaps: tuple[Swap, ...], found: set[Expression], findings: Findings) -> Formula:
     def term(one: Term) -> Term:
-        parts = tuple(dict.fromkeys(_part(part, swaps, found) for part in one.parts))
+        parts = tuple(dict.fromkeys(exchange_part(part, swaps, found) for part in one.parts))
         if len(parts) < len(one.parts):
             findings.problem(f"swap makes {render_term(one)!r} a product of {render(parts[0])!r} with itself.")
         return Term(parts)
@@ -162,54 +152,7 @@ def _exchange(formula: Formula, swaps: tuple[_Swap, ...], found: set[Expression]
     return replace(formula, terms=tuple(dict.fromkeys(map(term, formula.terms))), groups=groups)
 
 
-def _part(part: Name | Call, swaps: tuple[_Swap, ...], found: set[Expression]) -> Name | Call:
-    changed = _expression(part, swaps, found)
-    assert isinstance(changed, Name | Call)
-    return changed
-
-
-def _expression(expression: Expression, swaps: tuple[_Swap, ...], found: set[Expression]) -> Expression:
-    for swap in swaps:
-        if expression == swap.old:
-            found.add(swap.old)
-            return swap.new
-    match expression:
-        case Operation(operator, left, right):
-            return Operation(operator, _expression(left, swaps, found), _expression(right, swaps, found))
-        case Call(function, arguments, keywords):
-            named = tuple((key, _expression(value, swaps, found)) for key, value in keywords)
-            return Call(function, tuple(_expression(argument, swaps, found) for argument in arguments), named)
-    return expression
-
-
-def _relabel(text: str, swaps: tuple[_Swap, ...]) -> str:
-    """Return a label that follows its term; as it was written where nothing of it is exchanged."""
-    target = parse_label(text)
-    if not target.parts:
-        return text
-    (term,) = parse_formula(without_brackets(text.partition("~")[2])).terms
-    moved = [_part(part, swaps, set()) for part in term.parts]
-    if tuple(moved) == term.parts:
-        return text
-    pieces = dict(target.parts)
-    parts = []
-    for old, new in zip(term.parts, moved, strict=True):
-        piece = pieces[render(old)]
-        parts.append(f"{render(new, quote_name)}[{piece}]" if piece else render(new, quote_name))
-    return f"{target.outcome} ~ {':'.join(parts)}"
-
-
-def _move_target(text: str, spec: ModelSpec, swaps: tuple[_Swap, ...]) -> str:
-    """Return what a prior is on, following its term where that is exchanged."""
-    named, colon, rest = text.rpartition(": b ")
-    if not colon and not text.startswith("b "):
-        return text
-    term = rest if colon else text[2:]
-    moved = _relabel(f"{named or spec.outcomes[0]} ~ {term}", swaps).partition(" ~ ")[2]
-    return f"{named}{colon}{moved}" if colon else f"b {moved}"
-
-
-def _left_behind(spec: ModelSpec, swaps: tuple[_Swap, ...], replaced: set[str]) -> list[Problem]:
+def _left_behind(spec: ModelSpec, swaps: tuple[Swap, ...], replaced: set[str]) -> list[Problem]:
     """Report exchanges of variables that also stand where no exchange reaches."""
     places = {f"sigma of {e.outcome}": e.sigma for e in spec.equation}
     places |= {f"centre of {e.outcome}": e.centre for e in spec.equation}

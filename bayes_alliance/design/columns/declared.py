@@ -49,7 +49,10 @@ def declared_values(
         f"{count_of(int(found.isna().sum()), 'patient')} {are(int(found.isna().sum()), 'has', 'have')} none."
     )
     if not found.notna().any():
-        findings.problem(f"[variables] {name} = {spec.variables[name]} has no value in any patient.")
+        findings.problem(
+            f"[variables] {name} = {spec.variables[name]} has no value in any patient.",
+            fix=f"Where a column holds it, state columns={{{name!r}: ...}}.",
+        )
     between = (float(used.min()), float(used.max())) if len(used) else None
     return per_patient.reindex(rows.key).to_numpy(float), between
 

@@ -39,7 +39,7 @@ class Evaluator:
     ``constants`` what centred() took away, by the call; ``knots`` those of splines, by the call, which an equation has
     once; ``calls`` the columns of calls that are parts of terms;
     ``modelled`` says of outcomes which of their values are modelled; ``until`` is the last session that means are over,
-    where they are not over all rows.
+    where they are not over all rows; ``times`` are what a column of the study says of time, where one plays it.
 
     Values that a function does not have matter only in rows that are used: ``needed`` says which these are, shape
     (row,), where that is known already. Where it is not, what is found is put off to ``deferred``, rows and problem,
@@ -61,10 +61,16 @@ class Evaluator:
     knots: dict[str, tuple[float, ...]] = field(default_factory=dict)
     needed: np.ndarray | None = None
     deferred: list[tuple[np.ndarray, Callable[[np.ndarray], Problem]]] | None = None
+    times: np.ndarray | None = None
 
     def counted(self, numbers: np.ndarray) -> np.ndarray:
         """Return the numbers that means are over, the others missing."""
         return numbers if self.until is None else np.where(self.rows.session <= self.until, numbers, np.nan)
+
+    @property
+    def clock(self) -> np.ndarray:
+        """Return the time of every row: the number of its session where no column plays time."""
+        return self.rows.session if self.times is None else self.times
 
     @property
     def whole(self) -> Evaluator:

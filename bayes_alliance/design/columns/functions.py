@@ -84,6 +84,7 @@ def _piecewise(evaluator: Evaluator, call: Call) -> list[tuple[str, Value]]:
         return [("", evaluator.nothing())]
     if np.isnan(values).all():
         return [("", evaluator.nothing())]
+    knots = knots or [_middle(evaluator, call, values)]
     lowest, highest = np.nanmin(values), np.nanmax(values)
     outside = [f"{k:g}" for k in knots if not (lowest < k < highest or (constant and k == lowest))]
     if outside:
@@ -101,6 +102,20 @@ def _piecewise(evaluator: Evaluator, call: Call) -> list[tuple[str, Value]]:
         column = np.minimum(values, np.inf if high is None else high) - (low if i and low is not None else 0.0)
         columns.append((name, Value(np.maximum(column, 0.0) if i else column)))
     return columns
+
+
+def _middle(evaluator: Evaluator, call: Call, values: np.ndarray) -> float:
+    """Return where a line without stated knots bends: the middle one of its different values, kept with the equation.
+
+    The lower of the two middle ones, as a value at a knot lies in the stretch before it.
+    """
+    if render(call) not in evaluator.knots:
+        counted = evaluator.counted(values)
+        distinct = np.unique(counted[~np.isnan(counted)])
+        evaluator.knots[render(call)] = (float(distinct[(len(distinct) - 1) // 2]),)
+    (knot,) = evaluator.knots[render(call)]
+    evaluator.findings.note(f"{render(call)}: the line bends at {knot:g}, the middle of its values.")
+    return knot
 
 
 FUNCTIONS = Functions(

@@ -70,9 +70,7 @@ def _stand_in(evaluator: Evaluator, key: LinkedTo) -> np.ndarray:
     """Return what least squares says of each row's patient; NaN for patients without any value of the outcome."""
     source = evaluator if key.variable in evaluator.variables else evaluator.finer
     assert source is not None
-    frame = pd.DataFrame(
-        {"patient": source.rows.key, "t": source.rows.session, "y": source.variables[key.variable].values}
-    )
+    frame = pd.DataFrame({"patient": source.rows.key, "t": source.clock, "y": source.variables[key.variable].values})
     frame["t"] = frame["t"].fillna(0.0)
     frame = frame.dropna(subset=["y"])
     means = frame.groupby("patient")[["t", "y"]].mean()
@@ -90,5 +88,5 @@ def _stand_in(evaluator: Evaluator, key: LinkedTo) -> np.ndarray:
     level, middle = means["y"].reindex(patients).to_numpy(float), means["t"].reindex(patients).to_numpy(float)
     if key.kind == "effect":
         return level - float(means["y"].mean()) if key.effect == INTERCEPT else own - common
-    at = evaluator.rows.session if key.session is None else np.full(len(patients), key.session)
+    at = evaluator.clock if key.session is None else np.full(len(patients), key.session)
     return np.asarray(level + own * (at - middle))

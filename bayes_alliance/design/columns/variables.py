@@ -26,7 +26,7 @@ from bayes_alliance.design.columns.declared import declared_values
 from bayes_alliance.design.columns.rows import Rows
 from bayes_alliance.design.columns.survival import SURVIVE, survive_values
 from bayes_alliance.findings import Findings, Problem
-from bayes_alliance.names import ROLES
+from bayes_alliance.names import ROLES, SESSIONS
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.needed_variables import needed_variables
 from bayes_alliance.study import Study
@@ -114,6 +114,18 @@ def _single(study: Study[SessionTable], otherwise: Mapping[str, str]) -> Iterato
                 f"{name!r} (column {column_for(name, study)!r}) has one level, and the model compares two.",
                 fix=_instead(name, otherwise).strip(),
             )
+
+
+def check_several_sessions(spec: ModelSpec, sessions: SessionTable) -> list[Problem]:
+    """Report that no patient has two rows where another registered model answers."""
+    if SESSIONS not in spec.otherwise or len(np.unique(sessions.ids("patient"))) < len(sessions):
+        return []
+    return [
+        Problem(
+            "Every patient has one row, and the model compares sessions of one patient.",
+            fix=f"For a study with one row per patient there is the model {spec.otherwise[SESSIONS]!r}.",
+        )
+    ]
 
 
 def _lacking(study: Study[SessionTable], needed: Sequence[str], otherwise: Mapping[str, str]) -> Iterator[Problem]:

@@ -28,7 +28,7 @@ from bayes_alliance.design.equations.series import Series, check_series, line_up
 from bayes_alliance.design.groups.groups import GroupDesign, check_ids, make_group
 from bayes_alliance.design.groups.membership import code_memberships
 from bayes_alliance.findings import Findings
-from bayes_alliance.names import SESSION, predictor_label
+from bayes_alliance.names import clock_of, predictor_label
 from bayes_alliance.outcome.scale import ObservedOutcome, OutcomeScale
 from bayes_alliance.spec.equation_order import modelled_by
 from bayes_alliance.spec.expressions import Call, Name, calls_in, names_in, render
@@ -243,19 +243,19 @@ def _target_of(
     design: EquationDesign, usable: Usable, variables: Mapping[str, Variable], evaluator: Evaluator
 ) -> Target:
     """Return what other equations need to read an equation's linear predictor."""
-    equation = design.spec
+    equation, clock = design.spec, clock_of(variables)
 
-    def at(session: np.ndarray | None) -> tuple[Columns, Groups]:
+    def at(time: np.ndarray | None) -> tuple[Columns, Groups]:
         moved = dict(variables)
-        if session is not None and SESSION in moved:
-            moved[SESSION] = replace(moved[SESSION], values=session)
+        if time is not None and clock in moved:
+            moved[clock] = replace(moved[clock], values=time)
         return code_columns(equation.mean, usable.evaluate(moved, Findings()), intercept=equation.kind.intercept)[:2]
 
     parts = [part for term in equation.parsed.every_term for part in term.parts]
     around = [call for part in parts for call in calls_in(part) if call.function not in ROWWISE]
-    fixed = [render(call) for call in around if SESSION in names_in(call)]
+    fixed = [render(call) for call in around if clock in names_in(call)]
     calls, first = _calls(equation, evaluator), fixed[0] if fixed else ""
-    return Target(design.outcome, usable.rows, at, usable.ids, variables, calls, SESSION in variables, first)
+    return Target(design.outcome, usable.rows, at, usable.ids, variables, calls, clock in variables, first)
 
 
 def _read_as_modelled(equation: EquationSpec, spec: ModelSpec) -> set[str]:

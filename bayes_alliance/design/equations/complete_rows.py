@@ -19,6 +19,7 @@ from bayes_alliance.design.equations.residual_sd import find_spread
 from bayes_alliance.design.groups.groups import Block, code_groups
 from bayes_alliance.errors import DesignError
 from bayes_alliance.findings import Findings, Problem
+from bayes_alliance.names import SESSION, TIME
 from bayes_alliance.spec.model import EquationSpec, ModelSpec, PredictorSpec, Unit
 from bayes_alliance.spec.variables_read import averaged_in, values_in
 from bayes_alliance.study import Study
@@ -92,13 +93,13 @@ def find_usable(equation: EquationSpec, source: Source, findings: Findings) -> U
     factor_ids = _factor_ids(rows, source, findings)
     finer = _finer(equation, rows, variables, source, findings)
 
-    used, knots = _Used(), dict[str, tuple[float, ...]]()
+    used, knots, times = _Used(), dict[str, tuple[float, ...]](), _times(rows, source)
 
     def evaluate(chosen: Mapping[str, Variable], found: Findings) -> Evaluator:
         arm = next((v for v in chosen.values() if v.name == "condition" and v.levels), None)
         made = Evaluator(FUNCTIONS, rows, chosen, factor_ids, found, source.modelled, finer, arm, until=source.until)
         deferred = used.deferred if used.rows is None else None
-        return replace(made, knots=knots, needed=used.rows, deferred=deferred)
+        return replace(made, knots=knots, needed=used.rows, deferred=deferred, times=times)
 
     coef, coded, starts = code_columns(
         equation.mean, evaluate(variables, findings.silent), intercept=equation.kind.intercept
@@ -198,7 +199,15 @@ def _finer(
     for name in averaged:
         findings.note(f"{name} varies within {rows.unit}s; its means are taken over sessions.")
     ids = _factor_ids(sessions, source, findings)
-    return Evaluator(FUNCTIONS, sessions, made, ids, findings.silent, modelled=source.modelled, until=source.until)
+    every = Evaluator(FUNCTIONS, sessions, made, ids, findings.silent, modelled=source.modelled, until=source.until)
+    return replace(every, times=_times(sessions, source))
+
+
+def _times(rows: Rows, source: Source) -> np.ndarray | None:
+    """Return the time of every session where a column plays it; equations read each other along it."""
+    if rows.unit != SESSION or not any(TIME in own.predictors for own in source.spec.linear_predictors):
+        return None
+    return make_variable(TIME, source.spec, rows, source.study, Findings()).values
 
 
 def _factor_ids(rows: Rows, source: Source, findings: Findings) -> Callable[[str], np.ndarray]:

@@ -18,7 +18,7 @@ from bayes_alliance.design.equations.equation import EquationDesign, subset_vari
 from bayes_alliance.design.equations.factors import FactorDesign
 from bayes_alliance.design.equations.latent_columns import FollowModelled, ReadRows
 from bayes_alliance.findings import Findings, Problem
-from bayes_alliance.names import SESSION
+from bayes_alliance.names import SESSION, TIME, clock_of
 
 STEP = 1e-4
 """Sessions to either side between which a slope is taken: exact for lines, to eight digits for curves."""
@@ -28,9 +28,9 @@ STEP = 1e-4
 class Target:
     """An equation whose linear predictor others read, over all of its rows.
 
-    ``at`` codes its columns with other session numbers in place of the rows' own; ``ids`` are levels of its factors;
-    ``variables`` and ``calls`` are what its columns are worked out of; ``timed`` says whether it reads session,
-    ``fixed`` names a call that does so over all rows.
+    ``at`` codes its columns with other times in place of the rows' own (the session's number, or the time that a column
+    says); ``ids`` are levels of its factors; ``variables`` and ``calls`` are what its columns are worked out of;
+    ``timed`` says whether it reads time, ``fixed`` names a call that does so over all rows.
     """
 
     outcome: str
@@ -41,6 +41,17 @@ class Target:
     calls: Mapping[str, CallColumns]
     timed: bool
     fixed: str = ""
+
+    @property
+    def clock(self) -> str:
+        """Return which variable its course runs along."""
+        return clock_of(self.variables)
+
+    @property
+    def times(self) -> np.ndarray:
+        """Return the time of every row, NaN where it is missing or not read."""
+        clock = self.clock
+        return self.variables[clock].values if clock in self.variables else self.rows.session
 
 
 def follow_linked(
@@ -130,7 +141,7 @@ def _read_rows(key: LinkedTo, target: Target, at: np.ndarray, units: Mapping[str
         session = np.full(len(at), key.session)
     coef, groups = target.at(None if key.session is None else np.full(len(target.rows), key.session))
     own = {name: subset_variable(variable, at) for name, variable in variables.items()}
-    if SESSION in own:
+    if key.session is not None and SESSION in own:
         own[SESSION] = replace(own[SESSION], values=session)
     return ReadRows(
         coef.values[at],
@@ -172,7 +183,7 @@ def _of_patients(key: LinkedTo, target: Target) -> Problem | None:
         return Problem(f"its rows are {target.rows.unit}s.", allowed="An equation of sessions is read.")
     if key.kind == "effect" or not target.timed or target.fixed:
         return None
-    stated = key.session if key.session is not None else float(np.nanmin(target.rows.session)) + 1.0
+    stated = key.session if key.session is not None else float(np.nanmin(target.times)) + 1.0
     fixed = np.full(len(target.rows), stated)
     coef, groups = target.at(fixed)
     if key.kind == "slope" and key.session is None:
@@ -200,7 +211,12 @@ def _columns(key: LinkedTo, target: Target, rows: np.ndarray) -> tuple[Columns, 
     coef, groups = target.at(None)
     if target.fixed and (session is not None or key.kind == "slope"):
         fixed = f"{target.fixed} is worked out over all rows, and cannot be moved in time."
-        return coef, groups, Problem(fixed, fix="Write session.")
+        return coef, groups, Problem(fixed, fix=f"Write {target.clock}.")
+    if session is not None and target.clock == TIME:
+        apart = (
+            f"its course runs along {target.variables[TIME].label!r}, of which the number of a session says nothing."
+        )
+        return coef, groups, Problem(apart, fix=f"Leave session={key.session:g} out.")
     if session is not None:
         coef, groups = target.at(session)
     if key.kind == "effect":
@@ -215,11 +231,11 @@ def _columns(key: LinkedTo, target: Target, rows: np.ndarray) -> tuple[Columns, 
     if key.kind == "value":
         return coef, groups, None
     if not target.timed:
-        return coef, groups, Problem(f"{target.outcome} does not change with session: its slope is 0.")
-    own = target.rows.session if session is None else session
+        return coef, groups, Problem(f"{target.outcome} does not change with {target.clock}: its slope is 0.")
+    own = target.times if session is None else session
     before, after = target.at(own - STEP), target.at(own + STEP)
     if np.isnan(before[0].values[rows]).any() or np.isnan(after[0].values[rows]).any():
-        return coef, groups, Problem("its slope is not defined in all sessions, as that of log or sqrt at session 0.")
+        return coef, groups, Problem("its slope is not defined in all rows, as that of log or sqrt at 0.")
     slope = coef.with_values((after[0].values - before[0].values) / (2 * STEP))
     changed = {
         factor: (columns.with_values((after[1][factor][0].values - before[1][factor][0].values) / (2 * STEP)), blocks)

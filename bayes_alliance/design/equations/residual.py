@@ -14,7 +14,8 @@ from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.findings import Findings
 from bayes_alliance.names import level_label
 from bayes_alliance.spec.equation_order import sort_outcomes
-from bayes_alliance.spec.model import ModelSpec, ResidualSpec
+from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.spec.parts import ResidualSpec
 
 
 @dataclass(frozen=True, eq=False)

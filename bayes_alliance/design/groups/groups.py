@@ -15,7 +15,7 @@ from bayes_alliance.design.columns.evaluator import Evaluator
 from bayes_alliance.design.columns.terms import Columns, code_terms
 from bayes_alliance.findings import Findings
 from bayes_alliance.spec.expressions import GroupTerm, render_group
-from bayes_alliance.spec.model import GroupSpec
+from bayes_alliance.spec.parts import GroupSpec
 
 RELIABLE = 0.4
 """Lower bound of the reliability above which effects are centred."""

@@ -14,7 +14,8 @@ from bayes_alliance.design.columns.variables import Variable, read_words
 from bayes_alliance.design.groups.groups import Block, GroupDesign, check_codes, check_ids
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.spec.expressions import GroupTerm
-from bayes_alliance.spec.model import GroupSpec, ModelSpec
+from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.spec.parts import GroupSpec
 from bayes_alliance.study import Study
 from bayes_alliance.table.sessions import SessionTable
 

@@ -110,7 +110,7 @@ class StreamReader:
         spec, columns = declare_columns(spec, study.columns, first.frame.columns)
         study = replace(study, columns=columns)
         self.spec, matched, self._dropped = match_names(spec, study.of(first), self._findings)
-        self._study = replace(study, columns=matched.columns)
+        self._study = replace(study, columns=matched.columns, priors=matched.priors)
         self._findings.add(check_streamable(self.spec))
         self._findings.stop(DesignError, repr(self._stream))
         self._read = self._needed(first)

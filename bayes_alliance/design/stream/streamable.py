@@ -45,7 +45,7 @@ def _check_equation(equation: EquationSpec) -> list[Problem]:
     for text, call in calls.items():
         if call.function in ("centred", "surface"):
             problems.append(Problem(f"{text} takes a mean over all rows."))
-        if call.function == "spline":
+        if call.function == "spline" or (call.function == "piecewise" and len(call.arguments) == 1):
             problems.append(
                 Problem(f"{text} takes its knots from all rows.", fix="Write piecewise(session, 5, 9), say.")
             )
