@@ -137,8 +137,9 @@ def _make(spec: ModelSpec, study: Study[SessionTable], until: float | None) -> D
     study = replace(study, sessions=open_periods(spec, study))
     findings = Findings(messages=list(study.sessions.messages))
     resolved, study, dropped = match_names(spec, study, findings)
-    findings.add(check_several_sessions(resolved, read))
-    findings.stop(DesignError, count_of(len(read), "row"))
+    few = check_several_sessions(resolved, read)
+    if few:
+        raise DesignError([*findings.problems, *few], count_of(len(read), "row"))
     resolved = state_bounds(resolved, study, findings)
     as_read = study.of(read)
     check_read_columns(resolved, as_read, findings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +23,7 @@ from bayes_alliance.expectation.set_variables import Setting, check_values
 from bayes_alliance.findings import Problem
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import check_seed
+from bayes_alliance.posterior.effects_by_arm import name_effects, tabulate_effects
 from bayes_alliance.posterior.estimands import tabulate
 from bayes_alliance.posterior.paths import Path, check_order, find_paths, last_outcome
 from bayes_alliance.posterior.potential_outcomes import (
@@ -75,12 +76,13 @@ class Counterfactual:
 
     @property
     def held(self) -> str:
-        """Return at which value of the treatment each effect holds: they differ where it and a mediator multiply."""
-        before, after = self.values
-        if self.kind == "interventional":
-            return f"Shifts hold where all else is as at {after}, the direct effect where mediators are as at {before}."
-        where = f"Effects through mediators hold where all else is as at {after}"
-        return f"{where}, the direct one where mediators are as at {before}."
+        """Return what names in brackets mean, empty where effects are the same in both arms."""
+        if not any("[" in str(name) for name in self.draws["estimand"].values):
+            return ""
+        return (
+            f"[{self.treatment} = …] is where an effect holds: the treatment of all that is not on its way. Without "
+            "it: the mean of the two."
+        )
 
     @property
     def assumptions(self) -> tuple[str, ...]:
@@ -111,7 +113,7 @@ class Counterfactual:
             [
                 f"{self.treatment} at {self.values[1]} rather than {self.values[0]}: expected {self.outcome}.",
                 self.table()[columns].round(3).to_string(index=False),
-                self.held,
+                *([self.held] if self.held else []),
                 "Effects if:",
                 *lines,
             ]
@@ -137,7 +139,11 @@ def counterfactual_effects(
     nothing is drawn; else they are drawn so often that this adds less than 1 % to the variance of an effect's draws, 64
     times per draw at most; ``noise`` says how much. Links may be bent and treatment and mediators multiply each other.
     The total effect is split by the mediator through which it first goes: through the first mediator
-    (whatever it changes after it), through the second and not the first, and so on, and directly. This split needs no
+    (whatever it changes after it), through the second and not the first, and so on, and directly. Where treatment and
+    mediators multiply each other, or links are bent, it can be split in two ways, and both are given: the direct effect
+    with mediators as they are without treatment and indirect effects with the treatment (the natural direct and total
+    indirect effect), and the other way round (the total direct and natural indirect effect). Each is named by the value
+    of the treatment it holds at, ``direct[condition = TAU]``, and their mean, ``direct``, stands beside. Neither needs
     two worlds of one mediator at once (Avin, Shpitser and Pearl 2005; Daniel et al. 2015); a finer one is not
     identified where slopes depend on treatment or mediators. With ``cross_world`` what goes through the first of two
     mediators is split into what it does through the second and what it does without it, given how its residuals with
@@ -167,9 +173,10 @@ def counterfactual_effects(
     Returns
     -------
     Counterfactual
-        ``through <mediator>`` per mediator (interventional: ``shift of <mediator>``, and ``dependence``, what changes
-        because mediators go together differently), ``direct``, ``indirect`` (the former together), ``total`` and
-        ``share mediated``, each per draw in units of the outcome (probabilities, for 0/1 outcomes).
+        ``through <mediator>`` per mediator, and where they differ one at each value of the treatment (interventional:
+        ``shift of <mediator>``, and ``dependence``, what changes because mediators go together differently),
+        ``direct``, ``indirect`` (the former together), ``total`` and ``share mediated`` (of the means), each per draw
+        in units of the outcome (probabilities, for 0/1 outcomes).
 
     Raises
     ------
@@ -201,16 +208,17 @@ def counterfactual_effects(
     moved = set_treatment(design, system, treatment, values)
     places, straight = find_places({e.spec.outcome: e for e in system}), is_straight_system(system)
 
-    def repeat() -> dict[str, np.ndarray]:
-        found: dict[str, list[np.ndarray]] = {}
+    def repeat() -> dict[tuple[str, bool], np.ndarray]:
+        found: dict[tuple[str, bool], list[np.ndarray]] = {}
         size = max(1, AT_ONCE // len(system[-1].y))
         for start in range(0, flat.sizes["sample"], size):
             part = flat.isel(sample=slice(start, start + size))
             units = draw_new_units(design, system, part.sizes["sample"], rng)
             world = World(design, system, moved, places, part, units, straight)
             seeds = rng.integers(0, 2**32, size=(len(system) + 1, len(system)))
-            for name, value in make(world, seeds, mediators, cross_world).items():
-                found.setdefault(name, []).append(value)
+            for base in (False, True):
+                for name, value in make(world, seeds, mediators, cross_world, base).items():
+                    found.setdefault((name, base), []).append(value)
         return {name: np.concatenate(parts) for name, parts in found.items()}
 
     averaged, noise = (repeat(), 0.0) if straight else average_draws(repeat)
@@ -220,7 +228,7 @@ def counterfactual_effects(
         outcome,
         values,
         mediators,
-        _effects(whole, system[-1]),
+        tabulate_effects(name_effects(whole, treatment, values), system[-1]),
         kind=kind,
         cross_world=cross_world,
         noise=noise,
@@ -270,57 +278,61 @@ def _check_treatment(system: Sequence[EquationDesign], treatment: str, values: t
 
 
 def _of_worlds(
-    world: World, seeds: np.ndarray, mediators: Sequence[str], cross_world: float | None
+    world: World, seeds: np.ndarray, mediators: Sequence[str], cross_world: float | None, base: bool
 ) -> dict[str, np.ndarray]:
     """Return natural effects: steps between worlds in which the treatment reaches ever more of the equations.
 
     First the outcome's own equation, then also the last mediator's, and so on to the first; all worlds share their
-    random numbers.
+    random numbers. With ``base`` the first world is treated and the treatment is taken away step by step, what changes
+    then counted the other way round.
     """
-    count = len(mediators)
-    steps, before = {}, world.expected(False, world.mediators([False] * count, seeds[0]))
+    count, sign = len(mediators), -1 if base else 1
+    steps, before = {}, world.expected(base, world.mediators([base] * count, seeds[0]))
     start = before
     for reached in range(count + 1):
         name = f"through {mediators[count - reached]}" if reached else "direct"
-        flags = [place >= count - reached for place in range(count)]
+        flags = [(place >= count - reached) != base for place in range(count)]
         if reached == count and cross_world is not None:
-            between, after = _split_first(world, seeds, mediators, cross_world)
-            steps[f"{name} and {mediators[1]}"] = between - before
-            steps[f"{name} alone"] = after - between
+            between, after = _split_first(world, seeds, mediators, cross_world, base)
+            steps[f"{name} and {mediators[1]}"] = sign * (between - before)
+            steps[f"{name} alone"] = sign * (after - between)
         else:
-            after = world.expected(True, world.mediators(flags, seeds[0]))
-            steps[name] = after - before
+            after = world.expected(not base, world.mediators(flags, seeds[0]))
+            steps[name] = sign * (after - before)
         before = after
     carried = {name: steps[name] for name in reversed(steps) if name != "direct"}
-    return carried | {"direct": steps["direct"], "total": before - start}
+    return carried | {"direct": steps["direct"], "total": sign * (before - start)}
 
 
 def _split_first(
-    world: World, seeds: np.ndarray, mediators: Sequence[str], cross_world: float
+    world: World, seeds: np.ndarray, mediators: Sequence[str], cross_world: float, base: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return expected outcomes where the second mediator alone, and then also the outcome, sees the first one treated.
+    """Return expected outcomes where the second mediator alone, and then also the outcome, sees the first one changed.
 
-    The first mediator's residuals in the treated world are ``cross_world`` times those in the other, and new ones.
+    The first mediator's residuals in the other world are ``cross_world`` times those in this one, and new ones.
     """
     first, second = mediators
-    untreated, level = world.linear(0, False, {}), world.linear(0, True, {})
-    here = world.draw(0, False, {}, seeds[0, 0])
+    untreated, level = world.linear(0, base, {}), world.linear(0, not base, {})
+    here = world.draw(0, base, {}, seeds[0, 0])
     residual = here - untreated - world.system[0].offset
-    other = world.draw(0, False, {}, seeds[1, 0]) - untreated - world.system[0].offset
+    other = world.draw(0, base, {}, seeds[1, 0]) - untreated - world.system[0].offset
     there = level + cross_world * residual + np.sqrt(1 - cross_world**2) * other + world.system[0].offset
-    of_second = world.draw(1, True, {first: there}, seeds[0, 1])
+    of_second = world.draw(1, not base, {first: there}, seeds[0, 1])
     return (
-        world.expected(True, {first: here, second: of_second}),
-        world.expected(True, {first: there, second: of_second}),
+        world.expected(not base, {first: here, second: of_second}),
+        world.expected(not base, {first: there, second: of_second}),
     )
 
 
 def _of_interventions(
-    world: World, seeds: np.ndarray, mediators: Sequence[str], cross_world: float | None
+    world: World, seeds: np.ndarray, mediators: Sequence[str], cross_world: float | None, base: bool
 ) -> dict[str, np.ndarray]:
-    """Return interventional effects: mediators drawn each from its own distribution, moved one after the other."""
-    count = len(mediators)
-    joint = [world.mediators([treated] * count, seeds[0]) for treated in (False, True)]
+    """Return interventional effects: mediators drawn each from its own distribution, moved one after the other.
+
+    With ``base`` from the treated world to the other one, what changes then counted the other way round.
+    """
+    count, sign, ends = len(mediators), -1 if base else 1, (base, not base)
+    joint = [world.mediators([treated] * count, seeds[0]) for treated in ends]
     alone = (
         joint
         if count == 1
@@ -329,45 +341,20 @@ def _of_interventions(
                 name: world.mediators([treated] * (place + 1), seeds[place + 1])[name]
                 for place, name in enumerate(mediators)
             }
-            for treated in (False, True)
+            for treated in ends
         ]
     )
     start, treated, end = (
-        world.expected(False, joint[0]),
-        world.expected(True, joint[0]),
-        world.expected(True, joint[1]),
+        world.expected(base, joint[0]),
+        world.expected(not base, joint[0]),
+        world.expected(not base, joint[1]),
     )
-    apart = [world.expected(True, alone[0])]
+    apart = [world.expected(not base, alone[0])]
     for place in range(count):
         given = {name: alone[int(i <= place)][name] for i, name in enumerate(mediators)}
-        apart.append(world.expected(True, given))
+        apart.append(world.expected(not base, given))
     found = {f"shift of {name}": apart[i + 1] - apart[i] for i, name in enumerate(mediators)}
     if count > 1:
         found["dependence"] = (end - apart[-1]) - (treated - apart[0])
-    return found | {"direct": treated - start, "total": end - start}
-
-
-def _effects(found: Mapping[str, np.ndarray], e: EquationDesign) -> xr.Dataset:
-    """Return effects, shape (chain, draw), with what they add up to: the indirect effect and its share."""
-    carried = [value for name, value in found.items() if name not in ("direct", "total")]
-    total = found["total"]
-    indirect = np.sum(carried, axis=0) if carried else np.zeros_like(total)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = indirect / total
-    columns = {**found, "indirect": indirect, "total": total, "share mediated": share}
-    order = [*(name for name in found if name != "total"), "indirect", "total", "share mediated"]
-    unit = e.kind.difference_unit(e.outcome)
-    nan = np.full(len(order), np.nan)
-    return xr.Dataset(
-        {"value": (("chain", "draw", "estimand"), np.stack([columns[name] for name in order], axis=-1))},
-        coords={
-            "chain": np.arange(total.shape[0]),
-            "draw": np.arange(total.shape[1]),
-            "estimand": order,
-            "unit": ("estimand", [*[unit] * (len(order) - 1), "share of the total effect"]),
-            "level": ("estimand", ["population"] * len(order)),
-            "rope_lb": ("estimand", nan),
-            "rope_ub": ("estimand", nan),
-            "ratio": ("estimand", [int(name == "share mediated") for name in order]),
-        },
-    )
+    found |= {"direct": treated - start, "total": end - start}
+    return {name: sign * value for name, value in found.items()}

@@ -110,9 +110,9 @@ def test_the_true_specification_wins_in_the_long_run() -> None:
 
 def test_models_are_found_by_tag_folder_and_name() -> None:
     """Names of the registry, a folder of it, a tag."""
-    assert list(find_models(["growth/treatment", "growth/treatment-log"])) == [
+    assert list(find_models(["growth/treatment", "growth/three-level"])) == [
         "growth/treatment",
-        "growth/treatment-log",
+        "growth/three-level",
     ]
     assert all(name.startswith("growth/") for name in find_models("growth"))
     assert "mediation/sequential" in find_models("rct")

@@ -39,7 +39,6 @@ SLOW_TO_MIX = {"congruence/surface-multilevel"}
 
 DRAWS = {
     "growth/treatment": 6000,
-    "growth/treatment-log": 6000,
     "growth/three-level": 6000,
     "outcome/early-alliance": 9000,
     "outcome/two-outcomes": 9000,

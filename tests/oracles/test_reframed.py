@@ -93,7 +93,7 @@ def linear_fit(linear: Path, data_folder: Path) -> ba.Fit:
 def log_fit(data_folder: Path) -> ba.Fit:
     """Fit the log-time variant to the same rows."""
     return ba.fit_model(
-        ba.load_model("growth/treatment-log"),
+        ba.load_model("growth/treatment", course="log"),
         ba.Study(ba.select_rows(table(data_folder), maximum={"session": 12}), columns=COLUMNS, reference=TAU),
         seed=1,
         settings=ba.SamplerSettings(progress="off"),

@@ -125,7 +125,7 @@ def test_estimands_can_be_asked_of_registered_models(study: Path) -> None:
     """They stand beside those the model has, and are checked like them."""
     asked = ANALYSIS.replace(
         'label = "main"',
-        'label = "main"\nlabels = { faster = "outcome ~ session:condition" }\n\n[model.estimands.faster_by]\n'
+        'label = "main"\nlabels = { faster = "outcome ~ time:condition" }\n\n[model.estimands.faster_by]\n'
         'value = "faster"\nunit = "points"',
     )
     specs = find_specs(parse_analysis(asked), study.parent)

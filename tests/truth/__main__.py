@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
-from tests.truth.whole import KINDS, NAMES, READERS, cells, write_page
+from tests.truth.whole import COURSES, KINDS, NAMES, READERS, cells, write_page
 
 if __name__ == "__main__":
     start, found = time.monotonic(), []
-    for model in (*NAMES, *KINDS):
+    for model in (*NAMES, *COURSES, *KINDS):
         for reader in READERS:
             found += list(cells(model, reader))
             for cell in found[-1:]:

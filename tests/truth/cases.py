@@ -85,8 +85,24 @@ def trial(seed: int = 3, patients: int = 30) -> pd.DataFrame:
 @cache
 def registry_case(name: str) -> Case:
     """Return a registered model on a small study."""
-    table, columns, reference = table_for(name, make_trial(seed=3, patients=30))
-    return Case(name, ba.load_model(name), table, columns, reference)
+    model, _, course = name.partition(", course ")
+    model, months, _ = model.partition(" in months")
+    table, columns, reference = table_for(model, make_trial(seed=3, patients=30))
+    spec = ba.load_model(model, course=course or "linear")
+    if not months:
+        return Case(name, spec, table, columns, reference)
+    rng = np.random.default_rng(6)
+    frame = table.frame.assign(months=lambda f: (f["week"] - 3 + rng.uniform(-0.4, 0.4, len(f))).round(2) / 4.3)
+    timed = ba.read_sessions(frame, dict(table.roles), bounds=dict(table.bounds))
+    return Case(name, spec, timed, {**columns, "time": "months"}, reference)
 
 
-__all__ = ["NAMES", "Case", "registry_case"]
+COURSES = (
+    "growth/treatment, course log",
+    "growth/treatment, course piecewise(3)",
+    "growth/treatment in months",
+    "dropout/joint-value in months",
+)
+"""Registered models with another form of time, or with a column of times in place of the session's number."""
+
+__all__ = ["COURSES", "NAMES", "Case", "registry_case"]

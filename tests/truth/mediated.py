@@ -296,7 +296,7 @@ def _counterfactual(
             got = ba.counterfactual_effects(
                 fit, treatment, outcome=outcome, values=values, kind=kind, cross_world=cross, draws=REPEATS, seed=3
             )
-        found = steps_between(case, case.world(chain, draw), treatment, case.study.label(outcome), values, kind, cross)
+        found = both_ways(case, case.world(chain, draw), treatment, case.study.label(outcome), values, kind, cross)
         for place, name in enumerate(map(str, got.draws["estimand"].values)):
             if name == "share mediated":
                 continue
@@ -306,6 +306,21 @@ def _counterfactual(
             right.append(value)
             errors.append(np.hypot(each.std(ddof=1) / np.sqrt(len(each)), error))
     return Pair(np.array(says), np.array(right), np.array(errors))
+
+
+def both_ways(
+    case: Case, world: World, treatment: str, outcome: str, values: tuple[Value, Value], kind: str, cross: float | None
+) -> dict[str, tuple[float, float]]:
+    """Return the effects split from either value on, by the value each holds at, and the means of the two."""
+    one = steps_between(case, world, treatment, outcome, values, kind, cross)
+    back = steps_between(case, world, treatment, outcome, values[::-1], kind, cross)
+    two = {name: (-value, error) for name, (value, error) in back.items()}
+    found = {}
+    for name in one:
+        here, there = values if name == "direct" else values[::-1]
+        found[f"{name}[{treatment} = {here}]"], found[f"{name}[{treatment} = {there}]"] = one[name], two[name]
+        found[name] = (one[name][0] + two[name][0]) / 2, max(one[name][1], two[name][1])
+    return found
 
 
 def steps_between(

@@ -108,14 +108,15 @@ def trajectories(case: Case) -> Iterator[Setting]:
 
 def _trajectories(case: Case, outcome: str, points: int) -> Pair:
     got = ba.predict_trajectories(case.fit, outcome=outcome, points=points)
+    clock = "time" if "time" in got.dims else "session"
 
     def right(world: World) -> np.ndarray:
         keep = usable(case.view(world, outcome), outcome)
         table = []
         for arm in got["arm"].values:
             line = []
-            for session in got["session"].values:
-                moved = world.set("session", float(session))
+            for session in got[clock].values:
+                moved = world.set(clock, float(session))
                 if str(arm) != "all":
                     moved = moved.set("condition", str(arm))
                 view = case.view(moved, outcome)
@@ -125,7 +126,7 @@ def _trajectories(case: Case, outcome: str, points: int) -> Pair:
             table.append(line)
         return np.array(table)
 
-    return Pair(got.transpose("chain", "draw", "arm", "session").values, over_draws(case, right))
+    return Pair(got.transpose("chain", "draw", "arm", clock).values, over_draws(case, right))
 
 
 def unit_trajectories(case: Case) -> Iterator[Setting]:
@@ -137,20 +138,21 @@ def unit_trajectories(case: Case) -> Iterator[Setting]:
 
 def _unit_trajectories(case: Case, outcome: str, factor: str) -> Pair:
     got = ba.predict_unit_trajectories(case.fit, factor, outcome=outcome, points=3)
+    clock = "time" if "time" in got.dims else "session"
 
     def right(world: World) -> np.ndarray:
         first = case.view(world, outcome)
         keep, ids = usable(first, outcome), first.ids(factor)
         table = []
-        for session in got["session"].values:
-            moved = world.set("session", float(session))
+        for session in got[clock].values:
+            moved = world.set(clock, float(session))
             view = case.view(moved, outcome)
             effects = state_effects(moved, "own", only=factor)
             eta = np.broadcast_to(expected(view, outcome, linear_predictor(view, outcome, effects)), (1, len(view)))[0]
             table.append([eta[keep & (ids == str(k))].mean() for k in got[factor].values])
         return np.array(table).T
 
-    return Pair(got.transpose("chain", "draw", factor, "session").values, over_draws(case, right))
+    return Pair(got.transpose("chain", "draw", factor, clock).values, over_draws(case, right))
 
 
 def hazards(case: Case) -> Iterator[Setting]:

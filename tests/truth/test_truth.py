@@ -11,7 +11,7 @@ import xarray as xr
 
 import bayes_alliance as ba
 from bayes_alliance.build.model import build_model
-from tests.truth.cases import NAMES, registry_case
+from tests.truth.cases import COURSES, NAMES, registry_case
 from tests.truth.kinds import KINDS
 from tests.truth.simulator import linear_predictor, residual_sd, usable
 from tests.truth.table import Cell, Pair, judge
@@ -35,9 +35,10 @@ QUICK: dict[str, tuple[str, ...]] = {
     ),
     "predictions, outcomes following": ("mediation/sequential", "a mean of all sessions", "outcome/three-parts"),
     "comparisons": ("growth/treatment", "a censored score, one patient effect on both", "ordered steps by condition"),
-    "slopes": ("growth/treatment-log", "a square by condition, slopes vary"),
+    "slopes": ("growth/treatment, course log", "a square by condition, slopes vary"),
     "predict_trajectories": (
-        "growth/treatment-log",
+        "growth/treatment, course log",
+        "growth/treatment in months",
         "dynamics/convergence",
         "dynamics/lagged-surface",
         "outcome/stages",
@@ -201,7 +202,7 @@ def test_readers_of_the_table_are_the_public_ones() -> None:
 def test_documented_table_has_every_model_and_reader() -> None:
     """The documented table has the registry's models, the small ones and every reader, and no disagreement."""
     stored = json.loads(PAGE.read_text(encoding="utf-8"))
-    assert list(stored) == [*NAMES, *KINDS]
+    assert list(stored) == [*NAMES, *COURSES, *KINDS]
     for model, row in stored.items():
         assert set(row) == set(READERS), model
         for reader, entry in row.items():

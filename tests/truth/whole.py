@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from tests.truth import followed, mediated, others, predicted, readers
-from tests.truth.cases import NAMES, Case, registry_case
+from tests.truth.cases import COURSES, NAMES, Case, registry_case
 from tests.truth.kinds import KINDS, kind_case
 from tests.truth.table import Cell, Reader, judge
 
@@ -64,7 +64,7 @@ def cells(model: str, reader: str, most: int | None = None) -> Iterator[Cell]:
             yield Cell(model, reader, "", "not applicable", WHY[reader])
 
 
-def whole_table(models: Sequence[str] = (*NAMES, *KINDS)) -> list[Cell]:
+def whole_table(models: Sequence[str] = (*NAMES, *COURSES, *KINDS)) -> list[Cell]:
     """Work the whole table out."""
     return [cell for model in models for reader in READERS for cell in cells(model, reader)]
 
