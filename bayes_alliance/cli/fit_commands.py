@@ -84,6 +84,7 @@ def fit(
     from bayes_alliance.fit.settings import SamplerSettings
     from bayes_alliance.posterior.estimands import summarize_estimands
     from bayes_alliance.posterior.summary import summarize
+    from bayes_alliance.posterior.surfaces import all_surfaces
     from bayes_alliance.spec.registry import load_model
     from bayes_alliance.study import Study
 
@@ -114,6 +115,9 @@ def fit(
     if len(estimands):
         heading("Estimands")
         out.print(estimands_table(estimands))
+    for label, surface in all_surfaces(fitted).items():
+        heading(f"Response surface{f', {label}' if label else ''}")
+        line(str(surface))
     line(f"Written to {out_folder}: {', '.join(written)}")
 
 
@@ -150,11 +154,13 @@ def write_results(fitted: Fit, summary: pd.DataFrame, folder: Path) -> list[str]
     from bayes_alliance.fit.store import write_artefact
     from bayes_alliance.plot.pictures import draw_pictures
     from bayes_alliance.posterior.estimands import summarize_estimands
+    from bayes_alliance.posterior.surfaces import all_surfaces, surface_tables
 
     files = {**fit_files(fitted), "summary.csv": csv_bytes(summary)}
     estimands = summarize_estimands(fitted)
     if len(estimands):
         files["estimands.csv"] = csv_bytes(estimands)
+    files |= {f"{name}.csv": csv_bytes(table) for name, table in surface_tables(all_surfaces(fitted)).items()}
     files |= draw_pictures(fitted)
     # one artefact: posterior and summary are always of one fit
     write_artefact(folder, files, known=RESULTS)

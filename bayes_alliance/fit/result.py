@@ -31,7 +31,9 @@ from bayes_alliance.table.sessions import SessionTable
 TREE: Final = "posterior.nc"
 RECORD: Final = "fit.json"
 CHECK_PARTS: Final = ("name", "passed", "sentence", "remedy")
-RESULTS: Final = re.compile(r"fit\.json|posterior\.nc|(summary|estimands)\.csv|\w[\w.-]*\.png")
+RESULTS: Final = re.compile(
+    r"fit\.json|posterior\.nc|(summary|estimands|surface|congruence-checklist)\.csv|\w[\w.-]*\.png"
+)
 """Names of the files of a fit and of what is written of it."""
 
 ROW_GROUPS: Final = ("observed_data", "constant_data")

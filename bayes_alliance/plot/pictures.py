@@ -12,8 +12,10 @@ from bayes_alliance.fit.result import Fit
 from bayes_alliance.names import factor_key
 from bayes_alliance.plot.caterpillar import plot_caterpillar
 from bayes_alliance.plot.effects import has_effects, plot_effects
+from bayes_alliance.plot.surface import plot_surface
 from bayes_alliance.plot.trajectories import plot_trajectories
 from bayes_alliance.plot.variance import has_shares, plot_variance_shares
+from bayes_alliance.posterior.surfaces import all_surfaces
 from bayes_alliance.posterior.trajectories import has_trajectories
 from bayes_alliance.posterior.units import first_effects
 from bayes_alliance.posterior.variance import fitted_factors
@@ -31,7 +33,8 @@ def draw_pictures(fit: Fit) -> dict[str, bytes]:
     -------
     dict of str to bytes
         ``trajectories.png`` and ``effects.png`` (per outcome, with its name, where there are several),
-        ``variance-shares.png``, and a caterpillar per factor but the patient, of its first effect on every outcome.
+        ``variance-shares.png``, ``surface.png`` of every response surface, and a caterpillar per factor but the
+        patient, of its first effect on every outcome.
     """
     figures: dict[str, Figure] = {}
     outcomes = [equation.outcome for equation in fit.design.equations] if fit.design is not None else []
@@ -51,6 +54,10 @@ def draw_pictures(fit: Fit) -> dict[str, bytes]:
                 for owner, effect in firsts.items():
                     of = f"-{of_owner[owner]}" if len(firsts) > 1 else ""
                     figures[f"{factor_key(factor)}-effects{of}.png"] = plot_caterpillar(fit, factor, effect=effect)
+    surfaces = all_surfaces(fit) if fit.design is not None else {}
+    of_surface = file_names(list(surfaces))
+    for label, surface in surfaces.items():
+        figures[f"surface{f'-{of_surface[label]}' if label else ''}.png"] = plot_surface(surface)
     return {name: picture_bytes(figure) for name, figure in figures.items()}
 
 

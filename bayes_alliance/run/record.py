@@ -32,7 +32,7 @@ ROOT: Final = re.compile(
 )
 """Names of the files of a run that lie in its folder itself."""
 
-TABLES: Final = re.compile(r"(summary|estimands)\.csv|\w[\w.-]*\.png")
+TABLES: Final = re.compile(r"(summary|estimands|surface|congruence-checklist)\.csv|\w[\w.-]*\.png")
 """Names of the files of a model's results."""
 
 

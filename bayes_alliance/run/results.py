@@ -28,9 +28,8 @@ from bayes_alliance.plot.pictures import draw_pictures, file_names, picture_byte
 from bayes_alliance.plot.predictive import plot_predictive
 from bayes_alliance.plot.prior import plot_prior_prediction
 from bayes_alliance.plot.prior_posterior import plot_prior_posterior
-from bayes_alliance.plot.surface import plot_surface
 from bayes_alliance.posterior.mediation import mediation_effects
-from bayes_alliance.posterior.response_surface import response_surface
+from bayes_alliance.posterior.surfaces import all_surfaces, surface_tables
 from bayes_alliance.run.analysis import Analysis, ComparisonPart
 from bayes_alliance.run.facts import describe_fit, records
 from bayes_alliance.run.record import RESULTS, TABLES
@@ -51,6 +50,7 @@ def _write_one(analysis: Analysis, label: str, fit: Fit, place: Path, log: Calla
     report = analysis.report
     facts = describe_fit(fit, seed=analysis.seed, checks=report.checks)
     files = {f"{name}.csv": csv_bytes(facts[name]) for name in ("summary", "estimands") if facts[name]}
+    files |= {f"{name}.csv": csv_bytes(table) for name, table in surface_tables(all_surfaces(fit)).items()}
     if report.pictures:
         try:
             files |= draw_pictures(fit) | _more_pictures(fit, analysis.seed, facts["predictive"])
@@ -76,8 +76,6 @@ def _more_pictures(fit: Fit, seed: int, predictive: Any) -> dict[str, bytes]:
         except AllianceError:
             continue  # of priors that cannot be drawn from; describe_fit says so
         files[f"prior-{named[equation.outcome]}.png"] = picture_bytes(drawn)
-    with suppress(AllianceError):  # of a model without a surface, or with several
-        files["surface.png"] = picture_bytes(plot_surface(response_surface(fit)))
     for factor in fit.design.reference:
         with suppress(AllianceError):  # of a model in which no path leads from it to an outcome by way of another
             whole = mediation_effects(fit, factor)

@@ -6,6 +6,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -59,13 +60,37 @@ def _from_0(frame: pd.DataFrame, roles: dict[str, str], columns: dict[str, str])
     return frame.assign(week=frame["week"] - 1, last=frame["last"] - 1), roles, columns
 
 
-def _fractions(frame: pd.DataFrame, roles: dict[str, str], columns: dict[str, str]) -> tuple:
-    return frame.assign(week=frame["week"] * 1.15), roles, columns
+def _visits(frame: pd.DataFrame, roles: dict[str, str], columns: dict[str, str]) -> tuple:
+    left = {name: column for name, column in roles.items() if name != "session"}
+    return frame.assign(week=frame["week"] * 1.15), left, {**columns, "time": "week"}
 
 
 def _one_session(frame: pd.DataFrame, roles: dict[str, str], columns: dict[str, str]) -> tuple:
     return frame.groupby("pid").head(1), roles, columns
 
+
+def _in_years(frame: pd.DataFrame, roles: dict[str, str], columns: dict[str, str]) -> tuple:
+    rng = np.random.default_rng(4)
+    years = (frame["week"] - frame["week"].mean() + rng.uniform(-0.4, 0.4, len(frame))) / 2
+    return frame.assign(years=years.round(2)), roles, {**columns, "time": "years"}
+
+
+def _no_ids(frame: pd.DataFrame, roles: dict[str, str], columns: dict[str, str]) -> tuple:
+    left = {name: column for name, column in roles.items() if name not in ("patient", "session")}
+    return frame.groupby("pid").head(1).drop(columns=["pid", "week"]), left, columns
+
+
+def _unnumbered(frame: pd.DataFrame, roles: dict[str, str], columns: dict[str, str]) -> tuple:
+    left = {name: column for name, column in roles.items() if name != "session"}
+    return frame.sort_values(["pid", "week"]).drop(columns="week"), left, columns
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "visits at times such as 1.15": {"session": {"column": "week"}},
+    "one row per patient, no ids": {"each_row": "patient"},
+    "sessions in order, no numbers": {"each_row": "session"},
+}
+"""How a table is read that has no numbers of sessions, or no ids."""
 
 LAYOUTS: dict[str, Layout] = {
     "as the model expects": _same,
@@ -75,8 +100,11 @@ LAYOUTS: dict[str, Layout] = {
     "one arm": _one_arm,
     "three arms": _three_arms,
     "sessions from 0": _from_0,
-    "fractional sessions": _fractions,
+    "visits at times such as 1.15": _visits,
+    "time in years, from -2": _in_years,
     "one session per patient": _one_session,
+    "one row per patient, no ids": _no_ids,
+    "sessions in order, no numbers": _unnumbered,
 }
 
 
@@ -90,7 +118,8 @@ def outcome_of(name: str, layout: str, trial: pd.DataFrame) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            given = ba.Study(ba.read_sessions(frame, roles, bounds=bounds), columns, reference)
+            read = ba.read_sessions(frame, roles, bounds=bounds, **OPTIONS.get(layout, {}))
+            given = ba.Study(read, columns, reference)
             ba.make_design(ba.load_model(name), given)
         except AllianceError as error:
             return " ".join(str(problem) for problem in error.problems)

@@ -8,12 +8,15 @@ import pandas as pd
 import pytest
 
 import bayes_alliance as ba
+from bayes_alliance.spec.needed_variables import needed_variables
 from bayes_alliance.spec.registry import model_names
 from tests.contracts.layouts import LAYOUTS, PAGE, outcome_of
 
 TABLE = json.loads(PAGE.read_text(encoding="utf-8"))
 
-QUICK = ("no therapists", "no condition", "one arm", "three arms")
+ONE_ROW = ("one session per patient", "one row per patient, no ids")
+
+QUICK = ("no therapists", "no condition", "one arm", "three arms", *ONE_ROW)
 
 OF_THERAPISTS = {
     "dynamics/one-with-many",
@@ -27,6 +30,9 @@ OF_THERAPISTS = {
 }
 """Models whose question is about therapists."""
 
+FROM_0 = {"growth/dual-perspective-shrunk"}
+"""Models along the root of time, which negative times have not."""
+
 
 def test_the_documented_table_is_of_the_registry() -> None:
     """A row per model, a column per layout; what a model expects it takes."""
@@ -34,12 +40,15 @@ def test_the_documented_table_is_of_the_registry() -> None:
     for name, row in TABLE.items():
         assert list(row) == list(LAYOUTS), name
         assert row["as the model expects"] == "runs", name
-        assert row["sessions from 0"] == "runs", name
+        for layout in ("sessions from 0", "visits at times such as 1.15", "sessions in order, no numbers"):
+            assert row[layout] == "runs", (name, layout)
+        if "time" in needed_variables(ba.load_model(name)):
+            assert row["time in years, from -2"] == "runs" or name in FROM_0, name
 
 
 @pytest.mark.parametrize("name", model_names())
 def test_models_run_or_name_the_model_that_answers(name: str, trial: pd.DataFrame) -> None:
-    """Without therapists, without a condition, with one arm or three: as the documented table says."""
+    """Without therapists, without a condition, with one arm or three, with one row each: as the table says."""
     for layout in QUICK:
         found = outcome_of(name, layout, trial)
         assert found == TABLE[name][layout], layout
@@ -53,6 +62,8 @@ def test_models_run_or_name_the_model_that_answers(name: str, trial: pd.DataFram
                 or name == "outcome/change"
                 or "For a study without it there is the model 'growth/course'" in found
             )
+        elif layout in ONE_ROW:
+            assert "For a study with one row per patient there is the model" in found or "Where a column holds" in found
         else:
             assert name == "dropout/pattern-mixture"  # nobody of one arm left in this small table
 

@@ -148,3 +148,6 @@ def test_surfaces_of_groups(data_folder: Path) -> None:
     for name, variance in zip(("a1", "a2", "a3", "a4", "a5"), (0.110, 0.095, 0.119, 0.054, 0.052), strict=True):
         squared = surface.draws["value"].sel(estimand=f"SD of {name} over groups") ** 2
         assert abs(float(squared.mean()) - variance) < 0.6 * float(squared.std()), name
+    # published as strict congruence: a4 below 0, and 0 or 1 inside the interval of all else
+    checklist = surface.checklist().set_index("condition")["holds"]
+    assert checklist.all(), checklist

@@ -34,7 +34,8 @@ def declared_values(
     number = table.roles.get("session")
     if number is None or series.dtype != np.float64:
         what = "needs a column that plays 'session'" if number is None else f"needs numbers in column {column!r}"
-        findings.problem(f"[variables] {name} = {spec.variables[name]} {what}.")
+        held = f"Where a column holds it, state columns={{{name!r}: ...}}." if number is None else ""
+        findings.problem(f"[variables] {name} = {spec.variables[name]} {what}.", fix=held)
         return np.full(len(rows), np.nan), None
     long = pd.DataFrame(
         {"patient": table.ids("patient"), "session": table.frame[number].to_numpy(), "value": series.to_numpy()}

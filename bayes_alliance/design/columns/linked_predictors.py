@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from bayes_alliance._messages import count_of
 from bayes_alliance.design.columns.evaluator import Evaluator
 from bayes_alliance.design.columns.values import LinkedTo, Plugged, Value
 from bayes_alliance.names import INTERCEPT, SESSION
@@ -48,6 +49,12 @@ def linked_predictor(evaluator: Evaluator, call: Call) -> Value:
             fix=f"State it, such as value({name.name}, session=9).",
         )
         return evaluator.nothing()
+    if key.kind == "value" and evaluator.times is not None and np.isnan(evaluator.times).any():
+        evaluator.findings.note(
+            f"{render(call)} has no value in {count_of(int(np.isnan(evaluator.times).sum()), 'row')} without a time, "
+            "such as sessions at risk that nobody attended: left out, they do not count as survived. Rows with their "
+            "time, the outcome empty, keep them."
+        )
     numbers = _stand_in(evaluator, key)
     evaluator.means[key] = Plugged(numbers)
     return Value(numbers, {key: np.where(np.isnan(numbers), 0.0, 1.0)})

@@ -186,12 +186,10 @@ def _of_patients(key: LinkedTo, target: Target) -> Problem | None:
     stated = key.session if key.session is not None else float(np.nanmin(target.times)) + 1.0
     fixed = np.full(len(target.rows), stated)
     coef, groups = target.at(fixed)
-    if key.kind == "slope" and key.session is None:
-        steps = [target.at(fixed + step)[0].values - coef.values for step in (1.0, 2.0)]
-        if not np.allclose(2 * steps[0], steps[1], equal_nan=True):
-            return Problem(
-                "its course is no line.", fix=f"State the session of the slope, as in slope({key.variable}, session=9)."
-            )
+    if key.kind == "slope" and key.session is None and not _is_line(target):
+        return Problem(
+            "its course is no line.", fix=f"State the session of the slope, as in slope({key.variable}, session=9)."
+        )
     for columns in (coef, *(part for part, _ in groups.values())):
         frame = pd.DataFrame(columns.values).groupby(target.rows.key)
         spread, size = (frame.max() - frame.min()).max(), np.nanmax(np.abs(columns.values), axis=0, initial=0.0)
@@ -203,6 +201,14 @@ def _of_patients(key: LinkedTo, target: Target) -> Problem | None:
         if moves:
             return Problem(f"{moves[0]} varies within patients, and which of its values is meant is not said.")
     return None
+
+
+def _is_line(target: Target) -> bool:
+    """Return whether a course has the same slope at all times."""
+    start = np.full(len(target.rows), float(np.nanmin(target.times)) + 1.0)
+    level = target.at(start)[0].values
+    steps = [target.at(start + step)[0].values - level for step in (1.0, 2.0)]
+    return bool(np.allclose(2 * steps[0], steps[1], equal_nan=True))
 
 
 def _columns(key: LinkedTo, target: Target, rows: np.ndarray) -> tuple[Columns, Groups, Problem | None]:
@@ -233,6 +239,8 @@ def _columns(key: LinkedTo, target: Target, rows: np.ndarray) -> tuple[Columns, 
     if not target.timed:
         return coef, groups, Problem(f"{target.outcome} does not change with {target.clock}: its slope is 0.")
     own = target.times if session is None else session
+    if np.isnan(own).any() and _is_line(target):  # sessions at risk that nobody attended have no time, and this slope
+        own = np.where(np.isnan(own), np.nanmin(own), own)
     before, after = target.at(own - STEP), target.at(own + STEP)
     if np.isnan(before[0].values[rows]).any() or np.isnan(after[0].values[rows]).any():
         return coef, groups, Problem("its slope is not defined in all rows, as that of log or sqrt at 0.")
