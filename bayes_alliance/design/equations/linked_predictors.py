@@ -219,10 +219,9 @@ def _columns(key: LinkedTo, target: Target, rows: np.ndarray) -> tuple[Columns, 
         fixed = f"{target.fixed} is worked out over all rows, and cannot be moved in time."
         return coef, groups, Problem(fixed, fix=f"Write {target.clock}.")
     if session is not None and target.clock == TIME:
-        apart = (
-            f"its course runs along {target.variables[TIME].label!r}, of which the number of a session says nothing."
-        )
-        return coef, groups, Problem(apart, fix=f"Leave session={key.session:g} out.")
+        apart = f"its course runs along {target.variables[TIME].label!r}, which the number of a session does not say."
+        fix = f"Leave session={key.session:g} out of a slope; for a value let the course run along the session."
+        return coef, groups, Problem(apart, fix=fix)
     if session is not None:
         coef, groups = target.at(session)
     if key.kind == "effect":
