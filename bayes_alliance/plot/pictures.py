@@ -54,7 +54,7 @@ def draw_pictures(fit: Fit) -> dict[str, bytes]:
                 for owner, effect in firsts.items():
                     of = f"-{of_owner[owner]}" if len(firsts) > 1 else ""
                     figures[f"{factor_key(factor)}-effects{of}.png"] = plot_caterpillar(fit, factor, effect=effect)
-    surfaces = all_surfaces(fit) if fit.design is not None else {}
+    surfaces = all_surfaces(fit)
     of_surface = file_names(list(surfaces))
     for label, surface in surfaces.items():
         figures[f"surface{f'-{of_surface[label]}' if label else ''}.png"] = plot_surface(surface)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bayes_alliance.design.columns.surfaces import surface_calls
 from bayes_alliance.errors import FitError
-from bayes_alliance.fit.result import Fit, design_of
+from bayes_alliance.fit.result import Fit
 from bayes_alliance.posterior.response_surface import response_surface
 from bayes_alliance.posterior.surface import Surface
 
@@ -19,7 +19,7 @@ def all_surfaces(fit: Fit, *, seed: int = 1) -> dict[str, Surface]:
     Parameters
     ----------
     fit : Fit
-        With its design.
+        Without its design there is none.
     seed : int
         For draws from the priors.
 
@@ -30,9 +30,11 @@ def all_surfaces(fit: Fit, *, seed: int = 1) -> dict[str, Surface]:
         out (it stands in products only) is left out.
     """
     found: dict[str, Surface] = {}
-    design = design_of(fit)
     every = [
-        (e, call) for e in design.equations for call in dict.fromkeys(surface_calls(e.mean.spec.parsed)) if e.variables
+        (e, call)
+        for e in (fit.design.equations if fit.design is not None else ())
+        for call in dict.fromkeys(surface_calls(e.mean.spec.parsed))
+        if e.variables
     ]
     for e, call in every:
         name = f"{e.outcome}, {call}" if len(every) > 1 else ""

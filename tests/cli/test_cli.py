@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -195,3 +196,53 @@ def test_levels_with_commas_can_be_named(
     options = ["--columns", ROLE_OPTIONS, "--reference", "condition=MBCT, online"]
     assert run(monkeypatch, "check", "growth/treatment", str(path), *options) == 0
     assert "arm[TAU]" in capsys.readouterr().out
+
+
+def test_a_course_is_chosen_on_the_command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: str
+) -> None:
+    """In show and check; one that is none is told."""
+    assert run(monkeypatch, "show", "growth/treatment", "--course", "log") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "log(time + 1):condition" in shown
+    assert "variable: time (the session, unless a column is named)" in shown
+    columns = "patient=pid,session=week,outcome=score,condition=arm"
+    arguments = ("growth/treatment", data, "--columns", columns, "--reference", "condition=TAU")
+    assert run(monkeypatch, "check", *arguments, "--course", "piecewise") == 0
+    assert "the line bends at" in capsys.readouterr().out
+    assert run(monkeypatch, "check", *arguments, "--course", "cubic") == 2
+    assert "'cubic' is no course" in " ".join(capsys.readouterr().err.split())
+
+
+def test_surfaces_are_printed_and_written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Parameters with the principal axis, the checklist of papers and a picture; one per arm where arms differ."""
+    rng = np.random.default_rng(5)
+    n = 160
+    pair = rng.multivariate_normal([4, 4], [[1, 0.4], [0.4, 1]], n)
+    frame = pd.DataFrame({"pid": [f"p{i}" for i in range(n)], "arm": np.where(np.arange(n) % 2, "B", "A")})
+    frame[["x", "y"]] = pair.round(2)
+    frame["z"] = (8 - 0.5 * (frame["x"] - frame["y"]) ** 2 + rng.normal(0, 1, n)).round(2)
+    frame.to_csv(tmp_path / "pairs.csv", index=False)
+    model = tmp_path / "model.toml"
+    model.write_text(
+        'title = "x"\nquestion = "y"\n[[equation]]\noutcome = "z"\nunit = "patient"\nformula = "arm * surface(x, y)"\n',
+        encoding="utf-8",
+    )
+    out = tmp_path / "out"
+    code = run(
+        monkeypatch, "fit", str(model), str(tmp_path / "pairs.csv"), "--columns", "patient=pid", "--reference",
+        "arm=A", "--seed", "1", "--out", str(out),
+    )  # fmt: skip
+    shown = capsys.readouterr().out
+    assert code == 0
+    assert "Response surface, arm = A" in shown
+    assert "Response surface, arm = B" in shown
+    assert "strict congruence (all six)" in shown
+    surface = pd.read_csv(out / "surface.csv")
+    assert set(surface["surface"]) == {"arm = A", "arm = B"}
+    assert {"p10", "p11"} <= set(surface["name"])
+    checklist = pd.read_csv(out / "congruence-checklist.csv")
+    assert (checklist.groupby("surface").size() == 8).all()
+    assert len(list(out.glob("surface-*.png"))) == 2

@@ -132,3 +132,13 @@ def test_estimands_can_be_asked_of_registered_models(study: Path) -> None:
     assert specs["main"].estimands["faster_by"].unit == "points"
     with pytest.raises(SpecError, match=r"model 'growth/treatment': .*quicker"):
         find_specs(parse_analysis(asked.replace('value = "faster"', 'value = "quicker"')), study.parent)
+
+
+def test_a_model_has_the_course_that_is_asked_for(study: Path) -> None:
+    """The form of time is part of what the model is called in the run."""
+    own = ANALYSIS.replace('label = "main"', 'course = "log"').replace('"main"', '"growth-treatment-log"')
+    assert parse_analysis(own).labels[0] == "growth-treatment-log"
+    (spec, *_) = find_specs(parse_analysis(own), study.parent).values()
+    assert spec.title == "Growth by condition, along log(time + 1)"
+    with pytest.raises(SpecError, match=r"model 'growth/treatment': .*'cubic' is no course"):
+        find_specs(parse_analysis(own.replace('"log"', '"cubic"')), study.parent)
