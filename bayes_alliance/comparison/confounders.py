@@ -107,6 +107,7 @@ def confounding_grid(
     effect: str = "indirect",
     prior: str | None = None,
     at: Mapping[str, Setting] | None = None,
+    level: str | None = None,
     seed: int,
     settings: SamplerSettings | None = None,
     progress: Progress = "auto",
@@ -120,7 +121,7 @@ def confounding_grid(
     ----------
     spec, study, settings
         As in ``fit_model``; the model states no residual correlations itself.
-    predictor, outcome, at
+    predictor, outcome, at, level
         As in ``mediation_effects``.
     correlations : mapping of pairs to sequences of float
         For each pair of Gaussian outcomes, with rows of one unit, its correlations between -1 and 1. A pair that is
@@ -154,7 +155,7 @@ def confounding_grid(
         raise FitError(problems)
     outcomes = list(dict.fromkeys(name for pair in pairs for name in pair))
     chosen, left_out = _possible(pairs, [sorted({float(v) for v in values}) for values in correlations.values()])
-    refits = Refits(as_study(study), predictor, outcome, effect, at, seed, settings)
+    refits = Refits(as_study(study), predictor, outcome, effect, at, level, seed, settings)
     content = spec.model_dump(mode="json", exclude_defaults=True)
     labels = [" | ".join(pair) for pair in pairs]
     lines, outside = [], None

@@ -33,9 +33,7 @@ VALUES = (-0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6)
 NOT_TOLD = (
     "The data say nothing of this correlation: every value fits them alike, and which ones are plausible is a judgment."
 )
-HARDLY_TOLD = (
-    "The data say of this correlation only what slopes within and between units of this level, taken to be alike, tell."
-)
+HARDLY_TOLD = "The data say of this correlation only what slopes within and between units of this factor, taken to be alike, tell."
 
 
 def tipping_points(stated: pd.Series, means: pd.Series, *, null: float | None = 0.0) -> tuple[float, ...]:
@@ -71,7 +69,7 @@ class Sensitivity:
 
     ``table`` has a line per correlation: ``correlation, mean, sd, eti95_lb, eti95_ub, p_positive, passed``. ``tipping``
     are the correlations at which the mean of the effect is 0, by interpolation; ``unclear`` those from which on, away
-    from 0, its 95 % interval holds 0. ``level`` says what correlates. ``under_prior`` has the effect, and the
+    from 0, its 95 % interval holds 0. ``factor`` says what correlates. ``under_prior`` has the effect, and the
     correlation itself, where the correlation has the prior ``prior``.
     """
 
@@ -80,14 +78,14 @@ class Sensitivity:
     effect: str
     between: tuple[str, str]
     table: pd.DataFrame
-    level: str = RESIDUAL
+    factor: str = RESIDUAL
     prior: str | None = None
     under_prior: pd.DataFrame | None = None
 
     @property
     def told(self) -> str:
         """Return what the data say of the correlation."""
-        return NOT_TOLD if self.level == RESIDUAL else HARDLY_TOLD
+        return NOT_TOLD if self.factor == RESIDUAL else HARDLY_TOLD
 
     @property
     def tipping(self) -> tuple[float, ...]:
@@ -107,7 +105,7 @@ class Sensitivity:
         says = f"its mean is 0 at {tips}" if tips else "its mean keeps its sign throughout"
         holds = f"its 95% interval holds 0 from {unclear} on" if unclear else "its 95% interval never holds 0"
         shown = self.table.round(3).to_string(index=False)
-        what = "residuals" if self.level == RESIDUAL else f"{self.level} effects"
+        what = "residuals" if self.factor == RESIDUAL else f"{self.factor} effects"
         text = (
             f"Effect {self.effect!r} of {self.predictor} on {self.outcome} by the correlation of the {what} of "
             f"{one} and {two}: {says}; {holds}.{say_failed(self.table)} {self.told}\n{shown}"
@@ -127,6 +125,7 @@ class Refits:
     outcome: str | None
     effect: str
     at: Mapping[str, Setting] | None
+    level: str | None
     seed: int
     settings: SamplerSettings | None
 
@@ -134,7 +133,7 @@ class Refits:
         """Return the fit of a variant, its effects, and the one that is followed."""
         settings = self.settings or SamplerSettings(progress="off")
         fit = fit_model(spec, self.study, seed=self.seed, settings=settings)
-        found = mediation_effects(fit, self.predictor, outcome=self.outcome, at=self.at)
+        found = mediation_effects(fit, self.predictor, outcome=self.outcome, at=self.at, level=self.level)
         table = found.table()
         own = table[table["name"] == self.effect]
         if own.empty:
@@ -151,9 +150,10 @@ def confounding_sensitivity(
     between: tuple[str, str],
     values: Sequence[float] = VALUES,
     effect: str = "indirect",
-    level: str = RESIDUAL,
+    factor: str = RESIDUAL,
     prior: str | None = None,
     at: Mapping[str, Setting] | None = None,
+    level: str | None = None,
     seed: int,
     settings: SamplerSettings | None = None,
     progress: Progress = "auto",
@@ -162,21 +162,22 @@ def confounding_sensitivity(
 
     An unmeasured cause of mediator and outcome (or of two mediators) leaves their residuals correlated, and the slope
     of one on the other biased; at the true correlation it is not (Imai, Keele and Yamamoto 2010). A cause that
-    therapists differ in leaves their effects on the two correlated: ``level="therapist"``.
+    therapists differ in leaves their effects on the two correlated: ``factor="therapist"``.
 
     Parameters
     ----------
     spec, study, settings
         As in ``fit_model``; the model states no residual correlations itself.
-    predictor, outcome, at
-        As in ``mediation_effects``.
+    predictor, outcome, at, level
+        As in ``mediation_effects``: ``level`` is the one of the predictor's that is compared with its reference, where
+        it has three or more.
     between : tuple of str
         Two outcomes, one of which predicts the other; for correlated residuals Gaussian, with rows of one unit.
     values : sequence of float
         Correlations, between -1 and 1; 0 is the model as it stands.
     effect : str
         A name that ``mediation_effects`` gives: ``indirect``, ``direct``, ``total``, or a path.
-    level : str
+    factor : str
         ``residual``, or a grouping factor by which both outcomes' intercepts vary, and nothing else of theirs.
     prior : str, optional
         Of the correlation, such as ``lkj(4)``: a further fit in which it is unknown. For residuals the posterior of
@@ -209,78 +210,78 @@ def confounding_sensitivity(
         problems.append(Problem("The model has [residual] correlations of its own.", fix="Leave them out here."))
     if problems:
         raise FitError(problems)
-    if level != RESIDUAL:
-        _check_level(spec, between, level)
-    refits = Refits(as_study(study), predictor, outcome, effect, at, seed, settings)
+    if factor != RESIDUAL:
+        _check_factor(spec, between, factor)
+    refits = Refits(as_study(study), predictor, outcome, effect, at, level, seed, settings)
     lines, outside = [], None
     with counter("Correlations", len(chosen) + (prior is not None), progress) as advance:
         for number, value in enumerate(chosen, start=1):
-            fit, found, line = refits.follow(_with_correlation(spec, between, level, value))
+            fit, found, line = refits.follow(_with_correlation(spec, between, factor, value))
             lines.append({"correlation": value, **line.to_dict(), "passed": fit.passed})
             advance(number)
         if prior is not None:
-            fit, _, line = refits.follow(with_prior(spec, between, level, prior))
-            of_it = correlation_of(fit, between, level)
+            fit, _, line = refits.follow(with_prior(spec, between, factor, prior))
+            of_it = correlation_of(fit, between, factor)
             outside = pd.DataFrame(
-                [{"name": effect, **line.to_dict()}, {"name": f"correlation of {level}s", **of_it}]
+                [{"name": effect, **line.to_dict()}, {"name": f"correlation of {factor}s", **of_it}]
             ).assign(passed=fit.passed)
             advance(len(chosen) + 1)
     return Sensitivity(
-        predictor, found.outcome, effect, between, pd.DataFrame(lines), level=level, prior=prior, under_prior=outside
+        predictor, found.outcome, effect, between, pd.DataFrame(lines), factor=factor, prior=prior, under_prior=outside
     )
 
 
-def _check_level(spec: ModelSpec, between: tuple[str, str], level: str) -> None:
-    """Refuse a level by which the two outcomes do not vary in their intercepts alone."""
+def _check_factor(spec: ModelSpec, between: tuple[str, str], factor: str) -> None:
+    """Refuse a factor by which the two outcomes do not vary in their intercepts alone."""
     unknown_names = [name for name in between if name not in spec.outcomes]
     if unknown_names:
         raise SpecError(unknown("outcome", unknown_names[0], spec.outcomes))
-    if level not in spec.factors:
-        raise FitError(unknown("level", level, [RESIDUAL, *spec.factors]))
+    if factor not in spec.factors:
+        raise FitError(unknown("factor", factor, [RESIDUAL, *spec.factors]))
     for equation in (e for e in spec.equation if e.outcome in between):
-        own = [group for group in equation.parsed.groups if group.factor == level]
+        own = [group for group in equation.parsed.groups if group.factor == factor]
         if not own or any(group.terms for group in own) or not all(group.intercept for group in own):
             raise FitError(
-                f"level = {level!r}: in the equation of {equation.outcome!r} intercepts, and nothing else, must vary "
-                f"by {level}: (1 | {level})."
+                f"factor = {factor!r}: in the equation of {equation.outcome!r} intercepts, and nothing else, must vary "
+                f"by {factor}: (1 | {factor})."
             )
 
 
-def _with_correlation(spec: ModelSpec, between: tuple[str, str], level: str, value: float) -> ModelSpec:
+def _with_correlation(spec: ModelSpec, between: tuple[str, str], factor: str, value: float) -> ModelSpec:
     """Return the model with a stated correlation of two outcomes; of residuals at 0 it is the model itself."""
     content = spec.model_dump(mode="json", exclude_defaults=True)
-    if level != RESIDUAL:
-        return make_model(_correlated(content, between, level, f"equal({value:g})"))
+    if factor != RESIDUAL:
+        return make_model(_correlated(content, between, factor, f"equal({value:g})"))
     content["residual"] = {"correlate": list(between), "fixed": value}
     made = make_model(content)
     return spec if np.isclose(value, 0.0) else made
 
 
-def with_prior(spec: ModelSpec, between: Sequence[str], level: str, prior: str) -> ModelSpec:
+def with_prior(spec: ModelSpec, between: Sequence[str], factor: str, prior: str) -> ModelSpec:
     """Return the model with correlations of outcomes that have a prior."""
     content = spec.model_dump(mode="json", exclude_defaults=True)
-    if level == RESIDUAL:
+    if factor == RESIDUAL:
         content["residual"] = {"correlate": list(between)}
-    return make_model(_correlated(content, between, level, prior))
+    return make_model(_correlated(content, between, factor, prior))
 
 
-def _correlated(content: dict[str, Any], between: Sequence[str], level: str, prior: str) -> dict[str, Any]:
-    if level != RESIDUAL:
+def _correlated(content: dict[str, Any], between: Sequence[str], factor: str, prior: str) -> dict[str, Any]:
+    if factor != RESIDUAL:
         groups = content.setdefault("groups", {})
-        groups[level] = groups.get(level, {}) | {"correlate": list(between)}
-    kept = [p for p in content.get("prior", []) if p["on"] != f"cor {level}"]
-    content["prior"] = [*kept, {"on": f"cor {level}", "dist": prior, "reason": "A sensitivity analysis."}]
+        groups[factor] = groups.get(factor, {}) | {"correlate": list(between)}
+    kept = [p for p in content.get("prior", []) if p["on"] != f"cor {factor}"]
+    content["prior"] = [*kept, {"on": f"cor {factor}", "dist": prior, "reason": "A sensitivity analysis."}]
     return content
 
 
-def correlation_of(fit: Fit, between: tuple[str, str], level: str) -> dict[str, float]:
+def correlation_of(fit: Fit, between: tuple[str, str], factor: str) -> dict[str, float]:
     """Return the posterior of the correlation itself."""
-    draws, dim = fit.data["posterior"].to_dataset()[cor_name(level)], RESIDUAL
+    draws, dim = fit.data["posterior"].to_dataset()[cor_name(factor)], RESIDUAL
     design = design_of(fit)
     labels = [design.find(name).outcome for name in between]
-    if level != RESIDUAL:
-        dim = effect_dim(level)
-        labels = [find_factor(design.factors, level).effects[_place(design, name, level)] for name in between]
+    if factor != RESIDUAL:
+        dim = effect_dim(factor)
+        labels = [find_factor(design.factors, factor).effects[_place(design, name, factor)] for name in between]
     own = draws.sel({dim: labels[0], second_dim(dim): labels[1]}).values.ravel()
     low, high = np.quantile(own, [0.025, 0.975])
     return {
@@ -292,5 +293,5 @@ def correlation_of(fit: Fit, between: tuple[str, str], level: str) -> dict[str, 
     }
 
 
-def _place(design: Design, outcome: str, level: str) -> int:
-    return find_factor(design.factors, level).places[design.find(outcome).outcome][0]
+def _place(design: Design, outcome: str, factor: str) -> int:
+    return find_factor(design.factors, factor).places[design.find(outcome).outcome][0]

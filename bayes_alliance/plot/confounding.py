@@ -75,7 +75,7 @@ def plot_sensitivity(sensitivity: Sensitivity | SensitivityGrid | Sweep) -> Figu
         axes.set_ylabel(f"{sensitivity.estimand}\n{sensitivity.unit}")
     else:
         one, two = sensitivity.between
-        what = "residuals" if sensitivity.level == RESIDUAL else f"{sensitivity.level} effects"
+        what = "residuals" if sensitivity.factor == RESIDUAL else f"{sensitivity.factor} effects"
         axes.set_xlabel(fill(f"Correlation of the {what} of {one} and {two} (stated, not estimated)", 72))
         axes.set_ylabel(fill(f"{sensitivity.effect} on {sensitivity.outcome}", 40))
     if axes.get_legend_handles_labels()[1]:

@@ -132,7 +132,7 @@ def test_therapists_effects_at_a_stated_correlation(caseloads: pd.DataFrame) -> 
         predictor="x",
         outcome="y",
         between=("m", "y"),
-        level="therapist",
+        factor="therapist",
         values=(-0.5, 0.8),
         seed=1,
         settings=ba.SamplerSettings(draws=1500, tune=800, chains=2, progress="off"),
@@ -174,10 +174,10 @@ def test_levels_and_priors_that_do_not_fit(caseloads: pd.DataFrame) -> None:
 
     def ask(spec: ba.ModelSpec, level: str) -> None:
         ba.confounding_sensitivity(
-            spec, table, predictor="x", outcome="y", between=("m", "y"), level=level, seed=1, settings=QUICK
+            spec, table, predictor="x", outcome="y", between=("m", "y"), factor=level, seed=1, settings=QUICK
         )
 
-    with pytest.raises(ba.FitError, match=r"Unknown level 'terapist'.*Did you mean 'therapist'"):
+    with pytest.raises(ba.FitError, match=r"Unknown factor 'terapist'.*Did you mean 'therapist'"):
         ask(BY_THERAPIST, "terapist")
     slopes = model(equation("m", "x + (1 + x | therapist)"), equation("y", "x + m + (1 | therapist)"))
     with pytest.raises(ba.FitError, match="in the equation of 'm' intercepts, and nothing else, must vary"):
@@ -222,3 +222,24 @@ def test_stated_correlations_are_drawn_and_calibrated() -> None:
     model_of_it = ba.build_model(spec, ba.make_design(spec, drawn))
     matrix = model_of_it["cor_therapist"].eval()
     np.testing.assert_allclose(matrix, [[1, 0.4], [0.4, 1]])
+
+
+def test_an_arm_of_three_is_followed() -> None:
+    """``level=`` says which arm is compared with the reference; at 0 it is the effect of the model as it stands."""
+    rng = np.random.default_rng(4)
+    arm = np.tile(["A", "B", "C"], 60)
+    m = 0.8 * (arm == "B") + 0.2 * (arm == "C") + rng.normal(0, 1, 180)
+    frame = pd.DataFrame({"patient": [f"p{i}" for i in range(180)], "arm": arm, "m": m})
+    frame["y"] = 0.5 * m + rng.normal(0, 1, 180)
+    spec = model(equation("m", "arm"), equation("y", "arm + m"))
+    study = ba.Study(ba.read_sessions(frame, {"patient": "patient"}), reference={"arm": "A"})
+    stated = {"predictor": "arm", "outcome": "y", "between": ("m", "y"), "values": (0.0, 0.4), "seed": 1}
+    found = {
+        level: ba.confounding_sensitivity(spec, study, **stated, level=level, settings=QUICK, progress="off")  # type: ignore[arg-type]
+        for level in ("B", "C")
+    }
+    fit = ba.fit_model(spec, study, seed=1, settings=QUICK)
+    for level, own in found.items():
+        plain = ba.mediation_effects(fit, "arm", outcome="y", level=level).table().set_index("name")
+        assert own.table["mean"][0] == pytest.approx(plain.loc["indirect", "mean"], rel=1e-9)
+    assert found["B"].table["mean"][0] > found["C"].table["mean"][0] + 0.1

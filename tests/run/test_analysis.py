@@ -141,4 +141,6 @@ def test_a_model_has_the_course_that_is_asked_for(study: Path) -> None:
     (spec, *_) = find_specs(parse_analysis(own), study.parent).values()
     assert spec.title == "Growth by condition, along log(time + 1)"
     with pytest.raises(SpecError, match=r"model 'growth/treatment': .*'cubic' is no course"):
-        find_specs(parse_analysis(own.replace('"log"', '"cubic"')), study.parent)
+        find_specs(
+            parse_analysis(own.replace('"log"', '"cubic"').replace("treatment-log", "treatment-cubic")), study.parent
+        )
