@@ -37,7 +37,16 @@ GROUPS = {
         "reliability",
         "Reliability",
     ),
-    "Models": ("list_models", "load_model", "parse_model", "write_model", "alter_model", "ModelSpec", "PriorSpec"),
+    "Models": (
+        "list_models",
+        "load_model",
+        "example_study",
+        "parse_model",
+        "write_model",
+        "alter_model",
+        "ModelSpec",
+        "PriorSpec",
+    ),
     "Fits": ("fit_model", "fit_many", "fit_stream", "load_fit", "make_design", "build_model", "Fit", "SamplerSettings"),
     "Runs and reports": ("run_analysis", "load_run", "rerun", "compare_fits", "write_report", "Run", "Rerun"),
 }
