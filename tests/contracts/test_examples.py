@@ -16,6 +16,7 @@ from bayes_alliance.cli import app as cli
 from bayes_alliance.diagnosis.example_tables import end_at_dropout, rate_in_sessions
 from bayes_alliance.simulate.layout import Layout
 from bayes_alliance.simulate.truth import truth_names
+from bayes_alliance.spec.needs import list_needs
 from bayes_alliance.spec.registry import model_names
 
 NAMES = model_names()
@@ -48,6 +49,8 @@ def test_examples_have_the_layout_of_a_study(name: str) -> None:
         assert frame.groupby(roles["patient"]).size().mean() >= 3
     for variable in spec.variables:
         assert variable not in frame
+    for need in list_needs(spec):
+        assert need.optional or need.name in frame or need.name in study.columns, need.name
     numbers = frame.select_dtypes("number")
     assert not np.isinf(numbers.to_numpy()).any()
 
