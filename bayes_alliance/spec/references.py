@@ -193,6 +193,4 @@ def _source(fields: Mapping[str, str]) -> str:
 
 def _edition(fields: Mapping[str, str]) -> str:
     """Return the edition of a book in brackets, empty where it is not stated."""
-    number = fields.get("edition", "")
-    ending = {"1": "st", "2": "nd", "3": "rd"}.get(number, "th")
-    return f" ({number}{ending} ed.)" if number else ""
+    return f" (edition {fields['edition']})" if "edition" in fields else ""
