@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bayes_alliance.design.design import Design, make_design
     from bayes_alliance.design.missing_table import missing_table
     from bayes_alliance.diagnosis.calibration import Calibration, calibrate
+    from bayes_alliance.diagnosis.examples import example_study
     from bayes_alliance.diagnosis.predictive import predictive_checks
     from bayes_alliance.diagnosis.sensitivity import prior_overlap, prior_sensitivity
     from bayes_alliance.diagnosis.verdict import Diagnosis, diagnose
@@ -167,6 +168,7 @@ _WHERE: Final = {
     "describe_prior": "posterior.prior",
     "diagnose": "diagnosis.verdict",
     "draw_effects": "expectation.effects",
+    "example_study": "diagnosis.examples",
     "fit_many": "fit.many_fits",
     "fit_model": "fit.fit",
     "fit_multiverse": "comparison.multiverse",
@@ -298,6 +300,7 @@ __all__ = [
     "describe_prior",
     "diagnose",
     "draw_effects",
+    "example_study",
     "fit_many",
     "fit_model",
     "fit_multiverse",

@@ -12,8 +12,11 @@ import bayes_alliance as ba
 from bayes_alliance.collapse.eligibility import find_obstacles
 from bayes_alliance.diagnosis.cards import read_card
 from bayes_alliance.plot.graph import plot_graph
+from bayes_alliance.spec.course import name_time
 from bayes_alliance.spec.defaults import defaults_for
 from bayes_alliance.spec.equations import equation_latex
+from bayes_alliance.spec.needs import list_needs
+from bayes_alliance.spec.references import Reference, find_references
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -37,7 +40,16 @@ GROUPS = {
         "reliability",
         "Reliability",
     ),
-    "Models": ("list_models", "load_model", "parse_model", "write_model", "alter_model", "ModelSpec", "PriorSpec"),
+    "Models": (
+        "list_models",
+        "load_model",
+        "example_study",
+        "parse_model",
+        "write_model",
+        "alter_model",
+        "ModelSpec",
+        "PriorSpec",
+    ),
     "Fits": ("fit_model", "fit_many", "fit_stream", "load_fit", "make_design", "build_model", "Fit", "SamplerSettings"),
     "Runs and reports": ("run_analysis", "load_run", "rerun", "compare_fits", "write_report", "Run", "Rerun"),
 }
@@ -80,9 +92,14 @@ def _models(folder: Path) -> None:
 
 
 def card(name: str) -> str:
-    """Return a model's card as Markdown: question, graph, equations, priors, engine, estimands, calibration, file."""
+    """Return a model's card as Markdown: a script that runs, what it needs, estimands, equations, priors, sources."""
     spec = ba.load_model(name)
     parts = [f"# {name}", f"**{spec.title}.** {spec.question}", f"![What predicts what]({name.rpartition('/')[2]}.png)"]
+    parts += ["## Try it", f"```python\n{script(name)}```"]
+    parts += [f"The data are SYNTHETIC. `bayes-alliance example {name} --out DIR` writes them, with their truth."]
+    parts += ["## What it needs", needs_table(spec)]
+    if spec.estimands:
+        parts += ["## Estimands", estimands_table(spec)]
     parts.append("## Equations")
     for equation in spec.equation:
         parts += [f"`{equation.outcome} ~ {equation.formula}` ({equation.family}, one row per {equation.unit})"]
@@ -96,16 +113,57 @@ def card(name: str) -> str:
     ]
     table = "| On | Prior | Reason |\n|---|---|---|\n" + "\n".join(lines)
     parts += ["## Priors", f":::{{container}} priors\n{table}\n:::"]
-    if spec.estimands:
-        lines = [f"| {key} | `{_cell(one.value)}` | {_cell(one.unit)} |" for key, one in spec.estimands.items()]
-        parts += ["## Estimands", "| Name | Value | Unit |\n|---|---|---|\n" + "\n".join(lines)]
     obstacles = find_obstacles(spec)
     engine = f"nuts: {' '.join(map(str, obstacles))}" if obstacles else "collapsed: exact, variances alone are sampled."
     parts += ["## Engine", engine, "## Calibration", _calibration(name)]
     parts += ["## File", f"```toml\n{ba.write_model(spec)}```"]
     if spec.references:
-        parts += ["## References", ", ".join(f"`{key}`" for key in spec.references) + " (models/references.bib)"]
+        parts += ["## References", "\n".join(map(_reference_item, find_references(spec.references)))]
     return "\n\n".join(parts) + "\n"
+
+
+def script(name: str) -> str:
+    """Return a script that fits a model to its example data and prints what it answers."""
+    summary = "summarize_estimands" if ba.load_model(name).estimands else "summarize"
+    return (
+        "import bayes_alliance as ba\n\n"
+        f'study = ba.example_study("{name}")  # SYNTHETIC\n'
+        f'fit = ba.fit_model(ba.load_model("{name}"), study, seed=1)\n'
+        f"print(ba.{summary}(fit))\n"
+    )
+
+
+def needs_table(spec: ba.ModelSpec) -> str:
+    """Return the columns that a model reads as Markdown, and what it computes from them."""
+    lines = [
+        f"| `{need.name}` | {_cell(need.text)} | {need.unit} | {need.holds} | {'no' if need.optional else 'yes'} |"
+        for need in list_needs(spec)
+    ]
+    parts = ["| Column | Meaning | One value per | Holds | Required |\n|---|---|---|---|---|\n" + "\n".join(lines)]
+    if spec.variables:
+        computed = [f"- `{name} = {text}`, unless a column is named for it" for name, text in spec.variables.items()]
+        parts.append("Computed from these columns:\n\n" + "\n".join(computed))
+    parts.append(
+        "Columns may have other names. `ba.Study(sessions, columns={...})` says which column is which variable. The "
+        "roles of `ba.read_sessions` say which columns hold ids."
+    )
+    return "\n\n".join(parts)
+
+
+def estimands_table(spec: ba.ModelSpec) -> str:
+    """Return what a model answers as Markdown: meaning, arithmetic and unit of each estimand, and the labels."""
+    lines = [
+        f"| {key} | {_cell(one.meaning)} | `{_cell(one.value)}` | {_cell(one.unit)} |"
+        for key, one in name_time(spec, "unit of time", "time").estimands.items()
+    ]
+    labels = "\n".join(f"- `{label}` is the coefficient `{text}`" for label, text in spec.labels.items())
+    return "| Name | Meaning | Value | Unit |\n|---|---|---|---|\n" + "\n".join(lines) + f"\n\n{labels}"
+
+
+def _reference_item(reference: Reference) -> str:
+    """Return a reference as an item of a list in Markdown, its DOI as a link."""
+    text = re.sub(r"([_*\[\]])", r"\\\1", reference.text.removesuffix(reference.url))
+    return f"- {text}" + (f"<{reference.url}>" if reference.url else "")
 
 
 def _calibration(name: str) -> str:

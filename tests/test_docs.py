@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,10 @@ import bayes_alliance as ba
 from bayes_alliance.build.model import check_log_density
 from bayes_alliance.spec.functions import ESTIMAND_FUNCTIONS, FORMULA_FUNCTIONS, VARIABLE_FUNCTIONS
 from bayes_alliance.spec.needed_variables import needed_variables
+from bayes_alliance.spec.needs import list_needs
 from bayes_alliance.spec.priors import FAMILIES
+from bayes_alliance.spec.references import find_references
+from bayes_alliance.spec.registry import model_names
 from tests.conftest import ROLES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -60,6 +65,47 @@ def test_models_beside_those_of_other_tools_parse() -> None:
     for block in whole:
         head = "" if "title" in block else 'title = "t"\nquestion = "q"\n'
         ba.parse_model(head + block)
+
+
+def pages() -> ModuleType:
+    """Return the module that makes the pages of the documentation."""
+    found = importlib.util.spec_from_file_location("pages", ROOT / "docs" / "pages.py")
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+PAGES = pages()
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_pages_of_models_are_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script that reaches a design, what is needed, a meaning per estimand and whole references."""
+    page, spec = PAGES.card(name), ba.load_model(name)
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    assert len(code.strip().splitlines()) == 5  # the import, an empty line, three lines
+    made = []
+    monkeypatch.setattr(
+        ba, "fit_model", lambda model, study, seed: made.append(ba.make_design(model, study)), raising=False
+    )
+    for summary in ("summarize", "summarize_estimands"):
+        monkeypatch.setattr(ba, summary, lambda fit: "", raising=False)
+    exec(code, {})
+    assert len(made) == 1
+    assert all(f"| `{need.name}` |" in page for need in list_needs(spec))
+    assert all(f"| {key} | " in page for key in spec.estimands)
+    assert not re.search(r"(?<!mathrm)\{(time|step|clock)\}", page.partition("## File")[0])
+    assert all(one.author in page and one.url in page for one in find_references(spec.references))
+
+
+@pytest.mark.parametrize("name", ["growth/course", "outcome/change"])
+def test_scripts_of_models_run_whole(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The script of a model's page fits it and prints its estimands."""
+    exec(PAGES.script(name), {})
+    shown = capsys.readouterr().out
+    assert all(key in shown for key in ba.load_model(name).estimands)
 
 
 def worked_examples() -> list[str]:

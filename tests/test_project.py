@@ -119,7 +119,9 @@ def test_wheel_carries_every_model(tmp_path: Path) -> None:
     assert expected <= names
     assert "bayes_alliance/_models/references.bib" in names
     assert {f"bayes_alliance/simulate/twins/{name}.toml" for name in bayes_alliance.list_twins()} <= names
-    assert "bayes_alliance/py.typed" in names
+    assert {f"bayes_alliance/{name}" for name in ("py.typed", "spec/variables.toml")} <= names
+    examples = (ROOT / "bayes_alliance" / "diagnosis" / "examples").glob("*.toml")
+    assert {f"bayes_alliance/diagnosis/examples/{path.name}" for path in examples} <= names
 
 
 def test_editable_install_reads_the_folder_beside_it(request: pytest.FixtureRequest) -> None:

@@ -15,6 +15,7 @@ from bayes_alliance.cli.calibrate_command import calibrate
 from bayes_alliance.cli.console import err
 from bayes_alliance.cli.demo import demo
 from bayes_alliance.cli.describe_command import describe
+from bayes_alliance.cli.example_command import example
 from bayes_alliance.cli.fit_commands import check, fit
 from bayes_alliance.cli.interruption import report_stop, stoppable, termination_heeded
 from bayes_alliance.cli.predict_command import predict
@@ -56,7 +57,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (demo, models, show, describe, check, fit, predict, run, report, rerun, simulate, calibrate):
+for command in (demo, models, show, example, describe, check, fit, predict, run, report, rerun, simulate, calibrate):
     app.command()(stoppable(command))
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.table import Column, Table
 
 from bayes_alliance.cli.console import heading, line, out
 from bayes_alliance.cli.options import Course, ModelName
 from bayes_alliance.names import TIME
 from bayes_alliance.report.terminal import scale_text
+
+if TYPE_CHECKING:
+    from bayes_alliance.spec.model import ModelSpec
 
 
 def models() -> None:
@@ -30,11 +35,11 @@ def models() -> None:
 
 
 def show(name: ModelName, course: Course = "linear") -> None:
-    """Print a model: its question, equations as written and in LaTeX, variables, priors, references."""
+    """Print a model: its question, equations as written and in LaTeX, what it needs, estimands, priors, references."""
     from bayes_alliance.collapse.eligibility import EXACT, find_obstacles, say_obstacles
     from bayes_alliance.spec.defaults import defaults_for
     from bayes_alliance.spec.equations import equation_latex, equation_text
-    from bayes_alliance.spec.needed_variables import needed_variables
+    from bayes_alliance.spec.references import find_references
     from bayes_alliance.spec.registry import load_model
 
     spec = load_model(name, course=course)
@@ -44,25 +49,9 @@ def show(name: ModelName, course: Course = "linear") -> None:
         heading("Equation" if len(spec.equation) == 1 else f"Equation of {equation.outcome}")
         line(equation_text(equation))
         line("\n" + equation_latex(equation))
-    heading("Needs")
-    for variable in needed_variables(spec):
-        played = " (the session, unless a column is named)" if variable == TIME and TIME not in spec.variables else ""
-        out.print(f"variable:  {variable}{played}", highlight=False)
-    for variable, text in spec.variables.items():
-        out.print(f"declared:  {variable} = {text}")
-    for factor in spec.factors:
-        group = spec.group(factor)
-        joined = f"; effects correlate across {', '.join(group.correlate)}" if group.correlate else ""
-        joined += f"; rows belong to those of {', '.join(group.members)} by weights" if group.members else ""
-        out.print(f"factor:    {factor}{' (optional)' if group.optional else ''}{joined}")
-    if spec.residual is not None:
-        out.print(f"residuals: of {', '.join(spec.residual.correlate)} correlate within a row")
+    _print_needs(spec)
     if spec.estimands:
-        heading("Estimands")
-        for name, label in spec.labels.items():
-            out.print(f"{name}: {label}", highlight=False)
-        for name, estimand in spec.estimands.items():
-            out.print(f"{name} = {estimand.value}   ({estimand.unit})", highlight=False)
+        _print_estimands(spec)
     heading("Priors (scaled to the data; 'check' prints the numbers)")
     table = Table("On", "Distribution", "Times", "Reason", box=None, pad_edge=False, header_style="bold")
     for prior in spec.prior:
@@ -80,4 +69,50 @@ def show(name: ModelName, course: Course = "linear") -> None:
     heading("Engine")
     out.print(f"nuts. {say_obstacles(obstacles)}" if obstacles else f"collapsed. {EXACT}")
     heading("References")
-    out.print(", ".join(spec.references) or "none")
+    for reference in find_references(spec.references):
+        line(f"- {reference.text}")
+    if not spec.references:
+        out.print("none")
+
+
+def _print_needs(spec: ModelSpec) -> None:
+    """Print the columns that a model reads, and what it makes of them."""
+    from bayes_alliance.spec.needs import list_needs
+
+    heading("Needs")
+    table = Table(
+        Column("Column", no_wrap=True),
+        "One value per",
+        "Holds",
+        "Meaning",
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+    )
+    for need in list_needs(spec):
+        table.add_row(f"{need.name}{' (optional)' if need.optional else ''}", need.unit, need.holds, need.text)
+    out.print(table, highlight=False)
+    for variable, text in spec.variables.items():
+        line(f"computed:  {variable} = {text}, unless a column is named for it")
+    for factor in spec.factors:
+        group = spec.group(factor)
+        joined = f"effects of {factor} correlate across {', '.join(group.correlate)}" if group.correlate else ""
+        if joined:
+            line(f"groups:    {joined}")
+        if group.members:
+            line(f"groups:    rows belong to those of {', '.join(group.members)} by weights")
+    if spec.residual is not None:
+        line(f"residuals: of {', '.join(spec.residual.correlate)} correlate within a row")
+
+
+def _print_estimands(spec: ModelSpec) -> None:
+    """Print what a model answers: each estimand with its arithmetic, its unit and its meaning."""
+    from bayes_alliance.spec.course import name_time
+
+    heading("Estimands")
+    for name, label in spec.labels.items():
+        line(f"{name}: {label}")
+    for name, estimand in name_time(spec, f"unit of {TIME}", TIME).estimands.items():
+        line(f"{name} = {estimand.value}   ({estimand.unit})")
+        if estimand.meaning:
+            line(f"    {estimand.meaning}")

@@ -106,4 +106,6 @@ def options_text(table: SimulatedTable, columns: Mapping[str, str], spec: ModelS
     text = "--columns " + shlex.quote(",".join(f"{name}={column}" for name, column in mapping.items()))
     if table.reference and reads_condition:
         text += f" --reference {shlex.quote('condition=' + table.reference['condition'])}"
+    for column, (low, high) in table.bounds.items():
+        text += f" --bounds {shlex.quote(f'{column}={low:g}:{high:g}')}"
     return text

@@ -9,7 +9,7 @@ from bayes_alliance.design.columns.variables import column_for
 from bayes_alliance.errors import SpecError
 from bayes_alliance.findings import Findings
 from bayes_alliance.names import SESSION, TIME
-from bayes_alliance.spec.course import CLOCK, STEP_OF_CLOCK, UNIT_OF_TIME
+from bayes_alliance.spec.course import name_time
 from bayes_alliance.spec.exchanges import Swap, Swaps, exchange_everywhere, exchange_target
 from bayes_alliance.spec.expressions import Name, names_in, render_term
 from bayes_alliance.spec.model import ModelSpec, PriorSpec
@@ -34,13 +34,13 @@ def resolve_time(
     played = column_for(TIME, study)
     if TIME in study.columns or played in study.sessions.frame.columns:
         if played != study.sessions.roles.get(SESSION):
-            return _said(spec, f"unit of {played}", played), study
+            return name_time(spec, f"unit of {played}", played), study
         study = replace(study, columns={name: own for name, own in study.columns.items() if name != TIME})
     _refuse_both(spec, findings)
     swaps = [Swap(Name(TIME), Name(SESSION))]
     outcome = spec.outcomes[0]
     priors = [_moved(prior, outcome, swaps) for prior in prior_records(study.priors)]
-    resolved = exchange_everywhere(_said(spec, SESSION, SESSION), swaps)
+    resolved = exchange_everywhere(name_time(spec, SESSION, SESSION), swaps)
     return resolved, replace(study, priors=priors) if priors else study
 
 
@@ -64,19 +64,3 @@ def _refuse_both(spec: ModelSpec, findings: Findings) -> None:
                 f"{render_term(term)} is a product of the session with itself, as no column plays 'time'.",
                 fix=f"State columns={{{TIME!r}: ...}}.",
             )
-
-
-def _said(spec: ModelSpec, unit: str, clock: str) -> ModelSpec:
-    """Return a model whose units and reasons say what plays time."""
-
-    def said(text: str) -> str:
-        return text.replace(UNIT_OF_TIME, unit).replace(STEP_OF_CLOCK, unit).replace(CLOCK, clock)
-
-    return spec.model_copy(
-        update={
-            "estimands": {
-                name: own.model_copy(update={"unit": said(own.unit), "reason": said(own.reason)})
-                for name, own in spec.estimands.items()
-            },
-        }
-    )

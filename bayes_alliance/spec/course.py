@@ -23,13 +23,16 @@ WHOLE: Final = ("spline", "piecewise")
 """Forms of several columns: the population has them, and patients differ from it by a line."""
 
 UNIT_OF_TIME: Final = "{time}"
-"""Stands in units for one step along a course: ``session``, ``unit of months``, ``unit of log(session + 1)``."""
+"""Stands for one step along a course: ``session``, ``unit of months``, ``unit of log(session + 1)``."""
 
 STEP_OF_CLOCK: Final = "{step}"
-"""Stands in units for one step in time whatever the course: ``session``, ``unit of months``."""
+"""Stands for one step in time whatever the course: ``session``, ``unit of months``."""
 
 CLOCK: Final = "{clock}"
-"""Stands in units and reasons of estimands for what plays time: ``session``, or a column of the study."""
+"""Stands for what plays time: ``session``, or a column of the study."""
+
+TEXTS: Final = ("unit", "meaning", "reason")
+"""Texts of an estimand in which the three above stand."""
 
 _TIME: Final = Name(TIME)
 
@@ -82,6 +85,34 @@ def with_course(spec: ModelSpec, course: str) -> ModelSpec:
         }
     )
     return _checked(kept, render(form), gone)
+
+
+def name_time(spec: ModelSpec, unit: str, clock: str) -> ModelSpec:
+    """Return a model whose estimands say what plays time.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        Not changed.
+    unit : str
+        One step in time, such as ``"session"``.
+    clock : str
+        What plays time, such as ``"session"`` or a column of a study.
+
+    Returns
+    -------
+    ModelSpec
+        No text of its estimands holds a placeholder any more.
+    """
+
+    def said(text: str) -> str:
+        return text.replace(UNIT_OF_TIME, unit).replace(STEP_OF_CLOCK, unit).replace(CLOCK, clock)
+
+    estimands = {
+        name: own.model_copy(update={key: said(getattr(own, key)) for key in TEXTS})
+        for name, own in spec.estimands.items()
+    }
+    return spec.model_copy(update={"estimands": estimands})
 
 
 def _form(course: str) -> Call | None:
@@ -148,6 +179,6 @@ def _checked(spec: ModelSpec, form: str, unasked: tuple[str, ...]) -> ModelSpec:
     content["title"] = f"{spec.title}, along {form}"
     unit = f"unit of {form.replace(TIME, CLOCK)}"
     for estimand in content.get("estimands", {}).values():
-        estimand["unit"] = estimand["unit"].replace(UNIT_OF_TIME, unit)
+        estimand |= {key: estimand[key].replace(UNIT_OF_TIME, unit) for key in TEXTS if key in estimand}
     content["course"] = CourseSpec(form=form, unasked=unasked).model_dump(mode="json", exclude_defaults=True)
     return make_model(content, f"{spec.title!r} with a course")

@@ -205,12 +205,14 @@ class EstimandSpec(Record):
     """A quantity worked out from the posterior, draw by draw.
 
     ``value`` is arithmetic over labels, other estimands and the moderators of ``at``, which are set to each of the
-    values stated; ``contrast`` adds the differences between them. ``rope`` is the region of practical equivalence in
-    the unit of the value: without one no probability of equivalence is given.
+    values stated; ``contrast`` adds the differences between them. ``meaning`` says in one plain sentence what the
+    number is, ``reason`` why it is stated this way. ``rope`` is the region of practical equivalence in the unit of the
+    value: without one no probability of equivalence is given.
     """
 
     value: str = Field(min_length=1)
     unit: str = Field(min_length=1)
+    meaning: str = ""
     level: Level = "population"
     at: dict[str, Annotated[tuple[float, ...], Field(strict=False)]] = Field(default_factory=dict)
     contrast: bool = False

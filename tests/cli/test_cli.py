@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,6 +15,9 @@ import pytest
 import bayes_alliance as ba
 from bayes_alliance.cli import app as cli
 from bayes_alliance.fit import fit as fit_module
+from bayes_alliance.spec.course import name_time
+from bayes_alliance.spec.needs import list_needs
+from bayes_alliance.spec.references import find_references
 from bayes_alliance.spec.registry import model_names
 
 ROLE_OPTIONS = "patient=pid,session=week,therapist=tid,outcome=score,condition=arm"
@@ -46,14 +50,18 @@ def test_models_lists_every_model(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 def test_show_prints_equation_and_priors(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    """Question, equation as written, LaTeX, priors and references are there."""
+    """Question, equation as written, LaTeX, needs, meanings of estimands, priors and whole references are there."""
     assert run(monkeypatch, "show", name) == 0
     shown = capsys.readouterr().out
     spec = ba.load_model(name)
     assert " ".join(spec.equation[0].formula.split()) in " ".join(shown.split())
     assert r"\begin{aligned}" in shown
     assert "half_student_t" in shown or "half_normal" in shown  # where a model states a prior of every SD
-    assert spec.references[0] in shown
+    words = " ".join(shown.split())
+    assert all(need.name in shown for need in list_needs(spec))
+    assert all(name_time(spec, "unit of time", "time").estimands[key].meaning in words for key in spec.estimands)
+    assert not re.search(r"(?<!mathrm)\{(time|step|clock)\}", shown)
+    assert all(f"- {reference.text}" in shown for reference in find_references(spec.references))
 
 
 def test_check_describes_table_and_model(

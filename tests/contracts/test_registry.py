@@ -12,6 +12,7 @@ import pytest
 import bayes_alliance as ba
 from bayes_alliance.build.model import check_log_density
 from bayes_alliance.names import ROLES as ROLE_NAMES
+from bayes_alliance.spec.course import name_time
 from bayes_alliance.spec.equations import equation_latex, equation_text
 from bayes_alliance.spec.needed_variables import needed_variables
 from bayes_alliance.spec.registry import model_names, models_folder
@@ -114,6 +115,18 @@ def test_file_says_what_it_must(name: str) -> None:
     for key in spec.references:
         assert re.search(rf"@\w+\{{{re.escape(key)},", bib), key
     assert all(prior.reason.endswith(".") for prior in spec.prior)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_estimands_have_a_meaning(name: str) -> None:
+    """Every estimand says in one sentence of at most 35 words what its number is, whatever plays time."""
+    spec = ba.load_model(name)
+    named = name_time(spec, "unit of months", "months")
+    for key, estimand in spec.estimands.items():
+        assert estimand.meaning.endswith("."), key
+        assert estimand.meaning[0].isupper(), key
+        assert len(estimand.meaning.split()) <= 35, key
+        assert not set("{}") & set(named.estimands[key].meaning + named.estimands[key].unit), key
 
 
 @pytest.mark.parametrize("name", NAMES)
