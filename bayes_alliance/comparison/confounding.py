@@ -33,7 +33,10 @@ VALUES = (-0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6)
 NOT_TOLD = (
     "The data say nothing of this correlation: every value fits them alike, and which ones are plausible is a judgment."
 )
-HARDLY_TOLD = "The data say of this correlation only what slopes within and between units of this factor, taken to be alike, tell."
+HARDLY_TOLD = (
+    "The data say of this correlation only what slopes within and between units of this factor, taken to be alike, "
+    "tell."
+)
 
 
 def tipping_points(stated: pd.Series, means: pd.Series, *, null: float | None = 0.0) -> tuple[float, ...]:
