@@ -108,8 +108,8 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 
-def outcome_of(name: str, layout: str, trial: pd.DataFrame) -> str:
-    """Return ``"runs"``, or why a model is refused on a layout."""
+def design_on(name: str, layout: str, trial: pd.DataFrame) -> ba.Design:
+    """Make the design of a model on a layout, or raise why it is refused."""
     table, columns, reference = table_for(name, trial)
     frame, roles, columns = LAYOUTS[layout](table.frame, dict(table.roles), dict(columns))
     reference = {n: level for n, level in reference.items() if columns.get(n, n) in frame.columns}
@@ -117,12 +117,16 @@ def outcome_of(name: str, layout: str, trial: pd.DataFrame) -> str:
     columns = {n: column for n, column in columns.items() if n in needed_variables(ba.load_model(name))}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            read = ba.read_sessions(frame, roles, bounds=bounds, **OPTIONS.get(layout, {}))
-            given = ba.Study(read, columns, reference)
-            ba.make_design(ba.load_model(name), given)
-        except AllianceError as error:
-            return " ".join(str(problem) for problem in error.problems)
+        read = ba.read_sessions(frame, roles, bounds=bounds, **OPTIONS.get(layout, {}))
+        return ba.make_design(ba.load_model(name), ba.Study(read, columns, reference))
+
+
+def outcome_of(name: str, layout: str, trial: pd.DataFrame) -> str:
+    """Return ``"runs"``, or why a model is refused on a layout."""
+    try:
+        design_on(name, layout, trial)
+    except AllianceError as error:
+        return " ".join(str(problem) for problem in error.problems)
     return "runs"
 
 

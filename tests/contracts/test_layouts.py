@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import bayes_alliance as ba
+from bayes_alliance.build.model import check_log_density
 from bayes_alliance.spec.needed_variables import needed_variables
 from bayes_alliance.spec.registry import model_names
-from tests.contracts.layouts import LAYOUTS, PAGE, outcome_of
+from tests.contracts.layouts import LAYOUTS, PAGE, design_on, outcome_of
 
 TABLE = json.loads(PAGE.read_text(encoding="utf-8"))
 
@@ -73,3 +75,20 @@ def test_what_a_model_names_instead_is_registered() -> None:
     for name in model_names():
         for other in ba.load_model(name).otherwise.values():
             assert other in model_names(), name
+
+
+def _chosen() -> list[tuple[str, str]]:
+    """Return 60 of the shapes that run: one or two per model, every shape in turn."""
+    found: list[tuple[str, str]] = []
+    for place, (name, row) in enumerate([*TABLE.items(), *list(TABLE.items())[:6]]):
+        running = [layout for layout in row if row[layout] == "runs" and layout != "as the model expects"]
+        running = [layout for layout in running if (name, layout) not in found]
+        found.append((name, running[place % len(running)]))
+    return found
+
+
+@pytest.mark.parametrize(("name", "layout"), _chosen())
+def test_where_a_model_runs_its_log_density_is_finite(name: str, layout: str, trial: pd.DataFrame) -> None:
+    """At the starting point, of the model that is built on the shape."""
+    design = design_on(name, layout, trial)
+    assert np.isfinite(check_log_density(ba.build_model(design.spec, design)))
