@@ -12,7 +12,7 @@ import bayes_alliance as ba
 from bayes_alliance.collapse.eligibility import find_obstacles
 from bayes_alliance.diagnosis.cards import read_card
 from bayes_alliance.plot.graph import plot_graph
-from bayes_alliance.spec.course import name_time
+from bayes_alliance.spec.course import COURSES, name_time
 from bayes_alliance.spec.defaults import defaults_for
 from bayes_alliance.spec.equations import equation_latex
 from bayes_alliance.spec.needs import list_needs
@@ -115,7 +115,7 @@ def card(name: str) -> str:
     parts += ["## Priors", f":::{{container}} priors\n{table}\n:::"]
     obstacles = find_obstacles(spec)
     engine = f"nuts: {' '.join(map(str, obstacles))}" if obstacles else "collapsed: exact, variances alone are sampled."
-    parts += ["## Engine", engine, "## Calibration", _calibration(name)]
+    parts += ["## Engine", engine, "## Calibration", _calibration(name), *_courses(name)]
     parts += ["## File", f"```toml\n{ba.write_model(spec)}```"]
     if spec.references:
         parts += ["## References", "\n".join(map(_reference_item, find_references(spec.references)))]
@@ -166,8 +166,19 @@ def _reference_item(reference: Reference) -> str:
     return f"- {text}" + (f"<{reference.url}>" if reference.url else "")
 
 
-def _calibration(name: str) -> str:
-    found = read_card(name)
+def _courses(name: str) -> list[str]:
+    """Return the calibration of a model along other forms of time, where it has cards of these."""
+    parts = []
+    for course in COURSES[1:]:
+        if read_card(name, course) is not None:
+            formula = ba.load_model(name, course=course).equation[0].formula
+            text = f'`ba.load_model("{name}", course="{course}")`: `{formula}`'
+            parts += [f"### Along {course}", text, _calibration(name, course)]
+    return parts
+
+
+def _calibration(name: str, course: str = "linear") -> str:
+    found = read_card(name, course)
     if found is None:
         return "No card yet; models/README.md says what is known."
     lost = sum(dict(found["lost"]).values())

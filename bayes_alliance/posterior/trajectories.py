@@ -39,7 +39,7 @@ FEW_POINTS = 12
 class ObservedMeans:
     """Observed mean outcome and number of rows per arm and time, shape (arm, time).
 
-    Times are those of sessions, or the means of as many groups of neighbouring times as can be told apart in a picture.
+    Times are those of sessions, or, where there are many, means of groups of neighbouring times.
     """
 
     time: np.ndarray

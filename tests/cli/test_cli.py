@@ -209,7 +209,7 @@ def test_levels_with_commas_can_be_named(
 def test_a_course_is_chosen_on_the_command_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: str
 ) -> None:
-    """In show and check; one that is none is told."""
+    """In show and check; an unknown one is refused."""
     assert run(monkeypatch, "show", "growth/treatment", "--course", "log") == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "log(time + 1):condition" in shown
