@@ -143,8 +143,9 @@ def counterfactual_effects(
     mediators multiply each other, or links are bent, it can be split in two ways, and both are given: the direct effect
     with mediators as they are without treatment and indirect effects with the treatment (the natural direct and total
     indirect effect), and the other way round (the total direct and natural indirect effect). Each is named by the value
-    of the treatment it holds at, ``direct[condition = TAU]``, and there is their mean, ``direct``. Neither needs two worlds of one mediator at once (Avin, Shpitser and Pearl 2005; Daniel et al. 2015); a finer one is not
-    identified where slopes depend on treatment or mediators. With ``cross_world`` what goes through the first of two
+    of the treatment it holds at, ``direct[condition = TAU]``, and there is their mean, ``direct``. Neither needs two
+    worlds of one mediator at once (Avin, Shpitser and Pearl 2005; Daniel et al. 2015); a finer split is not identified
+    where slopes depend on treatment or mediators. With ``cross_world`` what goes through the first of two
     mediators is split into what it does through the second and what it does without it, given how its residuals with
     and without the treatment correlate; where slopes depend on neither, the split is the same whatever this is.
 
