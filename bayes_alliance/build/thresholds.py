@@ -9,6 +9,7 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
+from bayes_alliance.build.outcome.curves import curve_of
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.names import INTERCEPT, THRESHOLD_COEF, category_dim, coef_dim, share_name
@@ -20,8 +21,8 @@ def build_thresholds(
     """Build ``threshold`` and return every outcome's thresholds, lowest first, each a scalar.
 
     The shares of the categories at predictors at their centring constants have the prior (Betancourt 2019, "Ordinal
-    regression": an induced Dirichlet); a threshold is the logit of the share below it, moved from there to predictors
-    of zero.
+    regression": an induced Dirichlet); a threshold is the logit or probit of the share below it, moved from there to
+    predictors of zero.
     """
     found: dict[str, list[TensorVariable]] = {}
     for equation in design.equations:
@@ -34,7 +35,8 @@ def build_thresholds(
         below = [shares[: i + 1].sum() for i in range(count)]
         beyond = [shares[i + 1 :].sum() for i in range(count)]
         centre = _centre(equation, coefficients[equation.outcome])
-        found[equation.outcome] = [pt.log(low) - pt.log(high) + centre for low, high in zip(below, beyond, strict=True)]
+        curve = curve_of(equation.kind.link)
+        found[equation.outcome] = [curve.quantile(low, high) + centre for low, high in zip(below, beyond, strict=True)]
     if found:
         whole = pt.stack([threshold for own in found.values() for threshold in own])
         pm.Deterministic("threshold", whole, dims=THRESHOLD_COEF)

@@ -120,6 +120,8 @@ def name_moments(
         data["sigma_share"] = (("stratum", SIGMA_COEF), shares)
     data["level"] = ((), np.array(equation.kind.level(equation.y, equation.scale)))
     attrs = {"family": equation.family, "outcome": equation.outcome, "scale": equation.kind.latent_scale}
+    if equation.spec.link is not None:
+        attrs["link"] = equation.spec.link
     if equation.parameters:
         factors = [group.factor for own in equation.parameters.values() for group in own.groups]
         coords |= {"formula": list(equation.parameters), "formula_factor": list(dict.fromkeys(factors))}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
@@ -11,7 +10,6 @@ from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.findings import Problem
 from bayes_alliance.outcome.contract import OutcomeRows
-from bayes_alliance.outcome.normal_effects import integrate
 from bayes_alliance.outcome.scale import BETWEEN, CEILING, FLOOR
 
 
@@ -49,11 +47,7 @@ def categories_of(e: EquationDesign) -> tuple[Category, ...]:
 
 def probability(category: Category, rows: OutcomeRows, linear: np.ndarray, variance: np.ndarray) -> np.ndarray:
     """Return the probability of a category with normal effects added to the linear predictor, shape (draw, obs)."""
-    return integrate(partial(_at, category, rows), linear, np.sqrt(variance))
-
-
-def _at(category: Category, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
     if category.value is None:
         ends = [Category("", bound) for bound in rows.scale.bounds]
-        return np.asarray(1.0 - sum(_at(end, rows, linear) for end in ends))
-    return np.exp(replace(rows, y=np.full(len(rows.y), category.value)).log_density(linear))
+        return np.asarray(1.0 - sum(probability(end, rows, linear, variance) for end in ends))
+    return replace(rows, y=np.full(len(rows.y), category.value)).category_over(linear, variance)

@@ -15,10 +15,10 @@ import scipy
 
 from bayes_alliance._messages import count_of
 from bayes_alliance.findings import Problem
+from bayes_alliance.outcome.curves import Link, curve_of
 from bayes_alliance.outcome.normal_effects import integrate, integrate_same
 from bayes_alliance.outcome.scale import OPEN, ObservedOutcome, OutcomeScale
 
-type Link = Literal["identity", "logit", "cloglog", "log"]
 type Bounds = Literal["none", "allowed", "needed"]
 type Measure = Literal["density", "probability", "density and probability"]
 
@@ -79,7 +79,7 @@ class Outcome(ABC):
     ----------
     name : str
         As models state it.
-    link : {"identity", "logit", "cloglog", "log"}
+    link : {"identity", "logit", "probit", "cloglog", "log"}
         Of the linear predictor.
     values : str
         What the outcome may be, in words.
@@ -215,7 +215,11 @@ class Outcome(ABC):
         return float(y.mean())
 
     def linear_level(self, y: np.ndarray, scale: OutcomeScale) -> tuple[float, float]:
-        """Return mean and SD that priors of the linear predictor are scaled to, on its scale: else the SD is 1."""
+        """Return mean and SD that priors of the linear predictor are scaled to, on its scale.
+
+        Behind a link the SD is 1; of probits it is 1 / 1.7, so that default priors say the same of probabilities as
+        those of log-odds do.
+        """
         level, least = self.level(y, scale), 0.5 / len(y)
         match self.link:
             case "identity":
@@ -224,9 +228,9 @@ class Outcome(ABC):
                 return float(np.log(max(level, least))), 1.0
             case "cloglog":
                 return float(np.log(-np.log1p(-np.clip(level, least, 1 - least)))), 1.0
-            case "logit":
-                share = float(np.clip(level, least, 1 - least))
-                return float(np.log(share / (1 - share))), 1.0
+            case "logit" | "probit":
+                curve, share = curve_of(self.link), np.clip(level, least, 1 - least)
+                return float(curve.quantile(share)), curve.outcome_sd
 
     def steepness(self, y: np.ndarray, scale: OutcomeScale) -> np.ndarray | float:
         """Return how far an average outcome moves per unit of its linear predictor, a number or of shape (obs,)."""
@@ -239,8 +243,8 @@ class Outcome(ABC):
                 return max(level, 0.01)
             case "cloglog":
                 return -(1 - share) * float(np.log1p(-share))
-            case "logit":
-                return share * (1 - share)
+            case "logit" | "probit":
+                return curve_of(self.link).density_at(share)
 
     # of rows given their linear predictors
 
@@ -281,6 +285,14 @@ class Outcome(ABC):
             return self.expected(rows, linear)
         mean = integrate_same if self.same_expected else integrate
         return mean(lambda at: self.expected(rows, at), linear, np.sqrt(variance))
+
+    def category_over(self, rows: OutcomeRows, linear: np.ndarray, variance: np.ndarray) -> np.ndarray:
+        """Return the probability of every row's category with a normal effect of mean 0 added to the linear predictor.
+
+        Of outcomes that are categories: 0 and 1, ordered ones, the ends of a scale. By the trapezoidal rule unless a
+        family has a closed form.
+        """
+        return integrate(lambda at: np.exp(self.log_density(rows, at)), linear, np.sqrt(variance))
 
     @abstractmethod
     def draw(self, rows: OutcomeRows, linear: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -371,6 +383,10 @@ class OutcomeRows:
             The linear predictor, and the variance of the effect.
         """
         return self.family.expected_over(self, linear, variance)
+
+    def category_over(self, linear: np.ndarray, variance: np.ndarray) -> np.ndarray:
+        """Return the probability of every row's category with a normal effect added, as in ``expected_over``."""
+        return self.family.category_over(self, linear, variance)
 
     def draw(self, linear: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw the outcome of every row anew."""

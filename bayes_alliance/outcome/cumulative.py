@@ -1,19 +1,18 @@
-"""The cumulative logit family: ordered categories of a logistic variable cut at thresholds (McCullagh 1980)."""
+"""The cumulative family: ordered categories of a latent variable cut at thresholds (McCullagh 1980)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
-import scipy
 
 from bayes_alliance._messages import quote
 from bayes_alliance.findings import Problem
 from bayes_alliance.outcome import thresholds as cut
 from bayes_alliance.outcome.contract import Outcome, OutcomeRows
-from bayes_alliance.outcome.normal_effects import integrate_same
+from bayes_alliance.outcome.curves import LOGISTIC, NORMAL, Curve, Link
 from bayes_alliance.outcome.scale import ObservedOutcome, OutcomeScale
 
 MANY: Final = 30
@@ -21,14 +20,15 @@ MANY: Final = 30
 
 
 class Cumulative(Outcome):
-    """An ordered category: the number of thresholds that a logistic variable around the linear predictor exceeds."""
+    """An ordered category: the number of thresholds that a latent variable around the linear predictor exceeds."""
 
     name = "cumulative"
-    link = "logit"
+    link: ClassVar[Link] = "logit"
+    curve: ClassVar[Curve] = LOGISTIC
     values = "an ordered category"
-    unit = "log-odds"
+    unit = LOGISTIC.unit
     words = "an ordered category, with log-odds of exceeding each one that add up as follows"
-    latent_scale = "latent logit scale, residual variance pi^2 / 3"
+    latent_scale = LOGISTIC.latent_scale
     thresholds = True
     intercept = False
     bounds = "allowed"
@@ -91,49 +91,62 @@ class Cumulative(Outcome):
     def steepness(self, y: np.ndarray, scale: OutcomeScale) -> np.ndarray | float:
         """Return how far an average outcome moves per unit of its linear predictor: SDs over SDs."""
         del scale
-        return (float(y.std()) or 1.0) / float(np.sqrt(cut.LOGISTIC_VARIANCE))
+        return (float(y.std()) or 1.0) / float(np.sqrt(self.curve.variance))
 
     def log_density(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
         """Return the log-probability of every row given its linear predictor, of the same shape."""
-        return cut.log_between(*cut.edges(rows, linear))
+        return self.curve.log_between(*cut.edges(rows, linear))
 
     def derivatives(self, rows: OutcomeRows, linear: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return first and second derivative of every row's log-probability in its linear predictor."""
-        return cut.derivatives_between(*cut.edges(rows, linear))
+        return self.curve.derivatives_between(*cut.edges(rows, linear))
 
     def log_cdf(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
         """Return the log of the probability of a category up to that of every row."""
-        return np.asarray(scipy.special.log_expit(cut.edges(rows, linear)[1]))
+        return self.curve.log_cdf(cut.edges(rows, linear)[1])
 
     def quantile(self, rows: OutcomeRows, linear: np.ndarray, p: np.ndarray) -> np.ndarray:
         """Return the category that is reached with probability ``p``."""
-        return rows.scale.bounds[0] + cut.category_at(rows, linear, p)
+        return rows.scale.bounds[0] + cut.category_at(self.curve, rows, linear, p)
 
     def expected(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
         """Return the mean category: the lowest one and the probability of exceeding each threshold."""
-        above = [scipy.special.expit(linear - one) for one in cut.thresholds_of(rows)]
+        above = [self.curve.cdf(linear - one) for one in cut.thresholds_of(rows)]
         return np.asarray(rows.scale.bounds[0] + sum(above, start=np.zeros_like(linear)))
 
     def expected_over(self, rows: OutcomeRows, linear: np.ndarray, variance: np.ndarray) -> np.ndarray:
         """Return the mean category, threshold by threshold."""
-        sd = np.sqrt(variance)
-        above = [integrate_same(scipy.special.expit, linear - one, sd) for one in cut.thresholds_of(rows)]
+        above = [self.curve.cdf_over(linear - one, variance) for one in cut.thresholds_of(rows)]
         return np.asarray(rows.scale.bounds[0] + sum(above, start=np.zeros_like(linear)))
+
+    def category_over(self, rows: OutcomeRows, linear: np.ndarray, variance: np.ndarray) -> np.ndarray:
+        """Return the probability of every row's category with a normal effect added to the linear predictor."""
+        return self.curve.between_over(*cut.edges(rows, linear), variance)
 
     def draw(self, rows: OutcomeRows, linear: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw the outcome of every row anew, of the shape of ``linear``."""
-        return rows.scale.bounds[0] + cut.draw_category(rows, linear, rng)
+        return rows.scale.bounds[0] + cut.draw_category(self.curve, rows, linear, rng)
 
     def latent_variance(self, given: Mapping[str, np.ndarray], level: float) -> np.ndarray | float:
-        """Return the variance of a standard logistic variable."""
+        """Return the variance of the latent variable behind the link."""
         del given, level
-        return cut.LOGISTIC_VARIANCE
+        return self.curve.variance
 
     def latex(self, outcome: str, given: Mapping[str, str]) -> str:
         """Return how the outcome is distributed, as LaTeX."""
         del given
-        return rf"P({outcome} \le k) &= \mathrm{{logit}}^{{-1}}(\tau_k - \eta_n)"
+        return rf"P({outcome} \le k) &= {self.curve.latex}(\tau_k - \eta_n)"
 
     def difference_unit(self, outcome: str) -> str:
         """Return what differences of the expected outcome are in."""
         return f"points of {outcome}"
+
+
+class ProbitCumulative(Cumulative):
+    """An ordered category: the number of thresholds that a normal variable around the linear predictor exceeds."""
+
+    link = "probit"
+    curve = NORMAL
+    unit = NORMAL.unit
+    words = "an ordered category, with probits of exceeding each one that add up as follows"
+    latent_scale = NORMAL.latent_scale

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, assert_never, get_args
 
-from bayes_alliance.outcome.bernoulli import Bernoulli
+from bayes_alliance.outcome.bernoulli import Bernoulli, ProbitBernoulli
 from bayes_alliance.outcome.beta_binomial import BetaBinomial
-from bayes_alliance.outcome.binomial import Binomial
+from bayes_alliance.outcome.binomial import Binomial, ProbitBinomial
 from bayes_alliance.outcome.censored import Censored
 from bayes_alliance.outcome.contract import Outcome
-from bayes_alliance.outcome.cumulative import Cumulative
+from bayes_alliance.outcome.cumulative import Cumulative, ProbitCumulative
 from bayes_alliance.outcome.gamma import Gamma
 from bayes_alliance.outcome.gaussian import Gaussian
 from bayes_alliance.outcome.hazard import Hazard
@@ -39,6 +39,10 @@ type FamilyName = Literal[
     "lognormal",
     "gamma",
 ]
+
+
+type LinkName = Literal["logit", "probit"]
+"""Links that an equation may state."""
 
 
 def _family(name: FamilyName) -> Outcome:
@@ -79,3 +83,21 @@ def _family(name: FamilyName) -> Outcome:
 
 FAMILY: Final[Mapping[FamilyName, Outcome]] = {name: _family(name) for name in get_args(FamilyName.__value__)}
 """Families by name."""
+
+PROBIT: Final[Mapping[FamilyName, Outcome]] = {
+    "bernoulli": ProbitBernoulli(),
+    "binomial": ProbitBinomial(),
+    "cumulative": ProbitCumulative(),
+}
+"""Families with a probit link, by the name of that with a logit link."""
+
+
+def find_family(name: FamilyName, link: LinkName | None) -> Outcome:
+    """Return a family with the link that an equation states; with its own where none, or one it does not take."""
+    match link:
+        case "probit":
+            return PROBIT.get(name, FAMILY[name])
+        case "logit" | None:
+            return FAMILY[name]
+        case _:
+            assert_never(link)

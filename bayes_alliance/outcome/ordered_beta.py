@@ -11,6 +11,7 @@ import scipy
 from bayes_alliance.outcome import thresholds as cut
 from bayes_alliance.outcome.censored import say_ends
 from bayes_alliance.outcome.contract import Outcome, OutcomeRows, Parameter
+from bayes_alliance.outcome.curves import LOGISTIC
 from bayes_alliance.outcome.scale import BETWEEN, CEILING, FLOOR, ObservedOutcome, OutcomeScale
 
 PHI = Parameter(
@@ -69,14 +70,14 @@ class OrderedBeta(Outcome):
 
     def log_density(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
         """Return the log-density of every row given its linear predictor, of the same shape."""
-        place = cut.log_between(*cut.edges(rows, linear))
+        place = LOGISTIC.log_between(*cut.edges(rows, linear))
         a, b, y = _beta(rows, linear)
         inside = (a - 1) * np.log(y) + (b - 1) * np.log1p(-y) - scipy.special.betaln(a, b) - np.log(rows.scale.width)
         return np.asarray(np.where(rows.scale.category(rows.y) == 1, place + inside, place))
 
     def derivatives(self, rows: OutcomeRows, linear: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return first and second derivative of every row's log-density in its linear predictor."""
-        first, second = cut.derivatives_between(*cut.edges(rows, linear))
+        first, second = LOGISTIC.derivatives_between(*cut.edges(rows, linear))
         a, b, y = _beta(rows, linear)
         step = a * b / rows.given["phi"]
         apart = scipy.special.logit(y) - scipy.special.digamma(a) + scipy.special.digamma(b)
@@ -86,7 +87,7 @@ class OrderedBeta(Outcome):
 
     def information(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
         """Return the information: observed of the thresholds, expected of the beta variable."""
-        _, second = cut.derivatives_between(*cut.edges(rows, linear))
+        _, second = LOGISTIC.derivatives_between(*cut.edges(rows, linear))
         a, b, _ = _beta(rows, linear)
         more = (a * b / rows.given["phi"]) ** 2 * _spread(a, b)
         whole = np.where(rows.scale.category(rows.y) == 1, more - second, -second)
@@ -96,14 +97,14 @@ class OrderedBeta(Outcome):
         """Return the log of the probability of a score up to that of every row."""
         low, high = cut.edges(rows, linear)
         a, b, y = _beta(rows, linear)
-        inside = np.log(scipy.special.betainc(a, b, y)) + cut.log_between(low, high)
+        inside = np.log(scipy.special.betainc(a, b, y)) + LOGISTIC.log_between(low, high)
         within = np.logaddexp(scipy.special.log_expit(low), inside)
         return np.asarray(np.where(rows.scale.category(rows.y) == 1, within, scipy.special.log_expit(high)))
 
     def quantile(self, rows: OutcomeRows, linear: np.ndarray, p: np.ndarray) -> np.ndarray:
         """Return the score that is not exceeded with probability ``p``."""
         floor, ceiling = (scipy.special.expit(one - linear) for one in cut.thresholds_of(rows))
-        category = cut.category_at(rows, linear, p)
+        category = cut.category_at(LOGISTIC, rows, linear, p)
         left = (p - floor) / np.maximum(ceiling - floor, np.finfo(float).tiny)
         share, phi = scipy.special.expit(linear), rows.given["phi"]
         inside = scipy.stats.beta.ppf(np.clip(left, 0.0, 1.0), share * phi, scipy.special.expit(-linear) * phi)
@@ -118,7 +119,7 @@ class OrderedBeta(Outcome):
 
     def draw(self, rows: OutcomeRows, linear: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw the outcome of every row anew, of the shape of ``linear``."""
-        category = cut.draw_category(rows, linear, rng)
+        category = cut.draw_category(LOGISTIC, rows, linear, rng)
         share, phi = scipy.special.expit(linear), rows.given["phi"]
         inside = rng.beta(np.maximum(share * phi, LEAST), np.maximum((1 - share) * phi, LEAST))
         inside = np.clip(inside, LEAST, 1 - LEAST)

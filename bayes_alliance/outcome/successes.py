@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import scipy
 
 from bayes_alliance.findings import Problem
 from bayes_alliance.outcome.contract import Outcome, OutcomeRows
+from bayes_alliance.outcome.curves import LOGISTIC, Curve, Link
 from bayes_alliance.outcome.scale import ObservedOutcome, OutcomeScale
 
 
 class Successes(Outcome):
-    """A number of successes out of known trials, with the linear predictor as the log-odds of their mean share."""
+    """A number of successes out of known trials, whose mean share follows the curve behind the link."""
 
-    link = "logit"
+    link: ClassVar[Link] = "logit"
+    curve: ClassVar[Curve] = LOGISTIC
     values = "a number of successes, 0 to its trials"
-    unit = "log-odds"
+    unit = LOGISTIC.unit
     trials = True
     same_expected = True
     whole = True
@@ -55,7 +59,12 @@ class Successes(Outcome):
     def expected(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
         """Return the expected share of the trials."""
         del rows
-        return np.asarray(scipy.special.expit(linear))
+        return self.curve.cdf(linear)
+
+    def expected_over(self, rows: OutcomeRows, linear: np.ndarray, variance: np.ndarray) -> np.ndarray:
+        """Return the expected share of the trials with a normal effect of mean 0 added to the linear predictor."""
+        del rows
+        return self.curve.cdf_over(linear, variance)
 
     def difference_unit(self, outcome: str) -> str:
         """Return what differences of the expected outcome are in."""

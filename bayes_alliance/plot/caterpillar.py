@@ -29,7 +29,8 @@ def plot_caterpillar(
     Parameters
     ----------
     fit : Fit
-        Its factor's effects are deviations from the population, in outcome units (log-odds for 0/1 outcomes).
+        Its factor's effects are deviations from the population, in outcome units (log-odds or probits for 0/1
+        outcomes).
     factor : str
         Such as ``"therapist"``.
     effect : str, optional

@@ -28,9 +28,9 @@ def describe_prior(design: Design, *, draws: int = 1000, seed: int) -> pd.DataFr
     Returns
     -------
     DataFrame
-        Columns ``name, scale, median, q5, q95``: standardised coefficients (outcome SDs, or log-odds, per SD of the
-        predictor; per step for 0/1 predictors), shares of variance and ICCs per factor (0 to 1), estimands in their
-        units.
+        Columns ``name, scale, median, q5, q95``: standardised coefficients (outcome SDs, log-odds or probits per SD of
+        the predictor; per step for 0/1 predictors), shares of variance and ICCs per factor (0 to 1), estimands in
+        their units.
 
     Raises
     ------
@@ -40,13 +40,14 @@ def describe_prior(design: Design, *, draws: int = 1000, seed: int) -> pd.DataFr
     drawn = draw_parameters(design, draws=draws, seed=seed)
     rows: list[tuple[str, str, np.ndarray]] = []
     for equation, own in ((e, own) for e in design.equations for own in e.linear_predictors):
-        spread = design.priors.scales[own.name].outcome_sd
+        in_sds = equation.kind.link == "identity"
+        spread = design.priors.scales[own.name].outcome_sd if in_sds else 1.0
         for i, label in enumerate(own.coef_labels):
             column = own.coef.values[:, i]
             if own.coef.labels[i] == INTERCEPT:
                 continue
             step = bool(np.isin(column, (0.0, 1.0)).all())
-            unit = "outcome SDs" if equation.kind.link == "identity" else equation.kind.unit
+            unit = "outcome SDs" if in_sds else equation.kind.unit
             for parameter in equation.kind.parameters:
                 unit = parameter.unit if own.spec.parameter == parameter.name else unit
             scale = f"{unit} per {'step' if step else 'predictor SD'}"

@@ -47,8 +47,8 @@ def summarize(
     -------
     DataFrame
         Columns ``name, mean, sd, eti95_lb, eti95_ub, r_hat, ess_bulk, ess_tail``; coefficients and SDs in units of
-        the outcome (log-odds for 0/1 outcomes) per unit of the predictor, shares and ICCs between 0 and 1. What the
-        model fixes has no line; a parameter that did not move in any chain has one, without ``r_hat``.
+        the outcome (log-odds or probits for 0/1 outcomes) per unit of the predictor, shares and ICCs between 0 and 1.
+        What the model fixes has no line; a parameter that did not move in any chain has one, without ``r_hat``.
 
     Raises
     ------

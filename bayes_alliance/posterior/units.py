@@ -17,7 +17,7 @@ from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.names import INTERCEPT, coef_label, effect_dim, factor_key, predictor_label
-from bayes_alliance.outcome.families import FAMILY
+from bayes_alliance.outcome.families import find_family
 from bayes_alliance.posterior.summary import IntervalKind, check_interval, interval
 from bayes_alliance.posterior.variance import fitted_factors, fitted_moments, formulas_of
 
@@ -75,7 +75,7 @@ def _owned(moments: Mapping[str, xr.Dataset], factor: str) -> dict[str, str]:
 def _unit(moments: Mapping[str, xr.Dataset], owner: str) -> str:
     """Return what effects on a linear predictor are in."""
     for outcome, own in moments.items():
-        family = FAMILY[own.attrs["family"]]
+        family = find_family(own.attrs["family"], own.attrs.get("link"))
         if owner == outcome:
             return family.unit
         for parameter in family.parameters:

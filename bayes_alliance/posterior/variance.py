@@ -27,7 +27,8 @@ from bayes_alliance.names import (
     second_dim,
     shape_dim,
 )
-from bayes_alliance.outcome.families import FAMILY
+from bayes_alliance.outcome.contract import Outcome
+from bayes_alliance.outcome.families import find_family
 
 NODES, FEWER_NODES = 15, 7
 """Points per parameter that unit effects are integrated over; of three parameters or more."""
@@ -55,7 +56,7 @@ def variance_shares(fit: Fit, *, session: float | None = None) -> xr.Dataset:
     ``icc_<factor>`` is the correlation of two rows of one level that share no lower level: the share of the factor
     and of the factors it is nested in. With random slopes both depend on the covariates of a row, so they are given
     averaged over rows and at a session; by arm where a factor or a residual SD belongs to some arms only. For 0/1
-    outcomes the scale is the latent logit.
+    outcomes the scale is that of the latent variable: the latent logit, or probit.
 
     Parameters
     ----------
@@ -165,7 +166,7 @@ def _factor_variance(draws: xr.Dataset, moments: xr.Dataset, factor: str) -> xr.
 
 def _residual_variance(draws: xr.Dataset, moments: xr.Dataset) -> xr.DataArray:
     """Return the variance of rows around their linear predictors, over (chain, draw, stratum) or fewer of them."""
-    family, outcome, formulas = FAMILY[moments.attrs["family"]], moments.attrs["outcome"], formulas_of(moments)
+    family, outcome, formulas = _family_of(moments), moments.attrs["outcome"], formulas_of(moments)
     level = float(moments["level"])
     given: dict[str, xr.DataArray] = {
         shape: draws[shape].sel({shape_dim(shape): outcome}, drop=True)
@@ -185,6 +186,11 @@ def _residual_variance(draws: xr.Dataset, moments: xr.Dataset) -> xr.DataArray:
     return parts[0].copy(data=family.latent_variance(values, level))
 
 
+def _family_of(moments: xr.Dataset) -> Outcome:
+    """Return the family of an outcome, with its link."""
+    return find_family(moments.attrs["family"], moments.attrs.get("link"))
+
+
 def formulas_of(moments: xr.Dataset) -> list[str]:
     """Return the parameters of an outcome's family that have a formula."""
     return [str(name) for name in moments["formula"].values] if "formula" in moments.coords else []
@@ -196,7 +202,7 @@ def _over_formulas(draws: xr.Dataset, moments: xr.Dataset, given: dict[str, xr.D
     Effects on the parameters' predictors are jointly normal in every row. They are integrated out by Gauss-Hermite
     quadrature.
     """
-    family, formulas = FAMILY[moments.attrs["family"]], formulas_of(moments)
+    family, formulas = _family_of(moments), formulas_of(moments)
     dims = ("chain", "draw", "formula_row")
     links = {parameter.name: parameter for parameter in family.parameters}
     middle = {

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from bayes_alliance._messages import count_of, quote
-from bayes_alliance.outcome.families import FAMILY
+from bayes_alliance.outcome.families import find_family
 from bayes_alliance.report.document import Block, Cell, Code, Equation, Picture, Points, Prose, Section, Table, words
 from bayes_alliance.report.sentences import REFER, coefficient_sentence, estimand_sentence, stated
 
@@ -44,7 +44,7 @@ def models_section(
         for e in facts["equations"]:
             levels = ", ".join(f"{count:,} {factor}s" for factor, count in e["levels"].items())
             pooled = f" Effects of {levels} are drawn from distributions whose SDs are estimated." if levels else ""
-            kind = FAMILY[e["family"]].words
+            kind = find_family(e["family"], e.get("link")).words
             blocks.append(
                 Prose(
                     words(

@@ -87,6 +87,7 @@ def _equations(design: Design) -> list[Plain]:
             "outcome": e.outcome,
             "unit": e.spec.unit,
             "family": e.spec.family,
+            "link": e.spec.link,
             "formula": e.spec.formula,
             "text": equation_text(e.spec),
             "latex": equation_latex(e.spec),

@@ -26,6 +26,7 @@ class _Equation(_Part):
     outcome: str
     unit: str
     family: str
+    link: Literal["logit", "probit"] | None = None
     formula: str
     text: str
     latex: str

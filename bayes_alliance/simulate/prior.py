@@ -7,7 +7,6 @@ from itertools import combinations
 
 import numpy as np
 import xarray as xr
-from scipy import special
 
 from bayes_alliance._messages import quote
 from bayes_alliance.design.design import Design
@@ -31,6 +30,7 @@ from bayes_alliance.names import (
     shape_dim,
     slab_name,
 )
+from bayes_alliance.outcome.curves import curve_of
 from bayes_alliance.simulate.outcome import draw_outcomes
 from bayes_alliance.simulate.truth import correlation_name, entry_of
 from bayes_alliance.spec.priors import Distribution
@@ -242,7 +242,7 @@ def _thresholds(
     """Draw the shares of the categories at average predictors, and return the thresholds that give them."""
     shares = rng.dirichlet(np.full(len(equation.scale.categories), prior.value("alpha")))
     below = np.clip(np.cumsum(shares)[:-1], 1e-12, 1 - 1e-12)
-    found = special.logit(below) + at_centre(equation, truth)
+    found = curve_of(equation.kind.link).quantile(below) + at_centre(equation, truth)
     return {f"threshold[{label}]": float(value) for label, value in zip(equation.threshold_labels, found, strict=True)}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from bayes_alliance.outcome.contract import Parameter
+from bayes_alliance.outcome.contract import Outcome, Parameter
 from bayes_alliance.spec.expressions import Call
 from bayes_alliance.spec.model import ModelSpec, PriorScale, PriorSpec
 
@@ -73,6 +73,22 @@ DEFAULT_PRIORS: Final[dict[str, PriorSpec]] = {
     ),
 }
 
+PROBIT_REASONS: Final = {
+    "intercept": "At average predictors the outcome lies within a few SDs of its mean, which this prior counts from. "
+    "An SD counts as 1 / 1.7 probits: the normal and the logistic curve then agree.",
+    "b": "One SD of a predictor moves the outcome by more than 2.9 probits (5 / 1.7) in 1 of 20 cases only.",
+    "sd": "Units may differ by about 0.6 probits (1 / 1.7; per SD of a slope's predictor), rarely by much more.",
+    "sd_few": "Therapists, groups and sites explain a few per cent of an outcome's variance in meta-analyses. An SD of "
+    "the outcome counts as 1 / 1.7 probits.",
+}
+"""Reasons of the defaults of probit equations: the numbers are those of a logit over 1.7."""
+
+
+def default_for(name: str, kind: Outcome) -> PriorSpec:
+    """Return a default prior of coefficients or SDs of an outcome's mean, with the reason for its link."""
+    prior = DEFAULT_PRIORS[name]
+    return prior.model_copy(update={"reason": PROBIT_REASONS[name]}) if kind.link == "probit" else prior
+
 
 def default_of(parameter: Parameter) -> PriorSpec:
     """Return the default prior of a parameter of a family that is one number."""
@@ -115,8 +131,11 @@ def _what(parameter: Parameter) -> str:
 
 def defaults_for(spec: ModelSpec) -> list[tuple[str, PriorSpec]]:
     """Return what the defaults of a model are on, and each default."""
-    found = [("intercept", DEFAULT_PRIORS["intercept"]), ("every coefficient", DEFAULT_PRIORS["b"])]
-    found += [(f"sd {factor}", DEFAULT_PRIORS["sd_few" if factor in FEW_UNITS else "sd"]) for factor in spec.factors]
+    found = [("intercept", default_for("intercept", e.kind)) for e in spec.equation]
+    found += [("every coefficient", default_for("b", e.kind)) for e in spec.equation]
+    for factor in spec.factors:
+        name = "sd_few" if factor in FEW_UNITS else "sd"
+        found += [(f"sd {factor}", default_for(name, e.kind)) for e in spec.equation if factor in e.factors]
     found += [("every correlation", DEFAULT_PRIORS["cor"])]
     for equation in spec.equation:
         for parameter in equation.kind.parameters:

@@ -19,7 +19,8 @@ def equation_text(equation: EquationSpec) -> str:
     series = ", residuals ar1" if equation.residuals == "ar1" else ""
     measured = f", {_measured(equation)}" if equation.modelled else ""
     further = f"{sigma}{centre}{series}{measured}"
-    return f"{equation.outcome} ~ {formula}{further}   ({equation.family}, one row per {equation.unit})"
+    family = f"{equation.family}, {equation.link} link" if equation.link else equation.family
+    return f"{equation.outcome} ~ {formula}{further}   ({family}, one row per {equation.unit})"
 
 
 def _measured(equation: EquationSpec) -> str:

@@ -11,7 +11,7 @@ from pydantic import Discriminator, Field, Tag, model_serializer, model_validato
 
 from bayes_alliance.names import MEAN, Coefficient, predictor_label
 from bayes_alliance.outcome.contract import Outcome
-from bayes_alliance.outcome.families import FAMILY, FamilyName
+from bayes_alliance.outcome.families import FAMILY, PROBIT, FamilyName, LinkName, find_family
 from bayes_alliance.spec.expressions import Call, Expression, Formula
 from bayes_alliance.spec.formula import parse_call, parse_formula
 from bayes_alliance.spec.functions import VARIABLE_FUNCTIONS
@@ -85,7 +85,9 @@ class EquationSpec(Record):
     ``therapist``, ``group`` or ``site`` (one row each; a variable that varies within one is then an error). ``centre``
     names a variable whose mean is taken from the outcome, so that the intercept is a directional bias. ``sigma`` names
     the factor whose levels have residual SDs of their own, or is a formula of the log residual SD. ``formulas`` are
-    those of the other parameters of the family, such as ``phi``; a file states each under its parameter. ``residuals =
+    those of the other parameters of the family, such as ``phi``; a file states each under its parameter. ``link =
+    "probit"`` takes the place of the logit where the family allows it; a stated logit, the default there, is not kept.
+    ``residuals =
     "ar1"`` lets those of a patient's sessions correlate, less the more session numbers lie between. ``bounds`` are the
     lowest and highest value the outcome can have (``inf`` where open), ``trials`` the number, or the variable that
     holds it, successes are out of. ``missing = "drop"`` leaves out rows with a missing value and counts them by reason;
@@ -99,6 +101,7 @@ class EquationSpec(Record):
     unit: Unit
     formula: str = Field(min_length=1)
     family: FamilyName = "gaussian"
+    link: LinkName | None = None
     centre: str | None = None
     sigma: str | None = None
     formulas: dict[str, str] = Field(default_factory=dict)
@@ -113,9 +116,11 @@ class EquationSpec(Record):
     @model_validator(mode="before")
     @classmethod
     def _gather(cls, content: Any) -> Any:
-        """Gather the formulas of parameters, each stated under its name."""
+        """Gather the formulas of parameters, each stated under its name, and leave out the default link."""
         if not isinstance(content, Mapping):
             return content
+        if content.get("link") == "logit" and content.get("family") in tuple(PROBIT):
+            content = {name: value for name, value in content.items() if name != "link"}
         stated = {name: content[name] for name in FORMULAS if content.get(name) is not None}
         rest = {name: value for name, value in content.items() if name not in FORMULAS}
         return {**rest, "formulas": {**content.get("formulas", {}), **stated}} if stated else rest
@@ -154,8 +159,8 @@ class EquationSpec(Record):
 
     @property
     def kind(self) -> Outcome:
-        """Return the family of the outcome."""
-        return FAMILY[self.family]
+        """Return the family of the outcome, with its link."""
+        return find_family(self.family, self.link)
 
     @property
     def variables(self) -> tuple[str, ...]:

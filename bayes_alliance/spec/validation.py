@@ -9,7 +9,7 @@ from bayes_alliance._messages import quote, unknown
 from bayes_alliance.findings import Problem
 from bayes_alliance.names import ROLES, SESSIONS
 from bayes_alliance.outcome.contract import Parameter
-from bayes_alliance.outcome.families import FAMILY
+from bayes_alliance.outcome.families import FAMILY, PROBIT
 from bayes_alliance.spec.equation_order import find_cycle
 from bayes_alliance.spec.estimand_validation import validate_estimands
 from bayes_alliance.spec.expressions import Name, Text, calls_in, render
@@ -121,7 +121,7 @@ def _equations(spec: ModelSpec) -> list[Problem]:
             problems.append(
                 Problem(f"a {equation.family} outcome has no residual SD.", where=f"sigma = {equation.sigma!r}")
             )
-        problems += _scale(equation) + _formulas(spec, equation)
+        problems += _link(equation) + _scale(equation) + _formulas(spec, equation)
         if equation.centre and not equation.kind.linear:
             problems.append(
                 Problem(
@@ -130,6 +130,20 @@ def _equations(spec: ModelSpec) -> list[Problem]:
                 )
             )
     return problems
+
+
+def _link(equation: EquationSpec) -> list[Problem]:
+    """Report a link that the family does not take."""
+    if equation.link is None or equation.family in PROBIT:
+        return []
+    return [
+        Problem(
+            f"family {equation.family} has one link, {equation.kind.link}, and takes no other.",
+            where=f"link = {equation.link!r} of {equation.outcome!r}",
+            allowed=f'Families that take link = "logit" or "probit": {quote(PROBIT)}.',
+            fix="Leave out link, or take one of these families.",
+        )
+    ]
 
 
 def _formulas(spec: ModelSpec, equation: EquationSpec) -> list[Problem]:

@@ -1,23 +1,28 @@
 """Families of outcomes by their definitions, in arithmetic of 60 digits; written apart from the code they are held to.
 
-``CASES`` has rows of every family, with parameters and the probabilities or densities of single rows.
+``CASES`` has rows of every family and link, with parameters and the probabilities or densities of single rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from mpmath import mp, mpf
 
-from bayes_alliance.outcome.families import FAMILY, FamilyName
+from bayes_alliance.outcome.contract import Outcome
+from bayes_alliance.outcome.families import FAMILY, PROBIT
 from bayes_alliance.outcome.scale import BETWEEN, CEILING, FLOOR, OutcomeScale
 
 mp.dps = 60
 
 type Numbers = Mapping[str, mpf]
 type Density = Callable[[mpf, mpf, Numbers], mpf]
+type Curve = Callable[[mpf], mpf]
+
+KINDS: dict[str, Outcome] = {**FAMILY, **{f"{name} probit": kind for name, kind in PROBIT.items()}}
+"""Families by name, and those with a probit link."""
 
 
 def expit(x: mpf) -> mpf:
@@ -85,12 +90,18 @@ def _censored_up_to(y: mpf, eta: mpf, n: Numbers) -> mpf:
     return mpf(1) if y >= n["high"] else _normal_up_to(y, eta, n)
 
 
-def _bernoulli(y: mpf, eta: mpf, n: Numbers) -> mpf:
-    return expit(eta) if y == 1 else expit(-eta)
+def _bernoulli(curve: Curve) -> Density:
+    def chance(y: mpf, eta: mpf, n: Numbers) -> mpf:
+        return curve(eta) if y == 1 else curve(-eta)
+
+    return chance
 
 
-def _bernoulli_up_to(y: mpf, eta: mpf, n: Numbers) -> mpf:
-    return mpf(1) if y == 1 else expit(-eta)
+def _bernoulli_up_to(curve: Curve) -> Density:
+    def cdf(y: mpf, eta: mpf, n: Numbers) -> mpf:
+        return mpf(1) if y == 1 else curve(-eta)
+
+    return cdf
 
 
 def _hazard(y: mpf, eta: mpf, n: Numbers) -> mpf:
@@ -102,8 +113,11 @@ def _hazard_up_to(y: mpf, eta: mpf, n: Numbers) -> mpf:
     return mpf(1) if y == 1 else mp.exp(-mp.exp(eta))
 
 
-def _binomial(y: mpf, eta: mpf, n: Numbers) -> mpf:
-    return mp.binomial(n["trials"], y) * expit(eta) ** y * expit(-eta) ** (n["trials"] - y)
+def _binomial(curve: Curve) -> Density:
+    def chance(y: mpf, eta: mpf, n: Numbers) -> mpf:
+        return mp.binomial(n["trials"], y) * curve(eta) ** y * curve(-eta) ** (n["trials"] - y)
+
+    return chance
 
 
 def _up_to(density: Density) -> Density:
@@ -156,18 +170,24 @@ def _cut(n: Numbers) -> list[mpf]:
     return [-mp.inf, *(n[f"threshold {k}"] for k in range(int(n["cuts"]))), mp.inf]
 
 
-def _between(low: mpf, high: mpf) -> mpf:
-    """Return the logistic probability between two numbers, from the tail that is nearer."""
-    return expit(-low) - expit(-high) if low > 0 else expit(high) - expit(low)
+def _between(low: mpf, high: mpf, curve: Curve = expit) -> mpf:
+    """Return the probability between two numbers, from the tail that is nearer."""
+    return curve(-low) - curve(-high) if low > 0 else curve(high) - curve(low)
 
 
-def _cumulative(y: mpf, eta: mpf, n: Numbers) -> mpf:
-    cuts, code = _cut(n), int(y - n["low"])
-    return _between(cuts[code] - eta, cuts[code + 1] - eta)
+def _cumulative(curve: Curve) -> Density:
+    def chance(y: mpf, eta: mpf, n: Numbers) -> mpf:
+        cuts, code = _cut(n), int(y - n["low"])
+        return _between(cuts[code] - eta, cuts[code + 1] - eta, curve)
+
+    return chance
 
 
-def _cumulative_up_to(y: mpf, eta: mpf, n: Numbers) -> mpf:
-    return expit(_cut(n)[int(y - n["low"]) + 1] - eta)
+def _cumulative_up_to(curve: Curve) -> Density:
+    def cdf(y: mpf, eta: mpf, n: Numbers) -> mpf:
+        return curve(_cut(n)[int(y - n["low"]) + 1] - eta)
+
+    return cdf
 
 
 def _ordered_beta(y: mpf, eta: mpf, n: Numbers) -> mpf:
@@ -194,7 +214,7 @@ def _ordered_beta_up_to(y: mpf, eta: mpf, n: Numbers) -> mpf:
 SIGMA, NU = (0.5, 1.0, 2.0, 1.0, 0.7), (3.0, 8.0, 40.0, 2.5, 100.0)
 COUNTS = (0.0, 1.0, 2.0, 5.0, 30.0)
 
-CASES: dict[FamilyName, Case] = {
+CASES: dict[str, Case] = {
     "gaussian": Case(
         (-1.0, 0.0, 0.4, 2.0, 5.0), _normal, _normal_up_to, {"sigma": SIGMA}, outcomes=(1.0, 2.5, 3.0, 2.0, 5.0, 1.5)
     ),
@@ -228,20 +248,25 @@ CASES: dict[FamilyName, Case] = {
     ),
     "cumulative": Case(
         (1.0, 2.0, 2.0, 3.0, 1.0),
-        _cumulative,
-        _cumulative_up_to,
+        _cumulative(expit),
+        _cumulative_up_to(expit),
         {},
         (-0.5, 1.5),
         OutcomeScale((1.0, 3.0), None, ("1", "2", "3"), ("1|2", "2|3")),
         "bounds = [1, 3]",
         (1.0, 2.0, 3.0, 2.0, 1.0, 3.0),
     ),
-    "bernoulli": Case((0.0, 1.0, 1.0, 0.0, 1.0), _bernoulli, _bernoulli_up_to, outcomes=(0.0, 1.0, 1.0, 0.0, 1.0, 0.0)),
+    "bernoulli": Case(
+        (0.0, 1.0, 1.0, 0.0, 1.0),
+        _bernoulli(expit),
+        _bernoulli_up_to(expit),
+        outcomes=(0.0, 1.0, 1.0, 0.0, 1.0, 0.0),
+    ),
     "hazard": Case((0.0, 1.0, 1.0, 0.0, 1.0), _hazard, _hazard_up_to, outcomes=(0.0, 1.0, 1.0, 0.0, 1.0, 0.0)),
     "binomial": Case(
         (0.0, 4.0, 3.0, 1.0, 5.0),
-        _binomial,
-        _up_to(_binomial),
+        _binomial(expit),
+        _up_to(_binomial(expit)),
         scale=OutcomeScale(trials=np.array([4.0, 4.0, 10.0, 1.0, 7.0])),
         extra="trials = 8",
         outcomes=(0.0, 8.0, 3.0, 1.0, 5.0, 2.0),
@@ -299,4 +324,30 @@ CASES: dict[FamilyName, Case] = {
 }
 """Rows of every family."""
 
-assert set(CASES) == set(FAMILY), "a family has no oracle"
+PROBIT_LINK = 'link = "probit"\n'
+"""What an equation states."""
+
+CASES |= {
+    "bernoulli probit": replace(
+        CASES["bernoulli"],
+        density=_bernoulli(normal_cdf),
+        cdf=_bernoulli_up_to(normal_cdf),
+        extra=PROBIT_LINK,
+    ),
+    "binomial probit": replace(
+        CASES["binomial"],
+        density=_binomial(normal_cdf),
+        cdf=_up_to(_binomial(normal_cdf)),
+        extra=PROBIT_LINK + CASES["binomial"].extra,
+        # seven successes of chance 1e-350 each are lost in any number
+        far=20.0,
+    ),
+    "cumulative probit": replace(
+        CASES["cumulative"],
+        density=_cumulative(normal_cdf),
+        cdf=_cumulative_up_to(normal_cdf),
+        extra=PROBIT_LINK + CASES["cumulative"].extra,
+    ),
+}
+
+assert set(CASES) == set(KINDS), "a family has no oracle"

@@ -13,21 +13,21 @@ from scipy import special
 
 import bayes_alliance as ba
 from bayes_alliance.outcome.contract import OutcomeRows
-from bayes_alliance.outcome.families import FAMILY, FamilyName
+from bayes_alliance.outcome.families import FAMILY, PROBIT, FamilyName
 from bayes_alliance.spec.equations import equation_latex
 from tests.build.test_equations import HEAD, equation
-from tests.outcome.cases import CASES, Case, Numbers
+from tests.outcome.cases import CASES, KINDS, Case, Numbers
 
-each_family = pytest.mark.parametrize("name", FAMILY)
+each_family = pytest.mark.parametrize("name", KINDS)
 
 
-def rows_of(name: FamilyName) -> OutcomeRows:
+def rows_of(name: str) -> OutcomeRows:
     """Return the rows of a case, with parameters of shape (1, obs)."""
     case = CASES[name]
     given = {parameter: np.array([values]) for parameter, values in case.given.items()}
     if case.thresholds:
         given["threshold"] = np.array([case.thresholds])
-    return OutcomeRows(FAMILY[name], np.array(case.y), given, case.scale)
+    return OutcomeRows(KINDS[name], np.array(case.y), given, case.scale)
 
 
 def numbers_of(case: Case, row: int) -> Numbers:
@@ -38,14 +38,14 @@ def numbers_of(case: Case, row: int) -> Numbers:
     return given | ({} if case.scale.trials is None else {"trials": mpf(case.scale.trials[row])})
 
 
-def predictors(name: FamilyName) -> np.ndarray:
+def predictors(name: str) -> np.ndarray:
     """Return linear predictors from the middle far out into both tails, shape (point, obs)."""
     middle = np.random.default_rng(1).normal(0, 1.5, (3, 5))
     far = CASES[name].far
     return np.concatenate([middle, np.repeat([[-far], [-far / 3], [far / 3], [far]], 5, axis=1)])
 
 
-def oracle(name: FamilyName, what: str, linear: np.ndarray) -> np.ndarray:
+def oracle(name: str, what: str, linear: np.ndarray) -> np.ndarray:
     """Return logs of densities or of distribution functions by definition, of the shape of ``linear``."""
     case = CASES[name]
     found = np.empty_like(linear)
@@ -57,12 +57,14 @@ def oracle(name: FamilyName, what: str, linear: np.ndarray) -> np.ndarray:
 
 def test_the_list_the_names_and_the_oracles_are_the_same() -> None:
     """Each name has a family that calls itself so, and a definition to hold it to."""
-    assert set(get_args(FamilyName.__value__)) == set(FAMILY) == set(CASES)
-    assert all(family.name == name for name, family in FAMILY.items())
+    assert set(get_args(FamilyName.__value__)) == set(FAMILY)
+    assert set(CASES) == set(KINDS)
+    assert all(family.name == name for name, family in (*FAMILY.items(), *PROBIT.items()))
+    assert all(kind.link == "probit" != FAMILY[name].link for name, kind in PROBIT.items())
 
 
 @each_family
-def test_log_density(name: FamilyName) -> None:
+def test_log_density(name: str) -> None:
     """By definition, to ten digits, far into the tails; a log-density of nearly 0 to 14 decimals."""
     linear = predictors(name)
     np.testing.assert_allclose(
@@ -71,7 +73,7 @@ def test_log_density(name: FamilyName) -> None:
 
 
 @each_family
-def test_log_distribution_function(name: FamilyName) -> None:
+def test_log_distribution_function(name: str) -> None:
     """By definition, to eight digits, far into the lower tail; near 1 its distance from 1 is lost."""
     linear = predictors(name)
     want = oracle(name, "cdf", linear)
@@ -79,7 +81,7 @@ def test_log_distribution_function(name: FamilyName) -> None:
 
 
 @each_family
-def test_derivatives(name: FamilyName) -> None:
+def test_derivatives(name: str) -> None:
     """First and second derivative of the log-density by definition, differentiated with 60 digits."""
     case, linear = CASES[name], predictors(name)
     first, second = rows_of(name).derivatives(linear)
@@ -95,7 +97,7 @@ def test_derivatives(name: FamilyName) -> None:
 
 
 @each_family
-def test_information_is_positive_and_finite(name: FamilyName) -> None:
+def test_information_is_positive_and_finite(name: str) -> None:
     """Also where the density is lost in its tail; it is the observed information where that is positive everywhere."""
     rows = rows_of(name)
     for far in (-600.0, -30.0, 0.0, 30.0, 600.0):
@@ -108,7 +110,7 @@ def test_information_is_positive_and_finite(name: FamilyName) -> None:
 
 
 @each_family
-def test_quantiles_invert_the_distribution_function(name: FamilyName) -> None:
+def test_quantiles_invert_the_distribution_function(name: str) -> None:
     """The quantile is the smallest outcome whose probability of being reached is p or more."""
     rows, linear = rows_of(name), np.random.default_rng(2).normal(0, 0.7, (1, 5))
     for p in (1e-6, 0.02, 0.3, 0.5, 0.77, 0.999):
@@ -128,7 +130,7 @@ def at(rows: OutcomeRows, y: np.ndarray) -> OutcomeRows:
 
 
 @each_family
-def test_the_expected_outcome_is_the_mean_of_the_quantiles(name: FamilyName) -> None:
+def test_the_expected_outcome_is_the_mean_of_the_quantiles(name: str) -> None:
     """Integrated over a fine grid that reaches far into both tails; of successes as a share of their trials."""
     rows, linear = rows_of(name), np.random.default_rng(3).normal(0, 0.7, (1, 5))
     z = np.linspace(-8, 8, 8001)[:, None]
@@ -141,7 +143,7 @@ def test_the_expected_outcome_is_the_mean_of_the_quantiles(name: FamilyName) -> 
 
 
 @each_family
-def test_draws_follow_the_distribution_function(name: FamilyName) -> None:
+def test_draws_follow_the_distribution_function(name: str) -> None:
     """Of 20,000 draws so many lie at or below each outcome as the distribution function says; none leaves the scale."""
     rows, linear = rows_of(name), np.random.default_rng(4).normal(0, 0.7, (1, 5))
     many = rows.draw(np.repeat(linear, 20_000, axis=0), np.random.default_rng(5))
@@ -157,7 +159,7 @@ def test_draws_follow_the_distribution_function(name: FamilyName) -> None:
 
 
 @each_family
-def test_a_normal_effect_is_integrated_out_of_the_mean(name: FamilyName) -> None:
+def test_a_normal_effect_is_integrated_out_of_the_mean(name: str) -> None:
     """The expected outcome with an effect in its predictor, against a fine grid over the effect."""
     rows, linear = rows_of(name), np.random.default_rng(6).normal(0, 0.7, (1, 5))
     variance = np.array([[0.0, 0.3, 1.0, 2.0, 0.5]])
@@ -168,11 +170,24 @@ def test_a_normal_effect_is_integrated_out_of_the_mean(name: FamilyName) -> None
     np.testing.assert_allclose(rows.expected_over(linear, variance)[0], want, rtol=1e-6)
 
 
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.binary or kind.thresholds])
+def test_a_normal_effect_is_integrated_out_of_categories(name: str) -> None:
+    """The probability of a category with an effect in its predictor, against a fine grid over the effect."""
+    rows, linear = rows_of(name), np.random.default_rng(8).normal(0, 0.7, (1, 5))
+    variance = np.array([[0.0, 0.3, 1.0, 2.0, 0.5]])
+    z = np.linspace(-9, 9, 3001)
+    weight = np.exp(-0.5 * z**2)
+    grid = np.stack([np.exp(rows.log_density(linear + one * np.sqrt(variance)))[0] for one in z])
+    want = (weight[:, None] * grid).sum(axis=0) / weight.sum()
+    own = slice(None) if rows.family.measure == "probability" else rows.scale.side(rows.y) != 0
+    np.testing.assert_allclose(rows.category_over(linear, variance)[0, own], want[own], rtol=1e-6)
+
+
 @each_family
-def test_the_built_density_is_this_one(name: FamilyName) -> None:
+def test_the_built_density_is_this_one(name: str) -> None:
     """What the PyMC model observes has the family's log-density, row by row, at points near and far."""
     case = CASES[name]
-    text = HEAD + equation("y", "x", extra=f'family = "{name}"\n{case.extra}', unit="patient")
+    text = HEAD + equation("y", "x", extra=f'family = "{KINDS[name].name}"\n{case.extra}', unit="patient")
     frame = pd.DataFrame(
         {"pid": list("abcdef"), "week": np.ones(6), "x": [0.3, -1.0, 2.0, 0.0, 1.0, -0.4], "y": case.outcomes}
     )
@@ -197,13 +212,13 @@ def test_the_built_density_is_this_one(name: FamilyName) -> None:
 
 
 @each_family
-def test_simulated_outcomes_have_the_expected_mean(name: FamilyName) -> None:
+def test_simulated_outcomes_have_the_expected_mean(name: str) -> None:
     """Outcomes of a study drawn from a stated truth average, session by session, to what the family expects."""
     case = CASES[name]
-    text = HEAD + equation("y", "session", extra=f'family = "{name}"\n{case.extra}')
+    text = HEAD + equation("y", "session", extra=f'family = "{KINDS[name].name}"\n{case.extra}')
     layout = ba.Layout(patients=4000, sessions=(0, 1))
     spec = ba.parse_model(text)
-    truth = {"b[y, Intercept]": 0.4, "b[y, session]": 0.3} if FAMILY[name].intercept else {"b[y, session]": 0.3}
+    truth = {"b[y, Intercept]": 0.4, "b[y, session]": 0.3} if KINDS[name].intercept else {"b[y, session]": 0.3}
     truth |= {f"{parameter}[y]": float(np.median(values)) for parameter, values in case.given.items()}
     cuts = dict(zip(case.scale.thresholds, case.thresholds, strict=True))
     truth |= {f"threshold[y, {label}]": value for label, value in cuts.items()}
@@ -213,25 +228,25 @@ def test_simulated_outcomes_have_the_expected_mean(name: FamilyName) -> None:
         linear = np.array([[truth.get("b[y, Intercept]", 0.0) + 0.3 * session]])
         given = {parameter: np.array([[float(np.median(values))]]) for parameter, values in case.given.items()}
         given |= {"threshold": np.array([case.thresholds])} if case.thresholds else {}
-        mean = float(OutcomeRows(FAMILY[name], own[:1], given, case.scale).expected(linear)[0, 0])
-        own = own / 8 if FAMILY[name].trials else own
+        mean = float(OutcomeRows(KINDS[name], own[:1], given, case.scale).expected(linear)[0, 0])
+        own = own / 8 if KINDS[name].trials else own
         assert abs(own.mean() - mean) < 5 * own.std() / np.sqrt(len(own))
 
 
 @each_family
-def test_variance_around_the_predictor_is_positive(name: FamilyName) -> None:
+def test_variance_around_the_predictor_is_positive(name: str) -> None:
     """On the scale that the family names."""
-    family = FAMILY[name]
+    family = KINDS[name]
     given = {parameter: np.array(values) for parameter, values in CASES[name].given.items()}
     assert (np.asarray(family.latent_variance(given, 0.4)) > 0).all()
     assert "scale" in family.latent_scale
 
 
 @each_family
-def test_words_and_latex(name: FamilyName) -> None:
+def test_words_and_latex(name: str) -> None:
     """Every parameter stands in the equation by its symbol; words complete a sentence of the report."""
-    family = FAMILY[name]
-    spec = ba.parse_model(HEAD + equation("y", "x", extra=f'family = "{name}"\n{CASES[name].extra}'))
+    family = KINDS[name]
+    spec = ba.parse_model(HEAD + equation("y", "x", extra=f'family = "{KINDS[name].name}"\n{CASES[name].extra}'))
     latex = equation_latex(spec.equation[0])
     first = latex.splitlines()[1]
     assert first.count("&") == 1
@@ -246,11 +261,11 @@ def test_words_and_latex(name: FamilyName) -> None:
 
 
 @each_family
-def test_default_priors_are_distributions(name: FamilyName) -> None:
+def test_default_priors_are_distributions(name: str) -> None:
     """Those of parameters describe positive numbers or shares; those of formulas any number."""
     from bayes_alliance.spec.priors import parse_distribution
 
-    for parameter in FAMILY[name].parameters:
+    for parameter in KINDS[name].parameters:
         wanted = "positive" if parameter.link == "log" else "unit"
         assert parse_distribution(parameter.prior).support == wanted
         assert parse_distribution(parameter.intercept).support == "real"

@@ -13,17 +13,18 @@ from bayes_alliance.comparison.quadrature import average_density
 from bayes_alliance.comparison.units import find_units, fingerprint
 from bayes_alliance.design.moments import variance_moments
 from bayes_alliance.outcome.contract import OutcomeRows
-from bayes_alliance.outcome.families import FAMILY, FamilyName
+from bayes_alliance.outcome.families import FAMILY
 from bayes_alliance.posterior.variance import shares_of
 from tests.build.test_equations import HEAD, equation
 from tests.conftest import ROLES
+from tests.outcome.cases import KINDS, PROBIT_LINK
 from tests.outcome.test_contract import rows_of
 
 DRAWS, OBS = 3, 5
 
 
-@pytest.mark.parametrize("name", [name for name in FAMILY if name != "gaussian"])
-def test_effects_are_integrated(name: FamilyName) -> None:
+@pytest.mark.parametrize("name", [name for name in KINDS if name != "gaussian"])
+def test_effects_are_integrated(name: str) -> None:
     """One effect of five rows: adaptive quadrature against a fine grid."""
     rows, linear = rows_of(name), np.random.default_rng(4).normal(0, 0.7, (DRAWS, OBS))
     load = np.broadcast_to(np.array([0.8, 0.8, 0.4, 0.8, -0.5])[:, None], (DRAWS, OBS, 1))
@@ -92,16 +93,21 @@ STUDIED = {
     "beta_binomial": {"phi[y]": 4.0},
     "lognormal": {"sigma[y]": 0.8},
     "gamma": {"shape[y]": 2.0},
+    "bernoulli probit": {},
+    "binomial probit": {},
+    "cumulative probit": {"threshold[y, 1|2]": -1.0, "threshold[y, 2|3]": 0.1, "threshold[y, 3|4]": 0.8},
 }
 """Families beside the Gaussian one, with what a stated truth has beside coefficients and SDs."""
 
 
 def formulated(family: str) -> tuple[str, ba.Layout]:
     """Return a model of a family and what its outcome is like in a study."""
-    extra = "trials = 8\n" if FAMILY[family].trials else ""
-    text = HEAD + equation("y", "session + (1 | patient)", extra=f'family = "{family}"\n{extra}')
+    kind = KINDS[family]
+    extra = "trials = 8\n" if kind.trials else ""
+    extra += PROBIT_LINK if kind.link == "probit" else ""
+    text = HEAD + equation("y", "session + (1 | patient)", extra=f'family = "{kind.name}"\n{extra}')
     bounds = {"censored": (-1.0, 2.0), "ordered_beta": (0.0, 50.0), "cumulative": (1.0, 4.0)}
-    own = {"y": bounds[family]} if family in bounds else {}
+    own = {"y": bounds[kind.name]} if kind.name in bounds else {}
     # zeros tell of extra zeros and of the shape: with fewer patients a check says that the prior of the shape matters
     patients = 400 if family == "zero_inflated_negative_binomial" else 150
     return text, ba.Layout(patients=patients, sessions=(0, 1, 2, 3, 4, 5), bounds=own)
@@ -114,7 +120,7 @@ def test_a_truth_is_recovered(family: str) -> None:
     text, layout = formulated(family)
     truth = {"b[y, Intercept]": 1.0 if family != "hazard" else -1.0, "b[y, session]": -0.2}
     truth |= {"sd_patient[y, Intercept]": 0.6, **STUDIED[family]}
-    if family == "cumulative":
+    if not KINDS[family].intercept:
         del truth["b[y, Intercept]"]
     table = ba.simulate_sessions(ba.parse_model(text), layout, truth=truth, seed=4)
     fit = ba.fit_model(ba.parse_model(text), table, seed=1, settings=ba.SamplerSettings(progress="off"))
@@ -145,7 +151,7 @@ def test_calibration_at_small_n(family: str) -> None:
     text, layout = formulated(family)
     layout = layout.model_copy(update={"patients": 30, "sessions": (0, 1, 2, 3)})
     priors = {"b session": "normal(0, 0.2)", "sd patient": "half_normal(0.5)"}
-    priors |= {} if family == "cumulative" else {"intercept": "normal(0.5, 0.7)"}
+    priors |= {} if not KINDS[family].intercept else {"intercept": "normal(0.5, 0.7)"}
     found = ba.calibrate(ba.parse_model(text), layout, n=40, seed=3, priors=priors, progress="off")
     assert found.passed, found
 

@@ -11,7 +11,11 @@ from scipy import special, stats
 
 from bayes_alliance.outcome.normal_effects import FEW, integrate, integrate_same
 
-FUNCTIONS = {"logit": special.expit, "cloglog": lambda at: -np.expm1(-np.exp(np.minimum(at, 500)))}
+FUNCTIONS = {
+    "logit": special.expit,
+    "probit": special.ndtr,
+    "cloglog": lambda at: -np.expm1(-np.exp(np.minimum(at, 500))),
+}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

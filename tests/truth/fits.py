@@ -169,7 +169,7 @@ def _middle(e: EquationDesign, own: Predictor) -> float:
         return float(np.log(0.6 * (e.y.std() or 1.0))) if parameter == "sigma" else MIDDLES[parameter]
     if e.kind.link == "identity":
         return float(e.y[e.seen].mean())
-    return {"logit": -0.4, "cloglog": -1.8, "log": 0.7}[e.kind.link]
+    return {"logit": -0.4, "probit": -0.25, "cloglog": -1.8, "log": 0.7}[e.kind.link]
 
 
 def _put_factor(

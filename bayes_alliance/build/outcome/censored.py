@@ -7,6 +7,7 @@ import pymc as pm
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
+from bayes_alliance.build.outcome.curves import NORMAL
 from bayes_alliance.build.outcome.given import Given, row_data
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.names import obs_dim
@@ -28,7 +29,7 @@ def observe(equation: EquationDesign, given: Given) -> None:
         z = (value - mean) / spread
         scale = pt.log(spread)[inside].sum() if spread.ndim else pt.log(spread) * inside.shape[0]
         density = (-0.5 * z[inside] ** 2 - 0.5 * np.log(2 * np.pi)).sum() - scale
-        return density + _log_normal(z[below]).sum() + _log_normal(-z[above]).sum()
+        return density + NORMAL.log_cdf(z[below]).sum() + NORMAL.log_cdf(-z[above]).sum()
 
     def random(
         mean: np.ndarray, spread: np.ndarray, rng: np.random.Generator, size: tuple[int, ...] | None = None
@@ -52,9 +53,3 @@ def _some_rows(name: str, equation: EquationDesign, rows: np.ndarray) -> TensorV
     dim = f"{name}_{equation.outcome}_row"
     pm.modelcontext(None).add_coord(dim, rows)
     return pm.Data(f"{name}_{equation.outcome}", rows, dims=dim)
-
-
-def _log_normal(z: TensorVariable) -> TensorVariable:
-    """Return the log of the normal distribution function; each branch sees only numbers it is exact for."""
-    low, high = pt.minimum(z, 0.0) / np.sqrt(2), pt.maximum(z, 0.0) / np.sqrt(2)
-    return pt.switch(pt.lt(z, 0), np.log(0.5) + pt.log(pt.erfcx(-low)) - low**2, pt.log1p(-0.5 * pt.erfc(high)))

@@ -1,4 +1,4 @@
-"""A logistic variable cut at thresholds: what ordered categories and bounded scores share."""
+"""A latent variable cut at thresholds: what ordered categories and bounded scores share."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
+from bayes_alliance.build.outcome.curves import CurveGraph
+
 FAR = 1e4
-"""Stands for a threshold that is none: beyond it the logistic curve is 0 or 1 to the last digit."""
+"""Stands for a threshold that is none: beyond it a curve is 0 or 1 to the last digit."""
 
 
 def edges(category: TensorVariable, cuts: Sequence[TensorVariable]) -> tuple[TensorVariable, TensorVariable]:
@@ -23,14 +25,13 @@ def edges(category: TensorVariable, cuts: Sequence[TensorVariable]) -> tuple[Ten
     return low, high
 
 
-def log_between(low: TensorVariable, high: TensorVariable) -> TensorVariable:
-    """Return the log of the logistic probability between two numbers, without the loss of a difference."""
-    return -pt.softplus(-high) - pt.softplus(low) + pt.log(-pt.expm1(low - high))
-
-
 def draw_category(
-    mean: np.ndarray, cuts: Sequence[np.ndarray], rng: np.random.Generator, size: tuple[int, ...] | None
+    curve: CurveGraph,
+    mean: np.ndarray,
+    cuts: Sequence[np.ndarray],
+    rng: np.random.Generator,
+    size: tuple[int, ...] | None,
 ) -> np.ndarray:
     """Draw categories, counted from 0."""
-    latent = mean + rng.logistic(size=np.shape(mean) if size is None else size)
+    latent = mean + curve.draw(np.shape(mean) if size is None else size, rng)
     return np.asarray(sum((latent > cut for cut in cuts), start=np.zeros(latent.shape)))

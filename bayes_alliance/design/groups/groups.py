@@ -232,7 +232,7 @@ def choose_parametrization(
     groups : sequence of GroupDesign
         Of one equation.
     residual : ndarray, shape (obs,)
-        What least squares on the population terms leaves; outcome units, or working residuals of a logit.
+        What least squares on the population terms leaves; outcome units, or working residuals behind a link.
     residual_variance : float
         Variance of one residual, for factors whose levels have no more rows than effects.
     """

@@ -23,7 +23,15 @@ from bayes_alliance.design.priors.shrinkage import Shrunk, resolve_shrinkage
 from bayes_alliance.findings import Findings
 from bayes_alliance.names import INTERCEPT, RESIDUAL, cor_name, level_label, mean_name, sd_name, share_name, spread_name
 from bayes_alliance.outcome.contract import SIGMA, Parameter
-from bayes_alliance.spec.defaults import DEFAULT_PRIORS, FEW_UNITS, default_of, intercept_of, sd_of, slope_of
+from bayes_alliance.spec.defaults import (
+    DEFAULT_PRIORS,
+    FEW_UNITS,
+    default_for,
+    default_of,
+    intercept_of,
+    sd_of,
+    slope_of,
+)
 from bayes_alliance.spec.model import ModelSpec, PriorScale, PriorSpec
 from bayes_alliance.spec.parameters import SHAPES
 from bayes_alliance.spec.priors import Distribution, PriorTarget, Support
@@ -197,11 +205,11 @@ def _coef_slot(equation: EquationDesign, own: Predictor, i: int, scales: Scales)
     name = f"b[{own.coef_labels[i]}]"
     if label == INTERCEPT:
         targets = _targets(own, PriorTarget("intercept"))
-        default = DEFAULT_PRIORS["intercept"] if parameter is None else intercept_of(parameter)
+        default = default_for("intercept", equation.kind) if parameter is None else intercept_of(parameter)
         return _Slot(name, targets, "real", default, scales, 1.0, scales.outcome_mean)
     targets = _targets(own, PriorTarget("b", effect=label), PriorTarget("b", effect=term), PriorTarget("b"))
     spread = _predictor_sd(own, i)
-    default = DEFAULT_PRIORS["b"] if parameter is None else slope_of(parameter)
+    default = default_for("b", equation.kind) if parameter is None else slope_of(parameter)
     return _Slot(name, targets, "real", default, scales, spread)
 
 
@@ -235,7 +243,7 @@ def _sd_slot(equation: EquationDesign, own: Predictor, group: GroupDesign, i: in
     spread = 1.0 if steps else float(np.std(values, ddof=1)) or 1.0
     named = (PriorTarget("sd", factor, label), PriorTarget("sd", factor, term), PriorTarget("sd", factor))
     of_parameter = _parameter_of(equation, own)
-    default = DEFAULT_PRIORS["sd_few" if factor in FEW_UNITS else "sd"]
+    default = default_for("sd_few" if factor in FEW_UNITS else "sd", equation.kind)
     default = default if of_parameter is None else sd_of(of_parameter)
     parameter = f"{sd_name(factor)}[{own.effect_labels(group)[i]}]"
     return _Slot(parameter, _targets(own, *named), "positive", default, scales, spread)
