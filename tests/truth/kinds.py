@@ -133,6 +133,12 @@ KINDS: dict[str, str] = {
     "categories, slopes of the condition": E(
         "step", "session", "condition * x + (1 + condition | therapist)", 'family = "cumulative"'
     ),
+    "categories, a probit of the condition": E(
+        "step", "session", "condition * x + (1 + condition | therapist)", 'family = "cumulative"\nlink = "probit"'
+    ),
+    "a yes or no, a probit": E(
+        "better", "session", "condition * x + (1 | patient)", 'family = "bernoulli"\nlink = "probit"'
+    ),
     "a score between bounds": E("bounded", "session", "condition * session + (1 | patient)", 'family = "ordered_beta"'),
     "successes out of trials": E(
         "tasks", "patient", "condition * x + (1 | therapist)", 'family = "binomial"\ntrials = 6'

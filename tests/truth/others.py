@@ -24,6 +24,7 @@ from tests.truth.simulator import (
     offset_of,
     parameter_of,
     residual_sd,
+    share,
     state_effects,
     stratum_of,
     thresholds,
@@ -121,7 +122,7 @@ def residual_variance(case: Case, view: View, outcome: str, keep: np.ndarray) ->
     every = usable(view, outcome)
     match equation.family:
         case "bernoulli" | "binomial" | "cumulative":
-            return np.pi**2 / 3
+            return 1.0 if equation.link == "probit" else np.pi**2 / 3
         case "hazard":
             return np.pi**2 / 6
         case "negative_binomial":
@@ -400,13 +401,13 @@ def densities(case: Case, view: View, outcome: str, eta: np.ndarray) -> np.ndarr
             case "student_t":
                 return stats.t.logpdf(y, truth.one("nu", nu_coef=outcome), eta, residual_sd(view, outcome))
             case "bernoulli":
-                return np.log(np.where(y > 0, expit(eta), expit(-eta)))
+                return np.log(np.where(y > 0, share(equation, eta), share(equation, -eta)))
             case "hazard":
                 return np.where(y > 0, np.log1p(-np.exp(-np.exp(eta))), -np.exp(eta))
             case "binomial":
                 trials = equation.trials
                 n = trials if isinstance(trials, int) else view.column(case.study.label(trials))[0]
-                return stats.binom.logpmf(y, n, expit(eta))
+                return stats.binom.logpmf(y, n, share(equation, eta))
             case "poisson":
                 return stats.poisson.logpmf(y, np.exp(eta))
             case "zero_inflated_poisson" | "zero_inflated_negative_binomial":
@@ -430,13 +431,13 @@ def densities(case: Case, view: View, outcome: str, eta: np.ndarray) -> np.ndarr
             case "cumulative" | "ordered_beta":
                 low, high = bounds_of(view, equation)
                 cuts = thresholds(truth, outcome)
-                above = np.array([np.ones_like(eta), *(expit(eta - c) for c in cuts), np.zeros_like(eta)])
+                above = np.array([np.ones_like(eta), *(share(equation, eta - c) for c in cuts), np.zeros_like(eta)])
                 if equation.family == "cumulative":
                     code = np.nan_to_num(y - low).astype(int)
                     chance = np.take_along_axis(above[:-1] - above[1:], np.broadcast_to(code, (1, *eta.shape)), 0)[0]
                     return np.log(chance)
-                phi, share = truth.one("phi", phi_coef=outcome), expit(eta)
-                inside = stats.beta.pdf((y - low) / (high - low), share * phi, (1 - share) * phi) / (high - low)
+                phi, level = truth.one("phi", phi_coef=outcome), expit(eta)
+                inside = stats.beta.pdf((y - low) / (high - low), level * phi, (1 - level) * phi) / (high - low)
                 middle = (above[1] - above[2]) * inside
                 return np.log(np.where(y <= low, 1 - above[1], np.where(y >= high, above[2], middle)))
     raise NotImplementedError(equation.family)

@@ -248,6 +248,11 @@ def bounds_of(view: View, equation: EquationSpec) -> tuple[float, float]:
     return float(values.min()), float(values.max())
 
 
+def share(equation: EquationSpec, eta: np.ndarray) -> np.ndarray:
+    """Return the chance that a link makes of a linear predictor, logistic or normal."""
+    return ndtr(eta) if equation.link == "probit" else 1 / (1 + np.exp(-eta))
+
+
 def expected(
     view: View,
     outcome: str,
@@ -265,7 +270,7 @@ def expected(
         case "gaussian" | "student_t":
             return eta + offset_of(view, equation)
         case "bernoulli" | "binomial" | "beta_binomial":
-            return 1 / (1 + np.exp(-eta))
+            return share(equation, eta)
         case "hazard":
             return 1 - np.exp(-np.exp(eta))
         case "negative_binomial" | "poisson" | "gamma":
@@ -292,7 +297,7 @@ def expected(
             low, high = bounds_of(view, equation)
             cuts = thresholds(truth, outcome)
             if equation.family == "cumulative":
-                chances = np.array([expit(eta - c) for c in cuts])
+                chances = np.array([share(equation, eta - c) for c in cuts])
                 return low + chances.sum(axis=0)
             ceiling, inside = expit(eta - cuts[1]), expit(eta - cuts[0]) - expit(eta - cuts[1])
             return low + (high - low) * (ceiling + inside * expit(eta))
@@ -353,7 +358,7 @@ def draw_outcome(
         case "gaussian":
             return eta + offset_of(view, equation) + residual_sd(view, outcome, effects) * z
         case "bernoulli":
-            return (ndtr(z) < expit(eta)).astype(float)
+            return (ndtr(z) < share(equation, eta)).astype(float)
         case "hazard":
             return (ndtr(z) < 1 - np.exp(-np.exp(eta))).astype(float)
         case "censored":
@@ -368,7 +373,7 @@ def draw_outcome(
 
             trials = equation.trials
             n = trials if isinstance(trials, int) else view.column(view.world.study.label(trials))
-            return binom.ppf(ndtr(z), n, expit(eta))
+            return binom.ppf(ndtr(z), n, share(equation, eta))
         case "negative_binomial":
             from scipy.stats import nbinom
 
@@ -386,7 +391,7 @@ def draw_outcome(
             shape = parameter_of(view, "shape", outcome, effects)
             return gamma.ppf(ndtr(z), shape, scale=np.exp(eta) / shape)
         case "cumulative":
-            latent = eta + np.log(ndtr(z) / ndtr(-z))
+            latent = eta + (z if equation.link == "probit" else np.log(ndtr(z) / ndtr(-z)))
             low = bounds_of(view, equation)[0]
             return low + sum((latent > c).astype(float) for c in thresholds(view.world.truth, outcome))
     raise NotImplementedError(equation.family)
