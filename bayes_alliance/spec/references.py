@@ -11,7 +11,7 @@ from typing import Final
 
 from bayes_alliance._messages import shorten
 from bayes_alliance.errors import SpecError
-from bayes_alliance.findings import Problem
+from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.spec.registry import models_folder
 from bayes_alliance.spec.toml import read_text
 
@@ -80,21 +80,22 @@ def parse_bib(text: str, where: str = FILE) -> dict[str, Reference]:
         With every problem: text that is no entry, keys used twice, unknown, doubled or missing fields, LaTeX that is
         none of the above.
     """
-    problems = [
+    findings = Findings()
+    findings.add(
         Problem(
             f"{shorten(rest.strip())} is no entry.", fix="Write @kind{key, a field per line, and } on its own line."
         )
         for rest in _ENTRY.split(text)[::4]
         if rest.strip()
-    ]
+    )
     found: dict[str, Reference] = {}
     for _, key, body in _ENTRY.findall(text):
         if key in found:
-            problems.append(Problem(f"{key!r} is there twice."))
-        fields = _fields(key, body, problems)
+            findings.problem(f"{key!r} is there twice.")
+        fields = _fields(key, body, findings)
         missing = [name for name in REQUIRED if name not in fields]
         if missing:
-            problems.append(Problem(f"{key!r} has no {', '.join(missing)}."))
+            findings.problem(f"{key!r} has no {', '.join(missing)}.")
             continue
         found[key] = Reference(
             key,
@@ -105,8 +106,7 @@ def parse_bib(text: str, where: str = FILE) -> dict[str, Reference]:
             fields.get("doi", ""),
             fields.get("note", ""),
         )
-    if problems:
-        raise SpecError(problems, where)
+    findings.stop(SpecError, where)
     return found
 
 
@@ -132,22 +132,20 @@ def _registered() -> Mapping[str, Reference]:
     return parse_bib(read_text(models_folder() / FILE, "List of references"))
 
 
-def _fields(key: str, body: str, problems: list[Problem]) -> dict[str, str]:
+def _fields(key: str, body: str, findings: Findings) -> dict[str, str]:
     """Return the fields of an entry as text, reporting lines that are none."""
     fields: dict[str, str] = {}
     for line in body.split("\n"):
         match = _FIELD.fullmatch(line)
         if match is None or match[1] not in FIELDS or match[1] in fields:
-            problems.append(
-                Problem(
-                    f"{key!r}: {shorten(line.strip())} is no field, or is there twice.",
-                    allowed=f"Fields are {', '.join(FIELDS)}.",
-                )
+            findings.problem(
+                f"{key!r}: {shorten(line.strip())} is no field, or is there twice.",
+                allowed=f"Fields are {', '.join(FIELDS)}.",
             )
             continue
         fields[match[1]] = _plain(match[2])
         if set("{}\\") & set(fields[match[1]]):
-            problems.append(Problem(f"{key!r}: {match[1]} = {shorten(match[2])} holds LaTeX that is not read."))
+            findings.problem(f"{key!r}: {match[1]} = {shorten(match[2])} holds LaTeX that is not read.")
     return fields
 
 

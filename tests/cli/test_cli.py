@@ -213,7 +213,7 @@ def test_a_course_is_chosen_on_the_command_line(
     assert run(monkeypatch, "show", "growth/treatment", "--course", "log") == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "log(time + 1):condition" in shown
-    assert "variable: time (the session, unless a column is named)" in shown
+    assert "The session number, unless a column is named." in shown
     columns = "patient=pid,session=week,outcome=score,condition=arm"
     arguments = ("growth/treatment", data, "--columns", columns, "--reference", "condition=TAU")
     assert run(monkeypatch, "check", *arguments, "--course", "piecewise") == 0
