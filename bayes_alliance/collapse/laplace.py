@@ -120,4 +120,15 @@ def _covariance(density: Density, point: np.ndarray, logs: np.ndarray, cores: in
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
-    return np.asarray(np.linalg.cholesky(covariance))
+    """Return the lower triangular root of a covariance, also of one that rounding has left not positive definite.
+
+    That happens where one direction is wider than another by more digits than numbers have; the narrow ones are then as
+    wide as rounding is. Chains start and step by this root, and what they sample does not depend on it.
+    """
+    try:
+        return np.asarray(np.linalg.cholesky(covariance))
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(covariance)
+        values = np.maximum(values, len(values) * np.finfo(float).eps * values.max())
+        upper = np.linalg.qr((vectors * np.sqrt(values)).T, mode="r")
+        return np.asarray((upper * np.where(np.diag(upper) < 0, -1.0, 1.0)[:, None]).T)
