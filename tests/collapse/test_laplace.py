@@ -44,16 +44,16 @@ def test_the_mode_is_found_however_steep(steepness: float, numbers: int) -> None
 def test_a_covariance_that_rounding_has_bent_still_has_a_root() -> None:
     """Directions whose widths differ by more digits than numbers have: the wide ones are kept, nothing is raised.
 
-    A residual SD ten thousand times smaller than the outcome's made such a frame, and the fit ended in an error of numpy.
+    A residual SD ten thousand times smaller than the outcome's made such a frame: the fit ended in an error of numpy.
     """
     turn = np.linalg.qr(np.random.default_rng(1).normal(size=(4, 4)))[0]
-    wide = np.array([1e12, 1.0, 1e-3, -1e-6])  # the last one below 0, as rounding leaves it
+    wide = np.array([1e8, 1.0, 1e-2, -1e-3])  # the last one below 0, as rounding leaves it
     bent = (turn * wide) @ turn.T
     with pytest.raises(np.linalg.LinAlgError):
         np.linalg.cholesky(bent)
     root = laplace._root(bent)
     assert np.array_equal(root, np.tril(root))
     assert (np.diag(root) > 0).all()
-    np.testing.assert_allclose(root @ root.T, bent, atol=1e-2)
+    np.testing.assert_allclose(root @ root.T, bent, atol=2e-3)
     plain = np.array([[2.0, 0.3], [0.3, 1.0]])
     np.testing.assert_array_equal(laplace._root(plain), np.linalg.cholesky(plain))
