@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +28,16 @@ WITHOUT_TRUTH = {"congruence/truth-and-bias-group"}
 BUILT = ("growth/at-the-ceiling", "dropout/hazard", "outcome/measured-alliance", "outcome/two-therapists")
 
 
+@cache
+def example_of(name: str) -> ba.Study[ba.SessionTable]:
+    """Return the example of a model, made once."""
+    return ba.example_study(name)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_model_runs_on_its_example(name: str) -> None:
     """The design is made, every equation uses rows, and the truth is that of its parameters."""
-    study = ba.example_study(name)
+    study = example_of(name)
     made = ba.make_design(ba.load_model(name), study)
     assert all(len(equation.y) >= 6 for equation in made.equations)
     assert study.sessions.messages[0].startswith("SYNTHETIC")
@@ -42,7 +49,7 @@ def test_every_model_runs_on_its_example(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_examples_have_the_layout_of_a_study(name: str) -> None:
     """Patients are in therapists where the model has these, and have several sessions where it reads sessions."""
-    spec, study = ba.load_model(name), ba.example_study(name)
+    spec, study = ba.load_model(name), example_of(name)
     frame, roles = study.sessions.frame, study.sessions.roles
     assert "therapist" in roles or "therapist" not in spec.factors
     if any(equation.unit == "session" for equation in spec.equation):
@@ -58,7 +65,7 @@ def test_examples_have_the_layout_of_a_study(name: str) -> None:
 @pytest.mark.parametrize("name", BUILT)
 def test_log_density_on_an_example_is_finite(name: str) -> None:
     """The model of an example can be sampled; a second call gives the same table."""
-    study = ba.example_study(name)
+    study = example_of(name)
     made = ba.make_design(ba.load_model(name), study)
     assert np.isfinite(check_log_density(ba.build_model(made.spec, made)))
     assert ba.example_study(name).sessions.fingerprint() == study.sessions.fingerprint()
