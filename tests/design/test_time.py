@@ -48,9 +48,10 @@ def test_a_column_plays_time(trial: pd.DataFrame) -> None:
     course = ba.make_design(ba.load_model("growth/course"), ba.Study(table, {"outcome": "score", "time": "months"}))
     assert [one.unit for one in course.estimands] == ["points of the outcome per unit of months"]
     called = ba.read_sessions(timed(trial).rename(columns={"months": "time"}), ROLES)
-    assert ba.make_design(ba.load_model("growth/treatment"), ba.Study(called, NAMES, TAU)).equation.coef_labels[1] == (
-        "score, time"
-    )
+    found = ba.make_design(ba.load_model("growth/treatment"), ba.Study(called, NAMES, TAU))
+    assert found.equation.coef_labels[1] == "score, time"
+    assert any("runs along the column 'time' of the table. State columns={'time': 'week'}" in m for m in found.messages)
+    assert not any("runs along the column" in message for message in made.messages)
 
 
 def test_a_line_bends_in_the_middle(trial: pd.DataFrame) -> None:
