@@ -37,8 +37,8 @@ def resolve_time(
             if TIME not in study.columns:
                 number = study.sessions.roles.get(SESSION, SESSION)
                 findings.note(
-                    f"The course runs along the column {TIME!r} of the table. State columns={{{TIME!r}: {number!r}}} to "
-                    "run it along the number of the session."
+                    f"The course runs along the column {TIME!r} of the table. State columns={{{TIME!r}: {number!r}}} "
+                    "to run it along the number of the session."
                 )
             return name_time(spec, f"unit of {played}", played), study
         study = replace(study, columns={name: own for name, own in study.columns.items() if name != TIME})
