@@ -114,9 +114,9 @@ def test_priors_of_both_sides_agree(trial: pd.DataFrame, dist: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ('terms = ["pre"]', r"needs two different terms"),
+        ('terms = ["pre"]', r"two different terms or more are needed; it names 'pre'"),
         ('terms = ["pre", "ipi_pre"]', r"Unknown term 'ipi_pre'.*Did you mean 'iip_pre'"),
-        ('dist = "normal(0, 1)"', r"shrinks nothing; write horseshoe"),
+        ('dist = "normal(0, 1)"', r"shrinks nothing\. Write horseshoe"),
         ('dist = "horseshoe(4, 4, 2)"', r"of 4 terms fewer than that are expected to matter, not 4"),
         ('dist = "r2d2(1.5, 4, 0.5)"', r"lies between 0 and 1, not at 1.5"),
         ('outcomes = ["post"]', r"contrast = true is about two outcomes; these are 'post'"),
