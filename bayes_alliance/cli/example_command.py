@@ -8,10 +8,8 @@ from typing import Annotated
 
 import typer
 
-from bayes_alliance.cli.console import line, out
-from bayes_alliance.cli.fit_commands import prepare
-from bayes_alliance.cli.interruption import on_stop
-from bayes_alliance.cli.simulate_command import options_text, write_table
+from bayes_alliance.cli.console import line
+from bayes_alliance.cli.simulate_command import options_text, put_table
 
 
 def example(
@@ -28,14 +26,8 @@ def example(
     study = example_study(name)
     table = study.sessions
     assert isinstance(table, SimulatedTable)
-    prepare(out_folder)
     data = out_folder / f"{name.replace('/', '-')}.csv"
-    with on_stop(f"{str(data)!r} is the earlier table or the new one, whole; run the same command again."):
-        truth_file = write_table(table, data)
-    for message in table.messages:
-        line(f"- {message}")
-    line(f"Written: {data} ({len(table):,} rows) and its truth, {truth_file}")
-    out.print("Next:", style="bold")
+    put_table(table, data)
     given = f"{shlex.quote(name)} {shlex.quote(str(data))} "
     given += options_text(table, study.columns, load_model(name))
     line(f"  bayes-alliance check {given}")

@@ -48,13 +48,7 @@ def simulate(
             raise SpecError(f"Twin {layout!r} has no data for {name!r}; it has them for {has}.")
         table = simulate_twin(layout, seed=seed)
         columns = next(outcome.columns for outcome in twin.generate if outcome.model == name)
-    prepare(out_file.parent)
-    with on_stop(f"{str(out_file)!r} is the earlier table or the new one, whole; run the same command again."):
-        truth_file = write_table(table, out_file)
-    for message in table.messages:
-        line(f"- {message}")
-    line(f"Written: {out_file} ({len(table):,} rows) and its truth, {truth_file}")
-    out.print("Next:", style="bold")
+    put_table(table, out_file)
     command = f"bayes-alliance fit {shlex.quote(name)} {shlex.quote(str(out_file))}"
     command += "" if course == "linear" else f" --course {shlex.quote(course)}"
     line(f"  {command} {options_text(table, columns, load_model(name))} --seed 1 --out results")
@@ -76,6 +70,17 @@ def _from_file(path: Path, spec: ModelSpec, seed: int) -> tuple[SimulatedTable, 
         reference=study.reference,
     )
     return table, study.columns
+
+
+def put_table(table: SimulatedTable, path: Path) -> None:
+    """Write a table and its truth, say so, and begin the list of what to run next."""
+    prepare(path.parent)
+    with on_stop(f"{str(path)!r} is the earlier table or the new one, whole; run the same command again."):
+        truth_file = write_table(table, path)
+    for message in table.messages:
+        line(f"- {message}")
+    line(f"Written: {path} ({len(table):,} rows) and its truth, {truth_file}")
+    out.print("Next:", style="bold")
 
 
 def write_table(table: SimulatedTable, path: Path) -> Path:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from bayes_alliance._messages import quote
 from bayes_alliance.design.columns.variables import has_one_value
 from bayes_alliance.errors import SpecError
 from bayes_alliance.findings import Findings
+from bayes_alliance.spec.estimand_validation import answerable
 from bayes_alliance.spec.expressions import (
     Formula,
     GroupTerm,
     Term,
-    names_in,
     render_group,
     render_term,
     write_formula,
 )
 from bayes_alliance.spec.formula import parse_formula
-from bayes_alliance.spec.model import EquationSpec, EstimandSpec, ModelSpec, PriorSpec, ShrinkSpec
+from bayes_alliance.spec.model import EquationSpec, ModelSpec, PriorSpec, ShrinkSpec
 from bayes_alliance.spec.variables_read import values_in
 from bayes_alliance.study import Study
 from bayes_alliance.table.sessions import SessionTable
@@ -39,7 +39,7 @@ def leave_out_lacking(spec: ModelSpec, study: Study[SessionTable], findings: Fin
     gone: list[str] = []
     equations = tuple(_equation(equation, lacking, gone) for equation in spec.equation)
     labels = {n: t for n, t in spec.labels.items() if not _named(spec.label_targets[n].term, lacking)}
-    estimands = _answerable(spec.estimands, set(spec.labels) - set(labels))
+    estimands = answerable(spec.estimands, set(spec.labels) - set(labels))
     groups = {n: g.model_copy(update={"by": None}) if g.by in lacking else g for n, g in spec.groups.items()}
     residual = spec.residual
     if residual is not None and residual.by in lacking:
@@ -106,17 +106,6 @@ def _text_reads(text: str, lacking: Collection[str]) -> bool:
     except SpecError:
         return False
     return any(_reads(term, lacking) for term in terms)
-
-
-def _answerable(estimands: Mapping[str, EstimandSpec], labels: Collection[str]) -> dict[str, EstimandSpec]:
-    """Return the estimands that need none of these labels, nor an estimand that does."""
-    left, gone = dict(estimands), set(labels)
-    while True:
-        lost = [name for name, own in left.items() if gone.intersection(names_in(own.parsed))]
-        if not lost:
-            return left
-        gone |= set(lost)
-        left = {name: own for name, own in left.items() if name not in lost}
 
 
 def _shrunk(own: ShrinkSpec, lacking: Sequence[str]) -> ShrinkSpec:

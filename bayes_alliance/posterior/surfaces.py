@@ -66,6 +66,6 @@ def surface_tables(surfaces: Mapping[str, Surface]) -> dict[str, pd.DataFrame]:
     for name, one in surfaces.items():
         try:
             tables["congruence-checklist"].append(one.checklist().assign(surface=name))
-        except FitError:  # the checklist does not apply to a cubic form or a bent link
+        except FitError:  # no checklist of a cubic form, nor of a link that is not linear
             continue
     return {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items() if parts}

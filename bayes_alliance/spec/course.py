@@ -8,10 +8,10 @@ from bayes_alliance._messages import quote
 from bayes_alliance.errors import SpecError
 from bayes_alliance.findings import Problem
 from bayes_alliance.names import TIME
+from bayes_alliance.spec.estimand_validation import answerable
 from bayes_alliance.spec.exchanges import Swap, exchange_everywhere
-from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Operation, names_in, render
+from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Operation, Text, names_in, render
 from bayes_alliance.spec.formula import parse_formula
-from bayes_alliance.spec.labels import names_of_value
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.model_parsing import make_model
 from bayes_alliance.spec.parts import CourseSpec
@@ -74,17 +74,17 @@ def with_course(spec: ModelSpec, course: str) -> ModelSpec:
         return spec
     swaps = [Swap(_TIME, form)]
     if form.function not in WHOLE:
-        return _checked(exchange_everywhere(spec, swaps), render(form), ())
+        return _checked(exchange_everywhere(spec, swaps), form, ())
     moved = exchange_everywhere(spec, swaps, slopes=[])
     curved = {name for name, target in spec.label_targets.items() if TIME in target.term}
-    gone = _unanswered(spec, curved)
+    asked = answerable(spec.estimands, curved)  # of what is exchanged, the others are no arithmetic any more
     kept = moved.model_copy(
         update={
             "labels": {name: text for name, text in moved.labels.items() if name not in curved},
-            "estimands": {name: own for name, own in moved.estimands.items() if name not in gone},
+            "estimands": {name: moved.estimands[name] for name in asked},
         }
     )
-    return _checked(kept, render(form), gone)
+    return _checked(kept, form, tuple(name for name in spec.estimands if name not in asked))
 
 
 def name_time(spec: ModelSpec, unit: str, clock: str) -> ModelSpec:
@@ -161,24 +161,14 @@ def _unfit(spec: ModelSpec, course: str) -> Problem | None:
 
 
 def _names_effect(part: Expression) -> bool:
-    return isinstance(part, Call) and part.function == "effect" and f'"{TIME}"' in render(part)
+    return isinstance(part, Call) and part.function == "effect" and Text(TIME) in part.arguments
 
 
-def _unanswered(spec: ModelSpec, labels: set[str]) -> tuple[str, ...]:
-    """Return the estimands that read some labels, or an estimand that does."""
-    gone = set(labels)
-    while True:
-        more = {name for name, own in spec.estimands.items() if gone & {*names_of_value(own.parsed)}} - gone
-        if not more:
-            return tuple(name for name in spec.estimands if name in gone)
-        gone |= more
-
-
-def _checked(spec: ModelSpec, form: str, unasked: tuple[str, ...]) -> ModelSpec:
+def _checked(spec: ModelSpec, form: Call, unasked: tuple[str, ...]) -> ModelSpec:
     content = spec.model_dump(mode="json", exclude_defaults=True)
-    content["title"] = f"{spec.title}, along {form}"
-    unit = f"unit of {form.replace(TIME, CLOCK)}"
+    content["title"] = f"{spec.title}, along {render(form)}"
+    unit = f"unit of {render(form, lambda _: CLOCK)}"
     for estimand in content.get("estimands", {}).values():
         estimand |= {key: estimand[key].replace(UNIT_OF_TIME, unit) for key in TEXTS if key in estimand}
-    content["course"] = CourseSpec(form=form, unasked=unasked).model_dump(mode="json", exclude_defaults=True)
+    content["course"] = CourseSpec(form=render(form), unasked=unasked).model_dump(mode="json", exclude_defaults=True)
     return make_model(content, f"{spec.title!r} with a course")

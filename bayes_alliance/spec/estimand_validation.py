@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
@@ -197,6 +197,17 @@ def expand(spec: ModelSpec, expression: Expression) -> Expression:
         return None if stated is None else expand(spec, stated.parsed)
 
     return rewrite(expression, written_out)
+
+
+def answerable(estimands: Mapping[str, EstimandSpec], labels: Collection[str]) -> dict[str, EstimandSpec]:
+    """Return the estimands that read none of these labels, nor an estimand that does."""
+    left, gone = dict(estimands), set(labels)
+    while True:
+        lost = [name for name, own in left.items() if gone.intersection(names_of_value(own.parsed))]
+        if not lost:
+            return left
+        gone |= set(lost)
+        left = {name: own for name, own in left.items() if name not in lost}
 
 
 def check_products(spec: ModelSpec, name: str) -> Iterator[Problem]:

@@ -29,6 +29,6 @@ def _observe_latent(equation: EquationDesign, given: Given, curve: CurveGraph) -
         return curve.log_cdf(pt.switch(pt.gt(value, 0), mean, -mean))
 
     def random(mean: np.ndarray, rng: np.random.Generator, size: tuple[int, ...] | None = None) -> np.ndarray:
-        return np.asarray(rng.random(np.shape(mean) if size is None else size) < curve.cdf(mean), dtype=float)
+        return np.asarray(rng.random(np.shape(mean) if size is None else size) < curve.numbers.cdf(mean), dtype=float)
 
     observe_custom(equation, logp, random, given.linear)

@@ -33,6 +33,6 @@ def _observe_latent(equation: EquationDesign, given: Given, trials: TensorVariab
     def random(
         mean: np.ndarray, trials: np.ndarray, rng: np.random.Generator, size: tuple[int, ...] | None = None
     ) -> np.ndarray:
-        return np.asarray(rng.binomial(trials, curve.cdf(mean), size), dtype=float)
+        return np.asarray(rng.binomial(trials, curve.numbers.cdf(mean), size), dtype=float)
 
     observe_custom(equation, logp, random, given.linear, trials)

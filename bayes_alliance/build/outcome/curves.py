@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Final, assert_never
+from typing import ClassVar, Final
 
 import numpy as np
 import pytensor.tensor as pt
-import scipy
 from pytensor.tensor.variable import TensorVariable
 
-from bayes_alliance.outcome.curves import Link
+from bayes_alliance.outcome import curves
+from bayes_alliance.outcome.curves import Curve, Link
 
 MIDDLE: Final = 25.0
 """SDs beyond which the normal curve is 0 or 1 to the last digit of what is worked out with it."""
 
 
 class CurveGraph(ABC):
-    """The distribution function of a latent variable, which is symmetric around 0."""
+    """The distribution function of a latent variable, which is symmetric around 0.
+
+    Attributes
+    ----------
+    numbers : Curve
+        The same function of numbers, which draws.
+    """
+
+    numbers: ClassVar[Curve]
 
     @abstractmethod
     def log_cdf(self, x: TensorVariable) -> TensorVariable:
@@ -31,17 +39,11 @@ class CurveGraph(ABC):
     def quantile(self, below: TensorVariable, beyond: TensorVariable) -> TensorVariable:
         """Return the number with a share of latent variables below it, and the rest beyond."""
 
-    @abstractmethod
-    def cdf(self, x: np.ndarray) -> np.ndarray:
-        """Return the probability of a latent variable up to ``x``, as numbers."""
-
-    @abstractmethod
-    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        """Draw latent variables."""
-
 
 class LogisticGraph(CurveGraph):
     """The standard logistic distribution function."""
+
+    numbers = curves.LOGISTIC
 
     def log_cdf(self, x: TensorVariable) -> TensorVariable:
         """Return the log of the probability of a latent variable up to ``x``."""
@@ -55,17 +57,11 @@ class LogisticGraph(CurveGraph):
         """Return the number with a share of latent variables below it, and the rest beyond."""
         return pt.log(below) - pt.log(beyond)
 
-    def cdf(self, x: np.ndarray) -> np.ndarray:
-        """Return the probability of a latent variable up to ``x``, as numbers."""
-        return np.asarray(scipy.special.expit(x))
-
-    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        """Draw latent variables."""
-        return rng.logistic(size=shape)
-
 
 class NormalGraph(CurveGraph):
     """The standard normal distribution function."""
+
+    numbers = curves.NORMAL
 
     def log_cdf(self, x: TensorVariable) -> TensorVariable:
         """Return the log of the probability of a latent variable up to ``x``; each branch sees what it is exact for."""
@@ -90,14 +86,6 @@ class NormalGraph(CurveGraph):
         lower, upper = (-pt.erfcinv(2 * pt.minimum(share, 0.5)) for share in (below, beyond))
         return np.sqrt(2) * pt.switch(pt.lt(below, beyond), lower, -upper)
 
-    def cdf(self, x: np.ndarray) -> np.ndarray:
-        """Return the probability of a latent variable up to ``x``, as numbers."""
-        return np.asarray(scipy.special.ndtr(x))
-
-    def draw(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        """Draw latent variables."""
-        return rng.normal(size=shape)
-
 
 LOGISTIC: Final = LogisticGraph()
 """Behind the logit."""
@@ -114,12 +102,5 @@ def curve_of(link: Link) -> CurveGraph:
     ValueError
         If no symmetric latent variable is behind the link.
     """
-    match link:
-        case "logit":
-            return LOGISTIC
-        case "probit":
-            return NORMAL
-        case "identity" | "cloglog" | "log":
-            raise ValueError(f"No symmetric latent variable is behind the link {link}.")
-        case _:
-            assert_never(link)
+    numbers = curves.curve_of(link)
+    return next(curve for curve in (LOGISTIC, NORMAL) if curve.numbers is numbers)

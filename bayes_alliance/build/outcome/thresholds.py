@@ -33,5 +33,5 @@ def draw_category(
     size: tuple[int, ...] | None,
 ) -> np.ndarray:
     """Draw categories, counted from 0."""
-    latent = mean + curve.draw(np.shape(mean) if size is None else size, rng)
+    latent = mean + curve.numbers.draw(np.shape(mean) if size is None else size, rng)
     return np.asarray(sum((latent > cut for cut in cuts), start=np.zeros(latent.shape)))
