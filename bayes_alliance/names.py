@@ -20,6 +20,12 @@ SESSIONS: Final = "sessions"
 TIME: Final = "time"
 """The variable of how much time has passed: a column of the study, or the session's number where it names none."""
 
+VISIT: Final = "visit"
+"""The variable that says which visit a row is, as a category: a column, or the session where no column plays it."""
+
+VISITS: Final = "visits"
+"""Stands among what a study may lack for more patients than visits."""
+
 type Coefficient = Literal["alpha", "omega", "R_C", "R_KF"]
 """Coefficients of reliability that can be worked out from items (``table/reliability``)."""
 

@@ -133,8 +133,8 @@ def model_coords(design: Design) -> dict[str, list[str] | list[int]]:
         coords[shape_dim(shape)] = [e.outcome for e in design.equations if shape in e.shapes]
     coords |= threshold_coords(design)
     if design.residual is not None:
-        outcomes = list(design.residual.outcomes)
-        coords |= {RESIDUAL: outcomes, second_dim(RESIDUAL): outcomes}
+        labels = list(design.residual.labels)
+        coords |= {RESIDUAL: labels, second_dim(RESIDUAL): labels}
         if design.residual.by:
             coords[by_dim(RESIDUAL)] = list(design.residual.by)
     return coords | measured_coords(design) | step_coords(design) | modelled_coords(design) | shrunk_coords(design)

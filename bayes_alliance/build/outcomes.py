@@ -12,9 +12,11 @@ from bayes_alliance.build.outcome.gaussian import observe_normal
 from bayes_alliance.build.outcome.given import Given
 from bayes_alliance.build.outcome.observe import observe
 from bayes_alliance.build.priors import build_correlation, build_partial, build_vector
+from bayes_alliance.build.visits import observe_visits
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
-from bayes_alliance.design.equations.residual import Beside, ResidualDesign
+from bayes_alliance.design.equations.residual import Beside, ResidualDesign, Residuals
+from bayes_alliance.design.equations.visits import VisitResiduals
 from bayes_alliance.names import RESIDUAL, SIGMA_COEF, by_dim, cor_name, obs_dim, second_dim, shape_dim
 
 type Matrix = Sequence[Sequence[TensorVariable]]
@@ -42,16 +44,22 @@ def build_outcomes(
     cuts : mapping of str to sequence of TensorVariable
         Thresholds per outcome.
     """
-    joint = design.residual.outcomes if design.residual is not None else ()
+    residual = design.residual
+    joint = residual.outcomes if residual is not None else ()
     for equation in design.equations:
         outcome = equation.outcome
         if outcome in joint or equation.modelled is not None:
             continue
         own = {name: value for (name, owner), value in parameters.items() if owner == outcome}
         observe(equation, Given(means[outcome], own, cuts.get(outcome, ())))
-    if design.residual is not None:
-        spreads = {outcome: parameters["sigma", outcome] for outcome in joint}
-        _build_joint(design, design.residual, means, spreads)
+    if residual is None:
+        return
+    spreads, correlations = {outcome: parameters["sigma", outcome] for outcome in joint}, _correlations(design, residual)
+    if isinstance(residual, VisitResiduals):
+        (outcome,) = joint
+        observe_visits(design.find(outcome), residual, correlations, means[outcome], spreads[outcome])
+    else:
+        _build_joint(design, residual, correlations, means, spreads)
 
 
 def build_parameters(
@@ -107,10 +115,10 @@ def _build_shapes(design: Design) -> dict[tuple[str, str], TensorVariable]:
 def _build_joint(
     design: Design,
     residual: ResidualDesign,
+    correlations: Sequence[Matrix],
     means: Mapping[str, TensorVariable],
     spreads: Mapping[str, TensorVariable],
 ) -> None:
-    correlations = _correlations(design, residual)
     standard: list[TensorVariable] = []
     for number, outcome in enumerate(residual.outcomes):
         equation = design.find(outcome)
@@ -121,9 +129,9 @@ def _build_joint(
         standard.append((drawn - mean) / spread)
 
 
-def _correlations(design: Design, residual: ResidualDesign) -> list[Matrix]:
+def _correlations(design: Design, residual: Residuals) -> list[Matrix]:
     """Build one correlation matrix per stratum and register them; return their entries."""
-    size = len(residual.outcomes)
+    size = len(residual.labels)
     name = cor_name(RESIDUAL)
     matrices = []
     for number in range(max(len(residual.by), 1)):

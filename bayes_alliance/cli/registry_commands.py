@@ -101,8 +101,13 @@ def _print_needs(spec: ModelSpec) -> None:
             line(f"groups:    {joined}")
         if group.members:
             line(f"groups:    rows belong to those of {', '.join(group.members)} by weights")
-    if spec.residual is not None:
+    if spec.residual is not None and spec.residual.correlate:
         line(f"residuals: of {', '.join(spec.residual.correlate)} correlate within a row")
+    for equation in spec.equation:
+        if equation.residuals == "unstructured":
+            by = spec.residual_by(equation)
+            own = f", by {by}" if by else ""
+            line(f"residuals: of {equation.outcome} have an SD for every visit, a correlation for every pair{own}")
 
 
 def _print_estimands(spec: ModelSpec) -> None:

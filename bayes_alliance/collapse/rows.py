@@ -12,6 +12,7 @@ from bayes_alliance.collapse.shape import Factor, Residuals, Shape, choose_chain
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.factors import FactorDesign
+from bayes_alliance.design.equations.residual import ResidualDesign
 from bayes_alliance.design.groups.groups import find_nesting
 from bayes_alliance.names import INTERCEPT
 
@@ -213,7 +214,7 @@ def find_links(codes: Sequence[Sequence[np.ndarray]], classes: Sequence[ClassRow
 def _classes(design: Design) -> tuple[ClassRows, ...]:
     """Return the classes of residuals: by equation and residual SD, or by what a row has where residuals correlate."""
     starts = np.cumsum([0, *(len(e.sigma_coef) for e in design.equations)])
-    joint = () if design.residual is None else design.residual.outcomes
+    joint = design.residual.outcomes if isinstance(design.residual, ResidualDesign) else ()
     classes = []
     for number, e in enumerate(design.equations):
         if e.outcome in joint:
@@ -225,7 +226,7 @@ def _classes(design: Design) -> tuple[ClassRows, ...]:
 
 
 def _joint_classes(design: Design, starts: np.ndarray) -> list[ClassRows]:
-    if design.residual is None:
+    if not isinstance(design.residual, ResidualDesign):  # visits that correlate are not for this engine
         return []
     numbers = [i for o in design.residual.outcomes for i, e in enumerate(design.equations) if e.outcome == o]
     frames = []

@@ -119,7 +119,7 @@ def _systems(one: Design, other: Design) -> tuple[_System, _System] | None:
     for design in (one, other):
         for e in design.equations:
             plain = e.kind.normal and not e.follows and len(e.sigma_coef) == 1
-            plain = plain and e.modelled is None and e.series is None and all(g.weight is None for g in e.groups)
+            plain = plain and e.modelled is None and not e.serial and all(g.weight is None for g in e.groups)
             if not plain or not np.array_equal(e.row, one.equations[0].row):
                 return None
             reading = {name for name in design.spec.outcomes if name in e.spec.predictors}

@@ -13,6 +13,7 @@ from bayes_alliance.comparison.units import Units
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.latent_columns import FollowMeasured
+from bayes_alliance.design.equations.visits import VisitResiduals
 from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.linear import Linear, add_effects, effect_roots, linear_parts, residual_cor
 from bayes_alliance.expectation.outcomes import drawn_rows
@@ -318,6 +319,8 @@ def _residual_root(known: _Known, smooth: Sequence[int], spread: np.ndarray) -> 
         return None
     rows, places = [known.rows[i] for i in smooth], [known.places[i] for i in smooth]
     count = spread.shape[1]
+    if isinstance(residual, VisitResiduals):
+        return _root_of_visits(residual, rows, places, cor)
     matrix = np.zeros((len(spread), count, count))
     matrix[:, range(count), range(count)] = 1.0
     starts = np.cumsum([0, *(len(at) for at in places)])
@@ -332,6 +335,18 @@ def _residual_root(known: _Known, smooth: Sequence[int], spread: np.ndarray) -> 
                 rho = cor[:, stratum, residual.outcomes.index(names[0]), residual.outcomes.index(names[1])]
                 matrix[:, starts[i] + a, starts[j] + b] = rho
     return np.linalg.cholesky(matrix)
+
+
+def _root_of_visits(
+    visits: VisitResiduals, rows: Sequence[_Rows], places: Sequence[np.ndarray], cor: np.ndarray
+) -> np.ndarray:
+    """Return the root of residuals' correlations where those of a patient's visits correlate."""
+    of_visits = [np.full(len(at), one.equation.outcome == visits.outcome) for one, at in zip(rows, places, strict=True)]
+    own, at = np.concatenate(of_visits), np.concatenate(places)
+    patient, visit = (np.where(own, code[np.where(own, at, 0)], -1) for code in (visits.patient, visits.visit))
+    same = own & (patient[:, None] == patient)
+    found = cor[:, visits.stratum[patient][:, None], visit[:, None], visit]
+    return np.linalg.cholesky(np.where(same & ~np.eye(len(own), dtype=bool), found, np.eye(len(own))))
 
 
 def _gaussian(

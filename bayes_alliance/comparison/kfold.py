@@ -141,10 +141,10 @@ def leave_future_out(
     others = [e.outcome for e in design.equations if e.spec.unit != "session"]
     if others:
         raise FitError(f"{quote(others)} has one row per patient: there is no next session to predict.")
-    unknown_to = [e.outcome for e in design.equations if e.series is not None or e.modelled is not None]
+    unknown_to = [e.outcome for e in design.equations if e.serial or e.modelled is not None]
     if unknown_to:
         raise FitError(
-            f"The next session is not predicted where residuals follow each other or values are modelled: "
+            f"The next session is not predicted where residuals correlate over sessions or values are modelled: "
             f"{quote(unknown_to)}."
         )
     numbers = np.unique(np.concatenate([e.session for e in design.equations]))

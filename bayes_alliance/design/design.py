@@ -26,7 +26,8 @@ from bayes_alliance.design.equations.latent_columns import FollowSteps, FollowVa
 from bayes_alliance.design.equations.measured_means import Measured
 from bayes_alliance.design.equations.outcome_values import state_bounds
 from bayes_alliance.design.equations.predictor import Predictor
-from bayes_alliance.design.equations.residual import ResidualDesign, join_residuals
+from bayes_alliance.design.equations.residual import Residuals, join_residuals
+from bayes_alliance.design.equations.visits import VisitResiduals
 from bayes_alliance.design.estimands import EstimandDesign, resolve_estimands
 from bayes_alliance.design.groups.centring import centre_on_outer, centre_on_population
 from bayes_alliance.design.groups.membership import check_members
@@ -36,8 +37,10 @@ from bayes_alliance.design.priors.priors import Priors, resolve_priors
 from bayes_alliance.design.priors.priors import Source as PriorSource
 from bayes_alliance.design.reserved_names import check_reserved
 from bayes_alliance.design.time import resolve_time
+from bayes_alliance.design.visit import resolve_visit
 from bayes_alliance.errors import DesignError, SpecError
 from bayes_alliance.findings import Findings
+from bayes_alliance.names import SESSION
 from bayes_alliance.spec.equation_order import modelled_by, sort_modelled
 from bayes_alliance.spec.model import ModelSpec, PriorSpec
 from bayes_alliance.study import PriorStatements, Study, as_study, prior_records
@@ -56,7 +59,7 @@ class Design:
     spec: ModelSpec
     equations: tuple[EquationDesign, ...]
     factors: tuple[FactorDesign, ...]
-    residual: ResidualDesign | None
+    residual: Residuals | None
     measured: tuple[Measured, ...]
     priors: Priors
     estimands: tuple[EstimandDesign, ...]
@@ -158,7 +161,7 @@ def _make(spec: ModelSpec, study: Study[SessionTable], until: float | None) -> D
     every = [(n, f"{t} of {own.name}") for own in parts for n, t in zip(own.coef_labels, own.coef.terms, strict=True)]
     findings.add(check_labels("the model", every))
     findings.note(*notes_on_means(resolved), *say_others(resolved))
-    residual = join_residuals(resolved, equations, findings)
+    residual = join_residuals(resolved, equations, read.roles.get(SESSION, SESSION), findings)
     estimands = resolve_estimands(resolved, equations, factors, findings)
     numbers = resolve_priors(resolved, equations, factors, residual, measured, stated, dropped, findings)
     findings.stop(DesignError)
@@ -219,6 +222,7 @@ def match_names(
         If a variable has no column. Names that cannot be used are among the findings.
     """
     spec, study = resolve_time(spec, study, findings)
+    study = resolve_visit(spec, study, findings)
     given = _read_declared(spec, study.columns, findings)
     resolved, dropped = resolve_optional(leave_out_lacking(given, study, findings), study, findings)
     gone = _no_longer_named(given, resolved)
@@ -322,7 +326,7 @@ def _statements(spec: ModelSpec, priors: PriorStatements, findings: Findings) ->
 def _fingerprint(
     equations: Sequence[EquationDesign],
     factors: Sequence[FactorDesign],
-    residual: ResidualDesign | None,
+    residual: Residuals | None,
     measured: Sequence[Measured],
     sessions: SessionTable,
 ) -> str:
@@ -359,8 +363,13 @@ def _fingerprint(
         if factor.by is not None:
             digest.update("\x1f".join(factor.by.labels).encode() + factor.by.code.tobytes())
     if residual is not None and residual.by:
-        for beside in residual.beside.values():
-            digest.update("\x1f".join(residual.by).encode() + beside.stratum.tobytes())
+        strata = (
+            [residual.stratum[residual.patient]]
+            if isinstance(residual, VisitResiduals)
+            else [beside.stratum for beside in residual.beside.values()]
+        )
+        for stratum in strata:
+            digest.update("\x1f".join(residual.by).encode() + stratum.tobytes())
     for means in measured:
         for array in (means.mean, means.count, means.size, np.array([means.squares, means.degrees])):
             digest.update(np.ascontiguousarray(array, dtype=np.float64).tobytes())

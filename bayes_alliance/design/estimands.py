@@ -95,7 +95,7 @@ def _stated(
     """Yield an estimand in every level that its labels leave open, and there at its moderators' values."""
     claim = spec.estimands[name]
     value = _in_the_study(expand(spec, claim.parsed), equations, factors, name, findings)
-    for one in versions(value, labels, name, findings):
+    for one in versions(value, labels):
         _check_effects(one.value, one.labels, factors, name, findings)
         yield from _at_values(claim, level_label(name, one.where) if one.where else name, one.value, one.labels)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 
@@ -16,13 +16,21 @@ from bayes_alliance.spec.labels import LabelTarget, rewrite
 from bayes_alliance.spec.model import ModelSpec
 
 
+type Levels = tuple[str, ...]
+"""A level of each of some factors."""
+
+
 @dataclass(frozen=True)
 class Labels:
-    """What coefficients labels are: ``one`` by label, or ``levels`` by label and level of the ``factor`` left open."""
+    """What coefficients labels are: ``one`` by label, or ``levels`` by label and levels of the ``factors`` left open."""
 
     one: Mapping[str, str] = field(default_factory=dict)
-    levels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    factor: Mapping[str, str] = field(default_factory=dict)
+    levels: Mapping[str, Mapping[Levels, str]] = field(default_factory=dict)
+    factors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def coefficient(self, label: str, at: Mapping[str, str]) -> str | None:
+        """Return the coefficient of an open label at levels of factors, None where it has none."""
+        return self.levels[label].get(tuple(at[factor] for factor in self.factors[label]))
 
 
 @dataclass(frozen=True)
@@ -35,10 +43,10 @@ class Version:
 
 
 def resolve_labels(spec: ModelSpec, equations: Sequence[EquationDesign], findings: Findings) -> Labels:
-    """Return the coefficients that labels name, reporting labels that name none, or several of no one factor."""
+    """Return the coefficients that labels name, reporting labels that name none, or several that no factor tells apart."""
     one: dict[str, str] = {}
-    levels: dict[str, dict[str, str]] = {}
-    factors: dict[str, str] = {}
+    levels: dict[str, dict[Levels, str]] = {}
+    factors: dict[str, tuple[str, ...]] = {}
     for name, target in spec.label_targets.items():
         equation, own = next(
             (e, own) for e in equations for own in e.linear_predictors if own.spec.name == target.outcome
@@ -48,9 +56,10 @@ def resolve_labels(spec: ModelSpec, equations: Sequence[EquationDesign], finding
             one[name] = own.coef_labels[matching[0]]
             continue
         open_to = _left_open(target, [own.coef.parts[i] for i in matching], equation)
-        if open_to is not None:
-            factors[name] = equation.names.get(open_to, open_to)
-            levels[name] = {dict(own.coef.parts[i])[open_to]: own.coef_labels[i] for i in matching}
+        if open_to:
+            factors[name] = tuple(equation.names.get(part, part) for part in open_to)
+            parts = {i: dict(own.coef.parts[i]) for i in matching}
+            levels[name] = {tuple(parts[i][part] for part in open_to): own.coef_labels[i] for i in matching}
             continue
         same_term = [i for i, p in enumerate(own.coef.parts) if {part for part, _ in p} == target.term]
         options = [_written(target.outcome, own.coef.parts[i]) for i in same_term]
@@ -61,38 +70,52 @@ def resolve_labels(spec: ModelSpec, equations: Sequence[EquationDesign], finding
     return Labels(one, levels, factors)
 
 
-def versions(value: Expression, labels: Labels, name: str, findings: Findings) -> Iterator[Version]:
-    """Yield an estimand once for each level that its labels leave open, and for the pairs of these.
+def versions(value: Expression, labels: Labels) -> Iterator[Version]:
+    """Yield an estimand once for each combination of levels that its labels leave open, and for pairs of these.
 
     A coefficient of a factor compares a level with the reference; of one level less that of another it compares these
-    two. So pairs are worked out where the estimand is a comparison: one that is a constant (0, or 1 of a ratio) where
-    these coefficients are 0, whatever the others are. A slope in one arm is none.
+    two. So pairs, which differ in the level of one factor, are worked out where the estimand is a comparison: one that
+    is a constant (0, or 1 of a ratio) where the coefficients of that factor are 0, whatever the others are. A slope in
+    one arm is none.
     """
     read = set(names_in(value))
     several = [label for label in labels.levels if label in read]
     if not several:
         yield Version("", value, labels.one)
         return
-    factors = dict.fromkeys(labels.factor[label] for label in several)
-    if len(factors) > 1:
-        findings.problem(
-            f"[estimands.{name}] reads labels of several factors, {quote(factors)}, each with more than two levels.",
-            fix="Write the level that each label is of: y ~ condition[CBT].",
-        )
-        return
-    factor = next(iter(factors))
-    shared = [level for level in labels.levels[several[0]] if all(level in labels.levels[one] for one in several)]
-    for level in shared:
-        chosen = {label: labels.levels[label][level] for label in several}
-        yield Version(f"{factor} = {level}", value, {**labels.one, **chosen})
-    if not _compares(value, several):
-        return
-    for before, level in combinations(shared, 2):
-        apart = {
-            f"{label}_{side}": labels.levels[label][one] for label in several for side, one in ((1, level), (2, before))
-        }
-        moved = rewrite(value, lambda part: _less(part, several))
-        yield Version(f"{factor} = {level} less {before}", moved, {**labels.one, **apart})
+    factors = tuple(dict.fromkeys(factor for label in several for factor in labels.factors[label]))
+    there = [at for at in _combinations(factors, several, labels) if all(labels.coefficient(o, at) for o in several)]
+    for at in there:
+        chosen = {label: str(labels.coefficient(label, at)) for label in several}
+        yield Version(_where(at), value, {**labels.one, **chosen})
+    for factor in factors:
+        moving = [label for label in several if factor in labels.factors[label]]
+        if not _compares(value, moving):
+            continue
+        for before, later in combinations(there, 2):
+            if any(before[other] != later[other] for other in factors if other != factor):
+                continue
+            held = {label: str(labels.coefficient(label, later)) for label in several if label not in moving}
+            apart = {f"{o}_1": str(labels.coefficient(o, later)) for o in moving}
+            apart |= {f"{o}_2": str(labels.coefficient(o, before)) for o in moving}
+            moved = rewrite(value, lambda part, moving=moving: _less(part, moving))  # type: ignore[misc]
+            step = _where({**later, factor: f"{later[factor]} less {before[factor]}"})
+            yield Version(step, moved, {**labels.one, **held, **apart})
+
+
+def _combinations(factors: Sequence[str], several: Sequence[str], labels: Labels) -> Iterator[dict[str, str]]:
+    """Yield the levels of factors, in the order of the coefficients, the first factor slowest."""
+    known: dict[str, dict[str, None]] = {factor: {} for factor in factors}
+    for label in several:
+        for levels in labels.levels[label]:
+            for factor, level in zip(labels.factors[label], levels, strict=True):
+                known[factor][level] = None
+    for levels in product(*known.values()):
+        yield dict(zip(factors, levels, strict=True))
+
+
+def _where(at: Mapping[str, str]) -> str:
+    return ", ".join(f"{factor} = {level}" for factor, level in at.items())
 
 
 def _compares(value: Expression, several: Collection[str]) -> bool:
@@ -126,15 +149,12 @@ def _less(part: Expression, several: Collection[str]) -> Expression | None:
 
 def _left_open(
     target: LabelTarget, matching: Sequence[frozenset[tuple[str, str]]], equation: EquationDesign
-) -> str | None:
-    """Return the one factor by whose levels the columns differ that a label fits."""
-    unwritten = {part for part, piece in target.parts if not piece}
-    differing = {part for part in unwritten if len({dict(parts)[part] for parts in matching}) > 1}
-    if len(differing) != 1:
-        return None
-    part = differing.pop()
-    variable = equation.variables.get(part)
-    return part if variable is not None and variable.levels is not None else None
+) -> tuple[str, ...]:
+    """Return the factors by whose levels the columns differ that a label fits; none where it is not by these alone."""
+    unwritten = [part for part, piece in sorted(target.parts) if not piece]
+    differing = [part for part in unwritten if len({dict(parts)[part] for parts in matching}) > 1]
+    known = [equation.variables.get(part) for part in differing]
+    return tuple(differing) if all(v is not None and v.levels is not None for v in known) else ()
 
 
 def _matches(target: LabelTarget, parts: frozenset[tuple[str, str]]) -> bool:

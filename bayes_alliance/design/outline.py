@@ -20,9 +20,10 @@ from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.factors import FactorDesign, Strata
 from bayes_alliance.design.equations.latent_columns import Follow, FollowSteps
 from bayes_alliance.design.equations.predictor import Predictor
-from bayes_alliance.design.equations.residual import ResidualDesign
+from bayes_alliance.design.equations.residual import ResidualDesign, Residuals
 from bayes_alliance.design.equations.residual_sd import ResidualSD
 from bayes_alliance.design.equations.series import Series
+from bayes_alliance.design.equations.visits import VisitResiduals
 from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.design.priors.priors import Priors
 from bayes_alliance.design.related_variables import related_to
@@ -102,8 +103,7 @@ class ScaleOutline(_Record):
 class ResidualOutline(_Record):
     """One of the residual SDs."""
 
-    variable: str
-    level: str
+    levels: list[tuple[str, str]]
     first: bool
 
 
@@ -145,10 +145,19 @@ class FactorOutline(_Record):
     by: StrataOutline | None = None
 
 
+class VisitsOutline(_Record):
+    """Visits whose residuals have a covariance of their own, without their rows."""
+
+    outcome: str
+    labels: list[str]
+    by: list[str]
+
+
 class DesignOutline(_Record):
-    """A design without its rows; ``residual`` are the outcomes whose residuals correlate."""
+    """A design without its rows; ``residual`` are the outcomes whose residuals correlate within a row."""
 
     residual: list[str]
+    visits: VisitsOutline | None = None
     equations: list[EquationOutline]
     factors: list[FactorOutline]
     columns: dict[str, str]
@@ -158,8 +167,12 @@ class DesignOutline(_Record):
 
 def outline_of(design: Design) -> DesignOutline:
     """Return the outline of a design that has its rows."""
+    residual = design.residual
     return DesignOutline(
-        residual=list(design.residual.outcomes) if design.residual is not None else [],
+        residual=list(residual.outcomes) if isinstance(residual, ResidualDesign) else [],
+        visits=VisitsOutline(outcome=residual.outcome, labels=list(residual.labels), by=list(residual.by))
+        if isinstance(residual, VisitResiduals)
+        else None,
         equations=[_equation(design, e) for e in design.equations],
         factors=[
             FactorOutline(
@@ -200,9 +213,7 @@ def _equation(design: Design, e: EquationDesign) -> EquationOutline:
         names=dict(e.names),
         constants={call: float(value) for call, value in e.constants.items()},
         knots={call: list(own) for call, own in e.knots.items()},
-        residual_sds=[
-            ResidualOutline(variable=own.variable, level=own.level, first=own.first) for own in e.residual_sds
-        ],
+        residual_sds=[ResidualOutline(levels=list(own.levels), first=own.first) for own in e.residual_sds],
         series=e.series is not None,
         variables={
             name: _variable(v, whole=name in ordered or name == e.spec.trials)
@@ -298,7 +309,7 @@ def design_of_outline(outline: DesignOutline, spec: ModelSpec, levels: Mapping[s
         spec,
         equations,
         factors,
-        ResidualDesign(tuple(outline.residual), {}) if outline.residual else None,
+        _residuals(outline),
         (),
         nothing,
         (),
@@ -308,6 +319,15 @@ def design_of_outline(outline: DesignOutline, spec: ModelSpec, levels: Mapping[s
         "",
         outline.roles,
     )
+
+
+def _residuals(outline: DesignOutline) -> Residuals | None:
+    """Return whose residuals correlate, without rows."""
+    if outline.visits is not None:
+        own, none = outline.visits, np.zeros(0, dtype=np.int64)
+        place = np.zeros((0, len(own.labels)), dtype=np.int64)
+        return VisitResiduals(own.outcome, tuple(own.labels), place, none, none, none, tuple(own.by))
+    return ResidualDesign(tuple(outline.residual), {}) if outline.residual else None
 
 
 def _strata(own: StrataOutline, levels: int) -> Strata:
@@ -347,7 +367,7 @@ def _equation_of(own: EquationOutline, spec: ModelSpec, levels: Mapping[str, tup
         outcome=own.outcome,
         y=np.zeros(ROWS),
         mean=made.pop(""),
-        residual_sds=tuple(ResidualSD(own.outcome, sd.variable, sd.level, sd.first) for sd in own.residual_sds),
+        residual_sds=tuple(ResidualSD(own.outcome, tuple(sd.levels), sd.first) for sd in own.residual_sds),
         sigma_code=none,
         arms=None,
         row=np.arange(ROWS),

@@ -15,8 +15,9 @@ from bayes_alliance.design.equations.equation import EquationDesign, subset_vari
 from bayes_alliance.design.equations.factors import FactorDesign
 from bayes_alliance.design.equations.latent_columns import Follow, FollowedThere, FollowModelled, FollowSteps
 from bayes_alliance.design.equations.predictor import Predictor
-from bayes_alliance.design.equations.residual import ResidualDesign, line_up
+from bayes_alliance.design.equations.residual import Residuals, line_up
 from bayes_alliance.design.equations.series import line_up_series
+from bayes_alliance.design.equations.visits import VisitResiduals, visits_kept
 from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.errors import DesignError
 
@@ -148,10 +149,12 @@ def _group(group: GroupDesign, keep: np.ndarray, levels: Mapping[str, np.ndarray
 
 
 def _residual(
-    residual: ResidualDesign | None, equations: Sequence[EquationDesign], keep: Mapping[str, np.ndarray]
-) -> ResidualDesign | None:
+    residual: Residuals | None, equations: Sequence[EquationDesign], keep: Mapping[str, np.ndarray]
+) -> Residuals | None:
     if residual is None:
         return None
+    if isinstance(residual, VisitResiduals):
+        return visits_kept(residual, keep[residual.outcome])
     chosen = [next(e for e in equations if e.outcome == outcome) for outcome in residual.outcomes]
     strata = [residual.beside[outcome].stratum[keep[outcome]] for outcome in residual.outcomes]
     return replace(residual, beside=line_up(chosen, strata))

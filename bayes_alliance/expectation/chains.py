@@ -149,7 +149,7 @@ def make_chain(
                     )
     straight = not bent and all(is_straight(e, set(equations), groups, new=new) for e in fitted.values())
     if new and not straight:
-        series = [e.outcome for e in fitted.values() if e.series is not None]
+        series = [e.outcome for e in fitted.values() if e.serial]
         joint = design.residual is not None and bool(
             {e.outcome for e in fitted.values()} & set(design.residual.outcomes)
         )

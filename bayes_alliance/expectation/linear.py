@@ -160,7 +160,7 @@ def residual_cor(design: Design, flat: xr.Dataset) -> np.ndarray:
     """Return correlations of residuals, shape (draw, stratum, outcome, outcome), outcomes as the residual has them."""
     residual = design.residual
     assert residual is not None
-    size, strata = len(residual.outcomes), max(len(residual.by), 1)
+    size, strata = len(residual.labels), max(len(residual.by), 1)
     if residual.fixed is not None:
         return np.broadcast_to(residual.fixed, (flat.sizes["sample"], strata, size, size))
     values = flat[cor_name(RESIDUAL)].transpose("sample", ..., RESIDUAL, f"{RESIDUAL}_2").values

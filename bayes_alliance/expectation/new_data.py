@@ -20,6 +20,7 @@ from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.factors import find_factor
 from bayes_alliance.design.equations.latent_columns import Follow
 from bayes_alliance.design.equations.predictor import Predictor
+from bayes_alliance.design.equations.residual_sd import place_rows
 from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.linear import effects_of, follow_mean, follow_rows, strata_roots
@@ -28,7 +29,7 @@ from bayes_alliance.expectation.patient_numbers import number_patients
 from bayes_alliance.expectation.rowwise import RowwiseEvaluator
 from bayes_alliance.expectation.set_terms import check_terms
 from bayes_alliance.findings import Problem
-from bayes_alliance.names import COEF, SIGMA_COEF, coef_label, level_label
+from bayes_alliance.names import COEF, SIGMA_COEF, level_label
 from bayes_alliance.spec.expressions import render_term
 
 type Unclear = Literal["refuse", "observed"]
@@ -144,21 +145,16 @@ class Moved:
         e = self.equation
         if not e.kind.spread or "sigma" in e.parameters:
             return None
-        by = e.spec.sigma_factor
-        if by is None or by not in self.moved:
+        columns = {column for own in e.residual_sds for column, _ in own.levels}
+        variables = {**e.variables, **self.moved}
+        if not columns & {variables[name].label for name in self.moved}:
             return residual_spread(e, flat)
-        variable = self.moved[by]
-        assert variable.levels is not None
-        labels = [coef_label(e.outcome, level_label(variable.label, level)) for level in variable.levels]
-        code = variable.values.astype(np.int64)
-        absent = [variable.levels[i] for i in np.unique(code) if labels[i] not in e.sigma_coef]
+        numbers = dict.fromkeys(columns, e.session)
+        place, absent = place_rows(e.residual_sds, variables.values(), numbers, len(e.y))
         if absent:
-            raise FitError(
-                f"No row of {e.outcome!r} has {variable.label} {quote(absent)}, so its residual SD is not known."
-            )
-        place = np.array([e.sigma_coef.index(label) if label in e.sigma_coef else -1 for label in labels])[code]
-        shared = [i for i, label in enumerate(e.sigma_coef) if label not in labels]  # rows that start a series
-        place = np.where(np.isin(e.sigma_code, shared), e.sigma_code, place)
+            raise FitError(f"No row of {e.outcome!r} has {quote(absent)}, so its residual SD is not known.")
+        starts = [i for i, own in enumerate(e.residual_sds) if own.first]
+        place = np.where(np.isin(e.sigma_code, starts), e.sigma_code, place)
         drawn = flat["sigma"].sel({SIGMA_COEF: list(e.sigma_coef)}).transpose("sample", SIGMA_COEF).values
         return np.asarray(drawn[:, place])
 

@@ -14,6 +14,7 @@ from bayes_alliance.design.columns.values import CallColumns, Value
 from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.predictor import Predictor
+from bayes_alliance.design.equations.residual_sd import place_rows
 from bayes_alliance.design.groups.groups import code_groups
 from bayes_alliance.errors import DesignError
 from bayes_alliance.expectation.fewer_rows import rows_kept
@@ -147,7 +148,7 @@ def code_new_rows(
     predictors = {own.name: _predictor(coded, own, evaluator, units) for own in equation.linear_predictors}
     made = replace(
         coded.with_predictors(predictors),
-        sigma_code=_sigma_code(equation, variables, size),
+        sigma_code=_sigma_code(equation, variables, coded.session),
         calls={text: CallColumns(own.label, evaluator.calls[text]) for text, own in equation.calls.items()},
     )
     told = (*say_units(equation, units), *say_several(equation, frame, roles))
@@ -303,7 +304,7 @@ def _predictor(
     return replace(own, coef=coef, groups=tuple(groups), follows=evaluator.stepped)
 
 
-def _sigma_code(equation: EquationDesign, variables: Mapping[str, Variable], size: int) -> np.ndarray:
+def _sigma_code(equation: EquationDesign, variables: Mapping[str, Variable], session: np.ndarray) -> np.ndarray:
     """Return every row's place among the residual SDs.
 
     Raises
@@ -311,16 +312,10 @@ def _sigma_code(equation: EquationDesign, variables: Mapping[str, Variable], siz
     DesignError
         If no row that was fitted has a row's level, so that its residual SD is not known.
     """
-    by = equation.spec.sigma_factor
-    if by is None or not equation.residual_sds:
-        return np.zeros(size, dtype=np.int64)
-    variable = variables[by]
-    places = {own.level: place for place, own in enumerate(equation.residual_sds) if own.variable}
-    assert variable.levels is not None
-    levels = [variable.levels[int(value)] for value in variable.values]
-    lacking = [level for level in dict.fromkeys(levels) if level not in places]
+    numbers = {column: session for column in [own.levels[0][0] for own in equation.residual_sds if own.levels]}
+    place, lacking = place_rows(equation.residual_sds, variables.values(), numbers, len(session))
     if lacking:
         raise DesignError(
-            Problem(f"No row that was fitted has {variable.label} {quote(lacking)}: its residual SD is not known.")
+            Problem(f"No row that was fitted has {quote(lacking)}, so that its residual SD is not known.")
         )
-    return np.array([places[level] for level in levels], dtype=np.int64)
+    return place

@@ -11,6 +11,7 @@ import xarray as xr
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.series import Series
+from bayes_alliance.design.equations.visits import VisitResiduals
 from bayes_alliance.expectation.linear import add_effects, linear_parts, residual_cor
 from bayes_alliance.names import SIGMA_COEF, THRESHOLD_COEF, shape_dim
 from bayes_alliance.outcome.contract import OutcomeRows
@@ -75,7 +76,7 @@ def row_densities(design: Design, flat: xr.Dataset, *, latent: bool = True) -> d
     """Return each row's log-density given coefficients and effects, shape (draw, obs), by outcome.
 
     Outcomes of a row whose residuals correlate are taken one by one, residuals that follow the session before given
-    that one; rows without an observed outcome have 0. ``latent`` as in ``linear_parts``.
+    that one, visits given those before; rows without an observed outcome have 0. ``latent`` as in ``linear_parts``.
     """
     found = {}
     for e in design.equations:
@@ -86,6 +87,10 @@ def row_densities(design: Design, flat: xr.Dataset, *, latent: bool = True) -> d
             spread = rows.given["sigma"]
             mean = mean + spread * own * ((e.y - mean) / spread)[:, e.series.before]
             rows = replace(rows, given={**rows.given, "sigma": spread * np.sqrt(1 - own**2)})
+        elif e.spec.residuals == "unstructured" and isinstance(design.residual, VisitResiduals):
+            spread = rows.given["sigma"]
+            shift, scale = given_earlier_visits(design.residual, residual_cor(design, flat), (e.y - mean) / spread)
+            mean, rows = mean + spread * shift, replace(rows, given={**rows.given, "sigma": spread * scale})
         found[e.outcome] = np.where(e.seen, rows.log_density(mean), 0.0)
     return found
 
@@ -107,6 +112,35 @@ def _autocorrelation(equation: EquationDesign, flat: xr.Dataset) -> np.ndarray:
     ar = flat["ar"].sel({shape_dim("ar"): [equation.outcome]}).transpose("sample", ...).values
     distance = equation.series.distance
     return np.where(distance > 0, ar ** np.maximum(distance, 1), 0.0)
+
+
+def given_earlier_visits(visits: VisitResiduals, cor: np.ndarray, apart: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and SD of every row's standardised residual given those of the patient's visits before.
+
+    Parameters
+    ----------
+    visits : VisitResiduals
+        The rows.
+    cor : ndarray, shape (draw, stratum, visit, visit)
+        Correlations between visits.
+    apart : ndarray, shape (draw, obs)
+        Standardised residuals.
+
+    Returns
+    -------
+    mean, sd : ndarray, shape (draw, obs)
+    """
+    shift, scale = np.zeros_like(apart), np.ones_like(apart)
+    patterns, pattern = np.unique(np.column_stack([visits.stratum, visits.held]), axis=0, return_inverse=True)
+    for number, (stratum, *held) in enumerate(patterns):
+        kept = np.flatnonzero(held)
+        rows = visits.place[pattern.reshape(-1) == number][:, kept]
+        lower = np.linalg.cholesky(cor[:, stratum][:, kept[:, None], kept])
+        z = np.linalg.solve(lower, apart[:, rows].transpose(0, 2, 1))
+        own = np.diagonal(lower, axis1=1, axis2=2)
+        shift[:, rows] = (lower @ z - own[..., None] * z).transpose(0, 2, 1)
+        scale[:, rows] = own[:, None, :]
+    return shift, scale
 
 
 def replicate(design: Design, flat: xr.Dataset, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -139,21 +173,26 @@ def follow_series(noise: np.ndarray, own: np.ndarray, series: Series, session: n
 def standard_residuals(design: Design, flat: xr.Dataset, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Draw residuals of SD 1 of normal outcomes, shape (draw, obs), by outcome.
 
-    Those of a row correlate, and those of a series follow each other, as the model says.
+    Those of a row or of a patient's visits correlate, and those of a series follow each other, as the model says.
     """
     draws = flat.sizes["sample"]
     standard = {e.outcome: rng.normal(size=(draws, len(e.y))) for e in design.equations if e.kind.normal}
     for e in design.equations:
         if e.series is not None:
             standard[e.outcome] = follow_series(standard[e.outcome], _autocorrelation(e, flat), e.series, e.session)
-    if design.residual is None:
+    residual = design.residual
+    if residual is None:
         return standard
-    outcomes = design.residual.outcomes
+    outcomes = residual.outcomes
     roots = np.linalg.cholesky(residual_cor(design, flat))
+    if isinstance(residual, VisitResiduals):
+        z = rng.normal(size=(draws, *residual.place.shape))
+        whole = (roots[:, residual.stratum] @ z[..., None])[..., 0]
+        return {**standard, residual.outcome: whole[:, residual.patient, residual.visit]}
     rows = np.unique(np.concatenate([design.find(outcome).row for outcome in outcomes]))
     z = rng.normal(size=(draws, len(rows), len(outcomes)))
     for number, outcome in enumerate(outcomes):
         at = np.searchsorted(rows, design.find(outcome).row)
-        root = roots[:, design.residual.beside[outcome].stratum, number]
+        root = roots[:, residual.beside[outcome].stratum, number]
         standard[outcome] = (root * z[:, at]).sum(axis=2)
     return standard

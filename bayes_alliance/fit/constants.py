@@ -73,7 +73,7 @@ def _correlations(design: Design) -> list[tuple[str, np.ndarray]]:
 def _residual(design: Design) -> list[tuple[str, np.ndarray]]:
     if design.residual is None:
         return []
-    size = len(design.residual.outcomes)
+    size = len(design.residual.labels)
     fixed = np.eye(size, dtype=bool) if design.residual.fixed is None else np.ones((size, size), dtype=bool)
     return [(cor_name(RESIDUAL), fixed)]
 

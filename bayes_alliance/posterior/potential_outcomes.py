@@ -13,6 +13,7 @@ from bayes_alliance.design.columns.functions import functions_around
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.latent_columns import FollowSteps, FollowValue
+from bayes_alliance.design.equations.residual import ResidualDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.chains import is_straight
 from bayes_alliance.expectation.drawn_evaluator import Course, DrawnEvaluator, Places
@@ -107,17 +108,17 @@ def find_system(design: Design, outcomes: Sequence[str]) -> tuple[EquationDesign
     problems = []
     if len(units) > 1:
         problems.append(Problem(f"The equations have rows of different units: {quote(sorted(units))}."))
-    series = [e.outcome for e in chosen if e.series is not None]
+    series = [e.outcome for e in chosen if e.serial]
     if series:
         problems.append(
-            Problem(f"Residuals of {quote(series)} follow those of earlier sessions; worlds are of single rows.")
+            Problem(f"Residuals of {quote(series)} correlate over sessions; worlds are of single rows.")
         )
     means = [e.outcome for e in chosen if any(not isinstance(f, FollowValue | FollowSteps) for f in e.follows.values())]
     if means:
         problems.append(
             Problem(f"{quote(means)} follow latent means, which are of units and not of rows; worlds are of rows.")
         )
-    if design.residual is not None and {e.outcome for e in chosen} & set(design.residual.outcomes):
+    if isinstance(design.residual, ResidualDesign) and {e.outcome for e in chosen} & set(design.residual.outcomes):
         problems.append(Problem("Residuals on the way correlate, so that mediators are not drawn one after the other."))
     for e in chosen:
         terms = e.spec.parsed.every_term

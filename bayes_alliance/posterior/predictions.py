@@ -103,7 +103,7 @@ def predictions(
         If new rows lack a predictor or have an unknown level, or do not tell what the model reads of other rows.
     FitError
         If the fit has no rows, what is set or averaged by is none, own effects are wanted of rows without ids, or
-        averages of drawn outcomes whose residuals follow one another.
+        averages of drawn outcomes whose residuals correlate over a patient's sessions.
 
     Examples
     --------
@@ -116,10 +116,10 @@ def predictions(
     question = ask(design, outcome=outcome, rows=rows, at=at, grid=grid, by=by, propagate=propagate)
     own = asked(fit, question, groups, seed=seed, residuals=residuals, propagate=propagate)
     e = question.fitted
-    if what == "drawn" and e.series is not None and question.weights is not None:
+    if what == "drawn" and e.serial and question.weights is not None:
         raise FitError(
             Problem(
-                "Residuals follow those of the session before, so averages of outcomes that are drawn row by row would "
+                "Residuals of a patient's sessions correlate, so averages of outcomes that are drawn row by row would "
                 "vary too little.",
                 fix='Ask for rows: by="row".',
             )

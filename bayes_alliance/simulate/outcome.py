@@ -14,7 +14,8 @@ from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.factors import FactorDesign, find_factor
 from bayes_alliance.design.equations.latent_columns import FollowModelled, FollowSteps, FollowValue
 from bayes_alliance.design.equations.predictor import Predictor
-from bayes_alliance.design.equations.residual import ResidualDesign
+from bayes_alliance.design.equations.residual import ResidualDesign, Residuals
+from bayes_alliance.design.equations.visits import VisitResiduals
 from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.errors import SpecError
 from bayes_alliance.names import RESIDUAL, effect_dim, effects_name, factor_key, sd_name
@@ -63,7 +64,11 @@ def draw_effects(design: Design, truth: Mapping[str, float], rng: np.random.Gene
 def draw_noise(design: Design, truth: Mapping[str, float], rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Draw what is left to chance in every row: standard normal residuals, or uniform numbers where not normal."""
     noise = {}
-    joint = _draw_joint(design, design.residual, truth, rng) if design.residual is not None else {}
+    joint: dict[str, np.ndarray] = {}
+    if isinstance(design.residual, VisitResiduals):
+        joint = {design.residual.outcome: _draw_visits(design.residual, truth, rng)}
+    elif design.residual is not None:
+        joint = _draw_joint(design, design.residual, truth, rng)
     for equation in design.equations:
         size = len(equation.y)
         if equation.outcome in joint:
@@ -253,14 +258,28 @@ def _draw_joint(
     stratum = np.zeros(len(rows), dtype=int)
     for equation in chosen:
         stratum[np.searchsorted(rows, equation.row)] = residual.beside[equation.outcome].stratum
+    mixed = _correlate(residual, truth, standard, stratum)
+    return {e.outcome: mixed[np.searchsorted(rows, e.row), i] for i, e in enumerate(chosen)}
+
+
+def _draw_visits(visits: VisitResiduals, truth: Mapping[str, float], rng: np.random.Generator) -> np.ndarray:
+    """Draw correlated standard residuals for every patient and visit, and return those there are, shape (obs,)."""
+    mixed = _correlate(visits, truth, rng.normal(size=visits.place.shape), visits.stratum)
+    return np.asarray(mixed[visits.patient, visits.visit])
+
+
+def _correlate(
+    residual: Residuals, truth: Mapping[str, float], standard: np.ndarray, stratum: np.ndarray
+) -> np.ndarray:
+    """Return standard residuals, shape (row or patient, label), as correlated as the truth says in their strata."""
     mixed = np.empty_like(standard)
     for number, label in enumerate(residual.by or ("",)):
-        correlation = np.eye(len(chosen))
-        for i, j in combinations(range(len(chosen)), 2):
+        correlation = np.eye(len(residual.labels))
+        for i, j in combinations(range(len(residual.labels)), 2):
             if residual.fixed is None:
-                stated = truth[correlation_name(RESIDUAL, label, residual.outcomes[i], residual.outcomes[j])]
+                stated = truth[correlation_name(RESIDUAL, label, residual.labels[i], residual.labels[j])]
             else:
                 stated = float(residual.fixed[i, j])
             correlation[i, j] = correlation[j, i] = stated
         mixed[stratum == number] = standard[stratum == number] @ root_of(correlation, "residuals").T
-    return {e.outcome: mixed[np.searchsorted(rows, e.row), i] for i, e in enumerate(chosen)}
+    return mixed

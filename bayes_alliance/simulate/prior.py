@@ -208,9 +208,9 @@ def draw_truth(design: Design, rng: np.random.Generator) -> dict[str, float]:
                 )
                 truth |= {entry_of(follow.name, step): float(s) for step, s in zip(follow.steps, shares, strict=True)}
     if design.residual is not None and design.residual.fixed is None:
-        outcomes, prior = design.residual.outcomes, priors.cor[RESIDUAL][0]
+        labels, prior = design.residual.labels, priors.cor[RESIDUAL][0]
         for stratum in design.residual.by or ("",):
-            truth |= _correlations(RESIDUAL, stratum, outcomes, prior.distribution, rng)
+            truth |= _correlations(RESIDUAL, stratum, labels, prior.distribution, rng)
     return truth
 
 

@@ -60,7 +60,7 @@ def _labels(design: Design, variable: PosteriorVariable) -> Iterator[tuple[str, 
             residual = design.residual
             if residual is not None and residual.fixed is None:
                 for stratum in residual.by or ("",):
-                    yield from ((stratum, *pair) for pair in combinations(residual.outcomes, 2))
+                    yield from ((stratum, *pair) for pair in combinations(residual.labels, 2))
         case "correlation":
             factor = find_factor(design.factors, variable.owner)
             for stratum in _strata(factor):

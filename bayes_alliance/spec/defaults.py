@@ -44,6 +44,12 @@ DEFAULT_PRIORS: Final[dict[str, PriorSpec]] = {
         dist="lkj(2)",
         reason="Correlations near -1 and 1 are unlikely, all others about equally so.",
     ),
+    "cor_visits": PriorSpec(
+        on="cor residual",
+        dist="lkj(1)",
+        reason="Every matrix of correlations between visits is equally likely: a patient's visits go together, which a "
+        "prior that favours 0 would deny.",
+    ),
     "sigma_first": PriorSpec(
         on="sigma first",
         dist="lognormal(0.6, 0.6)",

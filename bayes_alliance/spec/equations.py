@@ -16,7 +16,7 @@ def equation_text(equation: EquationSpec) -> str:
     sigma += "".join(f", {links.get(name, 'log')} {name} ~ {own.formula}" for name, own in equation.parameters.items())
     centre = f", outcome less the mean of {equation.centre}" if equation.centre else ""
     formula = " ".join(equation.formula.split())
-    series = ", residuals ar1" if equation.residuals == "ar1" else ""
+    series = f", residuals {equation.residuals}" if equation.residuals != "independent" else ""
     measured = f", {_measured(equation)}" if equation.modelled else ""
     further = f"{sigma}{centre}{series}{measured}"
     family = f"{equation.family}, {equation.link} link" if equation.link else equation.family
@@ -54,6 +54,9 @@ def equation_latex(equation: EquationSpec) -> str:
     if equation.residuals == "ar1":
         before = rf"\rho^{{d_n}} ({outcome.replace('_n', '_{n-}')} - \mu_{{n-}})"
         likelihood = rf"{outcome} &\sim \mathrm{{N}}(\mu_n + {before}, {spread}^2 (1 - \rho^{{2 d_n}}))"
+    if equation.residuals == "unstructured":
+        patient = outcome.replace("_n", "_{p}")
+        likelihood = rf"{patient} &\sim \mathrm{{N}}(\mu_p, \Sigma_p), \quad n \in p"
     lines = [likelihood, *_observed(equation), rf"{predictor} &= {' + '.join(terms)}", *covariances]
     for number, parameter in enumerate(p for p in equation.kind.parameters if p.name in equation.parameters):
         letter, effect = _LETTERS[number % len(_LETTERS)]

@@ -88,7 +88,9 @@ class EquationSpec(Record):
     those of the other parameters of the family, such as ``phi``; a file states each under its parameter. ``link =
     "probit"`` takes the place of the logit where the family allows it; a stated logit, the default there, is not kept.
     ``residuals =
-    "ar1"`` lets those of a patient's sessions correlate, less the more session numbers lie between. ``bounds`` are the
+    "ar1"`` lets those of a patient's sessions correlate, less the more session numbers lie between; with
+    ``"unstructured"`` every session number is a visit with a residual SD of its own, and every pair of visits has a
+    correlation of its own. ``bounds`` are the
     lowest and highest value the outcome can have (``inf`` where open), ``trials`` the number, or the variable that
     holds it, successes are out of. ``missing = "drop"`` leaves out rows with a missing value and counts them by reason;
     with ``"model"`` a missing outcome is a parameter. What was measured with error is stated by ``error``, its SD (a
@@ -107,7 +109,7 @@ class EquationSpec(Record):
     formulas: dict[str, str] = Field(default_factory=dict)
     bounds: Annotated[tuple[Bound, Bound], Field(strict=False)] | None = None
     trials: Annotated[int, Field(gt=0)] | str | None = None
-    residuals: Literal["independent", "ar1"] = "independent"
+    residuals: Literal["independent", "ar1", "unstructured"] = "independent"
     missing: Literal["drop", "model"] = "drop"
     reliability: Reliability | None = None
     error: Annotated[float, Field(gt=0)] | str | None = None
@@ -339,11 +341,16 @@ class ModelSpec(Record):
 
     def variables_of(self, equation: EquationSpec) -> tuple[str, ...]:
         """Return what an equation reads, and the variables whose levels have covariances of their own in it."""
-        by = [self.group(factor).by for factor in equation.factors]
-        if self.residual is not None and equation.outcome in self.residual.correlate:
-            by.append(self.residual.by)
+        by = [*(self.group(factor).by for factor in equation.factors), self.residual_by(equation)]
         weights = [name for factor in equation.factors for name in self.group(factor).weights]
         return tuple(dict.fromkeys([*equation.variables, *weights, *(name for name in by if name)]))
+
+    def residual_by(self, equation: EquationSpec) -> str | None:
+        """Return the variable whose levels have residual covariances of their own in an equation."""
+        if self.residual is None:
+            return None
+        joint = equation.outcome in self.residual.correlate or equation.residuals == "unstructured"
+        return self.residual.by if joint else None
 
     def group(self, factor: str) -> GroupSpec:
         """Return what the model states for a grouping factor, or the defaults."""

@@ -89,23 +89,6 @@ def _equation(spec: ModelSpec, equation: EquationSpec) -> list[Problem]:
                 "residuals of modelled values cannot correlate with others.", where=where, fix="Leave one of them out."
             )
         )
-    if equation.residuals == "ar1":
-        problems += _autoregression(spec, equation, where)
-    return problems
-
-
-def _autoregression(spec: ModelSpec, equation: EquationSpec, where: str) -> list[Problem]:
-    problems = []
-    if equation.unit != "session":
-        problems.append(
-            Problem(f'residuals = "ar1" follow session numbers, and a row is a {equation.unit}.', where=where)
-        )
-    if not equation.kind.normal:
-        problems.append(Problem(f'residuals = "ar1" needs a gaussian outcome, not {equation.family}.', where=where))
-    if equation.modelled:
-        problems.append(Problem('residuals = "ar1" and modelled values do not go together.', where=where))
-    if spec.residual is not None and equation.outcome in spec.residual.correlate:
-        problems.append(Problem('residuals = "ar1" and [residual] correlate do not go together.', where=where))
     return problems
 
 

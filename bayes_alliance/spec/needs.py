@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from bayes_alliance.errors import SpecError
-from bayes_alliance.names import ROLES, SESSION, TIME
+from bayes_alliance.names import ROLES, SESSION, TIME, VISIT
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.needed_variables import needed_variables
 from bayes_alliance.spec.parts import Record
@@ -103,7 +103,7 @@ def _variable(spec: ModelSpec, name: str) -> Need:
     own = [equation for equation in spec.equation if name in (equation.outcome, *equation.raters)]
     computed = _computed(spec, name)
     notes = [f"{', '.join(computed)} {'is' if len(computed) == 1 else 'are'} computed from it."] if computed else []
-    if name == TIME:
+    if name in (TIME, VISIT):
         notes.append("The session number, unless a column is named.")
     if any(equation.kind.bounds == "needed" and equation.bounds is None for equation in own):
         notes.append("The ends of its scale are stated with the data (bounds).")
@@ -112,7 +112,7 @@ def _variable(spec: ModelSpec, name: str) -> Need:
         meaning=known.meaning if known else "",
         unit=_unit(spec, name, known),
         holds=known.holds if known else "",
-        optional=name == TIME or name in spec.optional or _only_with_optional_groups(spec, name),
+        optional=name in (TIME, VISIT) or name in spec.optional or _only_with_optional_groups(spec, name),
         note=" ".join(notes),
     )
 

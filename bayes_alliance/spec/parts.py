@@ -40,14 +40,15 @@ class GroupSpec(Record):
 
 
 class ResidualSpec(Record):
-    """Outcomes whose residuals of the same row correlate.
+    """Residuals that correlate: those of outcomes in the same row, or those of a patient's visits.
 
-    ``by`` names a variable whose levels have correlations of their own; ``fixed`` states the correlation instead of
-    estimating it, for what the data cannot tell: one number for two outcomes, or one per pair, ``{"m | y" = 0.2}``,
-    where a pair that is not named has 0.
+    ``correlate`` names the outcomes; it is empty where an equation says ``residuals = "unstructured"``. ``by`` names a
+    variable whose levels have correlations of their own, and between visits SDs of their own; ``fixed`` states the
+    correlation of outcomes instead of estimating it, for what the data cannot tell: one number for two outcomes, or
+    one per pair, ``{"m | y" = 0.2}``, where a pair that is not named has 0.
     """
 
-    correlate: Words
+    correlate: Words = ()
     by: str | None = None
     fixed: Stated | None = None
 

@@ -10,7 +10,7 @@ from bayes_alliance._messages import quote, unknown
 from bayes_alliance.findings import Problem
 from bayes_alliance.names import RESIDUAL
 from bayes_alliance.spec.equation_order import find_ancestors
-from bayes_alliance.spec.model import ModelSpec
+from bayes_alliance.spec.model import EquationSpec, ModelSpec
 from bayes_alliance.spec.parts import ResidualSpec, pair_of
 
 LEFT = 1e-6
@@ -19,11 +19,11 @@ LEFT = 1e-6
 
 def check_residual(spec: ModelSpec) -> list[Problem]:
     """Report residuals that cannot correlate, and correlations that cannot be told or cannot be."""
-    residual = spec.residual
+    residual, problems = spec.residual, _between_rows(spec)
     if residual is None:
-        return []
-    problems = check_correlated(spec.outcomes, "[residual] correlate", residual.correlate)
-    if not residual.correlate:
+        return problems
+    problems += check_correlated(spec.outcomes, "[residual] correlate", residual.correlate)
+    if not residual.correlate and not _of_visits(spec):
         problems.append(
             Problem(
                 "it names no outcome.", where="[residual] correlate", fix="Name the outcomes whose residuals correlate."
@@ -57,6 +57,72 @@ def check_residual(spec: ModelSpec) -> list[Problem]:
                         ),
                     )
                 )
+    return problems
+
+
+def _of_visits(spec: ModelSpec) -> list[str]:
+    """Return the outcomes whose residuals have a covariance of their own for every pair of visits."""
+    return [equation.outcome for equation in spec.equation if equation.residuals == "unstructured"]
+
+
+def _between_rows(spec: ModelSpec) -> list[Problem]:
+    """Report residuals that correlate between a patient's rows where they cannot, or where two say the same."""
+    problems = [problem for e in spec.equation if e.residuals != "independent" for problem in _between_rows_of(e)]
+    correlate = () if spec.residual is None else spec.residual.correlate
+    for equation in spec.equation:
+        if equation.residuals != "independent" and equation.outcome in correlate:
+            problems.append(
+                Problem(
+                    f"{_stated_as(equation)} and [residual] correlate do not go together.",
+                    where=f"Equation of {equation.outcome!r}",
+                )
+            )
+    visits = _of_visits(spec)
+    if len(visits) > 1 or (visits and correlate):
+        others = visits[1:] if len(visits) > 1 else correlate
+        problems.append(
+            Problem(
+                f"{visits[0]!r} has unstructured residuals and so have, or correlate, those of {quote(others)}; a "
+                "model has one matrix of residual correlations.",
+                fix="Fit the outcomes one by one.",
+            )
+        )
+    if visits and spec.residual is not None and spec.residual.fixed is not None:
+        problems.append(Problem("correlations between visits are estimated.", where="[residual] fixed"))
+    return problems
+
+
+def _stated_as(equation: EquationSpec) -> str:
+    return f'residuals = "{equation.residuals}"'
+
+
+def _between_rows_of(equation: EquationSpec) -> list[Problem]:
+    where, stated = f"Equation of {equation.outcome!r}", _stated_as(equation)
+    problems = []
+    if equation.unit != "session":
+        problems.append(Problem(f"{stated} follow session numbers, and a row is a {equation.unit}.", where=where))
+    if not equation.kind.normal:
+        problems.append(Problem(f"{stated} needs a gaussian outcome, not {equation.family}.", where=where))
+    if equation.modelled:
+        problems.append(Problem(f"{stated} and modelled values do not go together.", where=where))
+    if equation.residuals != "unstructured":
+        return problems
+    if equation.sigma is not None:
+        problems.append(
+            Problem(
+                f"sigma = {equation.sigma!r}: unstructured residuals have an SD for every visit already.",
+                where=where,
+                fix="Leave sigma out; for covariances that differ between arms state by = ... under [residual].",
+            )
+        )
+    if any(factor.split(":")[-1] == "patient" for factor in equation.mean.factors):
+        problems.append(
+            Problem(
+                "effects of patients and unstructured residuals both say how a patient's visits go together.",
+                where=where,
+                fix="Leave (... | patient) out.",
+            )
+        )
     return problems
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from bayes_alliance._messages import quote, unknown
 from bayes_alliance.findings import Problem
-from bayes_alliance.names import ROLES, SESSIONS
+from bayes_alliance.names import ROLES, SESSIONS, VISITS
 from bayes_alliance.outcome.contract import Parameter
 from bayes_alliance.outcome.families import FAMILY, PROBIT
 from bayes_alliance.spec.equation_order import find_cycle
@@ -62,7 +62,7 @@ def _optional(spec: ModelSpec) -> list[Problem]:
         for name in spec.optional
         if name not in predictors - held
     ]
-    read = {*predictors, *spec.outcomes, *spec.factors, *(equation.unit for equation in spec.equation), SESSIONS}
+    read = {*predictors, *spec.outcomes, *spec.factors, *(equation.unit for equation in spec.equation), SESSIONS, VISITS}
     problems += [
         Problem(f"otherwise names {name!r}, which the model does not read.")
         for name in spec.otherwise

@@ -83,16 +83,17 @@ def test_two_arms_stay_as_they_were() -> None:
     assert [one.name for one in design.estimands][:2] == ["faster", "twice"]
 
 
-def test_labels_of_two_factors_are_asked_about() -> None:
-    """A sum over two factors with three levels each has no one version per level."""
+def test_labels_of_two_factors_are_worked_out_at_every_pair_of_levels() -> None:
+    """A sum over two factors with three levels each has a version per pair of levels, and compares no arms alone."""
     spec = model(
         "session * condition + sex + (1 | patient)",
         'a = "y ~ condition"\nb = "y ~ sex"',
         '[estimands.both]\nvalue = "a + b"\nunit = "points"\n',
     )
     asked = ba.Study(study(rows()).sessions, {"condition": "arm"}, {"condition": "TAU", "sex": "m"})
-    with pytest.raises(ba.DesignError, match=r"\[estimands.both\] reads labels of several factors, 'arm', 'sex'"):
-        ba.make_design(spec, asked)
+    found = {one.name: one.labels for one in ba.make_design(spec, asked).estimands}
+    assert list(found) == [f"both[arm = {arm}, sex = {sex}]" for arm in ("ACT", "CBT") for sex in ("d", "f")]
+    assert found["both[arm = CBT, sex = d]"] == {"a": "y, arm[CBT]", "b": "y, sex[d]"}
 
 
 def test_paths_of_three_arms_are_compared_pair_by_pair() -> None:

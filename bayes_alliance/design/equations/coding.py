@@ -23,12 +23,13 @@ from bayes_alliance.design.equations.missing import Gap, count_gone, find_gaps, 
 from bayes_alliance.design.equations.modelled_values import find_modelled, read_modelled
 from bayes_alliance.design.equations.outcome_values import check_outcome, find_trials, observed_outcome
 from bayes_alliance.design.equations.predictor import Predictor, centring_constants
-from bayes_alliance.design.equations.residual_sd import find_spread, list_residual_sds
+from bayes_alliance.design.equations.residual_sd import ResidualSD, find_spread, list_residual_sds
 from bayes_alliance.design.equations.series import Series, check_series, line_up_series, say_series
+from bayes_alliance.design.equations.visits import visit_sds
 from bayes_alliance.design.groups.groups import GroupDesign, check_ids, make_group
 from bayes_alliance.design.groups.membership import code_memberships
 from bayes_alliance.findings import Findings
-from bayes_alliance.names import clock_of, predictor_label
+from bayes_alliance.names import SESSION, clock_of, predictor_label
 from bayes_alliance.outcome.scale import ObservedOutcome, OutcomeScale
 from bayes_alliance.spec.equation_order import modelled_by
 from bayes_alliance.spec.expressions import Call, Name, calls_in, names_in, render
@@ -74,7 +75,7 @@ def make_equation(equation: EquationSpec, source: Source) -> tuple[Made, tuple[s
     evaluator = usable.evaluate(variables, findings)
     whole, coded, starts = code_columns(equation.mean, evaluator, intercept=equation.kind.intercept)
     stop_on(findings, rows)
-    sigma, arms = find_spread(equation, variables, findings), find_arms(equation, variables, keep)
+    arms = find_arms(equation, variables, keep)
     own = {name: subset_variable(variable, keep) for name, variable in variables.items()}
     used = _Used(usable, own, arms, source.spec, findings)
     mean = _predictor(outcome.label, equation.mean, whole, coded, used)
@@ -93,7 +94,7 @@ def make_equation(equation: EquationSpec, source: Source) -> tuple[Made, tuple[s
     y = np.where(np.isnan(y), np.nanmean(y), y)
     series = _series(equation, outcome.label, rows, keep, findings)
     scale = _scale(equation, replace(observed.rows(keep), values=y), mean, list(variables.values()), findings)
-    residual_sds, sigma_code = list_residual_sds(outcome, sigma, keep, starts, findings)
+    residual_sds, sigma_code = _residual_sds(equation, usable, variables, source, starts, findings)
     design = EquationDesign(
         spec=equation,
         outcome=outcome.label,
@@ -220,6 +221,29 @@ def _series(equation: EquationSpec, label: str, rows: Rows, keep: np.ndarray, fi
     stop_on(findings, rows)
     findings.note(say_series(label, series))
     return series
+
+
+def _residual_sds(
+    equation: EquationSpec,
+    usable: Usable,
+    variables: Mapping[str, Variable],
+    source: Source,
+    starts: np.ndarray,
+    findings: Findings,
+) -> tuple[tuple[ResidualSD, ...], np.ndarray]:
+    """Return the residual SDs of an equation, and each row's place in them."""
+    rows, keep, outcome = usable.rows, usable.keep, variables[equation.outcome]
+    if equation.residuals != "unstructured":
+        return list_residual_sds(outcome, find_spread(equation, variables, findings), keep, starts, findings)
+    if starts[keep].any():
+        findings.problem(
+            "rows that start a series have an SD of their own.",
+            where=f'residuals = "unstructured" of {outcome.label!r}',
+            fix="Leave the lag out: unstructured residuals say how visits go together.",
+        )
+        stop_on(findings, rows)
+    by, column = source.spec.residual_by(equation), source.study.sessions.roles.get(SESSION, SESSION)
+    return visit_sds(outcome, column, rows.session, None if by is None else variables[by], keep)
 
 
 def _scale(

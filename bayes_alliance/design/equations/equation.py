@@ -119,6 +119,11 @@ class EquationDesign:
         return np.ones(len(self.y), dtype=bool) if self.modelled is None else self.modelled.seen
 
     @property
+    def serial(self) -> bool:
+        """Return whether residuals of a patient's sessions correlate."""
+        return self.spec.residuals != "independent"
+
+    @property
     def shapes(self) -> tuple[str, ...]:
         """Return the further parameters the outcome has one of."""
         return self.spec.shapes

@@ -11,6 +11,7 @@ import pandas as pd
 from bayes_alliance._messages import count_of
 from bayes_alliance.design.columns.variables import not_a_factor
 from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.visits import VisitResiduals, make_visits
 from bayes_alliance.findings import Findings
 from bayes_alliance.names import level_label
 from bayes_alliance.spec.equation_order import sort_outcomes
@@ -46,10 +47,27 @@ class ResidualDesign:
     by: tuple[str, ...] = ()
     fixed: np.ndarray | None = None
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Return what the matrix of correlations is over."""
+        return self.outcomes
 
-def join_residuals(spec: ModelSpec, equations: Sequence[EquationDesign], findings: Findings) -> ResidualDesign | None:
-    """Line up the rows of the outcomes whose residuals correlate."""
-    if spec.residual is None:
+
+type Residuals = ResidualDesign | VisitResiduals
+"""What ``cor_residual`` is over: outcomes of a row, or visits of a patient."""
+
+
+def join_residuals(
+    spec: ModelSpec, equations: Sequence[EquationDesign], session: str, findings: Findings
+) -> Residuals | None:
+    """Line up the rows whose residuals correlate: of the outcomes named, or of an outcome over a patient's visits.
+
+    ``session`` is what the study calls the session.
+    """
+    for equation in equations:
+        if equation.spec.residuals == "unstructured":
+            return make_visits(spec, equation, session, findings)
+    if spec.residual is None or not spec.residual.correlate:
         return None
     order = [outcome for outcome in sort_outcomes(spec) if outcome in spec.residual.correlate]
     chosen = [next(e for e in equations if e.spec.outcome == outcome) for outcome in order]

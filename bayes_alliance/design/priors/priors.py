@@ -15,13 +15,24 @@ from bayes_alliance.design.equations.factors import FactorDesign
 from bayes_alliance.design.equations.latent_columns import FollowSteps, FollowValue
 from bayes_alliance.design.equations.measured_means import Measured
 from bayes_alliance.design.equations.predictor import Predictor
-from bayes_alliance.design.equations.residual import ResidualDesign
+from bayes_alliance.design.equations.residual import Residuals
 from bayes_alliance.design.equations.residual_sd import FIRST, ResidualSD
+from bayes_alliance.design.equations.visits import VisitResiduals
 from bayes_alliance.design.groups.groups import GroupDesign
 from bayes_alliance.design.priors.scales import NO_SCALE, Scales, outcome_scales
 from bayes_alliance.design.priors.shrinkage import Shrunk, resolve_shrinkage
 from bayes_alliance.findings import Findings
-from bayes_alliance.names import INTERCEPT, RESIDUAL, cor_name, level_label, mean_name, sd_name, share_name, spread_name
+from bayes_alliance.names import (
+    INTERCEPT,
+    RESIDUAL,
+    SESSION,
+    cor_name,
+    level_label,
+    mean_name,
+    sd_name,
+    share_name,
+    spread_name,
+)
 from bayes_alliance.outcome.contract import SIGMA, Parameter
 from bayes_alliance.spec.defaults import (
     DEFAULT_PRIORS,
@@ -105,7 +116,7 @@ def resolve_priors(
     spec: ModelSpec,
     equations: Sequence[EquationDesign],
     factors: Sequence[FactorDesign],
-    residual: ResidualDesign | None,
+    residual: Residuals | None,
     measured: Sequence[Measured],
     stated: Sequence[tuple[PriorSpec, Source]],
     dropped_factors: Sequence[str],
@@ -134,7 +145,8 @@ def resolve_priors(
     sd_slots = {factor.factor: _sd_slots(factor, equations, scales) for factor in factors}
     cor_slots = {factor.factor: _cor_slots(factor) for factor in factors}
     if residual is not None and residual.fixed is None:
-        cor_slots[RESIDUAL] = [_cor_slot(RESIDUAL, 0, 0)]
+        of_visits = isinstance(residual, VisitResiduals)
+        cor_slots[RESIDUAL] = [_cor_slot(RESIDUAL, 0, 0, "cor_visits" if of_visits else "cor")]
     step_slots = {name: slot for e in equations for name, slot in _step_slots(e)}
     everything = [*coef_slots, *sigma_slots, *share_slots.values(), *step_slots.values()]
     everything += [slot for part in (sd_slots, cor_slots, shape_slots) for group in part.values() for slot in group]
@@ -254,17 +266,17 @@ def _cor_slots(factor: FactorDesign) -> list[_Slot]:
     return [_cor_slot(factor.factor, number, size) for number, size in enumerate(sizes)]
 
 
-def _cor_slot(factor: str, block: int, size: int) -> _Slot:
+def _cor_slot(factor: str, block: int, size: int, default: str = "cor") -> _Slot:
     """Make the slot of a correlation matrix; ``size`` is that of one that may be stated, else 0."""
     name = f"{cor_name(factor)}{f'[{block + 1}]' if block else ''}"
-    return _Slot(name, (PriorTarget("cor", factor),), "correlation", DEFAULT_PRIORS["cor"], NO_SCALE, size=size)
+    return _Slot(name, (PriorTarget("cor", factor),), "correlation", DEFAULT_PRIORS[default], NO_SCALE, size=size)
 
 
 def _sigma_slot(equation: EquationDesign, own: ResidualSD, scales: Scales) -> _Slot:
-    names = [FIRST] if own.first else []
-    if own.variable:
-        # a condition's level under the study's name of it, and under the model's
-        names = [level_label(variable, own.level) for variable in (own.variable, str(equation.spec.sigma))]
+    # a condition's level under the study's name of it, and under the model's
+    called = {variable.label: variable.name for variable in equation.variables.values()}
+    modelled = ":".join(level_label(called.get(column, SESSION), level) for column, level in own.levels)
+    names = [FIRST] if own.first else [name for name in (own.effect, modelled) if name]
     named = (*(PriorTarget("sigma", effect=each) for each in dict.fromkeys(names)), PriorTarget("sigma"))
     default = DEFAULT_PRIORS["sigma_first"] if own.first else default_of(SIGMA)
     return _Slot(f"sigma[{own.label}]", _targets(equation.mean, *named), "positive", default, scales)
