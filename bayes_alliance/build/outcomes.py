@@ -54,7 +54,8 @@ def build_outcomes(
         observe(equation, Given(means[outcome], own, cuts.get(outcome, ())))
     if residual is None:
         return
-    spreads, correlations = {outcome: parameters["sigma", outcome] for outcome in joint}, _correlations(design, residual)
+    spreads = {outcome: parameters["sigma", outcome] for outcome in joint}
+    correlations = _correlations(design, residual)
     if isinstance(residual, VisitResiduals):
         (outcome,) = joint
         observe_visits(design.find(outcome), residual, correlations, means[outcome], spreads[outcome])

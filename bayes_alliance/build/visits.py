@@ -46,12 +46,13 @@ def observe_visits(
     place = pm.Data(f"place{BLOCK}{name}", np.maximum(visits.place, 0).T)
     present = pm.Data(f"present{BLOCK}{name}", visits.held.T.astype(float))
     apart = (row_data(equation, "visits", equation.y) - mean) / spread
-    lower = _factors(correlations, patterns[:, 0].astype(np.int64), held)
+    stratum = pm.Data(f"stratum{BLOCK}{name}", patterns[:, 0].astype(np.int64))
+    lower = _factors(correlations, stratum, held)
     given: list[TensorVariable] = []
     left: list[TensorVariable] = []
     standard: list[TensorVariable] = []
     for i in range(size):
-        shift = sum((lower[i][j][code] * standard[j] for j in range(i)), start=pt.zeros((len(pattern),)))
+        shift = sum((lower[i][j][code] * standard[j] for j in range(i)), start=pt.zeros_like(present[0]))
         scale = lower[i][i][code]
         standard.append(present[i] * (apart[place[i]] - shift) / scale)
         given.append(shift)
@@ -62,10 +63,10 @@ def observe_visits(
 
 
 def _factors(
-    correlations: Sequence[Sequence[Sequence[TensorVariable]]], stratum: np.ndarray, held: TensorVariable
+    correlations: Sequence[Sequence[Sequence[TensorVariable]]], stratum: TensorVariable, held: TensorVariable
 ) -> list[list[TensorVariable]]:
     """Return the lower Cholesky factor of the visits of each pattern, its entries over patterns."""
-    size, none = len(correlations[0]), pt.zeros((len(stratum),))
+    size, none = len(correlations[0]), pt.zeros_like(held[0])
 
     def entry(i: int, j: int) -> TensorVariable:
         if len(correlations) == 1:

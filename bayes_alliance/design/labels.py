@@ -15,14 +15,13 @@ from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Oper
 from bayes_alliance.spec.labels import LabelTarget, rewrite
 from bayes_alliance.spec.model import ModelSpec
 
-
 type Levels = tuple[str, ...]
 """A level of each of some factors."""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """What coefficients labels are: ``one`` by label, or ``levels`` by label and levels of the ``factors`` left open."""
+    """What coefficients labels are: ``one`` by label, or by label and ``levels`` of the ``factors`` left open."""
 
     one: Mapping[str, str] = field(default_factory=dict)
     levels: Mapping[str, Mapping[Levels, str]] = field(default_factory=dict)
@@ -43,7 +42,7 @@ class Version:
 
 
 def resolve_labels(spec: ModelSpec, equations: Sequence[EquationDesign], findings: Findings) -> Labels:
-    """Return the coefficients that labels name, reporting labels that name none, or several that no factor tells apart."""
+    """Return the coefficients that labels name, reporting labels of none, or of several that no factor tells apart."""
     one: dict[str, str] = {}
     levels: dict[str, dict[Levels, str]] = {}
     factors: dict[str, tuple[str, ...]] = {}

@@ -16,6 +16,7 @@ import xarray as xr
 from bayes_alliance._messages import unknown
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.visits import VisitResiduals
 from bayes_alliance.diagnosis.cards import default_study
 from bayes_alliance.diagnosis.example_tables import end_at_dropout, rate_in_sessions
 from bayes_alliance.errors import SpecError
@@ -70,6 +71,9 @@ TYPICAL: Final[Mapping[str, tuple[float, float]]] = {
     "wellbeing_post": (30.0, 9.0),
 }
 """Mean and SD of what is drawn, in points such as those of a short scale."""
+
+TOGETHER: Final = 0.5
+"""Correlation of a patient's visits, which the mean over priors would put near 0."""
 
 LINKED: Final[Mapping[str, float]] = {"attended": 1.4, "dropout": -1.0, "events": 0.7, "leaving": -2.3}
 """Linear predictors at average predictors, on the scale of the link: 80 % of sessions, 27 % of patients, 2 events."""
@@ -172,6 +176,8 @@ def _typical_truth(design: Design) -> dict[str, float]:
         kind = parameter.variable.kind
         value = float(np.mean([drawn[parameter.name] for drawn in draws])) * LESS.get(kind, 1.0)
         found[parameter.name] = value if kind == "step" else round(value, 4)  # steps add up to 1
+        if kind == "correlation" and isinstance(design.residual, VisitResiduals):
+            found[parameter.name] = TOGETHER
     for equation in design.equations:
         if INTERCEPT in equation.coef.labels and (centre := _centre(equation)) is not None:
             intercept = f"b[{equation.coef_labels[equation.coef.labels.index(INTERCEPT)]}]"

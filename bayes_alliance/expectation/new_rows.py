@@ -312,7 +312,7 @@ def _sigma_code(equation: EquationDesign, variables: Mapping[str, Variable], ses
     DesignError
         If no row that was fitted has a row's level, so that its residual SD is not known.
     """
-    numbers = {column: session for column in [own.levels[0][0] for own in equation.residual_sds if own.levels]}
+    numbers = dict.fromkeys([own.levels[0][0] for own in equation.residual_sds if own.levels], session)
     place, lacking = place_rows(equation.residual_sds, variables.values(), numbers, len(session))
     if lacking:
         raise DesignError(

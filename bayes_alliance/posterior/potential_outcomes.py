@@ -110,9 +110,7 @@ def find_system(design: Design, outcomes: Sequence[str]) -> tuple[EquationDesign
         problems.append(Problem(f"The equations have rows of different units: {quote(sorted(units))}."))
     series = [e.outcome for e in chosen if e.serial]
     if series:
-        problems.append(
-            Problem(f"Residuals of {quote(series)} correlate over sessions; worlds are of single rows.")
-        )
+        problems.append(Problem(f"Residuals of {quote(series)} correlate over sessions; worlds are of single rows."))
     means = [e.outcome for e in chosen if any(not isinstance(f, FollowValue | FollowSteps) for f in e.follows.values())]
     if means:
         problems.append(

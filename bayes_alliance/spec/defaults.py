@@ -143,6 +143,8 @@ def defaults_for(spec: ModelSpec) -> list[tuple[str, PriorSpec]]:
         name = "sd_few" if factor in FEW_UNITS else "sd"
         found += [(f"sd {factor}", default_for(name, e.kind)) for e in spec.equation if factor in e.factors]
     found += [("every correlation", DEFAULT_PRIORS["cor"])]
+    if any(equation.residuals == "unstructured" for equation in spec.equation):
+        found += [("cor residual", DEFAULT_PRIORS["cor_visits"])]
     for equation in spec.equation:
         for parameter in equation.kind.parameters:
             own = equation.parameters.get(parameter.name)

@@ -62,7 +62,8 @@ def _optional(spec: ModelSpec) -> list[Problem]:
         for name in spec.optional
         if name not in predictors - held
     ]
-    read = {*predictors, *spec.outcomes, *spec.factors, *(equation.unit for equation in spec.equation), SESSIONS, VISITS}
+    units = {equation.unit for equation in spec.equation}
+    read = {*predictors, *spec.outcomes, *spec.factors, *units, SESSIONS, VISITS}
     problems += [
         Problem(f"otherwise names {name!r}, which the model does not read.")
         for name in spec.otherwise

@@ -50,8 +50,11 @@ class Case:
         keys = [self.table.roles["patient"], *([self.table.roles["session"]] if "session" in self.table.roles else [])]
         frame = frame.sort_values(keys, kind="stable").reset_index(drop=True)
         bounds = {k: (float(a), float(b)) for k, (a, b) in self.table.bounds.items()}
-        reference = {self.columns.get(name, name): level for name, level in self.reference.items()}
-        made = Study(frame, dict(self.table.roles), dict(self.columns), self.design.spec, bounds, reference)
+        columns = dict(self.columns)
+        if "visit" in self.design.columns:  # the session as a category, unless a column is named
+            columns["visit"] = self.design.columns["visit"]
+        reference = {columns.get(name, name): level for name, level in self.reference.items()}
+        made = Study(frame, dict(self.table.roles), columns, self.design.spec, bounds, reference)
         return open_study(made)
 
     def draws(self) -> list[tuple[int, int]]:

@@ -216,11 +216,11 @@ def _put_residual(design: Design, rng: np.random.Generator, found: Variables, co
     residual = design.residual
     if residual is None:
         return
-    size, strata = len(residual.outcomes), max(len(residual.by), 1)
+    size, strata = len(residual.labels), max(len(residual.by), 1)
     matrices = np.array([random_correlation(rng, size) for _ in range(strata)])
     if residual.fixed is not None:
         matrices = np.broadcast_to(residual.fixed, matrices.shape).copy()
-    coords |= {RESIDUAL: list(residual.outcomes), second_dim(RESIDUAL): list(residual.outcomes)}
+    coords |= {RESIDUAL: list(residual.labels), second_dim(RESIDUAL): list(residual.labels)}
     lead: tuple[str, ...] = ()
     if residual.by:
         lead, coords[by_dim(RESIDUAL)] = (by_dim(RESIDUAL),), list(residual.by)

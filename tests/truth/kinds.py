@@ -227,6 +227,11 @@ KINDS: dict[str, str] = {
     + E("cured", "patient", "m * condition", 'family = "bernoulli"'),
     "a mediator that is modelled where missing": E("m", "patient", "condition + x", "reliability = 0.7")
     + E("cured", "patient", "mi(m) * condition", 'family = "bernoulli"'),
+    "visits, a covariance for all arms": E(
+        "score", "session", "visit * condition + x + (1 | therapist)", 'residuals = "unstructured"'
+    ),
+    "visits after a mediator": E("al", "session", "condition + session + (1 | patient)")
+    + E("score", "session", "visit + al * condition", 'residuals = "unstructured"'),
     "a product of two latent parts": E("score", "session", "condition * x + session:x + (1 + x:session | therapist)"),
 }
 

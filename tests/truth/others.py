@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from unittest import mock
 
 import numpy as np
@@ -296,6 +297,13 @@ def _estimand(case: Case, name: str) -> Pair:
     entries = [str(v) for v in data["estimand"].values]
     settings = [{}] if not stated.at else [{k: v} for k, values in stated.at.items() for v in values]
     says, right = [], []
+    if name not in entries and not stated.at:  # its labels leave levels open: an entry for each, and for pairs
+        for entry in (one for one in entries if one.startswith(f"{name}[")):
+            sides = _sides(entry.removeprefix(f"{name}[")[:-1])
+            says.append(data.values[..., entries.index(entry)])
+            own = [over_draws(case, lambda w, at=at: evaluate(case, w, stated.parsed, at)) for at in sides]
+            right.append(own[0] - own[1] if len(own) == 2 else own[0])
+        return Pair(np.array(says), np.array(right))
     for at in settings:
         ((key, value),) = at.items() or ((("", 0.0)),)
         entry = name if not at else f"{name}[{key} = {value:g}]"
@@ -304,7 +312,14 @@ def _estimand(case: Case, name: str) -> Pair:
     return Pair(np.array(says), np.array(right))
 
 
-def evaluate(case: Case, world: World, value: Expression, at: Mapping[str, float]) -> float:
+def _sides(where: str) -> list[dict[str, str]]:
+    """Return the levels that an entry is at, ``arm = CBT, week = 7``, and those it is less of, ``week = 7 less 5``."""
+    stated = [part.split(" = ") for part in where.split(", ")]
+    later = {factor: level.split(" less ")[0] for factor, level in stated}
+    return [later, {f: level.split(" less ")[-1] for f, level in stated}] if " less " in where else [later]
+
+
+def evaluate(case: Case, world: World, value: Expression, at: Mapping[str, float | str]) -> float:
     """Return a value of a model's file under one draw."""
     match value:
         case Number(number):
@@ -317,7 +332,7 @@ def evaluate(case: Case, world: World, value: Expression, at: Mapping[str, float
         case Name(name) if name in case.design.spec.estimands:
             return evaluate(case, world, case.design.spec.estimands[name].parsed, at)
         case Name(name):
-            return world.truth.one("b", coef=coefficient(case, world, name))
+            return world.truth.one("b", coef=coefficient(case, world, name, at))
         case Call("exp" | "log" | "sqrt" as function, (inner,), _):
             return float(getattr(np, function)(evaluate(case, world, inner, at)))
         case Call("indirect", arguments, _):
@@ -346,14 +361,16 @@ def together(world: World, factor: str, one: str, two: str) -> float:
     return float(world.truth.covariance(factor)[0][labels.index(one), labels.index(two)])
 
 
-def coefficient(case: Case, world: World, name: str) -> str:
-    """Return the label of the coefficient that a label of the model names."""
+def coefficient(case: Case, world: World, name: str, at: Mapping[str, float | str] = MappingProxyType({})) -> str:
+    """Return the label of the coefficient that a label of the model names, at the levels stated where it is open."""
     target = case.design.spec.label_targets[name]
     inside = target.outcome.removeprefix("sigma(").removesuffix(")")
     outcome = target.outcome.replace(inside, case.study.label(inside))
     for label in world.truth.labels(outcome):
         parts = () if label == "Intercept" else parse_part(label)
         own = {(render(part), piece) for part, piece in parts}
+        if any(piece and at.get(column, piece) != piece for column, piece in own):
+            continue
         wanted = set()
         for part, piece in target.parts:
             ((call, _),) = parse_part(part)

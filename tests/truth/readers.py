@@ -45,7 +45,7 @@ def settable(case: Case, outcome: str) -> list[tuple[str, list[float | str]]]:
             found.append(
                 (name, [case.reference.get(name, levels[0]), *[v for v in levels if v != case.reference.get(name)]])
             )
-        elif name in case.reference:
+        elif name in case.design.reference:
             levels = sorted(set(values[~np.isnan(values)]))
             found.append((name, [f"{v:g}" for v in levels]))
         else:

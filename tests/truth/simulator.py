@@ -222,8 +222,9 @@ def residual_sd(view: View, outcome: str, effects: Effects | None = None) -> np.
             starts = view.starts(truth.labels(outcome), outcome)
             total = np.where(starts, truth.one("sigma", sigma_coef=label), total)
         elif own.endswith("]"):
-            column, level = own[:-1].split("[")
-            total = np.where(level_of(view.column(column), level) > 0, truth.one("sigma", sigma_coef=label), total)
+            parts = [part[:-1].split("[") for part in own.split(":")]  # a level, or a visit in an arm
+            here = np.prod([level_of(view.column(column), level) > 0 for column, level in parts], axis=0) > 0
+            total = np.where(here, truth.one("sigma", sigma_coef=label), total)
     return total
 
 

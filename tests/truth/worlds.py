@@ -257,6 +257,8 @@ class World:
             new[:, slice(None) if rows is None else rows] = level
             return self.put(match["part"], new)
         old = self.column(column)
+        if isinstance(value, str) and old.dtype != object:  # a level of a factor that is written as a number
+            value = float(value)
         new = np.array(np.broadcast_to(old, old.shape), dtype=object if isinstance(value, str) else float)
         new[:, slice(None) if rows is None else rows] = value
         return self.put(column, new)

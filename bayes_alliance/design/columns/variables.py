@@ -26,7 +26,7 @@ from bayes_alliance.design.columns.declared import declared_values
 from bayes_alliance.design.columns.rows import Rows
 from bayes_alliance.design.columns.survival import SURVIVE, survive_values
 from bayes_alliance.findings import Findings, Problem
-from bayes_alliance.names import ROLES, SESSION, SESSIONS
+from bayes_alliance.names import ROLES, SESSION, SESSIONS, VISIT
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.needed_variables import needed_variables
 from bayes_alliance.study import Study
@@ -97,7 +97,7 @@ def _mapped(study: Study[SessionTable], needed: Sequence[str], factors: Collecti
 
 def _instead(name: str, otherwise: Mapping[str, str]) -> str:
     """Return which registered model answers for studies without a variable or role, where one is named."""
-    if name == SESSION and SESSIONS in otherwise:
+    if name in (SESSION, VISIT) and SESSIONS in otherwise:
         return f" For a study with one row per patient there is the model {otherwise[SESSIONS]!r}."
     return f" For a study without it there is the model {otherwise[name]!r}." if name in otherwise else ""
 

@@ -25,11 +25,11 @@ from bayes_alliance.design.equations.outcome_values import check_outcome, find_t
 from bayes_alliance.design.equations.predictor import Predictor, centring_constants
 from bayes_alliance.design.equations.residual_sd import ResidualSD, find_spread, list_residual_sds
 from bayes_alliance.design.equations.series import Series, check_series, line_up_series, say_series
-from bayes_alliance.design.equations.visits import visit_sds
+from bayes_alliance.design.equations.visits import check_visits, visit_sds
 from bayes_alliance.design.groups.groups import GroupDesign, check_ids, make_group
 from bayes_alliance.design.groups.membership import code_memberships
-from bayes_alliance.findings import Findings
-from bayes_alliance.names import SESSION, clock_of, predictor_label
+from bayes_alliance.findings import Findings, Problem
+from bayes_alliance.names import SESSION, VISITS, clock_of, predictor_label
 from bayes_alliance.outcome.scale import ObservedOutcome, OutcomeScale
 from bayes_alliance.spec.equation_order import modelled_by
 from bayes_alliance.spec.expressions import Call, Name, calls_in, names_in, render
@@ -71,6 +71,7 @@ def make_equation(equation: EquationSpec, source: Source) -> tuple[Made, tuple[s
     stop_on(findings, rows)
 
     variables = {name: prune_levels(v, keep, findings) for name, v in usable.variables.items()}
+    findings.add(_check_visits(equation, usable, variables, source))
     stop_on(findings, rows)
     evaluator = usable.evaluate(variables, findings)
     whole, coded, starts = code_columns(equation.mean, evaluator, intercept=equation.kind.intercept)
@@ -221,6 +222,18 @@ def _series(equation: EquationSpec, label: str, rows: Rows, keep: np.ndarray, fi
     stop_on(findings, rows)
     findings.note(say_series(label, series))
     return series
+
+
+def _check_visits(
+    equation: EquationSpec, usable: Usable, variables: Mapping[str, Variable], source: Source
+) -> Sequence[Problem]:
+    """Yield what keeps the rows used from telling a covariance of visits, where the equation has one."""
+    if equation.residuals != "unstructured":
+        return ()
+    rows, keep, by = usable.rows, usable.keep, source.spec.residual_by(equation)
+    column, instead = source.study.sessions.roles.get(SESSION, SESSION), source.spec.otherwise.get(VISITS, "")
+    own = None if by is None else subset_variable(variables[by], keep)
+    return tuple(check_visits(variables[equation.outcome], column, (rows.key[keep], rows.session[keep]), own, instead))
 
 
 def _residual_sds(

@@ -33,8 +33,8 @@ def find_spread(equation: EquationSpec, variables: Mapping[str, Variable], findi
 class ResidualSD:
     """One of the residual SDs of an equation: of all its rows, of those of levels, or of those that start a series.
 
-    ``levels`` are the columns and levels that its rows have, in the study's names: of a factor, or of a visit and, where
-    covariances differ between arms, an arm. Empty where it is that of all rows, or of those that start a series.
+    ``levels`` are the columns and levels that its rows have, in the study's names: of a factor, or of a visit and an
+    arm, where covariances differ between arms. Empty where it is that of all rows, or of those that start a series.
     """
 
     outcome: str

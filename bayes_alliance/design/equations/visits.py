@@ -15,7 +15,7 @@ from bayes_alliance.design.columns.variables import Variable, not_a_factor
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.residual_sd import ResidualSD
 from bayes_alliance.findings import Findings, Problem
-from bayes_alliance.names import VISITS, level_label
+from bayes_alliance.names import level_label
 from bayes_alliance.spec.model import ModelSpec
 
 LEAST: Final = 3
@@ -71,41 +71,60 @@ def visit_sds(
     return tuple(sds), code.reshape(-1).astype(np.int64)
 
 
-def make_visits(spec: ModelSpec, equation: EquationDesign, column: str, findings: Findings) -> VisitResiduals | None:
-    """Line up the rows of an outcome by patient and visit, reporting covariances that the rows cannot tell."""
+def check_visits(
+    outcome: Variable, column: str, rows: tuple[np.ndarray, np.ndarray], by: Variable | None, instead: str
+) -> Iterator[Problem]:
+    """Yield what keeps rows from telling a covariance of visits.
+
+    Parameters
+    ----------
+    outcome : Variable
+        Whose residuals correlate.
+    column : str
+        What the study calls the session.
+    rows : tuple of ndarray, each of shape (row,)
+        Patient and session of the rows used.
+    by : Variable, optional
+        Over the same rows; its levels have covariances of their own.
+    instead : str
+        The registered model for studies that lack patients, empty where none is named.
+    """
+    if by is not None and by.levels is None:
+        yield not_a_factor("[residual] by", by, "covariances")
+        return
+    moving = [] if by is None else _who_moves(rows[0], by)
+    if by is not None and moving:
+        yield Problem(
+            f"{count_of(len(moving), 'patient')} {are(len(moving), 'changes', 'change')} {by.label!r} between "
+            f"visits: {first_few(moving)}. The covariance of a patient's visits is that of one level.",
+            where="[residual] by",
+        )
+        return
+    yield from _check(line_up_visits(outcome.label, column, rows, by), instead)
+
+
+def make_visits(spec: ModelSpec, equation: EquationDesign, column: str, findings: Findings) -> VisitResiduals:
+    """Line up the rows of an outcome by patient and visit, and say how many there are."""
     name = spec.residual_by(equation.spec)
     by = None if name is None else equation.variables[name]
-    if by is not None and by.levels is None:
-        findings.add([not_a_factor("[residual] by", by, "covariances")])
-        return None
-    found = line_up_visits(equation, column, by)
-    if by is not None:
-        moving = _who_moves(equation, by)
-        if moving:
-            findings.problem(
-                f"{count_of(len(moving), 'patient')} {are(len(moving), 'changes', 'change')} {by.label!r} between "
-                f"visits: {first_few(moving)}. The covariance of a patient's visits is that of one level.",
-                where="[residual] by",
-            )
-            return None
-    instead = spec.otherwise.get(VISITS, "")
-    findings.add([problem for problem in _check(found, instead) if problem is not None])
+    found = line_up_visits(equation.outcome, column, (equation.patient, equation.session), by)
     findings.note(_say(found))
     return found
 
 
-def line_up_visits(equation: EquationDesign, column: str, by: Variable | None) -> VisitResiduals:
-    """Return the rows of an equation by patient and visit."""
-    patient, names = pd.factorize(equation.patient)
-    numbers, visit = np.unique(equation.session, return_inverse=True)
+def line_up_visits(
+    outcome: str, column: str, rows: tuple[np.ndarray, np.ndarray], by: Variable | None
+) -> VisitResiduals:
+    """Return rows, given by patient and session, by patient and visit."""
+    patient, names = pd.factorize(rows[0])
+    numbers, visit = np.unique(rows[1], return_inverse=True)
     stratum = np.zeros(len(names), dtype=np.int64)
     if by is not None:
         stratum[patient] = by.values.astype(np.int64)
     levels = () if by is None or by.levels is None else tuple(level_label(by.label, level) for level in by.levels)
     labels = tuple(level_label(column, number_text(number)) for number in numbers)
-    return VisitResiduals(
-        equation.outcome, labels, _places(patient, visit, (len(names), len(labels))), patient, visit, stratum, levels
-    )
+    place = _places(patient, visit, (len(names), len(labels)))
+    return VisitResiduals(outcome, labels, place, patient, visit, stratum, levels)
 
 
 def visits_kept(visits: VisitResiduals, keep: np.ndarray) -> VisitResiduals:
@@ -121,60 +140,48 @@ def _places(patient: np.ndarray, visit: np.ndarray, shape: tuple[int, ...]) -> n
     return place
 
 
-def _who_moves(equation: EquationDesign, by: Variable) -> list[str]:
+def _who_moves(patient: np.ndarray, by: Variable) -> list[str]:
     """Return the patients whose rows are of several levels."""
-    levels = pd.DataFrame({"patient": equation.patient, "level": by.values}).groupby("patient")["level"].nunique()
-    return [repr(str(patient)) for patient in levels.index[levels > 1]]
+    levels = pd.DataFrame({"patient": patient, "level": by.values}).groupby("patient")["level"].nunique()
+    return [repr(str(one)) for one in levels.index[levels > 1]]
 
 
 def _check(visits: VisitResiduals, instead: str) -> Iterator[Problem]:
-    """Yield covariances that have more parameters than data, visits of few patients, and pairs that few have both."""
-    size = len(visits.labels)
-    fix = (
-        'Choose fewer parameters: residuals = "ar1", or (1 + session | patient) and independent residuals'
-        f"{', or one covariance for all, without [residual] by' if visits.by else ''}."
-        f"{f' There is the model {instead!r}.' if instead else ''}"
-    )
-    if size < 2:
-        yield Problem(
-            "every row is of one visit, and nothing correlates with it.",
-            where=_where(visits, ""),
-            fix='Leave residuals = "unstructured" out.',
-        )
+    """Yield that there is one visit, or what keeps the rows from telling a covariance, in all strata at once."""
+    where = f'residuals = "unstructured" of {visits.outcome!r}'
+    if len(visits.labels) < 2:
+        fix = "Leave residuals out of the equation."
+        yield Problem("every row is of one visit, and nothing correlates with it.", where=where, fix=fix)
         return
-    for number, label in enumerate(visits.by or ("",)):
-        held, where = visits.held[visits.stratum == number], _where(visits, label)
-        patients, rows, parameters = len(held), int(held.sum()), size * (size + 1) // 2
-        few = [f"{visits.labels[i]} ({n})" for i, n in enumerate(held.sum(axis=0)) if n < LEAST]
-        apart = [
-            f"{visits.labels[i]} and {visits.labels[j]} ({int((held[:, i] & held[:, j]).sum())})"
-            for i, j in combinations(range(size), 2)
-            if (held[:, i] & held[:, j]).sum() < LEAST
-        ]
-        if patients <= size or rows < parameters:
-            yield Problem(
-                f"{count_of(size, 'visit')} have {parameters} variances and correlations, and there are "
-                f"{count_of(rows, 'row')} of {count_of(patients, 'patient')}; it takes more patients than visits and "
-                "no fewer rows than parameters.",
-                where=where,
-                fix=fix,
-            )
-        elif few:
-            yield Problem(
-                f"too few patients have a row of {first_few(few)}; a visit's SD needs {LEAST} or more.",
-                where=where,
-                fix=f"Leave these visits out, or number visits by their order. {fix}",
-            )
-        elif apart:
-            yield Problem(
-                f"too few patients have both of {first_few(apart)}; a correlation needs {LEAST} or more.",
-                where=where,
-                fix=f"Leave visits out. {fix}",
-            )
+    wrong = {label: _too_few(visits, visits.held[visits.stratum == i]) for i, label in enumerate(visits.by or ("",))}
+    wrong = {label: what for label, what in wrong.items() if what}
+    if wrong:
+        shared = ", or one covariance for all, without [residual] by" if visits.by else ""
+        named = f" For such a study there is the model {instead!r}." if instead else ""
+        yield Problem(
+            f"{'; '.join(f'in {label} {what}' if label else what for label, what in wrong.items())}.",
+            where=where,
+            fix=f'Choose residuals = "ar1", or independent residuals and (1 + session | patient){shared}. Or leave out '
+            f"visits that few patients have.{named}",
+        )
 
 
-def _where(visits: VisitResiduals, stratum: str) -> str:
-    return f'residuals = "unstructured" of {visits.outcome!r}{f", {stratum}" if stratum else ""}'
+def _too_few(visits: VisitResiduals, held: np.ndarray) -> str:
+    """Return what the patients of a stratum are too few for, empty where they are not."""
+    size = len(visits.labels)
+    patients, rows, parameters = len(held), int(held.sum()), size * (size + 1) // 2
+    if patients <= size or rows < parameters:
+        return (
+            f"{count_of(size, 'visit')} have {parameters} variances and correlations, more than "
+            f"{count_of(rows, 'row')} of {count_of(patients, 'patient')} tell (it takes more patients than visits, and "
+            "as many rows as parameters)"
+        )
+    few = [f"{visits.labels[i]} ({n})" for i, n in enumerate(held.sum(axis=0)) if n < LEAST]
+    if few:
+        return f"too few patients have a row of {first_few(few)}: a visit's SD needs {LEAST} or more"
+    both = {(i, j): int((held[:, i] & held[:, j]).sum()) for i, j in combinations(range(size), 2)}
+    apart = [f"{visits.labels[i]} and {visits.labels[j]} ({n})" for (i, j), n in both.items() if n < LEAST]
+    return f"too few patients have both {first_few(apart)}: a correlation needs {LEAST} or more" if apart else ""
 
 
 def _say(visits: VisitResiduals) -> str:
