@@ -11,7 +11,8 @@ from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.linear import stack_draws
 from bayes_alliance.expectation.outcomes import row_densities
 from bayes_alliance.fit.checks import entry_name
-from bayes_alliance.names import COEF, SIGMA_COEF, THRESHOLD_COEF, shape_dim
+from bayes_alliance.names import COEF, RESIDUAL, SIGMA_COEF, THRESHOLD_COEF, by_dim, cor_name, second_dim, shape_dim
+from bayes_alliance.simulate.outcome import residual_correlations
 from bayes_alliance.simulate.studies import SimulatedStudy
 
 KEPT = 99
@@ -76,4 +77,8 @@ def _as_draw(study: SimulatedStudy) -> xr.Dataset:
         coords[dim] = [e.outcome for e in study.design.equations if shape in e.shapes]
         data[shape] = ((dim,), np.array([study.truth[f"{shape}[{outcome}]"] for outcome in coords[dim]]))
     whole = xr.Dataset(data, coords=coords)
+    residual = study.design.residual
+    if residual is not None:
+        over = (by_dim(RESIDUAL), RESIDUAL, second_dim(RESIDUAL))
+        whole = whole.merge({cor_name(RESIDUAL): (over, residual_correlations(residual, study.truth))})
     return whole.merge(study.effects).expand_dims("sample")

@@ -273,13 +273,19 @@ def _correlate(
 ) -> np.ndarray:
     """Return standard residuals, shape (row or patient, label), as correlated as the truth says in their strata."""
     mixed = np.empty_like(standard)
-    for number, label in enumerate(residual.by or ("",)):
-        correlation = np.eye(len(residual.labels))
+    for number, correlation in enumerate(residual_correlations(residual, truth)):
+        mixed[stratum == number] = standard[stratum == number] @ root_of(correlation, "residuals").T
+    return mixed
+
+
+def residual_correlations(residual: Residuals, truth: Mapping[str, float]) -> np.ndarray:
+    """Return correlations of residuals as the model or the truth states them, shape (stratum, label, label)."""
+    matrices = np.array([np.eye(len(residual.labels))] * max(len(residual.by), 1))
+    for correlation, label in zip(matrices, residual.by or ("",), strict=True):
         for i, j in combinations(range(len(residual.labels)), 2):
             if residual.fixed is None:
                 stated = truth[correlation_name(RESIDUAL, label, residual.labels[i], residual.labels[j])]
             else:
                 stated = float(residual.fixed[i, j])
             correlation[i, j] = correlation[j, i] = stated
-        mixed[stratum == number] = standard[stratum == number] @ root_of(correlation, "residuals").T
-    return mixed
+    return matrices

@@ -56,6 +56,12 @@ DEFAULT_PRIORS: Final[dict[str, PriorSpec]] = {
         scale="outcome_sd",
         reason="The first session of a series deviates from its mean by .2 to 2 SDs of the outcome, never by nothing.",
     ),
+    "sigma_visit": PriorSpec(
+        on="sigma",
+        dist="lognormal(0.8, 0.5)",
+        scale="outcome_sd",
+        reason="Patients differ at a visit by 0.3 to 2.2 SDs of the outcome, never by nothing.",
+    ),
     "threshold": PriorSpec(
         on="threshold",
         dist="dirichlet(1)",
@@ -149,7 +155,8 @@ def defaults_for(spec: ModelSpec) -> list[tuple[str, PriorSpec]]:
         for parameter in equation.kind.parameters:
             own = equation.parameters.get(parameter.name)
             if own is None:
-                found.append((parameter.name, default_of(parameter)))
+                of_visits = parameter.name == "sigma" and equation.residuals == "unstructured"
+                found.append((parameter.name, DEFAULT_PRIORS["sigma_visit"] if of_visits else default_of(parameter)))
                 continue
             found += [(f"{own.name}: intercept", intercept_of(parameter)), (f"{own.name}: b", slope_of(parameter))]
             found += [(f"{own.name}: sd {factor}", sd_of(parameter)) for factor in own.factors]

@@ -279,6 +279,8 @@ def _sigma_slot(equation: EquationDesign, own: ResidualSD, scales: Scales) -> _S
     names = [FIRST] if own.first else [name for name in (own.effect, modelled) if name]
     named = (*(PriorTarget("sigma", effect=each) for each in dict.fromkeys(names)), PriorTarget("sigma"))
     default = DEFAULT_PRIORS["sigma_first"] if own.first else default_of(SIGMA)
+    if equation.spec.residuals == "unstructured":
+        default = DEFAULT_PRIORS["sigma_visit"]
     return _Slot(f"sigma[{own.label}]", _targets(equation.mean, *named), "positive", default, scales)
 
 
