@@ -18,7 +18,11 @@ from bayes_alliance.findings import Findings
 from bayes_alliance.fit.checks import chains_mixed, diagnose_draws
 from bayes_alliance.fit.estimands import work_out
 from bayes_alliance.fit.result import Fit, constants_of
+from bayes_alliance.names import SESSION, TIME
 from bayes_alliance.posterior.summary import IntervalKind, check_interval, interval
+from bayes_alliance.spec.exchanges import Swap, exchange_label
+from bayes_alliance.spec.expressions import Name
+from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.model_parsing import make_model
 from bayes_alliance.spec.null_values import null_value
 from bayes_alliance.spec.toml import write_model
@@ -150,6 +154,13 @@ def probability_in_rope(fit: Fit, name: str, *, rope: tuple[float, float] | None
     return float(((one["value"] > low) & (one["value"] < high)).mean())
 
 
+def _as_resolved(labels: Mapping[str, str], spec: ModelSpec) -> dict[str, str]:
+    """Return labels with the session in place of ``time``, where a model reads it in its place."""
+    if any(TIME in own.predictors for own in spec.linear_predictors):
+        return dict(labels)
+    return {name: exchange_label(text, [Swap(Name(TIME), Name(SESSION))]) for name, text in labels.items()}
+
+
 def add_estimands(
     fit: Fit, estimands: Mapping[str, Mapping[str, object]], *, labels: Mapping[str, str] | None = None
 ) -> Fit:
@@ -162,7 +173,7 @@ def add_estimands(
     estimands : mapping of str to mapping
         As in a model file, such as ``{"ab": {"value": "a * b", "unit": "points"}}``.
     labels : mapping of str to str, optional
-        More labels, such as ``{"a": "alliance ~ condition"}``.
+        More labels, such as ``{"a": "alliance ~ condition"}``; ``time`` is what plays it, as in the model's own.
 
     Returns
     -------
@@ -179,7 +190,7 @@ def add_estimands(
     if fit.design is None:
         raise FitError("New estimands need the rows; use fit.with_rows(sessions).")
     content = fit.spec.model_dump(mode="json", exclude_defaults=True)
-    content["labels"] = {**content.get("labels", {}), **(labels or {})}
+    content["labels"] = {**content.get("labels", {}), **_as_resolved(labels or {}, fit.spec)}
     content["estimands"] = {**content.get("estimands", {}), **{name: dict(one) for name, one in estimands.items()}}
     spec = make_model(content)
     findings = Findings()

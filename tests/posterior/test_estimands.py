@@ -216,6 +216,17 @@ def test_new_estimands_are_checked_like_those_of_a_file(small_fit: ba.Fit) -> No
         ba.add_estimands(small_fit, {"e": {"value": "s"}}, labels={"s": "outcome ~ session"})
 
 
+def test_labels_of_time_are_those_of_what_plays_it(small_fit: ba.Fit) -> None:
+    """The model file's time:condition and the fit's session:condition are one coefficient."""
+    stated = {"e": {"value": "s", "unit": "points"}}
+    one, two = (
+        ba.add_estimands(small_fit, stated, labels={"s": f"outcome ~ {clock}:condition"})
+        for clock in ("time", "session")
+    )
+    assert one.spec == two.spec
+    assert ba.summarize_estimands(one).equals(ba.summarize_estimands(two))
+
+
 def test_estimands_survive_the_disk(small_fit: ba.Fit, tmp_path) -> None:  # type: ignore[no-untyped-def]
     """A stored fit gives the same table, without rows and without its design."""
     asked = ba.add_estimands(
