@@ -98,10 +98,10 @@ def _restrict(stacked: Stacked, outcomes: Sequence[str]) -> Stacked:
     for part in stacked.classes:
         kept = [i for i, e in enumerate(part.residuals.equations) if e in chosen]
         if kept:
-            equations, sigma = (
-                [values[i] for i in kept] for values in (part.residuals.equations, part.residuals.sigma)
-            )
-            residuals = Residuals(tuple(equations), tuple(sigma), part.residuals.stratum)
+            own = part.residuals
+            equations, sigma = (tuple(values[i] for i in kept) for values in (own.equations, own.sigma))
+            at = tuple(own.at[i] for i in kept) if own.at else ()
+            residuals = Residuals(equations, sigma, own.stratum, at, own.gap)
             classes.append(ClassRows(residuals, tuple(part.rows[i] for i in kept)))
     return replace(stacked, classes=tuple(classes))
 

@@ -89,7 +89,7 @@ def correlations(shape: Shape, points: np.ndarray, factor: int) -> np.ndarray:
 
 def residual_correlations(shape: Shape, points: np.ndarray) -> np.ndarray:
     """Return the correlations of residuals, shape (draw, stratum, outcome, outcome)."""
-    size, places = len(shape.joint), find_places(shape)
+    size, places = shape.joint, find_places(shape)
     if shape.fixed is not None:
         return np.broadcast_to(shape.fixed, (len(points), shape.joint_strata, size, size)).copy()
     pairs = pairs_of(size)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 EXACT = "Population and group effects are integrated out exactly; only variances and correlations are sampled."
 """What holds for a model without obstacles."""
 
+MOST_TABLES = 4000
+"""Tables of cross-products above which an evaluation takes longer than one of the sampler's own."""
+
 MOST_CROSSED = 1500
 """Effects of crossed factors above which their dense block takes longer than sampling them."""
 
@@ -71,8 +74,6 @@ def _of_rows(equation: EquationSpec) -> list[str]:
     if equation.modelled:
         what = "true scores" if equation.measured else "missing values"
         found.append(f"{what} of {equation.outcome} are modelled")
-    if equation.residuals != "independent":
-        found.append(f"residuals of {equation.outcome} correlate over sessions")
     return found
 
 
@@ -129,10 +130,48 @@ def find_design_obstacles(design: Design) -> list[str]:
         for prior in priors
         if prior.distribution.family == "equal"
     ]
+    obstacles += _of_series(design)
     crossed = _crossed_effects(design)
     if crossed > MOST_CROSSED:
         obstacles.append(f"crossed factors have {crossed:,} effects, more than the {MOST_CROSSED:,} it takes at once")
     return obstacles
+
+
+def _of_series(design: Design) -> list[str]:
+    """Return what keeps residuals that correlate over a patient's sessions from the engine."""
+    import numpy as np  # not needed to look at a model
+
+    serial = [e for e in design.equations if e.serial]
+    autocorrelated = [e for e in serial if e.series is not None]
+    priors = {prior.distribution for prior in design.priors.shapes.get("ar", ())}
+    found = []
+    if autocorrelated and design.residual is not None:
+        found.append(f"residuals of {autocorrelated[0].outcome} correlate over sessions, and others by themselves")
+    if len(priors) > 1:
+        found.append("autocorrelations have different priors")
+    for e in serial:
+        patient = np.unique(e.patient, return_inverse=True)[1]
+        for group in e.groups:
+            level = np.where(group.inside, group.code, -1)
+            if len(np.unique(np.column_stack([patient, level]), axis=0)) > len(np.unique(patient)):
+                found.append(
+                    f"residuals of {e.outcome} correlate over sessions, and sessions of one patient are of several "
+                    f"levels of {group.factor}"
+                )
+    if design.residual is not None and _tables(design) > MOST_TABLES:
+        found.append(f"visits are missing in so many ways that it takes more than {MOST_TABLES:,} tables")
+    return found
+
+
+def _tables(design: Design) -> int:
+    """Return how many pairs of visits there are over the ways in which visits are missing."""
+    held = getattr(design.residual, "held", None)
+    if held is None:
+        return 0
+    import numpy as np
+
+    size = np.unique(held, axis=0).sum(axis=1)
+    return int((size * (size + 1) // 2).sum())
 
 
 def _crossed_effects(design: Design) -> int:

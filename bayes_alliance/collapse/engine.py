@@ -143,10 +143,14 @@ def first_guess(shape: Shape, statistics: Statistics) -> np.ndarray:
             start[first + i] = np.log(0.3 * prior.values[-1]) if prior.values else 0.0
     for number in range(len(shape.sigma)):
         square, count = 0.0, 0
-        for part, table, rows in zip(statistics.classes, statistics.root, statistics.clusters, strict=True):
-            for equation, sigma in zip(part.equations, part.sigma, strict=True):
-                if sigma == number:
-                    place = len(shape.equation) + equation
-                    square, count = square + table[place, place], count + int(rows)
-        start[places.sigma + number] = 0.5 * np.log(0.5 * max(square / max(count, 1), 1e-12))
+        for product, table in zip(statistics.products, statistics.root, strict=True):
+            part, rows = statistics.classes[product.part], int(statistics.clusters[product.part])
+            at = range(len(part.equations)) if product.places is None else sorted(set(product.places))
+            if product.places is not None and (len(at) > 1 or (part.gap and at[0] > 0)):
+                continue  # of two rows, or of one that stands for the row before
+            for place in at:
+                if part.sigma[place] == number:
+                    own = len(shape.equation) + part.equations[place]
+                    square, count = square + table[own, own], count + rows
+        start[places.sigma + number] = 0.5 * np.log(0.5 * max(square / max(count, 1), 1e-300))
     return start

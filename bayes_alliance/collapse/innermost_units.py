@@ -203,17 +203,24 @@ def _weights(shape: Shape, points: np.ndarray, part: Residuals) -> tuple[np.ndar
     weight, log_det = residual_weights(shape, points, part)
     size = len(part.equations)
     columns = [weight[:, i, j] for i in range(size) for j in range(i + 1)]
-    return np.column_stack(columns), -0.5 * (log_det + size * np.log(2 * np.pi))
+    return np.column_stack(columns), -0.5 * (log_det + part.scored * np.log(2 * np.pi))
 
 
 def residual_weights(shape: Shape, points: np.ndarray, part: Residuals) -> tuple[np.ndarray, np.ndarray]:
-    """Return a class's inverse residual covariance, shape (draw, outcome, outcome), and its log determinant."""
+    """Return a class's inverse residual covariance, shape (draw, place, place), and its log determinant.
+
+    Of a session given one before, what stands between the two in its density, and the log of its variance.
+    """
     sigma = np.exp(points[:, find_places(shape).sigma + np.array(part.sigma)])
+    if part.gap:
+        rho = residual_correlations(shape, points)[:, part.stratum, 1, 0] ** part.gap
+        row = np.column_stack([1 / sigma[:, 0], -rho / sigma[:, 1]])
+        left = 1 - rho**2
+        return row[:, :, None] * row[:, None, :] / left[:, None, None], np.log(left * sigma[:, 0] ** 2)
     covariance = sigma[:, :, None] * sigma[:, None, :]
     if len(part.equations) > 1:
-        at = [shape.joint.index(e) for e in part.equations]
-        cor = residual_correlations(shape, points)[:, part.stratum]
-        covariance = covariance * cor[:, np.array(at)[:, None], at]
+        at = np.array(part.at)
+        covariance = covariance * residual_correlations(shape, points)[:, part.stratum][:, at[:, None], at]
     return np.linalg.inv(covariance), np.linalg.slogdet(covariance)[1]
 
 

@@ -13,8 +13,11 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.factors import FactorDesign
 from bayes_alliance.design.equations.residual import ResidualDesign
+from bayes_alliance.design.equations.series import Series
+from bayes_alliance.design.equations.visits import VisitResiduals
 from bayes_alliance.design.groups.groups import find_nesting
-from bayes_alliance.names import INTERCEPT
+from bayes_alliance.names import INTERCEPT, RESIDUAL
+from bayes_alliance.spec.parameters import AUTOCORRELATION
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,9 +133,13 @@ def make_shape(design: Design, chain: tuple[int, ...], crossed: tuple[int, ...])
     factors = tuple(_factor(design, factor) for factor in design.factors)
     equations, residual = design.equations, design.residual
     outcomes = tuple(e.outcome for e in equations)
-    joint_cor = None
-    if residual is not None and residual.fixed is None:
-        joint_cor = design.priors.cor["residual"][0].distribution
+    joint, strata, joint_cor = 0, 1, None
+    if residual is not None:
+        joint, strata = len(residual.labels), max(len(residual.by), 1)
+        joint_cor = design.priors.cor[RESIDUAL][0].distribution if residual.fixed is None else None
+    elif AUTOCORRELATION in design.priors.shapes:  # a matrix of two per outcome: neighbours in its series
+        priors = design.priors.shapes[AUTOCORRELATION]
+        joint, strata, joint_cor = 2, len(priors), priors[0].distribution
     return Shape(
         outcomes=outcomes,
         equation=np.repeat(np.arange(len(equations)), [len(e.coef.labels) for e in equations]),
@@ -143,8 +150,8 @@ def make_shape(design: Design, chain: tuple[int, ...], crossed: tuple[int, ...])
         chain=chain,
         crossed=crossed,
         sigma=tuple(prior.distribution for prior in design.priors.sigma),
-        joint=() if residual is None else tuple(outcomes.index(o) for o in residual.outcomes),
-        joint_strata=1 if residual is None else max(len(residual.by), 1),
+        joint=joint,
+        joint_strata=strata,
         joint_cor=joint_cor,
         fixed=None if residual is None else residual.fixed,
     )
@@ -212,21 +219,57 @@ def find_links(codes: Sequence[Sequence[np.ndarray]], classes: Sequence[ClassRow
 
 
 def _classes(design: Design) -> tuple[ClassRows, ...]:
-    """Return the classes of residuals: by equation and residual SD, or by what a row has where residuals correlate."""
+    """Return the classes of residuals: by equation and residual SD, or by the rows that a row's residual hangs on."""
     starts = np.cumsum([0, *(len(e.sigma_coef) for e in design.equations)])
     joint = design.residual.outcomes if isinstance(design.residual, ResidualDesign) else ()
-    classes = []
+    series = [e.outcome for e in design.equations if e.series is not None]
+    classes: list[ClassRows] = []
     for number, e in enumerate(design.equations):
-        if e.outcome in joint:
-            continue
-        for code in range(len(e.sigma_coef)):
-            rows = np.flatnonzero(e.sigma_code == code)
-            classes.append(ClassRows(Residuals((number,), (int(starts[number]) + code,)), (rows,)))
+        sigma = int(starts[number]) + e.sigma_code
+        if e.series is not None:
+            classes += _serial_classes(number, e.series, sigma, series.index(e.outcome))
+        elif isinstance(design.residual, VisitResiduals) and e.outcome == design.residual.outcome:
+            classes += _visit_classes(number, design.residual, sigma)
+        elif e.outcome not in joint:
+            classes += [
+                ClassRows(Residuals((number,), (int(one),)), (np.flatnonzero(sigma == one),))
+                for one in range(starts[number], starts[number + 1])
+            ]
     return (*classes, *_joint_classes(design, starts))
 
 
+def _serial_classes(number: int, series: Series, sigma: np.ndarray, stratum: int) -> list[ClassRows]:
+    """Return the rows that follow none by residual SD, and those that follow one by the gap and both residual SDs."""
+    first = np.flatnonzero(series.gap == 0)
+    found = [
+        ClassRows(Residuals((number,), (int(one),)), (first[sigma[first] == one],)) for one in np.unique(sigma[first])
+    ]
+    rows = np.flatnonzero(series.gap > 0)
+    keys = np.column_stack([series.distance[rows], sigma[rows], sigma[series.before[rows]]])
+    kinds, which = np.unique(keys, axis=0, return_inverse=True)
+    for place, (gap, one, two) in enumerate(kinds):
+        own = rows[which.reshape(-1) == place]
+        part = Residuals((number, number), (int(one), int(two)), stratum, (1, 0), int(gap))
+        found.append(ClassRows(part, (own, series.before[own])))
+    return found
+
+
+def _visit_classes(number: int, visits: VisitResiduals, sigma: np.ndarray) -> list[ClassRows]:
+    """Return the patients by the visits they have and their stratum."""
+    patterns, which = np.unique(np.column_stack([visits.stratum, visits.held]), axis=0, return_inverse=True)
+    found = []
+    for place, (stratum, *held) in enumerate(patterns):
+        kept = np.flatnonzero(held)
+        rows = visits.place[which.reshape(-1) == place][:, kept].T
+        if len(kept):
+            sds = tuple(int(sigma[row[0]]) for row in rows)
+            part = Residuals((number,) * len(kept), sds, int(stratum), tuple(map(int, kept)))
+            found.append(ClassRows(part, tuple(rows)))
+    return found
+
+
 def _joint_classes(design: Design, starts: np.ndarray) -> list[ClassRows]:
-    if not isinstance(design.residual, ResidualDesign):  # visits that correlate are not for this engine
+    if not isinstance(design.residual, ResidualDesign):
         return []
     numbers = [i for o in design.residual.outcomes for i, e in enumerate(design.equations) if e.outcome == o]
     frames = []
@@ -242,7 +285,8 @@ def _joint_classes(design: Design, starts: np.ndarray) -> list[ClassRows]:
     for key, part in together.groupby([*(f"sigma{n}" for n in numbers), "stratum"]):
         numbers_of = [int(str(part)) for part in key] if isinstance(key, tuple) else []
         present: Mapping[int, int] = {n: s for n, s in zip(numbers, numbers_of, strict=False) if s >= 0}
-        residuals = Residuals(tuple(present), tuple(present.values()), numbers_of[-1])
+        at = tuple(numbers.index(n) for n in present)
+        residuals = Residuals(tuple(present), tuple(present.values()), numbers_of[-1], at)
         classes.append(ClassRows(residuals, tuple(part[f"place{n}"].to_numpy() for n in present)))
     return classes
 

@@ -39,11 +39,48 @@ class Factor:
 
 @dataclass(frozen=True)
 class Residuals:
-    """A class of rows: the equations with an outcome in a row, the residual SD of each, and their correlations."""
+    """A class of rows that count together: outcomes of a row, visits of a patient, or a session and the one before.
+
+    Each place of the class has an equation and a residual SD. Where residuals correlate, ``at`` are their places in the
+    matrix of correlations of the ``stratum``. With a ``gap`` above 0 the class is the density of a session given the
+    session so many numbers before, whose residual correlates by that power of the stratum's correlation.
+    """
 
     equations: tuple[int, ...]
     sigma: tuple[int, ...]
     stratum: int = -1
+    at: tuple[int, ...] = ()
+    gap: int = 0
+
+    @property
+    def scored(self) -> int:
+        """Return how many outcomes the class is the density of."""
+        return 1 if self.gap else len(self.equations)
+
+
+@dataclass(frozen=True)
+class Product:
+    """Cross-products of the rows of a class that share one table: of all its places, or of two of them.
+
+    Where every place has an equation of its own, columns tell which place they are of, and one table holds all. Where
+    places share an equation each two of them have a table.
+    """
+
+    part: int
+    equations: tuple[int, ...]
+    places: tuple[int, int] | None = None
+
+
+def list_products(classes: Sequence[Residuals]) -> tuple[Product, ...]:
+    """Return the tables of cross-products that classes of residuals need."""
+    found: list[Product] = []
+    for number, part in enumerate(classes):
+        if len(set(part.equations)) == len(part.equations):
+            found.append(Product(number, part.equations))
+        else:
+            size = range(len(part.equations))
+            found += [Product(number, part.equations[:1], (a, b)) for a in size for b in size if a <= b]
+    return tuple(found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +91,7 @@ class Shape:
     of the others, kept in the last dense block beside the coefficients. Columns of that block are coefficients,
     outcomes (one per equation), then effects of crossed factors. ``equation`` of shape (coef,) is each coefficient's
     equation, ``centre`` what is taken from its column, ``mean`` and ``scale`` its normal prior.
-    ``joint`` lists the equations whose residuals correlate; ``fixed`` their correlations where stated.
+    ``joint`` is the size of the matrix of residual correlations, 0 where there is none; ``fixed`` these where stated.
     """
 
     outcomes: tuple[str, ...]
@@ -66,7 +103,7 @@ class Shape:
     chain: tuple[int, ...]
     crossed: tuple[int, ...]
     sigma: tuple[Distribution, ...]
-    joint: tuple[int, ...]
+    joint: int
     joint_strata: int
     joint_cor: Distribution | None
     fixed: np.ndarray | None
@@ -134,7 +171,7 @@ def find_places(shape: Shape) -> Places:
         cor.append(tuple(own))
     sigma = at
     residual = sigma + len(shape.sigma)
-    free = shape.joint_strata * pairs_of(len(shape.joint)) if shape.joint and shape.fixed is None else 0
+    free = shape.joint_strata * pairs_of(shape.joint) if shape.joint and shape.fixed is None else 0
     return Places(tuple(sd), tuple(cor), sigma, residual, residual + free)
 
 

@@ -9,7 +9,7 @@ import numba
 import numpy as np
 
 from bayes_alliance.collapse.rows import ClassRows, EquationRows, Stacked
-from bayes_alliance.collapse.shape import Residuals, Shape
+from bayes_alliance.collapse.shape import Product, Residuals, Shape, list_products
 
 ROOT = -1
 """Stands for the last block where a level of the chain could stand."""
@@ -21,8 +21,8 @@ class Level:
 
     A unit's table has a row per own effect and a column per own effect, effect of outer units, coefficient, outcome,
     then effect of the levels of crossed factors (the innermost factor's units: of those they meet, listed in
-    ``touched``). ``flat`` holds the tables, unit by class; ``start`` of shape (unit,) a unit's first number, and
-    ``columns`` of shape (unit,) the width of its tables. ``count`` of shape (unit, class) is the number of rows.
+    ``touched``). ``flat`` holds the tables, unit by product; ``start`` of shape (unit,) a unit's first number, and
+    ``columns`` of shape (unit,) the width of its tables. ``count`` of shape (unit, product) is the number of rows.
     ``above`` of shape (unit, level) are outer units, -1 where there is none.
     """
 
@@ -38,12 +38,14 @@ class Level:
 class Statistics:
     """Everything the likelihood reads of the data; its size does not depend on the number of rows.
 
-    ``root`` has shape (class, column, column), ``clusters`` of shape (class,) the number of rows of each class (rows
-    of several outcomes count once), ``rows`` the number of outcomes in all.
+    ``products`` are the tables of cross-products. ``root`` has shape (product, column, column), ``clusters`` of shape
+    (class,) the number of rows of each class (rows of several outcomes count once), ``rows`` the number of outcomes in
+    all.
     """
 
     shape: Shape
     classes: tuple[Residuals, ...]
+    products: tuple[Product, ...]
     levels: tuple[Level, ...]
     root: np.ndarray
     clusters: np.ndarray
@@ -73,7 +75,7 @@ class Accumulator:
         above: Sequence[np.ndarray],
         touched: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
-        self.shape, self.classes = shape, tuple(classes)
+        self.shape, self.classes, self.products = shape, tuple(classes), list_products(classes)
         self._above = list(above)
         self._flats, self._starts, self._columns, self._counts = [], [], [], []
         self._touched = []
@@ -82,29 +84,40 @@ class Accumulator:
             own, wide = shape.path(level)[0], sum(shape.path(level)) + shape.outer
             meets = touched if level == 0 and touched is not None else _all_columns(units, shape.crossed_columns)
             columns = wide + np.diff(meets[1])
-            starts = np.concatenate([[0], np.cumsum(own * columns * len(classes))])
+            starts = np.concatenate([[0], np.cumsum(own * columns * len(self.products))])
             self._flats.append(np.zeros(int(starts[-1])))
             self._starts.append(starts[:-1])
             self._columns.append(columns)
-            self._counts.append(np.zeros((units, len(classes)), dtype=np.int64))
+            self._counts.append(np.zeros((units, len(self.products)), dtype=np.int64))
             self._touched.append(meets)
         size = shape.outer + shape.crossed_columns
-        self._root = np.zeros((len(classes), size, size))
+        self._root = np.zeros((len(self.products), size, size))
         self._clusters = np.zeros(len(classes), dtype=np.int64)
         self._rows = 0
 
     def add(self, equations: Sequence[EquationRows], classes: Sequence[ClassRows]) -> None:
         """Add the rows of a piece."""
         for part in classes:
-            number = self.classes.index(part.residuals)
-            self._clusters[number] += len(part.rows[0])
-            self._rows += len(part.rows[0]) * len(part.rows)
-            for left, rows in zip(part.residuals.equations, part.rows, strict=True):
-                for level, factor in enumerate(self.shape.chain):
-                    code = equations[left].code[factor][rows]
-                    np.add.at(self._counts[level][:, number], code[code >= 0], 1)
-                for right, others in zip(part.residuals.equations, part.rows, strict=True):
-                    self._add_pair(equations, (left, right), (rows, others), number)
+            own = self.classes.index(part.residuals)
+            self._clusters[own] += len(part.rows[0])
+            self._rows += len(part.rows[0]) * part.residuals.scored
+            for number, product in enumerate(self.products):
+                if product.part == own:
+                    self._add_product(equations, part, product, number)
+
+    def _add_product(self, equations: Sequence[EquationRows], part: ClassRows, product: Product, number: int) -> None:
+        """Add the cross-products of all places of a class, or of two of them in both orders."""
+        size = range(len(part.rows))
+        pairs = [(a, b) for a in size for b in size]
+        if product.places is not None:
+            pairs = list(dict.fromkeys([product.places, product.places[::-1]]))
+        for a in dict.fromkeys(a for a, _ in pairs):
+            for level, factor in enumerate(self.shape.chain):
+                code = equations[part.residuals.equations[a]].code[factor][part.rows[a]]
+                np.add.at(self._counts[level][:, number], code[code >= 0], 1)
+        for a, b in pairs:
+            which = part.residuals.equations[a], part.residuals.equations[b]
+            self._add_pair(equations, which, (part.rows[a], part.rows[b]), number)
 
     def finish(self) -> Statistics:
         """Return the sums."""
@@ -114,7 +127,9 @@ class Accumulator:
                 self._flats, self._starts, self._columns, self._counts, self._above, self._touched, strict=True
             )
         ]
-        return Statistics(self.shape, self.classes, tuple(levels), self._root, self._clusters, self._rows)
+        return Statistics(
+            self.shape, self.classes, self.products, tuple(levels), self._root, self._clusters, self._rows
+        )
 
     def _add_pair(
         self,

@@ -96,46 +96,47 @@ def _pattern_parts(shape: Shape, pooled: Pooled | None, kinds: _Kinds, level_fir
 
 
 class _Kinds:
-    """Which weight multiplies the products of which two equations, for sets of classes that never share one."""
+    """Which weight multiplies the products of which two equations, for sets of products that never share one."""
 
     def __init__(self, statistics: Statistics) -> None:
-        self._classes, self._outcomes = statistics.classes, len(statistics.shape.outcomes)
-        sizes = [len(part.equations) ** 2 for part in statistics.classes]
-        self._first = np.concatenate([[0], np.cumsum(sizes)])
+        self._products, self._outcomes = statistics.products, len(statistics.shape.outcomes)
+        self._sizes = [len(part.equations) for part in statistics.classes]
+        self._first = np.concatenate([[0], np.cumsum(np.square(self._sizes, dtype=np.int64))])
         self._numbers: dict[tuple[int, ...], int] = {}
         self.tables: list[np.ndarray] = []
-        self.single = all(len(part.equations) == 1 for part in statistics.classes)
+        self.single = all(size == 1 for size in self._sizes)
 
-    def number(self, classes: tuple[int, ...]) -> int:
-        """Return the number of the kind that joins these classes, new or known."""
-        if classes not in self._numbers:
+    def number(self, products: tuple[int, ...]) -> int:
+        """Return the number of the kind that joins these products, new or known."""
+        if products not in self._numbers:
             table = np.full((self._outcomes, self._outcomes), -1, dtype=np.int64)
-            for one in classes:
-                size = len(self._classes[one].equations)
-                places = list(self._classes[one].equations)
-                table[np.ix_(places, places)] = self._first[one] + np.arange(size * size).reshape(size, size)
-            self._numbers[classes] = len(self.tables)
+            for one in (self._products[number] for number in products):
+                size, places = self._sizes[one.part], list(one.equations)
+                weights = self._first[one.part] + np.arange(size * size).reshape(size, size)
+                table[np.ix_(places, places)] = weights if one.places is None else weights[one.places]
+            self._numbers[products] = len(self.tables)
             self.tables.append(table.reshape(-1))
-        return self._numbers[classes]
+        return self._numbers[products]
 
     def weights_of(self, classes: tuple[int, ...], equations: np.ndarray) -> np.ndarray:
         """Return the weight of each effect of the given equations under classes without correlations; -1 for none."""
         table = np.full(self._outcomes, -1, dtype=np.int64)
         for one in classes:
-            table[self._classes[one].equations[0]] = self._first[one]
+            table[self._products[one].equations[0]] = self._first[one]
         return np.asarray(table[equations])
 
     def layers(self, present: np.ndarray) -> list[tuple[int, ...]]:
-        """Split the classes a unit has into sets in which no equation comes twice."""
+        """Split the products a unit has into sets in which no equation comes twice."""
         sets: list[list[int]] = []
+        taken: list[set[int]] = []
         for one in np.flatnonzero(present):
-            equations = set(self._classes[one].equations)
-            for chosen in sets:
-                if not any(equations & set(self._classes[other].equations) for other in chosen):
-                    chosen.append(int(one))
-                    break
-            else:
-                sets.append([int(one)])
+            equations = set(self._products[one].equations)
+            place = next((i for i, others in enumerate(taken) if not equations & others), len(sets))
+            if place == len(sets):
+                sets.append([])
+                taken.append(set())
+            sets[place].append(int(one))
+            taken[place] |= equations
         return [tuple(chosen) for chosen in sets]
 
 
@@ -177,7 +178,7 @@ def _node_parts(statistics: Statistics, kinds: _Kinds, alone: np.ndarray) -> Par
         used += int(sizes_here.sum())
         kind_of.append(kinds_here)
         per_node.append(counts)
-    root_sets = kinds.layers(statistics.clusters > 0)
+    root_sets = kinds.layers(np.array([statistics.clusters[one.part] > 0 for one in statistics.products], dtype=bool))
     root = [statistics.root[list(chosen)].sum(axis=0).reshape(-1) for chosen in root_sets]
     where = np.concatenate([np.empty((0, 2), dtype=np.int64), *found["columns_at"]])
     widths = [sum(shape.path(level)) for level in range(len(shape.chain))]
@@ -218,7 +219,7 @@ def _work_places(shape: Shape, level: np.ndarray, last: np.ndarray) -> np.ndarra
 
 
 def _layers(part: Level, chosen: np.ndarray, kinds: _Kinds, own: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the tables of units, with classes that share no equation added up; their kinds; how many each has."""
+    """Return the tables of units, with products that share no equation added up; their kinds; how many each has."""
     present = part.count[chosen] > 0
     sets, which = np.unique(present, axis=0, return_inverse=True)
     split = [kinds.layers(row) for row in sets]
@@ -242,13 +243,13 @@ def _layers(part: Level, chosen: np.ndarray, kinds: _Kinds, own: int) -> tuple[n
 def _class_parts(statistics: Statistics) -> Parts:
     classes = statistics.classes
     sizes = np.array([len(part.equations) for part in classes], dtype=np.int64)
-    shape = statistics.shape
-    outcomes = [[shape.joint.index(e) if e in shape.joint else 0 for e in part.equations] for part in classes]
+    outcomes = [part.at or [0] * len(part.equations) for part in classes]
     return {
         at.CLASS_SIZE: sizes,
         at.CLASS_OUTCOME: np.concatenate([np.empty(0), *outcomes]),
         at.CLASS_SIGMA: np.concatenate([np.empty(0), *(part.sigma for part in classes)]),
         at.CLASS_STRATUM: np.array([part.stratum for part in classes]),
+        at.CLASS_GAP: np.array([part.gap for part in classes]),
         at.CLASS_COUNT: statistics.clusters,
         at.CLASS_WEIGHT: np.concatenate([[0], np.cumsum(sizes**2)]),
     }
@@ -264,7 +265,7 @@ def _parameter_parts(shape: Shape) -> Parts:
     sds = [prior for factor in shape.factors for _ in range(factor.strata) for prior in factor.sd]
     priors = [_prior_numbers(prior) for prior in [*sds, *shape.sigma]]
     cors = [_cor_shapes(f.cor[b], len(block)) for f in shape.factors for b, block in enumerate(f.blocks)]
-    joint = _cor_shapes(shape.joint_cor, len(shape.joint)) if shape.joint_cor is not None else np.empty(0)
+    joint = _cor_shapes(shape.joint_cor, shape.joint) if shape.joint_cor is not None else np.empty(0)
     return {
         at.FACTOR_SIZE: np.array(sizes),
         at.FACTOR_STRATA: np.array(strata),
@@ -281,7 +282,7 @@ def _parameter_parts(shape: Shape) -> Parts:
         at.CROSSED_STRATUM: np.concatenate([np.empty(0), *(shape.factors[i].stratum for i in shape.crossed)]),
         at.PRIOR_CODE: np.array([code for code, _, _ in priors]),
         at.SIGMA_PLACE: np.array([places.sigma, places.residual]),
-        at.JOINT: np.array([len(shape.joint), shape.joint_strata, int(shape.fixed is not None)]),
+        at.JOINT: np.array([shape.joint, shape.joint_strata, int(shape.fixed is not None)]),
         at.BASES: np.concatenate([np.empty(0), *(factor.basis.reshape(-1) for factor in shape.factors)]),
         at.PRIOR_VALUE: np.array([[one, two] for _, one, two in priors]),
         at.COR_SHAPE: np.concatenate([np.empty(0), *cors, joint]),

@@ -30,7 +30,9 @@ from bayes_alliance.names import (
     partial_name,
     sd_name,
     second_dim,
+    shape_dim,
 )
+from bayes_alliance.spec.parameters import AUTOCORRELATION
 
 SHOWN = "Fitting with effects integrated out (half a minute more the first time ever, to compile)"
 
@@ -148,8 +150,10 @@ def read_points(design: Design, posterior: xr.Dataset) -> np.ndarray:
                 points[:, at : at + partial.shape[1]] = partial
     if shape.sigma:
         points[:, places.sigma : places.sigma + len(shape.sigma)] = np.log(values("sigma"))
-    if shape.joint and shape.fixed is None:
-        size = len(shape.joint)
+    if shape.joint and design.residual is None:
+        points[:, places.residual :] = np.arctanh(values(AUTOCORRELATION))
+    elif shape.joint and shape.fixed is None:
+        size = shape.joint
         matrices = values(cor_name(RESIDUAL)).reshape(count, shape.joint_strata, size, size)
         points[:, places.residual :] = np.concatenate(
             [to_partial(matrices[:, stratum]) for stratum in range(shape.joint_strata)], axis=1
@@ -197,10 +201,14 @@ def _unit(name: str, values: np.ndarray, coords: dict[str, list[str] | np.ndarra
 def _residual(
     design: Design, collapsed: Collapsed, flat: np.ndarray, coords: dict[str, list[str] | np.ndarray]
 ) -> dict[str, Variable]:
-    if design.residual is None:
-        return {}
     residual, shape = design.residual, collapsed.shape
-    coords |= {RESIDUAL: list(residual.outcomes), second_dim(RESIDUAL): list(residual.outcomes)}
+    if residual is None and shape.joint:
+        dim = shape_dim(AUTOCORRELATION)
+        coords[dim] = [e.outcome for e in design.equations if e.series is not None]
+        return {AUTOCORRELATION: ((dim,), np.tanh(flat[:, find_places(shape).residual :]))}
+    if residual is None:
+        return {}
+    coords |= {RESIDUAL: list(residual.labels), second_dim(RESIDUAL): list(residual.labels)}
     matrices, found = residual_correlations(shape, flat), {}
     strata = (by_dim(RESIDUAL),) if residual.by else ()
     if strata:
@@ -208,7 +216,7 @@ def _residual(
     values = matrices if strata else matrices[:, 0]
     found[cor_name(RESIDUAL)] = ((*strata, RESIDUAL, second_dim(RESIDUAL)), values)
     if shape.fixed is None:
-        pairs, first = pairs_of(len(shape.joint)), find_places(shape).residual
+        pairs, first = pairs_of(shape.joint), find_places(shape).residual
         for stratum in range(shape.joint_strata):
             name = partial_name(RESIDUAL, stratum=stratum if strata else None)
             found |= _unit(name, flat[:, first + stratum * pairs : first + (stratum + 1) * pairs], coords)

@@ -13,6 +13,7 @@ from bayes_alliance.collapse.effect_draws import correlations, residual_correlat
 from bayes_alliance.collapse.engine import sum_design
 from bayes_alliance.collapse.shape import find_places
 from bayes_alliance.collapse.tables import pack_statistics
+from bayes_alliance.design.equations.equation import EquationDesign
 from tests.build.oracle import density as prior_density
 from tests.build.oracle import lkj
 
@@ -94,27 +95,41 @@ class Dense:
             at += size
 
     def _residuals(self) -> None:
-        residual = self.design.residual
-        spread, row, outcome, stratum = [], [], [], []
-        start = 0
+        spread: list[float] = []
+        start, starts = 0, [0]
         for e in self.design.equations:
             spread += list(self.natural.sigma[start + e.sigma_code])
             start += len(e.sigma_coef)
-            joint = residual is not None and e.outcome in residual.outcomes
-            row += [int(r) if joint else -1 for r in e.row]
-            outcome += [residual.outcomes.index(e.outcome) if joint and residual else -1] * len(e.y)
-            stratum += list(residual.beside[e.outcome].stratum) if joint and residual else [0] * len(e.y)
-        self.r = np.diag(np.array(spread) ** 2)
-        together: dict[int, list[int]] = {}
-        for i, r in enumerate(row):
-            if r >= 0:
-                together.setdefault(r, []).append(i)
-        for members in together.values():
-            for i in members:
-                for j in members:
-                    assert self.natural.residual is not None
-                    cor = self.natural.residual[stratum[i]][outcome[i], outcome[j]]
-                    self.r[i, j] = cor * spread[i] * spread[j]
+            starts.append(len(spread))
+        cor = np.eye(len(spread))
+        every = [(e, i) for e in self.design.equations for i in range(len(e.y))]
+        series = [e.outcome for e in self.design.equations if e.series is not None]
+        for a, one in enumerate(every):
+            for b, two in enumerate(every):
+                if a != b:
+                    cor[a, b] = self._together(one, two, series)
+        self.r = cor * np.outer(spread, spread)
+
+    def _together(self, one: tuple[EquationDesign, int], two: tuple[EquationDesign, int], series: list[str]) -> float:
+        """Return the correlation of the residuals of two rows, from patients, sessions and names alone."""
+        residual, (e, i), (other, j) = self.design.residual, one, two
+        same = e.outcome == other.outcome and e.patient[i] == other.patient[j]
+        if e.series is not None and same:
+            assert self.natural.residual is not None
+            gap = abs(e.session[i] - other.session[j])
+            return float(self.natural.residual[series.index(e.outcome)][1, 0] ** gap)
+        if residual is None or not {e.outcome, other.outcome} <= set(residual.outcomes):
+            return 0.0
+        assert self.natural.residual is not None
+        if e.spec.residuals == "unstructured":
+            visits = [f"week[{own.session[k]:g}]" for own, k in (one, two)]
+            by = self.design.spec.residual_by(e.spec)
+            stratum = int(e.variables[by].values[i]) if by else 0
+            at = [residual.labels.index(visit) for visit in visits]
+            return float(self.natural.residual[stratum][at[0], at[1]]) if same else 0.0
+        stratum = residual.beside[e.outcome].stratum[i]
+        at = [residual.outcomes.index(own.outcome) for own in (e, other)]
+        return float(self.natural.residual[stratum][at[0], at[1]]) if e.row[i] == other.row[j] else 0.0
 
     def marginal(self) -> stats.multivariate_normal:
         """Return the distribution of all outcomes, effects integrated out."""
@@ -139,8 +154,9 @@ class Dense:
                     total += lkj(cor, eta) + log_slope(cor)
         for prior, value in zip(design.priors.sigma, self.natural.sigma, strict=True):
             total += prior_density(prior.distribution, value) + np.log(value)
-        if self.natural.residual is not None and design.residual is not None and design.residual.fixed is None:
-            eta = design.priors.cor["residual"][0].distribution.values[0]
+        if self.natural.residual is not None and (design.residual is None or design.residual.fixed is None):
+            own = design.priors.cor["residual"] if design.residual is not None else design.priors.shapes["ar"]
+            eta = own[0].distribution.values[0]
             total += sum(lkj(cor, eta) + log_slope(cor) for cor in self.natural.residual)
         assert np.isfinite(x).all()
         return float(total)

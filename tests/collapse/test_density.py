@@ -40,6 +40,21 @@ SHAPES = GAUSSIAN | {
     + equation("alliance", f"{MANY} + {SLOPES}")
     + ACROSS
     + '[residual]\ncorrelate = ["score", "alliance"]\n',
+    "series": equation("score", "week + (1 + week | patient) + (1 | therapist)", extra='residuals = "ar1"'),
+    "series, residual SDs by room": equation(
+        "score", "week + (1 | patient)", extra='residuals = "ar1"\nsigma = "room"'
+    ),
+    "two series": equation("score", "week + (1 | patient)", extra='residuals = "ar1"')
+    + equation("alliance", "week + (1 | patient) + (1 | therapist)", extra='residuals = "ar1"')
+    + ACROSS,
+    "a series that predicts": equation("alliance", "week + (1 | therapist)", extra='residuals = "ar1"')
+    + equation("score", "alliance + week + (1 + week | patient)"),
+    "visits": equation("score", "visit + stress + (1 | therapist)", extra='residuals = "unstructured"'),
+    "visits by arm, no effects": equation("score", "visit * condition", extra='residuals = "unstructured"')
+    + '[residual]\nby = "condition"\n',
+    "visits beside another outcome": equation("score", "visit + (1 | therapist)", extra='residuals = "unstructured"')
+    + equation("alliance", "week + (1 + week | patient) + (1 | therapist)")
+    + '[groups.therapist]\ncorrelate = ["score", "alliance"]\n',
     "partial nesting": equation("score", "week + (1 | patient) + (0 + in_mbct | group)"),
     "partial nesting of slopes": equation("score", "week + (1 + week | patient) + (0 + in_mbct:week | group)"),
 }
@@ -70,7 +85,7 @@ def design_of(name: str, trial: pd.DataFrame) -> ba.Design:
 @pytest.fixture(scope="module", params=SHAPES)
 def shape(request: pytest.FixtureRequest, trial: pd.DataFrame) -> ba.Design:
     """Return one design per shape."""
-    return design_of(request.param, many_patients() if request.param.startswith("many") else trial)
+    return design_of(request.param, many_patients() if request.param.startswith(("many", "visits by")) else trial)
 
 
 def many_patients() -> pd.DataFrame:

@@ -24,13 +24,20 @@ from tests.conftest import ROLES
 from tests.contracts.test_registry import table_for
 
 ELIGIBLE = [name for name in model_names() if not find_obstacles(ba.load_model(name))]
-SOME = ["three levels and site", "effects and residuals", "crossed across equations", "covariances by arm"]
+SOME = [
+    *("three levels and site", "effects and residuals", "crossed across equations", "covariances by arm"),
+    *("series", "two series", "a series that predicts", "visits", "visits beside another outcome"),
+]
 
 
 def pymc_log_density(design: ba.Design, natural: Natural, b: np.ndarray, effects: dict[str, np.ndarray]) -> float:
     """Return log p(y, u, b | SDs, correlations, residual SDs) by the PyMC model with centred effects."""
     model = ba.build_model(design.spec, design, parametrization="centred")
-    values: dict[str, np.ndarray] = {"b_centred": b, "sigma": natural.sigma}
+    values: dict[str, np.ndarray] = {"b_centred": b}
+    families = [prior.distribution.family for prior in design.priors.sigma]
+    for family in dict.fromkeys(families):  # a free variable each, where SDs have priors of several families
+        own = np.array([one == family for one in families])
+        values["sigma" if own.all() else f"sigma_{family}"] = natural.sigma[own]
     effect_names = []
     for factor in design.factors:
         key, several = factor.factor, len(factor.blocks) > 1
@@ -45,7 +52,9 @@ def pymc_log_density(design: ba.Design, natural: Natural, b: np.ndarray, effects
                 suffix += f"_{s + 1}" if factor.by else ""
                 cor = natural.cor[key][s][np.ix_(block.members, block.members)]
                 values[f"cor_{key}{suffix}_unit"] = to_unit(cor)
-    if natural.residual is not None and design.residual is not None and design.residual.fixed is None:
+    if natural.residual is not None and design.residual is None:
+        values["ar_unit"] = (natural.residual[:, 1, 0] + 1) / 2
+    elif natural.residual is not None and design.residual is not None and design.residual.fixed is None:
         for s, cor in enumerate(natural.residual):
             values[f"cor_residual{f'_{s + 1}' if design.residual.by else ''}_unit"] = to_unit(cor)
     chosen = [model["b_centred"], *(model[name] for name in effect_names), *model.observed_RVs]

@@ -14,6 +14,7 @@ from bayes_alliance.collapse.kernel.parts import (
     BLOCK_MEMBERS,
     BLOCK_SIZE,
     CLASS_COUNT,
+    CLASS_GAP,
     CLASS_OUTCOME,
     CLASS_SIGMA,
     CLASS_SIZE,
@@ -35,6 +36,7 @@ from bayes_alliance.collapse.kernel.parts import (
     SIGMA_PLACE,
     SIGMAS,
 )
+from bayes_alliance.collapse.kernel.series import fill_series, pull_series
 
 # numba has no types for mypy; shapes are in the docstrings
 # mypy: disable-error-code="no-untyped-def,untyped-decorator"
@@ -213,7 +215,10 @@ def residual_lower(N, R, x, stratum, size):
 
 @compiled
 def fill_weights(N, R, x, weights, joint):
-    """Write the inverse of every class's residual covariance; return the sum over rows of log determinants."""
+    """Write the inverse of every class's residual covariance; return the sum over rows of log determinants.
+
+    Of a session given one before, what stands between the two in its density, and the log of its variance.
+    """
     total, at = 0.0, 0
     for c in range(N[CLASSES]):
         size, place = N[N[CLASS_SIZE] + c], N[N[CLASS_WEIGHT] + c]
@@ -222,7 +227,10 @@ def fill_weights(N, R, x, weights, joint):
             weights[place] = math.exp(-2 * log_sigma)
             total += 2 * log_sigma * N[N[CLASS_COUNT] + c]
         if joint is not None and size > 1:
-            total += _fill_joint(N, R, x, c, at, weights)
+            if N[N[CLASS_GAP] + c] > 0:
+                total += fill_series(N, x, c, at, weights)
+            else:
+                total += _fill_joint(N, R, x, c, at, weights)
         at += size
     return total
 
@@ -255,7 +263,10 @@ def pull_weights(N, R, x, weights, weight_bar, gradient, joint):
             sigma = N[N[SIGMA_PLACE]] + N[N[CLASS_SIGMA] + at]
             gradient[sigma] -= 2 * weights[place] * weight_bar[place] + N[N[CLASS_COUNT] + c]
         if joint is not None and size > 1:
-            _pull_joint(N, R, x, c, at, weights, weight_bar, lower_bar, gradient)
+            if N[N[CLASS_GAP] + c] > 0:
+                pull_series(N, x, c, at, weights, weight_bar, gradient)
+            else:
+                _pull_joint(N, R, x, c, at, weights, weight_bar, lower_bar, gradient)
         at += size
     if joint is not None and N[N[JOINT] + 2] == 0:
         for s in range(N[N[JOINT] + 1]):

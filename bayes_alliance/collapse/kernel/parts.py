@@ -55,6 +55,7 @@ from __future__ import annotations
     CLASS_OUTCOME,
     CLASS_SIGMA,
     CLASS_STRATUM,
+    CLASS_GAP,
     CLASS_COUNT,
     CLASS_WEIGHT,
     FACTOR_SIZE,
@@ -73,7 +74,7 @@ from __future__ import annotations
     PRIOR_CODE,
     SIGMA_PLACE,
     JOINT,
-) = range(15, 60)
+) = range(15, 61)
 
 (
     LAYER_TABLES,
@@ -84,7 +85,7 @@ from __future__ import annotations
     PRIOR_VALUE,
     COR_SHAPE,
     FIXED_COR,
-) = range(60, 68)
+) = range(61, 69)
 
-HEAD = 68
+HEAD = 69
 """Length of the head."""
