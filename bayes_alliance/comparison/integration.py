@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,10 +13,11 @@ from bayes_alliance.comparison.units import Units
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.latent_columns import FollowMeasured
+from bayes_alliance.design.equations.residual import ResidualDesign
 from bayes_alliance.design.equations.visits import VisitResiduals
 from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.linear import Linear, add_effects, effect_roots, linear_parts, residual_cor
-from bayes_alliance.expectation.outcomes import drawn_rows
+from bayes_alliance.expectation.outcomes import autocorrelation, drawn_rows
 from bayes_alliance.outcome.contract import OutcomeRows, Parameter
 
 
@@ -24,7 +25,8 @@ from bayes_alliance.outcome.contract import OutcomeRows, Parameter
 class _Rows:
     """An equation's rows as they are scored: the predictor given effects that stay, and effects that are integrated.
 
-    ``formulas`` has the same of the parameters that have a formula with integrated effects, each with its link.
+    ``formulas`` has the same of the parameters that have a formula with integrated effects, each with its link;
+    ``serial`` is the autocorrelation of residuals, shape (draw,), where they have one.
     """
 
     equation: EquationDesign
@@ -32,6 +34,7 @@ class _Rows:
     given: np.ndarray
     outcomes: OutcomeRows
     formulas: Mapping[str, tuple[Parameter, Linear, np.ndarray]]
+    serial: np.ndarray | None = None
 
     @property
     def smooth(self) -> bool:
@@ -137,7 +140,8 @@ def integrated_density(
             linear = linear_parts(design, e.mean, flat)
             drawn = drawn_rows(design, e, flat, factors=shared)
             formulas = _formulas(design, e, flat, shared)
-            rows.append(_Rows(e, linear, add_effects(linear, flat, shared), drawn, formulas))
+            serial = autocorrelation(e, flat) if e.series is not None else None
+            rows.append(_Rows(e, linear, add_effects(linear, flat, shared), drawn, formulas, serial))
     roots = {factor: effect_roots(design, factor, flat) for factor in inside}
     cor = residual_cor(design, flat) if design.residual is not None else None
     numbers = range(len(units)) if chosen is None else chosen
@@ -314,39 +318,41 @@ def _loads(
 
 def _residual_root(known: _Known, smooth: Sequence[int], spread: np.ndarray) -> np.ndarray | None:
     """Return the root of residuals' correlations, shape (draw, row, row); None where no rows correlate."""
-    residual, cor = known.design.residual, known.cor
-    if residual is None or cor is None:
-        return None
     rows, places = [known.rows[i] for i in smooth], [known.places[i] for i in smooth]
+    if known.cor is None and all(one.serial is None for one in rows):
+        return None
     count = spread.shape[1]
-    if isinstance(residual, VisitResiduals):
-        return _root_of_visits(residual, rows, places, cor)
     matrix = np.zeros((len(spread), count, count))
     matrix[:, range(count), range(count)] = 1.0
     starts = np.cumsum([0, *(len(at) for at in places)])
     for i, (one, at) in enumerate(zip(rows, places, strict=True)):
         for j, (other, beside) in enumerate(zip(rows, places, strict=True)):
-            names = (one.equation.outcome, other.equation.outcome)
-            if i == j or not all(name in residual.outcomes for name in names):
-                continue
-            same = one.equation.row[at][:, None] == other.equation.row[beside]
-            for a, b in np.argwhere(same):
-                stratum = residual.beside[names[0]].stratum[at[a]]
-                rho = cor[:, stratum, residual.outcomes.index(names[0]), residual.outcomes.index(names[1])]
+            for a, b, rho in _correlating(known, (one, at), (other, beside)):
                 matrix[:, starts[i] + a, starts[j] + b] = rho
     return np.linalg.cholesky(matrix)
 
 
-def _root_of_visits(
-    visits: VisitResiduals, rows: Sequence[_Rows], places: Sequence[np.ndarray], cor: np.ndarray
-) -> np.ndarray:
-    """Return the root of residuals' correlations where those of a patient's visits correlate."""
-    of_visits = [np.full(len(at), one.equation.outcome == visits.outcome) for one, at in zip(rows, places, strict=True)]
-    own, at = np.concatenate(of_visits), np.concatenate(places)
-    patient, visit = (np.where(own, code[np.where(own, at, 0)], -1) for code in (visits.patient, visits.visit))
-    same = own & (patient[:, None] == patient)
-    found = cor[:, visits.stratum[patient][:, None], visit[:, None], visit]
-    return np.linalg.cholesky(np.where(same & ~np.eye(len(own), dtype=bool), found, np.eye(len(own))))
+def _correlating(
+    known: _Known, one: tuple[_Rows, np.ndarray], other: tuple[_Rows, np.ndarray]
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield which of two equations' rows correlate, and their correlation of shape (draw,)."""
+    (first, at), (second, beside), residual, cor = one, other, known.design.residual, known.cor
+    e = first.equation
+    if first is second and e.serial:
+        same = (e.patient[at][:, None] == e.patient[at]) & ~np.eye(len(at), dtype=bool)
+        for a, b in np.argwhere(same):
+            if first.serial is not None:
+                yield a, b, first.serial ** abs(e.session[at[a]] - e.session[at[b]])
+            elif isinstance(residual, VisitResiduals) and cor is not None:
+                stratum = residual.stratum[residual.patient[at[a]]]
+                yield a, b, cor[:, stratum, residual.visit[at[a]], residual.visit[at[b]]]
+    elif first is not second and isinstance(residual, ResidualDesign) and cor is not None:
+        names = (e.outcome, second.equation.outcome)
+        if not all(name in residual.outcomes for name in names):
+            return
+        i, j = (residual.outcomes.index(name) for name in names)
+        for a, b in np.argwhere(e.row[at][:, None] == second.equation.row[beside]):
+            yield a, b, cor[:, residual.beside[names[0]].stratum[at[a]], i, j]
 
 
 def _gaussian(

@@ -84,17 +84,13 @@ def _refuse_unsupported(design: Design, unit: UnitName) -> None:
     """Refuse units whose rows cannot be told from those of others, or be integrated over by themselves."""
     wide = [e.outcome for e in design.equations if e.spec.unit not in ("session", "patient")]
     modelled = [e.outcome for e in design.equations if e.modelled is not None]
-    series = [
-        e.outcome
-        for e in design.equations
-        if e.series is not None or (unit == "session" and e.spec.residuals == "unstructured")
-    ]
+    serial = [e.outcome for e in design.equations if e.serial]
     shared = [name for name, group in design.spec.groups.items() if group.members]
     why = ""
     if modelled or wide:
         why = f"values of {quote(modelled or wide)} are modelled and shared with other rows"
-    elif series:
-        why = f"residuals of {quote(series)} correlate over sessions"
+    elif serial and unit == "session":
+        why = f"residuals of {quote(serial)} correlate over sessions"
     elif unit in shared:
         why = f"rows belong to several levels of {unit} at once"
     if why:

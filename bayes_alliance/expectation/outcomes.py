@@ -106,12 +106,16 @@ def rating_densities(design: Design, flat: xr.Dataset) -> np.ndarray:
     return total
 
 
+def autocorrelation(equation: EquationDesign, flat: xr.Dataset) -> np.ndarray:
+    """Return the correlation of the residuals of neighbouring session numbers, shape (draw,)."""
+    return np.asarray(flat["ar"].sel({shape_dim("ar"): equation.outcome}).transpose("sample").values)
+
+
 def _autocorrelation(equation: EquationDesign, flat: xr.Dataset) -> np.ndarray:
     """Return the correlation of every row's residual with that of the session before, shape (draw, obs)."""
     assert equation.series is not None
-    ar = flat["ar"].sel({shape_dim("ar"): [equation.outcome]}).transpose("sample", ...).values
     distance = equation.series.distance
-    return np.where(distance > 0, ar ** np.maximum(distance, 1), 0.0)
+    return np.where(distance > 0, autocorrelation(equation, flat)[:, None] ** np.maximum(distance, 1), 0.0)
 
 
 def given_earlier_visits(visits: VisitResiduals, cor: np.ndarray, apart: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
