@@ -29,7 +29,7 @@ class Collapsed:
 
     ``points`` has shape (chain, draw, parameter): SDs as positive numbers, correlations as inverse hyperbolic tangents
     of partial ones, logarithms of residual SDs. ``recovered`` holds coefficients and effects over chain x draw;
-    ``statistics`` what the sampler says of itself; ``method`` how it sampled.
+    ``statistics`` what the sampler says of itself; ``method`` how it sampled, and ``why`` so, a sentence.
     """
 
     shape: Shape
@@ -37,6 +37,7 @@ class Collapsed:
     recovered: Recovered
     statistics: xr.Dataset
     method: str
+    why: str
     seconds: dict[str, float]
 
 
@@ -96,7 +97,7 @@ def sample_collapsed(
     flat = points.reshape(-1, points.shape[-1])
     recovered = recover_effects(statistics, density, flat, effect_seed, workers, effects=effects)
     seconds = {"sample": sampled_at - begun, "recover": time.perf_counter() - sampled_at}
-    return Collapsed(shape, points, recovered, sampled.statistics, sampled.method, seconds)
+    return Collapsed(shape, points, recovered, sampled.statistics, sampled.method, sampled.why, seconds)
 
 
 def recover_effects(

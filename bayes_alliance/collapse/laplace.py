@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.optimize import minimize
 
@@ -20,7 +22,13 @@ FARTHEST = 8.0
 """How far from the first guess a mode may be, in logarithms: SDs 3,000 times larger or smaller."""
 
 STEEP = 1e-2
-"""Share of the slope at the first guess that may be left at a mode."""
+"""Slope that may be left at a mode."""
+
+LEFT = 1e-3
+"""How much higher a mode may be than where a search ended, by the curvature that the search has learnt."""
+
+STOP = {"maxiter": 200, "ftol": 1e-13, "gtol": 1e-6}
+"""When a search by slopes ends: changes and slopes as small as differences of values can tell."""
 
 LOWEST = -1e100
 """Stands for a log-density of minus infinity in differences."""
@@ -52,68 +60,93 @@ def find_frame(density: Density, start: np.ndarray, cores: int = 1) -> Frame:
         Threads.
     """
     sds = density.sds
-    logs = np.ones(sds, dtype=bool)
-    mode = _climb(density, start, logs, cores)
-    covariance = _covariance(density, mode, logs, cores)
+    target = _Target(density, np.ones(sds, dtype=bool), np.ones(density.packed.size), cores)
+    mode = _climb(target, start)
+    covariance = _covariance(target, mode)
     logs = np.sqrt(np.diag(covariance)[:sds]) < NEAR_ZERO
     if logs.all():
         return Frame(logs, mode, _root(covariance))
-    natural = mode.copy()
-    natural[:sds] = np.where(logs, mode[:sds], np.exp(mode[:sds]))
-    natural = _climb(density, natural, logs, cores)
-    covariance = _covariance(density, natural, logs, cores)
+    # an SD as it is counts in units of its mode as a logarithm, so that outcomes in other units change nothing
+    unit = np.ones(len(mode))
+    unit[:sds] = np.where(logs, 1.0, np.exp(mode[:sds]))
+    target = _Target(density, logs, unit, cores)
+    natural = _climb(target, np.where(np.append(logs, np.ones(len(mode) - sds, dtype=bool)), mode, 1.0))
+    covariance = _covariance(target, natural)
     signed = np.flatnonzero(~logs)
     natural[signed] = np.maximum(np.abs(natural[signed]), 0.8 * np.sqrt(np.diag(covariance)[signed]))
-    return Frame(logs, natural, _root(covariance))
+    return Frame(logs, natural * unit, _root(covariance) * unit[:, None])
 
 
-def _climb(density: Density, start: np.ndarray, logs: np.ndarray, cores: int) -> np.ndarray:
+@dataclass(frozen=True, eq=False)
+class _Target:
+    """What is climbed: minus a log-density at parameters in units of their own, as ``logs`` says of SDs."""
+
+    density: Density
+    logs: np.ndarray
+    unit: np.ndarray
+    cores: int
+
+    def values(self, points: np.ndarray) -> np.ndarray:
+        """Return minus the log-density at points, shape (point, parameter); very large where numbers break down."""
+        values = self.density.values(points * self.unit, self.logs, self.cores)
+        return np.asarray(-np.maximum(np.where(np.isfinite(values), values, LOWEST), LOWEST))
+
+    def value_and_slope(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return minus the log-density and its slope."""
+        if _has_gradient(self.density):
+            value, slope = self.density.gradient(x * self.unit, self.logs)
+            value, slope = -value, -slope * self.unit
+        else:
+            steps = SMALL * np.eye(len(x))
+            values = self.values(np.concatenate([[x], x + steps, x - steps]))
+            value, slope = float(values[0]), (values[1 : len(x) + 1] - values[len(x) + 1 :]) / (2 * SMALL)
+        return (value, slope) if np.isfinite(value) else (-LOWEST, np.zeros(len(x)))
+
+
+def _climb(target: _Target, start: np.ndarray) -> np.ndarray:
+    """Return the mode: by slopes, anew from where these end early, else without them."""
+    first, steepest = target.value_and_slope(start)
+    base = first if first < -LOWEST else 0.0
     # in these units the first step is no longer than 1: slopes of many rows would send it to the farthest corner
-    first, steepest = _negative(density, start, logs, cores)
     unit = max(1.0, float(np.abs(steepest).max(initial=0.0)))
+    limits = list(zip(start - FARTHEST, start + FARTHEST, strict=True))
 
     def cost(x: np.ndarray) -> tuple[float, np.ndarray]:
-        value, slope = _negative(density, x, logs, cores)
-        return value / unit, slope / unit
+        # less the first value: a search ends by changes relative to the value, whose size means nothing
+        value, slope = target.value_and_slope(x)
+        return (value - base) / unit, slope / unit
 
-    limits = list(zip(start - FARTHEST, start + FARTHEST, strict=True))
-    found = minimize(cost, start, jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": 200})
-    free = (found.x > start - FARTHEST) & (found.x < start + FARTHEST)
-    if found.fun > first / unit or found.fun >= -LOWEST / unit or np.abs(found.jac[free]).max(initial=0.0) > STEEP:
-        # a step went where numbers break down: go without slopes, which never leaves the good side
-        found = minimize(lambda x: cost(x)[0], found.x, method="Nelder-Mead", options={"maxiter": 400 * len(start)})
+    at = start
+    for _ in range(2):
+        found = minimize(cost, at, jac=True, method="L-BFGS-B", bounds=limits, options=STOP)
+        free = (found.x > start - FARTHEST) & (found.x < start + FARTHEST)
+        slope = np.where(free, found.jac, 0.0)
+        worse = found.fun * unit + base > min(first, -LOWEST / 2)
+        left = 0.5 * unit * float(slope @ found.hess_inv(slope))
+        if not worse and (np.abs(slope).max(initial=0.0) <= STEEP / unit or left <= LEFT):
+            return np.asarray(found.x)
+        at = start if worse else found.x
+    # a step went where numbers break down: go without slopes, which never leaves the good side
+    alone = {"maxiter": 400 * len(start)}
+    found = minimize(lambda x: (target.values(x[None])[0] - base) / unit, at, method="Nelder-Mead", options=alone)
     return np.asarray(found.x)
-
-
-def _negative(density: Density, x: np.ndarray, logs: np.ndarray, cores: int) -> tuple[float, np.ndarray]:
-    """Return minus the log-density and its slope."""
-    if _has_gradient(density):
-        value, slope = density.gradient(x, logs)
-    else:
-        steps = SMALL * np.eye(len(x))
-        values = density.values(np.concatenate([[x], x + steps, x - steps]), logs, cores)
-        values = np.maximum(values, LOWEST)  # where numbers break down the density is 0
-        value, slope = values[0], (values[1 : len(x) + 1] - values[len(x) + 1 :]) / (2 * SMALL)
-    if not np.isfinite(value):
-        return -LOWEST, np.zeros(len(x))
-    return -float(value), -slope
 
 
 def _has_gradient(density: Density) -> bool:
     return density.packed.size > FEW or len(density.packed.floats) > HEAVY
 
 
-def _covariance(density: Density, point: np.ndarray, logs: np.ndarray, cores: int) -> np.ndarray:
+def _covariance(target: _Target, point: np.ndarray) -> np.ndarray:
     """Return the inverse of minus the second derivatives, flat or upward directions set to the widest scale."""
     size = len(point)
     steps = STEP * np.eye(size)
-    if _has_gradient(density):
-        rows = [density.gradient(point - s, logs)[1] - density.gradient(point + s, logs)[1] for s in steps]
+    if _has_gradient(target.density):
+        rows = [target.value_and_slope(point + s)[1] - target.value_and_slope(point - s)[1] for s in steps]
         hessian = np.array(rows) / (2 * STEP)
     else:
         corners = [point + a * one + b * two for one in steps for two in steps for a in (1, -1) for b in (1, -1)]
-        values = np.maximum(density.values(np.array(corners), logs, cores), LOWEST).reshape(size, size, 2, 2)
-        hessian = -(values[..., 0, 0] - values[..., 0, 1] - values[..., 1, 0] + values[..., 1, 1]) / (4 * STEP**2)
+        values = target.values(np.array(corners)).reshape(size, size, 2, 2)
+        hessian = (values[..., 0, 0] - values[..., 0, 1] - values[..., 1, 0] + values[..., 1, 1]) / (4 * STEP**2)
     hessian = np.where(np.isfinite(hessian), hessian, 0.0)
     values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
     return np.asarray((vectors / np.maximum(values, WIDEST**-2)) @ vectors.T)

@@ -43,12 +43,16 @@ EFFICIENCY = 0.2
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """Sampled parameters: ``values`` of shape (chain, draw, parameter) with SDs as ``logs`` says, and statistics."""
+    """Sampled parameters: ``values`` of shape (chain, draw, parameter) with SDs as ``logs`` says, and statistics.
+
+    ``method`` is ``"independent"`` or ``"nuts"``, ``why`` a sentence on what spoke for it.
+    """
 
     values: np.ndarray
     logs: np.ndarray
     statistics: xr.Dataset
     method: str
+    why: str
 
 
 def sample_parameters(
@@ -88,12 +92,17 @@ def sample_parameters(
     rng = np.random.default_rng(seed)
     frame = find_frame(density, start, workers)
     turns = find_turns(density.shape, frame.logs)
-    if independent and len(turns) <= MOST_TURNS:
+    why = "Independent proposals were not asked for."
+    if independent and len(turns) > MOST_TURNS:
+        why = f"Signs of SDs that may be 0 have {len(turns):,} combinations, more than {MOST_TURNS}."
+    elif independent:
         found = _pilot(density, _Proposal(frame, turns), rng, workers)
+        why = "Independent proposals missed the posterior."
         for pilot in [] if found is None else _tails(found):
             done = _independent(density, pilot, rng, draws, chains, workers)
-            if done is not None:
+            if isinstance(done, Draws):
                 return done
+            why = done
     tree = sample_nuts(
         density,
         frame,
@@ -108,7 +117,7 @@ def sample_parameters(
         progress_bar=False,
     )
     z = tree["posterior"]["z"].transpose("chain", "draw", "parameter").to_numpy()
-    return Draws(frame.centre + z @ frame.scale.T, frame.logs, tree["sample_stats"].to_dataset(), "nuts")
+    return Draws(frame.centre + z @ frame.scale.T, frame.logs, tree["sample_stats"].to_dataset(), "nuts", why)
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,13 +213,13 @@ def _independent(
     draws: int,
     chains: int,
     workers: int,
-) -> Draws | None:
-    """Run independence chains; None where their weights say that they are not good enough."""
+) -> Draws | str:
+    """Run independence chains; where their weights say that they are not good enough, return in what way."""
     proposal, frame = pilot[0], pilot[0].frame
     weights = np.exp(pilot[1] - pilot[1].max())
     efficiency = weights.sum() ** 2 / (weights**2).sum() / len(weights)
     if efficiency < EFFICIENCY:
-        return None
+        return f"An independent proposal is worth {efficiency:.2f} of an independent draw, less than {EFFICIENCY}."
     thin = _thin(len(density.packed.floats), efficiency)
     count = draws * thin
     points, proposed = proposal.draw(rng, chains * count)
@@ -218,7 +227,7 @@ def _independent(
     log_weights = log_densities - proposed
     k = pareto_shape(log_weights)
     if not k < PARETO_K:
-        return None
+        return f"The weights of independent proposals have a Pareto k of {k:.2f}, not below {PARETO_K}."
     chosen = np.empty((chains, count), dtype=np.int64)
     accepted = np.empty((chains, count))
     uniform = np.log(rng.uniform(size=(chains, count)))
@@ -240,7 +249,8 @@ def _independent(
         },
         attrs={"pareto_k": k, "efficiency": float(efficiency), "thin": thin},
     )
-    return Draws(points[kept], frame.logs, statistics, "independent")
+    why = f"An independent proposal is worth {efficiency:.2f} of an independent draw (Pareto k {k:.2f})."
+    return Draws(points[kept], frame.logs, statistics, "independent", why)
 
 
 def _thin(numbers: int, efficiency: float) -> int:

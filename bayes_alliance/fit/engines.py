@@ -75,6 +75,8 @@ def _fit_exactly(
     """Fit with the collapsed engine; effects drawn exactly need no diagnosis, what they depend on has one."""
     settings, notes = settings.for_design(design), list(notes)
     sampled = sample_exact(design, settings, sampler_seed, independent=independent)
+    if sampled.posterior.attrs["sampler"] == "nuts" and independent:
+        notes.append(f"NUTS sampled the variances, effects integrated out. {sampled.posterior.attrs['why']}")
     left = [factor.factor for factor in design.factors if effects_name(factor.factor) not in sampled.posterior]
     if left:
         size = settings.draws * settings.chains * sum(len(f.levels) * len(f.effects) for f in design.factors)

@@ -11,6 +11,8 @@ from bayes_alliance.collapse.rows import stack_rows
 from bayes_alliance.collapse.shape import find_places, pairs_of
 from bayes_alliance.collapse.statistics import Statistics
 from bayes_alliance.design.design import Design
+from bayes_alliance.design.equations.equation import EquationDesign
+from bayes_alliance.design.equations.visits import VisitResiduals
 from bayes_alliance.fit.engine_output import Sampled, whole_draws
 from bayes_alliance.fit.progress import step
 from bayes_alliance.fit.settings import TARGET_ACCEPT, SamplerSettings
@@ -78,7 +80,7 @@ def sample_statistics(
             independent=independent,
         )
     posterior = name_draws(design, collapsed)
-    posterior.attrs = {"inference_library": "bayes_alliance", "sampler": collapsed.method}
+    posterior.attrs = {"inference_library": "bayes_alliance", "sampler": collapsed.method, "why": collapsed.why}
     return whole_draws(posterior, collapsed.statistics, collapsed.seconds, settings)
 
 
@@ -244,4 +246,16 @@ def constant_data(design: Design) -> xr.Dataset:
         if len(e.sigma_coef) > 1:
             data[f"sigma_code_{e.outcome}"] = ((rows,), e.sigma_code.astype(np.int32))
         data[f"observed_{e.outcome}"] = ((rows,), e.y)
+        data |= {f"{what}_{e.outcome}": ((rows,), values) for what, values in _serial_data(design, e).items()}
     return xr.Dataset(data, coords=coords)
+
+
+def _serial_data(design: Design, e: EquationDesign) -> dict[str, np.ndarray]:
+    """Return what the likelihood reads of rows whose residuals correlate over a patient's sessions."""
+    if e.series is not None:
+        codes = {"gap": e.series.gap, "before": e.series.before}
+        return {"series": e.y, **{name: code.astype(np.int32) for name, code in codes.items()}}
+    if isinstance(design.residual, VisitResiduals) and design.residual.outcome == e.outcome:
+        codes = {"patient": design.residual.patient, "visit": design.residual.visit}
+        return {"visits": e.y, **{name: code.astype(np.int32) for name, code in codes.items()}}
+    return {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,8 @@ import xarray as xr
 import bayes_alliance as ba
 from bayes_alliance.build.model import build_model
 from bayes_alliance.collapse import engine as engine_module
-from bayes_alliance.collapse.engine import first_guess, sum_design
+from bayes_alliance.collapse import sampler as sampler_module
+from bayes_alliance.collapse.engine import Collapsed, first_guess, sample_collapsed, sum_design
 from bayes_alliance.collapse.sampler import Draws, sample_parameters
 from bayes_alliance.collapse.sign_flips import take_off_signs
 from bayes_alliance.fit import engines
@@ -95,7 +98,9 @@ def test_a_failing_sampler_falls_back_to_nuts(sessions: ba.SessionTable, monkeyp
         tried.append(independent)
         values = np.tile(start + np.arange(chains)[:, None, None] * 0.01, (1, draws, 1))
         statistics = xr.Dataset({"lp": (("chain", "draw"), np.zeros((chains, draws)))}, attrs={"pareto_k": 0.1})
-        return Draws(values, np.ones(density.sds, dtype=bool), statistics, "independent" if independent else "nuts")
+        return Draws(
+            values, np.ones(density.sds, dtype=bool), statistics, "independent" if independent else "nuts", "A test."
+        )
 
     monkeypatch.setattr(engine_module, "sample_parameters", stuck)
     spec = ba.load_model("growth/treatment")
@@ -164,6 +169,51 @@ def test_proposals_and_nuts_agree_at_the_edge(name: str) -> None:
         one, two = (np.quantile(values, quantile, axis=(0, 1)) for values in found.values())
         spread = found["nuts"].std(axis=(0, 1))
         np.testing.assert_array_less(np.abs(one - two) / spread, 0.2)
+
+
+def sampled(frame: pd.DataFrame, formula: str = "week + (1 + week | patient) + (1 | therapist)") -> Collapsed:
+    """Return draws of a model of the trial, some of its SDs near 0."""
+    made = ba.make_design(ba.parse_model(HEAD + equation("score", formula)), ba.read_sessions(frame, ROLES))
+    settings = {"tune": 300, "chains": 2, "cores": 2, "target_accept": 0.9, "max_treedepth": 10, "seed": 3}
+    return sample_collapsed(sum_design(made), draws=300, **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e-3, 1e3, 1e9])
+def test_outcomes_in_other_units_give_the_same_draws(trial: pd.DataFrame, unit: float) -> None:
+    """Coefficients, effects and SDs are those of the outcome as it was, times the unit; so is the sampler."""
+    plain, scaled = sampled(trial), sampled(trial.assign(score=trial["score"] * unit))
+    assert scaled.method == plain.method == "independent"
+    assert scaled.why == plain.why
+    np.testing.assert_allclose(scaled.recovered.coef / unit, plain.recovered.coef, rtol=1e-4, atol=1e-4)
+    for name, effects in plain.recovered.effects.items():
+        np.testing.assert_allclose(scaled.recovered.effects[name] / unit, effects, rtol=1e-4, atol=1e-4)
+    sds = plain.shape.factors[0].effects + plain.shape.factors[1].effects
+    np.testing.assert_allclose(scaled.points[..., :sds] / unit, plain.points[..., :sds], rtol=1e-4, atol=1e-4)
+
+
+def test_time_in_other_units_gives_the_same_draws(trial: pd.DataFrame) -> None:
+    """Weeks or seconds: slopes and their SDs are in points per unit, and all else stays."""
+    seconds = trial.assign(stress=trial["week"] * 604_800)
+    plain = sampled(trial.assign(stress=trial["week"]), "stress + (1 + stress | patient)")
+    scaled = sampled(seconds, "stress + (1 + stress | patient)")
+    assert scaled.method == plain.method == "independent"
+    times = np.array([1.0, 604_800])
+    np.testing.assert_allclose(scaled.recovered.coef * times, plain.recovered.coef, rtol=1e-4, atol=1e-4)
+
+
+def test_a_fit_says_which_sampler_ran_and_why(sessions: ba.SessionTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Independent proposals beside the draws; NUTS in a message, with what spoke against proposals."""
+    spec = ba.parse_model(HEAD + equation("score", "week + (1 | patient)"))
+    fit = ba.fit_model(spec, sessions, seed=1, settings=FEW)
+    attrs = fit.data["posterior"].attrs
+    assert attrs["sampler"] == "independent"
+    assert re.fullmatch(
+        r"An independent proposal is worth 0\.\d\d of an independent draw \(Pareto k .+\)\.", attrs["why"]
+    )
+    monkeypatch.setattr(sampler_module, "EFFICIENCY", 1.5)
+    fit = ba.fit_model(spec, sessions, seed=1, settings=FEW)
+    (said,) = [message for message in fit.messages if message.startswith("NUTS sampled the variances")]
+    assert re.search(r"An independent proposal is worth 0\.\d\d of an independent draw, less than 1\.5\.", said)
 
 
 def test_signs_come_off_without_changing_a_covariance(trial: pd.DataFrame) -> None:
