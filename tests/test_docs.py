@@ -113,11 +113,11 @@ def worked_examples() -> list[str]:
     return re.findall(r"```toml\n(.*?)```", (ROOT / "models" / "README.md").read_text(), flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("number", range(12))
+@pytest.mark.parametrize("number", range(13))
 def test_worked_examples_fit_a_table(number: int, trial: pd.DataFrame) -> None:
     """Every model file shown in models/README.md parses, meets a table and has a finite log-density."""
     examples = worked_examples()
-    assert len(examples) == 12
+    assert len(examples) == 13
     spec = ba.parse_model(examples[number])
     columns = {
         "outcome": "score",

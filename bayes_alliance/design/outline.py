@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from bayes_alliance.design.columns.terms import Columns
 from bayes_alliance.design.columns.values import CallColumns, Hidden, StepsOf, Value
@@ -25,6 +24,21 @@ from bayes_alliance.design.equations.residual_sd import ResidualSD
 from bayes_alliance.design.equations.series import Series
 from bayes_alliance.design.equations.visits import VisitResiduals
 from bayes_alliance.design.groups.groups import GroupDesign
+from bayes_alliance.design.outline_records import (
+    CallOutline,
+    ColumnsOutline,
+    DesignOutline,
+    EquationOutline,
+    FactorOutline,
+    GroupOutline,
+    PredictorOutline,
+    ResidualOutline,
+    ScaleOutline,
+    StepsOutline,
+    StrataOutline,
+    VariableOutline,
+    VisitsOutline,
+)
 from bayes_alliance.design.priors.priors import Priors
 from bayes_alliance.design.related_variables import related_to
 from bayes_alliance.outcome.scale import OutcomeScale
@@ -32,137 +46,6 @@ from bayes_alliance.spec.model import ModelSpec
 
 ROWS = 3
 """Rows that stand for all: of numbers their mean and one SD to both sides."""
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-
-class VariableOutline(_Record):
-    """A predictor: ``values`` are three that have its mean and SD; positions in ``levels`` of a factor."""
-
-    label: str
-    values: list[float]
-    levels: list[str] | None = None
-
-
-class ColumnsOutline(_Record):
-    """Coded columns without values."""
-
-    labels: list[str]
-    terms: list[str]
-    parts: list[list[list[str]]]
-    dynamic: list[bool]
-
-
-class GroupOutline(_Record):
-    """Effects of a factor on a linear predictor; ``whole`` says that every row that was fitted is in a unit."""
-
-    factor: str
-    slot: int
-    weighted: bool
-    whole: bool
-    columns: ColumnsOutline
-
-
-class PredictorOutline(_Record):
-    """A linear predictor: of the mean (an empty ``parameter``), or of a parameter."""
-
-    parameter: str
-    name: str
-    coef: ColumnsOutline
-    groups: list[GroupOutline]
-
-
-class StepsOutline(_Record):
-    """An ordered predictor whose steps are estimated."""
-
-    variable: str
-    name: str
-    categories: list[str]
-
-
-class CallOutline(_Record):
-    """A call that reads other rows: its label, what its columns are called, and their means."""
-
-    label: str
-    pieces: list[str]
-    means: list[float]
-
-
-class ScaleOutline(_Record):
-    """The values an outcome can have."""
-
-    low: float | None
-    high: float | None
-    trials: bool
-    categories: list[str]
-    thresholds: list[str]
-
-
-class ResidualOutline(_Record):
-    """One of the residual SDs."""
-
-    levels: list[tuple[str, str]]
-    first: bool
-
-
-class EquationOutline(_Record):
-    """An equation without its rows; ``related`` are the predictors that go with each, by name.
-
-    ``of`` is the model's name of the outcome.
-    """
-
-    of: str
-    outcome: str
-    offset: float
-    scale: ScaleOutline
-    names: dict[str, str]
-    constants: dict[str, float]
-    knots: dict[str, list[float]]
-    residual_sds: list[ResidualOutline]
-    series: bool
-    variables: dict[str, VariableOutline]
-    related: dict[str, list[str]]
-    calls: dict[str, CallOutline]
-    steps: list[StepsOutline]
-    predictors: list[PredictorOutline]
-
-
-class StrataOutline(_Record):
-    """Levels of a variable that have covariances of their own."""
-
-    variable: str
-    levels: list[str]
-
-
-class FactorOutline(_Record):
-    """A grouping factor without its levels."""
-
-    factor: str
-    effects: list[str]
-    places: dict[str, list[int]]
-    by: StrataOutline | None = None
-
-
-class VisitsOutline(_Record):
-    """Visits whose residuals have a covariance of their own, without their rows."""
-
-    outcome: str
-    labels: list[str]
-    by: list[str]
-
-
-class DesignOutline(_Record):
-    """A design without its rows; ``residual`` are the outcomes whose residuals correlate within a row."""
-
-    residual: list[str]
-    visits: VisitsOutline | None = None
-    equations: list[EquationOutline]
-    factors: list[FactorOutline]
-    columns: dict[str, str]
-    reference: dict[str, str]
-    roles: dict[str, str]
 
 
 def outline_of(design: Design) -> DesignOutline:
@@ -213,7 +96,9 @@ def _equation(design: Design, e: EquationDesign) -> EquationOutline:
         names=dict(e.names),
         constants={call: float(value) for call, value in e.constants.items()},
         knots={call: list(own) for call, own in e.knots.items()},
-        residual_sds=[ResidualOutline(levels=list(own.levels), first=own.first) for own in e.residual_sds],
+        residual_sds=[
+            ResidualOutline(levels=[list(pair) for pair in own.levels], first=own.first) for own in e.residual_sds
+        ],
         series=e.series is not None,
         variables={
             name: _variable(v, whole=name in ordered or name == e.spec.trials)
@@ -367,7 +252,7 @@ def _equation_of(own: EquationOutline, spec: ModelSpec, levels: Mapping[str, tup
         outcome=own.outcome,
         y=np.zeros(ROWS),
         mean=made.pop(""),
-        residual_sds=tuple(ResidualSD(own.outcome, tuple(sd.levels), sd.first) for sd in own.residual_sds),
+        residual_sds=tuple(_residual_sd(own.outcome, sd) for sd in own.residual_sds),
         sigma_code=none,
         arms=None,
         row=np.arange(ROWS),
@@ -395,6 +280,10 @@ def _equation_of(own: EquationOutline, spec: ModelSpec, levels: Mapping[str, tup
         },
         outlined=own.related,
     )
+
+
+def _residual_sd(outcome: str, own: ResidualOutline) -> ResidualSD:
+    return ResidualSD(outcome, tuple((column, level) for column, level in own.levels), own.first)
 
 
 def _columns_of(own: ColumnsOutline) -> Columns:

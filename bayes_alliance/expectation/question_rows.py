@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from bayes_alliance._messages import count_of, first_few, quote, unknown
+from bayes_alliance._messages import count_of, first_few, is_number, quote, unknown
 from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
@@ -75,11 +75,19 @@ def averages(
     columns = {}
     for name in by:
         label, values = _grouping(fitted, equation, units, name, others)
-        columns[label] = values
+        columns[label] = _in_order(values)
     frame = pd.DataFrame(columns)
-    grouped = frame.groupby(list(columns), sort=True, dropna=False)
+    grouped = frame.groupby(list(columns), sort=True, dropna=False, observed=True)
     code, sets = grouped.ngroup().to_numpy(), grouped.size().index.to_frame(index=False)
+    sets = sets.astype(dict.fromkeys(sets.columns[sets.dtypes == "category"], object))
     return sets, sparse.csr_array((1 / np.bincount(code)[code], (code, np.arange(size))), shape=(len(sets), size))
+
+
+def _in_order(values: np.ndarray) -> np.ndarray | pd.Categorical:
+    """Return levels that are written as numbers so that they sort as these, others as they are."""
+    if values.dtype != object or not all(isinstance(value, str) and is_number(value) for value in values):
+        return values
+    return pd.Categorical(values, categories=sorted(set(values), key=float), ordered=True)
 
 
 def _grouping(

@@ -15,7 +15,7 @@ from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.visits import VisitResiduals
 from bayes_alliance.fit.engine_output import Sampled, whole_draws
 from bayes_alliance.fit.progress import step
-from bayes_alliance.fit.settings import TARGET_ACCEPT, SamplerSettings
+from bayes_alliance.fit.settings import SamplerSettings
 from bayes_alliance.fit.threads import one_blas_thread
 from bayes_alliance.names import (
     COEF,
@@ -37,6 +37,9 @@ from bayes_alliance.names import (
 from bayes_alliance.spec.parameters import AUTOCORRELATION
 
 SHOWN = "Fitting with effects integrated out (half a minute more the first time ever, to compile)"
+
+STEADY = 0.95
+"""Share of steps that NUTS accepts unless stated: with effects integrated out smaller steps cost little."""
 
 type Variable = tuple[tuple[str, ...], np.ndarray]
 
@@ -74,7 +77,7 @@ def sample_statistics(
             tune=settings.tune,
             chains=settings.chains,
             cores=settings.cores,
-            target_accept=settings.target_accept or TARGET_ACCEPT,
+            target_accept=settings.target_accept or STEADY,
             max_treedepth=settings.max_treedepth,
             seed=seed,
             independent=independent,

@@ -15,7 +15,8 @@ import xarray as xr
 
 from bayes_alliance._messages import escaped, quote
 from bayes_alliance.design.design import Design, make_design
-from bayes_alliance.design.outline import DesignOutline, outline_of
+from bayes_alliance.design.outline import outline_of
+from bayes_alliance.design.outline_records import DesignOutline
 from bayes_alliance.design.posterior_variables import PosteriorVariable
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.checks import CheckResult, verdict

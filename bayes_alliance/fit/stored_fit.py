@@ -18,7 +18,8 @@ from bayes_alliance.collapse.chains import find_gaps
 from bayes_alliance.design.columns.terms import Columns
 from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.design import Design
-from bayes_alliance.design.outline import ROWS, DesignOutline, design_of_outline
+from bayes_alliance.design.outline import ROWS, design_of_outline
+from bayes_alliance.design.outline_records import DesignOutline
 from bayes_alliance.design.posterior_variables import Kind
 from bayes_alliance.errors import AllianceError, FitError
 from bayes_alliance.findings import Problem

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from bayes_alliance.design.design import Design
 
+LONG = 24
+"""Letters of an estimand's name from which a terminal would cut it."""
+
 
 def scale_text(scale: str) -> str:
     """Return a prior's scale in words."""
@@ -65,7 +68,9 @@ def claims_table(claims: pd.DataFrame) -> Table:
 def estimands_table(estimands: pd.DataFrame) -> Table:
     """Return estimands as a terminal table; a ratio is given by its median; what did not mix is marked."""
     bounds = [str(column) for column in estimands.columns if str(column).endswith(("_lb", "_ub"))]
-    table = Table("name", "unit", box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("name", "unit"):
+        table.add_column(column, overflow="fold")
     for column in ("mean or median", *bounds, "P(above)", "p_rope", "r_hat", "ess_bulk"):
         table.add_column(column, justify="right")
     for _, row in estimands.iterrows():
@@ -73,6 +78,8 @@ def estimands_table(estimands: pd.DataFrame) -> Table:
         numbers = [middle, *(row[bound] for bound in bounds), row["p_positive"], row["p_rope"], row["r_hat"]]
         cells = ["-" if isnan(number) else f"{number:.3f}" for number in numbers]
         name = str(row["name"]) if row["mixed"] else f"{row['name']} (chains NOT MIXED)"
+        if len(name) > LONG:  # where it is stands on a line of its own
+            name = name.replace("[", "\n[", 1)
         table.add_row(name, str(row["unit"]), *cells, f"{row['ess_bulk']:.0f}")
     return table
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -168,6 +169,20 @@ def test_new_rows_have_the_sd_of_their_visit_and_arm() -> None:
     assert outline.equation.residual_sds == made.equation.residual_sds
     with pytest.raises(ba.DesignError, match=r"week"):
         ba.predictions(fit, rows=new.head(2).assign(week=[8.0, 9.0]), by="row")
+
+
+def test_a_stored_fit_predicts_visits_without_its_rows(tmp_path: Path) -> None:
+    """By the exact engine; a loaded fit has the same estimands, and the same means of new rows."""
+    few = ba.SamplerSettings(draws=100, tune=100, progress="off")
+    fit = ba.fit_model(model(BY), study(rows()), seed=1, settings=few, engine="collapsed")
+    fit.save(tmp_path / "fit")
+    loaded = ba.load_fit(tmp_path / "fit")
+    new = pd.DataFrame({"pid": ["n1", "n2"], "tid": "t1", "week": [8.0, 12.0], "arm": ["CBT", "TAU"]})
+    one, two = (ba.predictions(own, rows=new, by="row", groups="zero").draws["value"] for own in (fit, loaded))
+    np.testing.assert_array_equal(one, two)
+    assert ba.summarize(fit).equals(ba.summarize(loaded))
+    by_visit = ba.predictions(fit, by=["visit", "condition"]).table()
+    assert list(by_visit["visit"]) == ["0", "0", "4", "4", "8", "8", "12", "12"]
 
 
 def test_setting_the_arm_moves_the_residual_sd() -> None:

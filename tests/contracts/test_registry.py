@@ -33,6 +33,8 @@ def table_for(name: str, trial: pd.DataFrame) -> tuple[ba.SessionTable, dict[str
     if name in ("congruence/surface", "congruence/truth-and-bias-reciprocal", "dynamics/one-with-many"):
         people = frame.groupby("pid")
         frame = frame.assign(alliance=people["alliance"].transform("mean"), rating=people["rating"].transform("mean"))
+    if "visit" in needed:  # every pair of visits has a correlation of its own
+        frame = frame[frame["week"] <= 4]
     given = COLUMNS | MORE
     frame = frame.assign(
         steps=frame["rating"].clip(3, 6).round(),

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 import bayes_alliance as ba
-from bayes_alliance.design.outline import DesignOutline, outline_of
+from bayes_alliance.design.outline import outline_of
+from bayes_alliance.design.outline_records import DesignOutline
 from bayes_alliance.errors import AllianceError
 from bayes_alliance.fit.result import fit_files
 from bayes_alliance.fit.store import write_artefact

@@ -210,6 +210,7 @@ def test_dependence_is_what_mediators_change_together(entangled: ba.Fit) -> None
     np.testing.assert_allclose(found.sel(estimand="total"), total, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_finer_split_depends_on_the_two_worlds(entangled: ba.Fit) -> None:
     """Through both mediators: (d + e) (b2 a + h (E[M1] a - (1 - r) s^2)) at the stated correlation r."""
     b = {label: coefficient(entangled, label) for label in entangled.data["posterior"]["coef"].values}

@@ -70,9 +70,7 @@ def make_equation(equation: EquationSpec, source: Source) -> tuple[Made, tuple[s
     observed = _check_values(equation, usable, source, findings)
     stop_on(findings, rows)
 
-    variables = {name: prune_levels(v, keep, findings) for name, v in usable.variables.items()}
-    findings.add(_check_visits(equation, usable, variables, source))
-    stop_on(findings, rows)
+    variables = _pruned(equation, usable, source, findings)
     evaluator = usable.evaluate(variables, findings)
     whole, coded, starts = code_columns(equation.mean, evaluator, intercept=equation.kind.intercept)
     stop_on(findings, rows)
@@ -222,6 +220,14 @@ def _series(equation: EquationSpec, label: str, rows: Rows, keep: np.ndarray, fi
     stop_on(findings, rows)
     findings.note(say_series(label, series))
     return series
+
+
+def _pruned(equation: EquationSpec, usable: Usable, source: Source, findings: Findings) -> dict[str, Variable]:
+    """Return variables without levels that no used row has, where these and visits tell what the model asks."""
+    variables = {name: prune_levels(v, usable.keep, findings) for name, v in usable.variables.items()}
+    findings.add(_check_visits(equation, usable, variables, source))
+    stop_on(findings, usable.rows)
+    return variables
 
 
 def _check_visits(
