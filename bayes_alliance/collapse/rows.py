@@ -219,7 +219,7 @@ def find_links(codes: Sequence[Sequence[np.ndarray]], classes: Sequence[ClassRow
 
 
 def _classes(design: Design) -> tuple[ClassRows, ...]:
-    """Return the classes of residuals: by equation and residual SD, or by the rows that a row's residual hangs on."""
+    """Return the classes of residuals: by equation and residual SD, or by the rows whose residuals correlate."""
     starts = np.cumsum([0, *(len(e.sigma_coef) for e in design.equations)])
     joint = design.residual.outcomes if isinstance(design.residual, ResidualDesign) else ()
     series = [e.outcome for e in design.equations if e.series is not None]

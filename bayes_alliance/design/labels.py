@@ -42,7 +42,7 @@ class Version:
 
 
 def resolve_labels(spec: ModelSpec, equations: Sequence[EquationDesign], findings: Findings) -> Labels:
-    """Return the coefficients that labels name, reporting labels of none, or of several that no factor tells apart."""
+    """Return the coefficients that labels name, reporting labels of none, and of several that differ otherwise."""
     one: dict[str, str] = {}
     levels: dict[str, dict[Levels, str]] = {}
     factors: dict[str, tuple[str, ...]] = {}

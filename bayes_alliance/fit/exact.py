@@ -39,7 +39,7 @@ from bayes_alliance.spec.parameters import AUTOCORRELATION
 SHOWN = "Fitting with effects integrated out (half a minute more the first time ever, to compile)"
 
 STEADY = 0.95
-"""Share of steps that NUTS accepts unless stated: with effects integrated out smaller steps cost little."""
+"""Least share of steps that NUTS is to accept: with effects integrated out smaller steps cost little."""
 
 type Variable = tuple[tuple[str, ...], np.ndarray]
 
@@ -77,7 +77,7 @@ def sample_statistics(
             tune=settings.tune,
             chains=settings.chains,
             cores=settings.cores,
-            target_accept=settings.target_accept or STEADY,
+            target_accept=max(settings.target_accept or STEADY, STEADY),
             max_treedepth=settings.max_treedepth,
             seed=seed,
             independent=independent,

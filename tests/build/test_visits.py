@@ -182,7 +182,7 @@ def test_a_stored_fit_predicts_visits_without_its_rows(tmp_path: Path) -> None:
     np.testing.assert_array_equal(one, two)
     assert ba.summarize(fit).equals(ba.summarize(loaded))
     by_visit = ba.predictions(fit, by=["visit", "condition"]).table()
-    assert list(by_visit["visit"]) == ["0", "0", "4", "4", "8", "8", "12", "12"]
+    assert list(by_visit["week"]) == ["0", "0", "4", "4", "8", "8", "12", "12"]
 
 
 def test_setting_the_arm_moves_the_residual_sd() -> None:
