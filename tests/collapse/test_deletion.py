@@ -26,6 +26,11 @@ CASES = [
     ("partial nesting", "group", None),
     ("crossed", "patient", None),
     ("residual SDs that vary within patients", "patient", None),
+    ("series", "patient", None),
+    ("series, residual SDs by room", "patient", None),
+    ("two series", "patient", "alliance"),
+    ("visits", "therapist", None),
+    ("visits beside another outcome", "therapist", "score"),
 ]
 
 
@@ -40,7 +45,8 @@ def rows_of(design: ba.Design, factor: str, level: int) -> np.ndarray:
 
 def test_cases_cover_units_of_two_outcomes() -> None:
     """Scoring fewer outcomes than are left out is part of what is tested."""
-    assert {name for name, _, scored in CASES if scored} == {"effects and residuals", "joint residuals and therapists"}
+    one, series = ("effects and residuals", "joint residuals and therapists"), "two series"
+    assert {name for name, _, scored in CASES if scored} == {*one, series, "visits beside another outcome"}
 
 
 @pytest.mark.parametrize(("name", "factor", "scored"), CASES)

@@ -92,6 +92,28 @@ def test_gaussian_units_against_dense_normals(trial: pd.DataFrame) -> None:
             assert got[draw, unit] == pytest.approx(float(expected), rel=1e-8)
 
 
+def test_series_against_dense_normals(trial: pd.DataFrame) -> None:
+    """Patients left out whose residuals are a series with gaps: the normal of their rows, effects integrated out."""
+    text = equation("score", "week + (1 + week | patient)", extra='residuals = "ar1"')
+    fit = make_fit(ba.make_design(ba.parse_model(HEAD + text), ba.read_sessions(trial, ROLES)), seed=2)
+    assert fit.design is not None
+    e, flat = fit.design.equation, stack_draws(fit.data["posterior"].to_dataset()).isel(sample=slice(2))
+    units = find_units(fit.design, "patient")
+    got = integrated_density(fit.design, units, flat)
+    (group,) = e.groups
+    for draw in range(2):
+        one = flat.isel(sample=draw)
+        sd, sigma, ar = one["sd_patient"].to_numpy(), float(one["sigma"][0]), float(one["ar"][0])
+        between = one["cor_patient"].to_numpy() * np.outer(sd, sd)
+        for unit in range(len(units)):
+            at = np.flatnonzero(units.codes[e.outcome] == unit)
+            gaps = np.abs(e.session[at][:, None] - e.session[at])
+            cov = sigma**2 * ar**gaps + group.values[at] @ between @ group.values[at].T
+            mean = e.coef.values[at] @ one["b"].sel(coef=list(e.coef_labels)).to_numpy()
+            expected = stats.multivariate_normal(mean, cov).logpdf(e.y[at])
+            assert got[draw, unit] == pytest.approx(float(expected), rel=1e-8)
+
+
 def test_latent_means_of_predictors_are_refused(trial: pd.DataFrame) -> None:
     """A unit's own values inform its latent mean: said, with what to do."""
     text = HEAD + equation("score", 'within(alliance, patient, means="latent") + (1 | patient)')
