@@ -161,6 +161,7 @@ def test_every_module_and_model_is_tracked() -> None:
     assert not [name for name in ignored.stdout.split() if name.endswith((".py", ".toml", ".bib", ".typed"))]
 
 
+@pytest.mark.slow
 def test_a_spent_budget_skips_what_has_not_begun() -> None:
     """CI's share of slow tests is bounded however slow the machine, and what it leaves out is said."""
     command = [sys.executable, "-m", "pytest", "-m", "slow", "-n", "0", "--budget", "0", "tests/cli/test_simulate.py"]

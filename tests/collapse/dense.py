@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 from scipy import stats
@@ -104,10 +105,12 @@ class Dense:
         cor = np.eye(len(spread))
         every = [(e, i) for e in self.design.equations for i in range(len(e.y))]
         series = [e.outcome for e in self.design.equations if e.series is not None]
-        for a, one in enumerate(every):
-            for b, two in enumerate(every):
-                if a != b:
-                    cor[a, b] = self._together(one, two, series)
+        of_unit: dict[str, list[int]] = {}  # rows of different patients never correlate
+        for place, (e, i) in enumerate(every if self.natural.residual is not None else []):
+            of_unit.setdefault(str(e.patient[i]), []).append(place)
+        for places in of_unit.values():
+            for a, b in permutations(places, 2):
+                cor[a, b] = self._together(every[a], every[b], series)
         self.r = cor * np.outer(spread, spread)
 
     def _together(self, one: tuple[EquationDesign, int], two: tuple[EquationDesign, int], series: list[str]) -> float:

@@ -55,6 +55,7 @@ class Deadly:
         return os._exit, (1,)
 
 
+@pytest.mark.slow
 def test_the_same_fits_on_one_process_two_or_threads(tmp_path: Path) -> None:
     """Seeds belong to places, so neither workers nor their order matter; a second run reads what is there."""
     jobs = jobs_of(3)

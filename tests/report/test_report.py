@@ -251,6 +251,7 @@ def test_markdown_reads_no_markup_into_words() -> None:
     assert _plain("- x") == r"\- x"
 
 
+@pytest.mark.slow
 def test_two_hundred_therapists(tmp_path: Path) -> None:
     """A caterpillar of all of them is in the report, without two hundred names."""
     rng = np.random.default_rng(1)
