@@ -38,15 +38,14 @@ def observe_visits(
     mean, spread : TensorVariable, shape (obs,)
         Linear predictor and residual SD of each row.
     """
-    kept = np.column_stack([visits.stratum, visits.held])
-    patterns, pattern = np.unique(kept, axis=0, return_inverse=True)
+    strata, kept, pattern = visits.patterns()
     name, size = equation.outcome, len(visits.labels)
-    code = pm.Data(f"pattern{BLOCK}{name}", pattern.reshape(-1).astype(np.int64))
-    held = pm.Data(f"held{BLOCK}{name}", patterns[:, 1:].T.astype(float))
+    code = pm.Data(f"pattern{BLOCK}{name}", pattern)
+    held = pm.Data(f"held{BLOCK}{name}", kept.T.astype(float))
     place = pm.Data(f"place{BLOCK}{name}", np.maximum(visits.place, 0).T)
     present = pm.Data(f"present{BLOCK}{name}", visits.held.T.astype(float))
     apart = (row_data(equation, "visits", equation.y) - mean) / spread
-    stratum = pm.Data(f"stratum{BLOCK}{name}", patterns[:, 0].astype(np.int64))
+    stratum = pm.Data(f"stratum{BLOCK}{name}", strata)
     lower = _factors(correlations, stratum, held)
     given: list[TensorVariable] = []
     left: list[TensorVariable] = []

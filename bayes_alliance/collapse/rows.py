@@ -256,11 +256,11 @@ def _serial_classes(number: int, series: Series, sigma: np.ndarray, stratum: int
 
 def _visit_classes(number: int, visits: VisitResiduals, sigma: np.ndarray) -> list[ClassRows]:
     """Return the patients by the visits they have and their stratum."""
-    patterns, which = np.unique(np.column_stack([visits.stratum, visits.held]), axis=0, return_inverse=True)
+    strata, held, which = visits.patterns()
     found = []
-    for place, (stratum, *held) in enumerate(patterns):
-        kept = np.flatnonzero(held)
-        rows = visits.place[which.reshape(-1) == place][:, kept].T
+    for place, stratum in enumerate(strata):
+        kept = np.flatnonzero(held[place])
+        rows = visits.place[which == place][:, kept].T
         if len(kept):
             sds = tuple(int(sigma[row[0]]) for row in rows)
             part = Residuals((number,) * len(kept), sds, int(stratum), tuple(map(int, kept)))

@@ -27,7 +27,6 @@ from bayes_alliance.design.equations.measured_means import Measured
 from bayes_alliance.design.equations.outcome_values import state_bounds
 from bayes_alliance.design.equations.predictor import Predictor
 from bayes_alliance.design.equations.residual import Residuals, join_residuals
-from bayes_alliance.design.equations.visits import VisitResiduals
 from bayes_alliance.design.estimands import EstimandDesign, resolve_estimands
 from bayes_alliance.design.groups.centring import centre_on_outer, centre_on_population
 from bayes_alliance.design.groups.membership import check_members
@@ -363,12 +362,7 @@ def _fingerprint(
         if factor.by is not None:
             digest.update("\x1f".join(factor.by.labels).encode() + factor.by.code.tobytes())
     if residual is not None and residual.by:
-        strata = (
-            [residual.stratum[residual.patient]]
-            if isinstance(residual, VisitResiduals)
-            else [beside.stratum for beside in residual.beside.values()]
-        )
-        for stratum in strata:
+        for stratum in residual.row_strata:
             digest.update("\x1f".join(residual.by).encode() + stratum.tobytes())
     for means in measured:
         for array in (means.mean, means.count, means.size, np.array([means.squares, means.degrees])):

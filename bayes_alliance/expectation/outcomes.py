@@ -135,10 +135,10 @@ def given_earlier_visits(visits: VisitResiduals, cor: np.ndarray, apart: np.ndar
     mean, sd : ndarray, shape (draw, obs)
     """
     shift, scale = np.zeros_like(apart), np.ones_like(apart)
-    patterns, pattern = np.unique(np.column_stack([visits.stratum, visits.held]), axis=0, return_inverse=True)
-    for number, (stratum, *held) in enumerate(patterns):
-        kept = np.flatnonzero(held)
-        rows = visits.place[pattern.reshape(-1) == number][:, kept]
+    strata, held, pattern = visits.patterns()
+    for number, stratum in enumerate(strata):
+        kept = np.flatnonzero(held[number])
+        rows = visits.place[pattern == number][:, kept]
         lower = np.linalg.cholesky(cor[:, stratum][:, kept[:, None], kept])
         z = np.linalg.solve(lower, apart[:, rows].transpose(0, 2, 1))
         own = np.diagonal(lower, axis1=1, axis2=2)

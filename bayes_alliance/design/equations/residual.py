@@ -48,6 +48,11 @@ class ResidualDesign:
     fixed: np.ndarray | None = None
 
     @property
+    def row_strata(self) -> tuple[np.ndarray, ...]:
+        """Return the stratum of every row, shape (obs,), outcome by outcome."""
+        return tuple(beside.stratum for beside in self.beside.values())
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Return what the matrix of correlations is over."""
         return self.outcomes

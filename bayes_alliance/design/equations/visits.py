@@ -45,6 +45,11 @@ class VisitResiduals:
         return (self.outcome,)
 
     @property
+    def row_strata(self) -> tuple[np.ndarray, ...]:
+        """Return the stratum of every row, shape (obs,), of its outcome."""
+        return (self.stratum[self.patient],)
+
+    @property
     def fixed(self) -> None:
         """Return None: correlations between visits are estimated."""
 
@@ -52,6 +57,11 @@ class VisitResiduals:
     def held(self) -> np.ndarray:
         """Return which visits each patient has, shape (patient, visit)."""
         return self.place >= 0
+
+    def patterns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the stratum of each pattern of visits, which visits it has, and each patient's pattern."""
+        table, code = np.unique(np.column_stack([self.stratum, self.held]), axis=0, return_inverse=True)
+        return table[:, 0].astype(np.int64), table[:, 1:].astype(bool), code.reshape(-1).astype(np.int64)
 
 
 def visit_sds(
