@@ -44,6 +44,9 @@ BLOCK: Final = "_block_"
 MEAN: Final = "mean"
 """What the linear predictor of an outcome's mean is of, beside those of its family's parameters."""
 
+ERROR: Final = "error"
+"""The SD of one rater's error, a parameter of outcomes that have several ratings."""
+
 RESIDUAL: Final = "residual"
 """Stands for the residuals of a row where a factor's name could stand: ``cor residual``, ``cor_residual``."""
 

@@ -15,9 +15,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from bayes_alliance.collapse.effect_draws import correlations
+from bayes_alliance.collapse.effect_draws import correlations, effect_sds
 from bayes_alliance.collapse.innermost_units import Leaves, find_leaves, residual_weights
-from bayes_alliance.collapse.rows import ClassRows, Stacked
+from bayes_alliance.collapse.rows import ClassRows, Stacked, log_scale
 from bayes_alliance.collapse.shape import Residuals, Shape, find_places
 
 AT_ONCE = 32
@@ -83,7 +83,7 @@ def leave_units_out(
     tasks: list[Callable[[], None]] = []
     found, within = np.zeros((2, len(points), shape.factors[shape.chain[wanted]].levels))
     everything = np.zeros_like(found) if some else found
-    mean = (root.covariance @ root.table)[:, :, -1]
+    mean = _root_mean(root, shape, points)
     _descend(root, scored, mean, root.covariance, root.own, wanted, (found, within), tasks)
     if some:
         _descend(root, root, mean, root.covariance, root.own, wanted, (everything, np.zeros_like(found)), tasks)
@@ -91,18 +91,29 @@ def leave_units_out(
     return LeftOut(found, within, everything)
 
 
+def _root_mean(root: _Unit, shape: Shape, points: np.ndarray) -> np.ndarray:
+    """Return the posterior mean of what all units share, shape (draw, column); loadings move prior means."""
+    right = root.table[:, :, -1].copy()
+    loadings = shape.loading_mean + shape.loading_scale * points[:, find_places(shape).loading :]
+    for place, number, by in shape.shifts:
+        right[:, np.searchsorted(root.own, place)] -= by / shape.scale[place] * loadings[:, number]
+    return np.asarray((root.covariance @ right[..., None])[..., 0])
+
+
 def _restrict(stacked: Stacked, outcomes: Sequence[str]) -> Stacked:
     """Return the rows of some outcomes."""
     chosen = {i for i, outcome in enumerate(stacked.shape.outcomes) if outcome in outcomes}
     classes = []
     for part in stacked.classes:
-        kept = [i for i, e in enumerate(part.residuals.equations) if e in chosen]
+        own = part.residuals
+        kept = [i for i, e in enumerate(own.equations) if e in chosen]
         if kept:
-            own = part.residuals
             equations, sigma = (tuple(values[i] for i in kept) for values in (own.equations, own.sigma))
             at = tuple(own.at[i] for i in kept) if own.at else ()
-            residuals = Residuals(equations, sigma, own.stratum, at, own.gap)
-            classes.append(ClassRows(residuals, tuple(part.rows[i] for i in kept)))
+            held = [i for i, piece in enumerate(own.parts) if piece.place in kept]
+            pieces = tuple(replace(own.parts[i], place=kept.index(own.parts[i].place)) for i in held)
+            residuals = Residuals(equations, sigma, own.stratum, at, own.gap, pieces if own.pieces else ())
+            classes.append(ClassRows(residuals, tuple(part.rows[i] for i in held)))
     return replace(stacked, classes=tuple(classes))
 
 
@@ -122,7 +133,7 @@ class _Tree:
         holders: dict[tuple[int, int], list[int]] = {}
         outer: dict[tuple[int, int], tuple[int, int]] = {}
         chain = self.shape.chain
-        for place, (codes, _, _) in enumerate(self.rows):
+        for place, (codes, *_) in enumerate(self.rows):
             path = [(level, int(codes[factor])) for level, factor in enumerate(chain) if codes[factor] >= 0]
             path.append((len(chain), 0))
             holders.setdefault(path[0], []).append(place)
@@ -214,10 +225,10 @@ class _Tree:
     def _sum(self, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
         """Return columns and weighted cross-products of rows."""
         blocks = [self.rows[place] for place in rows]
-        columns = np.unique(np.concatenate([np.array([self.y]), *(c for _, part, _ in blocks for c, _, _ in part)]))
+        columns = np.unique(np.concatenate([np.array([self.y]), *(c for _, part, *_ in blocks for c, _ in part)]))
         tables: dict[int, dict[tuple[int, int], np.ndarray]] = {}
-        for _, part, number in blocks:
-            dense = [np.bincount(np.searchsorted(columns, c), v, len(columns)) for c, v, _ in part]
+        for _, part, number, _ in blocks:
+            dense = [np.bincount(np.searchsorted(columns, c), v, len(columns)) for c, v in part]
             own = tables.setdefault(number, {})
             for i, one in enumerate(dense):
                 for j, two in enumerate(dense):
@@ -233,19 +244,21 @@ class _Tree:
         """Return minus half of log determinants and log 2 pi of rows' residuals."""
         total = np.zeros(len(self.points))
         for place in rows:
-            weight, log_det = self.weights[self.rows[place][2]]
-            total -= 0.5 * (log_det + weight.shape[1] * np.log(2 * np.pi))
+            _, _, number, scale = self.rows[place]
+            log_det = self.weights[number][1]
+            scored = self.stacked.classes[number].residuals.scored
+            total += scale - 0.5 * (log_det + scored * np.log(2 * np.pi))
         return total
 
 
 type _Heard = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Columns, what is said about them draw by draw, and constants."""
 
-type _Row = tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray, int]], int]
+type _Row = tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]], int, float]
 
 
 def _clusters(stacked: Stacked, without: int | None) -> list[_Row]:
-    """Return each row with its levels per factor, its outcomes' columns and values, and its class.
+    """Return each row with its levels per factor, its pieces' columns and values, its class, and its scale.
 
     Rows inside the factor ``without`` are left aside.
     """
@@ -253,34 +266,33 @@ def _clusters(stacked: Stacked, without: int | None) -> list[_Row]:
     *starts, at = shape.effect_starts
     found: list[_Row] = []
     for number, part in enumerate(stacked.classes):
+        pieces = [(stacked.rows[piece.rows], rows) for piece, rows in zip(part.residuals.parts, part.rows, strict=True)]
         aside = np.zeros(len(part.rows[0]), dtype=bool)
-        for equation, rows in zip(part.residuals.equations, part.rows, strict=True):
-            if without is not None:
-                aside |= stacked.equations[equation].code[without][rows] >= 0
+        for source, rows in pieces if without is not None else []:
+            aside |= source.code[without][rows] >= 0  # type: ignore[index]
+        scale = log_scale(stacked.rows, part)
         for i in np.flatnonzero(~aside):
             codes = np.full(len(shape.factors), -1)
-            outcomes = []
-            for equation, rows in zip(part.residuals.equations, part.rows, strict=True):
-                source, row = stacked.equations[equation], rows[i]
-                columns, values = [np.flatnonzero(shape.equation == equation)], [source.x[row]]
+            held = []
+            for source, rows in pieces:
+                row = rows[i]
+                columns, values = [source.coef], [source.x[row]]
                 for f, factor in enumerate(shape.factors):
                     code = int(source.code[f][row])
-                    if code >= 0 and factor.places[equation]:
+                    if code >= 0 and len(source.effects[f]):
                         codes[f] = code
-                        columns.append(starts[f] + code * factor.effects + np.array(factor.places[equation]))
+                        columns.append(starts[f] + code * factor.effects + source.effects[f])
                         values.append(source.z[f][row])
                 columns.append(np.array([at]))
                 values.append(np.array([source.y[row]]))
-                outcomes.append((np.concatenate(columns), np.concatenate(values), equation))
-            found.append((codes, outcomes, number))
+                held.append((np.concatenate(columns), np.concatenate(values)))
+            found.append((codes, held, number, float(scale[i])))
     return found
 
 
 def _covariances(shape: Shape, points: np.ndarray, number: int) -> np.ndarray:
     """Return the covariance of a factor's effects in its basis, shape (draw, stratum, effect, effect)."""
-    factor, first = shape.factors[number], find_places(shape).sd[number]
-    sd = points[:, first : first + factor.strata * factor.effects]
-    sd = sd.reshape(len(points), factor.strata, factor.effects)
+    factor, sd = shape.factors[number], effect_sds(shape, points, number)
     covariance = correlations(shape, points, number) * sd[..., :, None] * sd[..., None, :]
     return np.asarray(factor.basis @ covariance @ factor.basis.T)
 

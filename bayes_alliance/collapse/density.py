@@ -104,7 +104,7 @@ class Density:
     @property
     def sds(self) -> int:
         """Return the number of SDs of group effects."""
-        return sum(factor.strata * factor.effects for factor in self.shape.factors)
+        return sum(factor.sds for factor in self.shape.factors)
 
     @property
     def _block(self) -> int:

@@ -15,8 +15,8 @@ from bayes_alliance.collapse.tables import Packed
 class Recovered:
     """Draws of effects.
 
-    ``coef`` has shape (draw, coef), intercepts at the centring constants; ``effects`` holds, by factor, shape
-    (draw, level, effect).
+    ``coef`` has shape (draw, coef), intercepts at the centring constants, then means of variables whose means of units
+    are latent; ``effects`` holds, by factor, shape (draw, level, effect).
     """
 
     coef: np.ndarray
@@ -57,6 +57,7 @@ def recover(
         normals = np.concatenate([normals, rng.normal(size=(len(points), rest))], axis=1)
     drawn = density.draw_effects(points, units or density.packed, normals, depth, cores)
     found: dict[str, np.ndarray] = {}
+    loadings = shape.loading_mean + shape.loading_scale * points[:, find_places(shape).loading :]
     at = coefs
     for place in shape.crossed:
         factor = shape.factors[place]
@@ -65,7 +66,24 @@ def recover(
     for factor in reversed(chain[:depth]):
         found[factor.name] = _unbased(drawn, at, factor.levels, factor.basis)
         at += factor.levels * factor.effects
-    return Recovered(shape.mean + shape.scale * drawn[:, :coefs], found)
+    coef = shape.mean + shape.scale * drawn[:, :coefs]
+    whole = np.empty((len(points), coefs + len(shape.loading)))
+    # coefficients of the design, in its order; means of measured variables come behind them
+    first = np.concatenate([shape.coef, np.arange(len(shape.coef), coefs) + len(shape.loading)])
+    whole[:, first.astype(np.int64)], whole[:, shape.loading] = coef, loadings
+    for place, number, by in shape.shifts:
+        whole[:, shape.coef[place]] += by * loadings[:, number]
+    return Recovered(whole, found)
+
+
+def effect_sds(shape: Shape, points: np.ndarray, factor: int) -> np.ndarray:
+    """Return the SDs of a factor's effects, shape (draw, stratum, effect)."""
+    own, places = shape.factors[factor], find_places(shape)
+    if own.shared is None:
+        first = places.sd[factor]
+        return points[:, first : first + own.sds].reshape(len(points), own.strata, own.effects)
+    first = places.sigma + own.shared
+    return np.exp(points[:, first : first + own.strata]).reshape(len(points), own.strata, 1)
 
 
 def _unbased(drawn: np.ndarray, at: int, levels: int, basis: np.ndarray) -> np.ndarray:

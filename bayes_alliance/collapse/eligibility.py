@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bayes_alliance.design.columns.values import LinkedTo, MeanOf
+from bayes_alliance.design.columns.values import MeanOf
 from bayes_alliance.spec.expressions import Term, Text, calls_in, render, render_term
 from bayes_alliance.spec.functions import CURRENT
 from bayes_alliance.spec.model import EquationSpec, ModelSpec
@@ -37,16 +37,21 @@ def find_obstacles(spec: ModelSpec) -> list[str]:
         Empty where nothing does.
     """
     obstacles = []
+    together = spec.residual.correlate if spec.residual is not None else ()
     for equation in spec.equation:
         if not equation.kind.normal:
             obstacles.append(_not_gaussian(equation.outcome, equation.family))
         elif equation.parameters:
             obstacles.append(_formula_of_spread(equation.outcome))
-        obstacles += _of_rows(equation)
-        terms = equation.parsed.every_term
-        latent = [render_term(term) for term in terms if _is_latent(term)]
-        if latent:
-            obstacles.append(_follow(equation.outcome, latent))
+        if equation.modelled and (equation.outcome in together or equation.residuals != "independent"):
+            obstacles.append(_modelled_together(equation))
+        parsed = equation.parsed
+        varying = [render_term(term) for group in parsed.groups for term in group.terms if _estimated(term)]
+        if varying:
+            obstacles.append(_vary(equation.outcome, varying))
+        finite = [render_term(term) for term in parsed.every_term if _says(term, "finite")]
+        if finite:
+            obstacles.append(_finite(equation.outcome, finite))
         obstacles += _of_steps(equation)
     obstacles += [f"rows belong to several levels of {name}" for name, group in spec.groups.items() if group.members]
     for name, shrink in spec.shrink.items():
@@ -61,20 +66,30 @@ def find_obstacles(spec: ModelSpec) -> list[str]:
     return obstacles
 
 
-def _is_latent(term: Term) -> bool:
+def find_stream_obstacles(spec: ModelSpec) -> list[str]:
+    """Return what keeps a model from being fitted to rows that come in pieces, as far as the model says."""
+    obstacles = find_obstacles(spec)
+    for equation in spec.equation:
+        estimated = [render_term(term) for term in equation.parsed.every_term if _estimated(term)]
+        if estimated:
+            several = "follow" if len(estimated) > 1 else "follows"
+            told = f"{' and '.join(estimated)} of {equation.outcome} {several} what is estimated"
+            obstacles.append(f"{told}, which takes all rows at once")
+        if equation.modelled:
+            what = "true scores" if equation.measured else "missing values"
+            obstacles.append(f"{what} of {equation.outcome} are modelled, which takes all rows at once")
+    return obstacles
+
+
+def _estimated(term: Term) -> bool:
+    """Return whether a term reads a latent mean, a modelled value, or what another equation says."""
     calls = [call for part in term.parts for call in calls_in(part)]
-    if any(call.function in CURRENT for call in calls):
-        return True
-    return any(Text(kind) in dict(call.keywords).values() for call in calls for kind in ("latent", "finite"))
+    named = any(call.function in (*CURRENT, "mi", "me") for call in calls)
+    return named or _says(term, "latent") or _says(term, "finite")
 
 
-def _of_rows(equation: EquationSpec) -> list[str]:
-    """Return what an equation says of its rows that integrals over effects cannot take in."""
-    found = []
-    if equation.modelled:
-        what = "true scores" if equation.measured else "missing values"
-        found.append(f"{what} of {equation.outcome} are modelled")
-    return found
+def _says(term: Term, kind: str) -> bool:
+    return any(Text(kind) in dict(call.keywords).values() for part in term.parts for call in calls_in(part))
 
 
 def _of_steps(equation: EquationSpec) -> list[str]:
@@ -91,8 +106,18 @@ def _not_gaussian(outcome: str, family: str) -> str:
     return f"{outcome} is {family}, not Gaussian"
 
 
-def _follow(outcome: str, terms: Sequence[str]) -> str:
-    return f"{' and '.join(terms)} of {outcome} {'follow' if len(terms) > 1 else 'follows'} what is estimated"
+def _vary(outcome: str, terms: Sequence[str]) -> str:
+    told = f"coefficients of {' and '.join(terms)} vary between units of {outcome}"
+    return f"{told}, and multiply what is estimated"
+
+
+def _finite(outcome: str, terms: Sequence[str]) -> str:
+    return f"{' and '.join(dict.fromkeys(terms))} of {outcome} {'are' if len(terms) > 1 else 'is'} of a finite unit"
+
+
+def _modelled_together(equation: EquationSpec) -> str:
+    what = "true scores" if equation.measured else "missing values"
+    return f"{what} of {equation.outcome} are modelled, and its residuals correlate with others"
 
 
 def find_design_obstacles(design: Design) -> list[str]:
@@ -103,15 +128,20 @@ def find_design_obstacles(design: Design) -> list[str]:
             obstacles.append(_not_gaussian(equation.outcome, equation.family))
         elif equation.parameters:
             obstacles.append(_formula_of_spread(equation.outcome))
-        obstacles += _of_rows(equation.spec) + _of_steps(equation.spec)
-        labels = {
+        if equation.modelled is not None and (equation.serial or _correlates(design, equation.outcome)):
+            obstacles.append(_modelled_together(equation.spec))
+        obstacles += _of_steps(equation.spec)
+        varying = [
             label
-            for columns in (equation.coef, *(group.columns for group in equation.groups))
-            for label, latent in zip(columns.labels, columns.latent, strict=True)
-            if any(isinstance(key, MeanOf | LinkedTo) for key in latent)
-        }
-        if labels:
-            obstacles.append(_follow(equation.outcome, sorted(labels)))
+            for group in equation.groups
+            for label, latent in zip(group.columns.labels, group.columns.latent, strict=True)
+            if latent
+        ]
+        if varying:
+            obstacles.append(_vary(equation.outcome, varying))
+        sizes = {key.variable for key in equation.follows if isinstance(key, MeanOf) and key.size is not None}
+        if sizes:
+            obstacles.append(_finite(equation.outcome, [f"the mean of {name}" for name in sorted(sizes)]))
     obstacles += [
         f"rows belong to several levels of {name}" for name, group in design.spec.groups.items() if group.members
     ]
@@ -131,10 +161,30 @@ def find_design_obstacles(design: Design) -> list[str]:
         if prior.distribution.family == "equal"
     ]
     obstacles += _of_series(design)
-    crossed = _crossed_effects(design)
+    return obstacles or _of_layout(design)
+
+
+def _correlates(design: Design, outcome: str) -> bool:
+    return design.residual is not None and outcome in design.residual.outcomes
+
+
+def _of_layout(design: Design) -> list[str]:
+    """Return what the rows of a design have in the engine's way whose terms have nothing."""
+    from bayes_alliance.collapse.loadings import NotLinearError  # not needed to look at a model
+    from bayes_alliance.collapse.stack import lay_out
+
+    try:
+        layout = lay_out(design)
+    except NotLinearError as error:
+        return [str(error)]
+    crossed = sum(layout.sizes[place] for place in layout.crossed)
+    pieces = [len(part.residuals.pieces) for part in layout.classes]
+    found = []
     if crossed > MOST_CROSSED:
-        obstacles.append(f"crossed factors have {crossed:,} effects, more than the {MOST_CROSSED:,} it takes at once")
-    return obstacles
+        found.append(f"crossed factors have {crossed:,} effects, more than the {MOST_CROSSED:,} it takes at once")
+    if sum(size * (size + 1) // 2 for size in pieces) > MOST_TABLES:
+        found.append(f"what is estimated is multiplied in so many ways that it takes more than {MOST_TABLES:,} tables")
+    return found
 
 
 def _of_series(design: Design) -> list[str]:
@@ -172,16 +222,6 @@ def _tables(design: Design) -> int:
 
     size = np.unique(held, axis=0).sum(axis=1)
     return int((size * (size + 1) // 2).sum())
-
-
-def _crossed_effects(design: Design) -> int:
-    """Return the number of effects of factors that cross, which a dense block holds."""
-    if len(design.factors) < 2:
-        return 0
-    from bayes_alliance.collapse.rows import lay_out  # not needed to look at a model
-
-    crossed = [design.factors[place] for place in lay_out(design).crossed]
-    return sum(len(factor.levels) * len(factor.effects) for factor in crossed)
 
 
 def say_obstacles(obstacles: list[str]) -> str:

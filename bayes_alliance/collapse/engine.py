@@ -11,10 +11,10 @@ import xarray as xr
 
 from bayes_alliance.collapse.density import Density
 from bayes_alliance.collapse.effect_draws import Recovered, count_effects, recover
-from bayes_alliance.collapse.rows import stack_rows
 from bayes_alliance.collapse.sampler import sample_parameters
 from bayes_alliance.collapse.shape import Shape, find_places
 from bayes_alliance.collapse.sign_flips import take_off_signs
+from bayes_alliance.collapse.stack import stack_rows
 from bayes_alliance.collapse.statistics import Statistics, sum_rows
 from bayes_alliance.collapse.tables import pack_statistics
 from bayes_alliance.design.design import Design
@@ -139,7 +139,7 @@ def first_guess(shape: Shape, statistics: Statistics) -> np.ndarray:
     places = find_places(shape)
     start = np.zeros(places.size)
     for factor, first in zip(shape.factors, places.sd, strict=True):
-        for i in range(factor.strata * factor.effects):
+        for i in range(factor.sds):
             prior = factor.sd[i % factor.effects]
             start[first + i] = np.log(0.3 * prior.values[-1]) if prior.values else 0.0
     for number in range(len(shape.sigma)):
@@ -147,11 +147,11 @@ def first_guess(shape: Shape, statistics: Statistics) -> np.ndarray:
         for product, table in zip(statistics.products, statistics.root, strict=True):
             part, rows = statistics.classes[product.part], int(statistics.clusters[product.part])
             at = range(len(part.equations)) if product.places is None else sorted(set(product.places))
-            if product.places is not None and (len(at) > 1 or (part.gap and at[0] > 0)):
+            if product.places is not None and (len(at) > 1 or (part.gap and part.parts[at[0]].place > 0)):
                 continue  # of two rows, or of one that stands for the row before
-            for place in at:
-                if part.sigma[place] == number:
-                    own = len(shape.equation) + part.equations[place]
+            for piece in (part.parts[i] for i in at):
+                if part.sigma[piece.place] == number and not piece.loadings:
+                    own = len(shape.equation) + (0 if shape.split else part.equations[piece.place])
                     square, count = square + table[own, own], count + rows
         start[places.sigma + number] = 0.5 * np.log(0.5 * max(square / max(count, 1), 1e-300))
     return start

@@ -8,16 +8,16 @@ from functools import partial
 
 import numpy as np
 
-from bayes_alliance.collapse.effect_draws import correlations, residual_correlations
+from bayes_alliance.collapse.effect_draws import correlations, effect_sds, residual_correlations
 from bayes_alliance.collapse.kernel.innermost_units import leave_out, sum_messages
-from bayes_alliance.collapse.rows import Stacked
-from bayes_alliance.collapse.shape import Residuals, Shape, find_places
+from bayes_alliance.collapse.rows import EquationRows, Stacked, log_scale
+from bayes_alliance.collapse.shape import KNOWN, Residuals, Shape, find_places
 
 CHUNK = 500
 """Units that a thread takes at a time: their constants, by draw, are held in memory."""
 
 
-PER_UNIT = ("number", "met", "stratum", "products", "place", "count")
+PER_UNIT = ("number", "met", "stratum", "products", "place", "count", "scale")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,8 @@ class Leaves:
     ``number`` are their levels, ``met`` of shape (unit, factor) the levels of the other factors they lie in, -1 for
     none; ``stratum`` says which covariance their effects have. ``products`` has shape (unit, weight, column, column):
     own effects, coefficients, effects of the other factors, outcomes. ``place`` of shape (unit, shared) says which of
-    all columns the shared ones are, -1 for none; ``count`` of shape (unit, class) is the number of rows. ``weights`` of
+    all columns the shared ones are, -1 for none; ``count`` of shape (unit, class) is the number of rows, ``scale`` of
+    shape (unit,) the sum of logarithms of what they were multiplied by. ``weights`` of
     shape (draw, weight) and ``constants`` of shape (class, draw) come from residual SDs; ``lam`` of shape (draw,
     stratum, own, own) are roots of the covariances of own effects.
     """
@@ -38,6 +39,7 @@ class Leaves:
     products: np.ndarray
     place: np.ndarray
     count: np.ndarray
+    scale: np.ndarray
     weights: np.ndarray
     constants: np.ndarray
     lam: np.ndarray
@@ -57,7 +59,7 @@ class Leaves:
         message = np.zeros((len(self.weights), len(columns), len(columns)))
         constant = np.zeros(len(self.weights))
         for part in self._parts():
-            base = self.count[part] @ self.constants
+            base = self.count[part] @ self.constants + self.scale[part, None]
             given = (self.products[part], base, self.stratum[part], at[part])
             sum_messages(*given, self.weights, self.lam, message, constant)
         return message, constant
@@ -88,7 +90,8 @@ class Leaves:
 
         def run(part: slice) -> None:
             products = none if scored is None else target.products[part]
-            wanted = (products, target.weights, target.count[part] @ target.constants)
+            constants = target.count[part] @ target.constants + target.scale[part, None]
+            wanted = (products, target.weights, constants)
             # the kernel writes to arrays of its own: parts of the draws' rows are not contiguous
             out, fitted = np.empty((2, len(self.weights), part.stop - part.start))
             all_of = (self.products[part], self.weights)
@@ -105,32 +108,27 @@ class Leaves:
 def find_leaves(stacked: Stacked, points: np.ndarray) -> Leaves | None:
     """Return the units of the innermost factor; None where one of them meets two levels of another factor."""
     shape = stacked.shape
-    inner = shape.chain[0]
+    inner, links = shape.chain[0], stacked.links
     size = shape.factors[inner].levels
     others = [f for f in range(len(shape.factors)) if f != inner]
     met = np.full((size, len(shape.factors)), -1)
-    for rows in stacked.equations:
-        inside = rows.code[inner] >= 0
-        for f in others:
-            both = inside & (rows.code[f] >= 0)
-            met[rows.code[inner][both], f] = rows.code[f][both]
-    for rows in stacked.equations:
-        inside = rows.code[inner] >= 0
-        for f in others:
-            both = inside & (rows.code[f] >= 0)
-            if (met[rows.code[inner][both], f] != rows.code[f][both]).any():
-                return None
+    for f in others:
+        both = (links[:, inner] >= 0) & (links[:, f] >= 0)
+        met[links[both, inner], f] = links[both, f]
+        if (met[links[both, inner], f] != links[both, f]).any():
+            return None
     lam = _root(shape, points, inner)
     sums = [_sum(stacked, number, inner, others) for number in range(len(stacked.classes))]
     weights = [_weights(shape, points, part.residuals) for part in stacked.classes]
-    products = np.concatenate([products for products, _ in sums], axis=1)
+    products = np.concatenate([products for products, _, _ in sums], axis=1)
     return Leaves(
         np.arange(size),
         met,
         shape.factors[inner].stratum,
         np.ascontiguousarray(products),
         _place(shape, met, others),
-        np.column_stack([count for _, count in sums]).astype(float),
+        np.column_stack([count for _, count, _ in sums]).astype(float),
+        np.sum([constant for _, _, constant in sums], axis=0),
         np.ascontiguousarray(np.concatenate([values for values, _ in weights], axis=1)),
         np.array([constant for _, constant in weights]),
         lam,
@@ -152,21 +150,16 @@ def _place(shape: Shape, met: np.ndarray, others: list[int]) -> np.ndarray:
     return np.ascontiguousarray(np.concatenate(parts, axis=1))
 
 
-def _sum(stacked: Stacked, number: int, inner: int, others: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return one class's cross-products, one per pair of its outcomes, by unit; and its rows by unit."""
+def _sum(stacked: Stacked, number: int, inner: int, others: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return one class's cross-products, one per pair of its pieces, by unit; its rows, and their scale, by unit."""
     shape, part = stacked.shape, stacked.classes[number]
     size = shape.factors[inner].levels
-    units = [
-        stacked.equations[e].code[inner][rows] for e, rows in zip(part.residuals.equations, part.rows, strict=True)
-    ]
-    unit = np.max(units, axis=0)
+    pieces = [(stacked.rows[piece.rows], rows) for piece, rows in zip(part.residuals.parts, part.rows, strict=True)]
+    unit = np.max([own.code[inner][rows] for own, rows in pieces], axis=0)
     inside = np.flatnonzero(unit >= 0)
     order = inside[np.argsort(unit[inside], kind="stable")]
     unit = unit[order]
-    tables = [
-        _dense(stacked, e, rows[order], inner, others)
-        for e, rows in zip(part.residuals.equations, part.rows, strict=True)
-    ]
+    tables = [_dense(shape, own, rows[order], inner, others) for own, rows in pieces]
     width = tables[0].shape[1]
     starts = np.searchsorted(unit, np.arange(size))
     found = []
@@ -178,39 +171,54 @@ def _sum(stacked: Stacked, number: int, inner: int, others: list[int]) -> tuple[
                     values = one[:, a] * tables[j][:, b]
                     if i != j:
                         values = values + one[:, b] * tables[j][:, a]
-                    summed[:, a, b] = np.bincount(unit, values, size)
-                    summed[:, b, a] = summed[:, a, b]
+                    if values.any():
+                        summed[:, a, b] = np.bincount(unit, values, size)
+                        summed[:, b, a] = summed[:, a, b]
             found.append(summed)
-    return np.stack(found, axis=1), np.diff(np.append(starts, len(unit)))
+    scale = np.bincount(unit, log_scale(stacked.rows, part)[order], size)
+    return np.stack(found, axis=1), np.diff(np.append(starts, len(unit))), scale
 
 
-def _dense(stacked: Stacked, equation: int, rows: np.ndarray, inner: int, others: list[int]) -> np.ndarray:
-    """Return an equation's rows over the columns of a unit, shape (row, column)."""
-    shape, source = stacked.shape, stacked.equations[equation]
+def _dense(shape: Shape, source: EquationRows, rows: np.ndarray, inner: int, others: list[int]) -> np.ndarray:
+    """Return rows over the columns of a unit, shape (row, column)."""
 
     def effects(f: int) -> np.ndarray:
         values = np.zeros((len(rows), shape.factors[f].effects))
-        values[:, list(shape.factors[f].places[equation])] = source.z[f][rows]
+        values[:, source.effects[f]] = source.z[f][rows]
         return np.where(source.code[f][rows, None] >= 0, values, 0.0)
 
     coefficients = np.zeros((len(rows), len(shape.equation)))
-    coefficients[:, shape.equation == equation] = source.x[rows]
+    coefficients[:, source.coef] = source.x[rows]
     return np.column_stack([effects(inner), coefficients, *(effects(f) for f in others), source.y[rows]])
 
 
 def _weights(shape: Shape, points: np.ndarray, part: Residuals) -> tuple[np.ndarray, np.ndarray]:
-    """Return a class's inverse residual covariance, one column per pair of outcomes, and the constant of a row."""
+    """Return a class's inverse residual covariance, one column per pair of pieces, and the constant of a row."""
     weight, log_det = residual_weights(shape, points, part)
-    size = len(part.equations)
+    size = len(part.parts)
     columns = [weight[:, i, j] for i in range(size) for j in range(i + 1)]
     return np.column_stack(columns), -0.5 * (log_det + part.scored * np.log(2 * np.pi))
 
 
 def residual_weights(shape: Shape, points: np.ndarray, part: Residuals) -> tuple[np.ndarray, np.ndarray]:
-    """Return a class's inverse residual covariance, shape (draw, place, place), and its log determinant.
+    """Return a class's inverse residual covariance, shape (draw, piece, piece), and its log determinant.
 
-    Of a session given one before, what stands between the two in its density, and the log of its variance.
+    Of a session given one before, what stands between the two in its density, and the log of its variance. Pieces have
+    the weights of their places, times what loadings multiply them by.
     """
+    weight, log_det = _place_weights(shape, points, part)
+    if not part.pieces:
+        return weight, log_det
+    loadings = shape.loading_mean + shape.loading_scale * points[:, find_places(shape).loading :]
+    products = np.column_stack([loadings[:, list(piece.loadings)].prod(axis=1) for piece in part.pieces])
+    at = np.array([piece.place for piece in part.pieces])
+    return weight[:, at[:, None], at] * products[:, :, None] * products[:, None, :], log_det
+
+
+def _place_weights(shape: Shape, points: np.ndarray, part: Residuals) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights of the places of a class, and log determinants, whatever stands in their rows."""
+    if KNOWN in part.sigma:
+        return np.ones((len(points), 1, 1)), np.zeros(len(points))
     sigma = np.exp(points[:, find_places(shape).sigma + np.array(part.sigma)])
     if part.gap:
         rho = residual_correlations(shape, points)[:, part.stratum, 1, 0] ** part.gap
@@ -226,8 +234,6 @@ def residual_weights(shape: Shape, points: np.ndarray, part: Residuals) -> tuple
 
 def _root(shape: Shape, points: np.ndarray, number: int) -> np.ndarray:
     """Return roots of the covariances of a factor's effects in its basis, shape (draw, stratum, effect, effect)."""
-    factor, first = shape.factors[number], find_places(shape).sd[number]
-    sd = points[:, first : first + factor.strata * factor.effects]
-    sd = sd.reshape(len(points), factor.strata, factor.effects)
+    factor, sd = shape.factors[number], effect_sds(shape, points, number)
     half = np.linalg.cholesky(correlations(shape, points, number))
     return np.ascontiguousarray(factor.basis @ (sd[..., :, None] * half))

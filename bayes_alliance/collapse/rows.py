@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
 from bayes_alliance.collapse.shape import Factor, Residuals, Shape, choose_chain
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.factors import FactorDesign
-from bayes_alliance.design.equations.residual import ResidualDesign
-from bayes_alliance.design.equations.series import Series
-from bayes_alliance.design.equations.visits import VisitResiduals
 from bayes_alliance.design.groups.groups import find_nesting
 from bayes_alliance.names import INTERCEPT, RESIDUAL
 from bayes_alliance.spec.parameters import AUTOCORRELATION
@@ -22,24 +18,39 @@ from bayes_alliance.spec.parameters import AUTOCORRELATION
 
 @dataclass(frozen=True, eq=False)
 class EquationRows:
-    """The rows of one equation.
+    """The rows of one equation, or a piece of them.
 
     ``x`` of shape (obs, own coef) times the prior's scale, ``y`` less the prior's mean; ``code`` per factor of shape
-    (obs,), -1 outside; ``z`` per factor of shape (obs, own effect) in the factor's basis.
+    (obs,), -1 outside; ``z`` per factor of shape (obs, own effect) in the factor's basis. ``coef`` and ``effects`` (per
+    factor) say which coefficients and effects these are, ``response`` which column holds the outcome. ``owner`` is the
+    equation, variables whose means are latent coming after all; ``place``, shape (obs,), says which of its rows they
+    are, None for all of them. ``log_scale``, shape (obs,), is the logarithm of what each row was multiplied by, None
+    where they are as they were observed.
     """
 
     x: np.ndarray
     y: np.ndarray
     code: tuple[np.ndarray, ...]
     z: tuple[np.ndarray, ...]
+    coef: np.ndarray
+    effects: tuple[np.ndarray, ...]
+    response: int
+    owner: int
+    place: np.ndarray | None = None
+    log_scale: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class ClassRows:
-    """Rows of one class of residuals: per outcome of the class, positions in its equation's rows, aligned."""
+    """Rows of one class of residuals: per place (or piece) of the class, positions in its rows, aligned.
+
+    ``squares`` over ``degrees`` of freedom are squared deviations from means that the rows stand for, summed before.
+    """
 
     residuals: Residuals
     rows: tuple[np.ndarray, ...]
+    squares: float = 0.0
+    degrees: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,50 +58,14 @@ class Stacked:
     """A design as the exact engine reads it; ``links`` are the levels that meet in some row, as of ``find_links``."""
 
     shape: Shape
-    equations: tuple[EquationRows, ...]
+    rows: tuple[EquationRows, ...]
     classes: tuple[ClassRows, ...]
     links: np.ndarray
 
 
-def stack_rows(design: Design) -> Stacked:
-    """Stack a design's equations.
-
-    Parameters
-    ----------
-    design : Design
-        Of an eligible model: Gaussian outcomes, normal priors on coefficients, no latent means.
-    """
-    layout = lay_out(design)
-    shape = make_shape(design, layout.chain, layout.crossed)
-    rows = tuple(
-        equation_rows(shape, i, e.coef.values, e.y, layout.codes[i], _values(e, design.factors))
-        for i, e in enumerate(design.equations)
-    )
-    return Stacked(shape, rows, layout.classes, layout.links)
-
-
-@dataclass(frozen=True, eq=False)
-class Layout:
-    """How factors lie to each other: ``codes`` by equation and factor, shape (obs,); ``chain`` and ``crossed``."""
-
-    codes: tuple[tuple[np.ndarray, ...], ...]
-    classes: tuple[ClassRows, ...]
-    links: np.ndarray
-    chain: tuple[int, ...]
-    crossed: tuple[int, ...]
-
-
-def lay_out(design: Design) -> Layout:
-    """Find out which factors of a design nest and which cross."""
-    codes = tuple(tuple(_codes(e, factor) for factor in design.factors) for e in design.equations)
-    classes = _classes(design)
-    links = find_links(codes, classes)
-    return Layout(codes, classes, links, *order_factors(design, links))
-
-
-def order_factors(design: Design, links: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def order_factors(levels: Sequence[int], links: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the places of nested factors, finest first, and of those that cross."""
-    return choose_chain([len(factor.levels) for factor in design.factors], find_nesting(links))
+    return choose_chain(levels, find_nesting(links))
 
 
 def equation_rows(
@@ -125,12 +100,16 @@ def equation_rows(
         np.ascontiguousarray(y - centred @ shape.mean[own]),
         tuple(np.ascontiguousarray(code, dtype=np.int64) for code in codes),
         tuple(z),
+        np.flatnonzero(own),
+        tuple(np.array(factor.places[number], dtype=np.int64) for factor in shape.factors),
+        number,
+        number,
     )
 
 
 def make_shape(design: Design, chain: tuple[int, ...], crossed: tuple[int, ...]) -> Shape:
     """Return everything of a design but its rows."""
-    factors = tuple(_factor(design, factor) for factor in design.factors)
+    factors = list_factors(design)
     equations, residual = design.equations, design.residual
     outcomes = tuple(e.outcome for e in equations)
     joint, strata, joint_cor = 0, 1, None
@@ -154,7 +133,16 @@ def make_shape(design: Design, chain: tuple[int, ...], crossed: tuple[int, ...])
         joint_strata=strata,
         joint_cor=joint_cor,
         fixed=None if residual is None else residual.fixed,
+        coef=np.arange(len(design.priors.coef)),
+        loading=np.zeros(0, dtype=np.int64),
+        loading_mean=np.zeros(0),
+        loading_scale=np.zeros(0),
     )
+
+
+def list_factors(design: Design) -> tuple[Factor, ...]:
+    """Return the grouping factors of a design."""
+    return tuple(_factor(design, factor) for factor in design.factors)
 
 
 def _factor(design: Design, factor: FactorDesign) -> Factor:
@@ -185,13 +173,14 @@ def _factor(design: Design, factor: FactorDesign) -> Factor:
     )
 
 
-def _codes(equation: EquationDesign, factor: FactorDesign) -> np.ndarray:
+def codes_of(equation: EquationDesign, factor: FactorDesign) -> np.ndarray:
     """Return a factor's codes over the rows of an equation, -1 outside."""
     group = next((g for g in equation.groups if g.factor == factor.factor), None)
     return np.full(len(equation.y), -1) if group is None else np.where(group.inside, group.code, -1)
 
 
-def _values(equation: EquationDesign, factors: Sequence[FactorDesign]) -> list[np.ndarray]:
+def values_of(equation: EquationDesign, factors: Sequence[FactorDesign]) -> list[np.ndarray]:
+    """Return per factor the covariates of an equation's effects, shape (obs, own effect)."""
     by_name = {group.factor: group.values for group in equation.groups}
     return [by_name.get(factor.factor, np.zeros((len(equation.y), 0))) for factor in factors]
 
@@ -202,7 +191,7 @@ def find_links(codes: Sequence[Sequence[np.ndarray]], classes: Sequence[ClassRow
     Parameters
     ----------
     codes : sequence of sequence of ndarray
-        By equation and factor, shape (obs,).
+        By rows of an equation (or piece of them) and factor, shape (obs,).
     classes : sequence of ClassRows
         Outcomes of a row whose residuals correlate make the factors of their equations meet.
     """
@@ -210,92 +199,32 @@ def find_links(codes: Sequence[Sequence[np.ndarray]], classes: Sequence[ClassRow
     for part in classes:
         if len(part.rows) > 1:
             each = [
-                np.column_stack([code[rows] for code in codes[equation]])
-                for equation, rows in zip(part.residuals.equations, part.rows, strict=True)
-                if codes[equation]
+                np.column_stack([code[rows] for code in codes[piece.rows]])
+                for piece, rows in zip(part.residuals.parts, part.rows, strict=True)
+                if codes[piece.rows]
             ]
             parts += [np.max(each, axis=0)] if each else []
     return np.concatenate(parts).astype(np.int64) if parts else np.empty((0, 0), dtype=np.int64)
 
 
-def _classes(design: Design) -> tuple[ClassRows, ...]:
-    """Return the classes of residuals: by equation and residual SD, or by the rows whose residuals correlate."""
-    starts = np.cumsum([0, *(len(e.sigma_coef) for e in design.equations)])
-    joint = design.residual.outcomes if isinstance(design.residual, ResidualDesign) else ()
-    series = [e.outcome for e in design.equations if e.series is not None]
-    classes: list[ClassRows] = []
-    for number, e in enumerate(design.equations):
-        sigma = int(starts[number]) + e.sigma_code
-        if e.series is not None:
-            classes += _serial_classes(number, e.series, sigma, series.index(e.outcome))
-        elif isinstance(design.residual, VisitResiduals) and e.outcome == design.residual.outcome:
-            classes += _visit_classes(number, design.residual, sigma)
-        elif e.outcome not in joint:
-            classes += [
-                ClassRows(Residuals((number,), (int(one),)), (np.flatnonzero(sigma == one),))
-                for one in range(starts[number], starts[number + 1])
-            ]
-    return (*classes, *_joint_classes(design, starts))
-
-
-def _serial_classes(number: int, series: Series, sigma: np.ndarray, stratum: int) -> list[ClassRows]:
-    """Return the rows that follow none by residual SD, and those that follow one by the gap and both residual SDs."""
-    first = np.flatnonzero(series.gap == 0)
-    found = [
-        ClassRows(Residuals((number,), (int(one),)), (first[sigma[first] == one],)) for one in np.unique(sigma[first])
-    ]
-    rows = np.flatnonzero(series.gap > 0)
-    keys = np.column_stack([series.distance[rows], sigma[rows], sigma[series.before[rows]]])
-    kinds, which = np.unique(keys, axis=0, return_inverse=True)
-    for place, (gap, one, two) in enumerate(kinds):
-        own = rows[which.reshape(-1) == place]
-        part = Residuals((number, number), (int(one), int(two)), stratum, (1, 0), int(gap))
-        found.append(ClassRows(part, (own, series.before[own])))
-    return found
-
-
-def _visit_classes(number: int, visits: VisitResiduals, sigma: np.ndarray) -> list[ClassRows]:
-    """Return the patients by the visits they have and their stratum."""
-    strata, held, which = visits.patterns()
-    found = []
-    for place, stratum in enumerate(strata):
-        kept = np.flatnonzero(held[place])
-        rows = visits.place[which == place][:, kept].T
-        if len(kept):
-            sds = tuple(int(sigma[row[0]]) for row in rows)
-            part = Residuals((number,) * len(kept), sds, int(stratum), tuple(map(int, kept)))
-            found.append(ClassRows(part, tuple(rows)))
-    return found
-
-
-def _joint_classes(design: Design, starts: np.ndarray) -> list[ClassRows]:
-    if not isinstance(design.residual, ResidualDesign):
-        return []
-    numbers = [i for o in design.residual.outcomes for i, e in enumerate(design.equations) if e.outcome == o]
-    frames = []
-    for number in numbers:
-        e = design.equations[number]
-        sigma = starts[number] + e.sigma_code
-        stratum = design.residual.beside[e.outcome].stratum
-        frame = {"row": e.row, f"place{number}": np.arange(len(e.y)), f"sigma{number}": sigma}
-        frames.append(pd.DataFrame(frame | {f"stratum{number}": stratum}).set_index("row"))
-    together = pd.concat(frames, axis=1).fillna(-1).astype(np.int64)
-    together["stratum"] = together[[f"stratum{n}" for n in numbers]].max(axis=1)
-    classes = []
-    for key, part in together.groupby([*(f"sigma{n}" for n in numbers), "stratum"]):
-        numbers_of = [int(str(part)) for part in key] if isinstance(key, tuple) else []
-        present: Mapping[int, int] = {n: s for n, s in zip(numbers, numbers_of, strict=False) if s >= 0}
-        at = tuple(numbers.index(n) for n in present)
-        residuals = Residuals(tuple(present), tuple(present.values()), numbers_of[-1], at)
-        classes.append(ClassRows(residuals, tuple(part[f"place{n}"].to_numpy() for n in present)))
-    return classes
+def log_scale(rows_of: Sequence[EquationRows], part: ClassRows) -> np.ndarray:
+    """Return the sum of logarithms of what the rows of a class were multiplied by, shape (row of the class,)."""
+    total = np.zeros(len(part.rows[0]))
+    seen: set[int] = set()
+    for piece, rows in zip(part.residuals.parts, part.rows, strict=True):
+        scale = rows_of[piece.rows].log_scale
+        if piece.place not in seen and scale is not None:
+            total += scale[rows]
+        seen.add(piece.place)
+    return total
 
 
 def add_units(stacked: Stacked, codes: Sequence[np.ndarray]) -> tuple[Stacked, int] | None:
     """Return rows with one more factor, without effects, whose levels can be left out; and its place.
 
-    Factors that lie in its levels come before it in the chain and those it lies in after it; None where a factor of
-    the rows does neither, so that leaving a level out cuts through levels of that factor.
+    Units of variables whose means are latent belong to the level of the rows that follow them. Factors that lie in the
+    new one's levels come before it in the chain and those it lies in after it; None where a factor of the rows does
+    neither, so that leaving a level out cuts through levels of that factor.
 
     Parameters
     ----------
@@ -319,9 +248,15 @@ def add_units(stacked: Stacked, codes: Sequence[np.ndarray]) -> tuple[Stacked, i
         sd=(),
         cor=(),
     )
+    of_rows = [_codes_of(rows, codes, stacked) for rows in stacked.rows]
     equations = tuple(
-        replace(rows, code=(*rows.code, np.ascontiguousarray(code)), z=(*rows.z, np.zeros((len(code), 0))))
-        for rows, code in zip(stacked.equations, codes, strict=True)
+        replace(
+            rows,
+            code=(*rows.code, np.ascontiguousarray(code)),
+            z=(*rows.z, np.zeros((len(code), 0))),
+            effects=(*rows.effects, nothing),
+        )
+        for rows, code in zip(stacked.rows, of_rows, strict=True)
     )
     links = find_links([rows.code for rows in equations], stacked.classes)
     nested = find_nesting(links)
@@ -336,7 +271,21 @@ def add_units(stacked: Stacked, codes: Sequence[np.ndarray]) -> tuple[Stacked, i
     chain = (*before, new, *(f for f in after if all(nested[i][f] for i in before)))
     crossed = tuple(f for f in range(new) if f not in chain)
     changed = replace(shape, factors=(*shape.factors, added), chain=chain, crossed=crossed)
-    return replace(stacked, shape=changed, equations=equations, links=links), new
+    return replace(stacked, shape=changed, rows=equations, links=links), new
+
+
+def _codes_of(rows: EquationRows, codes: Sequence[np.ndarray], stacked: Stacked) -> np.ndarray:
+    """Return the level of each row among those that are left out, -1 where no other row says."""
+    if rows.owner < len(codes):
+        return codes[rows.owner] if rows.place is None else codes[rows.owner][rows.place]
+    inner = next(f for f, code in enumerate(rows.code) if (code >= 0).all() and len(np.unique(code)) == len(code))
+    found = np.full(stacked.shape.factors[inner].levels, -1)
+    for other in stacked.rows:
+        if other.owner < len(codes):
+            inside = other.code[inner] >= 0
+            own = codes[other.owner] if other.place is None else codes[other.owner][other.place]
+            found[other.code[inner][inside]] = own[inside]
+    return np.asarray(found[rows.code[inner]])
 
 
 def _choose(group: Sequence[int], sizes: Sequence[int], nested: Sequence[Sequence[bool]]) -> list[int]:

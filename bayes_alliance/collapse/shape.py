@@ -1,4 +1,9 @@
-"""What the exact engine stacks: columns, grouping factors, classes of residuals and their parameters, without rows."""
+"""What the exact engine stacks: columns, grouping factors, classes of residuals and their parameters, without rows.
+
+A *loading* is a coefficient that multiplies something estimated: a latent mean, a modelled value, what another equation
+says. It is sampled; given the loadings all else is linear in normal effects. A row is then a sum of *pieces*, each
+times a product of loadings, and its cross-products are weighted sums of those of its pieces.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +35,31 @@ class Factor:
     stratum: np.ndarray
     sd: tuple[Distribution, ...]
     cor: tuple[Distribution, ...]
+    shared: int | None = None
+    private: bool = False
 
     @property
     def effects(self) -> int:
         """Return the number of effects."""
         return len(self.equation)
+
+    @property
+    def sds(self) -> int:
+        """Return how many SDs of its own it has among the sampled parameters."""
+        return 0 if self.shared is not None else self.strata * self.effects
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of the rows at a place of a class: which rows hold it, and which loadings multiply it."""
+
+    place: int
+    rows: int
+    loadings: tuple[int, ...] = ()
+
+
+KNOWN = -1
+"""Stands for a residual SD that is known."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +68,9 @@ class Residuals:
 
     Each place of the class has an equation and a residual SD. Where residuals correlate, ``at`` are their places in the
     matrix of correlations of the ``stratum``. With a ``gap`` above 0 the class is the density of a session given the
-    session so many numbers before, whose residual correlates by that power of the stratum's correlation.
+    session so many numbers before, whose residual correlates by that power of the stratum's correlation. A residual SD
+    of ``KNOWN`` is 1, of rows that were divided by the SD of their error. Without ``pieces`` the rows of a place are
+    those of its equation.
     """
 
     equations: tuple[int, ...]
@@ -51,6 +78,12 @@ class Residuals:
     stratum: int = -1
     at: tuple[int, ...] = ()
     gap: int = 0
+    pieces: tuple[Piece, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Piece, ...]:
+        """Return the pieces, one per place where rows are not split."""
+        return self.pieces or tuple(Piece(place, rows) for place, rows in enumerate(self.equations))
 
     @property
     def scored(self) -> int:
@@ -63,7 +96,7 @@ class Product:
     """Cross-products of the rows of a class that share one table: of all its places, or of two of them.
 
     Where every place has an equation of its own, columns tell which place they are of, and one table holds all. Where
-    places share an equation each two of them have a table.
+    places share an equation, or columns, each two of them have a table; so do the pieces of rows.
     """
 
     part: int
@@ -75,11 +108,11 @@ def list_products(classes: Sequence[Residuals]) -> tuple[Product, ...]:
     """Return the tables of cross-products that classes of residuals need."""
     found: list[Product] = []
     for number, part in enumerate(classes):
-        if len(set(part.equations)) == len(part.equations):
+        if not part.pieces and len(set(part.equations)) == len(part.equations):
             found.append(Product(number, part.equations))
         else:
-            size = range(len(part.equations))
-            found += [Product(number, part.equations[:1], (a, b)) for a in size for b in size if a <= b]
+            size, column = range(len(part.parts)), (0,) if part.pieces else part.equations[:1]
+            found += [Product(number, column, (a, b)) for a in size for b in size if a <= b]
     return tuple(found)
 
 
@@ -92,6 +125,10 @@ class Shape:
     outcomes (one per equation), then effects of crossed factors. ``equation`` of shape (coef,) is each coefficient's
     equation, ``centre`` what is taken from its column, ``mean`` and ``scale`` its normal prior.
     ``joint`` is the size of the matrix of residual correlations, 0 where there is none; ``fixed`` these where stated.
+    ``coef`` and ``loading`` say which coefficients of the design these are, of shape (coef,) and (loading,);
+    ``loading_mean`` and ``loading_scale`` are the loadings' normal priors. ``shifts`` say which coefficient's prior
+    mean falls with which loading, and by what per point of it: priors of intercepts hold at the centring constants.
+    Where rows have pieces, ``split``, every column may stand in every row, and one column holds all outcomes.
     """
 
     outcomes: tuple[str, ...]
@@ -107,11 +144,22 @@ class Shape:
     joint_strata: int
     joint_cor: Distribution | None
     fixed: np.ndarray | None
+    coef: np.ndarray
+    loading: np.ndarray
+    loading_mean: np.ndarray
+    loading_scale: np.ndarray
+    shifts: tuple[tuple[int, int, float], ...] = ()
+    split: bool = False
+
+    @property
+    def responses(self) -> int:
+        """Return the number of columns that hold outcomes."""
+        return 1 if self.split else len(self.outcomes)
 
     @property
     def outer(self) -> int:
         """Return the columns of the last block that are not effects: coefficients and outcomes."""
-        return len(self.equation) + len(self.outcomes)
+        return len(self.equation) + self.responses
 
     @property
     def crossed_columns(self) -> int:
@@ -137,9 +185,10 @@ class Shape:
     def column_equations(self) -> np.ndarray:
         """Return the equation of every column: effects of the chain, then the last block."""
         parts = [self.factors[i].equation for i in self.chain]
-        parts += [self.equation, np.arange(len(self.outcomes))]
+        parts += [self.equation, np.arange(self.responses)]
         parts += [np.tile(self.factors[i].equation, self.factors[i].levels) for i in self.crossed]
-        return np.concatenate(parts).astype(np.int64)
+        whole = np.concatenate(parts).astype(np.int64)
+        return np.zeros_like(whole) if self.split else whole
 
 
 @dataclass(frozen=True)
@@ -147,22 +196,23 @@ class Places:
     """Where parameters stand in the sampled vector: the first place of each part.
 
     ``sd`` per factor (strata by effects), ``cor`` per factor and block (strata by pairs), ``sigma``, then the
-    correlations of residuals (strata by pairs).
+    correlations of residuals (strata by pairs), then loadings, in SDs of their priors.
     """
 
     sd: tuple[int, ...]
     cor: tuple[tuple[int, ...], ...]
     sigma: int
     residual: int
+    loading: int
     size: int
 
 
 def find_places(shape: Shape) -> Places:
-    """Lay the sampled parameters out: SDs, partial correlations, residual SDs, residual correlations."""
+    """Lay the sampled parameters out: SDs, partial correlations, residual SDs and correlations, loadings."""
     at, sd, cor = 0, [], []
     for factor in shape.factors:
         sd.append(at)
-        at += factor.strata * factor.effects
+        at += factor.sds
     for factor in shape.factors:
         own = []
         for block in factor.blocks:
@@ -172,7 +222,8 @@ def find_places(shape: Shape) -> Places:
     sigma = at
     residual = sigma + len(shape.sigma)
     free = shape.joint_strata * pairs_of(shape.joint) if shape.joint and shape.fixed is None else 0
-    return Places(tuple(sd), tuple(cor), sigma, residual, residual + free)
+    loading = residual + free
+    return Places(tuple(sd), tuple(cor), sigma, residual, loading, loading + len(shape.loading))
 
 
 def pairs_of(size: int) -> int:

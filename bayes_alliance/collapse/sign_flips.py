@@ -25,7 +25,7 @@ def turn_of(shape: Shape, sd: int) -> np.ndarray:
     places = find_places(shape)
     signs = np.ones(places.size)
     signs[sd] = -1.0
-    factor = max(f for f in range(len(shape.factors)) if places.sd[f] <= sd)
+    factor = next(f for f, own in enumerate(shape.factors) if places.sd[f] <= sd < places.sd[f] + own.sds)
     own = shape.factors[factor]
     stratum, effect = divmod(sd - places.sd[factor], own.effects)
     for block, start in zip(own.blocks, places.cor[factor], strict=True):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from bayes_alliance.collapse.rows import ClassRows, EquationRows, Stacked
+from bayes_alliance.collapse.rows import ClassRows, EquationRows, Stacked, log_scale
 from bayes_alliance.collapse.shape import Product, Residuals, Shape, list_products
 
 ROOT = -1
@@ -40,7 +40,7 @@ class Statistics:
 
     ``products`` are the tables of cross-products. ``root`` has shape (product, column, column), ``clusters`` of shape
     (class,) the number of rows of each class (rows of several outcomes count once), ``rows`` the number of outcomes in
-    all.
+    all. ``constant`` is the sum of logarithms of what rows were multiplied by.
     """
 
     shape: Shape
@@ -50,6 +50,7 @@ class Statistics:
     root: np.ndarray
     clusters: np.ndarray
     rows: int
+    constant: float = 0.0
 
 
 class Accumulator:
@@ -93,31 +94,36 @@ class Accumulator:
         size = shape.outer + shape.crossed_columns
         self._root = np.zeros((len(self.products), size, size))
         self._clusters = np.zeros(len(classes), dtype=np.int64)
-        self._rows = 0
+        self._rows, self._constant = 0, 0.0
 
     def add(self, equations: Sequence[EquationRows], classes: Sequence[ClassRows]) -> None:
         """Add the rows of a piece."""
         for part in classes:
             own = self.classes.index(part.residuals)
-            self._clusters[own] += len(part.rows[0])
+            self._clusters[own] += len(part.rows[0]) + part.degrees
             self._rows += len(part.rows[0]) * part.residuals.scored
+            self._constant += log_scale(equations, part).sum()
             for number, product in enumerate(self.products):
                 if product.part == own:
                     self._add_product(equations, part, product, number)
+            if part.squares:  # of the outcomes alone, in the first piece
+                at = len(self.shape.equation)
+                first = next(i for i, one in enumerate(self.products) if one.part == own)
+                self._root[first, at, at] += part.squares
 
     def _add_product(self, equations: Sequence[EquationRows], part: ClassRows, product: Product, number: int) -> None:
         """Add the cross-products of all places of a class, or of two of them in both orders."""
-        size = range(len(part.rows))
+        size, pieces = range(len(part.rows)), part.residuals.parts
         pairs = [(a, b) for a in size for b in size]
         if product.places is not None:
             pairs = list(dict.fromkeys([product.places, product.places[::-1]]))
         for a in dict.fromkeys(a for a, _ in pairs):
             for level, factor in enumerate(self.shape.chain):
-                code = equations[part.residuals.equations[a]].code[factor][part.rows[a]]
+                code = equations[pieces[a].rows].code[factor][part.rows[a]]
                 np.add.at(self._counts[level][:, number], code[code >= 0], 1)
         for a, b in pairs:
-            which = part.residuals.equations[a], part.residuals.equations[b]
-            self._add_pair(equations, which, (part.rows[a], part.rows[b]), number)
+            pair = equations[pieces[a].rows], equations[pieces[b].rows]
+            self._add_pair(pair, (part.rows[a], part.rows[b]), number)
 
     def finish(self) -> Statistics:
         """Return the sums."""
@@ -128,23 +134,26 @@ class Accumulator:
             )
         ]
         return Statistics(
-            self.shape, self.classes, self.products, tuple(levels), self._root, self._clusters, self._rows
+            self.shape,
+            self.classes,
+            self.products,
+            tuple(levels),
+            self._root,
+            self._clusters,
+            self._rows,
+            self._constant,
         )
 
     def _add_pair(
-        self,
-        equations: Sequence[EquationRows],
-        which: tuple[int, int],
-        rows: tuple[np.ndarray, np.ndarray],
-        number: int,
+        self, pair: tuple[EquationRows, EquationRows], rows: tuple[np.ndarray, np.ndarray], number: int
     ) -> None:
         """Add the products of two outcomes of the same rows, at every level and in the last block."""
         shape = self.shape
-        left, right = equations[which[0]], equations[which[1]]
+        left, right = pair
         for level, factor in enumerate(shape.chain):
             code = left.code[factor][rows[0]]
             inside = np.flatnonzero(code >= 0)
-            places = np.array(shape.factors[factor].places[which[0]], dtype=np.int64)
+            places = left.effects[factor]
             if not len(inside) or not len(places):
                 continue
             unit, mine, theirs = code[inside], rows[0][inside], rows[1][inside]
@@ -152,63 +161,56 @@ class Accumulator:
             start = self._starts[level][unit] + number * own * self._columns[level][unit]
             stride, base = self._columns[level][unit], sum(shape.path(level))
             z = left.z[factor][mine]
-            columns, at = self._columns_of(right, which[1], theirs, level)
+            columns, at = self._columns_of(right, theirs, level)
             nothing = np.zeros(len(mine), dtype=np.int64)
             _add_products(self._flats[level], start, stride, z, places, nothing, columns, at, nothing)
-            for values, at, shift in self._crossed_of(right, which[1], theirs, level, unit):
+            for values, at, shift in self._crossed_of(right, theirs, level, unit):
                 _add_products(self._flats[level], start, stride, z, places, nothing, values, base + at, shift)
-        self._add_root(left, right, which, rows, number)
+        self._add_root(pair, rows, number)
 
     def _add_root(
-        self,
-        left: EquationRows,
-        right: EquationRows,
-        which: tuple[int, int],
-        rows: tuple[np.ndarray, np.ndarray],
-        number: int,
+        self, pair: tuple[EquationRows, EquationRows], rows: tuple[np.ndarray, np.ndarray], number: int
     ) -> None:
         size = self._root.shape[1]
         nothing = np.zeros(len(rows[0]), dtype=np.int64)
         start, stride = nothing + number * size * size, nothing + size
         flat = self._root.reshape(-1)
         parts = []
-        for piece, equation, chosen in zip((left, right), which, rows, strict=True):
-            values, at = self._columns_of(piece, equation, chosen, ROOT)
-            parts.append([(values, at, nothing), *self._crossed_of(piece, equation, chosen, ROOT, nothing)])
+        for piece, chosen in zip(pair, rows, strict=True):
+            values, at = self._columns_of(piece, chosen, ROOT)
+            parts.append([(values, at, nothing), *self._crossed_of(piece, chosen, ROOT, nothing)])
         for values, at, shift in parts[0]:
             for others, there, moved in parts[1]:
                 _add_products(flat, start, stride, values, at, shift, others, there, moved)
 
-    def _columns_of(
-        self, piece: EquationRows, number: int, rows: np.ndarray, level: int
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _columns_of(self, piece: EquationRows, rows: np.ndarray, level: int) -> tuple[np.ndarray, np.ndarray]:
         """Return a row's own, outer and last columns but the crossed ones, and their places in a unit's table."""
         shape = self.shape
         values, places, base = [], [], 0
         if level != ROOT:
             for factor in shape.chain[level:]:
                 values.append(piece.z[factor][rows])
-                places.append(base + np.array(shape.factors[factor].places[number], dtype=np.int64))
+                places.append(base + piece.effects[factor])
                 base += shape.factors[factor].effects
         values += [piece.x[rows], piece.y[rows, None]]
-        places += [base + np.flatnonzero(shape.equation == number), np.array([base + len(shape.equation) + number])]
+        places += [base + piece.coef, np.array([base + len(shape.equation) + piece.response])]
         return np.ascontiguousarray(np.concatenate(values, axis=1)), np.concatenate(places).astype(np.int64)
 
     def _crossed_of(
-        self, piece: EquationRows, number: int, rows: np.ndarray, level: int, unit: np.ndarray
+        self, piece: EquationRows, rows: np.ndarray, level: int, unit: np.ndarray
     ) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Return covariates of crossed factors, their places in the last block, and where each row's level starts."""
         shape, found = self.shape, []
         for factor in shape.crossed:
             own = shape.factors[factor]
-            if not own.places[number]:
+            if not len(piece.effects[factor]):
                 continue
             code = piece.code[factor][rows]
             column = shape.crossed_start(factor) - shape.outer + np.maximum(code, 0) * own.effects
             if level != ROOT:
                 column = _find_touched(self._touched[level], unit, column)
             values = np.where((code >= 0)[:, None], piece.z[factor][rows], 0.0)
-            places = shape.outer + np.array(own.places[number], dtype=np.int64)
+            places = shape.outer + piece.effects[factor]
             found.append((np.ascontiguousarray(values), places, np.ascontiguousarray(column)))
         return found
 
@@ -217,7 +219,7 @@ def sum_rows(stacked: Stacked) -> Statistics:
     """Return the statistics of rows that are all at hand."""
     shape, links = stacked.shape, stacked.links
     accumulator = make_accumulator(shape, [part.residuals for part in stacked.classes], links)
-    accumulator.add(stacked.equations, stacked.classes)
+    accumulator.add(stacked.rows, stacked.classes)
     return accumulator.finish()
 
 

@@ -24,7 +24,8 @@ class Pieces:
     """
 
     def __init__(self, design: Design, links: np.ndarray) -> None:
-        self.shape = make_shape(design, *order_factors(design, links))
+        levels = [len(factor.levels) for factor in design.factors]
+        self.shape = make_shape(design, *order_factors(levels, links))
         self._classes = [Residuals((number,), (number,)) for number in range(len(design.equations))]
         self._sums = make_accumulator(self.shape, self._classes, links)
 

@@ -49,7 +49,7 @@ def pack_statistics(statistics: Statistics, *, pool: bool = True) -> Packed:
     parts[at.KIND_WEIGHT] = np.concatenate([np.empty(0), *kinds.tables])
     counts = {
         at.LEVELS: len(shape.chain),
-        at.OUTCOMES: len(shape.outcomes),
+        at.OUTCOMES: shape.responses,
         at.COEFS: len(shape.equation),
         at.CROSSED_COLUMNS: shape.crossed_columns,
         at.FACTORS: len(shape.factors),
@@ -61,7 +61,7 @@ def pack_statistics(statistics: Statistics, *, pool: bool = True) -> Packed:
         at.ROOT_LAYERS: len(parts[at.ROOT_KIND]),
         at.CROSSED_FACTORS: len(shape.crossed),
         at.LAMBDA_SIZE: int(parts[at.FACTOR_LAMBDA][-1]),
-        at.WEIGHTS_SIZE: int(parts[at.CLASS_WEIGHT][-1]),
+        at.WEIGHTS_SIZE: int(parts[at.PIECE_WEIGHT][-1]),
         at.WORK_SIZE: int(parts[at.NODE_AT][-1]),
     }
     integers, floats = _flatten(parts, counts)
@@ -99,12 +99,12 @@ class _Kinds:
     """Which weight multiplies the products of which two equations, for sets of products that never share one."""
 
     def __init__(self, statistics: Statistics) -> None:
-        self._products, self._outcomes = statistics.products, len(statistics.shape.outcomes)
-        self._sizes = [len(part.equations) for part in statistics.classes]
-        self._first = np.concatenate([[0], np.cumsum(np.square(self._sizes, dtype=np.int64))])
+        self._products, self._outcomes = statistics.products, statistics.shape.responses
+        self._sizes = [len(part.parts) for part in statistics.classes]
+        self._first = _weight_starts(statistics)[1 if statistics.shape.split else 0]
         self._numbers: dict[tuple[int, ...], int] = {}
         self.tables: list[np.ndarray] = []
-        self.single = all(size == 1 for size in self._sizes)
+        self.single = all(size == 1 for size in self._sizes) and not statistics.shape.split
 
     def number(self, products: tuple[int, ...]) -> int:
         """Return the number of the kind that joins these products, new or known."""
@@ -240,6 +240,34 @@ def _layers(part: Level, chosen: np.ndarray, kinds: _Kinds, own: int) -> tuple[n
     return np.concatenate([np.empty(0), *tables]), kind_of, counts
 
 
+def _weight_starts(statistics: Statistics) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first weight of each class by its places, and by pairs of its pieces, each with one past the last."""
+    sizes = np.array([len(part.equations) for part in statistics.classes], dtype=np.int64)
+    pieces = np.array([len(part.pieces) for part in statistics.classes], dtype=np.int64)
+    places = np.concatenate([[0], np.cumsum(sizes**2)])
+    return places, np.concatenate([[0], np.cumsum(pieces**2)]) + places[-1]
+
+
+def _piece_parts(statistics: Statistics) -> Parts:
+    """Return the pieces of rows by class: their places, and the loadings that multiply them."""
+    shape = statistics.shape
+    counts = [len(part.pieces) for part in statistics.classes]
+    pieces = [piece for part in statistics.classes for piece in part.pieces]
+    places = find_places(shape)
+    return {
+        at.CLASS_PIECES: np.concatenate([[0], np.cumsum(counts)]),
+        at.PIECE_WEIGHT: _weight_starts(statistics)[1],
+        at.PIECE_PLACE: np.array([piece.place for piece in pieces]),
+        at.PIECE_LOADINGS: np.concatenate([[0], np.cumsum([len(piece.loadings) for piece in pieces])]),
+        at.LOADING_LIST: np.concatenate([np.empty(0), *(piece.loadings for piece in pieces)]),
+        at.LOADING_PLACE: np.array([places.loading, len(shape.loading), len(shape.shifts)]),
+        at.SHIFT_COEF: np.array([[coef, loading] for coef, loading, _ in shape.shifts]),
+        at.LOADING_PRIOR: np.column_stack([shape.loading_mean, shape.loading_scale]),
+        at.SHIFT_BY: np.array([by / shape.scale[coef] for coef, _, by in shape.shifts]),
+        at.CONSTANT: np.array([statistics.constant]),
+    }
+
+
 def _class_parts(statistics: Statistics) -> Parts:
     classes = statistics.classes
     sizes = np.array([len(part.equations) for part in classes], dtype=np.int64)
@@ -251,8 +279,8 @@ def _class_parts(statistics: Statistics) -> Parts:
         at.CLASS_STRATUM: np.array([part.stratum for part in classes]),
         at.CLASS_GAP: np.array([part.gap for part in classes]),
         at.CLASS_COUNT: statistics.clusters,
-        at.CLASS_WEIGHT: np.concatenate([[0], np.cumsum(sizes**2)]),
-    }
+        at.CLASS_WEIGHT: _weight_starts(statistics)[0],
+    } | _piece_parts(statistics)
 
 
 def _parameter_parts(shape: Shape) -> Parts:
@@ -262,16 +290,18 @@ def _parameter_parts(shape: Shape) -> Parts:
     sizes = [factor.effects for factor in shape.factors]
     blocks = [(f, b) for f in range(len(shape.factors)) for b in range(len(shape.factors[f].blocks))]
     members = [shape.factors[f].blocks[b] for f, b in blocks]
-    sds = [prior for factor in shape.factors for _ in range(factor.strata) for prior in factor.sd]
+    owned = [factor for factor in shape.factors if factor.shared is None]
+    sds = [prior for factor in owned for _ in range(factor.strata) for prior in factor.sd]
     priors = [_prior_numbers(prior) for prior in [*sds, *shape.sigma]]
     cors = [_cor_shapes(f.cor[b], len(block)) for f in shape.factors for b, block in enumerate(f.blocks)]
     joint = _cor_shapes(shape.joint_cor, shape.joint) if shape.joint_cor is not None else np.empty(0)
+    own = list(zip(shape.factors, places.sd, strict=True))
     return {
         at.FACTOR_SIZE: np.array(sizes),
         at.FACTOR_STRATA: np.array(strata),
         at.FACTOR_LAMBDA: np.concatenate([[0], np.cumsum([k * q * q for k, q in zip(strata, sizes, strict=True)])]),
         at.FACTOR_BASIS: np.concatenate([[0], np.cumsum([q * q for q in sizes])]),
-        at.FACTOR_SD: np.array(places.sd),
+        at.FACTOR_SD: np.array([at_sd if f.shared is None else len(sds) + f.shared for f, at_sd in own]),
         at.FACTOR_BLOCKS: np.concatenate([[0], np.cumsum([len(f.blocks) for f in shape.factors])]),
         at.BLOCK_SIZE: np.array([len(block) for block in members]),
         at.BLOCK_MEMBERS: np.concatenate([np.empty(0), *members]),

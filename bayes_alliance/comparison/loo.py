@@ -13,7 +13,8 @@ import xarray as xr
 from bayes_alliance._messages import count_of, quote, unknown
 from bayes_alliance.collapse.deletion import leave_units_out
 from bayes_alliance.collapse.eligibility import find_design_obstacles
-from bayes_alliance.collapse.rows import Stacked, add_units, stack_rows
+from bayes_alliance.collapse.rows import Stacked, add_units
+from bayes_alliance.collapse.stack import stack_rows
 from bayes_alliance.comparison.integration import integrated_factors, scored_density
 from bayes_alliance.comparison.refits import leave_out, refit_without, score_exactly, score_unseen
 from bayes_alliance.comparison.scores import Scores, average_density, smooth

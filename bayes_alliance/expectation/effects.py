@@ -9,7 +9,7 @@ from bayes_alliance._messages import unknown
 from bayes_alliance.collapse.deletion import leave_units_out
 from bayes_alliance.collapse.eligibility import find_design_obstacles, say_obstacles
 from bayes_alliance.collapse.engine import draw_again
-from bayes_alliance.collapse.rows import stack_rows
+from bayes_alliance.collapse.stack import stack_rows
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.exact import read_points
 from bayes_alliance.fit.result import Fit, design_of

@@ -7,13 +7,14 @@ import xarray as xr
 
 from bayes_alliance.collapse.effect_draws import correlations, residual_correlations, to_partial
 from bayes_alliance.collapse.engine import Collapsed, sample_collapsed, sum_design
-from bayes_alliance.collapse.rows import stack_rows
 from bayes_alliance.collapse.shape import find_places, pairs_of
+from bayes_alliance.collapse.stack import stack_rows
 from bayes_alliance.collapse.statistics import Statistics
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.visits import VisitResiduals
 from bayes_alliance.fit.engine_output import Sampled, whole_draws
+from bayes_alliance.fit.exact_estimated import name_estimated, read_sigmas, sd_sources
 from bayes_alliance.fit.progress import step
 from bayes_alliance.fit.settings import SamplerSettings
 from bayes_alliance.fit.threads import one_blas_thread
@@ -92,12 +93,13 @@ def name_draws(design: Design, collapsed: Collapsed) -> xr.Dataset:
     chains, draws = collapsed.points.shape[:2]
     flat = collapsed.points.reshape(chains * draws, -1)
     shape, places = collapsed.shape, find_places(collapsed.shape)
+    coef = collapsed.recovered.coef[:, : len(design.priors.coef)]
     coords: dict[str, list[str] | np.ndarray] = {
         "chain": np.arange(chains),
         "draw": np.arange(draws),
         COEF: [label for e in design.equations for label in e.coef_labels],
     }
-    found: dict[str, Variable] = {"b": ((COEF,), _uncentred(design, collapsed.recovered.coef))}
+    found: dict[str, Variable] = {"b": ((COEF,), _uncentred(design, coef))}
     for number, factor in enumerate(design.factors):
         dim, own = effect_dim(factor.factor), shape.factors[number]
         coords |= {dim: list(factor.effects)}
@@ -105,7 +107,7 @@ def name_draws(design: Design, collapsed: Collapsed) -> xr.Dataset:
         if factor.by is not None:
             strata = (by_dim(factor.factor),)
             coords[strata[0]] = list(factor.by.labels)
-        values = flat[:, places.sd[number] : places.sd[number] + own.strata * own.effects]
+        values = flat[:, places.sd[number] : places.sd[number] + own.sds]
         found[sd_name(factor.factor)] = ((*strata, dim), _by_stratum(values, own.strata, bool(strata)))
     for number, factor in enumerate(design.factors):
         if shape.factors[number].blocks:
@@ -117,16 +119,18 @@ def name_draws(design: Design, collapsed: Collapsed) -> xr.Dataset:
             found[cor_name(factor.factor)] = ((*strata, dim, second_dim(dim)), cor)
             found |= _units(factor.factor, number, collapsed, flat, coords)
     found |= _residual(design, collapsed, flat, coords)
-    if shape.sigma:
+    if design.priors.sigma:
         coords[SIGMA_COEF] = [label for e in design.equations for label in e.sigma_coef]
-        found["sigma"] = ((SIGMA_COEF,), np.exp(flat[:, places.sigma : places.sigma + len(shape.sigma)]))
+        found["sigma"] = ((SIGMA_COEF,), np.exp(flat[:, places.sigma : places.sigma + len(design.priors.sigma)]))
     for factor in design.factors:
         if factor.factor in collapsed.recovered.effects:
             key = factor_key(factor.factor)
             coords[key] = list(factor.levels)
             effects = collapsed.recovered.effects[factor.factor]
             found[effects_name(factor.factor)] = ((key, effect_dim(factor.factor)), effects)
-    found["b_centred"] = ((COEF,), collapsed.recovered.coef)
+    found["b_centred"] = ((COEF,), coef)
+    if shape.split:
+        found |= name_estimated(design, collapsed, flat, coords)
     data = {
         name: (("chain", "draw", *dims), values.reshape(chains, draws, *values.shape[1:]))
         for name, (dims, values) in found.items()
@@ -144,23 +148,30 @@ def read_points(design: Design, posterior: xr.Dataset) -> np.ndarray:
         array = posterior[name].transpose("chain", "draw", ...).to_numpy()
         return np.asarray(array.reshape(count, *array.shape[2:]))
 
+    sources = sd_sources(design)
     for number, factor in enumerate(shape.factors):
         first = places.sd[number]
-        points[:, first : first + factor.strata * factor.effects] = values(sd_name(factor.name)).reshape(count, -1)
+        if factor.sds:
+            name, entry = sources[factor.name]
+            sds = values(name).reshape(count, -1)
+            points[:, first : first + factor.sds] = sds if entry is None else sds[:, [entry]]
         for block, start in zip(factor.blocks, places.cor[number], strict=True):
             matrices = values(cor_name(factor.name)).reshape(count, factor.strata, factor.effects, factor.effects)
             for stratum in range(factor.strata):
                 partial = to_partial(matrices[:, stratum][:, np.array(block)[:, None], np.array(block)])
                 at = start + stratum * partial.shape[1]
                 points[:, at : at + partial.shape[1]] = partial
-    if shape.sigma:
-        points[:, places.sigma : places.sigma + len(shape.sigma)] = np.log(values("sigma"))
+    points[:, places.sigma : places.residual] = np.log(read_sigmas(design, values, count))
+    if len(shape.loading):
+        loadings = values("b_centred")[:, shape.loading]
+        points[:, places.loading :] = (loadings - shape.loading_mean) / shape.loading_scale
+    residual = slice(places.residual, places.loading)
     if shape.joint and design.residual is None:
-        points[:, places.residual :] = np.arctanh(values(AUTOCORRELATION))
+        points[:, residual] = np.arctanh(values(AUTOCORRELATION))
     elif shape.joint and shape.fixed is None:
         size = shape.joint
         matrices = values(cor_name(RESIDUAL)).reshape(count, shape.joint_strata, size, size)
-        points[:, places.residual :] = np.concatenate(
+        points[:, residual] = np.concatenate(
             [to_partial(matrices[:, stratum]) for stratum in range(shape.joint_strata)], axis=1
         )
     return points
@@ -206,11 +217,11 @@ def _unit(name: str, values: np.ndarray, coords: dict[str, list[str] | np.ndarra
 def _residual(
     design: Design, collapsed: Collapsed, flat: np.ndarray, coords: dict[str, list[str] | np.ndarray]
 ) -> dict[str, Variable]:
-    residual, shape = design.residual, collapsed.shape
+    residual, shape, places = design.residual, collapsed.shape, find_places(collapsed.shape)
     if residual is None and shape.joint:
         dim = shape_dim(AUTOCORRELATION)
         coords[dim] = [e.outcome for e in design.equations if e.series is not None]
-        return {AUTOCORRELATION: ((dim,), np.tanh(flat[:, find_places(shape).residual :]))}
+        return {AUTOCORRELATION: ((dim,), np.tanh(flat[:, places.residual : places.loading]))}
     if residual is None:
         return {}
     coords |= {RESIDUAL: list(residual.labels), second_dim(RESIDUAL): list(residual.labels)}
@@ -221,7 +232,7 @@ def _residual(
     values = matrices if strata else matrices[:, 0]
     found[cor_name(RESIDUAL)] = ((*strata, RESIDUAL, second_dim(RESIDUAL)), values)
     if shape.fixed is None:
-        pairs, first = pairs_of(shape.joint), find_places(shape).residual
+        pairs, first = pairs_of(shape.joint), places.residual
         for stratum in range(shape.joint_strata):
             name = partial_name(RESIDUAL, stratum=stratum if strata else None)
             found |= _unit(name, flat[:, first + stratum * pairs : first + (stratum + 1) * pairs], coords)

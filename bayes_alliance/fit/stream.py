@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from bayes_alliance.collapse.eligibility import MOST_CROSSED, find_obstacles, say_obstacles
+from bayes_alliance.collapse.eligibility import MOST_CROSSED, find_stream_obstacles, say_obstacles
 from bayes_alliance.collapse.statistics import Statistics
 from bayes_alliance.collapse.streamed_statistics import Pieces
 from bayes_alliance.design.moments import name_moments
@@ -66,7 +66,7 @@ def fit_stream(
     """
     check_seed(seed)
     settings = settings or SamplerSettings()
-    obstacles = find_obstacles(spec)
+    obstacles = find_stream_obstacles(spec)
     if obstacles:
         raise FitError(say_obstacles(obstacles))
     begun = time.perf_counter()

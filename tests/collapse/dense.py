@@ -10,7 +10,7 @@ from scipy import stats
 
 import bayes_alliance as ba
 from bayes_alliance.collapse.density import Density
-from bayes_alliance.collapse.effect_draws import correlations, residual_correlations
+from bayes_alliance.collapse.effect_draws import correlations, effect_sds, residual_correlations
 from bayes_alliance.collapse.engine import sum_design
 from bayes_alliance.collapse.shape import find_places
 from bayes_alliance.collapse.tables import pack_statistics
@@ -40,8 +40,7 @@ def to_natural(engine: Density, x: np.ndarray) -> Natural:
     shape, places = engine.shape, find_places(engine.shape)
     sd, cor = {}, {}
     for number, factor in enumerate(shape.factors):
-        first = places.sd[number]
-        sd[factor.name] = x[first : first + factor.strata * factor.effects].reshape(factor.strata, -1)
+        sd[factor.name] = effect_sds(shape, x[None], number)[0]
         cor[factor.name] = correlations(shape, x[None], number)[0]
     sigma = np.exp(x[places.sigma : places.sigma + len(shape.sigma)])
     return Natural(sd, cor, sigma, residual_correlations(shape, x[None])[0] if shape.joint else None)
@@ -145,24 +144,8 @@ class Dense:
 
     def log_prior(self, x: np.ndarray) -> float:
         """Return the log prior of a sampled vector with positive SDs on both sides of 0, Jacobians included."""
-        design, total = self.design, 0.0
-        for factor in design.factors:
-            for s, row in enumerate(self.natural.sd[factor.factor]):
-                priors = design.priors.sd[factor.factor]
-                total += sum(prior_density(p.distribution, v) for p, v in zip(priors, row, strict=True))
-                correlated = [block for block in factor.blocks if len(block.members) > 1]
-                for number, block in enumerate(correlated):
-                    cor = self.natural.cor[factor.factor][s][np.ix_(block.members, block.members)]
-                    eta = design.priors.cor[factor.factor][number].distribution.values[0]
-                    total += lkj(cor, eta) + log_slope(cor)
-        for prior, value in zip(design.priors.sigma, self.natural.sigma, strict=True):
-            total += prior_density(prior.distribution, value) + np.log(value)
-        if self.natural.residual is not None and (design.residual is None or design.residual.fixed is None):
-            own = design.priors.cor["residual"] if design.residual is not None else design.priors.shapes["ar"]
-            eta = own[0].distribution.values[0]
-            total += sum(lkj(cor, eta) + log_slope(cor) for cor in self.natural.residual)
         assert np.isfinite(x).all()
-        return float(total)
+        return log_prior(self.design, self.natural)
 
     def posterior(self) -> tuple[np.ndarray, np.ndarray]:
         """Return mean and covariance of (coefficients, effects) given the outcomes; no SD may be 0."""
@@ -176,6 +159,37 @@ class Dense:
         right = columns.T @ weight @ self.y
         right[:p] += self.mean / self.spread**2
         return covariance @ right, covariance
+
+
+def log_prior(design: ba.Design, natural: Natural) -> float:
+    """Return the log prior of SDs and correlations, Jacobians included, SDs positive on both sides of 0."""
+    total = 0.0
+    for factor in design.factors:
+        for s, row in enumerate(natural.sd[factor.factor]):
+            priors = design.priors.sd[factor.factor]
+            total += sum(prior_density(p.distribution, v) for p, v in zip(priors, row, strict=True))
+            correlated = [block for block in factor.blocks if len(block.members) > 1]
+            for number, block in enumerate(correlated):
+                cor = natural.cor[factor.factor][s][np.ix_(block.members, block.members)]
+                eta = design.priors.cor[factor.factor][number].distribution.values[0]
+                total += lkj(cor, eta) + log_slope(cor)
+    own = [prior.distribution for prior in design.priors.sigma]
+    own += [prior.distribution for prior in design.priors.shapes.get("error", ())]
+    for measured in design.measured:
+        _, *spreads = (prior.distribution for prior in design.priors.measured[measured.name])
+        for factor, prior in zip(measured.factors, spreads, strict=False):
+            if prior.family == "lognormal":
+                own.append(prior)
+            else:
+                total += prior_density(prior, float(natural.sd[f"mean_{measured.label}_{factor}"][0, 0]))
+        own.append(spreads[-1])
+    for one, value in zip(own, natural.sigma, strict=True):
+        total += prior_density(one, value) + np.log(value)
+    if natural.residual is not None and (design.residual is None or design.residual.fixed is None):
+        cors = design.priors.cor["residual"] if design.residual is not None else design.priors.shapes["ar"]
+        eta = cors[0].distribution.values[0]
+        total += sum(lkj(cor, eta) + log_slope(cor) for cor in natural.residual)
+    return float(total)
 
 
 def log_slope(matrix: np.ndarray) -> float:

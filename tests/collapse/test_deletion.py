@@ -9,7 +9,8 @@ from scipy import stats
 
 import bayes_alliance as ba
 from bayes_alliance.collapse.deletion import leave_units_out
-from bayes_alliance.collapse.rows import add_units, stack_rows
+from bayes_alliance.collapse.rows import add_units
+from bayes_alliance.collapse.stack import stack_rows
 from tests.collapse.dense import Dense, engine_of, to_natural
 from tests.collapse.test_density import design_of, random_point
 

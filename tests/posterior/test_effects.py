@@ -8,7 +8,7 @@ import pytest
 import bayes_alliance as ba
 from bayes_alliance.collapse import engine
 from bayes_alliance.collapse.deletion import leave_units_out
-from bayes_alliance.collapse.rows import stack_rows
+from bayes_alliance.collapse.stack import stack_rows
 from bayes_alliance.fit.exact import read_points
 from tests.build.test_equations import ACROSS, HEAD, TWO, equation
 from tests.conftest import ROLES, make_trial

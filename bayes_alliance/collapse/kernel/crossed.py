@@ -72,7 +72,7 @@ def eliminate_crossed(N, lam, own):
 
 
 @compiled
-def pull_crossed(N, lam, last, mean, places, lam_bar):
+def pull_crossed(N, lam, last, shifts, mean, places, lam_bar):
     """Add the adjoints of crossed factors' scales: the diagonal blocks of (right - P mean) right' U - P U."""
     coefs, outcomes = N[COEFS], N[OUTCOMES]
     n = len(places)
@@ -84,6 +84,8 @@ def pull_crossed(N, lam, last, mean, places, lam_bar):
             own[a, b] = last[places[a], places[b]]
         for i in range(outcomes):
             right[a] += last[places[a], coefs + i]
+    for a in range(coefs):
+        right[a] += shifts[a]
     system = scale.T @ own @ scale
     for a in range(n):
         system[a, a] += 1.0

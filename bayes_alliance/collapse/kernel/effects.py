@@ -30,14 +30,14 @@ from bayes_alliance.collapse.kernel.parts import (
 
 
 @compiled
-def draw_effects(N, units, tables, lam, weights, work, last, depth, normals, out, crossed):
+def draw_effects(N, units, tables, lam, weights, work, last, shifts, depth, normals, out, crossed):
     """Write one joint draw of the effects to ``out``, given standard normals in the same order.
 
     First come the effects of the last block (coefficients, then crossed factors), then those of ``depth`` levels of the
     chain, outermost first, unit by unit. ``work`` and ``last`` are as ``forward`` left them; ``units`` and ``tables``
     are the statistics with every unit of the innermost factor by itself.
     """
-    at = _draw_last(N, lam, last, normals, out, crossed)
+    at = _draw_last(N, lam, last, shifts, normals, out, crossed)
     levels = N[LEVELS]
     starts = np.zeros(levels + 1, dtype=np.int64)
     for level in range(levels - 1, levels - 1 - depth, -1):
@@ -101,7 +101,7 @@ def _draw_unit(N, units, level, node, source, place, q, wide, chain, lam, lam_at
 
 
 @compiled
-def _draw_last(N, lam, last, normals, out, crossed):
+def _draw_last(N, lam, last, shifts, normals, out, crossed):
     """Draw coefficients and crossed effects; return how many there are."""
     coefs, outcomes = N[COEFS], N[OUTCOMES]
     places = last_places(N)
@@ -112,6 +112,8 @@ def _draw_last(N, lam, last, normals, out, crossed):
             own[a * n + b] = last[places[a], places[b]]
         for i in range(outcomes):
             right[a] += last[places[a], coefs + i]
+    for a in range(coefs):
+        right[a] += shifts[a]
     scale = np.eye(n).reshape(-1) if crossed is None else crossed_scale(N, lam).reshape(-1)
     if n > 0:
         half_covariance(own, 0, n, n, scale, 0, half, 0, np.empty(3 * n * n))

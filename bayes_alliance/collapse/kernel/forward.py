@@ -269,9 +269,10 @@ def last_places(N):
 
 
 @compiled
-def solve_last(N, R, lam, last, crossed):
+def solve_last(N, R, lam, last, shifts, crossed):
     """Eliminate the last block; return its effects' posterior covariance and mean, the quadratic form, log |B|.
 
+    ``shifts``, shape (coef,), are prior means of coefficients, in SDs of their priors.
     ``crossed`` is None where no factor crosses, and the compiler then leaves what is for such factors out.
     """
     coefs, outcomes = N[COEFS], N[OUTCOMES]
@@ -284,6 +285,9 @@ def solve_last(N, R, lam, last, crossed):
             quadratic += last[coefs + i, coefs + j]
         for a in range(n):
             right[a] += last[places[a], coefs + i]
+    for a in range(coefs):
+        right[a] += shifts[a]
+        quadratic += shifts[a] ** 2
     if n == 0:
         return np.zeros((0, 0)), right, quadratic, 0.0
     own = np.empty((n, n))

@@ -15,6 +15,7 @@ from bayes_alliance.collapse.kernel.backward import backward, last_adjoint
 from bayes_alliance.collapse.kernel.compiled import compiled
 from bayes_alliance.collapse.kernel.effects import draw_effects
 from bayes_alliance.collapse.kernel.forward import forward, most_effects, solve_last
+from bayes_alliance.collapse.kernel.loadings import fill_shifts, pull_shifts
 from bayes_alliance.collapse.kernel.parameters import (
     fill_scales,
     fill_weights,
@@ -25,6 +26,7 @@ from bayes_alliance.collapse.kernel.parameters import (
 )
 from bayes_alliance.collapse.kernel.parts import (
     COEFS,
+    CONSTANT,
     CROSSED_COLUMNS,
     LAMBDA_SIZE,
     OUTCOMES,
@@ -61,7 +63,7 @@ def log_density(N, R, x, logs, gradient, units, tables, depth, normals, effects,
         parts out.
     """
     slope = np.zeros(len(x))
-    sizes = sizes_of(x, logs)
+    sizes = sizes_of(N, x, logs)
     total = log_prior(N, R, x, sizes, logs, slope)
     lam = np.empty(N[LAMBDA_SIZE])
     fill_scales(N, R, x, sizes, lam)
@@ -72,17 +74,19 @@ def log_density(N, R, x, logs, gradient, units, tables, depth, normals, effects,
     last = np.zeros((size, size))
     inner = np.empty((N[PATTERNS], 2 * most_effects(N) ** 2))
     half, square = forward(N, R, lam, weights, work, last, inner)
-    covariance, mean, quadratic, log_det = solve_last(N, R, lam, last, crossed)
-    total += -0.5 * (N[ROWS] * math.log(2 * math.pi) + log_residual + half + log_det + quadratic)
+    shifts = fill_shifts(N, R, x)
+    covariance, mean, quadratic, log_det = solve_last(N, R, lam, last, shifts, crossed)
+    total += R[N[CONSTANT]] - 0.5 * (N[ROWS] * math.log(2 * math.pi) + log_residual + half + log_det + quadratic)
     if depth >= 0:
-        draw_effects(N, units, tables, lam, weights, work, last, depth, normals, effects, crossed)
+        draw_effects(N, units, tables, lam, weights, work, last, shifts, depth, normals, effects, crossed)
     if slopes is not None:
         lam_bar = np.zeros(len(lam))
         weight_bar = np.zeros(len(weights))
-        bar = last_adjoint(N, R, lam, last, covariance, mean, lam_bar, crossed)
+        bar = last_adjoint(N, R, lam, last, shifts, covariance, mean, lam_bar, crossed)
         backward(N, R, lam, weights, work, bar, inner, lam_bar, weight_bar)
         pull_scales(N, R, x, sizes, lam_bar, logs, slope)
         pull_weights(N, R, x, weights, weight_bar, slope, joint)
+        pull_shifts(N, R, shifts, mean, slope)
         for i in range(len(x)):
             gradient[i] = slope[i]
     broken = quadratic < DIGITS * square or not math.isfinite(total)

@@ -8,6 +8,7 @@ import numpy as np
 
 from bayes_alliance.collapse.kernel.compiled import compiled
 from bayes_alliance.collapse.kernel.elimination import invert_symmetric
+from bayes_alliance.collapse.kernel.loadings import fill_pieces, log_prior_loadings, pull_pieces
 from bayes_alliance.collapse.kernel.parts import (
     BASES,
     BLOCK_COR,
@@ -118,12 +119,24 @@ def log_prior_correlations(x, at, count, shape, shape_at, gradient):
 
 
 @compiled
-def sizes_of(x, logs):
-    """Return the SDs: exponentials of what is sampled where ``logs`` is true, else as it is, of either sign."""
-    sizes = np.empty(len(logs))
-    for i in range(len(logs)):
+def sizes_of(N, x, logs):
+    """Return SDs of effects, exponentials of what is sampled where ``logs`` is true; behind them residual SDs."""
+    count = len(logs)
+    sizes = np.empty(count + N[SIGMAS])
+    for i in range(count):
         sizes[i] = math.exp(x[i]) if logs[i] else x[i]
+    for i in range(N[SIGMAS]):
+        sizes[count + i] = math.exp(x[N[N[SIGMA_PLACE]] + i])
     return sizes
+
+
+@compiled
+def pull_size(N, sizes, logs, place, slope, gradient):
+    """Add the adjoint of an SD to that of what is sampled."""
+    if place >= len(logs):
+        gradient[N[N[SIGMA_PLACE]] + place - len(logs)] += slope * sizes[place]
+    else:
+        gradient[place] += slope * (sizes[place] if logs[place] else 1.0)
 
 
 @compiled
@@ -187,15 +200,12 @@ def pull_scales(N, R, x, sizes, lam_bar, logs, gradient):
                         value = bar[a, N[N[BLOCK_MEMBERS] + at + j]]
                         total += value * lower[i, j]
                         lower_bar[i, j] = value * sizes[N[N[FACTOR_SD] + f] + s * q + a]
-                    gradient[N[N[FACTOR_SD] + f] + s * q + a] += total * (
-                        sizes[N[N[FACTOR_SD] + f] + s * q + a] if logs[N[N[FACTOR_SD] + f] + s * q + a] else 1.0
-                    )
+                    pull_size(N, sizes, logs, N[N[FACTOR_SD] + f] + s * q + a, total, gradient)
                 pull_cholesky(x, place, size, lower, lower_bar, gradient)
                 at += size
             for a in range(q):
                 if single[a]:
-                    chain = sizes[N[N[FACTOR_SD] + f] + s * q + a] if logs[N[N[FACTOR_SD] + f] + s * q + a] else 1.0
-                    gradient[N[N[FACTOR_SD] + f] + s * q + a] += bar[a, a] * chain
+                    pull_size(N, sizes, logs, N[N[FACTOR_SD] + f] + s * q + a, bar[a, a], gradient)
         for block in range(N[N[FACTOR_BLOCKS] + f], N[N[FACTOR_BLOCKS] + f + 1]):
             member += N[N[BLOCK_SIZE] + block]
 
@@ -223,7 +233,8 @@ def fill_weights(N, R, x, weights, joint):
     for c in range(N[CLASSES]):
         size, place = N[N[CLASS_SIZE] + c], N[N[CLASS_WEIGHT] + c]
         if joint is None or size == 1:
-            log_sigma = x[N[N[SIGMA_PLACE]] + N[N[CLASS_SIGMA] + at]]
+            known = N[N[CLASS_SIGMA] + at] < 0
+            log_sigma = 0.0 if known else x[N[N[SIGMA_PLACE]] + N[N[CLASS_SIGMA] + at]]
             weights[place] = math.exp(-2 * log_sigma)
             total += 2 * log_sigma * N[N[CLASS_COUNT] + c]
         if joint is not None and size > 1:
@@ -232,6 +243,7 @@ def fill_weights(N, R, x, weights, joint):
             else:
                 total += _fill_joint(N, R, x, c, at, weights)
         at += size
+    fill_pieces(N, R, x, weights)
     return total
 
 
@@ -255,11 +267,12 @@ def _class_covariance(N, R, x, c, at):
 @compiled
 def pull_weights(N, R, x, weights, weight_bar, gradient, joint):
     """Add the adjoints of log residual SDs and their correlations to ``gradient``."""
+    pull_pieces(N, R, x, weights, weight_bar, gradient)
     at, whole = 0, N[N[JOINT]]
     lower_bar = np.zeros((max(N[N[JOINT] + 1], 1), whole, whole))
     for c in range(N[CLASSES]):
         size, place = N[N[CLASS_SIZE] + c], N[N[CLASS_WEIGHT] + c]
-        if joint is None or size == 1:
+        if (joint is None or size == 1) and N[N[CLASS_SIGMA] + at] >= 0:
             sigma = N[N[SIGMA_PLACE]] + N[N[CLASS_SIGMA] + at]
             gradient[sigma] -= 2 * weights[place] * weight_bar[place] + N[N[CLASS_COUNT] + c]
         if joint is not None and size > 1:
@@ -284,7 +297,7 @@ def sigma_of(N, R, x, at):
 @compiled
 def log_prior(N, R, x, sizes, logs, gradient):
     """Return the log prior of the sampled vector, Jacobians included, and add its gradient."""
-    total, count = 0.0, len(sizes)
+    total, count = log_prior_loadings(N, x, gradient), len(logs)
     for i in range(count):
         value, slope = log_prior_positive(
             N[N[PRIOR_CODE] + i], R[N[PRIOR_VALUE] + 2 * i], R[N[PRIOR_VALUE] + 2 * i + 1], sizes[i]

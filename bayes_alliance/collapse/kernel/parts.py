@@ -4,7 +4,8 @@ First come counts, then the place of each part of the integers, then that of eac
 of a level of the chain that is eliminated by itself; its *layers* are tables of cross-products, each of a *kind* that
 says which weight multiplies products of which two equations. A *pattern* is a group of units of the innermost factor
 with the same cross-products of covariates, eliminated together; a *cell* is what its units in one *target* (an outer
-unit, or the last block) add up to.
+unit, or the last block) add up to. A *piece* is what a product of loadings multiplies in the rows of a class; SDs of
+effects count by the array of SDs, in which residual SDs stand behind those of effects.
 """
 
 from __future__ import annotations
@@ -74,7 +75,14 @@ from __future__ import annotations
     PRIOR_CODE,
     SIGMA_PLACE,
     JOINT,
-) = range(15, 61)
+    CLASS_PIECES,
+    PIECE_WEIGHT,
+    PIECE_PLACE,
+    PIECE_LOADINGS,
+    LOADING_LIST,
+    LOADING_PLACE,
+    SHIFT_COEF,
+) = range(15, 68)
 
 (
     LAYER_TABLES,
@@ -85,7 +93,10 @@ from __future__ import annotations
     PRIOR_VALUE,
     COR_SHAPE,
     FIXED_COR,
-) = range(61, 69)
+    LOADING_PRIOR,
+    SHIFT_BY,
+    CONSTANT,
+) = range(68, 79)
 
-HEAD = 69
+HEAD = 79
 """Length of the head."""
