@@ -36,7 +36,7 @@ def models() -> None:
 
 def show(name: ModelName, course: Course = "linear") -> None:
     """Print a model: its question, equations as written and in LaTeX, what it needs, estimands, priors, references."""
-    from bayes_alliance.collapse.eligibility import EXACT, find_obstacles, say_obstacles
+    from bayes_alliance.collapse.eligibility import find_obstacles, say_exact, say_obstacles
     from bayes_alliance.spec.defaults import defaults_for
     from bayes_alliance.spec.equations import equation_latex, equation_text
     from bayes_alliance.spec.references import find_references
@@ -67,7 +67,7 @@ def show(name: ModelName, course: Course = "linear") -> None:
     out.print(table)
     obstacles = find_obstacles(spec)
     heading("Engine")
-    out.print(f"nuts. {say_obstacles(obstacles)}" if obstacles else f"collapsed. {EXACT}")
+    out.print(f"nuts. {say_obstacles(obstacles)}" if obstacles else f"collapsed. {say_exact(spec)}")
     heading("References")
     for reference in find_references(spec.references):
         line(f"- {reference.text}")

@@ -13,9 +13,6 @@ from bayes_alliance.spec.model import EquationSpec, ModelSpec
 if TYPE_CHECKING:
     from bayes_alliance.design.design import Design
 
-EXACT = "Population and group effects are integrated out exactly; only variances and correlations are sampled."
-"""What holds for a model without obstacles."""
-
 MOST_TABLES = 4000
 """Tables of cross-products above which an evaluation takes longer than one of the sampler's own."""
 
@@ -37,14 +34,11 @@ def find_obstacles(spec: ModelSpec) -> list[str]:
         Empty where nothing does.
     """
     obstacles = []
-    together = spec.residual.correlate if spec.residual is not None else ()
     for equation in spec.equation:
         if not equation.kind.normal:
             obstacles.append(_not_gaussian(equation.outcome, equation.family))
         elif equation.parameters:
             obstacles.append(_formula_of_spread(equation.outcome))
-        if equation.modelled and (equation.outcome in together or equation.residuals != "independent"):
-            obstacles.append(_modelled_together(equation))
         parsed = equation.parsed
         varying = [render_term(term) for group in parsed.groups for term in group.terms if _estimated(term)]
         if varying:
@@ -115,11 +109,6 @@ def _finite(outcome: str, terms: Sequence[str]) -> str:
     return f"{' and '.join(dict.fromkeys(terms))} of {outcome} {'are' if len(terms) > 1 else 'is'} of a finite unit"
 
 
-def _modelled_together(equation: EquationSpec) -> str:
-    what = "true scores" if equation.measured else "missing values"
-    return f"{what} of {equation.outcome} are modelled, and its residuals correlate with others"
-
-
 def find_design_obstacles(design: Design) -> list[str]:
     """Return what keeps a design from the exact engine: one phrase per term; empty where nothing does."""
     obstacles = []
@@ -128,8 +117,6 @@ def find_design_obstacles(design: Design) -> list[str]:
             obstacles.append(_not_gaussian(equation.outcome, equation.family))
         elif equation.parameters:
             obstacles.append(_formula_of_spread(equation.outcome))
-        if equation.modelled is not None and (equation.serial or _correlates(design, equation.outcome)):
-            obstacles.append(_modelled_together(equation.spec))
         obstacles += _of_steps(equation.spec)
         varying = [
             label
@@ -162,10 +149,6 @@ def find_design_obstacles(design: Design) -> list[str]:
     ]
     obstacles += _of_series(design)
     return obstacles or _of_layout(design)
-
-
-def _correlates(design: Design, outcome: str) -> bool:
-    return design.residual is not None and outcome in design.residual.outcomes
 
 
 def _of_layout(design: Design) -> list[str]:
@@ -222,6 +205,15 @@ def _tables(design: Design) -> int:
 
     size = np.unique(held, axis=0).sum(axis=1)
     return int((size * (size + 1) // 2).sum())
+
+
+def say_exact(spec: ModelSpec) -> str:
+    """Return one sentence on what is sampled of a model without obstacles."""
+    multiplied = any(_estimated(term) for equation in spec.equation for term in equation.parsed.every_term)
+    few = (
+        "variances, correlations and coefficients of what is estimated" if multiplied else "variances and correlations"
+    )
+    return f"Population and group effects are integrated out exactly; only {few} are sampled."
 
 
 def say_obstacles(obstacles: list[str]) -> str:

@@ -153,5 +153,8 @@ def first_guess(shape: Shape, statistics: Statistics) -> np.ndarray:
                 if part.sigma[piece.place] == number and not piece.loadings:
                     own = len(shape.equation) + (0 if shape.split else part.equations[piece.place])
                     square, count = square + table[own, own], count + rows
-        start[places.sigma + number] = 0.5 * np.log(0.5 * max(square / max(count, 1), 1e-300))
+        if not count:  # of values that no row is: they are all modelled
+            prior = shape.sigma[number]
+            square, count = (prior.values[0] if prior.family == "lognormal" else prior.values[-1]) ** 2, 1
+        start[places.sigma + number] = 0.5 * np.log(0.5 * max(square / count, 1e-300))
     return start

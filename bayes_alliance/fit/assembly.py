@@ -82,7 +82,8 @@ def judged_draws(data: xr.DataTree, engine: str, variables: Sequence[PosteriorVa
     """Return what a fit's checks look at: all draws and estimands, but not effects that were drawn exactly."""
     posterior = data["posterior"].to_dataset()
     if engine == "collapsed":
-        exact = [own.name for own in variables if own.kind in ("group effect", "coefficient at the mean")]
+        drawn = ("group effect", "coefficient at the mean", "unit mean", "modelled value")
+        exact = [own.name for own in variables if own.kind in drawn]
         posterior = posterior.drop_vars(exact, errors="ignore")
     return posterior.assign(estimand=data["estimands"]["value"]) if "estimands" in data else posterior
 

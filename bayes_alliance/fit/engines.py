@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_alliance.collapse.eligibility import find_design_obstacles, say_obstacles
+from bayes_alliance.collapse.loadings import is_split
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.posterior_variables import list_variables
 from bayes_alliance.errors import FitError
@@ -81,7 +82,8 @@ def _fit_exactly(
     if left:
         size = settings.draws * settings.chains * sum(len(f.levels) * len(f.effects) for f in design.factors)
         notes.append(f"Effects of {', '.join(left)} would be {size:,} numbers and were not drawn; see draw_effects.")
-    return assemble_fit(design, sampled, rows_of(design, constant_data(design)), "collapsed", settings, seed, notes)
+    constant = nuts_constant_data(design) if is_split(design) else constant_data(design)
+    return assemble_fit(design, sampled, rows_of(design, constant), "collapsed", settings, seed, notes)
 
 
 def _fit_by_nuts(design: Design, settings: SamplerSettings, seed: int, sampler_seed: int, notes: list[str]) -> Fit:

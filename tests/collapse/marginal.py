@@ -11,15 +11,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytensor
+import xarray as xr
 
 import bayes_alliance as ba
 from bayes_alliance.build.model import CHECKED
 from bayes_alliance.collapse.density import Density
-from bayes_alliance.collapse.effect_draws import correlations, effect_sds, residual_correlations
+from bayes_alliance.collapse.effect_draws import correlations, effect_sds, recover, residual_correlations
+from bayes_alliance.collapse.engine import Collapsed
 from bayes_alliance.collapse.shape import find_places
+from bayes_alliance.fit.exact import name_draws
 from bayes_alliance.fit.exact_estimated import sd_sources
-from bayes_alliance.names import mean_name, spread_name
+from bayes_alliance.names import spread_name
 from tests.build.oracle import to_unit
+from tests.collapse.dense import engine_of
 
 
 @dataclass
@@ -59,7 +63,9 @@ def natural_values(design: ba.Design, engine: Density, x: np.ndarray) -> dict[st
         values["error"] = np.array([rest.pop(0) for _ in errors])
     for measured in design.measured:
         name = spread_name(measured.label)
-        own_sds = [spreads[name, level] if (name, level) in spreads else rest.pop(0) for level in range(len(measured.factors))]
+        own_sds = [
+            spreads[name, level] if (name, level) in spreads else rest.pop(0) for level in range(len(measured.factors))
+        ]
         values[name] = np.array([*own_sds, rest.pop(0)])
     if shape.joint and design.residual is None:
         values["ar_unit"] = (np.tanh(x[places.residual : places.loading]) + 1) / 2
@@ -121,8 +127,7 @@ def integrate(design: ba.Design, engine: Density, x: np.ndarray, named: tuple[st
     second = -(second + second.T) / 2
     mode = np.linalg.solve(second, first)
     at_mode = slope(mode)[0]
-    prior = float(-0.5 * (x[places.loading :] ** 2).sum() - np.log(np.maximum(shape.loading_scale, 1e-300)).sum())
-    prior -= 0.5 * len(loadings) * np.log(2 * np.pi)
+    prior = loading_prior(engine, x) - float(np.log(shape.loading_scale).sum())
     log_density = at_mode + 0.5 * size * np.log(2 * np.pi) - 0.5 * np.linalg.slogdet(second)[1] - prior
     assert np.isfinite(value)
     shown = model.compile_fn(
@@ -134,6 +139,29 @@ def integrate(design: ba.Design, engine: Density, x: np.ndarray, named: tuple[st
     return Marginal(log_density, dict(zip(named, shown(place(mode)), strict=True)))
 
 
-def measured_names(design: ba.Design) -> tuple[str, ...]:
-    """Return the names of overall means of variables whose means of units are latent."""
-    return tuple(mean_name(measured.label) for measured in design.measured)
+def loading_prior(engine: Density, x: np.ndarray) -> float:
+    """Return the log prior of loadings, which are sampled in SDs of it."""
+    loadings = x[find_places(engine.shape).loading :]
+    return float(-0.5 * (loadings**2).sum() - 0.5 * len(loadings) * np.log(2 * np.pi))
+
+
+class Zeros:
+    """A generator whose normals are 0, so that what is drawn is the mean."""
+
+    def normal(self, size: tuple[int, int]) -> np.ndarray:
+        """Return zeros of the shape asked for."""
+        return np.zeros(size)
+
+
+def collapsed_at(design: ba.Design, points: np.ndarray, *, chains: int) -> Collapsed:
+    """Return what a fit would hold at sampled vectors, everything else at its mean given the outcomes."""
+    engine, units = engine_of(design), engine_of(design, pool=False).packed
+    recovered = recover(engine, units if engine.shape.chain else None, points, Zeros(), cores=1)  # type: ignore[arg-type]
+    shaped = points.reshape(chains, -1, points.shape[1])
+    return Collapsed(engine.shape, shaped, recovered, xr.Dataset(), "independent", "", {})
+
+
+def drawn_at_mode(design: ba.Design, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Return every variable of a posterior at a sampled vector, by name."""
+    named = name_draws(design, collapsed_at(design, x[None], chains=1))
+    return {str(name): values.to_numpy()[0, 0] for name, values in named.data_vars.items()}

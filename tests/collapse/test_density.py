@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import bayes_alliance as ba
-from bayes_alliance.collapse.eligibility import find_obstacles
+from bayes_alliance.collapse.eligibility import find_stream_obstacles
 from bayes_alliance.collapse.engine import sum_design
 from bayes_alliance.collapse.kernel.forward import STACK, WIDE
 from tests.build.test_equations import ACROSS, HEAD, MODELS, TWO, equation, holes
@@ -17,7 +17,7 @@ from tests.conftest import ROLES, make_trial
 MANY = "week * pre * stress + sqrt(week) * stress"
 SLOPES = "(1 + week | patient) + (1 + week | therapist)"
 SITE = "(1 + week | patient) + (1 + week | therapist) + (1 | site)"
-GAUSSIAN = {name: text for name, text in MODELS.items() if not find_obstacles(ba.parse_model(HEAD + text))}
+GAUSSIAN = {name: text for name, text in MODELS.items() if not find_stream_obstacles(ba.parse_model(HEAD + text))}
 SHAPES = GAUSSIAN | {
     "one level": equation("score", "week"),
     "no coefficients": equation("score", "0 + (1 | patient)"),

@@ -9,42 +9,43 @@ import pytest
 
 import bayes_alliance as ba
 from bayes_alliance.collapse import eligibility
-from bayes_alliance.collapse.eligibility import find_design_obstacles, find_obstacles
+from bayes_alliance.collapse.eligibility import find_design_obstacles, find_obstacles, find_stream_obstacles
 from bayes_alliance.spec.registry import model_names
 from tests.build.test_equations import HEAD, equation
 from tests.conftest import ROLES
 
-NOT = {"dropout/early-alliance", "dynamics/cross-lagged", "congruence/truth-and-bias"}
-
 
 @pytest.mark.parametrize("name", model_names())
 def test_registry_models(name: str) -> None:
-    """Gaussian models of plain rows qualify; every other one says which term prevents it."""
+    """Gaussian models qualify; every other one says which term prevents it. Streams take nothing estimated beside."""
     spec = ba.load_model(name)
     gaussian = all(e.family == "gaussian" for e in spec.equation)
-    read = ("latent", "finite", "value(", "slope(", "effect(")
-    latent = any(word in e.formula for word in read for e in spec.equation)
-    obstacles = find_obstacles(spec)
-    own = any(e.modelled or e.parameters or "mo(" in e.formula for e in spec.equation)
+    own = any(e.parameters or "mo(" in e.formula or "finite" in e.formula for e in spec.equation)
     shared = any(group.members for group in spec.groups.values())
-    assert bool(obstacles) == (not gaussian or latent or own or shared or bool(spec.shrink))
+    outside = not gaussian or own or shared or bool(spec.shrink)
+    assert bool(find_obstacles(spec)) == outside
+    read = ("latent", "value(", "slope(", "effect(")
+    estimated = any(word in e.formula for word in read for e in spec.equation) or any(e.modelled for e in spec.equation)
+    assert bool(find_stream_obstacles(spec)) == (outside or estimated)
 
 
 def test_terms_are_named(sessions: ba.SessionTable) -> None:
-    """A family, a latent mean and a prior each stand in the way by name, in the model and in the design."""
+    """A family, a latent slope and a prior each stand in the way by name, in the model and in the design."""
     text = (
         HEAD
-        + equation("score", 'between(alliance, patient, means="latent") + week + (1 | patient)')
+        + equation("score", 'week + (1 + within(alliance, patient, means="latent") | patient)')
         + equation("dropout", "pre + (1 | therapist)", "patient", 'family = "bernoulli"')
         + '[[prior]]\non = "b week"\ndist = "student_t(3, 0, 1)"\nreason = "Tails."\n'
     )
     spec = ba.parse_model(text)
     said = "; ".join(find_obstacles(spec))
-    assert 'between(alliance, patient, means="latent") of score follows what is estimated' in said
+    varying = 'coefficients of within(alliance, patient, means="latent") vary between units of score'
+    assert f"{varying}, and multiply what is estimated" in said
     assert "dropout is bernoulli, not Gaussian" in said
     assert "the prior student_t(3, 0, 1) on 'b week' is not normal" in said
     said = "; ".join(find_design_obstacles(ba.make_design(spec, sessions)))
-    assert 'between(alliance, patient, means="latent") of score follows what is estimated' in said
+    varying = 'coefficients of within(alliance, patient, means="latent") vary between units of score'
+    assert f"{varying}, and multiply what is estimated" in said
     assert "dropout is bernoulli, not Gaussian" in said
     assert "the prior of b[score, week], student_t(3, 0, 1), is not normal" in said
 

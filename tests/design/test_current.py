@@ -192,8 +192,8 @@ def test_what_cannot_be_read(table: ba.SessionTable, formula: str, given: dict[s
 
 
 def test_engine_and_obstacles() -> None:
-    """Such models are sampled by NUTS, and the reason is said."""
-    assert any("follows what is estimated" in text for text in find_obstacles(model("value(alliance)")))
+    """A hazard that reads a value is sampled by NUTS, and the reason is said."""
+    assert any("not Gaussian" in text for text in find_obstacles(model("value(alliance)")))
 
 
 def test_nobody_is_measured_after_leaving(trial: pd.DataFrame) -> None:
