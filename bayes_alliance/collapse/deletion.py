@@ -279,8 +279,9 @@ def _clusters(stacked: Stacked, without: int | None) -> list[_Row]:
                 columns, values = [source.coef], [source.x[row]]
                 for f, factor in enumerate(shape.factors):
                     code = int(source.code[f][row])
-                    if code >= 0 and len(source.effects[f]):
+                    if code >= 0:  # of a factor without effects, too, whose levels are only left out
                         codes[f] = code
+                    if code >= 0 and len(source.effects[f]):
                         columns.append(starts[f] + code * factor.effects + source.effects[f])
                         values.append(source.z[f][row])
                 columns.append(np.array([at]))

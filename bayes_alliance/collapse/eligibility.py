@@ -210,10 +210,8 @@ def _tables(design: Design) -> int:
 def say_exact(spec: ModelSpec) -> str:
     """Return one sentence on what is sampled of a model without obstacles."""
     multiplied = any(_estimated(term) for equation in spec.equation for term in equation.parsed.every_term)
-    few = (
-        "variances, correlations and coefficients of what is estimated" if multiplied else "variances and correlations"
-    )
-    return f"Population and group effects are integrated out exactly; only {few} are sampled."
+    more = ", correlations and coefficients of what is estimated" if multiplied else " and correlations"
+    return f"Population and group effects are integrated out exactly; only variances{more} are sampled."
 
 
 def say_obstacles(obstacles: list[str]) -> str:

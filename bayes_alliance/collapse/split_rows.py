@@ -51,10 +51,10 @@ def list_sigmas(design: Design) -> Sigmas:
         priors.append(prior.distribution)
     for measured in design.measured:
         _, *spreads = (prior.distribution for prior in design.priors.measured[measured.name])
-        for factor, prior in zip(measured.factors, spreads, strict=False):
-            if prior.family == "lognormal":
+        for factor, own in zip(measured.factors, spreads, strict=False):
+            if own.family == "lognormal":
                 unit[measured.name, factor] = len(priors)
-                priors.append(prior)
+                priors.append(own)
         within[measured.name] = len(priors)
         priors.append(spreads[-1])
     return Sigmas(tuple(priors), error, within, unit)

@@ -13,7 +13,8 @@ import xarray as xr
 from bayes_alliance._messages import count_of, quote, unknown
 from bayes_alliance.collapse.deletion import leave_units_out
 from bayes_alliance.collapse.eligibility import find_design_obstacles
-from bayes_alliance.collapse.rows import Stacked, add_units
+from bayes_alliance.collapse.rows import Stacked, add_units, codes_of
+from bayes_alliance.collapse.split_rows import outcome_names
 from bayes_alliance.collapse.stack import stack_rows
 from bayes_alliance.comparison.integration import integrated_factors, scored_density
 from bayes_alliance.comparison.refits import leave_out, refit_without, score_exactly, score_unseen
@@ -28,7 +29,7 @@ from bayes_alliance.fit.progress import counter
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import spread_seed
 from bayes_alliance.fit.settings import Progress
-from bayes_alliance.names import sd_name
+from bayes_alliance.names import mean_name, sd_name
 from bayes_alliance.spec.equation_order import predicting_outcomes
 from bayes_alliance.spec.parameters import SHAPES
 
@@ -183,20 +184,36 @@ def unit_densities(
     named = "all outcomes" if not rest else f"{quote(wanted)}{f' given {quote(rest)}' if given_others else ''}"
     if exact is not None:
         points = read_points(design, flat.expand_dims("chain").rename(sample="draw"))
-        found = leave_units_out(*exact, points, wanted if rest else None)
-        scored, fitted = found.without, found.within
-        if given_others:
-            other = leave_units_out(*exact, points, rest)
-            everything = leave_units_out(*exact, points).within
-            scored, fitted = found.all_outcomes - other.without, everything - other.within
+        everything, scored, fitted = _exact_densities(design, exact, points, wanted, given_others)
         text = f"{named}, coefficients and all group effects integrated out"
-        return Densities(found.all_outcomes, scored, fitted, text)
+        return Densities(everything, scored, fitted, text)
     everything, scored = scored_density(design, units, flat, wanted, given_others=given_others)
     inside = integrated_factors(design, units)
     shared = [f.factor for f in design.factors if f.factor not in inside]
     text = f"{named}" + (f", effects of {quote(inside)} integrated out" if inside else "")
     text += f", given coefficients{f' and effects of {quote(shared)}' if shared else ''}"
     return Densities(everything, scored, scored, text)
+
+
+def _exact_densities(
+    design: Design, exact: tuple[Stacked, int], points: np.ndarray, wanted: tuple[str, ...], given_others: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return log-densities of units' outcomes, of those that are scored, and of these given all rows.
+
+    Values of variables whose means are latent are known throughout: they predict, and are not predicted.
+    """
+    every, measured = outcome_names(design), tuple(mean_name(m.label) for m in design.measured)
+    target = every if given_others else (*wanted, *measured)
+    known = tuple(name for name in every if name not in wanted) if given_others else measured
+    found = leave_units_out(*exact, points, target if set(target) != set(every) else None)
+    everything, scored, fitted = found.all_outcomes, found.without, found.within
+    if known:
+        other = leave_units_out(*exact, points, known)
+        scored, fitted = scored - other.without, fitted - other.within
+        if measured:
+            own = other if known == measured else leave_units_out(*exact, points, measured)
+            everything = everything - own.without
+    return everything, scored, fitted
 
 
 def place_units(design: Design, units: Units) -> tuple[Stacked, int] | None:
@@ -212,8 +229,7 @@ def place_units(design: Design, units: Units) -> tuple[Stacked, int] | None:
         place = names.index(units.factor)
         levels = design.factors[place].levels
         same = tuple(map(str, levels)) == units.labels and all(
-            (rows.code[place] == units.codes[e.outcome]).all()
-            for rows, e in zip(stacked.equations, design.equations, strict=True)
+            (codes_of(e, design.factors[place]) == units.codes[e.outcome]).all() for e in design.equations
         )
         if same and place in stacked.shape.chain:
             return stacked, place
@@ -245,8 +261,9 @@ def _refit_bad(
 ) -> Scores:
     bad = np.flatnonzero(scores.bad)
     collapsed = not find_design_obstacles(design)
-    if refit is None:
-        refit = collapsed and len(bad) <= 10
+    if refit is None:  # means and values that rows share are estimated from all of them
+        together = bool(design.measured) or any(e.modelled is not None for e in design.equations)
+        refit = collapsed and not together and len(bad) <= 10
     if not len(bad):
         return scores
     if not refit:

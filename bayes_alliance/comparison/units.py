@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bayes_alliance._messages import count_of, quote, unknown
+from bayes_alliance.collapse.eligibility import find_design_obstacles
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.errors import FitError
@@ -84,6 +85,7 @@ def _refuse_unsupported(design: Design, unit: UnitName) -> None:
     """Refuse units whose rows cannot be told from those of others, or be integrated over by themselves."""
     wide = [e.outcome for e in design.equations if e.spec.unit not in ("session", "patient")]
     modelled = [e.outcome for e in design.equations if e.modelled is not None]
+    modelled = modelled if modelled and find_design_obstacles(design) else []
     serial = [e.outcome for e in design.equations if e.serial]
     shared = [name for name, group in design.spec.groups.items() if group.members]
     why = ""
@@ -109,6 +111,7 @@ def fingerprint(design: Design, units: Units, outcomes: Sequence[str]) -> str:
     for outcome in sorted(outcomes):
         equation = design.find(outcome)
         order = np.lexsort([np.nan_to_num(equation.session, nan=-np.inf), equation.patient.astype(str)])
+        order = order[equation.seen[order]]
         digest.update("\x1f".join([outcome, equation.kind.measure, *equation.patient[order].astype(str)]).encode())
         digest.update(np.ascontiguousarray(equation.session[order], dtype=float).tobytes())
         digest.update(np.ascontiguousarray(equation.y[order] + equation.offset, dtype=float).tobytes())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -12,14 +14,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bayes_alliance as ba
+from bayes_alliance.collapse.density import Density
 from bayes_alliance.collapse.eligibility import find_design_obstacles, find_obstacles, find_stream_obstacles
 from bayes_alliance.collapse.engine import sum_design
+from bayes_alliance.collapse.rows import Stacked
 from bayes_alliance.collapse.shape import find_places
-from bayes_alliance.fit.exact import name_draws
+from bayes_alliance.collapse.stack import stack_rows
+from bayes_alliance.collapse.statistics import sum_rows
+from bayes_alliance.collapse.tables import pack_statistics
+from bayes_alliance.comparison.loo import place_units, unit_densities
+from bayes_alliance.comparison.units import find_units
+from bayes_alliance.fit.exact import name_draws, read_points
 from bayes_alliance.spec.registry import model_names
 from tests.build.test_equations import HEAD, JOINT, equation, holes
 from tests.collapse.dense import engine_of, log_prior, to_natural
-from tests.collapse.marginal import drawn_at_mode, integrate, loading_prior
+from tests.collapse.marginal import collapsed_at, drawn_at_mode, integrate, loading_prior
 from tests.collapse.test_density import random_point
 from tests.conftest import ROLES, make_trial
 from tests.contracts.test_registry import table_for
@@ -217,9 +226,6 @@ def test_permuted_rows_change_no_bit(name: str, trial: pd.DataFrame) -> None:
 
 def test_points_are_read_back_from_named_draws(shape: ba.Design) -> None:
     """Draws by name say what was sampled: loadings, SDs of means, of raters and of values."""
-    from bayes_alliance.fit.exact import read_points
-    from tests.collapse.marginal import collapsed_at
-
     engine = engine_of(shape)
     rng = np.random.default_rng(3)
     points = np.array([random_point(engine.packed.size, engine.sds, rng) for _ in range(2)])
@@ -307,3 +313,45 @@ def test_random_models_and_tables(study: tuple[pd.DataFrame, str], seed: int) ->
     assert find_design_obstacles(made) == []
     engine = engine_of(made)
     check(made, random_point(engine.packed.size, engine.sds, np.random.default_rng(seed)))
+
+
+BY_PATIENT = [
+    *("measured means", "measured means that two outcomes follow", "measured means of patients' rows"),
+    *("its own earlier deviation", "each other's earlier deviations", "deviations in a series", "values"),
+    *("slopes and effects", "missing values", "missing values by arm", "missing sessions", "known errors"),
+]
+BY_THERAPIST = ["measured means", "measured means of patients' rows", "values", "missing values", "known errors"]
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"), [*((name, "patient") for name in BY_PATIENT), *((name, "therapist") for name in BY_THERAPIST)]
+)
+def test_units_left_out(name: str, unit: Literal["patient", "therapist"], trial: pd.DataFrame) -> None:
+    """A unit's density given all others is what the log-density of all rows falls by without its rows."""
+    design = design_of(SHAPES[name], frame_of(trial))
+    units = find_units(design, unit, tuple(e.outcome for e in design.equations))
+    exact = place_units(design, units)
+    assert exact is not None
+    engine = engine_of(design)
+    none = np.zeros(engine.sds, dtype=bool)
+    x = random_point(engine.packed.size, engine.sds, np.random.default_rng(6))
+    posterior = name_draws(design, collapsed_at(design, x[None], chains=1)).isel(chain=0).rename(draw="sample")
+    found = unit_densities(design, units, posterior, tuple(e.outcome for e in design.equations), exact=exact)
+    whole, stacked = engine.value(x, none), stack_rows(design)
+    for one in range(0, len(units), 3):
+        statistics = sum_rows(without(stacked, [units.codes[e.outcome] for e in design.equations], one))
+        left = Density(pack_statistics(statistics), statistics.shape).value(x, none)
+        assert found.scored[0, one] == pytest.approx(whole - left, rel=1e-7, abs=1e-7)
+
+
+def without(stacked: Stacked, codes: Sequence[np.ndarray], unit: int) -> Stacked:
+    """Return rows without those of a unit; values of variables whose means are latent stay."""
+    kept = []
+    for part in stacked.classes:
+        source = stacked.rows[part.residuals.parts[0].rows]
+        if source.owner < len(codes):
+            own = codes[source.owner] if source.place is None else codes[source.owner][source.place]
+            stay = own[part.rows[0]] != unit
+            part = replace(part, rows=tuple(rows[stay] for rows in part.rows))
+        kept.append(part)
+    return replace(stacked, classes=tuple(kept))
