@@ -28,6 +28,12 @@ DEFENSIVE, WIDER = 0.1, 2.0
 PILOT, SHORT_PILOT, PILOTS = 600, 240, 4
 """Points of a pilot run, where an evaluation takes little and where it takes long; how many runs there are."""
 
+MANY_POINTS = 60
+"""Points of a pilot run per parameter, where an evaluation takes little."""
+
+MORE_PILOTS, BARELY = 3, 3.0
+"""How many runs more there are where a proposal is bad at first, and effective points below which it is hopeless."""
+
 PARETO_K = 0.7
 """Shape of the largest weights up to which averages over them are dependable (Vehtari et al. 2024, section 3.2.4)."""
 
@@ -178,17 +184,27 @@ class _Proposal:
 def _pilot(
     density: Density, proposal: _Proposal, rng: np.random.Generator, workers: int
 ) -> tuple[_Proposal, np.ndarray] | None:
-    """Fit the proposal to weighted points, a few times; return it with log weights, None if it is hopeless."""
+    """Fit the proposal to weighted points, a few times; return it with log weights, None if it is hopeless.
+
+    Many parameters take many points: where few of them are worth much at first, four times as many are tried, if an
+    evaluation takes little.
+    """
     d, best = len(proposal.frame.centre), None
-    size = PILOT if len(density.packed.floats) < HEAVY else max(SHORT_PILOT, 30 * d)
-    for _ in range(PILOTS):
+    heavy = len(density.packed.floats) >= HEAVY
+    size = max(SHORT_PILOT, 30 * d) if heavy else max(PILOT, MANY_POINTS * d)
+    spare = 0 if heavy else MORE_PILOTS
+    for _ in range(PILOTS + spare):
         points, proposed = proposal.draw(rng, size)
         log_weights = density.values(points, proposal.frame.logs, workers) - proposed
         weights = np.exp(log_weights - log_weights.max())
         weights /= weights.sum()
         effective = 1 / (weights**2).sum()
         if effective < 4 * d:
-            return best[1:] if best is not None else None
+            if best is not None or spare == 0 or effective < BARELY:
+                return best[1:] if best is not None else None
+            spare, size = spare - 1, max(size, 4 * MANY_POINTS * d)
+            proposal = proposal.fitted(points, weights)
+            continue
         if best is None or effective > best[0]:
             best = (effective, proposal, log_weights)
         if effective > 0.9 * size or (best[1].degrees > DEGREES and effective > GOOD * size):

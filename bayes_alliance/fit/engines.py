@@ -59,8 +59,9 @@ def _mixed_badly(fit: Fit) -> bool:
         judged_draws(fit.data, "collapsed", variables_of(fit)),
         judged_constants(fit.data, constants_of(fit)),
     )
-    ess = flatten(diagnose_draws(draws)["ess_bulk"], constants)
-    enough = all(value >= WORTH * draws.sizes["chain"] * draws.sizes["draw"] for value in ess.values())
+    found, least = diagnose_draws(draws), WORTH * draws.sizes["chain"] * draws.sizes["draw"]
+    both = (flatten(found[name], constants).values() for name in ("ess_bulk", "ess_tail"))
+    enough = all(value >= least for values in both for value in values)
     return bool(failed - {"r_hat", "ess_bulk", "ess_tail"}) or not enough
 
 
