@@ -299,14 +299,17 @@ def _outcome(chunk: _Chunk, keep: Path | None, number: int, seed: np.random.Seed
 
 
 def _sample(design: Design, settings: SamplerSettings, seed: int) -> xr.Dataset:
-    settings = settings.for_design(design)
+    settings, variables = settings.for_design(design), list_variables(design)
     if not find_design_obstacles(design):
-        return sample_exact(design, settings, seed).posterior
+        posterior = sample_exact(design, settings, seed).posterior
+        if posterior.attrs["sampler"] == "nuts" or _dependable(posterior, variables, find_constants(design, posterior)):
+            return posterior
+        return sample_exact(design, settings, seed, independent=False).posterior
     # PyMC takes seconds to import, and the collapsed engine does without
     from bayes_alliance.build.model import build_model
     from bayes_alliance.fit.nuts import sample_nuts
 
-    model, variables = build_model(design.spec, design), list_variables(design)
+    model = build_model(design.spec, design)
     for draws, tune, accept in LONGER:
         steps = max(accept, settings.target_accept or 0.0)
         attempt = replace(settings, draws=draws * settings.draws, tune=tune * settings.tune, target_accept=steps)
