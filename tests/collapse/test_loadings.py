@@ -199,15 +199,22 @@ def test_registry_models(name: str) -> None:
     check(made, random_point(engine.packed.size, engine.sds, np.random.default_rng(9)))
 
 
-def test_which_registry_models_multiply_something_estimated() -> None:
-    """Those of the list that this engine was extended for are among them."""
-    assert {
-        "dynamics/cross-lagged",
-        "outcome/growth-predicts",
-        "mediation/latent-growth",
-        "outcome/measured-alliance",
-        "outcome/rated-competence",
-    } <= set(SPLIT)
+MEANT = [
+    *("dynamics/cross-lagged", "outcome/growth-predicts", "mediation/latent-growth"),
+    *("outcome/measured-alliance", "outcome/rated-competence"),
+]
+
+
+@pytest.mark.parametrize("name", MEANT)
+def test_auto_takes_the_exact_engine(name: str) -> None:
+    """On the example of each model that the engine was extended for, whose truth is known."""
+    assert name in SPLIT
+    study = ba.example_study(name)
+    few = ba.SamplerSettings(draws=150, tune=150, progress="off")
+    fit = ba.fit_model(ba.load_model(name), study, seed=3, settings=few)
+    assert fit.provenance["engine"] == "collapsed"
+    names = {own["name"] for own in fit.provenance["variables"]}  # type: ignore[attr-defined]
+    assert {str(name) for name in fit.data["posterior"].data_vars} <= names
 
 
 @pytest.mark.parametrize("name", ["each other's earlier deviations", "missing sessions", "raters and missing"])
