@@ -12,6 +12,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 import bayes_alliance as ba
+from bayes_alliance.collapse.warm import compile_all
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -24,6 +25,13 @@ threadpool_limits(limits=1, user_api="blas")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--budget``, which bounds what a machine spends on slow tests however slow it is."""
     parser.addoption("--budget", type=float, metavar="MINUTES", help="skip what has not begun after so many minutes")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile the exact engine before the whole suite runs, once: else every worker compiles what it meets."""
+    whole = session.config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    if whole and not hasattr(session.config, "workerinput") and not session.config.option.collectonly:
+        compile_all(lambda done: None)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

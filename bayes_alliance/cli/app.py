@@ -23,6 +23,7 @@ from bayes_alliance.cli.registry_commands import models, show
 from bayes_alliance.cli.report_command import report
 from bayes_alliance.cli.run_commands import rerun, run
 from bayes_alliance.cli.simulate_command import simulate
+from bayes_alliance.cli.warm_command import warm
 from bayes_alliance.errors import AllianceError, AllianceWarning
 
 
@@ -57,7 +58,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (demo, models, show, example, describe, check, fit, predict, run, report, rerun, simulate, calibrate):
+for command in (
+    demo,
+    models,
+    show,
+    example,
+    describe,
+    check,
+    fit,
+    predict,
+    run,
+    report,
+    rerun,
+    simulate,
+    calibrate,
+    warm,
+):
     app.command()(stoppable(command))
 
 

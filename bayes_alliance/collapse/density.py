@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import numba
@@ -45,12 +46,39 @@ class Frame:
     scale: np.ndarray
 
 
+type Variant = tuple[bool | None, bool | None, bool | None]
+"""Whether factors cross, residuals correlate and gradients are wanted; parts that are None are not compiled."""
+
+VARIANTS: tuple[Variant, ...] = tuple(product((None, True), (None, True), (None, True)))
+"""All there are, the commonest first."""
+
+_COMPILED: dict[Variant, float] = {}
+"""Seconds by what this process has compiled, or read from disk."""
+
+
+def seconds_compiling() -> float:
+    """Return how long this process has compiled for so far, in seconds."""
+    return sum(_COMPILED.values())
+
+
+def is_loaded(variant: Variant) -> bool:
+    """Return whether this process has a compiled function already."""
+    return variant in _COMPILED
+
+
 @cache
 def density_callback(crossed: bool | None, joint: bool | None, slopes: bool | None) -> Any:
     """Return the C function (size, z, gradient, log-density, record); compiled once, then found on disk.
 
     Parts that are None are not compiled: half the time where gradients are not wanted.
     """
+    begun = time.perf_counter()
+    made = _make_callback(crossed, joint, slopes)
+    _COMPILED[crossed, joint, slopes] = time.perf_counter() - begun
+    return made
+
+
+def _make_callback(crossed: bool | None, joint: bool | None, slopes: bool | None) -> Any:
     doubles, text = types.CPointer(types.double), kernel_text()
     signature = types.int64(types.uint64, doubles, doubles, doubles, types.voidptr)
 
@@ -90,6 +118,11 @@ def density_callback(crossed: bool | None, joint: bool | None, slopes: bool | No
         return numba.cfunc(signature, cache=True)(density)
 
 
+def variant_of(shape: Shape, *, slopes: bool) -> Variant:
+    """Return which of the compiled functions a shape of model needs."""
+    return True if shape.crossed else None, True if shape.joint else None, slopes or None
+
+
 @dataclass(frozen=True, eq=False)
 class Density:
     """Log-likelihood with effects integrated out, plus log prior, at sampled parameters.
@@ -114,7 +147,7 @@ class Density:
     def callback(self, *, slopes: bool) -> Any:
         """Return the compiled C function for this shape of model."""
         shape = self.shape
-        return density_callback(True if shape.crossed else None, True if shape.joint else None, slopes or None)
+        return density_callback(*variant_of(shape, slopes=slopes))
 
     def record(self, frame: Frame, points: int = 1) -> Record:
         """Return what the C function reads."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from bayes_alliance.collapse.density import Density
+from bayes_alliance.collapse.density import Density, seconds_compiling
 from bayes_alliance.collapse.effect_draws import Recovered, count_effects, recover
 from bayes_alliance.collapse.sampler import sample_parameters
 from bayes_alliance.collapse.shape import Shape, find_places
@@ -74,7 +74,7 @@ def sample_collapsed(
     independent : bool
         Whether independent proposals may be used; else NUTS samples.
     """
-    begun = time.perf_counter()
+    begun, compiled = time.perf_counter(), seconds_compiling()
     shape, workers = statistics.shape, cores or os.cpu_count() or 1
     density = Density(pack_statistics(statistics), shape)
     chain_seed, effect_seed = np.random.SeedSequence(seed).spawn(2)
@@ -91,12 +91,14 @@ def sample_collapsed(
         independent=independent,
     )
     points = take_off_signs(shape, sampled.values, sampled.logs)
-    sampled_at = time.perf_counter()
+    sampled_at, compiling = time.perf_counter(), seconds_compiling() - compiled
     if effects is None:
         effects = count_effects(shape) * chains * draws <= MOST_EFFECTS
     flat = points.reshape(-1, points.shape[-1])
     recovered = recover_effects(statistics, density, flat, effect_seed, workers, effects=effects)
-    seconds = {"sample": sampled_at - begun, "recover": time.perf_counter() - sampled_at}
+    seconds = {"sample": sampled_at - begun - compiling, "recover": time.perf_counter() - sampled_at}
+    if compiling > 0:
+        seconds = {"compile": compiling, **seconds}
     return Collapsed(shape, points, recovered, sampled.statistics, sampled.method, sampled.why, seconds)
 
 

@@ -21,7 +21,7 @@ _DOUBLES = types.CPointer(types.double)
 
 
 @cache
-def _draw_callback() -> Any:
+def draw_callback() -> Any:
     """Return the C callback that stores a draw as it is."""
     signature = types.int64(types.uint64, types.uint64, _DOUBLES, _DOUBLES, types.voidptr)
 
@@ -73,7 +73,7 @@ def sample_nuts(density: Density, frame: Frame, start: np.ndarray, *, seed: int,
         _coords={"parameter": np.arange(size)},
         _shapes={"z": (size,)},
         compiled_logp_func=density.callback(slopes=True),
-        compiled_expand_func=_draw_callback(),
+        compiled_expand_func=draw_callback(),
         initial_point_func=start_at,
         shared_data={},
         shared_var_keys={},

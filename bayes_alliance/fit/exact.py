@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from bayes_alliance.collapse.density import density_callback, is_loaded, seconds_compiling, variant_of
 from bayes_alliance.collapse.effect_draws import correlations, residual_correlations, to_partial
 from bayes_alliance.collapse.engine import Collapsed, sample_collapsed, sum_design
 from bayes_alliance.collapse.shape import find_places, pairs_of
@@ -37,7 +38,9 @@ from bayes_alliance.names import (
 )
 from bayes_alliance.spec.parameters import AUTOCORRELATION
 
-SHOWN = "Fitting with effects integrated out (half a minute more the first time ever, to compile)"
+COMPILED = "Loading the exact engine (half a minute the first time ever, to compile)"
+
+SHOWN = "Fitting with effects integrated out"
 
 STEADY = 0.95
 """Least share of steps that NUTS is to accept: with effects integrated out smaller steps cost little."""
@@ -71,6 +74,11 @@ def sample_statistics(
     design: Design, statistics: Statistics, settings: SamplerSettings, seed: int, *, independent: bool = True
 ) -> Sampled:
     """Fit sufficient statistics; the design names the draws."""
+    variant, before = variant_of(statistics.shape, slopes=False), seconds_compiling()
+    if not is_loaded(variant):
+        with step(COMPILED, settings.progress):
+            density_callback(*variant)
+    loading = seconds_compiling() - before
     with step(SHOWN, settings.progress), one_blas_thread():
         collapsed = sample_collapsed(
             statistics,
@@ -83,6 +91,8 @@ def sample_statistics(
             seed=seed,
             independent=independent,
         )
+    if loading:
+        collapsed.seconds["compile"] = collapsed.seconds.get("compile", 0.0) + loading
     posterior = name_draws(design, collapsed)
     posterior.attrs = {"inference_library": "bayes_alliance", "sampler": collapsed.method, "why": collapsed.why}
     return whole_draws(posterior, collapsed.statistics, collapsed.seconds, settings)
