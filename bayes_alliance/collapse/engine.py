@@ -11,6 +11,7 @@ import xarray as xr
 
 from bayes_alliance.collapse.density import Density, seconds_compiling
 from bayes_alliance.collapse.effect_draws import Recovered, count_effects, recover
+from bayes_alliance.collapse.patterns import NOT_POOLED
 from bayes_alliance.collapse.sampler import sample_parameters
 from bayes_alliance.collapse.shape import Shape, find_places
 from bayes_alliance.collapse.sign_flips import take_off_signs
@@ -112,7 +113,10 @@ def recover_effects(
     effects: bool = True,
 ) -> Recovered:
     """Draw coefficients and, if asked, group effects given variances; coefficients are the same either way."""
-    units = pack_statistics(statistics, pool=False) if effects and statistics.shape.chain else None
+    units = None
+    if effects and statistics.shape.chain:
+        pooled = (density.packed.pattern != NOT_POOLED).any()
+        units = pack_statistics(statistics, pool=False) if pooled else density.packed
     return recover(density, units, points, np.random.default_rng(seed), cores=cores)
 
 

@@ -31,7 +31,7 @@ type Effects = Mapping[int, tuple[np.ndarray, np.ndarray]]
 
 
 class NotLinearError(Exception):
-    """Something keeps rows from being linear in effects of one level per factor; the text says what."""
+    """Something keeps rows from being linear in effects of one level per factor; the text says what, and where."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Linear:
         """Return the sum."""
         effects = dict(self.effects)
         for factor, (code, values) in other.effects.items():
-            effects[factor] = _join(effects[factor], (code, values)) if factor in effects else (code, values)
+            effects[factor] = _join(factor, effects[factor], (code, values)) if factor in effects else (code, values)
         return Linear(self.known + other.known, self.coef + other.coef, effects)
 
     def times(self, weight: np.ndarray) -> Linear:
@@ -65,12 +65,18 @@ type Form = dict[tuple[int, ...], Linear]
 """A linear predictor by the loadings that multiply it, in order; of none, what multiplies 1."""
 
 
-def _join(one: tuple[np.ndarray, np.ndarray], two: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+class _TwoLevelsError(Exception):
+    """Rows have effects of two levels of a factor; the argument is the factor's place."""
+
+
+def _join(
+    factor: int, one: tuple[np.ndarray, np.ndarray], two: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the sum of effects of one factor, whose rows must be of one level each."""
     (code, values), (other, more) = one, two
     has, adds = (values != 0).any(axis=1), (more != 0).any(axis=1)
     if (has & adds & (code != other)).any():
-        raise NotLinearError("rows read two levels of it")
+        raise _TwoLevelsError(factor)
     return np.where(has, code, other), values + more
 
 
@@ -98,6 +104,12 @@ class Index:
     factor: Mapping[str, int]
     unit: Mapping[tuple[str, str], int]
     value: Mapping[str, int]
+
+    def name_factor(self, place: int) -> str:
+        """Return what a factor is called in messages."""
+        units = {at: f"{factor} (means of {name})" for (name, factor), at in self.unit.items()}
+        values = {at: f"the modelled values of {outcome}" for outcome, at in self.value.items()}
+        return ({at: name for name, at in self.factor.items()} | units | values)[place]
 
     @property
     def coefs(self) -> int:
@@ -171,7 +183,11 @@ class Forms:
             if e.outcome in self._begun:
                 raise NotLinearError(f"{e.outcome} follows modelled values of its own")
             self._begun.add(e.outcome)
-            self._done[e.outcome] = self._make(e)
+            try:
+                self._done[e.outcome] = self._make(e)
+            except _TwoLevelsError as error:
+                name = self.index.name_factor(int(error.args[0]))
+                raise NotLinearError(f"rows of {e.outcome} read two levels of {name}") from None
         return self._done[e.outcome]
 
     def _make(self, e: EquationDesign) -> Form:

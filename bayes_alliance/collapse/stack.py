@@ -91,8 +91,12 @@ def _lay_out_split(design: Design, plain: tuple[ClassRows, ...]) -> Layout:
     index, blocks, classes = split(design, plain)
     factors = (*list_factors(design), *private_factors(design, list_sigmas(design)))
     codes = [_block_codes(block, len(factors)) for block in blocks]
+    names = outcome_names(design)
     for part in classes:
-        _check_levels(part, codes, factors)
+        together = " and ".join(dict.fromkeys(names[number] for number in part.residuals.equations))
+        place = _two_levels(part, codes)
+        if place is not None:
+            raise NotLinearError(f"rows of {together} read two levels of {index.name_factor(place)}")
     links = find_links(codes, classes)
     order = order_factors([factor.levels for factor in factors], links)
     sizes = tuple(factor.levels * factor.effects for factor in factors)
@@ -106,16 +110,16 @@ def _block_codes(block: Block, factors: int) -> list[np.ndarray]:
     return [np.where((own[f][1] != 0).any(axis=1), own[f][0], -1) if f in own else nothing for f in range(factors)]
 
 
-def _check_levels(part: ClassRows, codes: Codes, factors: Sequence[Factor]) -> None:
-    """Raise where rows that count together have effects of two levels of a factor."""
-    for f, factor in enumerate(factors):
-        met = np.array(
-            [codes[piece.rows][f][rows] for piece, rows in zip(part.residuals.parts, part.rows, strict=True)]
-        )
+def _two_levels(part: ClassRows, codes: Codes) -> int | None:
+    """Return the place of a factor of which rows that count together have effects of two levels, None where none is."""
+    for f in range(len(codes[0])):
+        pieces = zip(part.residuals.parts, part.rows, strict=True)
+        met = np.array([codes[piece.rows][f][rows] for piece, rows in pieces])
         inside = met >= 0
         high, low = met.max(axis=0), np.where(inside, met, np.iinfo(np.int64).max).min(axis=0)
         if (inside.any(axis=0) & (high != low)).any():
-            raise NotLinearError(f"rows that count together are of two levels of {factor.name}")
+            return f
+    return None
 
 
 def _split_shape(design: Design, shape: Shape, factors: tuple[Factor, ...], index: Index) -> Shape:

@@ -249,7 +249,11 @@ REFUSED: dict[str, tuple[str, str]] = {
     "two sessions' values at once": (
         equation("alliance", "(1 | patient)", extra='missing = "model"')
         + equation("score", "mi(alliance) + lag(mi(alliance)) + (1 | patient)"),
-        r"rows that count together are of two levels of value_alliance",
+        r"rows of score read two levels of the modelled values of alliance",
+    ),
+    "patients who change therapist": (
+        equation("score", f"lag(within(score, patient, {LATENT})) + (1 | patient) + (1 | therapist)"),
+        r"rows of score read two levels of therapist",
     ),
     "finite units": (
         equation("score", 'between(alliance, therapist, means="finite", size=members) + (1 | patient)'),
@@ -264,6 +268,8 @@ def test_what_remains_outside_is_named(name: str, trial: pd.DataFrame) -> None:
     text, said = REFUSED[name]
     frame = frame_of(trial)
     frame["members"] = 100.0
+    if name == "patients who change therapist":
+        frame.loc[(frame["pid"] == "P02") & (frame["week"] > 4), "tid"] = "T5"
     obstacles = "; ".join(find_design_obstacles(design_of(text, frame)))
     assert obstacles
     assert re.search(said, obstacles), obstacles

@@ -23,6 +23,7 @@ from bayes_alliance.collapse.kernel.parts import (
     NODE_LAST,
     NODE_STRATUM,
     OUTCOMES,
+    PATTERNS,
 )
 
 # numba has no types for mypy; shapes are in the docstrings
@@ -47,7 +48,7 @@ def draw_effects(N, units, tables, lam, weights, work, last, shifts, depth, norm
         table = np.empty(q * (chain + last.shape[0]))
         for node in range(units[units[LEVEL_FIRST] + level], units[units[LEVEL_FIRST] + level + 1]):
             wide = chain + units[units[NODE_LAST] + node]
-            if level == 0:
+            if level == 0 and N[PATTERNS] > 0:  # pooled units have no table of their own
                 for i in range(q * wide):
                     table[i] = 0.0
                 offset = N[N[LEVEL_WIDTH]] - chain
