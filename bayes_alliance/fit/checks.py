@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import arviz_stats as azs
 import numpy as np
 import xarray as xr
+from arviz_stats.base import array_stats
 
 from bayes_alliance._messages import first_few
 from bayes_alliance.fit.constants import Constants
@@ -69,17 +70,31 @@ def diagnose_draws(draws: xr.Dataset) -> dict[str, xr.Dataset]:
     ----------
     vehtari2021
     """
-    dims = ("chain", "draw")
-    finite: xr.Dataset = xr.apply_ufunc(np.isfinite, draws)
-    known = finite.all(dims) & (draws.max(dims) > draws.min(dims))
+    arrays = {name: draws[name].transpose("chain", "draw", ...) for name in draws.data_vars}
+    flat = [array.to_numpy().reshape(*array.shape[:2], -1) for array in arrays.values()]
+    if not flat:
+        return {name: xr.Dataset() for name in ("r_hat", "ess_bulk", "ess_tail")}
+    stacked = np.concatenate(flat, axis=2)
+    known = np.isfinite(stacked).all(axis=(0, 1)) & (stacked.max(axis=(0, 1)) > stacked.min(axis=(0, 1)))
+    axes = {"chain_axis": 0, "draw_axis": 1}
     with np.errstate(invalid="ignore", divide="ignore"):
         found = {
-            "r_hat": azs.rhat(draws, method="rank"),
-            "ess_bulk": azs.ess(draws, method="bulk"),
-            "ess_tail": azs.ess(draws, method="tail", prob=(0.05, 0.95)),
+            "r_hat": array_stats.rhat(stacked, method="rank", **axes),
+            "ess_bulk": array_stats.ess(stacked, method="bulk", **axes),
+            "ess_tail": array_stats.ess(stacked, method="tail", prob=(0.05, 0.95), **axes),
         }
     # ranks of infinite draws are numbers like any, and draws that never vary count as independent ones
-    return {name: values.where(known) for name, values in found.items()}
+    return {name: _unstack(np.where(known, values, np.nan), arrays) for name, values in found.items()}
+
+
+def _unstack(values: np.ndarray, arrays: Mapping[Hashable, xr.DataArray]) -> xr.Dataset:
+    """Return numbers of all entries of all variables, one after the other, as variables without chains and draws."""
+    found, start = {}, 0
+    for name, array in arrays.items():
+        size = int(np.prod(array.shape[2:]))
+        found[name] = array[0, 0].copy(data=values[start : start + size].reshape(array.shape[2:]))
+        start += size
+    return xr.Dataset(found).drop_vars(["chain", "draw"], errors="ignore")
 
 
 def verdict(checks: tuple[CheckResult, ...]) -> str:
