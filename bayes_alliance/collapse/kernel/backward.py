@@ -61,13 +61,13 @@ from bayes_alliance.collapse.kernel.parts import (
 
 
 @compiled
-def last_adjoint(N, R, lam, last, shifts, covariance, mean, lam_bar, crossed):
+def last_adjoint(N, R, lam, last, shifts, factor, covariance, mean, lam_bar, crossed):
     """Return the adjoint of the last block, symmetric: minus half the posterior's second moments of (effects, -1)."""
     coefs, outcomes = N[COEFS], N[OUTCOMES]
     places = last_places(N)
     n = len(places)
     if crossed is not None:
-        pull_crossed(N, lam, last, shifts, mean, places, lam_bar)
+        pull_crossed(N, lam, last, shifts, factor, mean, places, lam_bar)
     bar = np.zeros_like(last)
     for a in range(n):
         for b in range(n):

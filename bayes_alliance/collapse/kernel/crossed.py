@@ -7,7 +7,6 @@ import numpy as np
 from bayes_alliance.collapse.kernel.compiled import compiled
 from bayes_alliance.collapse.kernel.parts import (
     COEFS,
-    CROSSED_COLUMNS,
     CROSSED_FACTOR,
     CROSSED_FACTORS,
     CROSSED_LEVELS,
@@ -42,41 +41,102 @@ def crossed_places(N):
 
 
 @compiled
-def crossed_scale(N, lam):
-    """Return the block-diagonal scale of the last block: 1 for coefficients, Lam for each level of crossed factors."""
-    coefs, crossed = N[COEFS], N[CROSSED_COLUMNS]
-    scale = np.zeros((coefs + crossed, coefs + crossed))
-    for i in range(coefs):
-        scale[i, i] = 1.0
+def scale_columns(N, lam, matrix):
+    """Return a matrix with its last columns in units of independent effects: times Lam, level by level."""
+    scaled = matrix.copy()
+    for at, lam_at, q in crossed_places(N):
+        for a in range(len(matrix)):
+            for j in range(q):
+                total = 0.0
+                for i in range(q):
+                    total += matrix[a, at + i] * lam[lam_at + i * q + j]
+                scaled[a, at + j] = total
+    return scaled
+
+
+@compiled
+def scale_effects(N, lam, vector):
+    """Return effects of the last block from independent ones: Lam times them, level by level."""
+    scaled = vector.copy()
     for at, lam_at, q in crossed_places(N):
         for i in range(q):
+            total = 0.0
             for j in range(q):
-                scale[at + i, at + j] = lam[lam_at + i * q + j]
-    return scale
+                total += lam[lam_at + i * q + j] * vector[at + j]
+            scaled[at + i] = total
+    return scaled
 
 
 @compiled
-def eliminate_crossed(N, lam, own):
-    """Return the posterior covariance of the last block's effects, and log |B|."""
-    n = len(own)
-    scale = crossed_scale(N, lam)
-    system = scale.T @ own @ scale
-    for a in range(n):
+def factor_crossed(N, lam, own):
+    """Return the Cholesky factor of the last block's system, with coefficients and levels in their own units.
+
+    The scale is block-diagonal, so that only the factorisation takes the third power of the effects' number.
+    """
+    half = scale_columns(N, lam, own)
+    system = scale_columns(N, lam, half.T.copy())
+    for a in range(len(own)):
         system[a, a] += 1.0
-    factor = np.linalg.cholesky(system)
-    root = np.linalg.solve(factor, scale.T)
-    log_det = 0.0
-    for a in range(n):
-        log_det += 2 * np.log(factor[a, a])
-    return root.T @ root, log_det
+    return np.linalg.cholesky(system)
 
 
 @compiled
-def pull_crossed(N, lam, last, shifts, mean, places, lam_bar):
+def solve_forward(factor, right):
+    """Return L^-1 b of a lower factor."""
+    n = len(right)
+    found = np.empty(n)
+    for i in range(n):
+        rest = right[i]
+        for k in range(i):
+            rest -= factor[i, k] * found[k]
+        found[i] = rest / factor[i, i]
+    return found
+
+
+@compiled
+def solve_backward(factor, right):
+    """Return L'^-1 b of a lower factor, row by row of it."""
+    found = right.copy()
+    for i in range(len(right) - 1, -1, -1):
+        found[i] /= factor[i, i]
+        for k in range(i):
+            found[k] -= factor[i, k] * found[i]
+    return found
+
+
+@compiled
+def eliminate_crossed(N, lam, own, right, slopes):
+    """Return the last block's posterior covariance (empty without slopes), mean, and factor."""
+    factor = factor_crossed(N, lam, own)
+    pulled = scale_columns(N, lam, right.reshape(1, len(right)))[0]
+    mean = scale_effects(N, lam, solve_backward(factor, solve_forward(factor, pulled)))
+    covariance = np.zeros((0, 0))
+    if slopes is not None:
+        root = np.linalg.inv(factor)
+        half = _scale_rows(N, lam, root.T @ root)
+        covariance = _scale_rows(N, lam, half.T.copy())
+    return covariance, mean, factor
+
+
+@compiled
+def _scale_rows(N, lam, matrix):
+    """Return a matrix with its last rows as effects: Lam times those of independent ones."""
+    scaled = matrix.copy()
+    for at, lam_at, q in crossed_places(N):
+        for i in range(q):
+            for c in range(matrix.shape[1]):
+                total = 0.0
+                for j in range(q):
+                    total += lam[lam_at + i * q + j] * matrix[at + j, c]
+                scaled[at + i, c] = total
+    return scaled
+
+
+@compiled
+def pull_crossed(N, lam, last, shifts, factor, mean, places, lam_bar):
     """Add the adjoints of crossed factors' scales: the diagonal blocks of (right - P mean) right' U - P U."""
     coefs, outcomes = N[COEFS], N[OUTCOMES]
     n = len(places)
-    scale = crossed_scale(N, lam)
     own = np.empty((n, n))
     right = np.zeros(n)
     for a in range(n):
@@ -86,14 +146,14 @@ def pull_crossed(N, lam, last, shifts, mean, places, lam_bar):
             right[a] += last[places[a], coefs + i]
     for a in range(coefs):
         right[a] += shifts[a]
-    system = scale.T @ own @ scale
-    for a in range(n):
-        system[a, a] += 1.0
-    outer = np.linalg.solve(system, scale.T).T.copy()  # U = Lam B^-1
-    slope = -(own @ outer)
+    root = np.linalg.inv(factor)
+    outer = _scale_rows(N, lam, root.T @ root)  # U = Lam B^-1
     rest = right - own @ mean
     pulled = outer.T @ right
     for at, lam_at, q in crossed_places(N):
         for i in range(q):
             for j in range(q):
-                lam_bar[lam_at + i * q + j] += slope[at + i, at + j] + rest[at + i] * pulled[at + j]
+                slope = 0.0
+                for k in range(n):
+                    slope -= own[at + i, k] * outer[k, at + j]
+                lam_bar[lam_at + i * q + j] += slope + rest[at + i] * pulled[at + j]

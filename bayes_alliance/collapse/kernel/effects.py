@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bayes_alliance.collapse.kernel.compiled import compiled
-from bayes_alliance.collapse.kernel.crossed import crossed_scale
+from bayes_alliance.collapse.kernel.crossed import scale_effects, solve_backward
 from bayes_alliance.collapse.kernel.elimination import half_covariance
 from bayes_alliance.collapse.kernel.forward import last_places, weigh_node
 from bayes_alliance.collapse.kernel.parts import (
@@ -31,14 +31,16 @@ from bayes_alliance.collapse.kernel.parts import (
 
 
 @compiled
-def draw_effects(N, units, tables, lam, weights, work, last, shifts, depth, normals, out, crossed):
+def draw_effects(N, units, tables, lam, weights, work, last_block, depth, normals, out, crossed):
     """Write one joint draw of the effects to ``out``, given standard normals in the same order.
 
     First come the effects of the last block (coefficients, then crossed factors), then those of ``depth`` levels of the
-    chain, outermost first, unit by unit. ``work`` and ``last`` are as ``forward`` left them; ``units`` and ``tables``
-    are the statistics with every unit of the innermost factor by itself.
+    chain, outermost first, unit by unit. ``work`` is as ``forward`` left it, and ``last_block`` is the last block with
+    its prior means, posterior mean and factor; ``units`` and ``tables`` are the statistics with every unit of the
+    innermost factor by itself.
     """
-    at = _draw_last(N, lam, last, shifts, normals, out, crossed)
+    last, shifts, mean, factor = last_block
+    at = _draw_last(N, lam, last, shifts, mean, factor, normals, out, crossed)
     levels = N[LEVELS]
     starts = np.zeros(levels + 1, dtype=np.int64)
     for level in range(levels - 1, levels - 1 - depth, -1):
@@ -102,11 +104,16 @@ def _draw_unit(N, units, level, node, source, place, q, wide, chain, lam, lam_at
 
 
 @compiled
-def _draw_last(N, lam, last, shifts, normals, out, crossed):
+def _draw_last(N, lam, last, shifts, mean, factor, normals, out, crossed):
     """Draw coefficients and crossed effects; return how many there are."""
     coefs, outcomes = N[COEFS], N[OUTCOMES]
     places = last_places(N)
     n = len(places)
+    if crossed is not None:
+        apart = scale_effects(N, lam, solve_backward(factor, normals[:n]))
+        for i in range(n):
+            out[i] = mean[i] + apart[i]
+        return n
     own, right, half = np.empty(n * n), np.zeros(n), np.empty(n * n)
     for a in range(n):
         for b in range(n):
@@ -115,9 +122,8 @@ def _draw_last(N, lam, last, shifts, normals, out, crossed):
             right[a] += last[places[a], coefs + i]
     for a in range(coefs):
         right[a] += shifts[a]
-    scale = np.eye(n).reshape(-1) if crossed is None else crossed_scale(N, lam).reshape(-1)
     if n > 0:
-        half_covariance(own, 0, n, n, scale, 0, half, 0, np.empty(3 * n * n))
+        half_covariance(own, 0, n, n, np.eye(n).reshape(-1), 0, half, 0, np.empty(3 * n * n))
     for i in range(n):
         out[i] = 0.0
     for j in range(n):

@@ -269,11 +269,12 @@ def last_places(N):
 
 
 @compiled
-def solve_last(N, R, lam, last, shifts, crossed):
-    """Eliminate the last block; return its effects' posterior covariance and mean, the quadratic form, log |B|.
+def solve_last(N, R, lam, last, shifts, crossed, slopes):
+    """Eliminate the last block; return its effects' covariance, mean, the quadratic form, log |B|, and a factor.
 
-    ``shifts``, shape (coef,), are prior means of coefficients, in SDs of their priors.
-    ``crossed`` is None where no factor crosses, and the compiler then leaves what is for such factors out.
+    ``shifts``, shape (coef,), are prior means of coefficients, in SDs of their priors. ``crossed`` is None where no
+    factor crosses, and the compiler then leaves what is for such factors out; without ``slopes`` there is no covariance
+    then.
     """
     coefs, outcomes = N[COEFS], N[OUTCOMES]
     places = last_places(N)
@@ -289,7 +290,7 @@ def solve_last(N, R, lam, last, shifts, crossed):
         right[a] += shifts[a]
         quadratic += shifts[a] ** 2
     if n == 0:
-        return np.zeros((0, 0)), right, quadratic, 0.0
+        return np.zeros((0, 0)), right, quadratic, 0.0, np.zeros((0, 0))
     own = np.empty((n, n))
     for a in range(n):
         for b in range(n):
@@ -298,14 +299,17 @@ def solve_last(N, R, lam, last, shifts, crossed):
         # coefficients are counted in SDs of their priors, so that the prior adds 1 to each
         for a in range(n):
             own[a, a] += 1.0
-        covariance = np.empty((n, n))
+        covariance, factor = np.empty((n, n)), np.zeros((0, 0))
         log_det = invert_symmetric(own, covariance)
+        mean = np.zeros(n)
+        for a in range(n):
+            for b in range(n):
+                mean[a] += covariance[a, b] * right[b]
     else:
-        covariance, log_det = eliminate_crossed(N, lam, own)
-    mean = np.zeros(n)
-    for a in range(n):
-        for b in range(n):
-            mean[a] += covariance[a, b] * right[b]
+        covariance, mean, factor = eliminate_crossed(N, lam, own, right, slopes)
+        log_det = 0.0
+        for a in range(n):
+            log_det += 2 * np.log(factor[a, a])
     for a in range(n):
         quadratic -= right[a] * mean[a]
-    return covariance, mean, quadratic, log_det
+    return covariance, mean, quadratic, log_det, factor

@@ -75,14 +75,15 @@ def log_density(N, R, x, logs, gradient, units, tables, depth, normals, effects,
     inner = np.empty((N[PATTERNS], 2 * most_effects(N) ** 2))
     half, square = forward(N, R, lam, weights, work, last, inner)
     shifts = fill_shifts(N, R, x)
-    covariance, mean, quadratic, log_det = solve_last(N, R, lam, last, shifts, crossed)
+    covariance, mean, quadratic, log_det, factor = solve_last(N, R, lam, last, shifts, crossed, slopes)
     total += R[N[CONSTANT]] - 0.5 * (N[ROWS] * math.log(2 * math.pi) + log_residual + half + log_det + quadratic)
     if depth >= 0:
-        draw_effects(N, units, tables, lam, weights, work, last, shifts, depth, normals, effects, crossed)
+        last_block = (last, shifts, mean, factor)
+        draw_effects(N, units, tables, lam, weights, work, last_block, depth, normals, effects, crossed)
     if slopes is not None:
         lam_bar = np.zeros(len(lam))
         weight_bar = np.zeros(len(weights))
-        bar = last_adjoint(N, R, lam, last, shifts, covariance, mean, lam_bar, crossed)
+        bar = last_adjoint(N, R, lam, last, shifts, factor, covariance, mean, lam_bar, crossed)
         backward(N, R, lam, weights, work, bar, inner, lam_bar, weight_bar)
         pull_scales(N, R, x, sizes, lam_bar, logs, slope)
         pull_weights(N, R, x, weights, weight_bar, slope, joint)
