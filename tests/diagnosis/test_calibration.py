@@ -31,11 +31,7 @@ from bayes_alliance.spec.registry import model_names
 LAYOUT = {"patients": 24, "sessions": [0, 1, 2, 3], "therapists": 6, "dropout": 0.1}
 SETTINGS = replace(DEFAULTS, draws=100, chains=2).for_worker()
 SPEC = ba.load_model("growth/three-level")
-NO_CARD_YET = {
-    "mediation/latent-growth",
-    "outcome/growth-predicts",
-    "congruence/truth-and-bias-group",
-}
+NO_CARD_YET = {"congruence/truth-and-bias-group"}
 """models/README.md says of each what is known without one."""
 
 
