@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +60,7 @@ def sample_collapsed(
     seed: int,
     effects: bool | None = None,
     independent: bool = True,
+    told: Callable[[float], None] | None = None,
 ) -> Collapsed:
     """Sample variances and correlations, then draw coefficients and effects given them.
 
@@ -74,6 +76,8 @@ def sample_collapsed(
         Whether group effects are drawn; None draws them where they are no more than ten million numbers.
     independent : bool
         Whether independent proposals may be used; else NUTS samples.
+    told : callable, optional
+        Called with the seconds left, as of ``sample_parameters``.
     """
     begun, compiled = time.perf_counter(), seconds_compiling()
     shape, workers = statistics.shape, cores or os.cpu_count() or 1
@@ -90,6 +94,7 @@ def sample_collapsed(
         max_treedepth=max_treedepth,
         seed=chain_seed,
         independent=independent,
+        told=told,
     )
     points = take_off_signs(shape, sampled.values, sampled.logs)
     sampled_at, compiling = time.perf_counter(), seconds_compiling() - compiled

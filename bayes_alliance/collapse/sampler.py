@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -43,6 +45,12 @@ MOST_TURNS = 64
 LIGHT = 50_000
 """Statistics of so few numbers are read so fast that one more proposal per draw costs little."""
 
+TOLD = 5.0
+"""Seconds from which it is said how long sampling takes."""
+
+DRAWN = 2
+"""Evaluations that drawing coefficients and effects takes, about."""
+
 EFFICIENCY = 0.2
 """Share of proposals that must be worth an independent draw."""
 
@@ -73,6 +81,7 @@ def sample_parameters(
     max_treedepth: int,
     seed: int | np.random.SeedSequence,
     independent: bool = True,
+    told: Callable[[float], None] | None = None,
 ) -> Draws:
     """Sample the few variances and correlations.
 
@@ -93,6 +102,8 @@ def sample_parameters(
         For the sampler alone.
     independent : bool
         Whether independent proposals may be used.
+    told : callable, optional
+        Called with how many seconds are left, those of drawing effects included, where it is more than a few.
     """
     workers = cores or os.cpu_count() or 1
     rng = np.random.default_rng(seed)
@@ -105,7 +116,7 @@ def sample_parameters(
         found = _pilot(density, _Proposal(frame, turns), rng, workers)
         why = "Independent proposals missed the posterior."
         for pilot in [] if found is None else _tails(found):
-            done = _independent(density, pilot, rng, draws, chains, workers)
+            done = _independent(density, pilot, rng, draws, chains, workers, told)
             if isinstance(done, Draws):
                 return done
             why = done
@@ -229,6 +240,7 @@ def _independent(
     draws: int,
     chains: int,
     workers: int,
+    told: Callable[[float], None] | None,
 ) -> Draws | str:
     """Run independence chains; where their weights say that they are not good enough, return in what way."""
     proposal, frame = pilot[0], pilot[0].frame
@@ -239,7 +251,13 @@ def _independent(
     thin = _thin(len(density.packed.floats), efficiency)
     count = draws * thin
     points, proposed = proposal.draw(rng, chains * count)
-    log_densities = density.values(points, frame.logs, workers)
+    # the first few say how long the rest takes; every point's value is the same however many go together
+    first_few, begun = max(8 * workers, len(points) // 50), time.perf_counter()
+    few = density.values(points[:first_few], frame.logs, workers)
+    left = (time.perf_counter() - begun) / len(few) * (len(points) - len(few) + DRAWN * chains * draws)
+    if told is not None and left > TOLD:
+        told(left)
+    log_densities = np.concatenate([few, density.values(points[first_few:], frame.logs, workers)])
     log_weights = log_densities - proposed
     k = pareto_shape(log_weights)
     if not k < PARETO_K:

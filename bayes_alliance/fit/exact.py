@@ -79,7 +79,7 @@ def sample_statistics(
         with step(COMPILED, settings.progress):
             density_callback(*variant)
     loading = seconds_compiling() - before
-    with step(SHOWN, settings.progress), one_blas_thread():
+    with step(SHOWN, settings.progress) as say, one_blas_thread():
         collapsed = sample_collapsed(
             statistics,
             draws=settings.draws,
@@ -90,6 +90,7 @@ def sample_statistics(
             max_treedepth=settings.max_treedepth,
             seed=seed,
             independent=independent,
+            told=lambda left: say(f"{SHOWN}, about {left:.0f} s"),
         )
     if loading:
         collapsed.seconds["compile"] = collapsed.seconds.get("compile", 0.0) + loading

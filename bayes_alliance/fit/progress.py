@@ -27,16 +27,16 @@ def is_watched(progress: Progress) -> bool:
 
 
 @contextmanager
-def step(text: str, progress: Progress) -> Iterator[None]:
-    """Show a step's name and the time it takes, where someone can see it."""
+def step(text: str, progress: Progress) -> Iterator[Callable[[str], None]]:
+    """Show a step's name and the time it takes, where someone can see it; what it yields puts other words there."""
     if not is_watched(progress):
-        yield
+        yield lambda text: None
     elif _in_notebook():
-        with _notebook_line(text):
-            yield
+        with _notebook_line(text) as say:
+            yield say
     else:
-        with _spinner(text):
-            yield
+        with _spinner(text) as say:
+            yield say
 
 
 @contextmanager
@@ -61,19 +61,24 @@ def _in_notebook() -> bool:
 
 
 @contextmanager
-def _notebook_line(text: str) -> Iterator[None]:
+def _notebook_line(text: str) -> Iterator[Callable[[str], None]]:
     """Show one line of output that is replaced by itself and the seconds; widgets are not needed."""
     from IPython.display import HTML, display
 
     start, text = time.perf_counter(), escape(visible(text))
     line = display(HTML(f"<small>{text} …</small>"), display_id=True)
-    yield
+
+    def say(words: str) -> None:
+        if line is not None:
+            line.update(HTML(f"<small>{escape(visible(words))} …</small>"))
+
+    yield say
     if line is not None:
         line.update(HTML(f"<small>{text}: {time.perf_counter() - start:.1f} s</small>"))
 
 
 @contextmanager
-def _spinner(text: str) -> Iterator[None]:
+def _spinner(text: str) -> Iterator[Callable[[str], None]]:
     from rich.progress import Progress as Bar
     from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -82,5 +87,5 @@ def _spinner(text: str) -> Iterator[None]:
     columns = (SpinnerColumn(), TextColumn(DESCRIPTION, markup=False), TimeElapsedColumn())
     with Bar(*columns, console=PlainConsole(stderr=True), transient=False) as bar:
         task = bar.add_task(visible(text), total=1)
-        yield
+        yield lambda words: bar.update(task, description=visible(words))
         bar.update(task, completed=1)

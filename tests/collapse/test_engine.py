@@ -12,6 +12,7 @@ import xarray as xr
 import bayes_alliance as ba
 from bayes_alliance.build.model import build_model
 from bayes_alliance.collapse import engine as engine_module
+from bayes_alliance.collapse import sampler
 from bayes_alliance.collapse import sampler as sampler_module
 from bayes_alliance.collapse.engine import Collapsed, first_guess, sample_collapsed, sum_design
 from bayes_alliance.collapse.sampler import Draws, sample_parameters
@@ -169,6 +170,22 @@ def test_proposals_and_nuts_agree_at_the_edge(name: str) -> None:
         one, two = (np.quantile(values, quantile, axis=(0, 1)) for values in found.values())
         spread = found["nuts"].std(axis=(0, 1))
         np.testing.assert_array_less(np.abs(one - two) / spread, 0.2)
+
+
+def test_what_takes_long_says_how_long(trial: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seconds left are told once, from the first few points; the draws are the same as without."""
+    made = ba.make_design(
+        ba.parse_model(HEAD + equation("score", "week + (1 | patient)")), ba.read_sessions(trial, ROLES)
+    )
+    statistics, left = sum_design(made), list[float]()
+    settings = {"tune": 300, "chains": 2, "cores": 2, "target_accept": 0.9, "max_treedepth": 10, "seed": 3}
+    plain = sample_collapsed(statistics, draws=100, told=left.append, **settings)  # type: ignore[arg-type]
+    assert left == []
+    monkeypatch.setattr(sampler, "TOLD", 0.0)
+    told = sample_collapsed(statistics, draws=100, told=left.append, **settings)  # type: ignore[arg-type]
+    assert len(left) == 1
+    assert 0 < left[0] < 60
+    assert (plain.points == told.points).all()
 
 
 def sampled(frame: pd.DataFrame, formula: str = "week + (1 + week | patient) + (1 | therapist)") -> Collapsed:

@@ -47,8 +47,9 @@ def test_a_notebook_gets_one_line_without_widgets(
     monkeypatch.setattr(IPython.display, "display", display)
     monkeypatch.setattr(progress, "_in_notebook", lambda: True)
     monkeypatch.delenv(progress.VARIABLE, raising=False)
-    with progress.step("Compiling", "auto"):
-        pass
+    with progress.step("Compiling", "auto") as say:
+        say("Compiling, about 9 s")
     assert shown[0] == "<small>Compiling …</small>"
-    assert shown[1].startswith("<small>Compiling: 0.0 s")
+    assert shown[1] == "<small>Compiling, about 9 s …</small>"
+    assert shown[2].startswith("<small>Compiling: 0.0 s")
     assert capsys.readouterr() == ("", "")
