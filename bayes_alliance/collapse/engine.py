@@ -73,7 +73,8 @@ def sample_collapsed(
     seed : int
         Chains and effects have streams of their own.
     effects : bool, optional
-        Whether group effects are drawn; None draws them where they are no more than ten million numbers.
+        Whether group effects are drawn; None draws them where they are no more than ten million numbers, and always
+        where some of them are latent means or modelled values.
     independent : bool
         Whether independent proposals may be used; else NUTS samples.
     told : callable, optional
@@ -98,8 +99,9 @@ def sample_collapsed(
     )
     points = take_off_signs(shape, sampled.values, sampled.logs)
     sampled_at, compiling = time.perf_counter(), seconds_compiling() - compiled
-    if effects is None:
-        effects = count_effects(shape) * chains * draws <= MOST_EFFECTS
+    if effects is None:  # means and values are what other rows follow: a fit holds them, as one by NUTS does
+        private = any(factor.private for factor in shape.factors)
+        effects = private or count_effects(shape) * chains * draws <= MOST_EFFECTS
     flat = points.reshape(-1, points.shape[-1])
     recovered = recover_effects(statistics, density, flat, effect_seed, workers, effects=effects)
     seconds = {"sample": sampled_at - begun - compiling, "recover": time.perf_counter() - sampled_at}

@@ -15,6 +15,7 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.design.posterior_variables import PosteriorVariable
 from bayes_alliance.diagnosis.predictive import draws_with_effects
 from bayes_alliance.expectation.outcomes import rating_densities, row_densities
+from bayes_alliance.fit.estimands import as_variable
 from bayes_alliance.fit.result import Fit, design_of, variables_of
 from bayes_alliance.names import (
     INTERCEPT,
@@ -234,7 +235,7 @@ def _quantities(fit: Fit, flat: xr.Dataset) -> dict[str, np.ndarray]:
     chosen = np.linspace(0, each - 1, count).astype(int)
     found: dict[str, np.ndarray] = {}
     if "estimands" in fit.data:
-        values = xr.Dataset({"estimand": fit.data["estimands"].to_dataset()["value"].isel(draw=chosen)})
+        values = xr.Dataset({"estimand": as_variable(fit.data["estimands"].to_dataset()["value"]).isel(draw=chosen)})
         found |= _vary(values, entries_of(values, [PosteriorVariable("estimand", "estimand")]))
     intercepts = _intercepts(design_of(fit))
     wanted = [

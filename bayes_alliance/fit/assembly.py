@@ -13,7 +13,7 @@ from bayes_alliance.design.posterior_variables import PosteriorVariable, list_va
 from bayes_alliance.fit.checks import check_sampling
 from bayes_alliance.fit.constants import Constants, constants_record, find_constants
 from bayes_alliance.fit.engine_output import Sampled
-from bayes_alliance.fit.estimands import work_out
+from bayes_alliance.fit.estimands import as_variable, work_out
 from bayes_alliance.fit.provenance import record_provenance
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.fit.settings import SamplerSettings
@@ -85,7 +85,9 @@ def judged_draws(data: xr.DataTree, engine: str, variables: Sequence[PosteriorVa
         drawn = ("group effect", "coefficient at the mean", "unit mean", "modelled value")
         exact = [own.name for own in variables if own.kind in drawn]
         posterior = posterior.drop_vars(exact, errors="ignore")
-    return posterior.assign(estimand=data["estimands"]["value"]) if "estimands" in data else posterior
+    if "estimands" not in data:
+        return posterior
+    return posterior.assign(estimand=as_variable(data["estimands"].to_dataset()["value"]))
 
 
 def judged_constants(data: xr.DataTree, constants: Constants) -> Constants:

@@ -14,6 +14,11 @@ from bayes_alliance.names import COEF, cor_name, effect_dim, entry_label, sd_nam
 from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Operation, render
 
 
+def as_variable(value: xr.DataArray) -> xr.DataArray:
+    """Return estimands as a variable of a dataset: one that has the name of its own dim would be taken for a coord."""
+    return value.reset_coords(drop=True).rename(estimand="entry")
+
+
 def work_out(
     estimands: Sequence[EstimandDesign], posterior: xr.Dataset, constants: Constants | None = None
 ) -> xr.Dataset | None:
