@@ -17,7 +17,7 @@ from bayes_alliance.design.equations.visits import VisitResiduals
 
 def list_classes(design: Design) -> tuple[ClassRows, ...]:
     """Return the classes of residuals: by equation and residual SD, or by the rows whose residuals correlate."""
-    starts = np.cumsum([0, *(len(e.sigma_coef) for e in design.equations)])
+    starts = sigma_starts(design)
     joint = design.residual.outcomes if isinstance(design.residual, ResidualDesign) else ()
     series = [e.outcome for e in design.equations if e.series is not None]
     classes: list[ClassRows] = []
@@ -33,6 +33,11 @@ def list_classes(design: Design) -> tuple[ClassRows, ...]:
                 for one in range(starts[number], starts[number + 1])
             ]
     return (*classes, *_joint_classes(design, starts))
+
+
+def sigma_starts(design: Design) -> np.ndarray:
+    """Return the first residual SD of every equation, then one past the last."""
+    return np.cumsum([0, *(len(e.sigma_coef) for e in design.equations)])
 
 
 def _serial_classes(number: int, series: Series, sigma: np.ndarray, stratum: int) -> list[ClassRows]:

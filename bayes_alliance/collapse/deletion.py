@@ -15,10 +15,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from bayes_alliance.collapse.effect_draws import correlations, effect_sds
+from bayes_alliance.collapse.effect_draws import correlations, effect_sds, loadings_of
 from bayes_alliance.collapse.innermost_units import Leaves, find_leaves, residual_weights
 from bayes_alliance.collapse.rows import ClassRows, Stacked, log_scale
-from bayes_alliance.collapse.shape import Residuals, Shape, find_places
+from bayes_alliance.collapse.shape import Residuals, Shape
 
 AT_ONCE = 32
 """Outer units whose inner ones are worked through together; what is known of each is held by draw until then."""
@@ -94,7 +94,7 @@ def leave_units_out(
 def _root_mean(root: _Unit, shape: Shape, points: np.ndarray) -> np.ndarray:
     """Return the posterior mean of what all units share, shape (draw, column); loadings move prior means."""
     right = root.table[:, :, -1].copy()
-    loadings = shape.loading_mean + shape.loading_scale * points[:, find_places(shape).loading :]
+    loadings = loadings_of(shape, points)
     for place, number, by in shape.shifts:
         right[:, np.searchsorted(root.own, place)] -= by / shape.scale[place] * loadings[:, number]
     return np.asarray((root.covariance @ right[..., None])[..., 0])

@@ -57,7 +57,7 @@ def recover(
         normals = np.concatenate([normals, rng.normal(size=(len(points), rest))], axis=1)
     drawn = density.draw_effects(points, units or density.packed, normals, depth, cores)
     found: dict[str, np.ndarray] = {}
-    loadings = shape.loading_mean + shape.loading_scale * points[:, find_places(shape).loading :]
+    loadings = loadings_of(shape, points)
     at = coefs
     for place in shape.crossed:
         factor = shape.factors[place]
@@ -74,6 +74,11 @@ def recover(
     for place, number, by in shape.shifts:
         whole[:, shape.coef[place]] += by * loadings[:, number]
     return Recovered(whole, found)
+
+
+def loadings_of(shape: Shape, points: np.ndarray) -> np.ndarray:
+    """Return the loadings, shape (draw, loading); they are sampled in SDs of their priors."""
+    return np.asarray(shape.loading_mean + shape.loading_scale * points[:, find_places(shape).loading :])
 
 
 def effect_sds(shape: Shape, points: np.ndarray, factor: int) -> np.ndarray:

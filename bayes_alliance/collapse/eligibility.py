@@ -153,9 +153,11 @@ def find_design_obstacles(design: Design) -> list[str]:
 
 def _of_layout(design: Design) -> list[str]:
     """Return what the rows of a design have in the engine's way whose terms have nothing."""
-    from bayes_alliance.collapse.loadings import NotLinearError  # not needed to look at a model
+    from bayes_alliance.collapse.loadings import NotLinearError, is_split  # not needed to look at a model
     from bayes_alliance.collapse.stack import lay_out
 
+    if len(design.factors) < 2 and not is_split(design):  # nothing can cross
+        return []
     try:
         layout = lay_out(design)
     except NotLinearError as error:

@@ -18,7 +18,7 @@ from bayes_alliance.collapse.shape import Shape, find_places
 from bayes_alliance.collapse.sign_flips import take_off_signs
 from bayes_alliance.collapse.stack import stack_rows
 from bayes_alliance.collapse.statistics import Statistics, sum_rows
-from bayes_alliance.collapse.tables import pack_statistics
+from bayes_alliance.collapse.tables import pack_statistics, prior_numbers
 from bayes_alliance.design.design import Design
 
 MOST_EFFECTS = 10_000_000
@@ -167,7 +167,6 @@ def first_guess(shape: Shape, statistics: Statistics) -> np.ndarray:
                     own = len(shape.equation) + (0 if shape.split else part.equations[piece.place])
                     square, count = square + table[own, own], count + rows
         if not count:  # of values that no row is: they are all modelled
-            prior = shape.sigma[number]
-            square, count = (prior.values[0] if prior.family == "lognormal" else prior.values[-1]) ** 2, 1
+            square, count = prior_numbers(shape.sigma[number])[1] ** 2, 1
         start[places.sigma + number] = 0.5 * np.log(0.5 * max(square / count, 1e-300))
     return start

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from bayes_alliance.collapse.effect_draws import correlations, effect_sds, residual_correlations
+from bayes_alliance.collapse.effect_draws import correlations, effect_sds, loadings_of, residual_correlations
 from bayes_alliance.collapse.kernel.innermost_units import leave_out, sum_messages
 from bayes_alliance.collapse.rows import EquationRows, Stacked, log_scale
 from bayes_alliance.collapse.shape import KNOWN, Residuals, Shape, find_places
@@ -209,7 +209,7 @@ def residual_weights(shape: Shape, points: np.ndarray, part: Residuals) -> tuple
     weight, log_det = _place_weights(shape, points, part)
     if not part.pieces:
         return weight, log_det
-    loadings = shape.loading_mean + shape.loading_scale * points[:, find_places(shape).loading :]
+    loadings = loadings_of(shape, points)
     products = np.column_stack([loadings[:, list(piece.loadings)].prod(axis=1) for piece in part.pieces])
     at = np.array([piece.place for piece in part.pieces])
     return weight[:, at[:, None], at] * products[:, :, None] * products[:, None, :], log_det

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bayes_alliance.collapse.classes import sigma_starts
 from bayes_alliance.collapse.loadings import Form, Forms, Index, Linear, make_index
 from bayes_alliance.collapse.rows import ClassRows
 from bayes_alliance.collapse.shape import KNOWN, Factor, Piece, Residuals
@@ -68,10 +69,9 @@ def private_factors(design: Design, sigmas: Sigmas) -> tuple[Factor, ...]:
         for level, name in enumerate(measured.factors):
             levels, shared = len(measured.levels[level]), sigmas.unit.get((measured.name, name))
             found.append(_private(unit_means_name(measured.label, name), levels, spreads[level], shared))
-    starts = dict(zip([e.outcome for e in design.equations], _starts(design), strict=False))
-    for e in design.equations:
+    for e, start in zip(design.equations, sigma_starts(design), strict=False):
         if e.modelled is not None:
-            own = _private(value_name(e.outcome), len(e.modelled.rows), None, starts[e.outcome])
+            own = _private(value_name(e.outcome), len(e.modelled.rows), None, int(start))
             stratum = e.sigma_code[e.modelled.rows]
             found.append(replace(own, strata=len(e.sigma_coef), stratum=np.asarray(stratum, dtype=np.int64)))
     return tuple(found)
@@ -92,11 +92,6 @@ def _private(name: str, levels: int, prior: Distribution | None, shared: int | N
         shared=shared,
         private=True,
     )
-
-
-def _starts(design: Design) -> list[int]:
-    """Return the first residual SD of every equation."""
-    return [int(start) for start in np.cumsum([0, *(len(e.sigma_coef) for e in design.equations)])]
 
 
 def shifts(design: Design, index: Index) -> list[tuple[int, int, float]]:

@@ -53,9 +53,8 @@ def stack_rows(design: Design) -> Stacked:
 class Layout:
     """How factors lie to each other: ``codes`` by rows and factor, shape (obs,); ``chain`` and ``crossed``.
 
-    ``sizes`` are the effects of each factor over its levels.
-
-    ``factors`` are those of means and values, too, where rows are split into ``blocks``; ``index`` is None where not.
+    ``sizes`` are the effects of each factor over its levels. ``factors`` are those of means and values, too, where rows
+    are split into ``blocks``; ``index`` is None where not.
     """
 
     codes: Codes

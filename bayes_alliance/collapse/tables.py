@@ -292,7 +292,7 @@ def _parameter_parts(shape: Shape) -> Parts:
     members = [shape.factors[f].blocks[b] for f, b in blocks]
     owned = [factor for factor in shape.factors if factor.shared is None]
     sds = [prior for factor in owned for _ in range(factor.strata) for prior in factor.sd]
-    priors = [_prior_numbers(prior) for prior in [*sds, *shape.sigma]]
+    priors = [prior_numbers(prior) for prior in [*sds, *shape.sigma]]
     cors = [_cor_shapes(f.cor[b], len(block)) for f in shape.factors for b, block in enumerate(f.blocks)]
     joint = _cor_shapes(shape.joint_cor, shape.joint) if shape.joint_cor is not None else np.empty(0)
     own = list(zip(shape.factors, places.sd, strict=True))
@@ -320,7 +320,7 @@ def _parameter_parts(shape: Shape) -> Parts:
     }
 
 
-def _prior_numbers(prior: Distribution) -> tuple[int, float, float]:
+def prior_numbers(prior: Distribution) -> tuple[int, float, float]:
     """Return a prior's code, its scale, and its degrees of freedom or spread."""
     match prior.family:
         case "half_normal":

@@ -173,7 +173,7 @@ def test_proposals_and_nuts_agree_at_the_edge(name: str) -> None:
 
 
 def test_what_takes_long_says_how_long(trial: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The seconds left are told once, from the first few points; the draws are the same as without."""
+    """The seconds left are given once, from the first few points; draws are the same as without."""
     made = ba.make_design(
         ba.parse_model(HEAD + equation("score", "week + (1 | patient)")), ba.read_sessions(trial, ROLES)
     )

@@ -129,12 +129,12 @@ def design_of(text: str, frame: pd.DataFrame) -> ba.Design:
 def check(design: ba.Design, x: np.ndarray) -> None:
     """Compare value, slope and means of the engine with those of the PyMC model."""
     engine = engine_of(design)
-    named = [name for name in drawn_at_mode(design, x) if name in pymc_names(design)]
+    mine = drawn_at_mode(design, x)
+    named = [name for name in mine if name in pymc_names(design)]
     expected = integrate(design, engine, x, tuple(named))
     found = engine.value(x, np.zeros(engine.sds, dtype=bool))
     wanted = expected.log_density + log_prior(design, to_natural(engine, x)) + loading_prior(engine, x)
     assert found == pytest.approx(wanted, rel=1e-8, abs=1e-8)
-    mine = drawn_at_mode(design, x)
     for name in named:
         size = max(np.abs(expected.means[name]).max(), 1e-3)
         np.testing.assert_allclose(mine[name], expected.means[name], rtol=0, atol=1e-7 * size, err_msg=name)

@@ -57,14 +57,7 @@ def scale_columns(N, lam, matrix):
 @compiled
 def scale_effects(N, lam, vector):
     """Return effects of the last block from independent ones: Lam times them, level by level."""
-    scaled = vector.copy()
-    for at, lam_at, q in crossed_places(N):
-        for i in range(q):
-            total = 0.0
-            for j in range(q):
-                total += lam[lam_at + i * q + j] * vector[at + j]
-            scaled[at + i] = total
-    return scaled
+    return _scale_rows(N, lam, vector.reshape(len(vector), 1))[:, 0].copy()
 
 
 @compiled

@@ -80,14 +80,19 @@ def _products(N, R, x, c):
 
 
 @compiled
+def _layout(N, c):
+    """Return of a class its first piece, how many there are, how many places, and where weights of both begin."""
+    first = N[N[CLASS_PIECES] + c]
+    count = N[N[CLASS_PIECES] + c + 1] - first
+    return first, count, N[N[CLASS_SIZE] + c], N[N[CLASS_WEIGHT] + c], N[N[PIECE_WEIGHT] + c]
+
+
+@compiled
 def fill_pieces(N, R, x, weights):
     """Write the weight of every pair of pieces, from those of their places."""
     for c in range(N[CLASSES]):
-        first, count = N[N[CLASS_PIECES] + c], N[N[CLASS_PIECES] + c + 1] - N[N[CLASS_PIECES] + c]
-        if count == 0:
-            continue
+        first, count, size, base, to = _layout(N, c)
         products = _products(N, R, x, c)
-        size, base, to = N[N[CLASS_SIZE] + c], N[N[CLASS_WEIGHT] + c], N[N[PIECE_WEIGHT] + c]
         for a in range(count):
             i = N[N[PIECE_PLACE] + first + a]
             for b in range(count):
@@ -99,11 +104,8 @@ def fill_pieces(N, R, x, weights):
 def pull_pieces(N, R, x, weights, weight_bar, gradient):
     """Pass the adjoints of pairs of pieces to the weights of their places and to the loadings."""
     for c in range(N[CLASSES]):
-        first, count = N[N[CLASS_PIECES] + c], N[N[CLASS_PIECES] + c + 1] - N[N[CLASS_PIECES] + c]
-        if count == 0:
-            continue
+        first, count, size, base, to = _layout(N, c)
         products = _products(N, R, x, c)
-        size, base, to = N[N[CLASS_SIZE] + c], N[N[CLASS_WEIGHT] + c], N[N[PIECE_WEIGHT] + c]
         bar = np.zeros(count)
         for a in range(count):
             i = N[N[PIECE_PLACE] + first + a]
