@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         SpecError,
         TableError,
     )
-    from bayes_alliance.expectation.effects import draw_effects, integrated_log_likelihood
+    from bayes_alliance.expectation.effects import integrated_log_likelihood
     from bayes_alliance.findings import Problem
     from bayes_alliance.fit.fit import fit_model
     from bayes_alliance.fit.many_fits import FitJob, ManyFits, fit_many
@@ -167,7 +167,6 @@ _WHERE: Final = {
     "describe": "table.description",
     "describe_prior": "posterior.prior",
     "diagnose": "diagnosis.verdict",
-    "draw_effects": "expectation.effects",
     "example_study": "diagnosis.examples",
     "fit_many": "fit.many_fits",
     "fit_model": "fit.fit",
@@ -299,7 +298,6 @@ __all__ = [
     "describe",
     "describe_prior",
     "diagnose",
-    "draw_effects",
     "example_study",
     "fit_many",
     "fit_model",

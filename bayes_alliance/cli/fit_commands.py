@@ -78,6 +78,10 @@ def fit(
     engine: Annotated[
         EngineName, typer.Option(help="auto takes the exact engine where there is one.")
     ] = EngineName.auto,
+    effects: Annotated[
+        bool,
+        typer.Option("--effects", help="Store the effects of every unit, so that predict knows the study's units."),
+    ] = False,
 ) -> None:
     """Fit a model; write summary.csv, estimands.csv, the posterior and pictures."""
     from bayes_alliance.fit.fit import fit_model
@@ -104,7 +108,7 @@ def fit(
         )
         summary = summarize(fitted)
     with on_stop(f"{str(out_folder)!r} holds the earlier results or the new ones, whole; run the same command again."):
-        written = write_results(fitted, summary, out_folder)
+        written = write_results(fitted, summary, out_folder, effects=effects or None)
     if sys.stderr.isatty():
         err.print()  # the sampler's bar ends without a new line
     line(fitted.verdict, "green" if fitted.passed else "bold red")
@@ -147,8 +151,11 @@ def prepare(folder: Path) -> None:
         raise FitError(f"--out {str(folder)!r} cannot be written: {error.strerror}.") from None
 
 
-def write_results(fitted: Fit, summary: pd.DataFrame, folder: Path) -> list[str]:
-    """Write the fit, its summary and every picture there is, all or nothing; return the names."""
+def write_results(fitted: Fit, summary: pd.DataFrame, folder: Path, *, effects: bool | None = None) -> list[str]:
+    """Write the fit, its summary and every picture there is, all or nothing; return the names.
+
+    ``effects`` are as in ``Fit.save``.
+    """
     from bayes_alliance.fit.result import RESULTS, fit_files
     from bayes_alliance.fit.spreadsheet import csv_bytes
     from bayes_alliance.fit.store import write_artefact
@@ -156,7 +163,7 @@ def write_results(fitted: Fit, summary: pd.DataFrame, folder: Path) -> list[str]
     from bayes_alliance.posterior.estimands import summarize_estimands
     from bayes_alliance.posterior.surfaces import all_surfaces, surface_tables
 
-    files = {**fit_files(fitted), "summary.csv": csv_bytes(summary)}
+    files = {**fit_files(fitted, effects=effects), "summary.csv": csv_bytes(summary)}
     estimands = summarize_estimands(fitted)
     if len(estimands):
         files["estimands.csv"] = csv_bytes(estimands)

@@ -34,7 +34,7 @@ AT_ONCE = 4_000_000
 
 RECORD = 16
 """Numbers of a record: address and length of integers, floats, frame, unpooled integers and floats, normals, effects;
-then the number of points, and how many levels of the chain are drawn (-1: no effects at all)."""
+then the number of points, and how many levels of the chain are drawn (0: coefficients only, -1: nothing)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,11 +139,6 @@ class Density:
         """Return the number of SDs of group effects."""
         return sum(factor.sds for factor in self.shape.factors)
 
-    @property
-    def _block(self) -> int:
-        """Return how many points one call evaluates."""
-        return max(1, AT_ONCE // (len(self.packed.floats) + 1))
-
     def callback(self, *, slopes: bool) -> Any:
         """Return the compiled C function for this shape of model."""
         shape = self.shape
@@ -171,23 +166,31 @@ class Density:
 
     def values(self, points: np.ndarray, logs: np.ndarray, cores: int) -> np.ndarray:
         """Return the log-density at points of shape (point, parameter), on several threads."""
-        call = self.callback(slopes=False).ctypes
-        frame, size, found = _plain(logs, points.shape[1]), points.shape[1], np.empty(len(points))
+        nothing = np.empty((len(points), 0))
+        return self._run(points, logs, None, nothing, -1, cores)[0]
 
-        def run(part: slice) -> None:
-            block = np.ascontiguousarray(points[part], dtype=float)
-            record = self.record(frame, len(block))
-            own = np.empty(len(block))
-            call(size, _pointer(block), _pointer(own), _pointer(own), record.address)
-            found[part] = own
+    def draw_coefs(
+        self, points: np.ndarray, logs: np.ndarray, normals: np.ndarray, cores: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the log-density at points, and a draw of coefficients given each, in the same evaluation.
 
-        _share(run, len(points), cores, self._block)
-        return found
+        Parameters
+        ----------
+        points : ndarray, shape (point, parameter)
+            SDs as ``logs`` says.
+        normals : ndarray, shape (point, coef)
+            Standard normals.
 
-    def draw_effects(
-        self, points: np.ndarray, units: Packed, normals: np.ndarray, depth: int, cores: int
-    ) -> np.ndarray:
-        """Draw effects given parameters, shape (point, parameter), all SDs as they are.
+        Returns
+        -------
+        ndarray, shape (point,)
+        ndarray, shape (point, coef)
+            Coefficients over their prior SDs and less their prior means.
+        """
+        return self._run(points, logs, None, normals, 0, cores)
+
+    def draw_effects(self, points: np.ndarray, units: Packed, normals: np.ndarray, cores: int) -> np.ndarray:
+        """Draw effects given parameters, shape (point, parameter), all SDs as they are, and given coefficients.
 
         Parameters
         ----------
@@ -196,30 +199,36 @@ class Density:
         units : Packed
             The same statistics, not pooled.
         normals : ndarray, shape (point, effect)
-            Standard normals: for the last block's effects, then those of levels of the chain, outermost first.
-        depth : int
-            How many levels of the chain are drawn.
+            Coefficients as ``draw_coefs`` returns them; then standard normals for crossed effects, and for those of the
+            levels of the chain, outermost first.
         cores : int
             Threads.
 
         Returns
         -------
         ndarray, shape (point, effect)
-            In the order of the normals; coefficients over their prior SDs and less their prior means, group effects in
-            the basis of their factor.
+            In the order of the normals: coefficients as they are given, group effects in the basis of their factor.
         """
-        call = self.callback(slopes=False).ctypes
-        size, effects = points.shape[1], np.empty_like(normals)
-        own = self._parts(_plain(np.zeros(self.sds, dtype=bool), size))
+        logs = np.zeros(self.sds, dtype=bool)
+        return self._run(points, logs, units, normals, len(self.shape.chain), cores)[1]
+
+    def _run(
+        self, points: np.ndarray, logs: np.ndarray, units: Packed | None, normals: np.ndarray, depth: int, cores: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return values at points and what is drawn there, on several threads."""
+        call, size = self.callback(slopes=False).ctypes, points.shape[1]
+        found, drawn = np.empty(len(points)), np.empty_like(normals)
+        own = self._parts(_plain(logs, size))
+        theirs = (np.empty(0, dtype=np.int64), np.empty(0)) if units is None else (units.integers, units.floats)
 
         def run(part: slice) -> None:
             block, values = np.ascontiguousarray(points[part], dtype=float), np.empty(part.stop - part.start)
-            parts = (*own, units.integers, units.floats, normals[part], effects[part])
-            record = Record.of(parts, len(block), depth)
+            record = Record.of((*own, *theirs, normals[part], drawn[part]), len(block), depth)
             call(size, _pointer(block), _pointer(values), _pointer(values), record.address)
+            found[part] = values
 
-        _share(run, len(points), cores, max(1, AT_ONCE // (len(units.floats) + len(self.packed.floats) + 1)))
-        return effects
+        _share(run, len(points), cores, max(1, AT_ONCE // (len(self.packed.floats) + len(theirs[1]) + 1)))
+        return found, drawn
 
 
 @dataclass(frozen=True, eq=False)

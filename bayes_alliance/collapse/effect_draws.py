@@ -1,8 +1,6 @@
-"""Exact joint draws of coefficients and group effects for every draw of the variances."""
+"""Exact draws of coefficients given variances, and of group effects given both."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,69 +9,80 @@ from bayes_alliance.collapse.shape import Shape, find_places, pairs_of
 from bayes_alliance.collapse.tables import Packed
 
 
-@dataclass(frozen=True, eq=False)
-class Recovered:
-    """Draws of effects.
-
-    ``coef`` has shape (draw, coef), intercepts at the centring constants, then means of variables whose means of units
-    are latent; ``effects`` holds, by factor, shape (draw, level, effect).
-    """
-
-    coef: np.ndarray
-    effects: dict[str, np.ndarray]
-
-
-def count_effects(shape: Shape) -> int:
-    """Return the number of group effects of a draw."""
-    return sum(factor.levels * factor.effects for factor in shape.factors)
-
-
-def recover(
-    density: Density, units: Packed | None, points: np.ndarray, rng: np.random.Generator, *, cores: int
-) -> Recovered:
-    """Draw coefficients and, where ``units`` is given, all group effects.
+def draw_coefs(
+    density: Density, points: np.ndarray, logs: np.ndarray, rng: np.random.Generator, *, cores: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the log-density at sampled vectors, and one draw of all coefficients given each.
 
     Parameters
     ----------
     density : Density
         Of the data.
-    units : Packed, optional
-        The same statistics, not pooled; None draws coefficients and effects of crossed factors only.
+    points : ndarray, shape (draw, parameter)
+        Sampled vectors, SDs as ``logs`` says.
+    rng : Generator
+        Of the standard normals.
+    cores : int
+        Threads.
+
+    Returns
+    -------
+    ndarray, shape (draw,)
+    ndarray, shape (draw, coef)
+        Intercepts at the centring constants, then means of variables whose means of units are latent.
+    """
+    shape = density.shape
+    normals = rng.normal(size=(len(points), len(shape.equation)))
+    values, drawn = density.draw_coefs(points, logs, normals, cores)
+    loadings = loadings_of(shape, points)
+    whole = np.empty((len(points), drawn.shape[1] + len(shape.loading)))
+    whole[:, _places(shape)], whole[:, shape.loading] = shape.mean + shape.scale * drawn, loadings
+    for place, number, by in shape.shifts:
+        whole[:, shape.coef[place]] += by * loadings[:, number]
+    return values, whole
+
+
+def draw_effects(
+    density: Density, units: Packed, points: np.ndarray, coef: np.ndarray, rng: np.random.Generator, *, cores: int
+) -> dict[str, np.ndarray]:
+    """Return one draw of all group effects given variances and coefficients, by factor, shape (draw, level, effect).
+
+    Parameters
+    ----------
+    density : Density
+        Of the data.
+    units : Packed
+        The same statistics, not pooled.
     points : ndarray, shape (draw, parameter)
         Sampled vectors with positive SDs, as they are.
+    coef : ndarray, shape (draw, coef)
+        As ``draw_coefs`` returns it.
     rng : Generator
-        Coefficients come out the same whether or not group effects are drawn.
+        Of the standard normals.
     cores : int
         Threads.
     """
     shape = density.shape
-    coefs, last = len(shape.equation), len(shape.equation) + shape.crossed_columns
-    chain = [shape.factors[i] for i in shape.chain]
-    normals = rng.normal(size=(len(points), last))
-    depth = 0
-    if units is not None:
-        depth = len(chain)
-        rest = sum(factor.levels * factor.effects for factor in chain)
-        normals = np.concatenate([normals, rng.normal(size=(len(points), rest))], axis=1)
-    drawn = density.draw_effects(points, units or density.packed, normals, depth, cores)
-    found: dict[str, np.ndarray] = {}
-    loadings = loadings_of(shape, points)
-    at = coefs
-    for place in shape.crossed:
-        factor = shape.factors[place]
-        found[factor.name] = _unbased(drawn, at, factor.levels, factor.basis)
-        at += factor.levels * factor.effects
-    for factor in reversed(chain[:depth]):
-        found[factor.name] = _unbased(drawn, at, factor.levels, factor.basis)
-        at += factor.levels * factor.effects
-    coef = shape.mean + shape.scale * drawn[:, :coefs]
-    whole = np.empty((len(points), coefs + len(shape.loading)))
-    # coefficients of the design, in its order; means of measured variables come behind them
-    first = np.concatenate([shape.coef, np.arange(len(shape.coef), coefs) + len(shape.loading)])
-    whole[:, first.astype(np.int64)], whole[:, shape.loading] = coef, loadings
+    given, loadings = coef.copy(), loadings_of(shape, points)
     for place, number, by in shape.shifts:
-        whole[:, shape.coef[place]] += by * loadings[:, number]
-    return Recovered(whole, found)
+        given[:, shape.coef[place]] -= by * loadings[:, number]
+    given = (given[:, _places(shape)] - shape.mean) / shape.scale
+    order = [*(shape.factors[i] for i in shape.crossed), *(shape.factors[i] for i in reversed(shape.chain))]
+    size = sum(factor.levels * factor.effects for factor in order)
+    drawn = density.draw_effects(
+        points, units, np.concatenate([given, rng.normal(size=(len(points), size))], axis=1), cores
+    )
+    found, at = {}, given.shape[1]
+    for factor in order:
+        found[factor.name] = _unbased(drawn, at, factor.levels, factor.basis)
+        at += factor.levels * factor.effects
+    return found
+
+
+def _places(shape: Shape) -> np.ndarray:
+    """Return where coefficients that are integrated out stand among all: of the design, then overall means."""
+    behind = np.arange(len(shape.coef), len(shape.equation)) + len(shape.loading)
+    return np.concatenate([shape.coef, behind]).astype(np.int64)
 
 
 def loadings_of(shape: Shape, points: np.ndarray) -> np.ndarray:

@@ -11,8 +11,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_alliance.collapse.density import Density, seconds_compiling
-from bayes_alliance.collapse.effect_draws import Recovered, count_effects, recover
-from bayes_alliance.collapse.patterns import NOT_POOLED
+from bayes_alliance.collapse.effect_draws import draw_effects
 from bayes_alliance.collapse.sampler import sample_parameters
 from bayes_alliance.collapse.shape import Shape, find_places
 from bayes_alliance.collapse.sign_flips import take_off_signs
@@ -21,22 +20,20 @@ from bayes_alliance.collapse.statistics import Statistics, sum_rows
 from bayes_alliance.collapse.tables import pack_statistics, prior_numbers
 from bayes_alliance.design.design import Design
 
-MOST_EFFECTS = 10_000_000
-"""Numbers of group effects, over all draws, up to which they are drawn with the fit."""
-
 
 @dataclass(frozen=True, eq=False)
 class Collapsed:
-    """Draws by the exact engine.
+    """Draws by the exact engine, effects integrated out.
 
     ``points`` has shape (chain, draw, parameter): SDs as positive numbers, correlations as inverse hyperbolic tangents
-    of partial ones, logarithms of residual SDs. ``recovered`` holds coefficients and effects over chain x draw;
-    ``statistics`` what the sampler says of itself; ``method`` how it sampled, and ``why`` so, a sentence.
+    of partial ones, logarithms of residual SDs. ``coef``, shape (chain x draw, coef), holds intercepts at the centring
+    constants, then means of variables whose means of units are latent; ``statistics`` is what the sampler says of
+    itself; ``method`` how it sampled, and ``why`` so, a sentence.
     """
 
     shape: Shape
     points: np.ndarray
-    recovered: Recovered
+    coef: np.ndarray
     statistics: xr.Dataset
     method: str
     why: str
@@ -58,11 +55,10 @@ def sample_collapsed(
     target_accept: float,
     max_treedepth: int,
     seed: int,
-    effects: bool | None = None,
     independent: bool = True,
     told: Callable[[float], None] | None = None,
 ) -> Collapsed:
-    """Sample variances and correlations, then draw coefficients and effects given them.
+    """Sample variances and correlations, and coefficients given them.
 
     Parameters
     ----------
@@ -71,19 +67,16 @@ def sample_collapsed(
     draws, tune, chains, cores, target_accept, max_treedepth
         As in ``SamplerSettings``; ``tune`` and those after ``cores`` hold where NUTS samples.
     seed : int
-        Chains and effects have streams of their own.
-    effects : bool, optional
-        Whether group effects are drawn; None draws them where they are no more than ten million numbers, and always
-        where some of them are latent means or modelled values.
+        Variances, coefficients and effects have streams of their own.
     independent : bool
         Whether independent proposals may be used; else NUTS samples.
     told : callable, optional
         Called with the seconds left, as of ``sample_parameters``.
     """
     begun, compiled = time.perf_counter(), seconds_compiling()
-    shape, workers = statistics.shape, cores or os.cpu_count() or 1
+    shape = statistics.shape
     density = Density(pack_statistics(statistics), shape)
-    chain_seed, effect_seed = np.random.SeedSequence(seed).spawn(2)
+    chain_seed, coef_seed, _ = np.random.SeedSequence(seed).spawn(3)
     sampled = sample_parameters(
         density,
         first_guess(shape, statistics),
@@ -94,57 +87,47 @@ def sample_collapsed(
         target_accept=target_accept,
         max_treedepth=max_treedepth,
         seed=chain_seed,
+        coef_seed=coef_seed,
         independent=independent,
         told=told,
     )
     points = take_off_signs(shape, sampled.values, sampled.logs)
-    sampled_at, compiling = time.perf_counter(), seconds_compiling() - compiled
-    if effects is None:  # means and values are what other rows follow: a fit holds them, as one by NUTS does
-        private = any(factor.private for factor in shape.factors)
-        effects = private or count_effects(shape) * chains * draws <= MOST_EFFECTS
-    flat = points.reshape(-1, points.shape[-1])
-    recovered = recover_effects(statistics, density, flat, effect_seed, workers, effects=effects)
-    seconds = {"sample": sampled_at - begun - compiling, "recover": time.perf_counter() - sampled_at}
+    compiling = seconds_compiling() - compiled
+    seconds = {"sample": time.perf_counter() - begun - compiling}
     if compiling > 0:
         seconds = {"compile": compiling, **seconds}
-    return Collapsed(shape, points, recovered, sampled.statistics, sampled.method, sampled.why, seconds)
+    return Collapsed(shape, points, sampled.coef, sampled.statistics, sampled.method, sampled.why, seconds)
 
 
-def recover_effects(
-    statistics: Statistics,
-    density: Density,
-    points: np.ndarray,
-    seed: np.random.SeedSequence,
-    cores: int,
-    *,
-    effects: bool = True,
-) -> Recovered:
-    """Draw coefficients and, if asked, group effects given variances; coefficients are the same either way."""
-    units = None
-    if effects and statistics.shape.chain:
-        pooled = (density.packed.pattern != NOT_POOLED).any()
-        units = pack_statistics(statistics, pool=False) if pooled else density.packed
-    return recover(density, units, points, np.random.default_rng(seed), cores=cores)
-
-
-def draw_again(design: Design, points: np.ndarray, seed: int, cores: int | None = None) -> Recovered:
-    """Draw the group effects of a fit that was made without them.
+def draw_units(
+    statistics: Statistics, points: np.ndarray, coef: np.ndarray, seed: int, cores: int | None = None
+) -> dict[str, np.ndarray]:
+    """Draw the group effects that belong to draws of variances and coefficients.
 
     Parameters
     ----------
-    design : Design
-        That of the fit.
+    statistics : Statistics
+        Of the data.
     points : ndarray, shape (draw, parameter)
-        Its sampled vectors, in order.
+        Sampled vectors, SDs as positive numbers.
+    coef : ndarray, shape (draw, coef)
+        As in ``Collapsed``.
     seed : int
-        Its sampler's seed: coefficients then come out as they are in the fit, and effects belong to them.
+        The sampler's: effects come out the same every time.
     cores : int, optional
         Threads.
+
+    Returns
+    -------
+    dict of str to ndarray
+        By factor, shape (draw, level, effect).
     """
-    statistics = sum_design(design)
+    if not statistics.shape.factors:
+        return {}
     density = Density(pack_statistics(statistics), statistics.shape)
-    _, effect_seed = np.random.SeedSequence(seed).spawn(2)
-    return recover_effects(statistics, density, points, effect_seed, cores or os.cpu_count() or 1)
+    units = pack_statistics(statistics, pool=False)
+    rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(3)[2])
+    return draw_effects(density, units, points, coef, rng, cores=cores or os.cpu_count() or 1)
 
 
 def first_guess(shape: Shape, statistics: Statistics) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Sampling of variances and correlations: independent proposals where they are good enough, else NUTS."""
+"""Sampling of variances, and of coefficients given them: independent proposals where these are good, else NUTS."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from scipy.linalg import solve_triangular
 from scipy.special import gammaln
 
 from bayes_alliance.collapse.density import Density, Frame
+from bayes_alliance.collapse.effect_draws import draw_coefs
 from bayes_alliance.collapse.laplace import HEAVY, find_frame
 from bayes_alliance.collapse.nuts import sample_nuts
 from bayes_alliance.collapse.sign_flips import find_turns
@@ -42,14 +43,11 @@ PARETO_K = 0.7
 MOST_TURNS = 64
 """Turns of signs, two per SD that may be 0, up to which proposals are folded."""
 
-LIGHT = 50_000
-"""Statistics of so few numbers are read so fast that one more proposal per draw costs little."""
-
 TOLD = 5.0
 """Seconds from which it is said how long sampling takes."""
 
-DRAWN = 2
-"""Evaluations that drawing coefficients and effects takes, about."""
+LIGHT = 50_000
+"""Statistics of so few numbers are read so fast that draws are made of twice as many effective proposals."""
 
 EFFICIENCY = 0.2
 """Share of proposals that must be worth an independent draw."""
@@ -59,11 +57,13 @@ EFFICIENCY = 0.2
 class Draws:
     """Sampled parameters: ``values`` of shape (chain, draw, parameter) with SDs as ``logs`` says, and statistics.
 
-    ``method`` is ``"independent"`` or ``"nuts"``, ``why`` a sentence on what spoke for it.
+    ``coef``, shape (chain x draw, coef), is drawn given them. ``method`` is ``"independent"`` or ``"nuts"``, ``why`` a
+    sentence on what spoke for it.
     """
 
     values: np.ndarray
     logs: np.ndarray
+    coef: np.ndarray
     statistics: xr.Dataset
     method: str
     why: str
@@ -80,15 +80,16 @@ def sample_parameters(
     target_accept: float,
     max_treedepth: int,
     seed: int | np.random.SeedSequence,
+    coef_seed: int | np.random.SeedSequence,
     independent: bool = True,
     told: Callable[[float], None] | None = None,
 ) -> Draws:
     """Sample the few variances and correlations.
 
-    Proposals from a multivariate t distribution, fitted to the posterior in pilot runs, are accepted or rejected by
-    their weights (independence Metropolis-Hastings; Tierney 1994): exact like any Markov chain, with chains to
-    diagnose, and close to independent draws where the fit is good. Where the weights' Pareto shape or their efficiency
-    says otherwise, NUTS samples in the same coordinates.
+    Proposals from a multivariate t distribution, fitted to the posterior in pilot runs, are kept as often as their
+    weights say (importance resampling, systematic; Rubin 1988, Carpenter et al. 1999), and coefficients are drawn in
+    the evaluation that weighs them. A proposal that is kept twice stands twice in a row, so that autocorrelation shows
+    what it costs. Where the weights' Pareto shape or their efficiency is bad, NUTS samples in the same coordinates.
 
     Parameters
     ----------
@@ -98,15 +99,15 @@ def sample_parameters(
         A rough guess, all SDs as logarithms.
     draws, tune, chains, cores, target_accept, max_treedepth
         As in ``SamplerSettings``.
-    seed : int or SeedSequence
-        For the sampler alone.
+    seed, coef_seed : int or SeedSequence
+        For the sampler alone, and for coefficients.
     independent : bool
         Whether independent proposals may be used.
     told : callable, optional
-        Called with how many seconds are left, those of drawing effects included, where it is more than a few.
+        Called with how many seconds are left, where it is more than a few.
     """
     workers = cores or os.cpu_count() or 1
-    rng = np.random.default_rng(seed)
+    rng, coef_rng = np.random.default_rng(seed), np.random.default_rng(coef_seed)
     frame = find_frame(density, start, workers)
     turns = find_turns(density.shape, frame.logs)
     why = "Independent proposals were not asked for."
@@ -116,7 +117,7 @@ def sample_parameters(
         found = _pilot(density, _Proposal(frame, turns), rng, workers)
         why = "Independent proposals missed the posterior."
         for pilot in [] if found is None else _tails(found):
-            done = _independent(density, pilot, rng, draws, chains, workers, told)
+            done = _independent(density, pilot, (rng, coef_rng), (chains, draws), workers, told)
             if isinstance(done, Draws):
                 return done
             why = done
@@ -134,7 +135,9 @@ def sample_parameters(
         progress_bar=False,
     )
     z = tree["posterior"]["z"].transpose("chain", "draw", "parameter").to_numpy()
-    return Draws(frame.centre + z @ frame.scale.T, frame.logs, tree["sample_stats"].to_dataset(), "nuts", why)
+    values = frame.centre + z @ frame.scale.T
+    _, coef = draw_coefs(density, values.reshape(-1, values.shape[-1]), frame.logs, coef_rng, cores=workers)
+    return Draws(values, frame.logs, coef, tree["sample_stats"].to_dataset(), "nuts", why)
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,62 +239,64 @@ def _tails(pilot: tuple[_Proposal, np.ndarray]) -> list[tuple[_Proposal, np.ndar
 def _independent(
     density: Density,
     pilot: tuple[_Proposal, np.ndarray],
-    rng: np.random.Generator,
-    draws: int,
-    chains: int,
+    generators: tuple[np.random.Generator, np.random.Generator],
+    size: tuple[int, int],
     workers: int,
     told: Callable[[float], None] | None,
 ) -> Draws | str:
-    """Run independence chains; where their weights say that they are not good enough, return in what way."""
-    proposal, frame = pilot[0], pilot[0].frame
-    weights = np.exp(pilot[1] - pilot[1].max())
-    efficiency = weights.sum() ** 2 / (weights**2).sum() / len(weights)
+    """Weigh proposals and keep so many chains and draws; where weights are not good enough, return in what way."""
+    (proposal, log_weights), (rng, coef_rng) = pilot, generators
+    frame, wanted = proposal.frame, size[0] * size[1]
+    efficiency = effective_count(log_weights) / len(log_weights)
     if efficiency < EFFICIENCY:
         return f"An independent proposal is worth {efficiency:.2f} of an independent draw, less than {EFFICIENCY}."
-    thin = _thin(len(density.packed.floats), efficiency)
-    count = draws * thin
-    points, proposed = proposal.draw(rng, chains * count)
+    count = int(np.ceil(wanted * _proposals(len(density.packed.floats), efficiency)))
+    points, proposed = proposal.draw(rng, count)
     # the first few say how long the rest takes; every point's value is the same however many go together
-    first_few, begun = max(8 * workers, len(points) // 50), time.perf_counter()
-    few = density.values(points[:first_few], frame.logs, workers)
-    left = (time.perf_counter() - begun) / len(few) * (len(points) - len(few) + DRAWN * chains * draws)
+    first_few, begun = max(8 * workers, count // 50), time.perf_counter()
+    few = draw_coefs(density, points[:first_few], frame.logs, coef_rng, cores=workers)
+    left = (time.perf_counter() - begun) / len(few[0]) * (count - len(few[0]))
     if told is not None and left > TOLD:
         told(left)
-    log_densities = np.concatenate([few, density.values(points[first_few:], frame.logs, workers)])
+    rest = draw_coefs(density, points[first_few:], frame.logs, coef_rng, cores=workers)
+    log_densities, coef = (np.concatenate(parts) for parts in zip(few, rest, strict=True))
     log_weights = log_densities - proposed
     k = pareto_shape(log_weights)
     if not k < PARETO_K:
         return f"The weights of independent proposals have a Pareto k of {k:.2f}, not below {PARETO_K}."
-    chosen = np.empty((chains, count), dtype=np.int64)
-    accepted = np.empty((chains, count))
-    uniform = np.log(rng.uniform(size=(chains, count)))
-    first = rng.choice(len(log_weights), size=chains, p=np.exp(log_weights - np.logaddexp.reduce(log_weights)))
-    by_chain = np.arange(chains * count).reshape(chains, count)
-    for chain in range(chains):
-        at = first[chain]
-        for i, candidate in enumerate(by_chain[chain]):
-            change = log_weights[candidate] - log_weights[at]
-            accepted[chain, i] = min(1.0, np.exp(min(change, 0.0)))
-            if uniform[chain, i] < change:
-                at = candidate
-            chosen[chain, i] = at
-    kept = chosen[:, thin - 1 :: thin]
+    kept = resample(log_weights, wanted, rng)
     statistics = xr.Dataset(
-        {
-            "lp": (("chain", "draw"), log_densities[kept]),
-            "acceptance_rate": (("chain", "draw"), accepted[:, thin - 1 :: thin]),
-        },
-        attrs={"pareto_k": k, "efficiency": float(efficiency), "thin": thin},
+        {"lp": (("chain", "draw"), log_densities[kept].reshape(size))},
+        attrs={"pareto_k": k, "efficiency": float(efficiency), "proposals": count},
     )
     why = f"An independent proposal is worth {efficiency:.2f} of an independent draw (Pareto k {k:.2f})."
-    return Draws(points[kept], frame.logs, statistics, "independent", why)
+    values = points[kept].reshape(*size, -1)
+    return Draws(values, frame.logs, coef[kept], statistics, "independent", why)
 
 
-def _thin(numbers: int, efficiency: float) -> int:
-    """Return how many proposals a draw takes: about one effective one, half of one where they take long."""
-    if numbers > HEAVY:
-        return max(1, int(1 / efficiency))
-    return max(1, int(np.ceil(2 / efficiency - 1.4))) + int(numbers < LIGHT)
+def _proposals(numbers: int, efficiency: float) -> float:
+    """Return how many proposals a draw takes: one where they take long, else one effective one or two."""
+    if numbers >= HEAVY:
+        return 1.0
+    return max(1.0, (2.0 if numbers < LIGHT else 1.0) / efficiency)
+
+
+def resample(log_weights: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Return which points are kept, in their order, each as often as its weight says, rounded up or down.
+
+    Systematic resampling: one uniform number and equal steps (Carpenter, Clifford and Fearnhead 1999).
+    """
+    weights = np.exp(log_weights - log_weights.max())
+    edges = np.cumsum(weights)
+    edges *= count / edges[-1]
+    edges[-1] = count  # rounding leaves no step beyond it
+    return np.searchsorted(edges, np.arange(count) + rng.uniform(), side="right")
+
+
+def effective_count(log_weights: np.ndarray) -> float:
+    """Return how many independent draws weighted points are worth (Kish 1965)."""
+    weights = np.exp(log_weights - log_weights.max())
+    return float(weights.sum() ** 2 / (weights**2).sum())
 
 
 def pareto_shape(log_weights: np.ndarray) -> float:

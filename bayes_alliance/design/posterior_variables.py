@@ -69,6 +69,10 @@ LISTED: Final[frozenset[Kind]] = frozenset(
 """Kinds that tables of parameters list: the others are many, or follow from those."""
 
 
+UNITS: Final[frozenset[Kind]] = frozenset({"group effect", "modelled value", "unit mean"})
+"""Kinds of which every unit, or row, has its own: a fit's ``effects``, not its posterior, has them."""
+
+
 @dataclass(frozen=True)
 class PosteriorVariable:
     """A variable of a posterior.
@@ -124,7 +128,8 @@ def _variables(design: Design) -> Iterator[PosteriorVariable]:
     yield PosteriorVariable("b_centred", "coefficient at the mean")
     for equation in design.equations:
         yield PosteriorVariable(share_name(equation.outcome), "category share", equation.outcome)
-        yield PosteriorVariable(value_name(equation.outcome), "modelled value", equation.outcome)
+        if equation.modelled is not None:
+            yield PosteriorVariable(value_name(equation.outcome), "modelled value", equation.outcome)
     for measured in design.measured:
         for factor in measured.factors:
             yield PosteriorVariable(unit_means_name(measured.label, factor), "unit mean", measured.label)

@@ -30,6 +30,7 @@ from bayes_alliance.errors import AllianceError, FitError
 from bayes_alliance.fit.checks import diagnose_draws, flatten
 from bayes_alliance.fit.constants import Constants, find_constants
 from bayes_alliance.fit.exact import sample_exact
+from bayes_alliance.fit.exact_units import draw_own_effects
 from bayes_alliance.fit.progress import counter
 from bayes_alliance.fit.provenance import Plain, versions
 from bayes_alliance.fit.seeds import check_seed
@@ -302,9 +303,10 @@ def _sample(design: Design, settings: SamplerSettings, seed: int) -> xr.Dataset:
     settings, variables = settings.for_design(design), list_variables(design)
     if not find_design_obstacles(design):
         posterior = sample_exact(design, settings, seed).posterior
-        if posterior.attrs["sampler"] == "nuts" or _dependable(posterior, variables, find_constants(design, posterior)):
-            return posterior
-        return sample_exact(design, settings, seed, independent=False).posterior
+        independent = posterior.attrs["sampler"] != "nuts"
+        if independent and not _dependable(posterior, variables, find_constants(design, posterior)):
+            posterior = sample_exact(design, settings, seed, independent=False).posterior
+        return posterior.merge(draw_own_effects(design, posterior, seed), join="exact")
     # PyMC takes seconds to import, and the collapsed engine does without
     from bayes_alliance.build.model import build_model
     from bayes_alliance.fit.nuts import sample_nuts

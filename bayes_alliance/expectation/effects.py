@@ -1,4 +1,4 @@
-"""Group effects that were not stored with a fit, and what each unit says given all others."""
+"""Draws with group effects among them, and what each unit says given all others."""
 
 from __future__ import annotations
 
@@ -8,53 +8,11 @@ import xarray as xr
 from bayes_alliance._messages import unknown
 from bayes_alliance.collapse.deletion import leave_units_out
 from bayes_alliance.collapse.eligibility import find_design_obstacles, say_obstacles
-from bayes_alliance.collapse.engine import draw_again
 from bayes_alliance.collapse.stack import stack_rows
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.exact import read_points
 from bayes_alliance.fit.result import Fit, design_of
-from bayes_alliance.fit.seeds import spread_seed
-from bayes_alliance.fit.threads import one_blas_thread
-from bayes_alliance.names import effect_dim, effects_name, factor_key
-
-
-def draw_effects(fit: Fit) -> xr.Dataset:
-    """Draw the group effects that belong to the draws of a fit of the collapsed engine.
-
-    Fits leave them out where they are more than ten million numbers.
-
-    Parameters
-    ----------
-    fit : Fit
-        By the collapsed engine, with its design (``with_rows`` after loading).
-
-    Returns
-    -------
-    Dataset
-        ``u_<factor>[chain, draw, <factor>, <factor>_effect]`` for every factor, in units of the outcome per unit of
-        the covariate; jointly drawn with the fit's coefficients.
-
-    Raises
-    ------
-    FitError
-        If the fit has no design, or is one of the nuts engine, which stores its effects.
-    """
-    design = design_of(fit)
-    posterior = fit.data["posterior"].to_dataset()
-    if fit.provenance["engine"] != "collapsed":
-        raise FitError("This fit is by the nuts engine; its effects are in fit.data['posterior'].")
-    seed = fit.provenance["seed"]
-    assert isinstance(seed, int)
-    with one_blas_thread():
-        recovered = draw_again(design, read_points(design, posterior), spread_seed(seed, 1)[0])
-    chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
-    found = {}
-    for factor in design.factors:
-        dims = ("chain", "draw", factor_key(factor.factor), effect_dim(factor.factor))
-        values = recovered.effects[factor.factor].reshape(chains, draws, len(factor.levels), len(factor.effects))
-        coords = {dims[2]: list(factor.levels), dims[3]: list(factor.effects)}
-        found[effects_name(factor.factor)] = xr.DataArray(values, dims=dims, coords=coords)
-    return xr.Dataset(found, coords={"chain": posterior["chain"], "draw": posterior["draw"]})
+from bayes_alliance.names import factor_key
 
 
 def integrated_log_likelihood(fit: Fit, *, by: str, draws: int | None = None) -> xr.DataArray:
@@ -114,7 +72,5 @@ def integrated_log_likelihood(fit: Fit, *, by: str, draws: int | None = None) ->
 
 
 def with_effects(fit: Fit) -> xr.Dataset:
-    """Return a fit's posterior with every factor's group effects, drawn where the fit left them out."""
-    posterior = fit.data["posterior"].to_dataset()
-    lacking = any(effects_name(factor.factor) not in posterior for factor in design_of(fit).factors)
-    return posterior.merge(draw_effects(fit)) if lacking else posterior
+    """Return a fit's posterior with what every unit has its own of; raises as ``Fit.effects``."""
+    return fit.data["posterior"].to_dataset().merge(fit.effects, join="exact")

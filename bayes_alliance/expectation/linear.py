@@ -128,7 +128,7 @@ def effects_of(flat: xr.Dataset, factor: str) -> np.ndarray:
     """Return a factor's drawn effects, shape (draw, level, effect)."""
     name = effects_name(factor)
     if name not in flat:
-        raise FitError(f"The fit holds no effects of {factor}; draw them with draw_effects(fit).")
+        raise FitError(f"The fit holds no effects of {factor}; they are in fit.effects.")
     return np.asarray(flat[name].transpose("sample", factor_key(factor), effect_dim(factor)).values)
 
 

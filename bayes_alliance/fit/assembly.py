@@ -9,7 +9,7 @@ import xarray as xr
 
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.moments import variance_moments
-from bayes_alliance.design.posterior_variables import PosteriorVariable, list_variables
+from bayes_alliance.design.posterior_variables import UNITS, PosteriorVariable, list_variables
 from bayes_alliance.fit.checks import check_sampling
 from bayes_alliance.fit.constants import Constants, constants_record, find_constants
 from bayes_alliance.fit.engine_output import Sampled
@@ -17,7 +17,7 @@ from bayes_alliance.fit.estimands import as_variable, work_out
 from bayes_alliance.fit.provenance import record_provenance
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.fit.settings import SamplerSettings
-from bayes_alliance.names import COEF, obs_dim
+from bayes_alliance.names import COEF, factor_key, obs_dim
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +49,10 @@ def assemble_fit(
     notes: Sequence[str],
 ) -> Fit:
     """Put draws, rows and provenance together, work estimands out, and check the sampling."""
-    posterior = _with_plain_coords(sampled.posterior, design)
-    constants, variables = find_constants(design, posterior), list_variables(design)
+    variables = list_variables(design)
+    whole = _with_plain_coords(sampled.posterior, design)
+    posterior, effects = split_effects(whole, design, variables)
+    constants = find_constants(design, whole)
     estimands = work_out(design.estimands, posterior, constants)
     groups = {
         "posterior": posterior,
@@ -58,6 +60,8 @@ def assemble_fit(
         "observed_data": rows.observed,
         "constant_data": rows.constant,
     }
+    if effects.data_vars:
+        groups["effects"] = effects
     for number, (outcome, moments) in enumerate(rows.moments.items()):
         groups[f"variance/{outcome}"] = moments.assign_attrs(equation=number)
     if estimands is not None:
@@ -78,13 +82,28 @@ def assemble_fit(
     )
 
 
+def split_effects(
+    draws: xr.Dataset, design: Design, variables: Sequence[PosteriorVariable]
+) -> tuple[xr.Dataset, xr.Dataset]:
+    """Return the posterior, and what of it every unit has its own of.
+
+    The posterior keeps the levels of grouping factors among its coords.
+    """
+    own = [variable.name for variable in variables if variable.kind in UNITS and variable.name in draws]
+    effects, posterior = draws[own], draws.drop_vars(own)
+    used = {"chain", "draw", *(factor_key(factor.factor) for factor in design.factors)}
+    used |= {str(dim) for values in posterior.data_vars.values() for dim in values.dims}
+    return posterior.drop_dims([dim for dim in posterior.dims if dim not in used]), effects
+
+
 def judged_draws(data: xr.DataTree, engine: str, variables: Sequence[PosteriorVariable]) -> xr.Dataset:
-    """Return what a fit's checks look at: all draws and estimands, but not effects that were drawn exactly."""
+    """Return what a fit's checks look at: all draws and estimands, but not coefficients that were drawn exactly."""
     posterior = data["posterior"].to_dataset()
     if engine == "collapsed":
-        drawn = ("group effect", "coefficient at the mean", "unit mean", "modelled value")
-        exact = [own.name for own in variables if own.kind in drawn]
+        exact = [own.name for own in variables if own.kind == "coefficient at the mean"]
         posterior = posterior.drop_vars(exact, errors="ignore")
+    elif "effects" in data:
+        posterior = posterior.merge(data["effects"].to_dataset(), join="exact")
     if "estimands" not in data:
         return posterior
     return posterior.assign(estimand=as_variable(data["estimands"].to_dataset()["value"]))

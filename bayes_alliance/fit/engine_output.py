@@ -54,5 +54,5 @@ def whole_draws(
 def keep_statistics(statistics: xr.Dataset) -> xr.Dataset:
     """Return the statistics that are kept, under ArviZ's names."""
     kept = {new: statistics[name] for name, new in KEPT_STATISTICS.items() if name in statistics}
-    plain = {name: value for name, value in statistics.attrs.items() if name in ("pareto_k", "efficiency", "thin")}
+    plain = {name: value for name, value in statistics.attrs.items() if name in ("pareto_k", "efficiency", "proposals")}
     return xr.Dataset(kept, attrs=plain)

@@ -18,7 +18,7 @@ from bayes_alliance.fit.exact import constant_data, sample_exact
 from bayes_alliance.fit.result import Fit, constants_of, variables_of
 from bayes_alliance.fit.seeds import spread_seed
 from bayes_alliance.fit.settings import TARGET_ACCEPT, Engine, SamplerSettings
-from bayes_alliance.names import BLOCK, effects_name
+from bayes_alliance.names import BLOCK
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -74,15 +74,11 @@ def _fit_exactly(
     *,
     independent: bool = True,
 ) -> Fit:
-    """Fit with the collapsed engine; effects drawn exactly need no diagnosis, what they depend on has one."""
+    """Fit with the collapsed engine; effects of units are drawn when a fit is asked for them."""
     settings, notes = settings.for_design(design), list(notes)
     sampled = sample_exact(design, settings, sampler_seed, independent=independent)
     if sampled.posterior.attrs["sampler"] == "nuts" and independent:
         notes.append(f"NUTS sampled the variances, effects integrated out. {sampled.posterior.attrs['why']}")
-    left = [factor.factor for factor in design.factors if effects_name(factor.factor) not in sampled.posterior]
-    if left:
-        size = settings.draws * settings.chains * sum(len(f.levels) * len(f.effects) for f in design.factors)
-        notes.append(f"Effects of {', '.join(left)} would be {size:,} numbers and were not drawn; see draw_effects.")
     constant = nuts_constant_data(design) if is_split(design) else constant_data(design)
     return assemble_fit(design, sampled, rows_of(design, constant), "collapsed", settings, seed, notes)
 

@@ -8,7 +8,7 @@ import xarray as xr
 from bayes_alliance.collapse.density import density_callback, is_loaded, seconds_compiling, variant_of
 from bayes_alliance.collapse.effect_draws import correlations, residual_correlations, to_partial
 from bayes_alliance.collapse.engine import Collapsed, sample_collapsed, sum_design
-from bayes_alliance.collapse.shape import find_places, pairs_of
+from bayes_alliance.collapse.shape import Shape, find_places, pairs_of
 from bayes_alliance.collapse.stack import stack_rows
 from bayes_alliance.collapse.statistics import Statistics
 from bayes_alliance.design.design import Design
@@ -28,7 +28,6 @@ from bayes_alliance.names import (
     coef_dim,
     cor_name,
     effect_dim,
-    effects_name,
     factor_key,
     obs_dim,
     partial_name,
@@ -100,11 +99,11 @@ def sample_statistics(
 
 
 def name_draws(design: Design, collapsed: Collapsed) -> xr.Dataset:
-    """Return draws as a dataset over (chain, draw, …)."""
+    """Return draws as a dataset over (chain, draw, …); effects of units are not among them, their levels are."""
     chains, draws = collapsed.points.shape[:2]
     flat = collapsed.points.reshape(chains * draws, -1)
     shape, places = collapsed.shape, find_places(collapsed.shape)
-    coef = collapsed.recovered.coef[:, : len(design.priors.coef)]
+    coef = collapsed.coef[:, : len(design.priors.coef)]
     coords: dict[str, list[str] | np.ndarray] = {
         "chain": np.arange(chains),
         "draw": np.arange(draws),
@@ -113,7 +112,7 @@ def name_draws(design: Design, collapsed: Collapsed) -> xr.Dataset:
     found: dict[str, Variable] = {"b": ((COEF,), _uncentred(design, coef))}
     for number, factor in enumerate(design.factors):
         dim, own = effect_dim(factor.factor), shape.factors[number]
-        coords |= {dim: list(factor.effects)}
+        coords |= {dim: list(factor.effects), factor_key(factor.factor): list(factor.levels)}
         strata: tuple[str, ...] = ()
         if factor.by is not None:
             strata = (by_dim(factor.factor),)
@@ -133,12 +132,6 @@ def name_draws(design: Design, collapsed: Collapsed) -> xr.Dataset:
     if design.priors.sigma:
         coords[SIGMA_COEF] = [label for e in design.equations for label in e.sigma_coef]
         found["sigma"] = ((SIGMA_COEF,), np.exp(flat[:, places.sigma : places.sigma + len(design.priors.sigma)]))
-    for factor in design.factors:
-        if factor.factor in collapsed.recovered.effects:
-            key = factor_key(factor.factor)
-            coords[key] = list(factor.levels)
-            effects = collapsed.recovered.effects[factor.factor]
-            found[effects_name(factor.factor)] = ((key, effect_dim(factor.factor)), effects)
     found["b_centred"] = ((COEF,), coef)
     if shape.split:
         found |= name_estimated(design, collapsed, flat, coords)
@@ -149,9 +142,12 @@ def name_draws(design: Design, collapsed: Collapsed) -> xr.Dataset:
     return xr.Dataset(data, coords=coords)
 
 
-def read_points(design: Design, posterior: xr.Dataset) -> np.ndarray:
-    """Return the sampled vectors of a fit's draws, shape (chain x draw, parameter), whichever engine drew them."""
-    shape = stack_rows(design).shape
+def read_points(design: Design, posterior: xr.Dataset, shape: Shape | None = None) -> np.ndarray:
+    """Return the sampled vectors of a fit's draws, shape (chain x draw, parameter), whichever engine drew them.
+
+    ``shape`` is that of the design's rows, where it is known.
+    """
+    shape = shape or stack_rows(design).shape
     places, count = find_places(shape), posterior.sizes["chain"] * posterior.sizes["draw"]
     points = np.empty((count, places.size))
 

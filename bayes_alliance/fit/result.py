@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import Any, Final
@@ -17,11 +18,13 @@ from bayes_alliance._messages import escaped, quote
 from bayes_alliance.design.design import Design, make_design
 from bayes_alliance.design.outline import outline_of
 from bayes_alliance.design.outline_records import DesignOutline
-from bayes_alliance.design.posterior_variables import PosteriorVariable
+from bayes_alliance.design.posterior_variables import UNITS, PosteriorVariable
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.checks import CheckResult, verdict
 from bayes_alliance.fit.constants import read_constants
+from bayes_alliance.fit.exact_units import draw_own_effects
 from bayes_alliance.fit.provenance import Plain
+from bayes_alliance.fit.seeds import spread_seed
 from bayes_alliance.fit.settings import SamplerSettings
 from bayes_alliance.fit.store import MANIFEST, read_artefact, write_artefact
 from bayes_alliance.fit.stored_fit import find_problems, outlined_design, plain_locks, read_record, read_tree
@@ -46,9 +49,9 @@ class Fit:
 
     ``data`` is a DataTree with ArviZ's groups ``posterior``, ``sample_stats``, ``observed_data`` and
     ``constant_data``, and with ``variance`` (what variance shares need of the rows, per outcome) and, where the model
-    has any, ``estimands``. ``spec`` is the model as resolved for the study. ``design`` is None after loading, until
-    ``with_rows``; ``outline`` is then what is left of it without rows, by which new rows are predicted. ``checks`` say
-    whether the chains mixed.
+    has any, ``estimands``. What every unit has its own of is in ``effects``. ``spec`` is the model as resolved for the
+    study. ``design`` is None after loading, until ``with_rows``; ``outline`` is then what is left of it without rows,
+    by which new rows are predicted. ``checks`` say whether the chains mixed.
     """
 
     spec: ModelSpec
@@ -74,6 +77,49 @@ class Fit:
         stored = self.provenance["messages"]
         return tuple(str(message) for message in stored) if isinstance(stored, list) else ()
 
+    @cached_property
+    def effects(self) -> xr.Dataset:
+        """Return the draws of what every unit has its own of: group effects, latent means, modelled values.
+
+        Fits of the nuts engine hold them. Those of the collapsed engine are drawn when first asked for, given the draws
+        of everything else; the same ones come out every time.
+
+        Returns
+        -------
+        Dataset
+            ``u_<factor>[chain, draw, <factor>, <factor>_effect]`` for every factor, in units of the outcome (of its
+            link) per unit of the covariate; ``mean_<variable>_<factor>`` and ``value_<outcome>`` where the model
+            estimates them, in units of the variable.
+
+        Raises
+        ------
+        FitError
+            If the fit was stored without them and its rows are not there to draw them from.
+
+        Examples
+        --------
+        >>> fit.effects["u_therapist"].mean(("chain", "draw"))  # doctest: +SKIP
+        """
+        if "effects" in self.data:
+            return self.data["effects"].to_dataset()
+        if not any(own.kind in UNITS for own in variables_of(self)):
+            return xr.Dataset(coords={dim: self.data["posterior"][dim] for dim in ("chain", "draw")})
+        if self.provenance["engine"] != "collapsed":
+            raise FitError("This fit was stored without its effects. Fit again and save with effects=True.")
+        if self.design is None:
+            raise FitError(
+                "This fit was stored without its effects, and they are drawn from its rows. Bring these back with "
+                "fit.with_rows(sessions), or save with effects=True."
+            )
+        seed = self.provenance["seed"]
+        assert isinstance(seed, int)
+        return draw_own_effects(self.design, self.data["posterior"].to_dataset(), spread_seed(seed, 1)[0])
+
+    @property
+    def has_effects(self) -> bool:
+        """Return whether ``effects`` are held or can be drawn."""
+        return "effects" in self.data or (self.provenance["engine"] == "collapsed" and self.design is not None)
+
     @escaped
     def __repr__(self) -> str:
         posterior = self.data["posterior"]
@@ -88,7 +134,7 @@ class Fit:
         first, _, rest = repr(self).partition("\n")
         return f'<div><b style="color:{colour}">{escape(first)}</b><br>{escape(rest)}</div>'
 
-    def save(self, path: str | Path, *, include_rows: bool = False) -> Path:
+    def save(self, path: str | Path, *, include_rows: bool = False, effects: bool | None = None) -> Path:
         """Write the fit to a folder that ``load_fit`` reads.
 
         Parameters
@@ -97,7 +143,10 @@ class Fit:
             Folder; made if it is not there.
         include_rows : bool
             Whether the rows of the study go along. Without them the file still names levels (patients, therapists)
-            by the ids of the table, in the coords of their effects.
+            by the ids of the table.
+        effects : bool, optional
+            Whether effects of units go along, most of a fit's numbers. None keeps those of the nuts engine and leaves
+            those of the collapsed engine, which are drawn again once ``with_rows`` has brought the rows back.
 
         Returns
         -------
@@ -111,7 +160,7 @@ class Fit:
             its settings say or not finite.
         """
         folder = Path(path)
-        write_artefact(folder, fit_files(self, include_rows=include_rows), known=RESULTS)
+        write_artefact(folder, fit_files(self, include_rows=include_rows, effects=effects), known=RESULTS)
         return folder
 
     def with_rows(self, sessions: SessionTable) -> Fit:
@@ -216,8 +265,8 @@ def load_fit(path: str | Path) -> Fit:
     return Fit(spec, tree, record["provenance"], checks, None, outline)
 
 
-def fit_files(fit: Fit, *, include_rows: bool = False) -> dict[str, bytes]:
-    """Return the files of a fit by name; ``include_rows`` as in ``Fit.save``.
+def fit_files(fit: Fit, *, include_rows: bool = False, effects: bool | None = None) -> dict[str, bytes]:
+    """Return the files of a fit by name; ``include_rows`` and ``effects`` as in ``Fit.save``.
 
     Raises
     ------
@@ -228,7 +277,12 @@ def fit_files(fit: Fit, *, include_rows: bool = False) -> dict[str, bytes]:
     problems = find_problems(fit.data, fit.spec, SamplerSettings(**settings))
     if problems:
         raise FitError([problem.after("This fit is not stored: it is not whole.") for problem in problems])
-    tree = fit.data if include_rows else fit.data.filter(lambda node: node.name not in ROW_GROUPS)
+    if effects is None:
+        effects = fit.provenance["engine"] == "nuts" and "effects" in fit.data
+    left = (*(() if include_rows else ROW_GROUPS), "effects")
+    tree = fit.data.filter(lambda node: node.path[1:] not in left)
+    if effects:
+        tree["effects"] = xr.DataTree(fit.effects)
     record: dict[str, Any] = {
         "provenance": dict(fit.provenance),
         "checks": [{part: getattr(check, part) for part in CHECK_PARTS} for check in fit.checks],

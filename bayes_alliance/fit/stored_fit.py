@@ -20,7 +20,7 @@ from bayes_alliance.design.columns.variables import Variable
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.outline import ROWS, design_of_outline
 from bayes_alliance.design.outline_records import DesignOutline
-from bayes_alliance.design.posterior_variables import Kind
+from bayes_alliance.design.posterior_variables import UNITS, Kind
 from bayes_alliance.errors import AllianceError, FitError
 from bayes_alliance.findings import Problem
 from bayes_alliance.fit.settings import SamplerSettings
@@ -29,7 +29,7 @@ from bayes_alliance.names import COEF, factor_key, sd_name
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.spec.toml import parse_model
 
-GROUPS: Final = ("posterior", "sample_stats", "observed_data", "constant_data", "variance", "estimands")
+GROUPS: Final = ("posterior", "sample_stats", "effects", "observed_data", "constant_data", "variance", "estimands")
 """Groups a fit's tree may have; the first two are always there."""
 
 CHECKED: Final = ("r_hat", "ess_bulk", "ess_tail")
@@ -152,7 +152,9 @@ def read_tree(content: bytes, record: Mapping[str, Any], spec: ModelSpec, settin
             tree = xr.load_datatree(io.BytesIO(content), engine="h5netcdf")
     except Exception as error:
         raise FitError(f"It is no netCDF file of a fit: {error}.") from None
-    problems = find_problems(tree, spec, settings) or _odd_constants(tree, record["provenance"]["constants"])
+    provenance = record["provenance"]
+    units = {own["name"] for own in provenance["variables"] if own["kind"] in UNITS}
+    problems = find_problems(tree, spec, settings) or _odd_constants(tree, provenance["constants"], units)
     if problems:
         raise FitError(problems)
     return tree
@@ -174,6 +176,9 @@ def find_problems(tree: xr.DataTree, spec: ModelSpec, settings: SamplerSettings)
         return [Problem(f"Its draws lack {quote(missing)}.")]
     problems = [Problem(gap) for gap in find_gaps(posterior, chains=settings.chains, draws=settings.draws)]
     size = {"chain": settings.chains, "draw": settings.draws}
+    if not problems and "effects" in tree.children:
+        gaps = find_gaps(tree["effects"].to_dataset(), chains=settings.chains, draws=settings.draws)
+        problems = [Problem(gap, where="group 'effects'") for gap in gaps]
     for name in ("sample_stats", "estimands"):
         own = tree[name].sizes if name in tree.children else size
         if not problems and {dim: own.get(dim) for dim in size} != size:
@@ -242,14 +247,15 @@ def _odd_parts(file: Any, most: int, depth: int = 0) -> Iterator[str]:
                 yield f"{name!r} is larger than the file"
 
 
-def _odd_constants(tree: xr.DataTree, constants: Mapping[str, list[int]]) -> list[Problem]:
-    """Report entries that a record calls fixed and that are not there."""
-    posterior = tree["posterior"].to_dataset()
+def _odd_constants(tree: xr.DataTree, constants: Mapping[str, list[int]], units: set[str]) -> list[Problem]:
+    """Report entries that a record calls fixed and that are not there; ``units`` may be left out with the effects."""
+    groups = [tree[group] for group in ("posterior", "effects") if group in tree.children]
+    draws = {name: values for group in groups for name, values in group.items()}
     odd = [
         name
         for name, places in constants.items()
-        if name not in posterior
-        or any(not 0 <= place < int(np.prod(posterior[name].shape[2:], dtype=int)) for place in places)
+        if (name not in draws and (name not in units or "effects" in tree))
+        or any(not 0 <= place < int(np.prod(draws[name].shape[2:], dtype=int)) for place in places if name in draws)
     ]
     return (
         [Problem("fixed by the model, as fit.json says, and not among the draws.", where=f"{quote(odd)}")]

@@ -22,7 +22,6 @@ from bayes_alliance.fit.progress import counter
 from bayes_alliance.fit.result import Fit
 from bayes_alliance.fit.seeds import check_seed, spread_seed
 from bayes_alliance.fit.settings import SamplerSettings
-from bayes_alliance.names import effects_name
 from bayes_alliance.spec.model import ModelSpec
 from bayes_alliance.study import Study, as_study
 from bayes_alliance.table.stream import SessionStream
@@ -85,12 +84,8 @@ def fit_stream(
     settings = settings.for_design(design)
     sampled = sample_statistics(design, statistics, settings, sampler_seed)
     sampled.seconds["read"] = read
-    notes = []
-    left = [factor.factor for factor in design.factors if effects_name(factor.factor) not in sampled.posterior]
-    if left:
-        notes.append(f"Effects of {', '.join(left)} would be too many numbers and were not drawn.")
     groups = RowGroups(xr.Dataset(), xr.Dataset(), moments, complete=False)
-    fit = assemble_fit(design, sampled, groups, "collapsed", settings, seed, notes)
+    fit = assemble_fit(design, sampled, groups, "collapsed", settings, seed, [])
     outcomes = [equation.outcome for equation in design.equations]
     provenance = dict(fit.provenance) | {"rows_used": dict(zip(outcomes, streamed.rows, strict=True))}
     return Fit(fit.spec, fit.data, provenance, fit.checks)

@@ -34,7 +34,7 @@ def draw_pictures(fit: Fit) -> dict[str, bytes]:
     dict of str to bytes
         ``trajectories.png`` and ``effects.png`` (per outcome, with its name, where there are several),
         ``variance-shares.png``, ``surface.png`` of every response surface, and a caterpillar per factor but the
-        patient, of its first effect on every outcome.
+        patient, of its first effect on every outcome, where the fit has effects.
     """
     figures: dict[str, Figure] = {}
     outcomes = [equation.outcome for equation in fit.design.equations] if fit.design is not None else []
@@ -48,7 +48,7 @@ def draw_pictures(fit: Fit) -> dict[str, bytes]:
     if has_shares(fit):
         figures["variance-shares.png"] = plot_variance_shares(fit)
         for factor in fitted_factors(fit):
-            if factor != "patient":
+            if factor != "patient" and fit.has_effects:
                 firsts = first_effects(fit, factor)
                 of_owner = file_names(list(firsts))
                 for owner, effect in firsts.items():

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from bayes_alliance.design.posterior_variables import PosteriorVariable
+from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.fit.checks import entry_name
 from bayes_alliance.fit.constants import Constants
 from bayes_alliance.fit.result import Fit, constants_of, variables_of
@@ -39,7 +40,8 @@ def public_entries(fit: Fit, *, group_effects: bool = False) -> list[Entry]:
     effects of every patient, therapist and so on. What the model fixes is left out, and a correlation is listed once.
     """
     chosen = [own for own in variables_of(fit) if own.listed or (group_effects and own.kind == "group effect")]
-    return entries_of(fit.data["posterior"].to_dataset(), chosen, constants_of(fit))
+    draws = with_effects(fit) if group_effects else fit.data["posterior"].to_dataset()
+    return entries_of(draws, chosen, constants_of(fit))
 
 
 def entries_of(

@@ -36,7 +36,6 @@ from bayes_alliance.expectation.set_variables import Setting
 from bayes_alliance.findings import Findings, Problem
 from bayes_alliance.fit.progress import step
 from bayes_alliance.fit.result import Fit, design_for_rows, design_of
-from bayes_alliance.names import effects_name
 from bayes_alliance.posterior.expectations import Expectations, make_expectations
 
 type What = Literal["expected", "linear", "drawn", "probability", "survival"]
@@ -316,16 +315,16 @@ def _stated(question: Question, factor: str) -> bool:
 def _draws(fit: Fit, question: Question, effects: Mapping[str, Effects]) -> xr.Dataset:
     """Return draws, with group effects where rows read them."""
     if fit.design is None:
-        posterior = fit.data["posterior"].to_dataset()
-        lacking = [name for name, how in effects.items() if how == "own" and effects_name(name) not in posterior]
-        if lacking:
+        own = [name for name, how in effects.items() if how == "own"]
+        if own and not fit.has_effects:
             raise FitError(
                 Problem(
-                    f"The fit holds no effects of {quote(lacking)}.",
-                    fix="Bring its rows back with fit.with_rows(sessions), or state groups='new'.",
+                    f"The fit holds no effects of {quote(own)}.",
+                    fix="Bring its rows back with fit.with_rows(sessions), save with effects=True (fit --effects), or "
+                    "state groups='new'.",
                 )
             )
-        return stack_draws(posterior)
+        return stack_draws(with_effects(fit) if own else fit.data["posterior"].to_dataset())
     equations = [question.equation, *(own.equation for own in question.follows.values())]
     if "own" in effects.values() or any(e.follows for e in equations):
         return stack_draws(with_effects(fit))

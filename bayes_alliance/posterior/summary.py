@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from bayes_alliance.errors import FitError
+from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.fit.checks import diagnose_draws
 from bayes_alliance.fit.constants import Constants
 from bayes_alliance.fit.result import Fit
@@ -56,7 +57,7 @@ def summarize(
         If ``ci_prob`` or ``ci_kind`` is not allowed.
     """
     check_interval(ci_prob, ci_kind)
-    posterior = fit.data["posterior"].to_dataset()
+    posterior = with_effects(fit) if group_effects else fit.data["posterior"].to_dataset()
     rows = _rows(posterior, public_entries(fit, group_effects=group_effects), ci_prob, ci_kind)
     if fitted_factors(fit):
         shares = variance_shares(fit, session=session)

@@ -14,9 +14,8 @@ from bayes_alliance._messages import quote, unknown
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.factors import find_factor
 from bayes_alliance.errors import FitError
-from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.fit.result import Fit, design_of
-from bayes_alliance.names import INTERCEPT, coef_label, effect_dim, factor_key, predictor_label
+from bayes_alliance.names import INTERCEPT, coef_label, effect_dim, effects_name, factor_key, predictor_label
 from bayes_alliance.outcome.families import find_family
 from bayes_alliance.posterior.summary import IntervalKind, check_interval, interval
 from bayes_alliance.posterior.variance import fitted_factors, fitted_moments, formulas_of
@@ -40,9 +39,7 @@ def unit_effect(fit: Fit, factor: str, effect: str | None) -> UnitEffect:
     factors = fitted_factors(fit)
     if factor not in factors:
         raise FitError(unknown("grouping factor", factor, factors))
-    posterior = fit.data["posterior"].to_dataset()
-    name = f"u_{factor_key(factor)}"
-    draws = posterior[name] if name in posterior else with_effects(fit)[name]
+    draws = fit.effects[effects_name(factor)]
     dim, moments = effect_dim(factor), fitted_moments(fit)
     full = [str(label) for label in draws[dim].values]
     whose = {predictor_label(p, outcome): outcome for outcome, own in moments.items() for p in formulas_of(own)}

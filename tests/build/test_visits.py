@@ -18,6 +18,7 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.visits import VisitResiduals
 from bayes_alliance.design.outline import design_of_outline, outline_of
 from bayes_alliance.design.subset import keep_rows
+from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.expectation.linear import stack_draws
 from bayes_alliance.expectation.outcomes import row_densities, standard_residuals
 from bayes_alliance.simulate.outcome import draw_noise
@@ -91,7 +92,7 @@ def dense_density(design: Design, flat: xr.Dataset, draw: int, patient: str) -> 
 def test_log_density_is_that_of_a_dense_normal_per_patient(design: Design) -> None:
     """PyMC's model, rows one by one, and patients left out as wholes agree with SciPy whatever visits are missing."""
     fit = make_fit(design, seed=5)
-    flat = stack_draws(fit.data["posterior"].to_dataset())
+    flat = stack_draws(with_effects(fit))
     patients = sorted(set(design.equation.patient))
     held = design.residual.held
     assert len(np.unique(held, axis=0)) > 6
@@ -114,7 +115,7 @@ def test_log_density_is_that_of_a_dense_normal_per_patient(design: Design) -> No
 def test_draws_have_the_stated_covariance(design: Design) -> None:
     """Replicated residuals, and those of simulated tables, correlate between visits as stated, in their arm."""
     fit = make_fit(design, seed=5)
-    one = fit.data["posterior"].to_dataset().isel(chain=[0], draw=[0])
+    one = with_effects(fit).isel(chain=[0], draw=[0])
     many = stack_draws(one).isel(sample=np.zeros(4000, dtype=int))
     visits, e = design.residual, design.equation
     assert isinstance(visits, VisitResiduals)
@@ -143,7 +144,7 @@ def test_rows_left_out_keep_the_visits_and_their_density(design: Design) -> None
     gone = np.isin(e.patient, e.patient[[0, -1]]) | ((e.patient == e.patient[9]) & (e.session == e.session[9]))
     left = keep_rows(design, {"score": ~gone})
     assert left.residual.labels == design.residual.labels
-    flat = stack_draws(make_fit(design, seed=5).data["posterior"].to_dataset()).isel(sample=slice(2))
+    flat = stack_draws(with_effects(make_fit(design, seed=5))).isel(sample=slice(2))
     before, after = (row_densities(d, flat)["score"] for d in (design, left))
     untouched = ~np.isin(e.patient, [*e.patient[gone]])
     np.testing.assert_allclose(after[:, np.isin(left.equation.row, e.row[untouched])], before[:, untouched])
@@ -157,7 +158,7 @@ def test_new_rows_have_the_sd_of_their_visit_and_arm() -> None:
     assert "score, week[8]:arm[CBT]" in told
     people = [f"n{i}" for i in range(400)]
     new = pd.DataFrame({"pid": people, "tid": "t1", "week": [8.0, 12.0] * 200, "arm": ["CBT", "TAU"] * 200})
-    flat = stack_draws(fit.data["posterior"].to_dataset())
+    flat = stack_draws(with_effects(fit))
     drawn = ba.predictions(fit, rows=new, by="row", what="drawn", groups="zero", seed=1).draws["value"].to_numpy()
     sure = ba.predictions(fit, rows=new, by="row", groups="zero").draws["value"].to_numpy()
     for place, label in enumerate(("score, week[8]:arm[CBT]", "score, week[12]:arm[TAU]")):
@@ -189,7 +190,7 @@ def test_setting_the_arm_moves_the_residual_sd() -> None:
     """Drawn outcomes of patients set to the other arm vary by that arm's SDs."""
     made = ba.make_design(model(BY), study(rows()))
     fit = make_fit(made, seed=5)
-    flat = stack_draws(fit.data["posterior"].to_dataset())
+    flat = stack_draws(with_effects(fit))
     at = {"condition": "CBT", "visit": "12"}
     sure = ba.predictions(fit, at=at, by="row", groups="zero").draws["value"].to_numpy()
     drawn = ba.predictions(fit, at=at, by="row", what="drawn", groups="zero", seed=2).draws["value"].to_numpy()

@@ -180,7 +180,7 @@ def test_a_model_without_predictors_still_writes_its_results(
     columns = ["--columns", ROLE_OPTIONS, "--seed", "1", "--out", str(tmp_path / "out")]
     assert run(monkeypatch, "fit", "growth/treatment", data, *columns) == 0
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    pictures = ["therapist-effects.png", "variance-shares.png"]
+    pictures = ["variance-shares.png"]
     assert names == [".lock", "fit.json", "manifest.json", "posterior.nc", "summary.csv", *pictures]
     assert ba.load_fit(tmp_path / "out").verdict == small_fit.verdict
 

@@ -15,7 +15,7 @@ from tests.cli.test_cli import run
 @pytest.fixture
 def folder(small_fit: ba.Fit, tmp_path: Path) -> str:
     """Return the folder of a saved fit without rows."""
-    return str(small_fit.save(tmp_path / "fit"))
+    return str(small_fit.save(tmp_path / "fit", effects=True))
 
 
 def test_a_grid_is_shown(

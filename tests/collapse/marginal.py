@@ -16,11 +16,19 @@ import xarray as xr
 import bayes_alliance as ba
 from bayes_alliance.build.model import CHECKED
 from bayes_alliance.collapse.density import Density
-from bayes_alliance.collapse.effect_draws import correlations, effect_sds, recover, residual_correlations
+from bayes_alliance.collapse.effect_draws import (
+    correlations,
+    draw_coefs,
+    draw_effects,
+    effect_sds,
+    residual_correlations,
+)
 from bayes_alliance.collapse.engine import Collapsed
 from bayes_alliance.collapse.shape import find_places
+from bayes_alliance.collapse.tables import Packed
 from bayes_alliance.fit.exact import name_draws
 from bayes_alliance.fit.exact_estimated import sd_sources
+from bayes_alliance.fit.exact_units import Drawn, name_units
 from bayes_alliance.names import spread_name
 from tests.build.oracle import to_unit
 from tests.collapse.dense import engine_of
@@ -145,6 +153,20 @@ def loading_prior(engine: Density, x: np.ndarray) -> float:
     return float(-0.5 * (loadings**2).sum() - 0.5 * len(loadings) * np.log(2 * np.pi))
 
 
+@dataclass(frozen=True, eq=False)
+class Recovered:
+    """Coefficients, shape (draw, coef), and effects by factor, shape (draw, level, effect)."""
+
+    coef: np.ndarray
+    effects: dict[str, np.ndarray]
+
+
+def recover(engine: Density, units: Packed, points: np.ndarray, rng: np.random.Generator) -> Recovered:
+    """Return coefficients drawn at sampled vectors with positive SDs, and effects drawn given them."""
+    _, coef = draw_coefs(engine, points, np.zeros(engine.sds, dtype=bool), rng, cores=2)
+    return Recovered(coef, draw_effects(engine, units, points, coef, rng, cores=2) if engine.shape.chain else {})
+
+
 class Zeros:
     """A generator whose normals are 0, so that what is drawn is the mean."""
 
@@ -153,15 +175,17 @@ class Zeros:
         return np.zeros(size)
 
 
-def collapsed_at(design: ba.Design, points: np.ndarray, *, chains: int) -> Collapsed:
-    """Return what a fit would hold at sampled vectors, everything else at its mean given the outcomes."""
+def collapsed_at(design: ba.Design, points: np.ndarray, *, chains: int) -> xr.Dataset:
+    """Return what a fit would hold at sampled vectors, effects too, everything else at its mean given the outcomes."""
     engine, units = engine_of(design), engine_of(design, pool=False).packed
-    recovered = recover(engine, units if engine.shape.chain else None, points, Zeros(), cores=1)  # type: ignore[arg-type]
+    recovered = recover(engine, units, points, Zeros())  # type: ignore[arg-type]
     shaped = points.reshape(chains, -1, points.shape[1])
-    return Collapsed(engine.shape, shaped, recovered, xr.Dataset(), "independent", "", {})
+    named = name_draws(design, Collapsed(engine.shape, shaped, recovered.coef, xr.Dataset(), "independent", "", {}))
+    own = name_units(design, Drawn(engine.shape, recovered.coef, recovered.effects), named)
+    return named.merge(own, join="exact")
 
 
 def drawn_at_mode(design: ba.Design, x: np.ndarray) -> dict[str, np.ndarray]:
     """Return every variable of a posterior at a sampled vector, by name."""
-    named = name_draws(design, collapsed_at(design, x[None], chains=1))
+    named = collapsed_at(design, x[None], chains=1)
     return {str(name): values.to_numpy()[0, 0] for name, values in named.data_vars.items()}

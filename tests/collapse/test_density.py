@@ -12,6 +12,7 @@ from bayes_alliance.collapse.engine import sum_design
 from bayes_alliance.collapse.kernel.forward import STACK, WIDE
 from tests.build.test_equations import ACROSS, HEAD, MODELS, TWO, equation, holes
 from tests.collapse.dense import Dense, Natural, engine_of, to_natural
+from tests.collapse.marginal import recover
 from tests.conftest import ROLES, make_trial
 
 MANY = "week * pre * stress + sqrt(week) * stress"
@@ -178,7 +179,6 @@ def test_posterior_of_effects_is_exact(shape: ba.Design) -> None:
 
 def exact_moments(engine, units, design: ba.Design, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[no-untyped-def]
     """Return mean and covariance of what the engine draws, from zero normals and from one normal at a time."""
-    from bayes_alliance.collapse.effect_draws import recover
 
     class Listed:
         """A generator that hands out rows of an identity matrix."""
@@ -195,7 +195,7 @@ def exact_moments(engine, units, design: ba.Design, x: np.ndarray) -> tuple[np.n
     shape = engine.shape
     count = len(shape.equation) + sum(f.levels * f.effects for f in shape.factors)
     points = np.tile(x, (count + 1, 1))
-    drawn = recover(engine, units if shape.chain else None, points, Listed(count, 0), cores=2)
+    drawn = recover(engine, units, points, Listed(count, 0))  # type: ignore[arg-type]
     effects = [drawn.effects[factor.factor].reshape(count + 1, -1) for factor in design.factors]
     whole = np.concatenate([drawn.coef, *effects], axis=1)
     apart = whole[1:] - whole[0]

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
 
 import bayes_alliance as ba
 from bayes_alliance.build.model import build_model
@@ -15,7 +17,7 @@ from bayes_alliance.collapse import engine as engine_module
 from bayes_alliance.collapse import sampler
 from bayes_alliance.collapse import sampler as sampler_module
 from bayes_alliance.collapse.engine import Collapsed, first_guess, sample_collapsed, sum_design
-from bayes_alliance.collapse.sampler import Draws, sample_parameters
+from bayes_alliance.collapse.sampler import Draws, resample, sample_parameters
 from bayes_alliance.collapse.sign_flips import take_off_signs
 from bayes_alliance.fit import engines
 from bayes_alliance.fit.exact import constant_data
@@ -42,18 +44,20 @@ def both(sessions: ba.SessionTable) -> dict[str, ba.Fit]:
 
 
 def test_engines_return_the_same_names_dims_and_coords(both: dict[str, ba.Fit]) -> None:
-    """Posterior variables, their dims, coords and types are alike, and the groups beside it."""
+    """Variables of posteriors and effects, their dims, coords and types are alike, and the groups beside them."""
     exact, nuts = (both[name].data for name in ("collapsed", "nuts"))
-    assert set(exact.children) == set(nuts.children)
-    one, two = exact["posterior"].to_dataset(), nuts["posterior"].to_dataset()
-    assert set(one.data_vars) == set(two.data_vars)
-    for name in one.data_vars:
-        assert one[name].dims == two[name].dims, name
-        assert one[name].dtype == two[name].dtype
-    assert set(one.coords) == set(two.coords)
-    for name in one.coords:
-        np.testing.assert_array_equal(one[name].values, two[name].values)
-        assert one[name].dtype == two[name].dtype
+    assert {*exact.children, "effects"} == set(nuts.children)
+    posteriors = (exact["posterior"].to_dataset(), nuts["posterior"].to_dataset())
+    for one, two in (posteriors, (both["collapsed"].effects, both["nuts"].effects)):
+        assert set(one.data_vars) == set(two.data_vars)
+        for name in one.data_vars:
+            assert one[name].dims == two[name].dims, name
+            assert one[name].dtype == two[name].dtype
+        assert set(one.coords) == set(two.coords)
+        for name in one.coords:
+            np.testing.assert_array_equal(one[name].values, two[name].values)
+            assert one[name].dtype == two[name].dtype
+    assert "u_patient" in both["collapsed"].effects
     xr.testing.assert_equal(exact["observed_data"].to_dataset(), nuts["observed_data"].to_dataset())
     assert both["collapsed"].provenance["engine"] == "collapsed"
     assert both["nuts"].provenance["engine"] == "nuts"
@@ -86,7 +90,7 @@ def test_same_seed_same_draws_on_one_core_or_two(sessions: ba.SessionTable) -> N
         )
         for seed, cores in ((1, 1), (1, 2), (2, 2))
     ]
-    values = [fit.data["posterior"]["u_patient"].values for fit in fits]
+    values = [np.append(fit.data["posterior"]["b"].values, fit.effects["u_patient"].values) for fit in fits]
     np.testing.assert_array_equal(values[0], values[1])
     assert not np.array_equal(values[0], values[2])
 
@@ -99,9 +103,8 @@ def test_a_failing_sampler_falls_back_to_nuts(sessions: ba.SessionTable, monkeyp
         tried.append(independent)
         values = np.tile(start + np.arange(chains)[:, None, None] * 0.01, (1, draws, 1))
         statistics = xr.Dataset({"lp": (("chain", "draw"), np.zeros((chains, draws)))}, attrs={"pareto_k": 0.1})
-        return Draws(
-            values, np.ones(density.sds, dtype=bool), statistics, "independent" if independent else "nuts", "A test."
-        )
+        coef, logs = np.zeros((chains * draws, len(density.shape.equation))), np.ones(density.sds, dtype=bool)
+        return Draws(values, logs, coef, statistics, "independent" if independent else "nuts", "A test.")
 
     monkeypatch.setattr(engine_module, "sample_parameters", stuck)
     spec = ba.load_model("growth/treatment")
@@ -158,18 +161,45 @@ def test_proposals_and_nuts_agree_at_the_edge(name: str) -> None:
     table = ba.read_sessions(edge_table(5, **truth), {"patient": "pid", "therapist": "tid", "session": "week"})
     made = ba.make_design(ba.parse_model(HEAD + equation("score", formula)), table)
     statistics, density = sum_design(made), engine_of(made)
-    settings = {"tune": 500, "chains": 4, "cores": 2, "target_accept": 0.9, "max_treedepth": 10, "seed": 11}
-    found = {}
+    settings = {
+        "tune": 500,
+        "chains": 4,
+        "cores": 2,
+        "target_accept": 0.9,
+        "max_treedepth": 10,
+        "seed": 11,
+        "coef_seed": 12,
+    }
+    found, coefs = {}, {}
     for independent in (True, False):
         drawn = sample_parameters(
             density, first_guess(density.shape, statistics), draws=1500, independent=independent, **settings
         )
         found[drawn.method] = take_off_signs(density.shape, drawn.values, drawn.logs)
+        coefs[drawn.method] = drawn.coef.reshape(4, 1500, -1)
     assert set(found) == {"independent", "nuts"}, "proposals were not good enough"
     for quantile in (0.05, 0.25, 0.5, 0.75, 0.95):
-        one, two = (np.quantile(values, quantile, axis=(0, 1)) for values in found.values())
-        spread = found["nuts"].std(axis=(0, 1))
-        np.testing.assert_array_less(np.abs(one - two) / spread, 0.2)
+        for draws in (found, coefs):
+            one, two = (np.quantile(values, quantile, axis=(0, 1)) for values in draws.values())
+            np.testing.assert_array_less(np.abs(one - two) / draws["nuts"].std(axis=(0, 1)), 0.2)
+
+
+@given(
+    weights=st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=40), count=st.integers(1, 200), seed=st.integers(0, 99)
+)
+def test_points_are_kept_as_often_as_their_weights_say(weights: list[float], count: int, seed: int) -> None:
+    """Counts are shares of the weights, rounded up or down; points stay in their order."""
+    kept = resample(np.log(weights), count, np.random.default_rng(seed))
+    assert (np.diff(kept) >= 0).all()
+    apart = np.bincount(kept, minlength=len(weights)) - count * np.array(weights) / sum(weights)
+    assert np.abs(apart).max() < 1 + 1e-9
+
+
+def test_points_are_kept_without_bias() -> None:
+    """Over many uniform numbers the mean count of a point is its share."""
+    weights, rng = np.array([0.1, 0.35, 0.05, 0.5]), np.random.default_rng(3)
+    counts = np.mean([np.bincount(resample(np.log(weights), 7, rng), minlength=4) for _ in range(4000)], axis=0)
+    np.testing.assert_allclose(counts, 7 * weights, atol=5 * 0.5 / np.sqrt(4000))
 
 
 def test_what_takes_long_says_how_long(trial: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,9 +231,7 @@ def test_outcomes_in_other_units_give_the_same_draws(trial: pd.DataFrame, unit: 
     plain, scaled = sampled(trial), sampled(trial.assign(score=trial["score"] * unit))
     assert scaled.method == plain.method == "independent"
     assert scaled.why == plain.why
-    np.testing.assert_allclose(scaled.recovered.coef / unit, plain.recovered.coef, rtol=1e-4, atol=1e-4)
-    for name, effects in plain.recovered.effects.items():
-        np.testing.assert_allclose(scaled.recovered.effects[name] / unit, effects, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(scaled.coef / unit, plain.coef, rtol=1e-4, atol=1e-4)
     sds = plain.shape.factors[0].effects + plain.shape.factors[1].effects
     np.testing.assert_allclose(scaled.points[..., :sds] / unit, plain.points[..., :sds], rtol=1e-4, atol=1e-4)
 
@@ -215,7 +243,7 @@ def test_time_in_other_units_gives_the_same_draws(trial: pd.DataFrame) -> None:
     scaled = sampled(seconds, "stress + (1 + stress | patient)")
     assert scaled.method == plain.method == "independent"
     times = np.array([1.0, 604_800])
-    np.testing.assert_allclose(scaled.recovered.coef * times, plain.recovered.coef, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(scaled.coef * times, plain.coef, rtol=1e-4, atol=1e-4)
 
 
 def test_a_fit_says_which_sampler_ran_and_why(sessions: ba.SessionTable, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import bayes_alliance as ba
-from bayes_alliance.collapse.effect_draws import recover
 from bayes_alliance.collapse.eligibility import find_stream_obstacles
 from bayes_alliance.spec.registry import model_names
 from tests.build.oracle import evaluate_terms, to_unit
 from tests.build.test_equations import HEAD, equation
 from tests.collapse.dense import Dense, Natural, engine_of, to_natural
+from tests.collapse.marginal import recover
 from tests.collapse.test_density import SHAPES, design_of, random_point
 from tests.conftest import ROLES
 from tests.contracts.test_registry import table_for
@@ -66,7 +66,7 @@ def check_identity(design: ba.Design, x: np.ndarray, seed: int) -> None:
     """Check the identity at one draw of the recovery step, to 1e-8 of its largest term."""
     engine, units = engine_of(design), engine_of(design, pool=False).packed
     natural = to_natural(engine, x)
-    drawn = recover(engine, units if engine.shape.chain else None, x[None], np.random.default_rng(seed), cores=1)
+    drawn = recover(engine, units, x[None], np.random.default_rng(seed))
     effects = {name: values[0] for name, values in drawn.effects.items()}
     joint = pymc_log_density(design, natural, drawn.coef[0], effects)
     dense = Dense(design, natural)
@@ -141,7 +141,7 @@ def test_random_models_and_tables(study: tuple[pd.DataFrame, str], seed: int) ->
     mean, _ = dense.posterior()
     units = engine_of(made, pool=False).packed
     drawn = [
-        recover(engine, units, x[None], _Constant(value), cores=1)  # type: ignore[arg-type]
+        recover(engine, units, x[None], _Constant(value))  # type: ignore[arg-type]
         for value in (0.0, 1.0, -1.0)
     ]
     whole = [np.concatenate([d.coef[0], *(d.effects[f.factor][0].ravel() for f in made.factors)]) for d in drawn]

@@ -24,7 +24,7 @@ from bayes_alliance.collapse.statistics import sum_rows
 from bayes_alliance.collapse.tables import pack_statistics
 from bayes_alliance.comparison.loo import place_units, unit_densities
 from bayes_alliance.comparison.units import find_units
-from bayes_alliance.fit.exact import name_draws, read_points
+from bayes_alliance.fit.exact import read_points
 from bayes_alliance.spec.registry import model_names
 from tests.build.test_equations import HEAD, JOINT, equation, holes
 from tests.collapse.dense import engine_of, log_prior, to_natural
@@ -236,7 +236,7 @@ def test_points_are_read_back_from_named_draws(shape: ba.Design) -> None:
     engine = engine_of(shape)
     rng = np.random.default_rng(3)
     points = np.array([random_point(engine.packed.size, engine.sds, rng) for _ in range(2)])
-    named = name_draws(shape, collapsed_at(shape, points, chains=1))
+    named = collapsed_at(shape, points, chains=1)
     np.testing.assert_allclose(read_points(shape, named), points, rtol=1e-9, atol=1e-9)
     assert find_places(engine.shape).size == points.shape[1]
 
@@ -348,7 +348,7 @@ def test_units_left_out(name: str, unit: Literal["patient", "therapist"], trial:
     engine = engine_of(design)
     none = np.zeros(engine.sds, dtype=bool)
     x = random_point(engine.packed.size, engine.sds, np.random.default_rng(6))
-    posterior = name_draws(design, collapsed_at(design, x[None], chains=1)).isel(chain=0).rename(draw="sample")
+    posterior = collapsed_at(design, x[None], chains=1).isel(chain=0).rename(draw="sample")
     found = unit_densities(design, units, posterior, tuple(e.outcome for e in design.equations), exact=exact)
     whole, stacked = engine.value(x, none), stack_rows(design)
     for one in range(0, len(units), 3):

@@ -13,6 +13,7 @@ import bayes_alliance as ba
 from bayes_alliance.comparison.integration import integrated_density, integrated_factors
 from bayes_alliance.comparison.quadrature import average_density
 from bayes_alliance.comparison.units import find_units
+from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.expectation.linear import stack_draws
 from bayes_alliance.outcome.contract import OutcomeRows
 from bayes_alliance.outcome.families import FAMILY
@@ -58,7 +59,7 @@ def test_gaussian_units_against_dense_normals(trial: pd.DataFrame) -> None:
     table = ba.read_sessions(trial, roles={k: v for k, v in ROLES.items() if k != "group"})
     fit = ba.fit_model(ba.parse_model(HEAD + text), table, seed=3, settings=FEW, engine="collapsed")
     assert fit.design is not None
-    flat = stack_draws(fit.data["posterior"].to_dataset(), 2)
+    flat = stack_draws(with_effects(fit), 2)
     units = find_units(fit.design, "therapist")
     assert set(integrated_factors(fit.design, units)) == {"patient", "therapist"}
     got = integrated_density(fit.design, units, flat)
@@ -97,7 +98,7 @@ def test_series_against_dense_normals(trial: pd.DataFrame) -> None:
     text = equation("score", "week + (1 + week | patient)", extra='residuals = "ar1"')
     fit = make_fit(ba.make_design(ba.parse_model(HEAD + text), ba.read_sessions(trial, ROLES)), seed=2)
     assert fit.design is not None
-    e, flat = fit.design.equation, stack_draws(fit.data["posterior"].to_dataset()).isel(sample=slice(2))
+    e, flat = fit.design.equation, stack_draws(with_effects(fit)).isel(sample=slice(2))
     units = find_units(fit.design, "patient")
     got = integrated_density(fit.design, units, flat)
     (group,) = e.groups
@@ -132,7 +133,7 @@ LOCATION_SCALE = (
 def test_patients_with_residual_sds_of_their_own_against_a_fine_grid(trial: pd.DataFrame) -> None:
     """A location-scale model: level and log SD of a patient correlate, and both are integrated out."""
     made = ba.make_design(ba.parse_model(HEAD + LOCATION_SCALE), ba.read_sessions(trial, roles=ROLES))
-    posterior = make_fit(made, size=0.8).data["posterior"].to_dataset()
+    posterior = with_effects(make_fit(made, size=0.8))
     flat = stack_draws(posterior.drop_vars("u_patient"), 2)
     units = find_units(made, "patient")
     got = integrated_density(made, units, flat, chosen=range(4))
@@ -165,7 +166,7 @@ def test_parameters_of_other_families_against_a_fine_grid(trial: pd.DataFrame) -
         extra='family = "negative_binomial"\nshape = "1 + week + (1 | patient)"\n',
     )
     made = ba.make_design(ba.parse_model(HEAD + text), ba.read_sessions(frame, roles=ROLES))
-    flat = stack_draws(make_fit(made, size=0.8).data["posterior"].to_dataset().drop_vars("u_patient"), 2)
+    flat = stack_draws(with_effects(make_fit(made, size=0.8)).drop_vars("u_patient"), 2)
     units = find_units(made, "patient")
     got = integrated_density(made, units, flat, chosen=range(3))
     e, grid = made.equation, np.linspace(-8, 8, 301)

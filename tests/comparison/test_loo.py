@@ -16,6 +16,7 @@ from bayes_alliance.comparison.loo import place_units, unit_densities
 from bayes_alliance.comparison.refits import leave_out, refit_without, score_exactly, score_unseen
 from bayes_alliance.comparison.scores import smooth
 from bayes_alliance.comparison.units import find_units
+from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.expectation.linear import stack_draws
 from tests.build.test_equations import HEAD, TWO, equation
 from tests.conftest import ROLES
@@ -58,7 +59,7 @@ def test_two_routes_to_one_number(fit: ba.Fit) -> None:
     scores = ba.loo(fit, unit="patient", refit=False)
     assert fit.design is not None
     units = find_units(fit.design, "patient")
-    drawn = integrated_density(fit.design, units, stack_draws(fit.data["posterior"].to_dataset()))
+    drawn = integrated_density(fit.design, units, stack_draws(with_effects(fit)))
     elpd, error, k = smooth(drawn, drawn, 1.0)
     good = k < 0.7
     assert good.mean() > 0.9
@@ -118,7 +119,7 @@ def test_outcomes_can_be_scored_apart(two: ba.Fit) -> None:
     assert two.design is not None
     units = find_units(two.design, "patient")
     exact = place_units(two.design, units)
-    flat = stack_draws(two.data["posterior"].to_dataset(), 40)
+    flat = stack_draws(with_effects(two), 40)
     every, alone, given = (
         unit_densities(two.design, units, flat, wanted, exact=exact, given_others=others)
         for wanted, others in ((("score", "alliance"), False), (("alliance",), False), (("score",), True))
@@ -139,7 +140,7 @@ def test_a_refit_is_scored_by_two_likelihoods(two: ba.Fit, wanted: tuple[str, ..
     """The log-likelihood of all rows less that of the known ones is what block deletion gives, draw by draw."""
     assert two.design is not None
     units = find_units(two.design, "patient")
-    flat = two.data["posterior"].to_dataset().isel(draw=slice(0, 10))
+    flat = with_effects(two).isel(draw=slice(0, 10))
     some = replace(two, data=xr.DataTree.from_dict({"posterior": flat}))
     exact = place_units(two.design, units)
     found = unit_densities(two.design, units, stack_draws(flat), wanted, exact=exact, given_others=others).scored

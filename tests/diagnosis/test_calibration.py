@@ -22,6 +22,7 @@ from bayes_alliance.diagnosis.cards import card_path, default_study, make_card, 
 from bayes_alliance.diagnosis.ranks import rank_study
 from bayes_alliance.diagnosis.stored_ranks import Outcome
 from bayes_alliance.fit.exact import sample_exact
+from bayes_alliance.fit.exact_units import draw_own_effects
 from bayes_alliance.simulate.studies import SimulatedStudy, Studies, plan_studies
 from bayes_alliance.spec.course import COURSES
 from bayes_alliance.spec.model import PriorSpec
@@ -50,7 +51,9 @@ def run(
         one, two = seed.spawn(2)
         study = studies.draw(np.random.default_rng(one))
         made = study.design if fit is None else fit(study)
-        posterior = sample_exact(made, SETTINGS, int(two.generate_state(1)[0])).posterior
+        seed = int(two.generate_state(1)[0])
+        posterior = sample_exact(made, SETTINGS, seed).posterior
+        posterior = posterior.merge(draw_own_effects(made, posterior, seed))
         posterior = posterior if draws is None else draws(study, posterior)
         ranked.append(Outcome(rank_study(study, posterior), 0.0))
     return _join(studies, dict(enumerate(ranked)), 3, True, SETTINGS)
@@ -271,7 +274,8 @@ def test_studies_that_cannot_be_fitted_are_counted(monkeypatch: pytest.MonkeyPat
         count[0] += 1
         if count[0] % count[1:][0] == 0:
             raise ba.FitError("The sampler could not run.")
-        return sample_exact(design, settings, seed).posterior
+        posterior = sample_exact(design, settings, seed).posterior
+        return posterior.merge(draw_own_effects(design, posterior, seed))
 
     monkeypatch.setattr(module, "_sample", sometimes)
     with ThreadPoolExecutor(1) as pool:

@@ -12,6 +12,7 @@ from scipy import stats
 import bayes_alliance as ba
 from bayes_alliance.diagnosis.predictive import _autocorrelation, _between, _within, figures, loo_pit
 from bayes_alliance.diagnosis.sensitivity import log_density, log_prior
+from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.expectation.linear import stack_draws
 from bayes_alliance.expectation.outcomes import replicate, row_densities
 from bayes_alliance.fit.checks import CheckResult
@@ -129,7 +130,7 @@ def test_replicates_have_the_models_moments(trial: pd.DataFrame) -> None:
     text = HEAD + TWO + '[residual]\ncorrelate = ["score", "alliance"]\n'
     fit = ba.fit_model(ba.parse_model(text), ba.read_sessions(trial, NESTED), seed=2, settings=QUIET)
     assert fit.design is not None
-    one = stack_draws(fit.data["posterior"].to_dataset()).isel(sample=[7] * 3000)
+    one = stack_draws(with_effects(fit)).isel(sample=[7] * 3000)
     drawn = replicate(fit.design, one, np.random.default_rng(1))
     densities = row_densities(fit.design, one.isel(sample=[0]))
     left = {}
@@ -148,7 +149,7 @@ def test_log_priors_are_those_of_the_collapsed_density() -> None:
     """Blocks add up to SciPy's densities of every parameter, and move with each."""
     fit = fitted(made(patients=20), "week + (1 + week | patient)")
     assert fit.design is not None
-    flat = stack_draws(fit.data["posterior"].to_dataset(), 8)
+    flat = stack_draws(with_effects(fit), 8)
     blocks = log_prior(fit.design, flat)
     assert list(blocks) == ["intercepts", "coefficients", "sd patient", "cor patient", "sigma"]
     rho = flat["cor_patient"].values[:, 0, 1]

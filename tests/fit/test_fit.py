@@ -16,6 +16,7 @@ import xarray as xr
 
 import bayes_alliance as ba
 from bayes_alliance.build.model import CHECKED
+from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.fit.checks import check_sampling, verdict
 from bayes_alliance.fit.seeds import spread_seed
 
@@ -27,7 +28,7 @@ def test_fit_holds_arviz_groups(small_fit: ba.Fit) -> None:
     assert posterior["b"].dims == ("chain", "draw", "coef")
     assert list(posterior["coef"].values)[-1] == "score, week:arm[MBCT]"
     assert list(posterior["equation"].values) == ["score"] * 4
-    assert posterior["u_patient"].dims == ("chain", "draw", "patient", "patient_effect")
+    assert small_fit.effects["u_patient"].dims == ("chain", "draw", "patient", "patient_effect")
     assert posterior["cor_patient"].dims == ("chain", "draw", "patient_effect", "patient_effect_2")
     assert not [name for name in posterior.data_vars if str(name).startswith("z_")]
     assert all(coord.dtype.kind in "iufU" for coord in posterior.coords.values())
@@ -43,7 +44,7 @@ def test_group_effects_rebuild_the_linear_predictor(small_fit: ba.Fit) -> None:
     """Residuals computed from the stored draws have the residual SD the posterior says."""
     assert small_fit.design is not None
     equation = small_fit.design.equation
-    posterior = small_fit.data["posterior"].to_dataset().mean(("chain", "draw"))
+    posterior = with_effects(small_fit).mean(("chain", "draw"))
     mu = equation.coef.values @ posterior["b"].values
     for group in equation.groups:
         u = posterior[f"u_{group.factor}"].values
@@ -194,13 +195,15 @@ REPEAT = """
 import numpy as np, hashlib, sys
 sys.path.insert(0, {root!r})
 import bayes_alliance as ba
+from bayes_alliance.expectation.effects import with_effects
 from tests.conftest import make_trial, ROLES
 sessions = ba.read_sessions(make_trial(patients=10), ROLES)
 head = 'title="t"\\nquestion="q"\\n[[equation]]\\noutcome="score"\\nunit="session"\\n'
 spec = ba.parse_model(head + 'formula="week + (1 | patient)"')
 settings = ba.SamplerSettings(draws=100, tune=200, chains=2, cores={cores}, progress="off")
 fit = ba.fit_model(spec, sessions, seed=3, settings=settings)
-draws = [fit.data["posterior"][name].values.tobytes() for name in ("b", "u_patient", "sigma")]
+draws = [fit.data["posterior"]["b"], fit.data["posterior"]["sigma"], fit.effects["u_patient"]]
+draws = [values.values.tobytes() for values in draws]
 print(hashlib.sha256(b"".join(draws)).hexdigest())
 """
 
@@ -225,10 +228,11 @@ def test_pymc_predicts_from_a_fit(small_fit: ba.Fit) -> None:
     """The centred model takes every free variable from the Fit, so PyMC's own predictive draws only the outcome."""
     assert small_fit.design is not None
     model = ba.build_model(small_fit.spec, small_fit.design, parametrization="centred")
-    assert {variable.name for variable in model.free_RVs} <= set(small_fit.data["posterior"].data_vars)
+    draws = with_effects(small_fit)
+    assert {variable.name for variable in model.free_RVs} <= set(draws.data_vars)
     with model:
         drawn = pm.sample_posterior_predictive(
-            small_fit.data, random_seed=1, progressbar=False, compile_kwargs={"mode": CHECKED}
+            draws, random_seed=1, progressbar=False, compile_kwargs={"mode": CHECKED}
         )
     predicted = drawn["posterior_predictive"]["score"]
     equation = small_fit.design.equation

@@ -63,7 +63,7 @@ def test_nothing_of_a_patient_is_in_an_outline() -> None:
 
 def test_a_loaded_fit_answers_for_grids_and_new_patients(small_fit: ba.Fit, tmp_path: Path) -> None:
     """Comparisons and slopes too, with known therapists; its own rows it cannot average over."""
-    loaded = ba.load_fit(small_fit.save(tmp_path / "fit"))
+    loaded = ba.load_fit(small_fit.save(tmp_path / "fit", effects=True))
     asked = {"grid": {"week": [1, 4], "arm": ["TAU", "MBCT"]}}
     for work in (
         lambda fit: ba.predictions(fit, **asked),
@@ -99,13 +99,9 @@ def test_what_goes_with_what_is_asked_for() -> None:
 def test_effects_that_were_not_stored_are_not_made_up(small_fit: ba.Fit) -> None:
     """Own effects need the draws to hold them."""
     bare = without_rows(small_fit)
-    names = [name for name in bare.data["posterior"].data_vars if str(name).startswith("u_")]
-    tree = bare.data.copy()
-    posterior = tree["posterior"].to_dataset().drop_vars(names)
-    tree["posterior"] = posterior
     rows = pd.DataFrame({"week": [2], "arm": "MBCT", "therapist": "T1", "patient": "new"})
     with pytest.raises(ba.FitError, match=r"holds no effects of 'therapist'.*with_rows"):
-        ba.predictions(replace(bare, data=tree), rows, groups={"therapist": "own"})
+        ba.predictions(bare, rows, groups={"therapist": "own"})
 
 
 def variable(outline: dict, label: str) -> dict:

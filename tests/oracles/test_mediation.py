@@ -183,7 +183,7 @@ def highest(design: ba.Design) -> Highest:
     best = min(tries, key=lambda found: float(found.fun)).x
     natural = np.concatenate([np.exp(best[:3]), best[3:]])[None]
     # with normals of 0 a draw is the mean
-    mean = density.draw_effects(natural, density.packed, np.zeros((1, 3)), 0, 1)[0]
+    mean = density.draw_coefs(natural, np.zeros(3, dtype=bool), np.zeros((1, 3)), 1)[1][0]
     shape = statistics.shape
     return Highest(shape.mean + shape.scale * mean, natural[0, :3], correlations(shape, natural, 0)[0, 0])
 

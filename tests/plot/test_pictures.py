@@ -119,7 +119,7 @@ def test_shares_show_each_factor_and_the_residual(small_fit: ba.Fit) -> None:
 def test_caterpillar_is_sorted_and_named(small_fit: ba.Fit) -> None:
     """Therapists from the least to the largest mean, each under its id; the unit on the axis."""
     (axes,) = ba.plot_caterpillar(small_fit, "therapist").axes
-    effects = small_fit.data["posterior"].to_dataset()["u_therapist"].mean(("chain", "draw")).to_series()
+    effects = small_fit.effects["u_therapist"].mean(("chain", "draw")).to_series()
     expected = [level for level, _ in effects.sort_values().index]
     patients = ba.unit_estimates(small_fit, better="lower").set_index("therapist")["patients"]
     shown = [f"{level} (n = {patients[level]})" for level in expected]
@@ -166,6 +166,7 @@ def test_long_names_on_a_caterpillar_are_wrapped(small_fit: ba.Fit) -> None:
     name = "within(mi(alliance_of_the_first_weeks), therapist_of_record, means=latent)"
     moved = [str(label).replace("Intercept", name) for label in tree["posterior"]["therapist_effect"].values]
     tree["posterior"] = xr.DataTree(tree["posterior"].to_dataset().assign_coords(therapist_effect=moved))
+    tree["effects"] = xr.DataTree(small_fit.effects.assign_coords(therapist_effect=moved))
     named = {"therapist_effect": moved, "therapist_effect_2": moved}
     tree["variance/score"] = xr.DataTree(tree["variance/score"].to_dataset().assign_coords(named))
     figure = ba.plot_caterpillar(replace(small_fit, data=tree), "therapist")
@@ -181,6 +182,7 @@ def test_caterpillar_of_residual_sds(small_fit: ba.Fit) -> None:
     moved = [str(label).replace("score, ", "sigma(score), ") for label in tree["posterior"]["therapist_effect"].values]
     posterior = tree["posterior"].to_dataset().assign_coords(therapist_effect=moved)
     tree["posterior"] = xr.DataTree(posterior)
+    tree["effects"] = xr.DataTree(small_fit.effects.assign_coords(therapist_effect=moved))
     moments = tree["variance/score"].to_dataset()
     moments = moments.assign_coords(formula_sigma_therapist_effect=moved, formula=["sigma"])
     tree["variance/score"] = xr.DataTree(moments)

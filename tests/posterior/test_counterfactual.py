@@ -8,6 +8,7 @@ import pytest
 from scipy import special
 
 import bayes_alliance as ba
+from bayes_alliance.expectation.effects import with_effects
 from tests.conftest import ROLES
 from tests.design.test_modelled import equation, model
 from tests.posterior.test_mediation import NAMES, QUICK
@@ -278,7 +279,7 @@ def test_true_mediators_move_a_bent_outcome_and_their_errors_do_not() -> None:
     settings = ba.SamplerSettings(draws=150, tune=500, chains=2, progress="off")
     fit = ba.fit_model(spec, ba.read_sessions(frame, {"patient": "patient"}), seed=1, settings=settings)
     found = ba.counterfactual_effects(fit, "x", values=(0, 1), draws=300).draws["value"]
-    flat = fit.data["posterior"].to_dataset().stack(sample=("chain", "draw"))
+    flat = with_effects(fit).stack(sample=("chain", "draw"))
     sigma = flat["sigma"].values[0][:, None, None]
     nodes, weights = np.polynomial.hermite_e.hermegauss(31)
 
@@ -327,7 +328,7 @@ def test_residuals_are_those_of_the_treatment_that_is_set() -> None:
     table = ba.read_sessions(frame, {"patient": "patient"})
     fit = ba.fit_model(spec, ba.Study(table, reference={"arm": "A"}), seed=1, settings=settings)
     found = ba.counterfactual_effects(fit, "arm", values=("A", "B"), draws=300).draws["value"]
-    flat = fit.data["posterior"].to_dataset().stack(sample=("chain", "draw"))
+    flat = with_effects(fit).stack(sample=("chain", "draw"))
     nodes, weights = np.polynomial.hermite_e.hermegauss(61)
 
     def slope(label: str) -> np.ndarray:
@@ -371,7 +372,7 @@ def test_a_patient_set_into_an_arm_with_groups_gets_a_new_one() -> None:
     columns = {"in_group": "arm[B]"}
     fit = ba.fit_model(spec, ba.Study(table, columns=columns, reference={"arm": "A"}), seed=1, settings=settings)
     found = ba.counterfactual_effects(fit, "arm", values=("A", "B"), draws=200)
-    posterior = fit.data["posterior"].to_dataset()
+    posterior = with_effects(fit)
     b, sd = posterior["b"], posterior["sd_group"].values[..., 0]
     without, level = b.sel(coef="left, Intercept").values, b.values.sum(axis=-1)
     x, w = np.polynomial.hermite_e.hermegauss(101)

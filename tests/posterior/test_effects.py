@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import xarray as xr
 
 import bayes_alliance as ba
-from bayes_alliance.collapse import engine
 from bayes_alliance.collapse.deletion import leave_units_out
 from bayes_alliance.collapse.stack import stack_rows
 from bayes_alliance.fit.exact import read_points
@@ -17,23 +19,35 @@ MODEL = HEAD + equation("score", "week + (1 + week | patient) + (1 | therapist)"
 FEW = ba.SamplerSettings(draws=40, chains=2, progress="off")
 
 
-def test_effects_on_request_are_those_of_the_fit(sessions: ba.SessionTable, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fit too large to keep its effects says so; on request they are the ones it would have kept."""
-    spec = ba.parse_model(MODEL)
-    kept = ba.fit_model(spec, sessions, seed=4, engine="collapsed", settings=FEW)
-    monkeypatch.setattr(engine, "MOST_EFFECTS", 100)
-    lean = ba.fit_model(spec, sessions, seed=4, engine="collapsed", settings=FEW)
-    assert "u_patient" not in lean.data["posterior"]
-    assert any("Effects of patient, therapist would be 4,320 numbers" in message for message in lean.messages)
-    np.testing.assert_array_equal(lean.data["posterior"]["b"], kept.data["posterior"]["b"])
-    drawn = ba.draw_effects(lean)
-    for name in ("u_patient", "u_therapist"):
-        expected = kept.data["posterior"][name]
-        assert drawn[name].dims == expected.dims
-        np.testing.assert_allclose(drawn[name], expected, rtol=1e-6, atol=1e-7)
-        np.testing.assert_array_equal(drawn[name][name[2:]], expected[name[2:]])
-    summary = ba.summarize(lean)
-    assert summary["name"].str.startswith("share_patient").any()
+def test_effects_are_drawn_when_asked_for(sessions: ba.SessionTable, tmp_path: Path) -> None:
+    """A fit and its copy from disk draw the same effects; the posterior has none of them; stored ones are kept."""
+    fit = ba.fit_model(ba.parse_model(MODEL), sessions, seed=4, engine="collapsed", settings=FEW)
+    assert not {"u_patient", "u_therapist"} & set(fit.data["posterior"].data_vars)
+    assert "effects" not in fit.data
+    drawn = fit.effects
+    assert drawn["u_patient"].dims == ("chain", "draw", "patient", "patient_effect")
+    assert drawn is fit.effects
+    loaded = ba.load_fit(fit.save(tmp_path / "fit"))
+    assert not loaded.has_effects
+    with pytest.raises(ba.FitError, match=r"stored without its effects.*fit\.with_rows\(sessions\), or save with eff"):
+        _ = loaded.effects
+    xr.testing.assert_identical(loaded.with_rows(sessions).effects, drawn)
+    whole = ba.load_fit(fit.save(tmp_path / "whole", effects=True))
+    xr.testing.assert_identical(whole.effects, drawn)
+    assert ba.summarize(fit)["name"].str.startswith("share_patient").any()
+
+
+def test_effects_of_the_nuts_engine(sessions: ba.SessionTable, tmp_path: Path) -> None:
+    """They are held and stored, unless that is declined: then nothing can draw them again."""
+    fit = ba.fit_model(ba.parse_model(MODEL), sessions, seed=4, engine="nuts", settings=FEW)
+    assert set(fit.effects) == {"u_patient", "u_therapist"}
+    assert not set(fit.effects) & set(fit.data["posterior"].data_vars)
+    loaded = ba.load_fit(fit.save(tmp_path / "whole"))
+    xr.testing.assert_equal(loaded.effects, fit.effects)
+    lean = ba.load_fit(fit.save(tmp_path / "lean", effects=False))
+    assert not lean.has_effects
+    with pytest.raises(ba.FitError, match=r"stored without its effects\. Fit again and save with effects=True"):
+        _ = lean.effects
 
 
 @pytest.mark.parametrize("text", [MODEL, HEAD + TWO + ACROSS + '[residual]\ncorrelate = ["score", "alliance"]\n'])
@@ -71,11 +85,8 @@ def test_what_cannot_be_asked(sessions: ba.SessionTable, small_fit: ba.Fit, tmp_
     with pytest.raises(ba.FitError, match=r"Unknown grouping factor 'pateint'. Valid: .* Did you mean 'patient'"):
         ba.integrated_log_likelihood(fit, by="pateint")
     loaded = ba.load_fit(fit.save(tmp_path / "fit"))
-    for call in (lambda: ba.integrated_log_likelihood(loaded, by="patient"), lambda: ba.draw_effects(loaded)):
-        with pytest.raises(ba.FitError, match=r"has no rows; bring them back with fit\.with_rows"):
-            call()
-    again = ba.draw_effects(loaded.with_rows(sessions))
-    np.testing.assert_allclose(again["u_patient"], fit.data["posterior"]["u_patient"], rtol=1e-6, atol=1e-7)
+    with pytest.raises(ba.FitError, match=r"has no rows; bring them back with fit\.with_rows"):
+        ba.integrated_log_likelihood(loaded, by="patient")
     crossed = ba.read_sessions(
         make_trial().assign(room=lambda f: "R" + (f["week"] % 3).astype(int).astype(str)),
         {**ROLES, "group": "room"},

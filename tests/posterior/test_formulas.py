@@ -9,6 +9,7 @@ from scipy import special
 
 import bayes_alliance as ba
 from bayes_alliance.design.moments import variance_moments
+from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.posterior.variance import shares_of
 from bayes_alliance.spec.equations import equation_latex, equation_text
 from tests.build.test_equations import HEAD, equation
@@ -65,7 +66,7 @@ def test_expected_counts_against_monte_carlo(made: ba.Design) -> None:
     for number, level in enumerate(("TAU", "MBCT")):
         for values, labels in zip(rows, (e.coef.labels, zi.coef.labels), strict=True):
             values[:, labels.index("arm[MBCT]")] = number
-        one = fit.data["posterior"].to_dataset().isel(chain=1, draw=1)
+        one = with_effects(fit).isel(chain=1, draw=1)
         sd = one["sd_patient"].values
         u = rng.multivariate_normal([0, 0], one["cor_patient"].values * np.outer(sd, sd), 100_000)
         eta = rows[0] @ one["b"].sel(coef=list(e.coef_labels)).values
@@ -80,7 +81,7 @@ def test_expected_counts_against_monte_carlo(made: ba.Design) -> None:
 def test_shares_of_variance_against_monte_carlo(made: ba.Design) -> None:
     """The residual variance is averaged over rows and over patients' own chances of a zero."""
     fit = make_fit(made, size=0.8)
-    posterior = fit.data["posterior"].to_dataset()
+    posterior = with_effects(fit)
     shares = shares_of(posterior, variance_moments(made, made.equation))["share_residual"]
     e, rng = made.equation, np.random.default_rng(2)
     own, level = e.parameters["zi"], float(e.y.mean())

@@ -9,6 +9,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 import bayes_alliance as ba
+from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.simulate.prior import draw_parameters
 from bayes_alliance.simulate.studies import plan_studies
 from tests.truth.fits import make_fit
@@ -44,7 +45,7 @@ def test_hazards_of_those_observed_at_risk(fit: ba.Fit) -> None:
     found = ba.predict_hazard(fit, "lag(alliance)", values=(4.0, 6.0), draws=None, at_risk="observed")
     assert fit.design is not None
     equation = fit.design.find("leaving")
-    posterior = fit.data["posterior"].to_dataset().stack(sample=("chain", "draw"))
+    posterior = with_effects(fit).stack(sample=("chain", "draw"))
     b, u = posterior["b"].values.T, posterior["u_therapist"].values[:, 0].T
     x = equation.coef.values.copy()
     x[:, list(equation.coef.labels).index("lag(alliance)")] = 4.0
@@ -63,7 +64,7 @@ def test_survival_is_that_of_all_who_were_there_at_first(fit: ba.Fit) -> None:
     found = ba.predict_hazard(fit, "lag(alliance)", values=(4.0, 6.0), draws=None)
     assert fit.design is not None
     e = fit.design.find("leaving")
-    flat = fit.data["posterior"].to_dataset().stack(sample=("chain", "draw"))
+    flat = with_effects(fit).stack(sample=("chain", "draw"))
     b = {str(label): flat["b"].sel(coef=label).values for label in flat["coef"].values}
     u = flat["u_therapist"].values[:, 0].T
     there = e.groups[0].code[e.session == 2]
@@ -103,17 +104,18 @@ def test_a_current_value_that_is_set_takes_the_patients_effects_with_it() -> Non
     layout = {"patients": 24, "sessions": [1, 2, 3, 4], "arms": {"TAU": 12, "MBCT": 12}, "therapists": 4}
     studies = plan_studies(spec, layout, seed=1)
     made = studies.draw(np.random.default_rng(1)).design
-    posterior = draw_parameters(made, draws=4, seed=1)
+    posterior, effects = draw_parameters(made, draws=4, seed=1), xr.Dataset(coords={"chain": [0], "draw": range(4)})
     rng = np.random.default_rng(2)
     for factor in made.factors:
         dims = ("chain", "draw", factor.factor, f"{factor.factor}_effect")
         coords = {factor.factor: list(factor.levels), dims[3]: list(factor.effects)}
         size = (1, 4, len(factor.levels), len(factor.effects))
-        posterior[f"u_{factor.factor}"] = xr.DataArray(rng.normal(size=size), dims=dims, coords=coords)
-    fit = ba.Fit(made.spec, xr.DataTree.from_dict({"posterior": posterior}), {"messages": []}, (), made)
+        effects[f"u_{factor.factor}"] = xr.DataArray(rng.normal(size=size), dims=dims, coords=coords)
+    data = xr.DataTree.from_dict({"posterior": posterior, "effects": effects})
+    fit = ba.Fit(made.spec, data, {"messages": []}, (), made)
     found = ba.predict_hazard(fit, "value(alliance)", values=(1.5,), draws=None, at_risk="observed")
     e = made.equations[1]
-    flat = fit.data["posterior"].to_dataset().stack(sample=("chain", "draw"))
+    flat = with_effects(fit).stack(sample=("chain", "draw"))
     b = {label: flat["b"].sel(coef=label).values for label in e.coef_labels}
     v = flat["u_therapist"].sel(therapist_effect="leaving, Intercept").transpose("sample", "therapist").values
     for session in (1.0, 3.0):

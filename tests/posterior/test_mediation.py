@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import bayes_alliance as ba
+from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.posterior.mediation import path_slopes
 from bayes_alliance.posterior.paths import find_paths
 from tests.conftest import ROLES
@@ -114,7 +115,7 @@ def test_slopes_that_vary_together_count_their_covariance(within: ba.Fit) -> Non
 def test_effects_of_units_are_products_of_their_slopes(within: ba.Fit) -> None:
     """A patient's indirect effect is the product of the slopes of that patient, draw by draw."""
     found = ba.unit_effects(within, "predictor", outcome="outcome", factor="patient")
-    posterior = within.data["posterior"].to_dataset()
+    posterior = with_effects(within)
     effects = ba.draw_effects(within)["u_patient"] if "u_patient" not in posterior else posterior["u_patient"]
     a, b = "alliance, within(stress, patient)", "score, within(alliance, patient)"
     expected = 1.0

@@ -13,6 +13,7 @@ from scipy import optimize, stats
 
 import bayes_alliance as ba
 from bayes_alliance.diagnosis.predictive import loo_pit
+from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.expectation.expected import variance_of_effects
 from bayes_alliance.expectation.linear import stack_draws
 from bayes_alliance.expectation.new_data import move
@@ -136,7 +137,7 @@ def fitted(trial: pd.DataFrame) -> ba.Fit:
 def test_setting_predictors_reads_modelled_values_and_steps(fitted: ba.Fit, trial: pd.DataFrame) -> None:
     """With condition and ordered predictor set, means are averages over rows at true values and estimated steps."""
     fit, table = fitted, ba.read_sessions(frame_of(trial), ROLES)
-    flat = stack_draws(fit.data["posterior"].to_dataset())
+    flat = stack_draws(with_effects(fit))
     frame = table.frame
     people = sorted(set(frame["pid"][frame["pre"].isna()]))
     b = flat["b"].to_pandas().rename(columns=lambda label: label.removeprefix("score, "))
@@ -298,7 +299,7 @@ def test_raters_agree_with_a_one_way_analysis_of_variance() -> None:
     spec = model(equation("y", "me(a, b, c)"))
     columns = {"a": ratings[:, 0], "b": ratings[:, 1], "c": ratings[:, 2]}
     fit = ba.fit_model(spec, ba.Study(table_of(**columns, y=y), priors=WIDE), seed=1, settings=QUIET)
-    posterior = fit.data["posterior"].to_dataset()
+    posterior = with_effects(fit)
     within = np.sqrt(ratings.var(axis=1, ddof=1).mean())
     between = ratings.mean(axis=1).var(ddof=1) - within**2 / 3
     error, spread = posterior["error"][..., 0], posterior["sigma"].sel(sigma_coef="a_b_c")

@@ -9,6 +9,7 @@ import xarray as xr
 from scipy import special
 
 import bayes_alliance as ba
+from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.expectation.set_variables import set_variables
 from tests.truth.fits import make_fit
 
@@ -54,7 +55,7 @@ def fit_of(model: str, frame: pd.DataFrame | None = None, *, size: float = 1.0, 
 
 def draws_of(fit: ba.Fit) -> xr.Dataset:
     """Return the parameters of a fit, one draw after the other."""
-    return fit.data["posterior"].to_dataset().stack(sample=("chain", "draw"))
+    return with_effects(fit).stack(sample=("chain", "draw"))
 
 
 def flat(values: xr.DataArray) -> np.ndarray:
@@ -223,7 +224,7 @@ def test_what_was_taken_from_the_outcome_is_added_back() -> None:
 def replace_posterior(fit: ba.Fit, other: ba.Fit) -> ba.Fit:
     """Return a fit with another one's parameters."""
     tree = fit.data.copy()
-    tree["posterior"] = other.data["posterior"].copy()
+    tree["posterior"], tree["effects"] = other.data["posterior"].copy(), other.data["effects"].copy()
     return ba.Fit(fit.spec, tree, fit.provenance, fit.checks, fit.design)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import bayes_alliance as ba
+from bayes_alliance.expectation.effects import with_effects
 
 
 def test_estimates_count_caseloads_and_ranks(small_fit: ba.Fit) -> None:
@@ -14,7 +15,7 @@ def test_estimates_count_caseloads_and_ranks(small_fit: ba.Fit) -> None:
     assert small_fit.design is not None
     equation = small_fit.design.equation
     group = next(g for g in equation.groups if g.factor == "therapist")
-    draws = small_fit.data["posterior"]["u_therapist"].stack(sample=("chain", "draw")).isel(therapist_effect=0)
+    draws = small_fit.effects["u_therapist"].stack(sample=("chain", "draw")).isel(therapist_effect=0)
     for code, level in enumerate(group.levels):
         own = group.code == code
         assert table.loc[level, "patients"] == len(set(equation.patient[own]))
@@ -60,7 +61,7 @@ def test_lines_of_therapists_average_to_the_population(small_fit: ba.Fit) -> Non
     assert small_fit.design is not None
     equation = small_fit.design.equation
     group = next(g for g in equation.groups if g.factor == "therapist")
-    posterior = small_fit.data["posterior"].to_dataset()
+    posterior = with_effects(small_fit)
     own = group.code == 1
     share = equation.arms.code[own].mean()  # type: ignore[union-attr]
     week = float(lines["session"][2])

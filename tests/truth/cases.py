@@ -12,6 +12,7 @@ import pandas as pd
 
 import bayes_alliance as ba
 from bayes_alliance.design.design import Design
+from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.fit.result import Fit
 from tests.conftest import make_trial
 from tests.contracts.test_registry import NAMES, table_for
@@ -59,7 +60,7 @@ class Case:
 
     def draws(self) -> list[tuple[int, int]]:
         """Return every chain and draw."""
-        posterior = self.fit.data["posterior"]
+        posterior = with_effects(self.fit)
         return [(c, d) for c in range(posterior.sizes["chain"]) for d in range(posterior.sizes["draw"])]
 
     def world(self, chain: int, draw: int) -> World:
@@ -68,7 +69,7 @@ class Case:
 
     @cached_property
     def _worlds(self) -> dict[tuple[int, int], World]:
-        posterior = self.fit.data["posterior"].to_dataset()
+        posterior = with_effects(self.fit)
         return {(c, d): World(self.study, Truth(posterior.isel(chain=c, draw=d))) for c, d in self.draws()}
 
     def view(self, world: World, outcome: str) -> View:

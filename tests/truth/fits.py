@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import numpy as np
 import xarray as xr
@@ -14,7 +15,8 @@ from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.factors import FactorDesign
 from bayes_alliance.design.equations.latent_columns import FollowSteps
 from bayes_alliance.design.equations.predictor import Predictor
-from bayes_alliance.fit.assembly import rows_of
+from bayes_alliance.design.posterior_variables import list_variables
+from bayes_alliance.fit.assembly import rows_of, split_effects
 from bayes_alliance.fit.estimands import work_out
 from bayes_alliance.fit.exact import constant_data
 from bayes_alliance.fit.provenance import record_provenance
@@ -84,8 +86,11 @@ def put_together(design: Design, posterior: xr.Dataset, engine: str) -> Fit:
     """Return a fit with these draws; nothing was sampled, so there is nothing to check."""
     rows = rows_of(design, constant_data(design))
     nothing = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]), dtype=bool)
+    variables = list_variables(design)
+    posterior, effects = split_effects(posterior, design, variables)
     groups = {
         "posterior": posterior,
+        "effects": effects,
         "sample_stats": xr.Dataset({"diverging": (("chain", "draw"), nothing)}),
         "observed_data": rows.observed,
         "constant_data": rows.constant,
@@ -97,6 +102,7 @@ def put_together(design: Design, posterior: xr.Dataset, engine: str) -> Fit:
         groups["estimands"] = estimands
     settings = ba.SamplerSettings(draws=max(posterior.sizes["draw"], 1), chains=CHAINS, progress="off")
     provenance = {**record_provenance(design, settings, engine, 1, {}), "constants": {}}
+    provenance["variables"] = [asdict(own) for own in variables]
     return Fit(design.spec, xr.DataTree.from_dict(groups), provenance, (), design)
 
 

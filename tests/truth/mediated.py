@@ -9,6 +9,7 @@ import numpy as np
 
 import bayes_alliance as ba
 from bayes_alliance.errors import AllianceError
+from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.spec.expressions import Name
 from tests.truth.cases import Case
 from tests.truth.fits import put_together
@@ -285,7 +286,7 @@ REPEATS = 200
 def _counterfactual(
     case: Case, treatment: str, outcome: str, values: tuple[Value, Value], kind: str, cross: float | None
 ) -> Pair:
-    posterior = case.fit.data["posterior"].to_dataset()
+    posterior = with_effects(case.fit)
     says, right, errors = [], [], []
     for chain, draw in case.draws()[1:3]:
         same = posterior.isel(chain=[chain, chain], draw=[draw] * (REPEATS // 2))

@@ -12,6 +12,7 @@ from scipy import stats
 from scipy.special import expit, gammaln, polygamma
 
 import bayes_alliance as ba
+from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Operation, render
 from tests.truth.cases import Case
 from tests.truth.fits import make_fit, put_together
@@ -470,7 +471,7 @@ def left_out(case: Case) -> Iterator[Setting]:
 
 
 def _left_out(case: Case, chain: int, draw: int) -> Pair:
-    posterior = case.fit.data["posterior"].to_dataset()
+    posterior = with_effects(case.fit)
     same = posterior.isel(chain=[chain, chain], draw=[draw] * 60).assign_coords(chain=[0, 1], draw=np.arange(60))
     fit = put_together(case.design, same, str(case.fit.provenance["engine"]))
     got = ba.loo(fit, unit="patient", refit=False, progress="off")

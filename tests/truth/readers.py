@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 import bayes_alliance as ba
+from bayes_alliance.expectation.effects import with_effects
 from tests.truth.cases import Case
 from tests.truth.simulator import (
     POINTS,
@@ -25,7 +26,7 @@ from tests.truth.worlds import World
 
 def over_draws(case: Case, work) -> np.ndarray:
     """Return what ``work(world)`` gives in every draw, shape (chain, draw, …)."""
-    posterior = case.fit.data["posterior"]
+    posterior = with_effects(case.fit)
     values = [work(case.world(c, d)) for c, d in case.draws()]
     return np.array(values).reshape(posterior.sizes["chain"], posterior.sizes["draw"], *np.shape(values[0]))
 

@@ -11,6 +11,7 @@ import xarray as xr
 
 import bayes_alliance as ba
 from bayes_alliance.build.model import build_model
+from bayes_alliance.expectation.effects import with_effects
 from tests.truth.cases import COURSES, NAMES, registry_case
 from tests.truth.kinds import KINDS
 from tests.truth.simulator import linear_predictor, residual_sd, usable
@@ -222,7 +223,7 @@ def test_worlds_have_the_linear_predictors_of_the_design(model: str) -> None:
     from bayes_alliance.expectation.outcomes import drawn_rows, residual_spread
 
     case = case_of(model)
-    flat = stack_draws(case.fit.data["posterior"].to_dataset())
+    flat = stack_draws(with_effects(case.fit))
     for e in case.design.equations:
         stated = add_effects(linear_parts(case.design, e.mean, flat), flat, [f.factor for f in case.design.factors])
         for place, (chain, draw) in enumerate(case.draws()):
@@ -244,7 +245,7 @@ def test_stated_fits_have_the_variables_of_the_model(model: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         built = build_model(case.design.spec, case.design)
-    posterior = case.fit.data["posterior"].to_dataset()
+    posterior = with_effects(case.fit)
     wanted = {v.name for v in (*built.free_RVs, *built.deterministics)}
     wanted = {n for n in wanted if not n.startswith(("z_", "total_")) and not n.endswith("_unit")}
     kept = {n for n in wanted if not any("_block_" in str(d) for d in built.named_vars_to_dims.get(n, ()))}

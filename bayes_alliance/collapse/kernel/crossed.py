@@ -62,15 +62,16 @@ def scale_effects(N, lam, vector):
 
 @compiled
 def factor_crossed(N, lam, own):
-    """Return the Cholesky factor of the last block's system, with coefficients and levels in their own units.
+    """Return the Cholesky factor of the last block's system turned round, coefficients and levels in their own units.
 
-    The scale is block-diagonal, so that only the factorisation takes the third power of the effects' number.
+    The scale is block-diagonal, so that only the factorisation takes the third power of the effects' number. Turned
+    round coefficients come last: their own factor is a corner of it, and effects are drawn given them.
     """
     half = scale_columns(N, lam, own)
     system = scale_columns(N, lam, half.T.copy())
     for a in range(len(own)):
         system[a, a] += 1.0
-    return np.linalg.cholesky(system)
+    return np.linalg.cholesky(system[::-1, ::-1].copy())
 
 
 @compiled
@@ -101,14 +102,20 @@ def solve_backward(factor, right):
 def eliminate_crossed(N, lam, own, right, slopes):
     """Return the last block's posterior covariance (empty without slopes), mean, and factor."""
     factor = factor_crossed(N, lam, own)
-    pulled = scale_columns(N, lam, right.reshape(1, len(right)))[0]
-    mean = scale_effects(N, lam, solve_backward(factor, solve_forward(factor, pulled)))
+    pulled = scale_columns(N, lam, right.reshape(1, len(right)))[0][::-1].copy()
+    mean = scale_effects(N, lam, solve_backward(factor, solve_forward(factor, pulled))[::-1].copy())
     covariance = np.zeros((0, 0))
     if slopes is not None:
-        root = np.linalg.inv(factor)
-        half = _scale_rows(N, lam, root.T @ root)
+        half = _scale_rows(N, lam, _inverse(factor))
         covariance = _scale_rows(N, lam, half.T.copy())
     return covariance, mean, factor
+
+
+@compiled
+def _inverse(factor):
+    """Return the inverse of the last block's system, in its own order, by the factor of what is turned round."""
+    root = np.linalg.inv(factor)
+    return (root.T @ root)[::-1, ::-1].copy()
 
 
 @compiled
@@ -139,8 +146,7 @@ def pull_crossed(N, lam, last, shifts, factor, mean, places, lam_bar):
             right[a] += last[places[a], coefs + i]
     for a in range(coefs):
         right[a] += shifts[a]
-    root = np.linalg.inv(factor)
-    outer = _scale_rows(N, lam, root.T @ root)  # U = Lam B^-1
+    outer = _scale_rows(N, lam, _inverse(factor))  # U = Lam B^-1
     rest = right - own @ mean
     pulled = outer.T @ right
     for at, lam_at, q in crossed_places(N):

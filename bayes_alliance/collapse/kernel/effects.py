@@ -1,13 +1,13 @@
-"""Compiled exact draws of coefficients and effects given variances, from the last block inward."""
+"""Compiled exact draws given variances: of coefficients, and of effects given these, from the last block inward."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from bayes_alliance.collapse.kernel.compiled import compiled
-from bayes_alliance.collapse.kernel.crossed import scale_effects, solve_backward
+from bayes_alliance.collapse.kernel.crossed import scale_effects
 from bayes_alliance.collapse.kernel.elimination import half_covariance
-from bayes_alliance.collapse.kernel.forward import last_places, weigh_node
+from bayes_alliance.collapse.kernel.forward import weigh_node
 from bayes_alliance.collapse.kernel.parts import (
     COEFS,
     COLUMN_LIST,
@@ -32,15 +32,23 @@ from bayes_alliance.collapse.kernel.parts import (
 
 @compiled
 def draw_effects(N, units, tables, lam, weights, work, last_block, depth, normals, out, crossed):
-    """Write one joint draw of the effects to ``out``, given standard normals in the same order.
+    """Write one draw to ``out``, from standard normals in the same order.
 
-    First come the effects of the last block (coefficients, then crossed factors), then those of ``depth`` levels of the
-    chain, outermost first, unit by unit. ``work`` is as ``forward`` left it, and ``last_block`` is the last block with
-    its prior means, posterior mean and factor; ``units`` and ``tables`` are the statistics with every unit of the
-    innermost factor by itself.
+    A depth of 0 draws coefficients, and ``out`` and ``normals`` end with them. A larger one draws effects given
+    coefficients, which ``normals`` begins with: those of crossed factors, then those of ``depth`` levels of the chain,
+    outermost first, unit by unit. ``work`` is as ``forward`` left it, and ``last_block`` is the last block with its
+    prior means, posterior mean and factor; ``units`` and ``tables`` are the statistics with every unit of the innermost
+    factor by itself.
     """
     last, shifts, mean, factor = last_block
-    at = _draw_last(N, lam, last, shifts, mean, factor, normals, out, crossed)
+    if crossed is not None:
+        at = _draw_crossed(N, lam, mean, factor, depth, normals, out)
+    elif depth == 0:
+        at = _draw_coefs(N, last, shifts, normals, out)
+    else:
+        at = N[COEFS]
+        for i in range(at):
+            out[i] = normals[i]
     levels = N[LEVELS]
     starts = np.zeros(levels + 1, dtype=np.int64)
     for level in range(levels - 1, levels - 1 - depth, -1):
@@ -104,26 +112,49 @@ def _draw_unit(N, units, level, node, source, place, q, wide, chain, lam, lam_at
 
 
 @compiled
-def _draw_last(N, lam, last, shifts, mean, factor, normals, out, crossed):
-    """Draw coefficients and crossed effects; return how many there are."""
-    coefs, outcomes = N[COEFS], N[OUTCOMES]
-    places = last_places(N)
-    n = len(places)
-    if crossed is not None:
-        apart = scale_effects(N, lam, solve_backward(factor, normals[:n]))
-        for i in range(n):
-            out[i] = mean[i] + apart[i]
+def _draw_crossed(N, lam, mean, factor, depth, normals, out):
+    """Draw coefficients, or effects of crossed factors given them; return how many numbers of ``out`` are written.
+
+    The factor is that of the last block turned round: coefficients come last in it, and their draw takes no effect.
+    """
+    n, coefs = len(mean), N[COEFS]
+    apart = np.zeros(n)
+    for i in range(coefs):  # in SDs of their priors, which no scale of effects multiplies
+        apart[n - 1 - i] = normals[i] if depth == 0 else normals[i] - mean[i]
+    for i in range(coefs, n if depth > 0 else coefs):
+        apart[n - 1 - i] = normals[i]
+    least = n - coefs if depth == 0 else 0
+    for k in range(n - 1, least - 1, -1):
+        stop = k
+        if depth > 0 and k >= n - coefs:
+            stop = n - coefs  # given ones change nothing but effects
+        else:
+            apart[k] /= factor[k, k]
+        for j in range(least, stop):
+            apart[j] -= factor[k, j] * apart[k]
+    if depth == 0:
+        for i in range(coefs):
+            out[i] = mean[i] + apart[n - 1 - i]
+        return coefs
+    effects = scale_effects(N, lam, apart[::-1].copy())
+    for i in range(n):
+        out[i] = mean[i] + effects[i]
+    return n
+
+
+@compiled
+def _draw_coefs(N, last, shifts, normals, out):
+    """Draw coefficients where no factor crosses; return how many there are."""
+    n, outcomes = N[COEFS], N[OUTCOMES]
+    if n == 0:
         return n
-    own, right, half = np.empty(n * n), np.zeros(n), np.empty(n * n)
+    own, right, half = np.empty(n * n), shifts.copy(), np.empty(n * n)
     for a in range(n):
         for b in range(n):
-            own[a * n + b] = last[places[a], places[b]]
+            own[a * n + b] = last[a, b]
         for i in range(outcomes):
-            right[a] += last[places[a], coefs + i]
-    for a in range(coefs):
-        right[a] += shifts[a]
-    if n > 0:
-        half_covariance(own, 0, n, n, np.eye(n).reshape(-1), 0, half, 0, np.empty(3 * n * n))
+            right[a] += last[a, n + i]
+    half_covariance(own, 0, n, n, np.eye(n).reshape(-1), 0, half, 0, np.empty(3 * n * n))
     for i in range(n):
         out[i] = 0.0
     for j in range(n):

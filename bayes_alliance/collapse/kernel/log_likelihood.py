@@ -56,8 +56,9 @@ def log_density(N, R, x, logs, gradient, units, tables, depth, normals, effects,
     gradient
         Written, if ``slopes`` is true.
     units, tables, depth, normals, effects
-        With a depth of 0 or more, one joint draw of coefficients, crossed effects and so many levels of the chain is
-        written to ``effects``, from standard ``normals``; ``units`` and ``tables`` are statistics that are not pooled.
+        With a depth of 0 one draw of coefficients is written to ``effects``, from standard ``normals``; with a larger
+        one, crossed effects and those of so many levels of the chain, given the coefficients that ``normals`` begins
+        with. ``units`` and ``tables`` are statistics that are not pooled.
     crossed, joint, slopes
         True where factors cross, residuals correlate, gradients are wanted; else None, and the compiler leaves these
         parts out.
