@@ -12,6 +12,7 @@ from bayes_alliance.build.groups import Parametrization, build_groups, group_coo
 from bayes_alliance.build.means import add_latent, build_measured, measured_coords
 from bayes_alliance.build.modelled import build_values, modelled_coords
 from bayes_alliance.build.outcomes import build_outcomes, build_parameters
+from bayes_alliance.build.parametrization import parametrize
 from bayes_alliance.build.priors import build_vector
 from bayes_alliance.build.shrinkage import build_shrunk, shrunk_coords
 from bayes_alliance.build.steps import step_coords
@@ -55,7 +56,7 @@ def build_model(spec: ModelSpec, design: Design, *, parametrization: Parametriza
     design : Design
         Made from the same spec.
     parametrization : {"chosen", "centred", "non-centred"}
-        How group effects are written: as the design chose from the data, or all one way. ``"centred"`` makes
+        How group effects are written: effect by effect as the data say, or all one way. ``"centred"`` makes
         ``u_<factor>`` free variables, which is what PyMC's predictive functions need to use a Fit's draws.
 
     Returns
@@ -72,6 +73,8 @@ def build_model(spec: ModelSpec, design: Design, *, parametrization: Parametriza
     """
     if spec.outcomes != design.spec.outcomes:
         raise FitError("This design was made from another model; make it again with make_design.")
+    if parametrization == "chosen":
+        design = parametrize(design)
     with pm.Model(coords=model_coords(design)) as model:
         coefficients, vectors = build_coefficients(design, as_data=parametrization == "chosen")
         parts = build_groups(design, coefficients, parametrization)

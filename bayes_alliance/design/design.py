@@ -28,7 +28,6 @@ from bayes_alliance.design.equations.outcome_values import state_bounds
 from bayes_alliance.design.equations.predictor import Predictor
 from bayes_alliance.design.equations.residual import Residuals, join_residuals
 from bayes_alliance.design.estimands import EstimandDesign, resolve_estimands
-from bayes_alliance.design.groups.centring import centre_on_outer, centre_on_population
 from bayes_alliance.design.groups.membership import check_members
 from bayes_alliance.design.optional_terms import resolve_optional
 from bayes_alliance.design.optional_variables import leave_out_lacking
@@ -164,7 +163,6 @@ def _make(spec: ModelSpec, study: Study[SessionTable], until: float | None) -> D
     estimands = resolve_estimands(resolved, equations, factors, findings)
     numbers = resolve_priors(resolved, equations, factors, residual, measured, stated, dropped, findings)
     findings.stop(DesignError)
-    equations = _centred(equations)
     used = {name for equation in equations for name in equation.variables}
     return Design(
         resolved,
@@ -183,7 +181,7 @@ def _make(spec: ModelSpec, study: Study[SessionTable], until: float | None) -> D
 
 
 def with_outcomes(design: Design, outcomes: Mapping[str, np.ndarray]) -> Design:
-    """Return a design with other outcomes in the same rows, and group effects written as these ask for.
+    """Return a design with other outcomes in the same rows.
 
     Parameters
     ----------
@@ -192,14 +190,7 @@ def with_outcomes(design: Design, outcomes: Mapping[str, np.ndarray]) -> Design:
     outcomes : mapping of str to ndarray, shape (obs,)
         By outcome, all of them.
     """
-    own = tuple(replace(e, y=outcomes[e.outcome]) for e in design.equations)
-    equations, factors = join_factors(design.spec, own, Findings())
-    return replace(design, equations=_centred(equations), factors=factors)
-
-
-def _centred(equations: Sequence[EquationDesign]) -> tuple[EquationDesign, ...]:
-    """Return equations whose centred group effects vary around what they carry."""
-    return tuple(e.with_mean(groups=centre_on_population(centre_on_outer(e.groups), e.coef)) for e in equations)
+    return replace(design, equations=tuple(replace(e, y=outcomes[e.outcome]) for e in design.equations))
 
 
 def match_names(

@@ -141,10 +141,6 @@ def _group(group: GroupDesign, keep: np.ndarray, levels: Mapping[str, np.ndarray
         inside=group.inside[keep],
         ids=None if group.ids is None else np.where(np.isin(units, left), _moved(units, left), -1),
         weight=None if group.weight is None else group.weight[keep],
-        above=tuple(
-            replace(a, code=_moved(a.code[left], levels[a.factor]), weight=a.weight[left]) for a in group.above
-        ),
-        carried=tuple(replace(c, weight=c.weight[left]) for c in group.carried),
     )
 
 

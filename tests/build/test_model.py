@@ -15,9 +15,9 @@ from scipy import special, stats
 
 import bayes_alliance as ba
 from bayes_alliance.build import model as model_module
+from bayes_alliance.build import parametrization
 from bayes_alliance.build.model import CHECKED, check_log_density
 from bayes_alliance.build.priors import build_gaussian_rows
-from bayes_alliance.design.equations import factors
 from bayes_alliance.design.groups.groups import GroupDesign
 from tests.build.oracle import density, evaluate, lkj, log_jacobian, to_unit
 from tests.conftest import ROLES, make_trial
@@ -256,12 +256,12 @@ def test_totals_are_the_same_model(name: str, monkeypatch: pytest.MonkeyPatch) -
 
     The total is the deviation plus what it carries, a shift, so densities agree at matching points.
     """
-    monkeypatch.setattr(factors, "choose_parametrization", all_centred)
+    monkeypatch.setattr(parametrization, "choose_parametrization", all_centred)
     formula, arguments = NESTED[name]
     frame = make_trial(patients=60)
     frame["clinic"] = "C" + (frame["tid"].str[1:].astype(int) % 3).astype(str)
     frame["score"] += 30 * np.sin(frame["pid"].str[1:].astype(float))
-    made = design(formula, ba.read_sessions(frame, ROLES), **arguments)
+    made = parametrization.parametrize(design(formula, ba.read_sessions(frame, ROLES), **arguments))
     patient = next(group for group in made.equation.groups if group.factor == "patient")
     assert patient.above or name == "slopes by arm"
     assert patient.carried

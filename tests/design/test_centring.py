@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import bayes_alliance as ba
+from bayes_alliance.build.parametrization import parametrize
 
 CONTENT = 'title = "x"\nquestion = "x?"\n[[equation]]\noutcome = "y"\nunit = "session"\nformula = "{}"'
 
@@ -31,7 +32,7 @@ def carried(table: ba.SessionTable, formula: str) -> dict[str, tuple[str, np.nda
     made = ba.make_design(
         ba.parse_model(CONTENT.format(formula)), ba.Study(table, reference={"arm": "A"} if "arm" in formula else {})
     )
-    (patient,) = made.equation.groups
+    (patient,) = parametrize(made).equation.groups
     return {made.equation.coef.labels[c.coef]: (patient.effects[c.member], c.weight) for c in patient.carried}
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bayes_alliance as ba
+from bayes_alliance.build.parametrization import parametrize
 from bayes_alliance.design.groups.groups import check_codes
 from tests.conftest import COLUMNS, ROLES, make_trial
 
@@ -383,7 +384,7 @@ def test_centring_follows_what_the_data_say() -> None:
     """Effects the data pin down are centred; few, weak or sparse ones are not."""
     table = ba.read_sessions(make_trial(patients=80), ROLES)
     made = ba.make_design(ba.load_model("growth/treatment"), ba.Study(table, columns=GROWTH, reference=TAU))
-    patient, therapist = made.equation.groups
+    patient, therapist = parametrize(made).equation.groups
     level, slope = patient.blocks[0].reliability
     assert level > 0.5 > slope
     assert patient.blocks[0].centred == (0,)

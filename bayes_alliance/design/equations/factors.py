@@ -11,7 +11,7 @@ from bayes_alliance._messages import are, count_of, first_few
 from bayes_alliance.design.columns.variables import not_a_factor
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.predictor import Predictor
-from bayes_alliance.design.groups.groups import Block, GroupDesign, choose_parametrization
+from bayes_alliance.design.groups.groups import Block, GroupDesign
 from bayes_alliance.findings import Findings
 from bayes_alliance.names import level_label
 from bayes_alliance.spec.model import ModelSpec
@@ -55,23 +55,20 @@ def find_factor(factors: Sequence[FactorDesign], name: str) -> FactorDesign:
 def join_factors(
     spec: ModelSpec, equations: Sequence[EquationDesign], findings: Findings
 ) -> tuple[tuple[EquationDesign, ...], tuple[FactorDesign, ...]]:
-    """Give every factor one set of levels over the equations, choose its parametrization, and join what correlates.
-
-    Effects on parameters are scaled from standard normals, unless they correlate with centred ones.
+    """Give every factor one set of levels over the equations, and join what correlates.
 
     Returns
     -------
     equations : tuple of EquationDesign
-        Codes point into the joint levels, and blocks say how they are written.
+        Codes point into the joint levels.
     factors : tuple of FactorDesign
         In the order in which formulas name them.
     """
-    chosen = [e.with_mean(groups=choose_parametrization(e.groups, *_residual(e))) for e in equations]
     factors = []
     for factor in spec.factors:
         having = [
             (equation, own)
-            for equation in chosen
+            for equation in equations
             for own in equation.linear_predictors
             if any(g.factor == factor for g in own.groups)
         ]
@@ -81,8 +78,8 @@ def join_factors(
         joined = place_effects(spec, factor, [own for _, own in having], levels)
         factors.append(replace(joined, by=_strata(spec, factor, having, levels, findings)))
     joint = {factor.factor: factor for factor in factors}
-    recoded = {own.name: _recode(own, joint) for equation in chosen for own in equation.linear_predictors}
-    return tuple(equation.with_predictors(recoded) for equation in chosen), tuple(factors)
+    recoded = {own.name: _recode(own, joint) for equation in equations for own in equation.linear_predictors}
+    return tuple(equation.with_predictors(recoded) for equation in equations), tuple(factors)
 
 
 def place_effects(spec: ModelSpec, factor: str, having: Sequence[Predictor], levels: tuple[str, ...]) -> FactorDesign:
@@ -169,13 +166,3 @@ def _strata(
         return None
     code = np.array([names.index(next(iter(found[level]))) for level in levels], dtype=np.int64)
     return Strata(label, names, code)
-
-
-def _residual(equation: EquationDesign) -> tuple[np.ndarray, float]:
-    """Return least-squares residuals, over the slope of a link that is none, and their variance."""
-    x, y = equation.coef.values, equation.y
-    if not equation.kind.intercept:
-        x = np.column_stack([np.ones(len(y)), x])
-    fitted = x @ np.linalg.lstsq(x, y, rcond=None)[0] if x.shape[1] else np.zeros_like(y)
-    residual = (y - fitted) / equation.kind.steepness(y, equation.scale)
-    return residual, float(residual.var()) or 1.0

@@ -1,13 +1,12 @@
-"""Grouping factors: levels and codes, rows without a level, partial nesting, centred or non-centred."""
+"""Grouping factors: levels and codes, rows without a level, partial nesting."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import f as f_distribution
 
 from bayes_alliance._messages import are, count_of, quote
 from bayes_alliance.design.columns.arms import Arms, count_by_arm
@@ -16,15 +15,6 @@ from bayes_alliance.design.columns.terms import Columns, code_terms
 from bayes_alliance.findings import Findings
 from bayes_alliance.spec.expressions import GroupTerm, render_group
 from bayes_alliance.spec.parts import GroupSpec
-
-RELIABLE = 0.4
-"""Lower bound of the reliability above which effects are centred."""
-
-ALONG = 0.3
-"""Cosine of two covariates above which effects are told apart poorly."""
-
-LOOKED_AT = 2000
-"""Levels that the choice of parametrization is made from; of more, every second, third … is looked at."""
 
 
 @dataclass(frozen=True)
@@ -216,55 +206,6 @@ def check_codes(factor: str, code: np.ndarray, size: int) -> None:
         raise IndexError(f"codes of {factor!r} run from {code.min()} to {code.max()}; allowed 0 to {size - 1}.")
 
 
-def choose_parametrization(
-    groups: Sequence[GroupDesign], residual: np.ndarray, residual_variance: float
-) -> tuple[GroupDesign, ...]:
-    """Choose, effect by effect, centred ones where the data say much about each level, scaled ones where little.
-
-    Each level's effects are estimated by least squares; the reliability of an effect is the share of the variance of
-    its estimates that is not noise. An effect is centred where half of the levels have an estimate and the lower bound
-    of the reliability's 98 % interval is above .4: with few levels, or little said about each, an SD near zero stays
-    possible, and centred effects would make a funnel of it. Where a finer factor is nested in this one its levels are
-    what is estimated, and noise is what they differ by within a level.
-
-    Parameters
-    ----------
-    groups : sequence of GroupDesign
-        Of one equation.
-    residual : ndarray, shape (obs,)
-        What least squares on the population terms leaves; outcome units, or working residuals behind a link.
-    residual_variance : float
-        Variance of one residual, for factors whose levels have no more rows than effects.
-    """
-    chosen = []
-    for group in groups:
-        if group.weight is not None:
-            chosen.append(group)
-            continue
-        finer = _finest_nested(group, groups)
-        found = _reliabilities(group, finer, residual, residual_variance)
-        blocks = []
-        for block in group.blocks:
-            reliability = tuple(float(found[member]) for member in block.members)
-            centred = tuple(m for m, r in zip(block.members, reliability, strict=True) if r > RELIABLE)
-            blocks.append(Block(block.members, centred, reliability, _first(group, block.members, centred)))
-        chosen.append(replace(group, blocks=tuple(blocks)))
-    return tuple(chosen)
-
-
-def _first(group: GroupDesign, members: Sequence[int], centred: Sequence[int]) -> tuple[int, ...]:
-    """Return the scaled members whose covariates go along with a centred one's, as intercept and slope of time do.
-
-    What is estimated of such a pair is a sum: given the centred one, the other would have to make up for every step of
-    it, and sampling comes to a halt.
-    """
-    size = np.sqrt((group.values[group.inside] ** 2).sum(axis=0))
-    size[size == 0] = 1.0
-    scaled = group.values[group.inside] / size
-    along = np.abs(scaled.T @ scaled)
-    return tuple(m for m in members if m not in centred and any(along[m, c] > ALONG for c in centred))
-
-
 def nests_in(inner: GroupDesign, outer: GroupDesign) -> bool:
     """Return whether every level of ``inner`` lies in one level of ``outer`` (rows outside ``outer`` left out).
 
@@ -295,69 +236,6 @@ def find_nesting(links: np.ndarray) -> list[list[bool]]:
         [lie_in_one(inner[both], outer[both]) for outer in links.T for both in [(inner >= 0) & (outer >= 0)]]
         for inner in links.T
     ]
-
-
-def _finest_nested(group: GroupDesign, groups: Sequence[GroupDesign]) -> GroupDesign | None:
-    inside = [other for other in groups if other is not group and nests_in(other, group)]
-    return max(inside, key=lambda other: len(other.levels), default=None)
-
-
-def _reliabilities(
-    group: GroupDesign, finer: GroupDesign | None, residual: np.ndarray, residual_variance: float
-) -> np.ndarray:
-    """Return a lower bound of every effect's reliability, shape (effect,)."""
-    unit = group.code if finer is None else finer.code
-    inside = np.flatnonzero(group.inside if finer is None else group.inside & finer.inside)
-    inside = inside[np.argsort(unit[inside], kind="stable")]
-    starts = np.flatnonzero(np.diff(unit[inside], prepend=-1))
-    effects = len(group.effects)
-    estimates, variances, levels, squares, degrees = [], [], [], 0.0, 0
-    pieces = np.split(inside, starts[1:])
-    for rows in pieces[:: len(pieces) // LOOKED_AT + 1]:
-        z, r = group.values[rows], residual[rows]
-        if len(rows) < effects or np.linalg.matrix_rank(z) < effects:
-            continue
-        inverse = np.linalg.inv(z.T @ z)
-        estimate = inverse @ z.T @ r
-        squares += float(((r - z @ estimate) ** 2).sum())
-        degrees += len(rows) - effects
-        estimates.append(estimate)
-        variances.append(np.diag(inverse))
-        levels.append(group.code[rows[0]])
-    seen = {int(group.code[rows[0]]) for rows in pieces[:: len(pieces) // LOOKED_AT + 1]}
-    if len(estimates) < 2 or len(set(levels)) < len(seen) / 2:
-        return np.zeros(effects)
-    noise = squares / degrees if degrees else residual_variance
-    estimate, variance, level = np.array(estimates), noise * np.array(variances), np.array(levels)
-    if finer is None:
-        return np.array([_between_levels(estimate[:, k], variance[:, k], degrees) for k in range(effects)])
-    return np.array([_between_units(estimate[:, k], level) for k in range(effects)])
-
-
-def _between_levels(estimate: np.ndarray, variance: np.ndarray, degrees: int) -> float:
-    """Return the reliability of estimates with known noise: one less the share of noise in their spread."""
-    if not (variance > 0).all():
-        return 0.0
-    weight = 1 / variance
-    mean = (weight * estimate).sum() / weight.sum()
-    ratio = (weight * (estimate - mean) ** 2).sum() / (len(estimate) - 1)
-    return _lower_bound(float(ratio), len(estimate) - 1, degrees)
-
-
-def _between_units(estimate: np.ndarray, level: np.ndarray) -> float:
-    """Return the reliability of level means of units' estimates, by one-way analysis of variance."""
-    stats = pd.DataFrame({"level": level, "y": estimate}).groupby("level").y.agg(["mean", "size", "var"])
-    degrees = int((stats["size"] - 1).sum())
-    if not degrees or len(stats) < 2:
-        return 0.0
-    noise = float((stats["var"].fillna(0) * (stats["size"] - 1)).sum() / degrees)
-    per_level = noise / stats["size"].mean()
-    return _lower_bound(float(stats["mean"].var()) / per_level, len(stats) - 1, degrees) if per_level > 0 else 0.0
-
-
-def _lower_bound(ratio: float, between: int, within: int) -> float:
-    """Return the lower bound of a reliability from a ratio of variances that is F where all levels are alike."""
-    return max(0.0, 1 - float(f_distribution.ppf(0.99, between, max(within, 1))) / ratio) if ratio > 0 else 0.0
 
 
 def _empty_arm(ids: np.ndarray, lacking: np.ndarray, arms: Arms | None) -> tuple[list[str], list[str], str] | None:
