@@ -270,7 +270,7 @@ def _make_each(source: Source, findings: Findings) -> tuple[Made, ...]:
         if any(name not in made for name in modelled_by(equation)):
             continue  # what it reads could not be made, which is reported
         try:
-            read = {name: one.read for name, one in made.items()}
+            read = {name: one.read for name, one in made.items() if one.read is not None}
             made[outcome], messages = make_equation(equation, replace(source, modelled=read))
         except DesignError as error:
             findings.add(error.problems)

@@ -76,25 +76,38 @@ def diagnose_draws(draws: xr.Dataset) -> dict[str, xr.Dataset]:
         return {name: xr.Dataset() for name in ("r_hat", "ess_bulk", "ess_tail")}
     stacked = np.concatenate(flat, axis=2)
     known = np.isfinite(stacked).all(axis=(0, 1)) & (stacked.max(axis=(0, 1)) > stacked.min(axis=(0, 1)))
+    # ranks of infinite draws are numbers like any, and draws that never vary count as independent ones: left out here
+    different, place = _distinct(stacked, np.flatnonzero(known))
     axes = {"chain_axis": 0, "draw_axis": 1}
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found = {
-            "r_hat": array_stats.rhat(stacked, method="rank", **axes),
-            "ess_bulk": array_stats.ess(stacked, method="bulk", **axes),
-            "ess_tail": array_stats.ess(stacked, method="tail", prob=(0.05, 0.95), **axes),
-        }
-    # ranks of infinite draws are numbers like any, and draws that never vary count as independent ones
-    return {name: _unstack(np.where(known, values, np.nan), arrays) for name, values in found.items()}
+    found = {name: np.full(len(known), np.nan) for name in ("r_hat", "ess_bulk", "ess_tail")}
+    if different.shape[2]:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found["r_hat"][known] = array_stats.rhat(different, method="rank", **axes)[place]
+            found["ess_bulk"][known] = array_stats.ess(different, method="bulk", **axes)[place]
+            found["ess_tail"][known] = array_stats.ess(different, method="tail", prob=(0.05, 0.95), **axes)[place]
+    frame = draws.isel(chain=0, draw=0, drop=True)
+    return {name: _unstack(values, arrays, frame) for name, values in found.items()}
 
 
-def _unstack(values: np.ndarray, arrays: Mapping[Hashable, xr.DataArray]) -> xr.Dataset:
+def _distinct(stacked: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return chosen entries of stacked ones, each set of draws once, and which of these every chosen entry is.
+
+    Correlation matrices hold each correlation twice, and coefficients are the same with and without a centre of 0.
+    """
+    seen: dict[bytes, int] = {}
+    place = np.array([seen.setdefault(stacked[:, :, one].tobytes(), len(seen)) for one in chosen], dtype=np.int64)
+    first = np.unique(place, return_index=True)[1]
+    return stacked[:, :, chosen[first]], place
+
+
+def _unstack(values: np.ndarray, arrays: Mapping[Hashable, xr.DataArray], frame: xr.Dataset) -> xr.Dataset:
     """Return numbers of all entries of all variables, one after the other, as variables without chains and draws."""
     found, start = {}, 0
     for name, array in arrays.items():
         size = int(np.prod(array.shape[2:]))
-        found[name] = array[0, 0].copy(data=values[start : start + size].reshape(array.shape[2:]))
+        found[name] = (array.dims[2:], values[start : start + size].reshape(array.shape[2:]))
         start += size
-    return xr.Dataset(found).drop_vars(["chain", "draw"], errors="ignore")
+    return xr.Dataset(found, coords=frame.coords)
 
 
 def verdict(checks: tuple[CheckResult, ...]) -> str:

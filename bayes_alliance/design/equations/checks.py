@@ -189,11 +189,10 @@ def notes_on_groups(groups: Sequence[GroupDesign]) -> list[str]:
             )
         for other in groups:
             if other is not group and nests_in(other, group):
-                inner = np.zeros(len(group.levels), dtype=int)
                 both = group.inside & other.inside
-                pairs = np.unique(np.column_stack([group.code[both], other.code[both]]), axis=0)
-                np.add.at(inner, pairs[:, 0], 1)
-                alone = int((inner == 1).sum())
+                holder = np.full(len(other.levels), -1)
+                holder[other.code[both]] = group.code[both]
+                alone = int((np.bincount(holder[holder >= 0]) == 1).sum())
                 if alone:
                     notes.append(
                         f"{count_of(alone, 'level')} of {group.factor} {are(alone, 'holds', 'hold')} one "

@@ -42,8 +42,8 @@ class Made:
     """An equation with what was coded before rows were left out: ``place`` says which rows were kept.
 
     ``coef`` and ``groups`` (ids and covariates per factor) cover all ``rows``; ``plugged`` what stands in for latent
-    means in them; ``read`` is the outcome as equations that read its values see it, and ``target`` codes the columns at
-    other sessions, for equations that read its linear predictor.
+    means in them; ``read`` is the outcome as equations see it that read its values, None where no equation does, and
+    ``target`` codes the columns at other sessions, for equations that read its linear predictor.
     """
 
     equation: EquationDesign
@@ -52,7 +52,7 @@ class Made:
     coef: Columns
     groups: Mapping[str, tuple[np.ndarray, Columns]]
     plugged: Mapping[Hidden, Plugged]
-    read: Modelled
+    read: Modelled | None
     target: Target
 
 
@@ -89,7 +89,8 @@ def make_equation(equation: EquationSpec, source: Source) -> tuple[Made, tuple[s
     y = outcome.values[keep] - offset
     modelled = find_modelled(equation, rows, keep, y, variables, mean.groups, arms, source, findings)
     stop_on(findings, rows)
-    read = read_modelled(equation, rows, keep, modelled, y)
+    others = {name for other in source.spec.equation for name in modelled_by(other)}
+    read = read_modelled(equation, rows, keep, modelled, y) if equation.outcome in others else None
     y = np.where(np.isnan(y), np.nanmean(y), y)
     series = _series(equation, outcome.label, rows, keep, findings)
     scale = _scale(equation, replace(observed.rows(keep), values=y), mean, list(variables.values()), findings)

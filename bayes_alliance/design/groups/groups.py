@@ -220,8 +220,9 @@ def nests_in(inner: GroupDesign, outer: GroupDesign) -> bool:
 
 def lie_in_one(inner: np.ndarray, outer: np.ndarray) -> bool:
     """Return whether every inner code comes with one outer code only; both of shape (row,)."""
-    pairs = pd.DataFrame({"inner": inner, "outer": outer}).drop_duplicates()
-    return not bool(pairs["inner"].duplicated().any())
+    found = np.full(int(inner.max(initial=-1)) + 1, -1)
+    found[inner] = outer
+    return bool((found[inner] == outer).all())
 
 
 def find_nesting(links: np.ndarray) -> list[list[bool]]:
