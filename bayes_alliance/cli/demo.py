@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -53,14 +54,26 @@ def _show(out_folder: Path) -> None:
     for message in table.messages:
         line(f"- {message}")
     passed = True
-    for outcome in twin.generate:
-        if outcome.model in MODELS:
-            passed &= _ask(table, outcome, out_folder)
+    asked = [outcome for outcome in twin.generate if outcome.model in MODELS]
+    _load(table, asked)
+    for outcome in asked:
+        passed &= _ask(table, outcome, out_folder)
     _write_analysis(table, twin, data, out_folder)
     _next(table, next(outcome for outcome in twin.generate if outcome.model == MODELS[1]), data, out_folder)
     line(f"\nDone in {time.perf_counter() - start:.0f} seconds.")
     if not passed:
         raise typer.Exit(1)
+
+
+def _load(table: SimulatedTable, asked: Sequence[Generated]) -> None:
+    """Load all that the exact engine has compiled for these models, or compile it side by side."""
+    from bayes_alliance.design.design import make_design
+    from bayes_alliance.fit.exact import load_engine
+    from bayes_alliance.spec.registry import load_model
+    from bayes_alliance.study import Study
+
+    made = [make_design(load_model(str(o.model)), Study(table, o.columns, table.reference)) for o in asked]
+    load_engine(made, "auto")
 
 
 def _ask(table: SimulatedTable, outcome: Generated, folder: Path) -> bool:

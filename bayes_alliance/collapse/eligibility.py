@@ -53,8 +53,6 @@ def find_obstacles(spec: ModelSpec) -> list[str]:
     for prior in spec.prior:
         if prior.target.kind in ("b", "intercept") and prior.distribution.family != "normal":
             obstacles.append(f"the prior {prior.dist} on {prior.on!r} is not normal")
-        if prior.target.kind == "sd" and prior.distribution.family == "lognormal":
-            obstacles.append(f"the prior {prior.dist} on {prior.on!r} leaves no density at an SD of 0")
         if prior.target.kind == "cor" and prior.distribution.family == "equal":
             obstacles.append(f"{prior.on!r} is stated, {prior.dist}")
     return obstacles
@@ -135,12 +133,6 @@ def find_design_obstacles(design: Design) -> list[str]:
     for prior in design.priors.coef:
         if prior.distribution.family != "normal":
             obstacles.append(f"the prior of {prior.parameter}, {prior.distribution}, is not normal")
-    obstacles += [
-        f"the prior of {prior.parameter}, {prior.distribution}, leaves no density at an SD of 0"
-        for priors in design.priors.sd.values()
-        for prior in priors
-        if prior.distribution.family == "lognormal"
-    ]
     obstacles += [
         f"{prior.parameter} is stated, {prior.distribution}"
         for priors in design.priors.cor.values()

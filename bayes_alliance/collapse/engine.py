@@ -17,8 +17,9 @@ from bayes_alliance.collapse.shape import Shape, find_places
 from bayes_alliance.collapse.sign_flips import take_off_signs
 from bayes_alliance.collapse.stack import stack_rows
 from bayes_alliance.collapse.statistics import Statistics, sum_rows
-from bayes_alliance.collapse.tables import pack_statistics, prior_numbers
+from bayes_alliance.collapse.tables import PRIOR_CODES, pack_statistics, prior_numbers
 from bayes_alliance.design.design import Design
+from bayes_alliance.spec.priors import Distribution
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +46,14 @@ def sum_design(design: Design) -> Statistics:
     return sum_rows(stack_rows(design))
 
 
+def density_of(statistics: Statistics) -> Density:
+    """Return the log-density of statistics."""
+    return Density(pack_statistics(statistics), statistics.shape)
+
+
 def sample_collapsed(
     statistics: Statistics,
+    density: Density | None = None,
     *,
     draws: int,
     tune: int,
@@ -64,6 +71,8 @@ def sample_collapsed(
     ----------
     statistics : Statistics
         Of the data.
+    density : Density, optional
+        Theirs, where it is made already.
     draws, tune, chains, cores, target_accept, max_treedepth
         As in ``SamplerSettings``; ``tune`` and those after ``cores`` hold where NUTS samples.
     seed : int
@@ -74,8 +83,7 @@ def sample_collapsed(
         Called with the seconds left, as of ``sample_parameters``.
     """
     begun, compiled = time.perf_counter(), seconds_compiling()
-    shape = statistics.shape
-    density = Density(pack_statistics(statistics), shape)
+    shape, density = statistics.shape, density or density_of(statistics)
     chain_seed, coef_seed, _ = np.random.SeedSequence(seed).spawn(3)
     sampled = sample_parameters(
         density,
@@ -124,10 +132,18 @@ def draw_units(
     """
     if not statistics.shape.factors:
         return {}
-    density = Density(pack_statistics(statistics), statistics.shape)
+    density = density_of(statistics)
     units = pack_statistics(statistics, pool=False)
     rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(3)[2])
     return draw_effects(density, units, points, coef, rng, cores=cores or os.cpu_count() or 1)
+
+
+def _first_sd(prior: Distribution) -> float:
+    """Return the logarithm of an SD that a prior finds likely: its median, or a third of its scale."""
+    code, scale, _ = prior_numbers(prior)
+    if code == PRIOR_CODES["flat_positive"]:
+        return 0.0
+    return float(np.log(scale if code == PRIOR_CODES["lognormal"] else 0.3 * scale))
 
 
 def first_guess(shape: Shape, statistics: Statistics) -> np.ndarray:
@@ -136,8 +152,7 @@ def first_guess(shape: Shape, statistics: Statistics) -> np.ndarray:
     start = np.zeros(places.size)
     for factor, first in zip(shape.factors, places.sd, strict=True):
         for i in range(factor.sds):
-            prior = factor.sd[i % factor.effects]
-            start[first + i] = np.log(0.3 * prior.values[-1]) if prior.values else 0.0
+            start[first + i] = _first_sd(factor.sd[i % factor.effects])
     for number in range(len(shape.sigma)):
         square, count = 0.0, 0
         for product, table in zip(statistics.products, statistics.root, strict=True):

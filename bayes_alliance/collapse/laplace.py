@@ -48,7 +48,7 @@ def find_frame(density: Density, start: np.ndarray, cores: int = 1) -> Frame:
 
     The mode is first found with all SDs as logarithms, where it exists for any proper prior. An SD that may be 0 is
     then taken as it is, with either sign: the density is even in it and smooth through 0, so that nothing piles up at
-    an edge.
+    an edge. One whose prior has no density at 0 stays a logarithm.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def find_frame(density: Density, start: np.ndarray, cores: int = 1) -> Frame:
     target = _Target(density, np.ones(sds, dtype=bool), np.ones(density.packed.size), cores)
     mode = _climb(target, start)
     covariance = _covariance(target, mode)
-    logs = np.sqrt(np.diag(covariance)[:sds]) < NEAR_ZERO
+    logs = (np.sqrt(np.diag(covariance)[:sds]) < NEAR_ZERO) | density.shape.above_zero
     if logs.all():
         return Frame(logs, mode, _root(covariance))
     # an SD as it is counts in units of its mode as a logarithm, so that outcomes in other units change nothing
@@ -93,7 +93,7 @@ class _Target:
 
     def value_and_slope(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """Return minus the log-density and its slope."""
-        if _has_gradient(self.density):
+        if has_gradient(self.density):
             value, slope = self.density.gradient(x * self.unit, self.logs)
             value, slope = -value, -slope * self.unit
         else:
@@ -132,7 +132,8 @@ def _climb(target: _Target, start: np.ndarray) -> np.ndarray:
     return np.asarray(found.x)
 
 
-def _has_gradient(density: Density) -> bool:
+def has_gradient(density: Density) -> bool:
+    """Return whether slopes are exact ones; else they are differences of values, where these cost little."""
     return density.packed.size > FEW or len(density.packed.floats) > HEAVY
 
 
@@ -140,7 +141,7 @@ def _covariance(target: _Target, point: np.ndarray) -> np.ndarray:
     """Return the inverse of minus the second derivatives, flat or upward directions set to the widest scale."""
     size = len(point)
     steps = STEP * np.eye(size)
-    if _has_gradient(target.density):
+    if has_gradient(target.density):
         rows = [target.value_and_slope(point + s)[1] - target.value_and_slope(point - s)[1] for s in steps]
         hessian = np.array(rows) / (2 * STEP)
     else:

@@ -152,6 +152,12 @@ class Shape:
     split: bool = False
 
     @property
+    def above_zero(self) -> np.ndarray:
+        """Return which SDs of effects have a prior without density at 0, shape (sd,): they stay logarithms."""
+        own = [f.sd[i % f.effects].family == "lognormal" for f in self.factors for i in range(f.sds)]
+        return np.array(own, dtype=bool)
+
+    @property
     def responses(self) -> int:
         """Return the number of columns that hold outcomes."""
         return 1 if self.split else len(self.outcomes)

@@ -1,15 +1,62 @@
-"""All variants of the exact engine's compiled functions, built beforehand and kept on disk."""
+"""The exact engine's compiled functions: all of them beforehand, or those that a fit needs, side by side."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 
-from bayes_alliance.collapse.density import VARIANTS, Variant, density_callback
+from bayes_alliance.collapse.density import VARIANTS, Density, Variant, density_callback, is_loaded, variant_of
+from bayes_alliance.collapse.laplace import has_gradient
 from bayes_alliance.collapse.nuts import draw_callback
+
+SLOW = 2.0
+"""Seconds after which a function is being compiled: reading it from disk takes less than one."""
+
+
+def needed_variants(density: Density) -> list[Variant]:
+    """Return which compiled functions sampling a density takes, and this process has not loaded."""
+    slopes = [False, True] if has_gradient(density) else [False]
+    needed = [variant_of(density.shape, slopes=own) for own in slopes]
+    return [variant for variant in needed if not is_loaded(variant)]
+
+
+def load_variants(variants: Sequence[Variant]) -> None:
+    """Load compiled functions, or compile them: the first here, the others meanwhile in processes of their own.
+
+    Processes begin only once the first has taken so long that it must be compiling. One that fails is made up for here.
+    """
+    if not variants:
+        return
+    begun: list[subprocess.Popen[bytes]] = []
+    timer = threading.Timer(SLOW, lambda: begun.extend(_begin(variant) for variant in variants[1:]))
+    timer.daemon = True
+    timer.start()
+    try:
+        density_callback(*variants[0])
+        timer.cancel()
+        timer.join()
+        for process in begun:
+            process.wait()
+    except BaseException:
+        timer.cancel()
+        for process in begun:
+            process.terminate()
+        raise
+    for variant in variants[1:]:
+        density_callback(*variant)
+
+
+def _begin(variant: Variant) -> subprocess.Popen[bytes]:
+    """Start compiling in another process, which leaves what it made on disk."""
+    code = f"from bayes_alliance.collapse.density import density_callback; density_callback(*{variant!r})"
+    nothing = subprocess.DEVNULL
+    return subprocess.Popen([sys.executable, "-c", code], stdin=nothing, stdout=nothing, stderr=nothing)
 
 
 def describe_variant(variant: Variant) -> str:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 
-from bayes_alliance.collapse.density import density_callback, is_loaded, seconds_compiling, variant_of
+from bayes_alliance.collapse.density import Density
 from bayes_alliance.collapse.effect_draws import correlations, residual_correlations, to_partial
-from bayes_alliance.collapse.engine import Collapsed, sample_collapsed, sum_design
+from bayes_alliance.collapse.engine import Collapsed, density_of, sample_collapsed, sum_design
 from bayes_alliance.collapse.shape import Shape, find_places, pairs_of
 from bayes_alliance.collapse.stack import stack_rows
 from bayes_alliance.collapse.statistics import Statistics
+from bayes_alliance.collapse.warm import load_variants, needed_variants
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.visits import VisitResiduals
 from bayes_alliance.fit.engine_output import Sampled, whole_draws
 from bayes_alliance.fit.exact_estimated import name_estimated, read_sigmas, sd_sources
 from bayes_alliance.fit.progress import step
-from bayes_alliance.fit.settings import SamplerSettings
+from bayes_alliance.fit.settings import Progress, SamplerSettings
 from bayes_alliance.fit.threads import one_blas_thread
 from bayes_alliance.names import (
     COEF,
@@ -37,7 +41,7 @@ from bayes_alliance.names import (
 )
 from bayes_alliance.spec.parameters import AUTOCORRELATION
 
-COMPILED = "Loading the exact engine (half a minute the first time ever, to compile)"
+COMPILED = "Loading the exact engine (half a minute for the first fit of a kind on this machine, to compile)"
 
 SHOWN = "Fitting with effects integrated out"
 
@@ -69,18 +73,37 @@ def sample_exact(design: Design, settings: SamplerSettings, seed: int, *, indepe
     return sample_statistics(design, sum_design(design), settings, seed, independent=independent)
 
 
+def load_engine(designs: Sequence[Design], progress: Progress) -> float:
+    """Load what is compiled for designs of eligible models; what is not on disk is compiled, side by side.
+
+    Returns
+    -------
+    float
+        Seconds that it took; 0 where all of it was loaded before.
+    """
+    return _load([density_of(sum_design(design)) for design in designs], progress)
+
+
+def _load(densities: Sequence[Density], progress: Progress) -> float:
+    needed = list(dict.fromkeys(variant for density in densities for variant in needed_variants(density)))
+    if not needed:
+        return 0.0
+    begun = time.perf_counter()
+    with step(COMPILED, progress):
+        load_variants(needed)
+    return time.perf_counter() - begun
+
+
 def sample_statistics(
     design: Design, statistics: Statistics, settings: SamplerSettings, seed: int, *, independent: bool = True
 ) -> Sampled:
     """Fit sufficient statistics; the design names the draws."""
-    variant, before = variant_of(statistics.shape, slopes=False), seconds_compiling()
-    if not is_loaded(variant):
-        with step(COMPILED, settings.progress):
-            density_callback(*variant)
-    loading = seconds_compiling() - before
+    density = density_of(statistics)
+    loading = _load([density], settings.progress)
     with step(SHOWN, settings.progress) as say, one_blas_thread():
         collapsed = sample_collapsed(
             statistics,
+            density,
             draws=settings.draws,
             tune=settings.tune,
             chains=settings.chains,

@@ -33,6 +33,8 @@ SHAPES = GAUSSIAN | {
     + '[residual]\ncorrelate = ["score", "alliance"]\n',
     "residual SDs by arm": equation("score", "week + (1 | patient) + (1 | therapist)", extra='sigma = "condition"')
     + '[[prior]]\non = "sigma arm[MBCT]"\ndist = "lognormal(2, 0.5)"\nreason = "r"\n',
+    "SDs that are above 0": equation("score", "week + (1 + week | patient) + (1 | therapist)")
+    + '[[prior]]\non = "sd therapist"\ndist = "lognormal(1, 0.5)"\nreason = "r"\n',
     "residual SDs that vary within patients": equation("score", "week + (1 | patient)", extra='sigma = "room"'),
     "many coefficients": equation("score", f"{MANY} + alliance + (1 + week | patient) + (1 | therapist)"),
     "many coefficients, three effects": equation("score", f"{MANY} + alliance + (1 + week + stress | patient)"),
@@ -155,11 +157,14 @@ def test_logarithms_add_their_jacobian(shape: ba.Design) -> None:
 
 
 def test_variances_of_zero_are_allowed(shape: ba.Design) -> None:
-    """With all SDs 0 the density is that of a model without group effects, and no gradient breaks."""
+    """With all SDs 0 the density is that of a model without group effects, and no gradient breaks.
+
+    SDs whose priors have no density there stay where they are.
+    """
     engine = engine_of(shape)
     none = np.zeros(engine.sds, dtype=bool)
     x = random_point(engine.packed.size, engine.sds, np.random.default_rng(6))
-    x[: engine.sds] = 0.0
+    x[: engine.sds] = np.where(engine.shape.above_zero, x[: engine.sds], 0.0)
     value, slope = engine.gradient(x, none)
     assert np.isfinite(slope).all()
     natural = to_natural(engine, x)

@@ -15,6 +15,7 @@ class Hill:
     """A log-density that is a steep hill around ``top``, and breaks down farther than 3 from it."""
 
     sds = 2
+    shape = SimpleNamespace(above_zero=np.zeros(2, dtype=bool))
 
     def __init__(self, steepness: float, numbers: int, height: float = 0.0) -> None:
         self.steepness, self.height, self.top = steepness, height, np.array([1.0, -0.5, 2.0])

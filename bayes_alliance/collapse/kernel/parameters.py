@@ -58,7 +58,7 @@ def log_prior_positive(code, scale, degrees, x):
     if code == 2:
         return -math.log(scale) - size / scale, -(1.0 if x >= 0 else -1.0) / scale
     if code == 4:
-        # only of residual SDs, which are sampled as logarithms and so are above 0
+        # SDs with this prior are sampled as logarithms and so are above 0
         apart = (math.log(size) - math.log(scale)) / degrees
         value = -math.log(size) - math.log(degrees) - 0.5 * math.log(2 * math.pi) - 0.5 * apart**2
         return value, -(1 + apart / degrees) / x

@@ -1,0 +1,89 @@
+"""Compiled functions that a fit needs: read from disk one by one, or compiled side by side."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+import bayes_alliance as ba
+from bayes_alliance.collapse import warm
+from bayes_alliance.collapse.density import VARIANTS, Variant
+from bayes_alliance.collapse.engine import density_of, sum_design
+from tests.build.test_equations import HEAD, equation
+from tests.conftest import ROLES
+
+TWO: list[Variant] = [(None, None, None), (None, None, True)]
+
+
+class Stage:
+    """Stands for compilers: the first takes ``seconds``; ``begun`` and ``loaded`` say what was asked of whom."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+        self.begun: list[Variant] = []
+        self.loaded: list[Variant] = []
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+        def load(*variant: bool | None) -> None:
+            if not self.loaded:
+                time.sleep(seconds)
+            self.loaded.append(variant)  # type: ignore[arg-type]
+
+        def begin(variant: Variant) -> subprocess.Popen[bytes]:
+            self.begun.append(variant)
+            self.processes.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"]))
+            self.processes[-1].terminate()
+            return self.processes[-1]
+
+        monkeypatch.setattr(warm, "SLOW", 0.05)
+        monkeypatch.setattr(warm, "density_callback", load)
+        monkeypatch.setattr(warm, "_begin", begin)
+
+
+def test_what_is_on_disk_is_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process starts where the first function is there at once, nor for nothing."""
+    stage = Stage(monkeypatch, 0.0)
+    warm.load_variants(TWO)
+    assert (stage.loaded, stage.begun) == (TWO, [])
+    warm.load_variants([])
+    assert stage.loaded == TWO
+
+
+def test_what_must_be_compiled_is_compiled_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others begin in processes once the first takes long; all are loaded here, those that failed there too."""
+    stage = Stage(monkeypatch, 0.4)
+    warm.load_variants(TWO)
+    assert (stage.loaded, stage.begun) == (TWO, TWO[1:])
+    assert all(process.returncode is not None for process in stage.processes)
+
+
+def test_a_stop_ends_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while the first compiles leaves none of them behind."""
+    stage = Stage(monkeypatch, 0.0)
+
+    def stopped(*_: bool | None) -> None:
+        time.sleep(0.4)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(warm, "density_callback", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        warm.load_variants(TWO)
+    assert stage.begun == TWO[1:]
+    assert stage.processes[0].wait(timeout=5) != 0
+
+
+def test_which_functions_a_fit_needs(trial: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slopes where differences of values would cost more; none that this process has."""
+    made = ba.make_design(
+        ba.parse_model(HEAD + equation("score", "week + (1 | patient)")), ba.read_sessions(trial, ROLES)
+    )
+    density = density_of(sum_design(made))
+    monkeypatch.setattr(warm, "is_loaded", lambda variant: False)
+    assert warm.needed_variants(density) == [VARIANTS[0]]
+    monkeypatch.setattr(warm, "has_gradient", lambda density: True)
+    assert warm.needed_variants(density) == TWO
+    monkeypatch.setattr(warm, "is_loaded", lambda variant: variant == VARIANTS[0])
+    assert warm.needed_variants(density) == TWO[1:]
