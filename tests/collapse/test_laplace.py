@@ -33,10 +33,17 @@ class Hill:
         return float(self.values(x[None], logs, 1)[0]), -2 * self.steepness * (x - self.top)
 
 
-@pytest.mark.parametrize("numbers", [10, laplace.HEAVY + 1], ids=["differences", "gradients"])
+WAYS = {"both sides": (10, 12), "one side": (laplace.HEAVY + 1, 12), "gradients": (10, 0)}
+"""How slopes are found: numbers of the statistics, and parameters up to which they are differences."""
+
+
+@pytest.mark.parametrize(("numbers", "few"), WAYS.values(), ids=list(WAYS))
 @pytest.mark.parametrize("steepness", [1.0, 1e3, 1e6])
-def test_the_mode_is_found_however_steep(steepness: float, numbers: int) -> None:
+def test_the_mode_is_found_however_steep(
+    steepness: float, numbers: int, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Slopes of thousands of patients do not send the first step to where the log-density is minus infinity."""
+    monkeypatch.setattr(laplace, "FEW", few)
     hill: Any = Hill(steepness, numbers)
     frame = laplace.find_frame(hill, np.zeros(3))
     np.testing.assert_allclose(frame.scale @ frame.scale.T, np.eye(3) / (2 * steepness), rtol=1e-3, atol=1e-9)
@@ -44,10 +51,13 @@ def test_the_mode_is_found_however_steep(steepness: float, numbers: int) -> None
         np.testing.assert_allclose(frame.centre, hill.top, atol=1e-3)
 
 
-@pytest.mark.parametrize("numbers", [10, laplace.HEAVY + 1], ids=["differences", "gradients"])
+@pytest.mark.parametrize(("numbers", "few"), WAYS.values(), ids=list(WAYS))
 @pytest.mark.parametrize("height", [-1e8, 0.0, 1e8])
-def test_a_climb_that_starts_at_the_mode_ends_there_at_once(numbers: int, height: float) -> None:
+def test_a_climb_that_starts_at_the_mode_ends_there_at_once(
+    numbers: int, few: int, height: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """However large the value is there: of 284,000 rows a search without slopes took a minute for nothing."""
+    monkeypatch.setattr(laplace, "FEW", few)
     hill: Any = Hill(1e4, numbers, height)
     target = laplace._Target(hill, np.ones(2, dtype=bool), np.ones(3), 1)
     for start in (hill.top, hill.top + 1e-4):
@@ -56,8 +66,9 @@ def test_a_climb_that_starts_at_the_mode_ends_there_at_once(numbers: int, height
         assert hill.calls < 400
 
 
-def test_a_search_without_slopes_evaluates_single_points() -> None:
+def test_a_search_without_slopes_evaluates_single_points(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where slopes mislead, values alone find the top, and no slope is worked out on the way."""
+    monkeypatch.setattr(laplace, "FEW", 0)
     hill: Any = Hill(1.0, laplace.HEAVY + 1)
     hill.gradient = lambda x, logs: (float(hill.values(x[None], logs, 1)[0]), np.full(3, 5.0))
     target = laplace._Target(hill, np.ones(2, dtype=bool), np.ones(3), 1)
