@@ -27,6 +27,7 @@ import pandas as pd
 import bayes_alliance as ba
 
 FORMULA = "session * trained + (1 + {slope} | patient) + (1 + session | therapist)"
+QUIET = ba.SamplerSettings(progress="off")
 LENGTHS = np.array([0.04, 0.06, 0.08, 0.1, 0.13, 0.17, 0.15, 0.11, 0.08, 0.05, 0.03])
 """Shares of patients with 2 to 12 sessions: 6.9 on average."""
 
@@ -131,6 +132,23 @@ def large() -> None:
         )
 
 
+def serial(repeats: int) -> None:
+    """Fit serial mediation with therapists in every equation to its example, warm."""
+    spec, study, settings = ba.load_model("mediation/sequential"), ba.example_study("mediation/sequential"), QUIET
+    ba.fit_model(spec, study, seed=0, settings=settings)
+    seconds, least = [], []
+    for seed in range(repeats):
+        start = time.perf_counter()
+        fit = ba.fit_model(spec, study, seed=seed, settings=settings)
+        seconds.append(time.perf_counter() - start)
+        ess = azs.ess(fit.data["posterior"].to_dataset()[["b", "sigma", "sd_therapist"]], method="bulk")
+        least.append(min(float(values.min()) for values in ess.data_vars.values()))
+    print(
+        f"serial mediation: {median(seconds):.2f} s ({min(seconds):.2f} to {max(seconds):.2f}), least ESS "
+        f"{median(least):.0f} ({min(least):.0f} to {max(least):.0f}), {fit.data['posterior'].attrs['sampler']}"
+    )
+
+
 def cold() -> None:
     """Time the first call of a process with an empty cache, and of a second process."""
     code = (
@@ -152,12 +170,14 @@ def main() -> None:
     warnings.simplefilter("ignore")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", choices=["small", "large", "cold"], default=None)
+    parser.add_argument("--only", choices=["small", "large", "serial", "cold"], default=None)
     options = parser.parse_args()
     if options.only in (None, "small"):
         small(options.repeats)
     if options.only in (None, "large"):
         large()
+    if options.only in (None, "serial"):
+        serial(options.repeats)
     if options.only in (None, "cold"):
         cold()
 

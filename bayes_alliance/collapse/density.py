@@ -26,8 +26,8 @@ types: Any = numba.types
 NOT_FINITE = 3
 """What nutpie reads as a point to step back from."""
 
-LEAST = 8
-"""Points that a thread is worth."""
+LEAST, LEAST_NUMBERS = 8, 100_000
+"""Points that a thread is worth; one point is, where it reads so many numbers."""
 
 AT_ONCE = 4_000_000
 """Numbers that one call of the compiled function reads at most, over its points: a stop waits for one call."""
@@ -227,7 +227,9 @@ class Density:
             call(size, _pointer(block), _pointer(values), _pointer(values), record.address)
             found[part] = values
 
-        _share(run, len(points), cores, max(1, AT_ONCE // (len(self.packed.floats) + len(theirs[1]) + 1)))
+        read = len(self.packed.floats) + len(theirs[1]) + 1
+        least = LEAST if read < LEAST_NUMBERS else 1
+        _share(run, len(points), min(cores, len(points) // least), max(1, AT_ONCE // read))
         return found, drawn
 
 
@@ -250,9 +252,9 @@ class Record:
         return int(self.numbers.ctypes.data)
 
 
-def _share(run: Callable[[slice], None], count: int, cores: int, block: int) -> None:
+def _share(run: Callable[[slice], None], count: int, threads: int, block: int) -> None:
     """Run over parts of a range, on several threads and in blocks of so many; a stop ends all of them."""
-    edges = np.linspace(0, count, max(min(cores, count // LEAST), 1) + 1).astype(int)
+    edges = np.linspace(0, count, max(threads, 1) + 1).astype(int)
     parts = [range(int(start), int(stop)) for start, stop in pairwise(edges)]
     stopped = threading.Event()
 

@@ -30,6 +30,9 @@ LEFT = 1e-3
 STOP = {"maxiter": 200, "ftol": 1e-13, "gtol": 1e-6}
 """When a search by slopes ends: changes and slopes as small as differences of values can tell."""
 
+RISEN = 1e-5
+"""By how much less than that the log-density must rise in a step for a search to end."""
+
 LOWEST = -1e100
 """Stands for a log-density of minus infinity in differences."""
 
@@ -120,9 +123,9 @@ def _climb(target: _Target, start: np.ndarray) -> np.ndarray:
         value, slope = target.value_and_slope(x)
         return (value - base) / unit, slope / unit
 
-    at = start
+    at, stop = start, STOP | {"ftol": max(STOP["ftol"], RISEN / unit)}
     for _ in range(2):
-        found = minimize(cost, at, jac=True, method="L-BFGS-B", bounds=limits, options=STOP)
+        found = minimize(cost, at, jac=True, method="L-BFGS-B", bounds=limits, options=stop)
         free = (found.x > start - FARTHEST) & (found.x < start + FARTHEST)
         slope = np.where(free, found.jac, 0.0)
         worse = found.fun * unit + base > min(first, -LOWEST / 2)
@@ -149,9 +152,12 @@ def _covariance(target: _Target, point: np.ndarray) -> np.ndarray:
         rows = [target.value_and_slope(point + s)[1] - target.value_and_slope(point - s)[1] for s in steps]
         hessian = np.array(rows) / (2 * STEP)
     else:
-        corners = [point + a * one + b * two for one in steps for two in steps for a in (1, -1) for b in (1, -1)]
-        values = target.values(np.array(corners)).reshape(size, size, 2, 2)
-        hessian = (values[..., 0, 0] - values[..., 0, 1] - values[..., 1, 0] + values[..., 1, 1]) / (4 * STEP**2)
+        one, two = np.tril_indices(size)
+        corners = [point + a * steps[one] + b * steps[two] for a in (1, -1) for b in (1, -1)]
+        values = target.values(np.concatenate(corners)).reshape(4, -1)
+        hessian = np.zeros((size, size))
+        hessian[one, two] = (values[0] - values[1] - values[2] + values[3]) / (4 * STEP**2)
+        hessian[two, one] = hessian[one, two]
     hessian = np.where(np.isfinite(hessian), hessian, 0.0)
     values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
     return np.asarray((vectors / np.maximum(values, WIDEST**-2)) @ vectors.T)

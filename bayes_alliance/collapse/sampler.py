@@ -22,9 +22,6 @@ from bayes_alliance.collapse.sign_flips import find_turns
 DEGREES, MANY_DEGREES = 5.0, 30.0
 """Degrees of freedom of proposals: few at first, more where the posterior turns out to be near a normal."""
 
-FAIR, BETTER, ALIKE = 0.4, 1.05, 2
-"""Efficiency from which pilot runs end once so many are not better than the best before, by this factor."""
-
 GOOD = 0.65
 """Efficiency of heavy-tailed proposals from which lighter tails are tried: a normal posterior has about this."""
 
@@ -206,7 +203,7 @@ def _pilot(
     Many parameters take many points: where few of them are worth much at first, four times as many are tried, if an
     evaluation takes little.
     """
-    d, best, alike = len(proposal.frame.centre), None, 0
+    d, best = len(proposal.frame.centre), None
     heavy = len(density.packed.floats) >= HEAVY
     size = max(SHORT_PILOT, 30 * d) if heavy else max(PILOT, MANY_POINTS * d)
     spare = 0 if heavy else MORE_PILOTS
@@ -222,15 +219,10 @@ def _pilot(
             spare, size = spare - 1, max(size, 4 * MANY_POINTS * d)
             proposal = proposal.fitted(points, weights)
             continue
-        before = 0.0 if best is None else best[0]
-        if best is None or effective > before:
+        if best is None or effective > best[0]:
             best = (effective, proposal, log_weights)
-        # lighter tails take a run or two to fit
-        alike += proposal.degrees == DEGREES and FAIR * size < effective < min(BETTER * before, GOOD * size)
-        if alike == ALIKE:
-            break
-        if effective > 0.9 * size or (best[1].degrees > DEGREES and effective > GOOD * size):
-            break
+        if effective > 0.9 * size or (effective > GOOD * size and (heavy or best[1].degrees > DEGREES)):
+            break  # where an evaluation takes long, lighter tails are worth less than it takes to fit them
         proposal = proposal.fitted(points, weights)
         if effective > GOOD * size:
             proposal = replace(proposal, degrees=MANY_DEGREES)
