@@ -22,7 +22,7 @@ RELIABLE = 0.4
 """Lower bound of the reliability above which effects are centred."""
 
 ALONG = 0.3
-"""Cosine of two covariates above which the data can hardly tell their effects apart."""
+"""Cosine of two covariates above which their effects are hard to estimate separately."""
 
 LOOKED_AT = 2000
 """Levels that the choice of parametrization is made from; of more, every second, third … is looked at."""

@@ -73,18 +73,13 @@ def sample_exact(design: Design, settings: SamplerSettings, seed: int, *, indepe
     return sample_statistics(design, sum_design(design), settings, seed, independent=independent)
 
 
-def load_engine(designs: Sequence[Design], progress: Progress) -> float:
-    """Load what is compiled for designs of eligible models; what is not on disk is compiled, side by side.
-
-    Returns
-    -------
-    float
-        Seconds that it took; 0 where all of it was loaded before.
-    """
-    return _load([density_of(sum_design(design)) for design in designs], progress)
+def load_engine(designs: Sequence[Design], progress: Progress) -> None:
+    """Load what is compiled for designs of eligible models; what is not on disk is compiled, side by side."""
+    _load([density_of(sum_design(design)) for design in designs], progress)
 
 
 def _load(densities: Sequence[Density], progress: Progress) -> float:
+    """Load what is compiled for densities, and return the seconds that took; 0 where it was loaded before."""
     needed = list(dict.fromkeys(variant for density in densities for variant in needed_variants(density)))
     if not needed:
         return 0.0

@@ -110,7 +110,8 @@ def test_the_posterior_is_that_of_the_table(trial: pd.DataFrame) -> None:
     assert apart.max() < 4.5
     assert fit.provenance["rows_used"] == other.provenance["rows_used"]
     larger = ba.fit_stream(spec, ba.Study(tables("arms", trial, rows=10_000)[2], **mapped), seed=1, settings=QUIET)
-    np.testing.assert_allclose(larger.data["posterior"]["b"], fit.data["posterior"]["b"], rtol=1e-6, atol=1e-8)
+    one, two = larger.data["posterior"]["b"], fit.data["posterior"]["b"]
+    assert float((abs(one - two) / two.std(("chain", "draw"))).max()) < 1e-6  # a draw may be next to 0
     assert larger.provenance["fingerprint"] == fit.provenance["fingerprint"]
 
 
