@@ -36,7 +36,7 @@ def _horseshoe(group: Shrunk) -> TensorVariable:
     Half-Cauchy scales are written as a half-normal over the root of a gamma, their representation with light tails.
     """
     value, name, dim = group.distribution.value, group.name, shrunk_dim(group.name)
-    own = _half_cauchy(f"z_{local_name(name)}", dim)
+    own = pm.Deterministic(local_name(name), _half_cauchy(f"z_{local_name(name)}", dim), dims=dim)
     whole = pm.Deterministic(global_name(name), group.tau * _half_cauchy(f"z_{global_name(name)}", None))
     df, slab = value("slab_df"), value("slab")
     squared = pm.InverseGamma(f"z_{slab_name(name)}_squared", df / 2, df / 2 * slab**2)

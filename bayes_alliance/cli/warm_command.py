@@ -13,7 +13,7 @@ from bayes_alliance.cli.interruption import on_stop
 def warm() -> None:
     """Compile all of the exact engine beforehand: else the first fit of a kind takes half a minute longer."""
     with on_stop("what was compiled stays; run the same command to compile the rest."):
-        from bayes_alliance.collapse.density import VARIANTS
+        from bayes_alliance.collapse.callbacks import VARIANTS
         from bayes_alliance.collapse.warm import compile_all, describe_variant
         from bayes_alliance.fit.progress import counter
 

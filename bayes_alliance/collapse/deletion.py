@@ -19,6 +19,7 @@ from bayes_alliance.collapse.effect_draws import correlations, effect_sds, loadi
 from bayes_alliance.collapse.innermost_units import Leaves, find_leaves, residual_weights
 from bayes_alliance.collapse.rows import ClassRows, Stacked, log_scale
 from bayes_alliance.collapse.shape import Residuals, Shape
+from bayes_alliance.collapse.shrinkage import prior_covariance
 
 AT_ONCE = 32
 """Outer units whose inner ones are worked through together; what is known of each is held by draw until then."""
@@ -212,8 +213,11 @@ class _Tree:
         return _Unit(own, columns[rest], cross, constant, covariance, message, children, level, number, leaves)
 
     def _root_prior(self, own: np.ndarray) -> np.ndarray:
-        """Return the covariance of coefficients (in units of their prior SDs) and effects of crossed factors."""
+        """Return the covariance of coefficients (in units of their scale) and effects of crossed factors."""
         prior = np.tile(np.eye(len(own)), (len(self.points), 1, 1))
+        coefs = own[own < len(self.shape.equation)]
+        at = np.arange(len(coefs))
+        prior[:, at[:, None], at] = prior_covariance(self.shape, self.points)[:, coefs[:, None], coefs]
         for number in self.shape.crossed:
             factor, start = self.shape.factors[number], self.starts[number]
             for level in range(factor.levels):

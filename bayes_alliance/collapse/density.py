@@ -1,40 +1,26 @@
-"""The log-density of packed statistics as Python and samplers call it: one compiled C function for both."""
+"""The log-density of packed statistics as Python and samplers call it: the same compiled C functions for both."""
 
 from __future__ import annotations
 
 import ctypes
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
-from itertools import pairwise, product
+from itertools import pairwise
 from typing import Any
 
-import numba
 import numpy as np
-from nutpie.compile_pymc import address_as_void_pointer
 
-from bayes_alliance.collapse.kernel.compiled import kernel_text, light_optimisation
-from bayes_alliance.collapse.kernel.log_likelihood import framed_density
+from bayes_alliance.collapse.callbacks import Part, density_callback, variant_of
 from bayes_alliance.collapse.shape import Shape
 from bayes_alliance.collapse.tables import Packed
-
-types: Any = numba.types
-
-NOT_FINITE = 3
-"""What nutpie reads as a point to step back from."""
 
 LEAST, LEAST_NUMBERS = 8, 100_000
 """Points that a thread is worth; one point is, where it reads so many numbers."""
 
 AT_ONCE = 4_000_000
 """Numbers that one call of the compiled function reads at most, over its points: a stop waits for one call."""
-
-RECORD = 16
-"""Numbers of a record: address and length of integers, floats, frame, unpooled integers and floats, normals, effects;
-then the number of points, and how many levels of the chain are drawn (0: coefficients only, -1: nothing)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,83 +30,6 @@ class Frame:
     logs: np.ndarray
     centre: np.ndarray
     scale: np.ndarray
-
-
-type Variant = tuple[bool | None, bool | None, bool | None]
-"""Whether factors cross, residuals correlate and gradients are wanted; parts that are None are not compiled."""
-
-VARIANTS: tuple[Variant, ...] = tuple(product((None, True), (None, True), (None, True)))
-"""All there are, the commonest first."""
-
-_COMPILED: dict[Variant, float] = {}
-"""Seconds by what this process has compiled, or read from disk."""
-
-
-def seconds_compiling() -> float:
-    """Return how long this process has compiled for so far, in seconds."""
-    return sum(_COMPILED.values())
-
-
-def is_loaded(variant: Variant) -> bool:
-    """Return whether this process has a compiled function already."""
-    return variant in _COMPILED
-
-
-@cache
-def density_callback(crossed: bool | None, joint: bool | None, slopes: bool | None) -> Any:
-    """Return the C function (size, z, gradient, log-density, record); compiled once, then found on disk.
-
-    Parts that are None are not compiled: half the time where gradients are not wanted.
-    """
-    begun = time.perf_counter()
-    made = _make_callback(crossed, joint, slopes)
-    _COMPILED[crossed, joint, slopes] = time.perf_counter() - begun
-    return made
-
-
-def _make_callback(crossed: bool | None, joint: bool | None, slopes: bool | None) -> Any:
-    doubles, text = types.CPointer(types.double), kernel_text()
-    signature = types.int64(types.uint64, doubles, doubles, doubles, types.voidptr)
-
-    def density(size, z, gradient, value, record):  # type: ignore[no-untyped-def]
-        text  # noqa: B018  # a new text of the kernel is a new function on disk
-        head = numba.carray(record, (RECORD,), np.int64)
-        integers = numba.carray(address_as_void_pointer(head[0]), (head[1],), np.int64)
-        floats = numba.carray(address_as_void_pointer(head[2]), (head[3],), np.float64)
-        frame = numba.carray(address_as_void_pointer(head[4]), (head[5],), np.float64)
-        units = numba.carray(address_as_void_pointer(head[6]), (head[7],), np.int64)
-        tables = numba.carray(address_as_void_pointer(head[8]), (head[9],), np.float64)
-        points, depth = head[14], head[15]
-        normals = numba.carray(address_as_void_pointer(head[10]), (points, head[11]), np.float64)
-        effects = numba.carray(address_as_void_pointer(head[12]), (points, head[13]), np.float64)
-        width = np.int64(size)
-        slope = numba.carray(gradient, (width,))
-        where, found = numba.carray(z, (points, width)), numba.carray(value, (points,))
-        for i in range(points):
-            found[i] = framed_density(
-                integers,
-                floats,
-                frame,
-                where[i],
-                slope,
-                units,
-                tables,
-                depth,
-                normals[i],
-                effects[i],
-                crossed,
-                joint,
-                slopes,
-            )
-        return 0 if np.isfinite(found[points - 1]) else NOT_FINITE
-
-    with light_optimisation():
-        return numba.cfunc(signature, cache=True)(density)
-
-
-def variant_of(shape: Shape, *, slopes: bool) -> Variant:
-    """Return which of the compiled functions a shape of model needs."""
-    return True if shape.crossed else None, True if shape.joint else None, slopes or None
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,15 +48,20 @@ class Density:
         """Return the number of SDs of group effects."""
         return sum(factor.sds for factor in self.shape.factors)
 
-    def callback(self, *, slopes: bool) -> Any:
-        """Return the compiled C function for this shape of model."""
-        shape = self.shape
-        return density_callback(*variant_of(shape, slopes=slopes))
+    def callback(self, part: Part) -> Any:
+        """Return a compiled C function for this shape of model."""
+        return density_callback(*variant_of(self.shape, part))
 
-    def record(self, frame: Frame, points: int = 1) -> Record:
-        """Return what the C function reads."""
-        nothing, none = np.empty(0, dtype=np.int64), np.empty(0)
-        return Record.of((*self._parts(frame), nothing, none, none, none), points, -1)
+    def record(self, frame: Frame) -> Record:
+        """Return what the C function of slopes reads."""
+        none = np.empty(0)
+        return self._record((*self._parts(frame), none, none, none, np.empty(0, dtype=np.int64), none), 1)
+
+    def _record(self, parts: tuple[np.ndarray, ...], points: int) -> Record:
+        """Return the record of arrays; the length of one with a row per point is that of a row."""
+        numbers = [number for part in parts for number in (part.ctypes.data, part.shape[-1])]
+        numbers += [points, self.callback("values").address, self.packed.working]
+        return Record(np.array(numbers, dtype=np.int64), parts)
 
     def _parts(self, frame: Frame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         flat = np.concatenate([[len(frame.logs)], frame.logs, frame.centre, frame.scale.reshape(-1)]).astype(float)
@@ -161,13 +75,13 @@ class Density:
         """Return the log-density and its gradient."""
         record = self.record(_plain(logs, len(x)))
         point, slope, value = np.array(x, dtype=float), np.empty(len(x)), np.empty(1)
-        self.callback(slopes=True).ctypes(len(x), _pointer(point), _pointer(slope), _pointer(value), record.address)
+        self.callback("slopes").ctypes(len(x), _pointer(point), _pointer(slope), _pointer(value), record.address)
         return float(value[0]), slope
 
     def values(self, points: np.ndarray, logs: np.ndarray, cores: int) -> np.ndarray:
         """Return the log-density at points of shape (point, parameter), on several threads."""
         nothing = np.empty((len(points), 0))
-        return self._run(points, logs, None, nothing, -1, cores)[0]
+        return self._run(points, logs, None, nothing, cores)[0]
 
     def draw_coefs(
         self, points: np.ndarray, logs: np.ndarray, normals: np.ndarray, cores: int
@@ -187,7 +101,7 @@ class Density:
         ndarray, shape (point, coef)
             Coefficients over their prior SDs and less their prior means.
         """
-        return self._run(points, logs, None, normals, 0, cores)
+        return self._run(points, logs, None, normals, cores)
 
     def draw_effects(self, points: np.ndarray, units: Packed, normals: np.ndarray, cores: int) -> np.ndarray:
         """Draw effects given parameters, shape (point, parameter), all SDs as they are, and given coefficients.
@@ -210,20 +124,21 @@ class Density:
             In the order of the normals: coefficients as they are given, group effects in the basis of their factor.
         """
         logs = np.zeros(self.sds, dtype=bool)
-        return self._run(points, logs, units, normals, len(self.shape.chain), cores)[1]
+        return self._run(points, logs, units, normals, cores)[1]
 
     def _run(
-        self, points: np.ndarray, logs: np.ndarray, units: Packed | None, normals: np.ndarray, depth: int, cores: int
+        self, points: np.ndarray, logs: np.ndarray, units: Packed | None, normals: np.ndarray, cores: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return values at points and what is drawn there, on several threads."""
-        call, size = self.callback(slopes=False).ctypes, points.shape[1]
+        call, size = self.callback("values" if units is None else "effects").ctypes, points.shape[1]
         found, drawn = np.empty(len(points)), np.empty_like(normals)
         own = self._parts(_plain(logs, size))
         theirs = (np.empty(0, dtype=np.int64), np.empty(0)) if units is None else (units.integers, units.floats)
 
         def run(part: slice) -> None:
             block, values = np.ascontiguousarray(points[part], dtype=float), np.empty(part.stop - part.start)
-            record = Record.of((*own, *theirs, normals[part], drawn[part]), len(block), depth)
+            state = np.empty(self.packed.working)
+            record = self._record((*own, state, normals[part], drawn[part], *theirs), len(block))
             call(size, _pointer(block), _pointer(values), _pointer(values), record.address)
             found[part] = values
 
@@ -239,12 +154,6 @@ class Record:
 
     numbers: np.ndarray
     parts: tuple[np.ndarray, ...]
-
-    @classmethod
-    def of(cls, parts: tuple[np.ndarray, ...], points: int, depth: int) -> Record:
-        """Return the record of arrays; the length of one with a row per point is that of a row."""
-        numbers = [number for part in parts for number in (part.ctypes.data, part.shape[-1])]
-        return cls(np.array([*numbers, points, depth], dtype=np.int64), parts)
 
     @property
     def address(self) -> int:

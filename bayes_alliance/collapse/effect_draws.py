@@ -87,7 +87,8 @@ def _places(shape: Shape) -> np.ndarray:
 
 def loadings_of(shape: Shape, points: np.ndarray) -> np.ndarray:
     """Return the loadings, shape (draw, loading); they are sampled in SDs of their priors."""
-    return np.asarray(shape.loading_mean + shape.loading_scale * points[:, find_places(shape).loading :])
+    first = find_places(shape).loading
+    return np.asarray(shape.loading_mean + shape.loading_scale * points[:, first : first + len(shape.loading)])
 
 
 def effect_sds(shape: Shape, points: np.ndarray, factor: int) -> np.ndarray:

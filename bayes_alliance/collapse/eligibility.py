@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from bayes_alliance.design.columns.values import MeanOf
 from bayes_alliance.spec.expressions import Term, Text, calls_in, render, render_term
 from bayes_alliance.spec.functions import CURRENT
@@ -48,8 +50,7 @@ def find_obstacles(spec: ModelSpec) -> list[str]:
             obstacles.append(_finite(equation.outcome, finite))
         obstacles += _of_steps(equation)
     obstacles += [f"rows belong to several levels of {name}" for name, group in spec.groups.items() if group.members]
-    for name, shrink in spec.shrink.items():
-        obstacles.append(f"the prior {shrink.dist} of {name} is not normal")
+    obstacles += [_shrunk_loadings(name, own) for name, own in _shrunk_estimated(spec).items()]
     for prior in spec.prior:
         if prior.target.kind in ("b", "intercept") and prior.distribution.family != "normal":
             obstacles.append(f"the prior {prior.dist} on {prior.on!r} is not normal")
@@ -61,6 +62,7 @@ def find_obstacles(spec: ModelSpec) -> list[str]:
 def find_stream_obstacles(spec: ModelSpec) -> list[str]:
     """Return what keeps a model from being fitted to rows that come in pieces, as far as the model says."""
     obstacles = find_obstacles(spec)
+    obstacles += [f"coefficients share the prior {name}, which takes all rows at once" for name in spec.shrink]
     for equation in spec.equation:
         estimated = [render_term(term) for term in equation.parsed.every_term if _estimated(term)]
         if estimated:
@@ -88,6 +90,22 @@ def _of_steps(equation: EquationSpec) -> list[str]:
     terms = equation.parsed.every_term
     calls = [render(c) for term in terms for part in term.parts for c in calls_in(part) if c.function == "mo"]
     return [f"the steps of {call} are estimated" for call in dict.fromkeys(calls)]
+
+
+def _shrunk_estimated(spec: ModelSpec) -> dict[str, list[str]]:
+    """Return the terms of what is estimated whose coefficients share a shrinkage prior, by the prior's name."""
+    every = {render_term(term): term for equation in spec.equation for term in equation.parsed.terms}
+    found = {}
+    for name, shrink in spec.shrink.items():
+        own = [term for term in shrink.terms if term in every and _estimated(every[term])]
+        if own:
+            found[name] = own
+    return found
+
+
+def _shrunk_loadings(name: str, terms: Sequence[str]) -> str:
+    told = f"coefficients of {' and '.join(terms)} share the prior {name}"
+    return f"{told}, and multiply what is estimated"
 
 
 def _formula_of_spread(outcome: str) -> str:
@@ -130,8 +148,9 @@ def find_design_obstacles(design: Design) -> list[str]:
     obstacles += [
         f"rows belong to several levels of {name}" for name, group in design.spec.groups.items() if group.members
     ]
+    obstacles += _of_shrinkage(design)
     for prior in design.priors.coef:
-        if prior.distribution.family != "normal":
+        if prior.distribution.family != "normal" and prior.distribution.support != "shrunk":
             obstacles.append(f"the prior of {prior.parameter}, {prior.distribution}, is not normal")
     obstacles += [
         f"{prior.parameter} is stated, {prior.distribution}"
@@ -141,6 +160,18 @@ def find_design_obstacles(design: Design) -> list[str]:
     ]
     obstacles += _of_series(design)
     return obstacles or _of_layout(design)
+
+
+def _of_shrinkage(design: Design) -> list[str]:
+    """Return which coefficients with a prior in common multiply something estimated."""
+    if not design.priors.shrunk:
+        return []
+    from bayes_alliance.collapse.loadings import make_index  # not needed to look at a model
+
+    loading = make_index(design).loading
+    labels = np.array([label for e in design.equations for label in e.coef_labels])
+    own = [(group.name, np.unique(group.places[loading[group.places] >= 0])) for group in design.priors.shrunk]
+    return [_shrunk_loadings(name, labels[places].tolist()) for name, places in own if len(places)]
 
 
 def _of_layout(design: Design) -> list[str]:
@@ -166,8 +197,6 @@ def _of_layout(design: Design) -> list[str]:
 
 def _of_series(design: Design) -> list[str]:
     """Return what keeps residuals that correlate over a patient's sessions from the engine."""
-    import numpy as np  # not needed to look at a model
-
     serial = [e for e in design.equations if e.serial]
     autocorrelated = [e for e in serial if e.series is not None]
     priors = {prior.distribution for prior in design.priors.shapes.get("ar", ())}
@@ -195,8 +224,6 @@ def _tables(design: Design) -> int:
     held = getattr(design.residual, "held", None)
     if held is None:
         return 0
-    import numpy as np
-
     size = np.unique(held, axis=0).sum(axis=1)
     return int((size * (size + 1) // 2).sum())
 

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from bayes_alliance.collapse.density import Density, seconds_compiling
+from bayes_alliance.collapse.callbacks import seconds_compiling
+from bayes_alliance.collapse.density import Density
 from bayes_alliance.collapse.effect_draws import draw_effects
 from bayes_alliance.collapse.sampler import sample_parameters
 from bayes_alliance.collapse.shape import Shape, find_places
+from bayes_alliance.collapse.shrinkage import first_scales
 from bayes_alliance.collapse.sign_flips import take_off_signs
 from bayes_alliance.collapse.stack import stack_rows
 from bayes_alliance.collapse.statistics import Statistics, sum_rows
@@ -167,4 +169,6 @@ def first_guess(shape: Shape, statistics: Statistics) -> np.ndarray:
         if not count:  # of values that no row is: they are all modelled
             square, count = prior_numbers(shape.sigma[number])[1] ** 2, 1
         start[places.sigma + number] = 0.5 * np.log(0.5 * max(square / count, 1e-300))
+    scales = first_scales(shape)
+    start[places.size - len(scales) :] = scales
     return start

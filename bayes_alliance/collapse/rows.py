@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bayes_alliance.collapse.shape import Factor, Residuals, Shape, choose_chain
+from bayes_alliance.collapse.shrinkage import list_shrinkage, prior_moments
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.factors import FactorDesign
@@ -119,12 +120,14 @@ def make_shape(design: Design, chain: tuple[int, ...], crossed: tuple[int, ...])
     elif AUTOCORRELATION in design.priors.shapes:  # a matrix of two per outcome: neighbours in its series
         priors = design.priors.shapes[AUTOCORRELATION]
         joint, strata, joint_cor = 2, len(priors), priors[0].distribution
+    mean, scale = prior_moments(design)
+    shrunk, mix = list_shrinkage(design, np.arange(len(mean)))
     return Shape(
         outcomes=outcomes,
         equation=np.repeat(np.arange(len(equations)), [len(e.coef.labels) for e in equations]),
         centre=np.concatenate([e.centre for e in equations]) if equations else np.zeros(0),
-        mean=np.array([prior.distribution.value("mu") for prior in design.priors.coef]),
-        scale=np.array([prior.distribution.value("sigma") for prior in design.priors.coef]),
+        mean=mean,
+        scale=scale,
         factors=factors,
         chain=chain,
         crossed=crossed,
@@ -137,6 +140,8 @@ def make_shape(design: Design, chain: tuple[int, ...], crossed: tuple[int, ...])
         loading=np.zeros(0, dtype=np.int64),
         loading_mean=np.zeros(0),
         loading_scale=np.zeros(0),
+        mix=mix,
+        shrunk=shrunk,
     )
 
 

@@ -91,6 +91,32 @@ class Residuals:
         return 1 if self.gap else len(self.equations)
 
 
+HORSESHOE, PARTS = 0, 1
+"""Kinds of shrinkage priors: a scale for all times one of each; a share of the variance, divided into parts."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shrinkage:
+    """Coefficients that are normal given scales which are sampled.
+
+    ``slots``, shape (standardised coef,), are places among the coefficients. A horseshoe's ``values`` are the scales of
+    its global scale, its slab's degrees of freedom and its slab; it has a logarithm of the global scale, of the slab
+    squared and of each local scale among the sampled parameters, all relative to these. Of ``PARTS`` they are the two
+    shapes of the beta of the share, and the Dirichlet's concentration; the share and each part of what those before
+    it leave are sampled as log-odds.
+    """
+
+    name: str
+    slots: np.ndarray
+    kind: int
+    values: tuple[float, float, float]
+
+    @property
+    def parameters(self) -> int:
+        """Return how many parameters are sampled."""
+        return len(self.slots) + (2 if self.kind == HORSESHOE else 0)
+
+
 @dataclass(frozen=True)
 class Product:
     """Cross-products of the rows of a class that share one table: of all its places, or of two of them.
@@ -128,7 +154,9 @@ class Shape:
     ``coef`` and ``loading`` say which coefficients of the design these are, of shape (coef,) and (loading,);
     ``loading_mean`` and ``loading_scale`` are the loadings' normal priors. ``shifts`` say which coefficient's prior
     mean falls with which loading, and by what per point of it: priors of intercepts hold at the centring constants.
-    Where rows have pieces, ``split``, every column may stand in every row, and one column holds all outcomes.
+    ``shrunk`` are priors that coefficients share; coefficients in units of ``scale`` are ``mix``, shape (coef, coef),
+    times standardised ones, the identity for the others. Where rows have pieces, ``split``, every column may stand in
+    every row, and one column holds all outcomes.
     """
 
     outcomes: tuple[str, ...]
@@ -148,7 +176,9 @@ class Shape:
     loading: np.ndarray
     loading_mean: np.ndarray
     loading_scale: np.ndarray
+    mix: np.ndarray
     shifts: tuple[tuple[int, int, float], ...] = ()
+    shrunk: tuple[Shrinkage, ...] = ()
     split: bool = False
 
     @property
@@ -156,6 +186,12 @@ class Shape:
         """Return which SDs of effects have a prior without density at 0, shape (sd,): they stay logarithms."""
         own = [f.sd[i % f.effects].family == "lognormal" for f in self.factors for i in range(f.sds)]
         return np.array(own, dtype=bool)
+
+    @property
+    def unmix(self) -> np.ndarray:
+        """Return the inverse of ``mix``, entries of other coefficients exactly 0."""
+        inverse = np.linalg.inv(self.mix)
+        return np.where(np.abs(inverse) > 1e-12 * np.abs(inverse).max(initial=0.0), inverse, 0.0)
 
     @property
     def responses(self) -> int:
@@ -202,7 +238,8 @@ class Places:
     """Where parameters stand in the sampled vector: the first place of each part.
 
     ``sd`` per factor (strata by effects), ``cor`` per factor and block (strata by pairs), ``sigma``, then the
-    correlations of residuals (strata by pairs), then loadings, in SDs of their priors.
+    correlations of residuals (strata by pairs), then loadings, in SDs of their priors, then scales of coefficients per
+    shrinkage prior.
     """
 
     sd: tuple[int, ...]
@@ -210,11 +247,12 @@ class Places:
     sigma: int
     residual: int
     loading: int
+    shrunk: tuple[int, ...]
     size: int
 
 
 def find_places(shape: Shape) -> Places:
-    """Lay the sampled parameters out: SDs, partial correlations, residual SDs and correlations, loadings."""
+    """Lay the sampled parameters out: SDs, partial correlations, residual SDs and correlations, loadings, scales."""
     at, sd, cor = 0, [], []
     for factor in shape.factors:
         sd.append(at)
@@ -229,7 +267,11 @@ def find_places(shape: Shape) -> Places:
     residual = sigma + len(shape.sigma)
     free = shape.joint_strata * pairs_of(shape.joint) if shape.joint and shape.fixed is None else 0
     loading = residual + free
-    return Places(tuple(sd), tuple(cor), sigma, residual, loading, loading + len(shape.loading))
+    at, shrunk = loading + len(shape.loading), []
+    for one in shape.shrunk:
+        shrunk.append(at)
+        at += one.parameters
+    return Places(tuple(sd), tuple(cor), sigma, residual, loading, tuple(shrunk), at)
 
 
 def pairs_of(size: int) -> int:

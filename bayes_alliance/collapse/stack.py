@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from bayes_alliance.collapse.classes import list_classes
 from bayes_alliance.collapse.loadings import Index, NotLinearError, is_split
@@ -22,6 +23,7 @@ from bayes_alliance.collapse.rows import (
     values_of,
 )
 from bayes_alliance.collapse.shape import Factor, Shape
+from bayes_alliance.collapse.shrinkage import list_shrinkage, prior_moments
 from bayes_alliance.collapse.split_rows import Block, list_sigmas, outcome_names, private_factors, shifts, split
 from bayes_alliance.design.design import Design
 
@@ -123,24 +125,27 @@ def _two_levels(part: ClassRows, codes: Codes) -> int | None:
 
 def _split_shape(design: Design, shape: Shape, factors: tuple[Factor, ...], index: Index) -> Shape:
     """Return the shape with loadings taken from among the coefficients, and with means and SDs of what is measured."""
-    priors = [prior.distribution for prior in design.priors.coef]
+    mean, scale = prior_moments(design)
     means = [design.priors.measured[m.name][0].distribution for m in design.measured]
     kept, loads = np.flatnonzero(index.coef >= 0), np.flatnonzero(index.loading >= 0)
-    own = [*(priors[i] for i in kept), *means]
+    shrunk, mix = list_shrinkage(design, index.coef)
+    size = len(kept) + len(means)
     return replace(
         shape,
         outcomes=outcome_names(design),
-        equation=np.zeros(len(own), dtype=np.int64),
-        centre=np.zeros(len(own)),
-        mean=np.array([prior.value("mu") for prior in own]),
-        scale=np.array([prior.value("sigma") for prior in own]),
+        equation=np.zeros(size, dtype=np.int64),
+        centre=np.zeros(size),
+        mean=np.append(mean[kept], [prior.value("mu") for prior in means]),
+        scale=np.append(scale[kept], [prior.value("sigma") for prior in means]),
         factors=factors,
         sigma=list_sigmas(design).priors,
         coef=kept,
         loading=loads,
-        loading_mean=np.array([priors[i].value("mu") for i in loads]),
-        loading_scale=np.array([priors[i].value("sigma") for i in loads]),
+        loading_mean=mean[loads],
+        loading_scale=scale[loads],
+        mix=block_diag(mix, np.eye(len(means))),
         shifts=tuple(shifts(design, index)),
+        shrunk=shrunk,
         split=True,
     )
 

@@ -20,11 +20,15 @@ type Parts = dict[int, np.ndarray]
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """The two arrays, the number of sampled parameters, and which units of the innermost factor are in a pattern."""
+    """The two arrays, the number of sampled parameters, and which units of the innermost factor are in a pattern.
+
+    ``working`` are the numbers of memory that an evaluation takes.
+    """
 
     integers: np.ndarray
     floats: np.ndarray
     size: int
+    working: int
     pattern: np.ndarray
 
 
@@ -45,7 +49,7 @@ def pack_statistics(statistics: Statistics, *, pool: bool = True) -> Packed:
     units = shape.factors[shape.chain[0]].levels if shape.chain else 0
     pattern = np.full(units, NOT_POOLED) if pooled is None else pooled.pattern
     parts = _parameter_parts(shape) | _class_parts(statistics) | _node_parts(statistics, kinds, pattern == NOT_POOLED)
-    parts |= _pattern_parts(shape, pooled, kinds, parts[at.LEVEL_FIRST])
+    parts |= _shrinkage_parts(shape) | _pattern_parts(shape, pooled, kinds, parts[at.LEVEL_FIRST])
     parts[at.KIND_WEIGHT] = np.concatenate([np.empty(0), *kinds.tables])
     counts = {
         at.LEVELS: len(shape.chain),
@@ -64,8 +68,21 @@ def pack_statistics(statistics: Statistics, *, pool: bool = True) -> Packed:
         at.WEIGHTS_SIZE: int(parts[at.PIECE_WEIGHT][-1]),
         at.WORK_SIZE: int(parts[at.NODE_AT][-1]),
     }
+    size = find_places(shape).size
+    parts[at.STATE] = _state_places(shape, counts, size)
     integers, floats = _flatten(parts, counts)
-    return Packed(integers, floats, find_places(shape).size, pattern)
+    return Packed(integers, floats, size, int(parts[at.STATE][-1]), pattern)
+
+
+def _state_places(shape: Shape, counts: dict[int, int], size: int) -> np.ndarray:
+    """Return where the parts of the working memory begin, and where the last one ends: see ``parts.STATE``."""
+    coefs, last = len(shape.equation), shape.outer + shape.crossed_columns
+    most = max([1, *(factor.effects for factor in shape.factors)])
+    sds = sum(factor.sds for factor in shape.factors) + len(shape.sigma)
+    effects = coefs + shape.crossed_columns
+    sizes = [size, sds, counts[at.LAMBDA_SIZE], counts[at.WEIGHTS_SIZE], counts[at.WORK_SIZE], last * last]
+    sizes += [counts[at.PATTERNS] * 2 * most * most, coefs, coefs, effects, effects * effects]
+    return np.concatenate([[0], np.cumsum(sizes)])
 
 
 def _flatten(parts: Parts, counts: dict[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -265,6 +282,26 @@ def _piece_parts(statistics: Statistics) -> Parts:
         at.LOADING_PRIOR: np.column_stack([shape.loading_mean, shape.loading_scale]),
         at.SHIFT_BY: np.array([by / shape.scale[coef] for coef, _, by in shape.shifts]),
         at.CONSTANT: np.array([statistics.constant]),
+    }
+
+
+def _shrinkage_parts(shape: Shape) -> Parts:
+    """Return the priors that coefficients share, and how coefficients are made of standardised ones and back."""
+    slots = [one.slots for one in shape.shrunk]
+    first = np.concatenate([[0], np.cumsum([len(own) for own in slots])]).astype(np.int64)
+    held = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *slots]))
+    parts: Parts = {}
+    for name, weight, table in ((at.MIX, at.MIX_WEIGHT, shape.mix), (at.UNMIX, at.UNMIX_WEIGHT, shape.unmix)):
+        own = np.argwhere(table[np.ix_(held, held)] != 0) if len(held) else np.zeros((0, 2), dtype=np.int64)
+        pairs = held[own if name == at.MIX else own[:, ::-1]]
+        parts[name], parts[weight] = pairs, table[held[own[:, 0]], held[own[:, 1]]]
+    places = find_places(shape).shrunk
+    priors = [[one.kind, places[i], first[i], len(slots[i])] for i, one in enumerate(shape.shrunk)]
+    return parts | {
+        at.SHRUNK: np.array(priors),
+        at.SHRUNK_SLOT: np.concatenate([np.empty(0), *slots]),
+        at.SHRUNK_COUNT: np.array([len(slots), len(parts[at.MIX]), len(parts[at.UNMIX])]),
+        at.SHRUNK_VALUE: np.array([one.values for one in shape.shrunk]),
     }
 
 

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 
-from bayes_alliance.collapse.density import VARIANTS, Density, Variant, density_callback, is_loaded, variant_of
+from bayes_alliance.collapse.callbacks import VARIANTS, Part, Variant, density_callback, is_loaded, variant_of
+from bayes_alliance.collapse.density import Density
 from bayes_alliance.collapse.laplace import has_gradient
 from bayes_alliance.collapse.nuts import draw_callback
 
@@ -21,20 +22,27 @@ SLOW = 2.0
 
 def needed_variants(density: Density) -> list[Variant]:
     """Return which compiled functions sampling a density takes, and this process has not loaded."""
-    slopes = [False, True] if has_gradient(density) else [False]
-    needed = [variant_of(density.shape, slopes=own) for own in slopes]
+    parts: list[Part] = ["values", "slopes"] if has_gradient(density) else ["values"]
+    needed = [variant_of(density.shape, part) for part in parts]
     return [variant for variant in needed if not is_loaded(variant)]
 
 
-def load_variants(variants: Sequence[Variant]) -> None:
+def later_variants(density: Density) -> list[Variant]:
+    """Return which compiled functions are needed once effects are asked for."""
+    return [variant_of(density.shape, "effects")] if density.shape.factors else []
+
+
+def load_variants(variants: Sequence[Variant], later: Sequence[Variant] = ()) -> None:
     """Load compiled functions, or compile them: the first here, the others meanwhile in processes of their own.
 
     Processes begin only once the first has taken so long that it must be compiling. One that fails is made up for here.
+    Those needed ``later`` are compiled beside the others, and not loaded.
     """
     if not variants:
         return
     begun: list[subprocess.Popen[bytes]] = []
-    timer = threading.Timer(SLOW, lambda: begun.extend(_begin(variant) for variant in variants[1:]))
+    others = [*variants[1:], *later]
+    timer = threading.Timer(SLOW, lambda: begun.extend(_begin(variant) for variant in others))
     timer.daemon = True
     timer.start()
     try:
@@ -54,16 +62,16 @@ def load_variants(variants: Sequence[Variant]) -> None:
 
 def _begin(variant: Variant) -> subprocess.Popen[bytes]:
     """Start compiling in another process, which leaves what it made on disk."""
-    code = f"from bayes_alliance.collapse.density import density_callback; density_callback(*{variant!r})"
+    code = f"from bayes_alliance.collapse.callbacks import density_callback; density_callback(*{variant!r})"
     nothing = subprocess.DEVNULL
     return subprocess.Popen([sys.executable, "-c", code], stdin=nothing, stdout=nothing, stderr=nothing)
 
 
 def describe_variant(variant: Variant) -> str:
     """Return what a variant is for, in words."""
-    crossed, joint, slopes = variant
+    crossed, joint, part = variant
     parts = [
-        "with slopes" if slopes else "values alone",
+        part,
         *(["factors that cross"] if crossed else []),
         *(["residuals that correlate"] if joint else []),
     ]

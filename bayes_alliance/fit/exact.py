@@ -12,9 +12,10 @@ from bayes_alliance.collapse.density import Density
 from bayes_alliance.collapse.effect_draws import correlations, residual_correlations, to_partial
 from bayes_alliance.collapse.engine import Collapsed, density_of, sample_collapsed, sum_design
 from bayes_alliance.collapse.shape import Shape, find_places, pairs_of
+from bayes_alliance.collapse.shrinkage import name_scales, read_scales, scale_names
 from bayes_alliance.collapse.stack import stack_rows
 from bayes_alliance.collapse.statistics import Statistics
-from bayes_alliance.collapse.warm import load_variants, needed_variants
+from bayes_alliance.collapse.warm import later_variants, load_variants, needed_variants
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.equation import EquationDesign
 from bayes_alliance.design.equations.visits import VisitResiduals
@@ -47,6 +48,9 @@ SHOWN = "Fitting with effects integrated out"
 
 STEADY = 0.95
 """Least share of steps that NUTS is to accept: with effects integrated out smaller steps cost little."""
+
+MANY = 25
+"""Sampled parameters above which steps are as long as elsewhere: two thirds of the time for more effective draws."""
 
 type Variable = tuple[tuple[str, ...], np.ndarray]
 
@@ -85,7 +89,9 @@ def _load(densities: Sequence[Density], progress: Progress) -> float:
         return 0.0
     begun = time.perf_counter()
     with step(COMPILED, progress):
-        load_variants(needed)
+        load_variants(
+            needed, list(dict.fromkeys(variant for density in densities for variant in later_variants(density)))
+        )
     return time.perf_counter() - begun
 
 
@@ -94,6 +100,7 @@ def sample_statistics(
 ) -> Sampled:
     """Fit sufficient statistics; the design names the draws."""
     density = density_of(statistics)
+    accept = settings.target_accept or STEADY
     loading = _load([density], settings.progress)
     with step(SHOWN, settings.progress) as say, one_blas_thread():
         collapsed = sample_collapsed(
@@ -103,7 +110,7 @@ def sample_statistics(
             tune=settings.tune,
             chains=settings.chains,
             cores=settings.cores,
-            target_accept=max(settings.target_accept or STEADY, STEADY),
+            target_accept=accept if density.packed.size > MANY else max(accept, STEADY),
             max_treedepth=settings.max_treedepth,
             seed=seed,
             independent=independent,
@@ -151,6 +158,7 @@ def name_draws(design: Design, collapsed: Collapsed) -> xr.Dataset:
         coords[SIGMA_COEF] = [label for e in design.equations for label in e.sigma_coef]
         found["sigma"] = ((SIGMA_COEF,), np.exp(flat[:, places.sigma : places.sigma + len(design.priors.sigma)]))
     found["b_centred"] = ((COEF,), coef)
+    found |= name_scales(design, shape, flat, coords)
     if shape.split:
         found |= name_estimated(design, collapsed, flat, coords)
     data = {
@@ -189,7 +197,9 @@ def read_points(design: Design, posterior: xr.Dataset, shape: Shape | None = Non
     points[:, places.sigma : places.residual] = np.log(read_sigmas(design, values, count))
     if len(shape.loading):
         loadings = values("b_centred")[:, shape.loading]
-        points[:, places.loading :] = (loadings - shape.loading_mean) / shape.loading_scale
+        held = slice(places.loading, places.loading + len(shape.loading))
+        points[:, held] = (loadings - shape.loading_mean) / shape.loading_scale
+    read_scales(shape, {name: values(name) for name in scale_names(shape.shrunk)}, points)
     residual = slice(places.residual, places.loading)
     if shape.joint and design.residual is None:
         points[:, residual] = np.arctanh(values(AUTOCORRELATION))

@@ -9,7 +9,7 @@ import pytest
 
 from bayes_alliance.cli import app as cli
 from bayes_alliance.collapse import warm
-from bayes_alliance.collapse.density import VARIANTS, Variant, is_loaded, seconds_compiling, variant_of
+from bayes_alliance.collapse.callbacks import VARIANTS, Variant, is_loaded, seconds_compiling, variant_of
 from bayes_alliance.collapse.warm import compile_all, describe_variant
 from tests.collapse.dense import engine_of
 from tests.collapse.test_density import SHAPES, design_of
@@ -18,14 +18,14 @@ from tests.conftest import make_trial
 
 def test_variants_are_all_there_are() -> None:
     """Each has words of its own, and every shape of model needs one of them."""
-    assert len({describe_variant(variant) for variant in VARIANTS}) == len(VARIANTS) == 8
+    assert len({describe_variant(variant) for variant in VARIANTS}) == len(VARIANTS) == 10
     for name in ("one level", "crossed", "crossed with joint residuals", "effects and residuals"):
         assert name in SHAPES
         shape = engine_of(design_of(name, make_trial())).shape
-        for slopes in (False, True):
-            crossed, joint, with_slopes = variant_of(shape, slopes=slopes)
-            assert (crossed, joint, with_slopes) in VARIANTS
-            assert ("factors that cross" in describe_variant((crossed, joint, with_slopes))) == bool(shape.crossed)
+        for part in ("values", "slopes", "effects"):
+            variant = variant_of(shape, part)
+            assert variant in VARIANTS
+            assert ("factors that cross" in describe_variant(variant)) == bool(shape.crossed)
 
 
 def test_the_command_says_what_took_how_long(
@@ -43,16 +43,16 @@ def test_the_command_says_what_took_how_long(
         cli.main()
     assert not caught.value.code
     said = capsys.readouterr().out
-    assert "values alone, factors that cross, residuals that correlate" in said
-    assert "8.5" in said
+    assert "values, factors that cross, residuals that correlate" in said
+    assert "10.5" in said
     assert "Ready after 0 s." in said
 
 
 def test_time_of_compiling_is_counted() -> None:
     """A function that this process has called counts as loaded, with the seconds that took."""
     engine = engine_of(design_of("one level", make_trial()))
-    engine.callback(slopes=False)
-    assert is_loaded(variant_of(engine.shape, slopes=False))
+    engine.callback("values")
+    assert is_loaded(variant_of(engine.shape, "values"))
     assert seconds_compiling() > 0
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytensor
 import xarray as xr
+from scipy import stats
 
 import bayes_alliance as ba
 from bayes_alliance.build.model import CHECKED
@@ -81,7 +82,45 @@ def natural_values(design: ba.Design, engine: Density, x: np.ndarray) -> dict[st
         for s, cor in enumerate(residual_correlations(shape, x[None])[0]):
             several = design.residual is not None and design.residual.by
             values[f"cor_residual{f'_{s + 1}' if several else ''}_unit"] = to_unit(cor)
+    return values | scale_values(design, engine, x)
+
+
+def scale_values(design: ba.Design, engine: Density, x: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the same of scales of shrinkage priors, half-Cauchy ones as sizes whose rates are 1."""
+    values: dict[str, np.ndarray] = {}
+    for group, first in zip(design.priors.shrunk, find_places(engine.shape).shrunk, strict=True):
+        own, size, name = x[first:], len(group.labels), group.name
+        if group.distribution.family == "horseshoe":
+            values[f"z_global_{name}_size"], values[f"z_global_{name}_rate"] = np.exp(own[0]), np.array(1.0)
+            values[f"z_slab_{name}_squared"] = np.exp(own[1]) * group.distribution.value("slab") ** 2
+            values[f"z_local_{name}_size"], values[f"z_local_{name}_rate"] = np.exp(own[2 : 2 + size]), np.ones(size)
+        else:
+            values[f"global_{name}"] = 1 / (1 + np.exp(-own[0]))
+            shares = 1 / (1 + np.exp(-own[1:size]))
+            values[f"local_{name}"] = np.append(shares, 1.0) * np.cumprod(np.append(1.0, 1 - shares))
     return values
+
+
+def scale_prior(design: ba.Design, engine: Density, x: np.ndarray) -> float:
+    """Return the log prior of scales by SciPy, on natural scales, times how these change with what is sampled."""
+    values, total = scale_values(design, engine, x), 0.0
+    for group, first in zip(design.priors.shrunk, find_places(engine.shape).shrunk, strict=True):
+        name, value, size = group.name, group.distribution.value, len(group.labels)
+        if group.distribution.family == "horseshoe":
+            scales = np.append(values[f"z_local_{name}_size"], values[f"z_global_{name}_size"])
+            slab = values[f"z_slab_{name}_squared"]
+            total += float((stats.halfcauchy.logpdf(scales) + np.log(scales)).sum())
+            half = value("slab_df") / 2
+            total += float(stats.invgamma.logpdf(slab, half, scale=half * value("slab") ** 2) + np.log(slab))
+            continue
+        share, mean, precision = values[f"global_{name}"], value("mean"), value("precision")
+        total += float(stats.beta.logpdf(share, mean * precision, (1 - mean) * precision))
+        total += float(np.log(share * (1 - share)))
+        total += float(stats.dirichlet.logpdf(values[f"local_{name}"], np.full(size, value("concentration"))))
+        cut = 1 / (1 + np.exp(-x[first + 1 : first + size]))
+        left = np.cumprod(np.append(1.0, 1 - cut))[:-1]  # of the whole, before each part is taken
+        total += float(np.log(cut * (1 - cut) * left).sum())
+    return total
 
 
 def integrate(design: ba.Design, engine: Density, x: np.ndarray, named: tuple[str, ...]) -> Marginal:
@@ -105,14 +144,16 @@ def integrate(design: ba.Design, engine: Density, x: np.ndarray, named: tuple[st
     initial = model.initial_point()
     for rv in free:
         start[rv.name] = np.zeros_like(initial[rv.name])
-    loadings = shape.loading_mean + shape.loading_scale * x[places.loading :]
-    start["b_centred"][shape.loading] = loadings
+    loadings = shape.loading_mean + shape.loading_scale * x[places.loading : places.loading + len(shape.loading)]
+    normal = [prior.distribution.family == "normal" for prior in design.priors.coef]
+    coefs, held = "b_centred" if all(normal) else "b_centred_normal", np.cumsum(normal)[shape.loading] - 1
+    start[coefs][held] = loadings
     terms = model.logp(vars=[*free, *model.observed_RVs, *model.potentials], jacobian=False, sum=True)
     variables = [model.rvs_to_values[rv] for rv in free]
     outputs = [terms, *pytensor.grad(terms, variables)]
     function = model.compile_fn(outputs, inputs=model.value_vars, mode=CHECKED, on_unused_input="ignore")
     moving = [np.ones(start[v.name].size, dtype=bool) for v in variables]
-    moving[[v.name for v in variables].index("b_centred")][shape.loading] = False
+    moving[[v.name for v in variables].index(coefs)][held] = False
     keep = np.concatenate(moving)
 
     def place(step: np.ndarray) -> dict[str, np.ndarray]:
@@ -149,7 +190,8 @@ def integrate(design: ba.Design, engine: Density, x: np.ndarray, named: tuple[st
 
 def loading_prior(engine: Density, x: np.ndarray) -> float:
     """Return the log prior of loadings, which are sampled in SDs of it."""
-    loadings = x[find_places(engine.shape).loading :]
+    first = find_places(engine.shape).loading
+    loadings = x[first : first + len(engine.shape.loading)]
     return float(-0.5 * (loadings**2).sum() - 0.5 * len(loadings) * np.log(2 * np.pi))
 
 

@@ -28,7 +28,7 @@ from bayes_alliance.fit.exact import read_points
 from bayes_alliance.spec.registry import model_names
 from tests.build.test_equations import HEAD, JOINT, equation, holes
 from tests.collapse.dense import engine_of, log_prior, to_natural
-from tests.collapse.marginal import collapsed_at, drawn_at_mode, integrate, loading_prior
+from tests.collapse.marginal import collapsed_at, drawn_at_mode, integrate, loading_prior, scale_prior
 from tests.collapse.test_density import random_point
 from tests.conftest import ROLES, make_trial
 from tests.contracts.test_registry import table_for
@@ -134,6 +134,7 @@ def check(design: ba.Design, x: np.ndarray) -> None:
     expected = integrate(design, engine, x, tuple(named))
     found = engine.value(x, np.zeros(engine.sds, dtype=bool))
     wanted = expected.log_density + log_prior(design, to_natural(engine, x)) + loading_prior(engine, x)
+    wanted += scale_prior(design, engine, x)
     assert found == pytest.approx(wanted, rel=1e-8, abs=1e-8)
     for name in named:
         size = max(np.abs(expected.means[name]).max(), 1e-3)
@@ -192,7 +193,7 @@ def registry_design(name: str) -> ba.Design:
 
 @pytest.mark.parametrize("name", SPLIT)
 def test_registry_models(name: str) -> None:
-    """Every model of the registry that multiplies something estimated and is Gaussian."""
+    """Every Gaussian model of the registry that multiplies something estimated or shrinks coefficients."""
     made = registry_design(name)
     engine = engine_of(made)
     assert find_design_obstacles(made) == []

@@ -11,12 +11,13 @@ import pytest
 
 import bayes_alliance as ba
 from bayes_alliance.collapse import warm
-from bayes_alliance.collapse.density import VARIANTS, Variant
+from bayes_alliance.collapse.callbacks import VARIANTS, Variant
 from bayes_alliance.collapse.engine import density_of, sum_design
 from tests.build.test_equations import HEAD, equation
 from tests.conftest import ROLES
 
-TWO: list[Variant] = [(None, None, None), (None, None, True)]
+TWO: list[Variant] = [(None, None, "values"), (None, None, "slopes")]
+EFFECTS: Variant = (None, None, "effects")
 
 
 class Stage:
@@ -27,7 +28,7 @@ class Stage:
         self.loaded: list[Variant] = []
         self.processes: list[subprocess.Popen[bytes]] = []
 
-        def load(*variant: bool | None) -> None:
+        def load(*variant: bool | str | None) -> None:
             if not self.loaded:
                 time.sleep(seconds)
             self.loaded.append(variant)  # type: ignore[arg-type]
@@ -53,10 +54,13 @@ def test_what_is_on_disk_is_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_must_be_compiled_is_compiled_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others begin in processes once the first takes long; all are loaded here, those that failed there too."""
+    """The others begin in processes once the first takes long; all are loaded here, those that failed there too.
+
+    What is needed later is compiled, and not loaded.
+    """
     stage = Stage(monkeypatch, 0.4)
-    warm.load_variants(TWO)
-    assert (stage.loaded, stage.begun) == (TWO, TWO[1:])
+    warm.load_variants(TWO, [EFFECTS])
+    assert (stage.loaded, stage.begun) == (TWO, [*TWO[1:], EFFECTS])
     assert all(process.returncode is not None for process in stage.processes)
 
 
@@ -64,7 +68,7 @@ def test_a_stop_ends_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C while the first compiles leaves none of them behind."""
     stage = Stage(monkeypatch, 0.0)
 
-    def stopped(*_: bool | None) -> None:
+    def stopped(*_: bool | str | None) -> None:
         time.sleep(0.4)
         raise KeyboardInterrupt
 
@@ -83,6 +87,7 @@ def test_which_functions_a_fit_needs(trial: pd.DataFrame, monkeypatch: pytest.Mo
     density = density_of(sum_design(made))
     monkeypatch.setattr(warm, "is_loaded", lambda variant: False)
     assert warm.needed_variants(density) == [VARIANTS[0]]
+    assert warm.later_variants(density) == [EFFECTS]
     monkeypatch.setattr(warm, "has_gradient", lambda density: True)
     assert warm.needed_variants(density) == TWO
     monkeypatch.setattr(warm, "is_loaded", lambda variant: variant == VARIANTS[0])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from bayes_alliance.collapse.kernel.compiled import compiled
-from bayes_alliance.collapse.kernel.crossed import pull_crossed
+from bayes_alliance.collapse.kernel.crossed import crossed_covariance, pull_crossed
 from bayes_alliance.collapse.kernel.elimination import (
     add_adjoint,
+    invert_factor,
     own_adjoint,
 )
 from bayes_alliance.collapse.kernel.forward import (
@@ -61,13 +62,17 @@ from bayes_alliance.collapse.kernel.parts import (
 
 
 @compiled
-def last_adjoint(N, R, lam, last, shifts, factor, covariance, mean, lam_bar, crossed):
+def last_adjoint(N, lam, last, shifts, factor, mean, lam_bar, crossed):
     """Return the adjoint of the last block, symmetric: minus half the posterior's second moments of (effects, -1)."""
     coefs, outcomes = N[COEFS], N[OUTCOMES]
     places = last_places(N)
     n = len(places)
     if crossed is not None:
+        covariance = crossed_covariance(N, lam, factor)
         pull_crossed(N, lam, last, shifts, factor, mean, places, lam_bar)
+    else:
+        root = invert_factor(factor)
+        covariance = np.dot(root.T, root)
     bar = np.zeros_like(last)
     for a in range(n):
         for b in range(n):
@@ -124,7 +129,7 @@ def backward(N, R, lam, weights, work, bar, inner, lam_bar, weight_bar):
                         total -= 2.0 * work[own + i * q + k] * below[k * wide + c]
                     work[at + i * wide + c] = total
             _pull_node(N, R, work, weight_bar, node, at, q, wide, chain, offset)
-    _pull_patterns(N, R, lam, weights, work, flat, size, inner, lam_bar, weight_bar, scratch, outer)
+    _pull_patterns(N, R, lam, weights, work, flat, size, inner, 2 * most * most, lam_bar, weight_bar, scratch, outer)
     first = N[N[LEVEL_WIDTH]] if N[LEVELS] > 0 else 0
     outcomes = N[OUTCOMES]
     for layer in range(N[ROOT_LAYERS]):
@@ -215,7 +220,7 @@ def _pull_node(N, R, work, weight_bar, node, at, q, wide, chain, offset):
 
 
 @compiled
-def _pull_patterns(N, R, lam, weights, work, flat, size, inner, lam_bar, weight_bar, scratch, outer):
+def _pull_patterns(N, R, lam, weights, work, flat, size, inner, each, lam_bar, weight_bar, scratch, outer):
     """Pass adjoints to pooled units: from their cells to their covariance, then to scales and weights."""
     patterns = N[PATTERNS]
     if patterns == 0:
@@ -238,9 +243,9 @@ def _pull_patterns(N, R, lam, weights, work, flat, size, inner, lam_bar, weight_
                     for i in range(length):
                         total += flat[i] * R[N[CELL_SUMS] + source + pair * length + i]
                 slopes[p, pair] -= total
-    table, both = np.empty(q * q), inner.reshape(-1)
+    table = np.empty(q * q)
     for p in range(patterns):
-        own, pair = p * inner.shape[1], 0
+        own, pair = p * each, 0
         for a in range(q):
             for b in range(a + 1):
                 slope = slopes[p, pair] * (1.0 if a == b else 0.5)
@@ -251,7 +256,7 @@ def _pull_patterns(N, R, lam, weights, work, flat, size, inner, lam_bar, weight_
             weight, total = pattern_weight(N, weights, p * q + a), 0.0
             for b in range(q):
                 other = pattern_weight(N, weights, p * q + b)
-                total += 2.0 * both[own + a * q + b] * other * outer[a * q + b]
+                total += 2.0 * inner[own + a * q + b] * other * outer[a * q + b]
                 table[a * q + b] = weight * R[N[PATTERN_OWN] + (p * q + a) * q + b]
             if N[N[PATTERN_WEIGHT] + p * q + a] >= 0:
                 weight_bar[N[N[PATTERN_WEIGHT] + p * q + a]] += total
@@ -259,7 +264,7 @@ def _pull_patterns(N, R, lam, weights, work, flat, size, inner, lam_bar, weight_
             for b in range(q):
                 outer[a * q + b] *= pattern_weight(N, weights, p * q + a) * pattern_weight(N, weights, p * q + b)
         lam_at = N[N[FACTOR_LAMBDA] + f] + N[N[PATTERN_STRATUM] + p] * q * q
-        own_adjoint(table, 0, q, q, both, own, float(N[N[PATTERN_COUNT] + p]), outer, lam_bar, lam_at, scratch)
+        own_adjoint(table, 0, q, q, inner, own, float(N[N[PATTERN_COUNT] + p]), outer, lam_bar, lam_at, scratch)
         for a in range(q):
             if N[N[PATTERN_WEIGHT] + p * q + a] >= 0:
                 for b in range(q):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bayes_alliance.collapse.kernel.compiled import compiled
+from bayes_alliance.collapse.kernel.elimination import solve_backward, solve_forward
 from bayes_alliance.collapse.kernel.parts import (
     COEFS,
     CROSSED_FACTOR,
@@ -75,40 +76,18 @@ def factor_crossed(N, lam, own):
 
 
 @compiled
-def solve_forward(factor, right):
-    """Return L^-1 b of a lower factor."""
-    n = len(right)
-    found = np.empty(n)
-    for i in range(n):
-        rest = right[i]
-        for k in range(i):
-            rest -= factor[i, k] * found[k]
-        found[i] = rest / factor[i, i]
-    return found
-
-
-@compiled
-def solve_backward(factor, right):
-    """Return L'^-1 b of a lower factor, row by row of it."""
-    found = right.copy()
-    for i in range(len(right) - 1, -1, -1):
-        found[i] /= factor[i, i]
-        for k in range(i):
-            found[k] -= factor[i, k] * found[i]
-    return found
-
-
-@compiled
-def eliminate_crossed(N, lam, own, right, slopes):
-    """Return the last block's posterior covariance (empty without slopes), mean, and factor."""
-    factor = factor_crossed(N, lam, own)
+def eliminate_crossed(N, lam, own, right, mean, factor):
+    """Write the last block's posterior mean, and the factor of its system turned round."""
+    factor[:] = factor_crossed(N, lam, own)
     pulled = scale_columns(N, lam, right.reshape(1, len(right)))[0][::-1].copy()
-    mean = scale_effects(N, lam, solve_backward(factor, solve_forward(factor, pulled))[::-1].copy())
-    covariance = np.zeros((0, 0))
-    if slopes is not None:
-        half = _scale_rows(N, lam, _inverse(factor))
-        covariance = _scale_rows(N, lam, half.T.copy())
-    return covariance, mean, factor
+    mean[:] = scale_effects(N, lam, solve_backward(factor, solve_forward(factor, pulled))[::-1].copy())
+
+
+@compiled
+def crossed_covariance(N, lam, factor):
+    """Return the last block's posterior covariance."""
+    half = _scale_rows(N, lam, _inverse(factor))
+    return _scale_rows(N, lam, half.T.copy())
 
 
 @compiled

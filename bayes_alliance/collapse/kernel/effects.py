@@ -6,11 +6,12 @@ import numpy as np
 
 from bayes_alliance.collapse.kernel.compiled import compiled
 from bayes_alliance.collapse.kernel.crossed import scale_effects
-from bayes_alliance.collapse.kernel.elimination import half_covariance
+from bayes_alliance.collapse.kernel.elimination import half_covariance, solve_backward
 from bayes_alliance.collapse.kernel.forward import weigh_node
 from bayes_alliance.collapse.kernel.parts import (
     COEFS,
     COLUMN_LIST,
+    CROSSED_COLUMNS,
     FACTOR_LAMBDA,
     FACTOR_SIZE,
     LEVEL_FACTOR,
@@ -25,37 +26,50 @@ from bayes_alliance.collapse.kernel.parts import (
     OUTCOMES,
     PATTERNS,
 )
+from bayes_alliance.collapse.kernel.shrinkage import mix_coefs, standardise_coefs
 
 # numba has no types for mypy; shapes are in the docstrings
 # mypy: disable-error-code="no-untyped-def,untyped-decorator"
 
 
 @compiled
-def draw_effects(N, units, tables, lam, weights, work, last_block, depth, normals, out, crossed):
-    """Write one draw to ``out``, from standard normals in the same order.
+def draw_coefs(N, R, lam, mean, factor, scales, normals, out, crossed):
+    """Write one draw of coefficients to ``out``, from standard normals.
 
-    A depth of 0 draws coefficients, and ``out`` and ``normals`` end with them. A larger one draws effects given
-    coefficients, which ``normals`` begins with: those of crossed factors, then those of ``depth`` levels of the chain,
-    outermost first, unit by unit. ``work`` is as ``forward`` left it, and ``last_block`` is the last block with its
-    prior means, posterior mean and factor; ``units`` and ``tables`` are the statistics with every unit of the innermost
-    factor by itself.
+    ``mean`` and ``factor`` are those of the last block's posterior, ``scales`` SDs of standardised coefficients.
     """
-    last, shifts, mean, factor = last_block
     if crossed is not None:
-        at = _draw_crossed(N, lam, mean, factor, depth, normals, out)
-    elif depth == 0:
-        at = _draw_coefs(N, last, shifts, normals, out)
+        _draw_crossed_coefs(N, mean, factor, normals, out)
     else:
-        at = N[COEFS]
-        for i in range(at):
-            out[i] = normals[i]
+        apart = solve_backward(factor, normals)
+        for i in range(N[COEFS]):
+            out[i] = mean[i] + apart[i]
+    mix_coefs(N, R, scales, out, True)
+
+
+@compiled
+def draw_effects(N, R, units, tables, lam, weights, work, last_block, normals, out, crossed):
+    """Write one draw of effects to ``out`` from standard normals in the same order; both begin with the coefficients.
+
+    Effects of crossed factors come first, then those of the levels of the chain, outermost first, unit by unit.
+    ``work`` is as ``forward`` left it, ``last_block`` holds mean, factor and scales as of ``draw_coefs``; ``units`` and
+    ``tables`` are the statistics with every unit of the innermost factor by itself.
+    """
+    mean, factor, scales = last_block
+    at = N[COEFS]
+    if crossed is not None:
+        given = normals.copy()
+        standardise_coefs(N, R, scales, given)
+        at = _draw_crossed_effects(N, lam, mean, factor, given, out)
+    for i in range(N[COEFS]):
+        out[i] = normals[i]
     levels = N[LEVELS]
     starts = np.zeros(levels + 1, dtype=np.int64)
-    for level in range(levels - 1, levels - 1 - depth, -1):
+    for level in range(levels - 1, -1, -1):
         starts[level] = at
         f = N[N[LEVEL_FACTOR] + level]
         q, chain = N[N[FACTOR_SIZE] + f], N[N[LEVEL_WIDTH] + level]
-        table = np.empty(q * (chain + last.shape[0]))
+        table = np.empty(q * (chain + N[OUTCOMES] + N[COEFS] + N[CROSSED_COLUMNS]))
         for node in range(units[units[LEVEL_FIRST] + level], units[units[LEVEL_FIRST] + level + 1]):
             wide = chain + units[units[NODE_LAST] + node]
             if level == 0 and N[PATTERNS] > 0:  # pooled units have no table of their own
@@ -112,55 +126,40 @@ def _draw_unit(N, units, level, node, source, place, q, wide, chain, lam, lam_at
 
 
 @compiled
-def _draw_crossed(N, lam, mean, factor, depth, normals, out):
-    """Draw coefficients, or effects of crossed factors given them; return how many numbers of ``out`` are written.
+def _draw_crossed_coefs(N, mean, factor, normals, out):
+    """Draw coefficients beside effects of crossed factors, without these.
 
     The factor is that of the last block turned round: coefficients come last in it, and their draw takes no effect.
     """
     n, coefs = len(mean), N[COEFS]
     apart = np.zeros(n)
     for i in range(coefs):  # in SDs of their priors, which no scale of effects multiplies
-        apart[n - 1 - i] = normals[i] if depth == 0 else normals[i] - mean[i]
-    for i in range(coefs, n if depth > 0 else coefs):
         apart[n - 1 - i] = normals[i]
-    least = n - coefs if depth == 0 else 0
-    for k in range(n - 1, least - 1, -1):
-        stop = k
-        if depth > 0 and k >= n - coefs:
-            stop = n - coefs  # given ones change nothing but effects
-        else:
-            apart[k] /= factor[k, k]
-        for j in range(least, stop):
+    for k in range(n - 1, n - coefs - 1, -1):
+        apart[k] /= factor[k, k]
+        for j in range(n - coefs, k):
             apart[j] -= factor[k, j] * apart[k]
-    if depth == 0:
-        for i in range(coefs):
-            out[i] = mean[i] + apart[n - 1 - i]
-        return coefs
-    effects = scale_effects(N, lam, apart[::-1].copy())
-    for i in range(n):
-        out[i] = mean[i] + effects[i]
-    return n
+    for i in range(coefs):
+        out[i] = mean[i] + apart[n - 1 - i]
 
 
 @compiled
-def _draw_coefs(N, last, shifts, normals, out):
-    """Draw coefficients where no factor crosses; return how many there are."""
-    n, outcomes = N[COEFS], N[OUTCOMES]
-    if n == 0:
-        return n
-    own, right, half = np.empty(n * n), shifts.copy(), np.empty(n * n)
-    for a in range(n):
-        for b in range(n):
-            own[a * n + b] = last[a, b]
-        for i in range(outcomes):
-            right[a] += last[a, n + i]
-    half_covariance(own, 0, n, n, np.eye(n).reshape(-1), 0, half, 0, np.empty(3 * n * n))
+def _draw_crossed_effects(N, lam, mean, factor, given, out):
+    """Draw effects of crossed factors given standardised coefficients; return how many numbers of ``out`` are written.
+
+    ``given`` begins with the coefficients; standard normals follow.
+    """
+    n, coefs = len(mean), N[COEFS]
+    apart = np.zeros(n)
     for i in range(n):
-        out[i] = 0.0
-    for j in range(n):
-        inner = normals[j]
-        for k in range(n):
-            inner += half[k * n + j] * right[k]
-        for i in range(n):
-            out[i] += half[i * n + j] * inner
+        apart[n - 1 - i] = given[i] - mean[i] if i < coefs else given[i]
+    for k in range(n - 1, -1, -1):
+        stop = min(k, n - coefs)  # given ones change nothing but effects
+        if k < n - coefs:
+            apart[k] /= factor[k, k]
+        for j in range(stop):
+            apart[j] -= factor[k, j] * apart[k]
+    effects = scale_effects(N, lam, apart[::-1].copy())
+    for i in range(n):
+        out[i] = mean[i] + effects[i]
     return n

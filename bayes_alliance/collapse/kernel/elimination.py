@@ -217,27 +217,71 @@ def add_adjoint(m, at, wide, q, first, rows, chain, bar, bar_at, bar_wide, colum
 
 
 @compiled
-def invert_symmetric(matrix, inverse):
-    """Write the inverse of a small symmetric positive definite matrix; return its log determinant."""
-    n = len(matrix)
-    lower = np.zeros((n, n))
+def factor_symmetric(matrix, lower):
+    """Write the Cholesky factor of a symmetric positive definite matrix below the diagonal; return log |matrix|."""
     log_det = 0.0
-    for i in range(n):
+    for i in range(len(matrix)):
         for j in range(i + 1):
             rest = matrix[i, j]
             for k in range(j):
                 rest -= lower[i, k] * lower[j, k]
             lower[i, j] = np.sqrt(rest) if i == j else rest / lower[j, j]
         log_det += 2.0 * np.log(lower[i, i])
-    for column in range(n):
-        for i in range(n):
-            rest = 1.0 if i == column else 0.0
-            for k in range(i):
-                rest -= lower[i, k] * inverse[k, column]
-            inverse[i, column] = rest / lower[i, i]
-        for i in range(n - 1, -1, -1):
-            rest = inverse[i, column]
-            for k in range(i + 1, n):
-                rest -= lower[k, i] * inverse[k, column]
-            inverse[i, column] = rest / lower[i, i]
     return log_det
+
+
+@compiled
+def invert_factor(lower):
+    """Return the inverse of a lower factor, line by line of it."""
+    n = len(lower)
+    inverse = np.zeros((n, n))
+    for i in range(n):
+        for k in range(i):
+            weight = lower[i, k]
+            for j in range(k + 1):
+                inverse[i, j] -= weight * inverse[k, j]
+        for j in range(i):
+            inverse[i, j] /= lower[i, i]
+        inverse[i, i] = 1.0 / lower[i, i]
+    return inverse
+
+
+@compiled
+def invert_symmetric(matrix, inverse):
+    """Write the inverse of a small symmetric positive definite matrix; return its log determinant."""
+    n = len(matrix)
+    lower = np.zeros((n, n))
+    log_det = factor_symmetric(matrix, lower)
+    root = invert_factor(lower)
+    for i in range(n):
+        for j in range(i + 1):
+            total = 0.0
+            for k in range(i, n):
+                total += root[k, i] * root[k, j]
+            inverse[i, j] = total
+            inverse[j, i] = total
+    return log_det
+
+
+@compiled
+def solve_forward(factor, right):
+    """Return L^-1 b of a lower factor."""
+    n = len(right)
+    found = np.empty(n)
+    for i in range(n):
+        rest = right[i]
+        for k in range(i):
+            rest -= factor[i, k] * found[k]
+        found[i] = rest / factor[i, i]
+    return found
+
+
+@compiled
+def solve_backward(factor, right):
+    """Return L'^-1 b of a lower factor, row by row of it."""
+    found = right.copy()
+    for i in range(len(right) - 1, -1, -1):
+        found[i] /= factor[i, i]
+        for k in range(i):
+            found[k] -= factor[i, k] * found[i]
+    return found

@@ -8,7 +8,9 @@ from bayes_alliance.collapse.kernel.compiled import compiled
 from bayes_alliance.collapse.kernel.crossed import eliminate_crossed
 from bayes_alliance.collapse.kernel.elimination import (
     eliminate_own,
-    invert_symmetric,
+    factor_symmetric,
+    solve_backward,
+    solve_forward,
     take_products,
     times_covariance,
 )
@@ -67,7 +69,8 @@ def forward(N, R, lam, weights, work, last, inner):
     """Eliminate every unit; return the sum of log determinants and of weighted squares of outcomes.
 
     What is left is in ``last``.
-    ``work`` must be 0; it then holds each node's table, K and U. ``inner`` holds K and U of the patterns.
+    ``work`` must be 0; it then holds each node's table, K and U. ``inner`` holds K and U of the patterns, of as many
+    numbers each as the widest factor takes.
     """
     _weigh_last(N, R, weights, last)
     square = 0.0
@@ -77,10 +80,10 @@ def forward(N, R, lam, weights, work, last, inner):
     most = most_effects(N)
     scratch = np.empty(3 * most * most)
     product = np.empty(most * (first_width + last.shape[0]))
-    flat, size = last.reshape(-1), last.shape[0]
+    flat, size, each = last.reshape(-1), last.shape[0], 2 * most * most
     rows = max(STACK, most) if size >= WIDE else 0
     left, right, filled = np.empty((rows, size)), np.empty((rows, size)), 0
-    total = _eliminate_patterns(N, R, lam, weights, work, flat, size, inner, scratch)
+    total = _eliminate_patterns(N, R, lam, weights, work, flat, size, inner, each, scratch)
     for level in range(levels):
         f = N[N[LEVEL_FACTOR] + level]
         q, chain = N[N[FACTOR_SIZE] + f], N[N[LEVEL_WIDTH] + level]
@@ -184,7 +187,7 @@ def weigh_node(N, R, weights, work, node, at, q, wide, chain, offset):
 
 
 @compiled
-def _eliminate_patterns(N, R, lam, weights, work, flat, size, inner, scratch):
+def _eliminate_patterns(N, R, lam, weights, work, flat, size, inner, each, scratch):
     """Eliminate pooled units; take what they leave from outer units and the last block."""
     total = 0.0
     patterns = N[PATTERNS]
@@ -194,20 +197,20 @@ def _eliminate_patterns(N, R, lam, weights, work, flat, size, inner, scratch):
     q = N[N[FACTOR_SIZE] + f]
     pairs = q * (q + 1) // 2
     covariance = np.empty((patterns, pairs))
-    table, both = np.empty(q * q), inner.reshape(-1)
+    table = np.empty(q * q)
     for p in range(patterns):
         for i in range(q):
             weight = pattern_weight(N, weights, p * q + i)
             for j in range(q):
                 table[i * q + j] = weight * R[N[PATTERN_OWN] + (p * q + i) * q + j]
         lam_at = N[N[FACTOR_LAMBDA] + f] + N[N[PATTERN_STRATUM] + p] * q * q
-        own = p * inner.shape[1]
-        total += N[N[PATTERN_COUNT] + p] * eliminate_own(table, 0, q, q, lam, lam_at, both, own, scratch)
+        own = p * each
+        total += N[N[PATTERN_COUNT] + p] * eliminate_own(table, 0, q, q, lam, lam_at, inner, own, scratch)
         pair = 0
         for a in range(q):
             for b in range(a + 1):
                 covariance[p, pair] = (
-                    both[own + a * q + b]
+                    inner[own + a * q + b]
                     * pattern_weight(N, weights, p * q + a)
                     * pattern_weight(N, weights, p * q + b)
                 )
@@ -269,12 +272,11 @@ def last_places(N):
 
 
 @compiled
-def solve_last(N, R, lam, last, shifts, crossed, slopes):
-    """Eliminate the last block; return its effects' covariance, mean, the quadratic form, log |B|, and a factor.
+def solve_last(N, lam, last, shifts, mean, factor, crossed):
+    """Eliminate the last block: write its effects' mean and a factor; return the quadratic form and log |B|.
 
     ``shifts``, shape (coef,), are prior means of coefficients, in SDs of their priors. ``crossed`` is None where no
-    factor crosses, and the compiler then leaves what is for such factors out; without ``slopes`` there is no covariance
-    then.
+    factor crosses, and the compiler then leaves what is for such factors out.
     """
     coefs, outcomes = N[COEFS], N[OUTCOMES]
     places = last_places(N)
@@ -290,7 +292,7 @@ def solve_last(N, R, lam, last, shifts, crossed, slopes):
         right[a] += shifts[a]
         quadratic += shifts[a] ** 2
     if n == 0:
-        return np.zeros((0, 0)), right, quadratic, 0.0, np.zeros((0, 0))
+        return quadratic, 0.0
     own = np.empty((n, n))
     for a in range(n):
         for b in range(n):
@@ -299,17 +301,13 @@ def solve_last(N, R, lam, last, shifts, crossed, slopes):
         # coefficients are counted in SDs of their priors, so that the prior adds 1 to each
         for a in range(n):
             own[a, a] += 1.0
-        covariance, factor = np.empty((n, n)), np.zeros((0, 0))
-        log_det = invert_symmetric(own, covariance)
-        mean = np.zeros(n)
-        for a in range(n):
-            for b in range(n):
-                mean[a] += covariance[a, b] * right[b]
+        log_det = factor_symmetric(own, factor)
+        mean[:] = solve_backward(factor, solve_forward(factor, right))
     else:
-        covariance, mean, factor = eliminate_crossed(N, lam, own, right, slopes)
+        eliminate_crossed(N, lam, own, right, mean, factor)
         log_det = 0.0
         for a in range(n):
             log_det += 2 * np.log(factor[a, a])
     for a in range(n):
         quadratic -= right[a] * mean[a]
-    return covariance, mean, quadratic, log_det, factor
+    return quadratic, log_det

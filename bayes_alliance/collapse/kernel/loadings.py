@@ -16,7 +16,6 @@ from bayes_alliance.collapse.kernel.parts import (
     CLASS_SIZE,
     CLASS_WEIGHT,
     CLASSES,
-    COEFS,
     LOADING_LIST,
     LOADING_PLACE,
     LOADING_PRIOR,
@@ -50,13 +49,11 @@ def log_prior_loadings(N, x, gradient):
 
 
 @compiled
-def fill_shifts(N, R, x):
-    """Return prior means of coefficients, in SDs of their priors, as far as loadings move them, shape (coef,)."""
-    means = np.zeros(N[COEFS])
+def fill_shifts(N, R, x, means):
+    """Take from prior means of coefficients, in SDs of their priors, what loadings move them by; shape (coef,)."""
     for i in range(N[N[LOADING_PLACE] + 2]):
         at = N[SHIFT_COEF] + 2 * i
         means[N[at]] -= R[N[SHIFT_BY] + i] * loading(N, R, x, N[at + 1])
-    return means
 
 
 @compiled

@@ -13,28 +13,23 @@ import numpy as np
 
 from bayes_alliance.collapse.kernel.backward import backward, last_adjoint
 from bayes_alliance.collapse.kernel.compiled import compiled
-from bayes_alliance.collapse.kernel.effects import draw_effects
-from bayes_alliance.collapse.kernel.forward import forward, most_effects, solve_last
+from bayes_alliance.collapse.kernel.effects import draw_coefs, draw_effects
+from bayes_alliance.collapse.kernel.forward import forward, solve_last
 from bayes_alliance.collapse.kernel.loadings import fill_shifts, pull_shifts
 from bayes_alliance.collapse.kernel.parameters import (
     fill_scales,
+    fill_sizes,
     fill_weights,
     log_prior,
     pull_scales,
     pull_weights,
-    sizes_of,
 )
 from bayes_alliance.collapse.kernel.parts import (
-    COEFS,
     CONSTANT,
-    CROSSED_COLUMNS,
-    LAMBDA_SIZE,
-    OUTCOMES,
-    PATTERNS,
     ROWS,
-    WEIGHTS_SIZE,
-    WORK_SIZE,
+    STATE,
 )
+from bayes_alliance.collapse.kernel.shrinkage import fill_coef_scales, log_prior_scales, pull_last, standardise_last
 
 # numba has no types for mypy; shapes are in the docstrings
 # mypy: disable-error-code="no-untyped-def,untyped-decorator"
@@ -44,7 +39,20 @@ DIGITS = 1e-11
 
 
 @compiled
-def log_density(N, R, x, logs, gradient, units, tables, depth, normals, effects, crossed, joint, slopes):
+def _part(N, state, number):
+    """Return a part of the working memory: see ``parts.STATE``."""
+    return state[N[N[STATE] + number] : N[N[STATE] + number + 1]]
+
+
+@compiled
+def _square(N, state, number):
+    part = _part(N, state, number)
+    size = int(math.sqrt(len(part)) + 0.5)
+    return part.reshape(size, size)
+
+
+@compiled
+def log_density(N, R, x, logs, state, normals, coefs, crossed, joint):
     """Return log-likelihood plus log prior at a sampled vector; -inf where numbers break down.
 
     Parameters
@@ -53,53 +61,63 @@ def log_density(N, R, x, logs, gradient, units, tables, depth, normals, effects,
         Packed statistics.
     x, logs
         The sampled vector, and which SDs are sampled by their logarithms; the others have either sign.
-    gradient
-        Written, if ``slopes`` is true.
-    units, tables, depth, normals, effects
-        With a depth of 0 one draw of coefficients is written to ``effects``, from standard ``normals``; with a larger
-        one, crossed effects and those of so many levels of the chain, given the coefficients that ``normals`` begins
-        with. ``units`` and ``tables`` are statistics that are not pooled.
-    crossed, joint, slopes
-        True where factors cross, residuals correlate, gradients are wanted; else None, and the compiler leaves these
-        parts out.
+    state
+        Working memory, left with what ``slope_of`` and ``effects_of`` read.
+    normals, coefs
+        One draw of coefficients is written to ``coefs``, from standard normals; none where these are empty.
+    crossed, joint
+        True where factors cross, residuals correlate; else None, and the compiler leaves these parts out.
     """
-    slope = np.zeros(len(x))
-    sizes = sizes_of(N, x, logs)
-    total = log_prior(N, R, x, sizes, logs, slope)
-    lam = np.empty(N[LAMBDA_SIZE])
+    state[:] = 0.0
+    slope, sizes, lam, weights = _part(N, state, 0), _part(N, state, 1), _part(N, state, 2), _part(N, state, 3)
+    work, last, inner = _part(N, state, 4), _square(N, state, 5), _part(N, state, 6)
+    fill_sizes(N, x, logs, sizes)
+    total = log_prior(N, R, x, sizes, logs, slope) + log_prior_scales(N, R, x, slope)
     fill_scales(N, R, x, sizes, lam)
-    weights = np.empty(N[WEIGHTS_SIZE])
     log_residual = fill_weights(N, R, x, weights, joint)
-    work = np.zeros(N[WORK_SIZE])
-    size = N[OUTCOMES] + N[COEFS] + N[CROSSED_COLUMNS]
-    last = np.zeros((size, size))
-    inner = np.empty((N[PATTERNS], 2 * most_effects(N) ** 2))
     half, square = forward(N, R, lam, weights, work, last, inner)
-    shifts = fill_shifts(N, R, x)
-    covariance, mean, quadratic, log_det, factor = solve_last(N, R, lam, last, shifts, crossed, slopes)
+    shifts, scales, mean, factor = _part(N, state, 7), _part(N, state, 8), _part(N, state, 9), _square(N, state, 10)
+    fill_coef_scales(N, R, x, scales)
+    standardise_last(N, R, scales, last)
+    fill_shifts(N, R, x, shifts)
+    quadratic, log_det = solve_last(N, lam, last, shifts, mean, factor, crossed)
     total += R[N[CONSTANT]] - 0.5 * (N[ROWS] * math.log(2 * math.pi) + log_residual + half + log_det + quadratic)
-    if depth >= 0:
-        last_block = (last, shifts, mean, factor)
-        draw_effects(N, units, tables, lam, weights, work, last_block, depth, normals, effects, crossed)
-    if slopes is not None:
-        lam_bar = np.zeros(len(lam))
-        weight_bar = np.zeros(len(weights))
-        bar = last_adjoint(N, R, lam, last, shifts, factor, covariance, mean, lam_bar, crossed)
-        backward(N, R, lam, weights, work, bar, inner, lam_bar, weight_bar)
-        pull_scales(N, R, x, sizes, lam_bar, logs, slope)
-        pull_weights(N, R, x, weights, weight_bar, slope, joint)
-        pull_shifts(N, R, shifts, mean, slope)
-        for i in range(len(x)):
-            gradient[i] = slope[i]
+    if len(normals) > 0:
+        draw_coefs(N, R, lam, mean, factor, scales, normals, coefs, crossed)
     broken = quadratic < DIGITS * square or not math.isfinite(total)
     return -math.inf if broken else total
 
 
 @compiled
-def framed_density(N, R, frame, z, gradient, units, tables, depth, normals, effects, crossed, joint, slopes):
-    """Return the log-density at centre + scale z and write its gradient by z; see ``log_density``.
+def slope_of(N, R, x, logs, state, crossed, joint):
+    """Return the gradient by the sampled vector from the working memory of ``log_density``, which is used up."""
+    slope, sizes, lam, weights = _part(N, state, 0), _part(N, state, 1), _part(N, state, 2), _part(N, state, 3)
+    work, last, inner = _part(N, state, 4), _square(N, state, 5), _part(N, state, 6)
+    shifts, scales, mean, factor = _part(N, state, 7), _part(N, state, 8), _part(N, state, 9), _square(N, state, 10)
+    lam_bar = np.zeros(len(lam))
+    weight_bar = np.zeros(len(weights))
+    bar = last_adjoint(N, lam, last, shifts, factor, mean, lam_bar, crossed)
+    pull_last(N, R, x, scales, last, bar, slope)
+    backward(N, R, lam, weights, work, bar, inner, lam_bar, weight_bar)
+    pull_scales(N, R, x, sizes, lam_bar, logs, slope)
+    pull_weights(N, R, x, weights, weight_bar, slope, joint)
+    pull_shifts(N, R, shifts, mean, slope)
+    return slope
 
-    ``frame`` holds the number of SDs, which of them are sampled as logarithms, the centre, and the scale by rows.
+
+@compiled
+def effects_of(N, R, state, units, tables, normals, effects, crossed):
+    """Write one draw of effects from the working memory of ``log_density``; see ``draw_effects``."""
+    lam, weights, work = _part(N, state, 2), _part(N, state, 3), _part(N, state, 4)
+    last_block = (_part(N, state, 9), _square(N, state, 10), _part(N, state, 8))
+    draw_effects(N, R, units, tables, lam, weights, work, last_block, normals, effects, crossed)
+
+
+@compiled
+def _unframe(frame, z, x):
+    """Write centre + scale z to ``x``; return which SDs are sampled as logarithms, and where the scale begins.
+
+    ``frame`` holds the number of SDs, which of them are logarithms, the centre, and the scale by rows.
     """
     size, sds = len(z), int(frame[0])
     logs = np.empty(sds, dtype=np.bool_)
@@ -107,15 +125,29 @@ def framed_density(N, R, frame, z, gradient, units, tables, depth, normals, effe
         logs[i] = frame[1 + i] > 0
     centre = 1 + sds
     scale = centre + size
-    x, slope = np.empty(size), np.empty(size)
     for i in range(size):
         x[i] = frame[centre + i]
         for j in range(size):
             x[i] += frame[scale + i * size + j] * z[j]
-    total = log_density(N, R, x, logs, slope, units, tables, depth, normals, effects, crossed, joint, slopes)
-    if slopes is not None:
-        for j in range(size):
-            gradient[j] = 0.0
-            for i in range(size):
-                gradient[j] += frame[scale + i * size + j] * slope[i]
-    return total
+    return logs, scale
+
+
+@compiled
+def framed_density(N, R, frame, z, state, normals, coefs, crossed, joint):
+    """Return the log-density at centre + scale z; see ``log_density``."""
+    x = np.empty(len(z))
+    logs, _ = _unframe(frame, z, x)
+    return log_density(N, R, x, logs, state, normals, coefs, crossed, joint)
+
+
+@compiled
+def framed_slope(N, R, frame, z, state, gradient, crossed, joint):
+    """Write the gradient by z at a point whose density has just been worked out."""
+    size = len(z)
+    x = np.empty(size)
+    logs, scale = _unframe(frame, z, x)
+    slope = slope_of(N, R, x, logs, state, crossed, joint)
+    for j in range(size):
+        gradient[j] = 0.0
+        for i in range(size):
+            gradient[j] += frame[scale + i * size + j] * slope[i]

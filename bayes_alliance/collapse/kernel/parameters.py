@@ -119,15 +119,13 @@ def log_prior_correlations(x, at, count, shape, shape_at, gradient):
 
 
 @compiled
-def sizes_of(N, x, logs):
-    """Return SDs of effects, exponentials of what is sampled where ``logs`` is true; behind them residual SDs."""
+def fill_sizes(N, x, logs, sizes):
+    """Write SDs of effects, exponentials of what is sampled where ``logs`` is true; behind them residual SDs."""
     count = len(logs)
-    sizes = np.empty(count + N[SIGMAS])
     for i in range(count):
         sizes[i] = math.exp(x[i]) if logs[i] else x[i]
     for i in range(N[SIGMAS]):
         sizes[count + i] = math.exp(x[N[N[SIGMA_PLACE]] + i])
-    return sizes
 
 
 @compiled

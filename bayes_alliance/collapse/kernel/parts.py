@@ -82,7 +82,13 @@ from __future__ import annotations
     LOADING_LIST,
     LOADING_PLACE,
     SHIFT_COEF,
-) = range(15, 68)
+    SHRUNK,
+    SHRUNK_SLOT,
+    SHRUNK_COUNT,
+    MIX,
+    UNMIX,
+    STATE,
+) = range(15, 74)
 
 (
     LAYER_TABLES,
@@ -96,7 +102,10 @@ from __future__ import annotations
     LOADING_PRIOR,
     SHIFT_BY,
     CONSTANT,
-) = range(68, 79)
+    SHRUNK_VALUE,
+    MIX_WEIGHT,
+    UNMIX_WEIGHT,
+) = range(74, 88)
 
-HEAD = 79
+HEAD = 88
 """Length of the head."""
