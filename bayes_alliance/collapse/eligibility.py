@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayes_alliance.design.columns.values import MeanOf
 from bayes_alliance.spec.expressions import Term, Text, calls_in, render, render_term
 from bayes_alliance.spec.functions import CURRENT
 from bayes_alliance.spec.model import EquationSpec, ModelSpec
@@ -45,9 +44,6 @@ def find_obstacles(spec: ModelSpec) -> list[str]:
         varying = [render_term(term) for group in parsed.groups for term in group.terms if _estimated(term)]
         if varying:
             obstacles.append(_vary(equation.outcome, varying))
-        finite = [render_term(term) for term in parsed.every_term if _says(term, "finite")]
-        if finite:
-            obstacles.append(_finite(equation.outcome, finite))
         obstacles += _of_steps(equation)
     obstacles += [f"rows belong to several levels of {name}" for name, group in spec.groups.items() if group.members]
     obstacles += [_shrunk_loadings(name, own) for name, own in _shrunk_estimated(spec).items()]
@@ -121,10 +117,6 @@ def _vary(outcome: str, terms: Sequence[str]) -> str:
     return f"{told}, and multiply what is estimated"
 
 
-def _finite(outcome: str, terms: Sequence[str]) -> str:
-    return f"{' and '.join(dict.fromkeys(terms))} of {outcome} {'are' if len(terms) > 1 else 'is'} of a finite unit"
-
-
 def find_design_obstacles(design: Design) -> list[str]:
     """Return what keeps a design from the exact engine: one phrase per term; empty where nothing does."""
     obstacles = []
@@ -142,9 +134,6 @@ def find_design_obstacles(design: Design) -> list[str]:
         ]
         if varying:
             obstacles.append(_vary(equation.outcome, varying))
-        sizes = {key.variable for key in equation.follows if isinstance(key, MeanOf) and key.size is not None}
-        if sizes:
-            obstacles.append(_finite(equation.outcome, [f"the mean of {name}" for name in sorted(sizes)]))
     obstacles += [
         f"rows belong to several levels of {name}" for name, group in design.spec.groups.items() if group.members
     ]

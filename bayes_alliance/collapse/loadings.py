@@ -95,7 +95,8 @@ class Index:
     ``coef`` and ``loading``, shape (coef of the design,), are each coefficient's place among those integrated out and
     among the loadings, -1 where it is the other. ``mean`` is the place of a measured variable's overall mean behind the
     former. ``factor`` is the place of each grouping factor, by name; ``unit`` of a measured variable's units, by
-    variable and factor; ``value`` of an outcome's modelled values.
+    variable and factor; ``value`` of an outcome's modelled values; ``rest`` of the members of a variable's finite units
+    that were not measured.
     """
 
     coef: np.ndarray
@@ -104,12 +105,14 @@ class Index:
     factor: Mapping[str, int]
     unit: Mapping[tuple[str, str], int]
     value: Mapping[str, int]
+    rest: Mapping[str, int]
 
     def name_factor(self, place: int) -> str:
         """Return what a factor is called in messages."""
         units = {at: f"{factor} (means of {name})" for (name, factor), at in self.unit.items()}
         values = {at: f"the modelled values of {outcome}" for outcome, at in self.value.items()}
-        return ({at: name for name, at in self.factor.items()} | units | values)[place]
+        rests = {at: f"members not measured (of {name})" for name, at in self.rest.items()}
+        return ({at: name for name, at in self.factor.items()} | units | values | rests)[place]
 
     @property
     def coefs(self) -> int:
@@ -131,6 +134,7 @@ def make_index(design: Design) -> Index:
     factor = {own.factor: place for place, own in enumerate(design.factors)}
     units = [(m.name, name) for m in design.measured for name in m.factors]
     values = [e.outcome for e in design.equations if e.modelled is not None]
+    before = len(factor) + len(units) + len(values)
     return Index(
         coef=coef,
         loading=loading,
@@ -138,6 +142,7 @@ def make_index(design: Design) -> Index:
         factor=factor,
         unit={key: len(factor) + i for i, key in enumerate(units)},
         value={outcome: len(factor) + len(units) + i for i, outcome in enumerate(values)},
+        rest={m.name: before + i for i, m in enumerate(own for own in design.measured if own.finite)},
     )
 
 
@@ -233,12 +238,30 @@ class Forms:
                 raise NotLinearError(f"steps {follow.name} are estimated")
 
     def _mean(self, follow: FollowMeasured, rows: int) -> Linear:
-        """Return a measured mean: the overall one and deviations of the units, the wider ones first."""
+        """Return the measured mean that rows follow."""
         measured = next(m for m in self.design.measured if m.name == follow.measured)
         return self.unit_mean(measured, follow.factor, follow.code, rows)
 
     def unit_mean(self, measured: Measured, factor: str, code: np.ndarray, rows: int) -> Linear:
-        """Return a measured mean over rows whose units are given."""
+        """Return the mean of a unit over rows whose units are given: of all its members, where these are so many.
+
+        Of N members n were measured, whose mean is known; that of the others is normal around the mean of the
+        population that they stand for, with the SD of members over the root of N - n.
+        """
+        latent = self.latent_mean(measured, factor, code, rows)
+        if not measured.finite:
+            return latent
+        size, count = measured.size[code], measured.count[code]
+        known = Linear(measured.mean[code] * count / size, np.zeros_like(latent.coef))
+        rest = Linear(
+            np.zeros(rows),
+            np.zeros_like(latent.coef),
+            {self.index.rest[measured.name]: (code, (np.sqrt(size - count) / size)[:, None])},
+        )
+        return latent.times(1 - count / size).plus(known).plus(rest)
+
+    def latent_mean(self, measured: Measured, factor: str, code: np.ndarray, rows: int) -> Linear:
+        """Return the mean of the population of a unit: the overall one and deviations, those of wider units first."""
         coef = np.zeros((rows, self.index.coefs))
         coef[:, self.index.mean[measured.name]] = 1.0
         effects, at = {}, measured.factors.index(factor)

@@ -62,7 +62,7 @@ def list_sigmas(design: Design) -> Sigmas:
 
 
 def private_factors(design: Design, sigmas: Sigmas) -> tuple[Factor, ...]:
-    """Return the factors of means of measured variables and of modelled values, as ``Index`` counts them."""
+    """Return the factors of means, of modelled values and of members not measured, as ``Index`` counts them."""
     found = []
     for measured in design.measured:
         _, *spreads = (prior.distribution for prior in design.priors.measured[measured.name])
@@ -74,6 +74,9 @@ def private_factors(design: Design, sigmas: Sigmas) -> tuple[Factor, ...]:
             own = _private(value_name(e.outcome), len(e.modelled.rows), None, int(start))
             stratum = e.sigma_code[e.modelled.rows]
             found.append(replace(own, strata=len(e.sigma_coef), stratum=np.asarray(stratum, dtype=np.int64)))
+    for measured in (own for own in design.measured if own.finite):
+        name = f"{unit_means_name(measured.label, measured.factors[-1])}, others"
+        found.append(_private(name, len(measured.mean), None, sigmas.within[measured.name]))
     return tuple(found)
 
 
@@ -191,7 +194,7 @@ def _scores(number: int, e: EquationDesign, forms: Forms, sigmas: Sigmas, blocks
 def _means(number: int, measured: Measured, forms: Forms, sigmas: Sigmas, blocks: list[Block]) -> ClassRows:
     """Return the observed means of a variable's units, which have an SD of their root number less than rows'."""
     code = np.arange(len(measured.mean))
-    linear = forms.unit_mean(measured, measured.factors[-1], code, len(code))
+    linear = forms.latent_mean(measured, measured.factors[-1], code, len(code))
     placed = _place(number, {(): linear}, measured.mean, np.sqrt(measured.count), None, blocks)
     part = Residuals((number,), (sigmas.within[measured.name],))
     return _class(part, [placed], [code], squares=measured.squares, degrees=measured.degrees)

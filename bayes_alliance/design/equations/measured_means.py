@@ -45,6 +45,11 @@ class Measured:
         """Return the labels of the SDs: one per factor, and of rows around their unit's mean."""
         return (*(f"{self.label}, {factor}" for factor in self.factors), f"{self.label}, within")
 
+    @property
+    def finite(self) -> bool:
+        """Return whether units have so many members, rather than stand for a population."""
+        return bool(np.isfinite(self.size).all())
+
 
 def measure(name: str, patients: bool, means: Sequence[MeanOf], source: Source, findings: Findings) -> Measured | None:
     """Return what the observed rows say of a variable's latent means, reporting means that cannot be told.
