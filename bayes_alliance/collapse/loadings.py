@@ -8,10 +8,11 @@ centring constants: else what an equation with loadings says to others would be 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
 from bayes_alliance.design.columns.values import Hidden
 from bayes_alliance.design.design import Design
@@ -31,7 +32,14 @@ type Effects = Mapping[int, tuple[np.ndarray, np.ndarray]]
 
 
 class NotLinearError(Exception):
-    """Something keeps rows from being linear in effects of one level per factor; the text says what, and where."""
+    """Something keeps rows from being linear in effects of one level per factor; the text says what, and where.
+
+    ``values`` is the outcome of whose modelled values a row reads two, if it is that.
+    """
+
+    def __init__(self, text: str, values: str | None = None) -> None:
+        super().__init__(text)
+        self.values = values
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +104,9 @@ class Index:
     among the loadings, -1 where it is the other. ``mean`` is the place of a measured variable's overall mean behind the
     former. ``factor`` is the place of each grouping factor, by name; ``unit`` of a measured variable's units, by
     variable and factor; ``value`` of an outcome's modelled values; ``rest`` of the members of a variable's finite units
-    that were not measured.
+    that were not measured. ``together`` are outcomes of whose modelled values a row may read several: they are effects
+    of patients, one per value, and ``held`` says of each value its patient and which of the patient's it is, shape
+    (value, 2).
     """
 
     coef: np.ndarray
@@ -106,6 +116,7 @@ class Index:
     unit: Mapping[tuple[str, str], int]
     value: Mapping[str, int]
     rest: Mapping[str, int]
+    held: Mapping[str, np.ndarray]
 
     def name_factor(self, place: int) -> str:
         """Return what a factor is called in messages."""
@@ -113,6 +124,11 @@ class Index:
         values = {at: f"the modelled values of {outcome}" for outcome, at in self.value.items()}
         rests = {at: f"members not measured (of {name})" for name, at in self.rest.items()}
         return ({at: name for name, at in self.factor.items()} | units | values | rests)[place]
+
+    def two_levels(self, what: str, place: int) -> NotLinearError:
+        """Return the error that rows read two levels of a factor."""
+        values = next((outcome for outcome, at in self.value.items() if at == place), None)
+        return NotLinearError(f"rows of {what} read two levels of {self.name_factor(place)}", values)
 
     @property
     def coefs(self) -> int:
@@ -125,8 +141,16 @@ def is_split(design: Design) -> bool:
     return bool(design.measured) or any(e.modelled is not None or _loads(design, e).any() for e in design.equations)
 
 
-def make_index(design: Design) -> Index:
-    """Give everything estimated its place."""
+def make_index(design: Design, together: Collection[str] = ()) -> Index:
+    """Give everything estimated its place.
+
+    Parameters
+    ----------
+    design : Design
+        In which something is estimated beside coefficients and effects.
+    together : collection of str
+        Outcomes whose modelled values are effects of patients.
+    """
     loads = np.concatenate([np.zeros(0, dtype=bool), *(_loads(design, e) for e in design.equations)])
     coef = np.where(loads, -1, np.cumsum(~loads) - 1)
     loading = np.where(loads, np.cumsum(loads) - 1, -1)
@@ -143,7 +167,15 @@ def make_index(design: Design) -> Index:
         unit={key: len(factor) + i for i, key in enumerate(units)},
         value={outcome: len(factor) + len(units) + i for i, outcome in enumerate(values)},
         rest={m.name: before + i for i, m in enumerate(own for own in design.measured if own.finite)},
+        held={outcome: _held(design.find(outcome)) for outcome in together},
     )
+
+
+def _held(e: EquationDesign) -> np.ndarray:
+    """Return of each modelled value its patient, of those who have one, and its number among the patient's."""
+    assert e.modelled is not None
+    patient = np.unique(e.patient[e.modelled.rows], return_inverse=True)[1]
+    return np.column_stack([patient, pd.Series(patient).groupby(patient).cumcount()])
 
 
 def _loads(design: Design, e: EquationDesign) -> np.ndarray:
@@ -191,8 +223,7 @@ class Forms:
             try:
                 self._done[e.outcome] = self._make(e)
             except _TwoLevelsError as error:
-                name = self.index.name_factor(int(error.args[0]))
-                raise NotLinearError(f"rows of {e.outcome} read two levels of {name}") from None
+                raise self.index.two_levels(e.outcome, int(error.args[0])) from None
         return self._done[e.outcome]
 
     def _make(self, e: EquationDesign) -> Form:
@@ -309,4 +340,8 @@ class Forms:
         """Return how far modelled values lie from their predictor, over rows that say which value is theirs."""
         rows = len(code)
         place = self.index.value[e.outcome]
-        return Linear(np.zeros(rows), np.zeros((rows, self.index.coefs)), {place: (code, np.ones((rows, 1)))})
+        held, own = self.index.held.get(e.outcome), np.ones((rows, 1))
+        if held is not None:
+            own = np.eye(1 + held[:, 1].max())[held[code, 1]]
+            code = held[code, 0]
+        return Linear(np.zeros(rows), np.zeros((rows, self.index.coefs)), {place: (code, own)})

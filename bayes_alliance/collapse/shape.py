@@ -22,7 +22,8 @@ class Factor:
     ``equation`` has shape (effect,); ``blocks`` list the effects that correlate; ``stratum`` of shape (level,) says
     which covariance a level has, of ``strata``. ``basis``, shape (effect, effect), turns effects into those of
     centred covariates, so that large offsets of a covariate lose no digits; ``places`` are the effects of each
-    equation.
+    equation. ``shared`` is the residual SD that its effects have, None where they have SDs of their own: one per
+    stratum, or where it is ``common`` one for all. A ``private`` factor is none of the design's.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Factor:
     cor: tuple[Distribution, ...]
     shared: int | None = None
     private: bool = False
+    common: bool = False
 
     @property
     def effects(self) -> int:
@@ -155,7 +157,8 @@ class Shape:
     ``loading_mean`` and ``loading_scale`` are the loadings' normal priors. ``shifts`` say which coefficient's prior
     mean falls with which loading, and by what per point of it: priors of intercepts hold at the centring constants.
     ``shrunk`` are priors that coefficients share; coefficients in units of ``scale`` are ``mix``, shape (coef, coef),
-    times standardised ones, the identity for the others. Where rows have pieces, ``split``, every column may stand in
+    times standardised ones, the identity for the others. ``together`` are outcomes whose modelled values are effects of
+    patients: as of ``loadings.make_index``. Where rows have pieces, ``split``, every column may stand in
     every row, and one column holds all outcomes.
     """
 
@@ -180,6 +183,7 @@ class Shape:
     shifts: tuple[tuple[int, int, float], ...] = ()
     shrunk: tuple[Shrinkage, ...] = ()
     split: bool = False
+    together: tuple[str, ...] = ()
 
     @property
     def above_zero(self) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bayes_alliance.collapse.classes import sigma_starts
-from bayes_alliance.collapse.loadings import Form, Forms, Index, Linear, make_index
+from bayes_alliance.collapse.loadings import Form, Forms, Index, Linear
 from bayes_alliance.collapse.rows import ClassRows
 from bayes_alliance.collapse.shape import KNOWN, Factor, Piece, Residuals
 from bayes_alliance.design.design import Design
@@ -61,7 +61,7 @@ def list_sigmas(design: Design) -> Sigmas:
     return Sigmas(tuple(priors), error, within, unit)
 
 
-def private_factors(design: Design, sigmas: Sigmas) -> tuple[Factor, ...]:
+def private_factors(design: Design, sigmas: Sigmas, index: Index) -> tuple[Factor, ...]:
     """Return the factors of means, of modelled values and of members not measured, as ``Index`` counts them."""
     found = []
     for measured in design.measured:
@@ -72,12 +72,28 @@ def private_factors(design: Design, sigmas: Sigmas) -> tuple[Factor, ...]:
     for e, start in zip(design.equations, sigma_starts(design), strict=False):
         if e.modelled is not None:
             own = _private(value_name(e.outcome), len(e.modelled.rows), None, int(start))
+            if e.outcome in index.held:
+                found.append(_of_patients(own, index.held[e.outcome]))
+                continue
             stratum = e.sigma_code[e.modelled.rows]
             found.append(replace(own, strata=len(e.sigma_coef), stratum=np.asarray(stratum, dtype=np.int64)))
     for measured in (own for own in design.measured if own.finite):
         name = f"{unit_means_name(measured.label, measured.factors[-1])}, others"
         found.append(_private(name, len(measured.mean), None, sigmas.within[measured.name]))
     return tuple(found)
+
+
+def _of_patients(own: Factor, held: np.ndarray) -> Factor:
+    """Return a factor of modelled values whose levels are patients, with an effect for each of theirs."""
+    levels, effects = (int(size) for size in 1 + held.max(axis=0))
+    return replace(
+        own,
+        levels=levels,
+        equation=np.zeros(effects, dtype=np.int64),
+        basis=np.eye(effects),
+        stratum=np.zeros(levels, dtype=np.int64),
+        common=True,
+    )
 
 
 def _private(name: str, levels: int, prior: Distribution | None, shared: int | None) -> Factor:
@@ -112,7 +128,7 @@ def shifts(design: Design, index: Index) -> list[tuple[int, int, float]]:
     return found
 
 
-def split(design: Design, plain: Sequence[ClassRows]) -> tuple[Index, list[Block], list[ClassRows]]:
+def split(design: Design, plain: Sequence[ClassRows], index: Index) -> tuple[list[Block], list[ClassRows]]:
     """Split a design's rows by loadings.
 
     Parameters
@@ -121,13 +137,14 @@ def split(design: Design, plain: Sequence[ClassRows]) -> tuple[Index, list[Block
         In which something estimated is followed or modelled.
     plain : sequence of ClassRows
         Its classes of residuals, rows by equation, as if nothing were.
+    index : Index
+        Where everything stands that is estimated.
 
     Raises
     ------
     NotLinearError
         If a row reads two levels of a factor.
     """
-    index = make_index(design)
     forms, sigmas = Forms(design, index), list_sigmas(design)
     blocks: list[Block] = []
     placed: list[dict[tuple[int, ...], int]] = []
@@ -146,7 +163,7 @@ def split(design: Design, plain: Sequence[ClassRows]) -> tuple[Index, list[Block
         classes += _scores(number, e, forms, sigmas, blocks)
     for number, measured in enumerate(design.measured):
         classes.append(_means(len(design.equations) + number, measured, forms, sigmas, blocks))
-    return index, blocks, [part for part in classes if len(part.rows[0])]
+    return blocks, [part for part in classes if len(part.rows[0])]
 
 
 def _place(

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from bayes_alliance.collapse.classes import list_classes
-from bayes_alliance.collapse.loadings import Index, NotLinearError, is_split
+from bayes_alliance.collapse.loadings import Index, NotLinearError, is_split, make_index
 from bayes_alliance.collapse.rows import (
     ClassRows,
     EquationRows,
@@ -26,6 +26,9 @@ from bayes_alliance.collapse.shape import Factor, Shape
 from bayes_alliance.collapse.shrinkage import list_shrinkage, prior_moments
 from bayes_alliance.collapse.split_rows import Block, list_sigmas, outcome_names, private_factors, shifts, split
 from bayes_alliance.design.design import Design
+
+MOST_TOGETHER = 12
+"""Modelled values of a patient that are eliminated at once: their number's third power is what they cost."""
 
 type Codes = Sequence[Sequence[np.ndarray]]
 
@@ -89,15 +92,35 @@ def lay_out(design: Design) -> Layout:
 
 
 def _lay_out_split(design: Design, plain: tuple[ClassRows, ...]) -> Layout:
-    index, blocks, classes = split(design, plain)
-    factors = (*list_factors(design), *private_factors(design, list_sigmas(design)))
+    """Lay rows out that are split; modelled values of which a row reads several become effects of patients."""
+    together: tuple[str, ...] = ()
+    while True:
+        try:
+            return _lay_out_index(design, plain, make_index(design, together))
+        except NotLinearError as error:
+            if error.values is None or error.values in together or not _may_be_together(design, error.values):
+                raise
+            together = (*together, error.values)
+
+
+def _may_be_together(design: Design, outcome: str) -> bool:
+    """Return whether modelled values of an outcome may be effects of patients: of sessions, with one SD, not many."""
+    e = design.find(outcome)
+    if e.modelled is None or e.spec.unit != "session" or len(e.sigma_coef) > 1:
+        return False
+    return int(np.unique(e.patient[e.modelled.rows], return_counts=True)[1].max()) <= MOST_TOGETHER
+
+
+def _lay_out_index(design: Design, plain: tuple[ClassRows, ...], index: Index) -> Layout:
+    blocks, classes = split(design, plain, index)
+    factors = (*list_factors(design), *private_factors(design, list_sigmas(design), index))
     codes = [_block_codes(block, len(factors)) for block in blocks]
     names = outcome_names(design)
     for part in classes:
         together = " and ".join(dict.fromkeys(names[number] for number in part.residuals.equations))
         place = _two_levels(part, codes)
         if place is not None:
-            raise NotLinearError(f"rows of {together} read two levels of {index.name_factor(place)}")
+            raise index.two_levels(together, place)
     links = find_links(codes, classes)
     order = order_factors([factor.levels for factor in factors], links)
     sizes = tuple(factor.levels * factor.effects for factor in factors)
@@ -147,6 +170,7 @@ def _split_shape(design: Design, shape: Shape, factors: tuple[Factor, ...], inde
         shifts=tuple(shifts(design, index)),
         shrunk=shrunk,
         split=True,
+        together=tuple(index.held),
     )
 
 

@@ -339,6 +339,7 @@ def _parameter_parts(shape: Shape) -> Parts:
         at.FACTOR_LAMBDA: np.concatenate([[0], np.cumsum([k * q * q for k, q in zip(strata, sizes, strict=True)])]),
         at.FACTOR_BASIS: np.concatenate([[0], np.cumsum([q * q for q in sizes])]),
         at.FACTOR_SD: np.array([at_sd if f.shared is None else len(sds) + f.shared for f, at_sd in own]),
+        at.FACTOR_STEP: np.array([int(not factor.common) for factor in shape.factors]),
         at.FACTOR_BLOCKS: np.concatenate([[0], np.cumsum([len(f.blocks) for f in shape.factors])]),
         at.BLOCK_SIZE: np.array([len(block) for block in members]),
         at.BLOCK_MEMBERS: np.concatenate([np.empty(0), *members]),

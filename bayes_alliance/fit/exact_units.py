@@ -92,7 +92,7 @@ def _read_coefs(design: Design, posterior: xr.Dataset) -> np.ndarray:
 
 def _name_estimated(design: Design, drawn: Drawn, coords: dict[str, Any]) -> dict[str, Variable]:
     """Return latent means of units and modelled values by name; ``coords`` get theirs."""
-    forms, found = Forms(design, make_index(design)), dict[str, Variable]()
+    forms, found = Forms(design, make_index(design, drawn.shape.together)), dict[str, Variable]()
     for measured in design.measured:
         for factor, levels in zip(measured.factors, measured.levels, strict=True):
             dim = f"{measured.label}_{factor}"

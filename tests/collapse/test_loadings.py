@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bayes_alliance as ba
+from bayes_alliance.collapse import stack
 from bayes_alliance.collapse.density import Density
 from bayes_alliance.collapse.eligibility import find_design_obstacles, find_obstacles, find_stream_obstacles
 from bayes_alliance.collapse.engine import sum_design
@@ -80,6 +81,14 @@ SHAPES = {
     + equation("score", "mi(pre) + week + (1 + week | patient) + (1 | therapist)"),
     "missing sessions": equation("alliance", "week + (1 | patient)", extra='missing = "model"')
     + equation("score", "mi(alliance) + week + (1 | patient) + (1 | therapist)"),
+    "missing values of two sessions": equation("alliance", "week + (1 | patient)", extra='missing = "model"')
+    + equation("score", "mi(alliance) + lag(mi(alliance)) + (1 + week | patient) + (1 | therapist)"),
+    "missing values of a series": equation("alliance", "(1 | patient)", extra='missing = "model"')
+    + equation("score", "mi(alliance) + week", extra='residuals = "ar1"'),
+    "missing values that two outcomes read": equation("alliance", "(1 | patient)", extra='missing = "model"')
+    + equation("score", "mi(alliance) + (1 | patient)")
+    + equation("stress", "lag(mi(alliance)) + (1 | patient)")
+    + '[groups.patient]\ncorrelate = ["score", "stress"]\n[residual]\ncorrelate = ["score", "stress"]\n',
     "missing values of two variables": equation("pre", "1", "patient", 'missing = "model"')
     + equation("stress_0", "mi(pre)", "patient", 'missing = "model"')
     + equation("post", "mi(pre) + mi(stress_0) + (1 | therapist)", "patient"),
@@ -255,8 +264,8 @@ REFUSED: dict[str, tuple[str, str]] = {
         equation("score", f"(1 + within(alliance, patient, {LATENT}) | patient)"),
         r"coefficients of within\(alliance, patient, means=\"latent\"\) vary between units of score",
     ),
-    "two sessions' values at once": (
-        equation("alliance", "(1 | patient)", extra='missing = "model"')
+    "two sessions' values whose SDs differ": (
+        equation("alliance", "(1 | patient)", extra='missing = "model"\nsigma = "condition"')
         + equation("score", "mi(alliance) + lag(mi(alliance)) + (1 | patient)"),
         r"rows of score read two levels of the modelled values of alliance",
     ),
@@ -277,6 +286,14 @@ def test_what_remains_outside_is_named(name: str, trial: pd.DataFrame) -> None:
     obstacles = "; ".join(find_design_obstacles(design_of(text, frame)))
     assert obstacles
     assert re.search(said, obstacles), obstacles
+
+
+def test_many_values_of_a_patient_are_left_to_nuts(trial: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they cost rises with the third power of their number."""
+    made = design_of(SHAPES["missing values of two sessions"], frame_of(trial))
+    assert stack_rows(made).shape.together == ("alliance",)
+    monkeypatch.setattr(stack, "MOST_TOGETHER", 0)
+    assert find_design_obstacles(made) == ["rows of score read two levels of the modelled values of alliance"]
 
 
 @st.composite
@@ -337,6 +354,7 @@ BY_PATIENT = [
     *("its own earlier deviation", "each other's earlier deviations", "deviations in a series", "values"),
     *("slopes and effects", "missing values", "missing values by arm", "missing sessions", "known errors"),
 ]
+BY_PATIENT += ["missing values of two sessions", "missing values of a series"]
 BY_THERAPIST = ["measured means", "measured means of patients' rows", "values", "missing values", "known errors"]
 
 

@@ -28,6 +28,7 @@ from bayes_alliance.collapse.kernel.parts import (
     FACTOR_LAMBDA,
     FACTOR_SD,
     FACTOR_SIZE,
+    FACTOR_STEP,
     FACTOR_STRATA,
     FACTORS,
     FIXED_COR,
@@ -138,6 +139,12 @@ def pull_size(N, sizes, logs, place, slope, gradient):
 
 
 @compiled
+def _place_of_sd(N, f, effect):
+    """Return where the SD of an effect of a factor stands, its strata one after the other."""
+    return N[N[FACTOR_SD] + f] + N[N[FACTOR_STEP] + f] * effect
+
+
+@compiled
 def fill_scales(N, R, x, sizes, lam):
     """Write basis x SDs x Cholesky factor of every factor and stratum; ``lam`` is flat."""
     member = 0
@@ -146,7 +153,7 @@ def fill_scales(N, R, x, sizes, lam):
         for s in range(N[N[FACTOR_STRATA] + f]):
             raw = np.zeros((q, q))
             for a in range(q):
-                raw[a, a] = sizes[N[N[FACTOR_SD] + f] + s * q + a]
+                raw[a, a] = sizes[_place_of_sd(N, f, s * q + a)]
             at = member
             for block in range(N[N[FACTOR_BLOCKS] + f], N[N[FACTOR_BLOCKS] + f + 1]):
                 size = N[N[BLOCK_SIZE] + block]
@@ -155,7 +162,7 @@ def fill_scales(N, R, x, sizes, lam):
                 for i in range(size):
                     a = N[N[BLOCK_MEMBERS] + at + i]
                     for j in range(size):
-                        raw[a, N[N[BLOCK_MEMBERS] + at + j]] = sizes[N[N[FACTOR_SD] + f] + s * q + a] * lower[i, j]
+                        raw[a, N[N[BLOCK_MEMBERS] + at + j]] = sizes[_place_of_sd(N, f, s * q + a)] * lower[i, j]
                 at += size
             start = N[N[FACTOR_LAMBDA] + f] + s * q * q
             basis = N[N[FACTOR_BASIS] + f]
@@ -197,13 +204,13 @@ def pull_scales(N, R, x, sizes, lam_bar, logs, gradient):
                     for j in range(i + 1):
                         value = bar[a, N[N[BLOCK_MEMBERS] + at + j]]
                         total += value * lower[i, j]
-                        lower_bar[i, j] = value * sizes[N[N[FACTOR_SD] + f] + s * q + a]
-                    pull_size(N, sizes, logs, N[N[FACTOR_SD] + f] + s * q + a, total, gradient)
+                        lower_bar[i, j] = value * sizes[_place_of_sd(N, f, s * q + a)]
+                    pull_size(N, sizes, logs, _place_of_sd(N, f, s * q + a), total, gradient)
                 pull_cholesky(x, place, size, lower, lower_bar, gradient)
                 at += size
             for a in range(q):
                 if single[a]:
-                    pull_size(N, sizes, logs, N[N[FACTOR_SD] + f] + s * q + a, bar[a, a], gradient)
+                    pull_size(N, sizes, logs, _place_of_sd(N, f, s * q + a), bar[a, a], gradient)
         for block in range(N[N[FACTOR_BLOCKS] + f], N[N[FACTOR_BLOCKS] + f + 1]):
             member += N[N[BLOCK_SIZE] + block]
 

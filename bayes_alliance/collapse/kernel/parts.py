@@ -88,7 +88,8 @@ from __future__ import annotations
     MIX,
     UNMIX,
     STATE,
-) = range(15, 74)
+    FACTOR_STEP,
+) = range(15, 75)
 
 (
     LAYER_TABLES,
@@ -105,7 +106,7 @@ from __future__ import annotations
     SHRUNK_VALUE,
     MIX_WEIGHT,
     UNMIX_WEIGHT,
-) = range(74, 88)
+) = range(75, 89)
 
-HEAD = 88
+HEAD = 89
 """Length of the head."""
