@@ -33,16 +33,16 @@ def later_variants(density: Density) -> list[Variant]:
 
 
 def load_variants(variants: Sequence[Variant], later: Sequence[Variant] = ()) -> None:
-    """Load compiled functions, or compile them: the first here, the others meanwhile in processes of their own.
+    """Load compiled functions, or compile them: the first here, the others meanwhile in another process, one by one.
 
-    Processes begin only once the first has taken so long that it must be compiling. One that fails is made up for here.
-    Those needed ``later`` are compiled beside the others, and not loaded.
+    The process begins only once the first has taken so long that it must be compiling. If it fails it is made up for
+    here. Those needed ``later`` are compiled behind the others, and not loaded.
     """
     if not variants:
         return
     begun: list[subprocess.Popen[bytes]] = []
     others = [*variants[1:], *later]
-    timer = threading.Timer(SLOW, lambda: begun.extend(_begin(variant) for variant in others))
+    timer = threading.Timer(SLOW, lambda: begun.append(_begin(others)) if others else None)
     timer.daemon = True
     timer.start()
     try:
@@ -60,9 +60,10 @@ def load_variants(variants: Sequence[Variant], later: Sequence[Variant] = ()) ->
         density_callback(*variant)
 
 
-def _begin(variant: Variant) -> subprocess.Popen[bytes]:
+def _begin(variants: Sequence[Variant]) -> subprocess.Popen[bytes]:
     """Start compiling in another process, which leaves what it made on disk."""
-    code = f"from bayes_alliance.collapse.callbacks import density_callback; density_callback(*{variant!r})"
+    code = "from bayes_alliance.collapse.callbacks import density_callback as compiled"
+    code += "".join(f"; compiled(*{variant!r})" for variant in variants)
     nothing = subprocess.DEVNULL
     return subprocess.Popen([sys.executable, "-c", code], stdin=nothing, stdout=nothing, stderr=nothing)
 

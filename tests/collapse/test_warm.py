@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 
 import pandas as pd
 import pytest
@@ -33,8 +34,8 @@ class Stage:
                 time.sleep(seconds)
             self.loaded.append(variant)  # type: ignore[arg-type]
 
-        def begin(variant: Variant) -> subprocess.Popen[bytes]:
-            self.begun.append(variant)
+        def begin(variants: Sequence[Variant]) -> subprocess.Popen[bytes]:
+            self.begun += variants
             self.processes.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"]))
             self.processes[-1].terminate()
             return self.processes[-1]
