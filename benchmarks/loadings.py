@@ -1,8 +1,8 @@
-"""Models in which something estimated is multiplied: the exact engine against NUTS on the same rows.
+"""Models in which something estimated is multiplied, or coefficients are shrunk: the exact engine against NUTS.
 
     uv run --group test python -m benchmarks.loadings --seeds 5
 
-Warm: both engines in one process, after a first fit of each, in turns. Ratios are of least bulk ESS per second of the
+Warm: both engines on the same rows in one process, after a first fit of each, in turns. Ratios are of least bulk ESS per second of the
 whole ``fit_model`` call, over coefficients, SDs and residual correlations. Studies are SYNTHETIC: the examples of the
 models, and 200 patients of 25 therapists with 10 sessions each for the cross-lagged model.
 """
@@ -26,6 +26,8 @@ MODELS = (
     "outcome/growth-predicts",
     "mediation/latent-growth",
     "dynamics/cross-lagged",
+    "outcome/many-predictors",
+    "growth/dual-perspective-shrunk",
 )
 LARGE = "dynamics/cross-lagged"
 ENGINES: tuple[Engine, Engine] = ("collapsed", "nuts")
@@ -59,7 +61,7 @@ def measure(name: str, study: Table, engine: Engine, seed: int) -> tuple[float, 
     fit = ba.fit_model(spec, study, seed=seed, engine=engine, settings=settings)
     seconds = time.perf_counter() - start
     posterior = fit.data["posterior"].to_dataset()
-    kept, starts = ("b", "sigma", "error", "cor_residual"), ("sd_", "spread_")
+    kept, starts = ("b", "sigma", "error", "cor_residual"), ("sd_", "spread_", "global_", "slab_")
     names = [n for n in posterior if n in kept or str(n).startswith(starts)]
     ess = azs.ess(posterior[names], method="bulk")
     least = min(float(ess[n].where(posterior[n].std(("chain", "draw")) > 0).min()) for n in names)
