@@ -327,7 +327,7 @@ CARDS += [(name, course) for name in WITH_COURSES for course in COURSES[1:]]
 
 
 BY_NUTS = {"growth/dual-perspective-shrunk"}
-"""Models whose cards the nuts engine made before the exact one took them: 200 studies of 56 sampled parameters are hours.
+"""Models whose cards the nuts engine made before the exact one took them: 200 studies of 56 parameters take hours.
 
 The posteriors of both engines are compared in ``tests/oracles/test_exact_engine.py``.
 """
