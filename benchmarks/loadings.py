@@ -2,10 +2,10 @@
 
     uv run --group test python -m benchmarks.loadings --seeds 5
 
-Warm: both engines on the same rows in one process, after a first fit of each, in turns. Ratios are of least bulk ESS per
-second of the whole ``fit_model`` call, over coefficients, SDs, residual correlations and scales that shrink coefficients.
-Studies are SYNTHETIC: the examples of the models, and 200 patients of 25 therapists with 10 sessions each for the
-cross-lagged model.
+Warm: both engines on the same rows in one process, after a first fit of each, in turns. Ratios are of least bulk ESS
+per second of the whole ``fit_model`` call, over coefficients, SDs, residual correlations and scales that shrink
+coefficients. Studies are SYNTHETIC: the examples of the models, and 200 patients of 25 therapists with 10 sessions each
+for the cross-lagged model.
 """
 
 from __future__ import annotations
