@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 import numba
 import numpy as np
@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba.extending import intrinsic
 from nutpie.compile_pymc import address_as_void_pointer
 
-from bayes_alliance.collapse.kernel.compiled import kernel_text, light_optimisation
+from bayes_alliance.collapse.kernel.compiled import compiled, kernel_text, light_optimisation
 from bayes_alliance.collapse.kernel.log_likelihood import effects_of, framed_density, framed_slope
 from bayes_alliance.collapse.shape import Shape
 
@@ -66,11 +66,37 @@ def density_callback(crossed: bool | None, joint: bool | None, part: Part) -> An
     on from the working memory that it leaves: the three are compiled side by side.
     """
     begun = time.perf_counter()
-    make = {"values": _values, "slopes": _slopes, "effects": _effects}[part]
+    match part:
+        case "values":
+            function = _values(crossed, joint)
+        case "slopes":
+            function = _slopes(crossed, joint)
+        case "effects":
+            function = _effects(crossed)  # of residuals only weights are read
+        case _:
+            assert_never(part)
     with light_optimisation():
-        made = numba.cfunc(_SIGNATURE, cache=True)(make(crossed, joint))
+        made = numba.cfunc(_SIGNATURE, cache=True)(function)
     _COMPILED[crossed, joint, part] = time.perf_counter() - begun
     return made
+
+
+@compiled
+def _integers(head, at):  # type: ignore[no-untyped-def]
+    """Return the integers whose address and number stand in a record."""
+    return numba.carray(address_as_void_pointer(head[at]), (head[at + 1],), np.int64)
+
+
+@compiled
+def _floats(head, at):  # type: ignore[no-untyped-def]
+    """Return the floats whose address and number stand in a record."""
+    return numba.carray(address_as_void_pointer(head[at]), (head[at + 1],), np.float64)
+
+
+@compiled
+def _lines(head, at):  # type: ignore[no-untyped-def]
+    """Return floats of which every point has so many."""
+    return numba.carray(address_as_void_pointer(head[at]), (head[16], head[at + 1]), np.float64)
 
 
 def _values(crossed: bool | None, joint: bool | None) -> Any:
@@ -79,13 +105,13 @@ def _values(crossed: bool | None, joint: bool | None) -> Any:
     def values(size, z, gradient, value, record):  # type: ignore[no-untyped-def]
         text  # noqa: B018  # a new text of the kernel is a new function on disk
         head = numba.carray(record, (RECORD,), np.int64)
-        integers = numba.carray(address_as_void_pointer(head[0]), (head[1],), np.int64)
-        floats = numba.carray(address_as_void_pointer(head[2]), (head[3],), np.float64)
-        frame = numba.carray(address_as_void_pointer(head[4]), (head[5],), np.float64)
-        state = numba.carray(address_as_void_pointer(head[6]), (head[7],), np.float64)
+        integers = _integers(head, 0)
+        floats = _floats(head, 2)
+        frame = _floats(head, 4)
+        state = _floats(head, 6)
         points = head[16]
-        normals = numba.carray(address_as_void_pointer(head[8]), (points, head[9]), np.float64)
-        coefs = numba.carray(address_as_void_pointer(head[10]), (points, head[11]), np.float64)
+        normals = _lines(head, 8)
+        coefs = _lines(head, 10)
         where, found = numba.carray(z, (points, np.int64(size))), numba.carray(value, (points,))
         for i in range(points):
             found[i] = framed_density(integers, floats, frame, where[i], state, normals[i], coefs[i], crossed, joint)
@@ -108,30 +134,29 @@ def _slopes(crossed: bool | None, joint: bool | None) -> Any:
         if told != 0:
             slope[:] = 0.0
             return told
-        integers = numba.carray(address_as_void_pointer(head[0]), (head[1],), np.int64)
-        floats = numba.carray(address_as_void_pointer(head[2]), (head[3],), np.float64)
-        frame = numba.carray(address_as_void_pointer(head[4]), (head[5],), np.float64)
+        integers = _integers(head, 0)
+        floats = _floats(head, 2)
+        frame = _floats(head, 4)
         framed_slope(integers, floats, frame, where, state, slope, crossed, joint)
         return 0
 
     return slopes
 
 
-def _effects(crossed: bool | None, joint: bool | None) -> Any:
-    del joint  # of residuals only weights are read
+def _effects(crossed: bool | None) -> Any:
     text = kernel_text()
 
     def effects(size, z, gradient, value, record):  # type: ignore[no-untyped-def]
         text  # noqa: B018
         head = numba.carray(record, (RECORD,), np.int64)
-        integers = numba.carray(address_as_void_pointer(head[0]), (head[1],), np.int64)
-        floats = numba.carray(address_as_void_pointer(head[2]), (head[3],), np.float64)
-        state = numba.carray(address_as_void_pointer(head[6]), (head[7],), np.float64)
+        integers = _integers(head, 0)
+        floats = _floats(head, 2)
+        state = _floats(head, 6)
         points = head[16]
-        normals = numba.carray(address_as_void_pointer(head[8]), (points, head[9]), np.float64)
-        drawn = numba.carray(address_as_void_pointer(head[10]), (points, head[11]), np.float64)
-        units = numba.carray(address_as_void_pointer(head[12]), (head[13],), np.int64)
-        tables = numba.carray(address_as_void_pointer(head[14]), (head[15],), np.float64)
+        normals = _lines(head, 8)
+        drawn = _lines(head, 10)
+        units = _integers(head, 12)
+        tables = _floats(head, 14)
         where, found = numba.carray(z, (points, np.int64(size))), numba.carray(value, (points,))
         own = head.copy()
         own[9], own[11], own[16] = 0, 0, 1  # one point at a time, and its coefficients are given

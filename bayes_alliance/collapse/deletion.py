@@ -215,9 +215,10 @@ class _Tree:
     def _root_prior(self, own: np.ndarray) -> np.ndarray:
         """Return the covariance of coefficients (in units of their scale) and effects of crossed factors."""
         prior = np.tile(np.eye(len(own)), (len(self.points), 1, 1))
-        coefs = own[own < len(self.shape.equation)]
-        at = np.arange(len(coefs))
-        prior[:, at[:, None], at] = prior_covariance(self.shape, self.points)[:, coefs[:, None], coefs]
+        if self.shape.shrunk:
+            coefs = own[own < len(self.shape.equation)]
+            at = np.arange(len(coefs))
+            prior[:, at[:, None], at] = prior_covariance(self.shape, self.points)[:, coefs[:, None], coefs]
         for number in self.shape.crossed:
             factor, start = self.shape.factors[number], self.starts[number]
             for level in range(factor.levels):

@@ -104,9 +104,8 @@ class Index:
     among the loadings, -1 where it is the other. ``mean`` is the place of a measured variable's overall mean behind the
     former. ``factor`` is the place of each grouping factor, by name; ``unit`` of a measured variable's units, by
     variable and factor; ``value`` of an outcome's modelled values; ``rest`` of the members of a variable's finite units
-    that were not measured. ``together`` are outcomes of whose modelled values a row may read several: they are effects
-    of patients, one per value, and ``held`` says of each value its patient and which of the patient's it is, shape
-    (value, 2).
+    that were not measured. ``held`` is of outcomes of whose modelled values a row may read several: they are effects of
+    patients, and it says of each its patient and which of the patient's it is, shape (value, 2).
     """
 
     coef: np.ndarray

@@ -121,7 +121,7 @@ def make_shape(design: Design, chain: tuple[int, ...], crossed: tuple[int, ...])
         priors = design.priors.shapes[AUTOCORRELATION]
         joint, strata, joint_cor = 2, len(priors), priors[0].distribution
     mean, scale = prior_moments(design)
-    shrunk, mix = list_shrinkage(design, np.arange(len(mean)))
+    shrunk, mix = list_shrinkage(design, np.arange(len(mean)), scale)
     return Shape(
         outcomes=outcomes,
         equation=np.repeat(np.arange(len(equations)), [len(e.coef.labels) for e in equations]),

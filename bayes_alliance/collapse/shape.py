@@ -158,8 +158,8 @@ class Shape:
     mean falls with which loading, and by what per point of it: priors of intercepts hold at the centring constants.
     ``shrunk`` are priors that coefficients share; coefficients in units of ``scale`` are ``mix``, shape (coef, coef),
     times standardised ones, the identity for the others. ``together`` are outcomes whose modelled values are effects of
-    patients: as of ``loadings.make_index``. Where rows have pieces, ``split``, every column may stand in
-    every row, and one column holds all outcomes.
+    patients: as of ``loadings.make_index``. Where rows have pieces, ``split``, every column may stand in every row, and
+    one column holds all outcomes.
     """
 
     outcomes: tuple[str, ...]

@@ -7,7 +7,7 @@ difference where two outcomes are contrasted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from scipy.special import expit, logit
@@ -37,7 +37,7 @@ def prior_moments(design: Design) -> tuple[np.ndarray, np.ndarray]:
     return mean, unit
 
 
-def list_shrinkage(design: Design, index: np.ndarray) -> tuple[tuple[Shrinkage, ...], np.ndarray]:
+def list_shrinkage(design: Design, index: np.ndarray, unit: np.ndarray) -> tuple[tuple[Shrinkage, ...], np.ndarray]:
     """Return the shrinkage priors of a design, and the weights of their slots in coefficients.
 
     Parameters
@@ -46,6 +46,8 @@ def list_shrinkage(design: Design, index: np.ndarray) -> tuple[tuple[Shrinkage, 
         Of an eligible model: none of the coefficients is a loading.
     index : ndarray, shape (coef of the design,)
         The place of each coefficient among those that are integrated out.
+    unit : ndarray, shape (coef of the design,)
+        What each is counted in, from ``prior_moments``.
 
     Returns
     -------
@@ -53,7 +55,6 @@ def list_shrinkage(design: Design, index: np.ndarray) -> tuple[tuple[Shrinkage, 
     ndarray, shape (coef, coef)
         Of those that are integrated out; the identity where nothing is shrunk.
     """
-    _, unit = prior_moments(design)
     mix, taken, found = np.eye(int(index.max(initial=-1)) + 1), set[int](), []
     for group in design.priors.shrunk:
         places = next(line for line in group.places if not taken & set(line.tolist()))
@@ -126,27 +127,20 @@ def name_scales(
     return found
 
 
-def read_scales(shape: Shape, values: Mapping[str, np.ndarray], points: np.ndarray) -> None:
-    """Write the scales of draws to sampled vectors, whose other places are left alone; ``values`` are by name."""
+def read_scales(shape: Shape, values: Callable[[str], np.ndarray], points: np.ndarray) -> None:
+    """Write the scales of draws by name to sampled vectors, whose other places are left alone."""
     for one, first in zip(shape.shrunk, find_places(shape).shrunk, strict=True):
         own = points[:, first : first + one.parameters]
-        whole, parts = values[global_name(one.name)], values[local_name(one.name)]
+        whole, parts = values(global_name(one.name)), values(local_name(one.name))
         if one.kind == HORSESHOE:
             tau, _, slab = one.values
             own[:, 0] = np.log(whole / tau)
-            own[:, 1] = 2 * np.log(values[slab_name(one.name)] / slab)
+            own[:, 1] = 2 * np.log(values(slab_name(one.name)) / slab)
             own[:, 2:] = np.log(parts)
         else:
             own[:, 0] = logit(whole)
             left = np.cumsum(parts[:, ::-1], axis=1)[:, ::-1]
             own[:, 1:] = np.log(np.maximum(parts[:, :-1], LEAST)) - np.log(np.maximum(left[:, 1:], LEAST))
-
-
-def scale_names(shrunk: Sequence[Shrinkage]) -> list[str]:
-    """Return the variables that hold the scales."""
-    own = [(global_name(one.name), local_name(one.name)) for one in shrunk]
-    slabs = [slab_name(one.name) for one in shrunk if one.kind == HORSESHOE]
-    return [*(name for pair in own for name in pair), *slabs]
 
 
 def _log_expit(x: np.ndarray) -> np.ndarray:

@@ -151,7 +151,7 @@ def _split_shape(design: Design, shape: Shape, factors: tuple[Factor, ...], inde
     mean, scale = prior_moments(design)
     means = [design.priors.measured[m.name][0].distribution for m in design.measured]
     kept, loads = np.flatnonzero(index.coef >= 0), np.flatnonzero(index.loading >= 0)
-    shrunk, mix = list_shrinkage(design, index.coef)
+    shrunk, mix = list_shrinkage(design, index.coef, scale)
     size = len(kept) + len(means)
     return replace(
         shape,

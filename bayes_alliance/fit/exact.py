@@ -12,7 +12,7 @@ from bayes_alliance.collapse.density import Density
 from bayes_alliance.collapse.effect_draws import correlations, residual_correlations, to_partial
 from bayes_alliance.collapse.engine import Collapsed, density_of, sample_collapsed, sum_design
 from bayes_alliance.collapse.shape import Shape, find_places, pairs_of
-from bayes_alliance.collapse.shrinkage import name_scales, read_scales, scale_names
+from bayes_alliance.collapse.shrinkage import name_scales, read_scales
 from bayes_alliance.collapse.stack import stack_rows
 from bayes_alliance.collapse.statistics import Statistics
 from bayes_alliance.collapse.warm import later_variants, load_variants, needed_variants
@@ -199,7 +199,7 @@ def read_points(design: Design, posterior: xr.Dataset, shape: Shape | None = Non
         loadings = values("b_centred")[:, shape.loading]
         held = slice(places.loading, places.loading + len(shape.loading))
         points[:, held] = (loadings - shape.loading_mean) / shape.loading_scale
-    read_scales(shape, {name: values(name) for name in scale_names(shape.shrunk)}, points)
+    read_scales(shape, values, points)
     residual = slice(places.residual, places.loading)
     if shape.joint and design.residual is None:
         points[:, residual] = np.arctanh(values(AUTOCORRELATION))

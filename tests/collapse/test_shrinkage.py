@@ -15,12 +15,11 @@ from bayes_alliance.collapse.shrinkage import prior_covariance, slot_sds
 from bayes_alliance.collapse.stack import stack_rows
 from bayes_alliance.collapse.statistics import sum_rows
 from bayes_alliance.collapse.tables import pack_statistics
-from bayes_alliance.fit.exact import read_points
 from tests.build.test_equations import ACROSS, HEAD, JOINT, equation, holes
 from tests.collapse.dense import engine_of
 from tests.collapse.marginal import collapsed_at
 from tests.collapse.test_density import random_point
-from tests.collapse.test_loadings import check, without
+from tests.collapse.test_loadings import check, check_reading_back, check_slope, without
 from tests.conftest import ROLES, make_trial
 
 TERMS = ["pre", "iip_pre", "week:pre", "stress"]
@@ -72,26 +71,13 @@ def test_value_and_means_are_those_of_the_pymc_model(shape: ba.Design) -> None:
 
 
 def test_gradient_is_the_slope_of_the_value(shape: ba.Design) -> None:
-    """By differences of fourth order, in every parameter."""
-    engine = engine_of(shape)
-    x = random_point(engine.packed.size, engine.sds, np.random.default_rng(5))
-    logs = np.ones(engine.sds, dtype=bool)
-    value, slope = engine.gradient(x, logs)
-    assert value == pytest.approx(engine.value(x, logs), rel=1e-12)
-    for i in range(len(x)):
-        step = np.zeros(len(x))
-        step[i] = 1e-3
-        one, two = (engine.value(x + k * step, logs) - engine.value(x - k * step, logs) for k in (1, 2))
-        assert slope[i] == pytest.approx((8 * one - two) / 12e-3, rel=1e-6, abs=1e-10 * abs(value) / 1e-3), i
+    """In every parameter, scales among them."""
+    check_slope(shape, as_logs=True)
 
 
 def test_points_are_read_back_from_named_draws(shape: ba.Design) -> None:
     """Global and local scales, slabs and shares say what was sampled."""
-    engine = engine_of(shape)
-    rng = np.random.default_rng(3)
-    points = np.array([random_point(engine.packed.size, engine.sds, rng) for _ in range(2)])
-    named = collapsed_at(shape, points, chains=1)
-    np.testing.assert_allclose(read_points(shape, named), points, rtol=1e-9, atol=1e-9)
+    check_reading_back(shape)
 
 
 def test_scales_are_those_of_the_draws(shape: ba.Design) -> None:
@@ -161,12 +147,16 @@ def test_streams_do_not_take_shrinkage(trial: pd.DataFrame) -> None:
 
 @pytest.mark.parametrize("dist", DISTS)
 def test_auto_takes_the_exact_engine(dist: str) -> None:
-    """A fit holds what one by NUTS would, says how it sampled, and passes its checks."""
+    """A fit has the scales that one by NUTS would have, and says which sampler ran."""
     made = design_of("one outcome", dist, make_trial())
     few = ba.SamplerSettings(draws=500, tune=500, progress="off")
     table = ba.read_sessions(holes(make_trial()), ROLES, transfers="transferred")
     fit = ba.fit_model(made.spec, table, seed=3, settings=few)
     assert fit.provenance["engine"] == "collapsed"
+    posterior = fit.data["posterior"]
+    assert posterior.attrs["sampler"] in ("independent", "nuts")
     names = {own["name"] for own in fit.provenance["variables"]}  # type: ignore[attr-defined]
-    assert {"global_traits", "local_traits"} <= {str(name) for name in fit.data["posterior"].data_vars} <= names
+    held = {str(name) for name in posterior.data_vars}
+    assert {"global_traits", "local_traits"} <= held <= names
+    assert ("slab_traits" in held) == dist.startswith("horseshoe")
     assert sum_design(made).shape.shrunk[0].name == "traits"

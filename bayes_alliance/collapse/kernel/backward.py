@@ -129,7 +129,7 @@ def backward(N, R, lam, weights, work, bar, inner, lam_bar, weight_bar):
                         total -= 2.0 * work[own + i * q + k] * below[k * wide + c]
                     work[at + i * wide + c] = total
             _pull_node(N, R, work, weight_bar, node, at, q, wide, chain, offset)
-    _pull_patterns(N, R, lam, weights, work, flat, size, inner, 2 * most * most, lam_bar, weight_bar, scratch, outer)
+    _pull_patterns(N, R, lam, weights, work, flat, size, inner, lam_bar, weight_bar, scratch, outer)
     first = N[N[LEVEL_WIDTH]] if N[LEVELS] > 0 else 0
     outcomes = N[OUTCOMES]
     for layer in range(N[ROOT_LAYERS]):
@@ -220,7 +220,7 @@ def _pull_node(N, R, work, weight_bar, node, at, q, wide, chain, offset):
 
 
 @compiled
-def _pull_patterns(N, R, lam, weights, work, flat, size, inner, each, lam_bar, weight_bar, scratch, outer):
+def _pull_patterns(N, R, lam, weights, work, flat, size, inner, lam_bar, weight_bar, scratch, outer):
     """Pass adjoints to pooled units: from their cells to their covariance, then to scales and weights."""
     patterns = N[PATTERNS]
     if patterns == 0:
@@ -245,7 +245,7 @@ def _pull_patterns(N, R, lam, weights, work, flat, size, inner, each, lam_bar, w
                 slopes[p, pair] -= total
     table = np.empty(q * q)
     for p in range(patterns):
-        own, pair = p * each, 0
+        own, pair = p * (len(inner) // patterns), 0
         for a in range(q):
             for b in range(a + 1):
                 slope = slopes[p, pair] * (1.0 if a == b else 0.5)

@@ -33,7 +33,7 @@ from bayes_alliance.collapse.kernel.shrinkage import mix_coefs, standardise_coef
 
 
 @compiled
-def draw_coefs(N, R, lam, mean, factor, scales, normals, out, crossed):
+def draw_coefs(N, R, mean, factor, scales, normals, out, crossed):
     """Write one draw of coefficients to ``out``, from standard normals.
 
     ``mean`` and ``factor`` are those of the last block's posterior, ``scales`` SDs of standardised coefficients.
@@ -48,14 +48,13 @@ def draw_coefs(N, R, lam, mean, factor, scales, normals, out, crossed):
 
 
 @compiled
-def draw_effects(N, R, units, tables, lam, weights, work, last_block, normals, out, crossed):
+def draw_effects(N, R, units, tables, lam, weights, work, mean, factor, scales, normals, out, crossed):
     """Write one draw of effects to ``out`` from standard normals in the same order; both begin with the coefficients.
 
     Effects of crossed factors come first, then those of the levels of the chain, outermost first, unit by unit.
-    ``work`` is as ``forward`` left it, ``last_block`` holds mean, factor and scales as of ``draw_coefs``; ``units`` and
+    ``work`` is as ``forward`` left it; ``mean``, ``factor`` and ``scales`` are as of ``draw_coefs``; ``units`` and
     ``tables`` are the statistics with every unit of the innermost factor by itself.
     """
-    mean, factor, scales = last_block
     at = N[COEFS]
     if crossed is not None:
         given = normals.copy()

@@ -80,10 +80,10 @@ def forward(N, R, lam, weights, work, last, inner):
     most = most_effects(N)
     scratch = np.empty(3 * most * most)
     product = np.empty(most * (first_width + last.shape[0]))
-    flat, size, each = last.reshape(-1), last.shape[0], 2 * most * most
+    flat, size = last.reshape(-1), last.shape[0]
     rows = max(STACK, most) if size >= WIDE else 0
     left, right, filled = np.empty((rows, size)), np.empty((rows, size)), 0
-    total = _eliminate_patterns(N, R, lam, weights, work, flat, size, inner, each, scratch)
+    total = _eliminate_patterns(N, R, lam, weights, work, flat, size, inner, scratch)
     for level in range(levels):
         f = N[N[LEVEL_FACTOR] + level]
         q, chain = N[N[FACTOR_SIZE] + f], N[N[LEVEL_WIDTH] + level]
@@ -187,7 +187,7 @@ def weigh_node(N, R, weights, work, node, at, q, wide, chain, offset):
 
 
 @compiled
-def _eliminate_patterns(N, R, lam, weights, work, flat, size, inner, each, scratch):
+def _eliminate_patterns(N, R, lam, weights, work, flat, size, inner, scratch):
     """Eliminate pooled units; take what they leave from outer units and the last block."""
     total = 0.0
     patterns = N[PATTERNS]
@@ -204,7 +204,7 @@ def _eliminate_patterns(N, R, lam, weights, work, flat, size, inner, each, scrat
             for j in range(q):
                 table[i * q + j] = weight * R[N[PATTERN_OWN] + (p * q + i) * q + j]
         lam_at = N[N[FACTOR_LAMBDA] + f] + N[N[PATTERN_STRATUM] + p] * q * q
-        own = p * each
+        own = p * (len(inner) // patterns)
         total += N[N[PATTERN_COUNT] + p] * eliminate_own(table, 0, q, q, lam, lam_at, inner, own, scratch)
         pair = 0
         for a in range(q):

@@ -40,7 +40,6 @@ DIGITS = 1e-11
 
 @compiled
 def _part(N, state, number):
-    """Return a part of the working memory: see ``parts.STATE``."""
     return state[N[N[STATE] + number] : N[N[STATE] + number + 1]]
 
 
@@ -49,6 +48,24 @@ def _square(N, state, number):
     part = _part(N, state, number)
     size = int(math.sqrt(len(part)) + 0.5)
     return part.reshape(size, size)
+
+
+@compiled
+def _parts(N, state):
+    """Return the parts of the working memory, in the order that ``parts.STATE`` has."""
+    return (
+        _part(N, state, 0),
+        _part(N, state, 1),
+        _part(N, state, 2),
+        _part(N, state, 3),
+        _part(N, state, 4),
+        _square(N, state, 5),
+        _part(N, state, 6),
+        _part(N, state, 7),
+        _part(N, state, 8),
+        _part(N, state, 9),
+        _square(N, state, 10),
+    )
 
 
 @compiled
@@ -69,21 +86,19 @@ def log_density(N, R, x, logs, state, normals, coefs, crossed, joint):
         True where factors cross, residuals correlate; else None, and the compiler leaves these parts out.
     """
     state[:] = 0.0
-    slope, sizes, lam, weights = _part(N, state, 0), _part(N, state, 1), _part(N, state, 2), _part(N, state, 3)
-    work, last, inner = _part(N, state, 4), _square(N, state, 5), _part(N, state, 6)
+    slope, sizes, lam, weights, work, last, inner, shifts, scales, mean, factor = _parts(N, state)
     fill_sizes(N, x, logs, sizes)
     total = log_prior(N, R, x, sizes, logs, slope) + log_prior_scales(N, R, x, slope)
     fill_scales(N, R, x, sizes, lam)
     log_residual = fill_weights(N, R, x, weights, joint)
     half, square = forward(N, R, lam, weights, work, last, inner)
-    shifts, scales, mean, factor = _part(N, state, 7), _part(N, state, 8), _part(N, state, 9), _square(N, state, 10)
     fill_coef_scales(N, R, x, scales)
     standardise_last(N, R, scales, last)
     fill_shifts(N, R, x, shifts)
     quadratic, log_det = solve_last(N, lam, last, shifts, mean, factor, crossed)
     total += R[N[CONSTANT]] - 0.5 * (N[ROWS] * math.log(2 * math.pi) + log_residual + half + log_det + quadratic)
     if len(normals) > 0:
-        draw_coefs(N, R, lam, mean, factor, scales, normals, coefs, crossed)
+        draw_coefs(N, R, mean, factor, scales, normals, coefs, crossed)
     broken = quadratic < DIGITS * square or not math.isfinite(total)
     return -math.inf if broken else total
 
@@ -91,9 +106,7 @@ def log_density(N, R, x, logs, state, normals, coefs, crossed, joint):
 @compiled
 def slope_of(N, R, x, logs, state, crossed, joint):
     """Return the gradient by the sampled vector from the working memory of ``log_density``, which is used up."""
-    slope, sizes, lam, weights = _part(N, state, 0), _part(N, state, 1), _part(N, state, 2), _part(N, state, 3)
-    work, last, inner = _part(N, state, 4), _square(N, state, 5), _part(N, state, 6)
-    shifts, scales, mean, factor = _part(N, state, 7), _part(N, state, 8), _part(N, state, 9), _square(N, state, 10)
+    slope, sizes, lam, weights, work, last, inner, shifts, scales, mean, factor = _parts(N, state)
     lam_bar = np.zeros(len(lam))
     weight_bar = np.zeros(len(weights))
     bar = last_adjoint(N, lam, last, shifts, factor, mean, lam_bar, crossed)
@@ -108,9 +121,8 @@ def slope_of(N, R, x, logs, state, crossed, joint):
 @compiled
 def effects_of(N, R, state, units, tables, normals, effects, crossed):
     """Write one draw of effects from the working memory of ``log_density``; see ``draw_effects``."""
-    lam, weights, work = _part(N, state, 2), _part(N, state, 3), _part(N, state, 4)
-    last_block = (_part(N, state, 9), _square(N, state, 10), _part(N, state, 8))
-    draw_effects(N, R, units, tables, lam, weights, work, last_block, normals, effects, crossed)
+    _, _, lam, weights, work, _, _, _, scales, mean, factor = _parts(N, state)
+    draw_effects(N, R, units, tables, lam, weights, work, mean, factor, scales, normals, effects, crossed)
 
 
 @compiled
