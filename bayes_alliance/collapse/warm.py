@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 import subprocess
@@ -18,6 +19,9 @@ from bayes_alliance.collapse.nuts import draw_callback
 
 SLOW = 2.0
 """Seconds after which a function is being compiled: reading it from disk takes less than one."""
+
+_LEFT: list[subprocess.Popen[bytes]] = []
+"""Processes that compile what is needed later; this one's end is theirs."""
 
 
 def needed_variants(density: Density) -> list[Variant]:
@@ -36,7 +40,7 @@ def load_variants(variants: Sequence[Variant], later: Sequence[Variant] = ()) ->
     """Load compiled functions, or compile them: the first here, the others meanwhile in another process, one by one.
 
     The process begins only once the first has taken so long that it must be compiling. If it fails it is made up for
-    here. Those needed ``later`` are compiled behind the others, and not loaded.
+    here. Those needed ``later`` are compiled behind the others, and neither waited for nor loaded.
     """
     if not variants:
         return
@@ -50,7 +54,7 @@ def load_variants(variants: Sequence[Variant], later: Sequence[Variant] = ()) ->
         timer.cancel()
         timer.join()
         for process in begun:
-            process.wait()
+            _wait(process, len(variants) - 1)
     except BaseException:
         timer.cancel()
         for process in begun:
@@ -61,11 +65,29 @@ def load_variants(variants: Sequence[Variant], later: Sequence[Variant] = ()) ->
 
 
 def _begin(variants: Sequence[Variant]) -> subprocess.Popen[bytes]:
-    """Start compiling in another process, which leaves what it made on disk."""
+    """Start compiling in another process, which leaves what it made on disk and writes a line for each."""
     code = "from bayes_alliance.collapse.callbacks import density_callback as compiled"
-    code += "".join(f"; compiled(*{variant!r})" for variant in variants)
+    code += "".join(f"; compiled(*{variant!r}); print(flush=True)" for variant in variants)
     nothing = subprocess.DEVNULL
-    return subprocess.Popen([sys.executable, "-c", code], stdin=nothing, stdout=nothing, stderr=nothing)
+    return subprocess.Popen([sys.executable, "-c", code], stdin=nothing, stdout=subprocess.PIPE, stderr=nothing)
+
+
+def _wait(process: subprocess.Popen[bytes], lines: int) -> None:
+    """Wait until a process has written so many lines, or has ended; what it does after them is not waited for."""
+    assert process.stdout is not None
+    for _ in range(lines):
+        if not process.stdout.readline():
+            break
+    if process.poll() is None:
+        if not _LEFT:
+            atexit.register(_end)
+        _LEFT.append(process)
+
+
+def _end() -> None:
+    for process in _LEFT:
+        process.kill()
+        process.wait()
 
 
 def describe_variant(variant: Variant) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import subprocess
 import sys
 import time
@@ -36,13 +37,21 @@ class Stage:
 
         def begin(variants: Sequence[Variant]) -> subprocess.Popen[bytes]:
             self.begun += variants
-            self.processes.append(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"]))
-            self.processes[-1].terminate()
+            code = "import time; print(flush=True); time.sleep(30)"
+            self.processes.append(subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE))
             return self.processes[-1]
 
+        monkeypatch.setattr(warm, "_LEFT", [])
+        monkeypatch.setattr(atexit, "register", lambda function: None)
         monkeypatch.setattr(warm, "SLOW", 0.05)
         monkeypatch.setattr(warm, "density_callback", load)
         monkeypatch.setattr(warm, "_begin", begin)
+
+    def end(self) -> None:
+        """End all processes."""
+        for process in self.processes:
+            process.kill()
+            process.communicate()
 
 
 def test_what_is_on_disk_is_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,12 +66,28 @@ def test_what_is_on_disk_is_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_must_be_compiled_is_compiled_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others begin in processes once the first takes long; all are loaded here, those that failed there too.
 
-    What is needed later is compiled, and not loaded.
+    What is needed later is compiled, and neither waited for nor loaded; the process ends with this one.
     """
     stage = Stage(monkeypatch, 0.4)
+    begun = time.perf_counter()
     warm.load_variants(TWO, [EFFECTS])
+    assert time.perf_counter() - begun < 20  # of the 30 seconds that the other goes on for
     assert (stage.loaded, stage.begun) == (TWO, [*TWO[1:], EFFECTS])
-    assert all(process.returncode is not None for process in stage.processes)
+    assert stage.processes[0].poll() is None
+    assert stage.processes == warm._LEFT
+    warm._end()
+    assert stage.processes[0].returncode is not None
+    stage.end()
+
+
+def test_a_process_that_fails_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has not made is compiled here."""
+    stage = Stage(monkeypatch, 0.4)
+    failing = subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"], stdout=subprocess.PIPE)
+    monkeypatch.setattr(warm, "_begin", lambda variants: failing)
+    warm.load_variants(TWO, [EFFECTS])
+    assert stage.loaded == TWO
+    failing.communicate()
 
 
 def test_a_stop_ends_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,6 +103,7 @@ def test_a_stop_ends_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
         warm.load_variants(TWO)
     assert stage.begun == TWO[1:]
     assert stage.processes[0].wait(timeout=5) != 0
+    stage.end()
 
 
 def test_which_functions_a_fit_needs(trial: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
