@@ -18,6 +18,7 @@ class EngineName(StrEnum):
 
     auto = "auto"
     collapsed = "collapsed"
+    quadrature = "quadrature"
     nuts = "nuts"
 
 

@@ -36,7 +36,7 @@ def models() -> None:
 
 def show(name: ModelName, course: Course = "linear") -> None:
     """Print a model: its question, equations as written and in LaTeX, what it needs, estimands, priors, references."""
-    from bayes_alliance.collapse.eligibility import find_obstacles, say_exact, say_obstacles
+    from bayes_alliance.quadrature.choice import say_engine
     from bayes_alliance.spec.defaults import defaults_for
     from bayes_alliance.spec.equations import equation_latex, equation_text
     from bayes_alliance.spec.references import find_references
@@ -65,9 +65,8 @@ def show(name: ModelName, course: Course = "linear") -> None:
         if on not in {prior.on for prior in spec.prior}:
             table.add_row(on, default.dist, scale_text(default.scale), default.reason)
     out.print(table)
-    obstacles = find_obstacles(spec)
     heading("Engine")
-    out.print(f"nuts. {say_obstacles(obstacles)}" if obstacles else f"collapsed. {say_exact(spec)}")
+    out.print(say_engine(spec))
     heading("References")
     for reference in find_references(spec.references):
         line(f"- {reference.text}")

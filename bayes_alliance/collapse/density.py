@@ -13,23 +13,19 @@ from typing import Any
 import numpy as np
 
 from bayes_alliance.collapse.callbacks import Part, density_callback, variant_of
+from bayes_alliance.collapse.frame import Frame
 from bayes_alliance.collapse.shape import Shape
+from bayes_alliance.collapse.sign_flips import find_turns
 from bayes_alliance.collapse.tables import Packed
+
+FEW = 12
+"""Parameters up to which slopes are differences of values: there is then no gradient to compile, for half a minute."""
 
 LEAST, LEAST_NUMBERS = 8, 100_000
 """Points that a thread is worth; one point is, where it reads so many numbers."""
 
 AT_ONCE = 4_000_000
 """Numbers that one call of the compiled function reads at most, over its points: a stop waits for one call."""
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """Coordinates: parameters are ``centre + scale z``; ``logs`` says which SDs are logarithms, the rest have signs."""
-
-    logs: np.ndarray
-    centre: np.ndarray
-    scale: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +40,33 @@ class Density:
     shape: Shape
 
     @property
+    def size(self) -> int:
+        """Return the number of sampled parameters."""
+        return self.packed.size
+
+    @property
     def sds(self) -> int:
         """Return the number of SDs of group effects."""
         return sum(factor.sds for factor in self.shape.factors)
+
+    @property
+    def above_zero(self) -> np.ndarray:
+        """Return which SDs have a prior without density at 0, shape (sd,)."""
+        return self.shape.above_zero
+
+    @property
+    def numbers(self) -> int:
+        """Return how many numbers an evaluation reads."""
+        return len(self.packed.floats)
+
+    @property
+    def exact_slopes(self) -> bool:
+        """Return whether slopes are exact ones; else they are differences of values, where these cost little."""
+        return self.packed.size > FEW
+
+    def turns(self, logs: np.ndarray) -> np.ndarray:
+        """Return every way to turn the signs of SDs that have one."""
+        return find_turns(self.shape, logs)
 
     def callback(self, part: Part) -> Any:
         """Return a compiled C function for this shape of model."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
-from bayes_alliance.collapse.density import Density, Frame
+from bayes_alliance.collapse.frame import Frame
+from bayes_alliance.collapse.target import Target
 
 NEAR_ZERO = 0.15
 """Posterior SD of log SD above which an SD is sampled as it is, of either sign: 0 is then within reach."""
@@ -36,9 +37,6 @@ RISEN = 1e-5
 LOWEST = -1e100
 """Stands for a log-density of minus infinity in differences."""
 
-FEW = 12
-"""Parameters up to which slopes are differences of values: there is then no gradient to compile, for half a minute."""
-
 HEAVY = 200_000
 """Numbers of the statistics from which an evaluation takes long."""
 
@@ -46,7 +44,7 @@ WIDEST = 3.0
 """Largest scale of a direction: on it an SD changes 20-fold, or a correlation covers nearly all it can."""
 
 
-def find_frame(density: Density, start: np.ndarray, cores: int = 1) -> Frame:
+def find_frame(density: Target, start: np.ndarray, cores: int = 1) -> Frame:
     """Return coordinates centred at the mode.
 
     The mode is first found with all SDs as logarithms, where it exists for any proper prior. An SD that may be 0 is
@@ -55,7 +53,7 @@ def find_frame(density: Density, start: np.ndarray, cores: int = 1) -> Frame:
 
     Parameters
     ----------
-    density : Density
+    density : Target
         The log-density.
     start : ndarray, shape (parameter,)
         With all SDs as logarithms.
@@ -63,10 +61,10 @@ def find_frame(density: Density, start: np.ndarray, cores: int = 1) -> Frame:
         Threads.
     """
     sds = density.sds
-    target = _Target(density, np.ones(sds, dtype=bool), np.ones(density.packed.size), cores)
+    target = _Target(density, np.ones(sds, dtype=bool), np.ones(density.size), cores)
     mode = _climb(target, start)
     covariance = _covariance(target, mode)
-    logs = (np.sqrt(np.diag(covariance)[:sds]) < NEAR_ZERO) | density.shape.above_zero
+    logs = (np.sqrt(np.diag(covariance)[:sds]) < NEAR_ZERO) | density.above_zero
     if logs.all():
         return Frame(logs, mode, _root(covariance))
     # an SD as it is counts in units of its mode as a logarithm, so that outcomes in other units change nothing
@@ -84,7 +82,7 @@ def find_frame(density: Density, start: np.ndarray, cores: int = 1) -> Frame:
 class _Target:
     """What is climbed: minus a log-density at parameters in units of their own, as ``logs`` says of SDs."""
 
-    density: Density
+    density: Target
     logs: np.ndarray
     unit: np.ndarray
     cores: int
@@ -96,10 +94,10 @@ class _Target:
 
     def value_and_slope(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """Return minus the log-density and its slope."""
-        if has_gradient(self.density):
+        if self.density.exact_slopes:
             value, slope = self.density.gradient(x * self.unit, self.logs)
             value, slope = -value, -slope * self.unit
-        elif len(self.density.packed.floats) > HEAVY:
+        elif self.density.numbers > HEAVY:
             # on one side: half the evaluations, and off by a hundred-thousandth of what so many rows leave open
             values = self.values(np.concatenate([[x], x + SMALL * np.eye(len(x))]))
             value, slope = float(values[0]), (values[1:] - values[0]) / SMALL
@@ -139,16 +137,11 @@ def _climb(target: _Target, start: np.ndarray) -> np.ndarray:
     return np.asarray(found.x)
 
 
-def has_gradient(density: Density) -> bool:
-    """Return whether slopes are exact ones; else they are differences of values, where these cost little."""
-    return density.packed.size > FEW
-
-
 def _covariance(target: _Target, point: np.ndarray) -> np.ndarray:
     """Return the inverse of minus the second derivatives, flat or upward directions set to the widest scale."""
     size = len(point)
     steps = STEP * np.eye(size)
-    if has_gradient(target.density):
+    if target.density.exact_slopes:
         rows = [target.value_and_slope(point + s)[1] - target.value_and_slope(point - s)[1] for s in steps]
         hessian = np.array(rows) / (2 * STEP)
     else:

@@ -14,7 +14,8 @@ import xarray as xr
 from nutpie.compile_pymc import CompiledPyMCModel
 
 from bayes_alliance.collapse.chains import run_chains
-from bayes_alliance.collapse.density import Density, Frame
+from bayes_alliance.collapse.density import Density
+from bayes_alliance.collapse.frame import Frame
 
 types: Any = numba.types
 _DOUBLES = types.CPointer(types.double)
@@ -62,7 +63,7 @@ def sample_nuts(density: Density, frame: Frame, start: np.ndarray, *, seed: int,
         As in ``run_chains``.
     """
     record = density.record(frame)
-    size = density.packed.size
+    size = density.size
 
     def start_at(seed: int | None) -> np.ndarray:
         return np.ascontiguousarray(start[np.random.default_rng(seed).integers(len(start))])

@@ -13,11 +13,12 @@ from arviz_stats.base import array_stats
 from scipy.linalg import solve_triangular
 from scipy.special import gammaln
 
-from bayes_alliance.collapse.density import Density, Frame
+from bayes_alliance.collapse.density import Density
 from bayes_alliance.collapse.effect_draws import draw_coefs
+from bayes_alliance.collapse.frame import Frame
 from bayes_alliance.collapse.laplace import HEAVY, find_frame
 from bayes_alliance.collapse.nuts import sample_nuts
-from bayes_alliance.collapse.sign_flips import find_turns
+from bayes_alliance.collapse.target import Target
 
 DEGREES, MANY_DEGREES = 5.0, 30.0
 """Degrees of freedom of proposals: few at first, more where the posterior turns out to be near a normal."""
@@ -109,22 +110,20 @@ def sample_parameters(
     workers = cores or os.cpu_count() or 1
     rng, coef_rng = np.random.default_rng(seed), np.random.default_rng(coef_seed)
     frame = find_frame(density, start, workers)
-    turns = find_turns(density.shape, frame.logs)
     why = "Independent proposals were not asked for."
-    if independent and len(turns) > MOST_TURNS:
-        why = f"Signs of SDs that may be 0 have {len(turns):,} combinations, more than {MOST_TURNS}."
-    elif independent:
-        found = _pilot(density, _Proposal(frame, turns), rng, workers)
-        why = "Independent proposals missed the posterior."
-        for pilot in [] if found is None else _tails(found):
-            done = _independent(density, pilot, (rng, coef_rng), (chains, draws), workers, told)
-            if isinstance(done, Draws):
-                return done
-            why = done
+    if independent:
+
+        def draw(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return draw_coefs(density, points, frame.logs, coef_rng, cores=workers)
+
+        done = sample_independently(density, draw, frame, rng, size=(chains, draws), workers=workers, told=told)
+        if isinstance(done, Draws):
+            return done
+        why = done
     tree = sample_nuts(
         density,
         frame,
-        0.5 * rng.normal(size=(16, density.packed.size)),
+        0.5 * rng.normal(size=(16, density.size)),
         seed=int(rng.integers(2**31)),
         draws=draws,
         tune=tune,
@@ -138,6 +137,48 @@ def sample_parameters(
     values = frame.centre + z @ frame.scale.T
     _, coef = draw_coefs(density, values.reshape(-1, values.shape[-1]), frame.logs, coef_rng, cores=workers)
     return Draws(values, frame.logs, coef, tree["sample_stats"].to_dataset(), "nuts", why)
+
+
+def sample_independently(
+    target: Target,
+    draw: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    frame: Frame,
+    rng: np.random.Generator,
+    *,
+    size: tuple[int, int],
+    workers: int,
+    told: Callable[[float], None] | None = None,
+) -> Draws | str:
+    """Sample by independent proposals; where these are not good enough, return in what way.
+
+    Parameters
+    ----------
+    target : Target
+        The log-density.
+    draw : callable
+        Takes points, shape (point, parameter); returns their log-density, and what is drawn given each, (point, coef).
+    frame : Frame
+        Around the mode.
+    rng : Generator
+        Of proposals.
+    size : tuple of int
+        Chains and draws.
+    workers : int
+        Threads.
+    told : callable, optional
+        As in ``sample_parameters``.
+    """
+    turns = target.turns(frame.logs)
+    if len(turns) > MOST_TURNS:
+        return f"Signs of SDs that may be 0 have {len(turns):,} combinations, more than {MOST_TURNS}."
+    found = _pilot(target, _Proposal(frame, turns), rng, workers)
+    why = "Independent proposals missed the posterior."
+    for pilot in [] if found is None else _tails(found):
+        done = _weigh(target, draw, pilot, rng, size, workers, told)
+        if isinstance(done, Draws):
+            return done
+        why = done
+    return why
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +237,7 @@ class _Proposal:
 
 
 def _pilot(
-    density: Density, proposal: _Proposal, rng: np.random.Generator, workers: int
+    target: Target, proposal: _Proposal, rng: np.random.Generator, workers: int
 ) -> tuple[_Proposal, np.ndarray] | None:
     """Fit the proposal to weighted points, a few times; return it with log weights, None if it is hopeless.
 
@@ -204,12 +245,12 @@ def _pilot(
     evaluation takes little.
     """
     d, best = len(proposal.frame.centre), None
-    heavy = len(density.packed.floats) >= HEAVY
+    heavy = target.numbers >= HEAVY
     size = max(SHORT_PILOT, 30 * d) if heavy else max(PILOT, MANY_POINTS * d)
     spare = 0 if heavy else MORE_PILOTS
     for _ in range(PILOTS + spare):
         points, proposed = proposal.draw(rng, size)
-        log_weights = density.values(points, proposal.frame.logs, workers) - proposed
+        log_weights = target.values(points, proposal.frame.logs, workers) - proposed
         weights = np.exp(log_weights - log_weights.max())
         weights /= weights.sum()
         effective = 1 / (weights**2).sum()
@@ -236,29 +277,30 @@ def _tails(pilot: tuple[_Proposal, np.ndarray]) -> list[tuple[_Proposal, np.ndar
     return [pilot] if proposal.degrees == DEGREES else [pilot, (heavy, log_weights)]
 
 
-def _independent(
-    density: Density,
+def _weigh(
+    target: Target,
+    draw: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
     pilot: tuple[_Proposal, np.ndarray],
-    generators: tuple[np.random.Generator, np.random.Generator],
+    rng: np.random.Generator,
     size: tuple[int, int],
     workers: int,
     told: Callable[[float], None] | None,
 ) -> Draws | str:
     """Weigh proposals and keep so many chains and draws; where weights are not good enough, return in what way."""
-    (proposal, log_weights), (rng, coef_rng) = pilot, generators
+    proposal, log_weights = pilot
     frame, wanted = proposal.frame, size[0] * size[1]
     efficiency = effective_count(log_weights) / len(log_weights)
     if efficiency < EFFICIENCY:
         return f"An independent proposal is worth {efficiency:.2f} of an independent draw, less than {EFFICIENCY}."
-    count = int(np.ceil(wanted * _proposals(len(density.packed.floats), efficiency)))
+    count = int(np.ceil(wanted * _proposals(target.numbers, efficiency)))
     points, proposed = proposal.draw(rng, count)
     # the first few say how long the rest takes; every point's value is the same however many go together
     first_few, begun = max(8 * workers, count // 50), time.perf_counter()
-    few = draw_coefs(density, points[:first_few], frame.logs, coef_rng, cores=workers)
+    few = draw(points[:first_few])
     left = (time.perf_counter() - begun) / len(few[0]) * (count - len(few[0]))
     if told is not None and left > TOLD:
         told(left)
-    rest = draw_coefs(density, points[first_few:], frame.logs, coef_rng, cores=workers)
+    rest = draw(points[first_few:])
     log_densities, coef = (np.concatenate(parts) for parts in zip(few, rest, strict=True))
     log_weights = log_densities - proposed
     k = pareto_shape(log_weights)

@@ -14,7 +14,6 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 
 from bayes_alliance.collapse.callbacks import VARIANTS, Part, Variant, density_callback, is_loaded, variant_of
 from bayes_alliance.collapse.density import Density
-from bayes_alliance.collapse.laplace import has_gradient
 from bayes_alliance.collapse.nuts import draw_callback
 
 SLOW = 2.0
@@ -26,7 +25,7 @@ _LEFT: list[subprocess.Popen[bytes]] = []
 
 def needed_variants(density: Density) -> list[Variant]:
     """Return which compiled functions sampling a density takes, and this process has not loaded."""
-    parts: list[Part] = ["values", "slopes"] if has_gradient(density) else ["values"]
+    parts: list[Part] = ["values", "slopes"] if density.exact_slopes else ["values"]
     needed = [variant_of(density.shape, part) for part in parts]
     return [variant for variant in needed if not is_loaded(variant)]
 

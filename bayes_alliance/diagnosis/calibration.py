@@ -14,7 +14,6 @@ import pandas as pd
 import xarray as xr
 
 from bayes_alliance._messages import count_of, escaped, first_few
-from bayes_alliance.collapse.eligibility import find_design_obstacles
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.posterior_variables import Kind, PosteriorVariable, list_variables
 from bayes_alliance.diagnosis.ranks import KEPT, Ranked, rank_study
@@ -31,11 +30,13 @@ from bayes_alliance.fit.checks import diagnose_draws, flatten
 from bayes_alliance.fit.constants import Constants, find_constants
 from bayes_alliance.fit.exact import sample_exact
 from bayes_alliance.fit.exact_units import draw_own_effects
+from bayes_alliance.fit.integrated import draw_quadrature_effects, sample_quadrature
 from bayes_alliance.fit.progress import counter
 from bayes_alliance.fit.provenance import Plain, versions
 from bayes_alliance.fit.seeds import check_seed
 from bayes_alliance.fit.settings import Progress, SamplerSettings
 from bayes_alliance.fit.workers import Lost, run_tasks
+from bayes_alliance.quadrature.choice import choose_engine
 from bayes_alliance.simulate.layout import Layout
 from bayes_alliance.simulate.simulation import VariableSpecs
 from bayes_alliance.simulate.studies import Studies, plan_studies
@@ -301,7 +302,15 @@ def _outcome(chunk: _Chunk, keep: Path | None, number: int, seed: np.random.Seed
 
 def _sample(design: Design, settings: SamplerSettings, seed: int) -> xr.Dataset:
     settings, variables = settings.for_design(design), list_variables(design)
-    if not find_design_obstacles(design):
+    engine, _ = choose_engine(design)
+    if engine == "quadrature":
+        sampled = sample_quadrature(design, settings, seed)
+        if not isinstance(sampled, str) and _dependable(
+            sampled.posterior, variables, find_constants(design, sampled.posterior)
+        ):
+            own = draw_quadrature_effects(design, sampled.posterior, seed)
+            return sampled.posterior.merge(own, join="exact")
+    if engine == "collapsed":
         posterior = sample_exact(design, settings, seed).posterior
         independent = posterior.attrs["sampler"] != "nuts"
         if independent and not _dependable(posterior, variables, find_constants(design, posterior)):
@@ -372,7 +381,7 @@ def _join(
         ranks=np.array([ranks for _, ranks, _ in ranked]),
         levels=np.array([levels for _, _, levels in ranked]),
         kept=KEPT,
-        engine="nuts" if find_design_obstacles(design) else "collapsed",
+        engine=choose_engine(design)[0],
         seed=seed,
         at_prior=at_prior,
         priors={p.parameter: str(p.distribution) for p in design.priors.table()},

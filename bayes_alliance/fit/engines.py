@@ -1,8 +1,9 @@
-"""A design fitted by the exact engine, or by NUTS where that engine is not exact or its checks fail."""
+"""A design fitted by the engine that can: collapsed, quadrature, or NUTS where neither can or their checks fail."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 import xarray as xr
@@ -12,13 +13,17 @@ from bayes_alliance.collapse.loadings import is_split
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.posterior_variables import list_variables
 from bayes_alliance.errors import FitError
+from bayes_alliance.findings import Problem
 from bayes_alliance.fit.assembly import assemble_fit, judged_constants, judged_draws, rows_of
 from bayes_alliance.fit.checks import diagnose_draws, flatten
 from bayes_alliance.fit.exact import constant_data, sample_exact
+from bayes_alliance.fit.integrated import sample_quadrature
 from bayes_alliance.fit.result import Fit, constants_of, variables_of
 from bayes_alliance.fit.seeds import spread_seed
 from bayes_alliance.fit.settings import TARGET_ACCEPT, Engine, SamplerSettings
 from bayes_alliance.names import BLOCK
+from bayes_alliance.quadrature.choice import choose_engine
+from bayes_alliance.quadrature.eligibility import find_quadrature_design_obstacles, say_quadrature_obstacles
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -26,28 +31,66 @@ if TYPE_CHECKING:
 INDEPENDENT_FAILED = "Independent proposals of the variances mixed badly; they were sampled by NUTS."
 
 WORTH = 0.1
-"""Effective draws per draw below which chains of the collapsed engine are not believed."""
+"""Effective draws per draw below which chains of an engine that integrates are not believed."""
+
+QUADRATURE_FAILED = "Fitted by NUTS, because the quadrature engine fell short:"
 
 EXACT_FAILED = "Fitted by NUTS, because the collapsed engine's chains of the variances failed their checks:"
 
 
 def fit_design(design: Design, *, seed: int, settings: SamplerSettings, engine: Engine = "auto") -> Fit:
     """Fit a design; what ``fit_model`` does after the design is made."""
-    obstacles = find_design_obstacles(design)
-    if engine == "collapsed" and obstacles:
-        raise FitError(say_obstacles(obstacles))
+    if engine == "collapsed":
+        _refuse(find_design_obstacles(design), say_obstacles)
+    if engine == "quadrature":
+        _refuse(find_quadrature_design_obstacles(design), say_quadrature_obstacles)
+    chosen, why = choose_engine(design) if engine == "auto" else (engine, "")
     (sampler_seed,) = spread_seed(seed, 1)
-    if engine == "nuts":
-        return _fit_by_nuts(design, settings, seed, sampler_seed, [])
+    match chosen:
+        case "collapsed":
+            return _fit_collapsed(design, settings, seed, sampler_seed, stated=engine == chosen)
+        case "quadrature":
+            return _fit_by_quadrature(design, settings, seed, sampler_seed, stated=engine == chosen)
+        case "nuts":
+            notes = [f"Fitted by NUTS. {why}"] if why else []
+            return _fit_by_nuts(design, settings, seed, sampler_seed, notes)
+        case _:
+            assert_never(chosen)
+
+
+def _refuse(obstacles: list[str], say: Callable[[list[str]], str]) -> None:
     if obstacles:
-        return _fit_by_nuts(design, settings, seed, sampler_seed, [f"Fitted by NUTS. {say_obstacles(obstacles)}"])
+        raise FitError(say(obstacles))
+
+
+def _fit_collapsed(design: Design, settings: SamplerSettings, seed: int, sampler_seed: int, *, stated: bool) -> Fit:
+    """Fit by the collapsed engine, and by NUTS where its checks fail, unless it was asked for."""
     fit = _fit_exactly(design, settings, seed, sampler_seed, [])
     if _mixed_badly(fit) and fit.data["posterior"].attrs["sampler"] == "independent":
         fit = _fit_exactly(design, settings, seed, sampler_seed, [INDEPENDENT_FAILED], independent=False)
-    if engine == "collapsed" or not _mixed_badly(fit):
+    if stated or not _mixed_badly(fit):
         return fit
-    failed = " ".join(check.sentence for check in fit.checks if not check.passed)
-    return _fit_by_nuts(design, settings, seed, sampler_seed, [f"{EXACT_FAILED} {failed}"])
+    return _fit_by_nuts(design, settings, seed, sampler_seed, [f"{EXACT_FAILED} {_failed(fit)}"])
+
+
+def _fit_by_quadrature(design: Design, settings: SamplerSettings, seed: int, sampler_seed: int, *, stated: bool) -> Fit:
+    """Fit with effects integrated out by quadrature, and by NUTS where that fails, unless it was asked for."""
+    settings = settings.for_design(design)
+    sampled = sample_quadrature(design, settings, sampler_seed)
+    if isinstance(sampled, str):
+        if stated:
+            raise FitError(
+                Problem(f"The quadrature engine did not fit this model. {sampled}", fix="Ask for engine auto or nuts.")
+            )
+        return _fit_by_nuts(design, settings, seed, sampler_seed, [f"{QUADRATURE_FAILED} {sampled}"])
+    fit = assemble_fit(design, sampled, rows_of(design, constant_data(design)), "quadrature", settings, seed, [])
+    if stated or not _mixed_badly(fit):
+        return fit
+    return _fit_by_nuts(design, settings, seed, sampler_seed, [f"{QUADRATURE_FAILED} {_failed(fit)}"])
+
+
+def _failed(fit: Fit) -> str:
+    return " ".join(check.sentence for check in fit.checks if not check.passed)
 
 
 def _mixed_badly(fit: Fit) -> bool:
@@ -56,7 +99,7 @@ def _mixed_badly(fit: Fit) -> bool:
     if not failed:
         return False
     draws, constants = (
-        judged_draws(fit.data, "collapsed", variables_of(fit)),
+        judged_draws(fit.data, str(fit.provenance["engine"]), variables_of(fit)),
         judged_constants(fit.data, constants_of(fit)),
     )
     found, least = diagnose_draws(draws), WORTH * draws.sizes["chain"] * draws.sizes["draw"]

@@ -295,6 +295,8 @@ def constant_data(design: Design) -> xr.Dataset:
         if len(e.sigma_coef) > 1:
             data[f"sigma_code_{e.outcome}"] = ((rows,), e.sigma_code.astype(np.int32))
         data[f"observed_{e.outcome}"] = ((rows,), e.y)
+        if e.scale.trials is not None:
+            data[f"trials_{e.outcome}"] = ((rows,), e.scale.trials.astype(np.int64))
         data |= {f"{what}_{e.outcome}": ((rows,), values) for what, values in _serial_data(design, e).items()}
     return xr.Dataset(data, coords=coords)
 

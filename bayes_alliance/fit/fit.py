@@ -38,10 +38,11 @@ def fit_model(
         columns that are called like the model's variables.
     seed : int
         The same seed on the same machine and packages gives the same draws, with cold or warm caches.
-    engine : {"auto", "collapsed", "nuts"}
+    engine : {"auto", "collapsed", "quadrature", "nuts"}
         ``"collapsed"`` integrates population and group effects out and draws them exactly, for Gaussian models that
-        are linear in them; ``"nuts"`` samples any model. ``"auto"`` takes the first where it is exact and its checks
-        pass, and else the second; the fit's messages say why.
+        are linear in them; ``"quadrature"`` integrates effects of patients and therapists out, for outcomes that are
+        0 or 1, ordered, counted, events in time, or scores with bounds; ``"nuts"`` samples any model. ``"auto"`` takes
+        the first that can fit the model and whose checks pass; the fit's messages say why.
     settings : SamplerSettings, optional
         Draws, chains, cores.
     cache : str or Path, optional
@@ -58,7 +59,7 @@ def fit_model(
     DesignError
         With everything that does not fit together, before anything is compiled.
     FitError
-        If the settings, the engine's name or the starting point cannot be used, the collapsed engine is asked for and
+        If the settings, the engine's name or the starting point cannot be used, an engine is asked for that
         cannot fit the model, or the sampler hands back fewer draws than asked for, or draws that are not finite.
     KeyboardInterrupt
         If it is stopped meanwhile. Nothing is stored then.

@@ -23,9 +23,10 @@ from bayes_alliance.errors import FitError
 from bayes_alliance.fit.checks import CheckResult, verdict
 from bayes_alliance.fit.constants import read_constants
 from bayes_alliance.fit.exact_units import draw_own_effects
+from bayes_alliance.fit.integrated import draw_quadrature_effects
 from bayes_alliance.fit.provenance import Plain
 from bayes_alliance.fit.seeds import spread_seed
-from bayes_alliance.fit.settings import SamplerSettings
+from bayes_alliance.fit.settings import INTEGRATING, SamplerSettings
 from bayes_alliance.fit.store import MANIFEST, read_artefact, write_artefact
 from bayes_alliance.fit.stored_fit import find_problems, outlined_design, plain_locks, read_record, read_tree
 from bayes_alliance.spec.model import ModelSpec
@@ -81,8 +82,8 @@ class Fit:
     def effects(self) -> xr.Dataset:
         """Return the draws of what every unit has its own of: group effects, latent means, modelled values.
 
-        Fits of the nuts engine hold them. Those of the collapsed engine are drawn when first asked for, given the draws
-        of everything else; the same ones come out every time.
+        Fits of the nuts engine hold them. Those of the other engines are drawn when first asked for, given the draws of
+        everything else; the same ones come out every time.
 
         Returns
         -------
@@ -104,7 +105,7 @@ class Fit:
             return self.data["effects"].to_dataset()
         if not any(own.kind in UNITS for own in variables_of(self)):
             return xr.Dataset(coords={dim: self.data["posterior"][dim] for dim in ("chain", "draw")})
-        if self.provenance["engine"] != "collapsed":
+        if self.provenance["engine"] not in INTEGRATING:
             raise FitError("This fit was stored without its effects. Fit again and save with effects=True.")
         if self.design is None:
             raise FitError(
@@ -113,12 +114,13 @@ class Fit:
             )
         seed = self.provenance["seed"]
         assert isinstance(seed, int)
-        return draw_own_effects(self.design, self.data["posterior"].to_dataset(), spread_seed(seed, 1)[0])
+        draw = draw_own_effects if self.provenance["engine"] == "collapsed" else draw_quadrature_effects
+        return draw(self.design, self.data["posterior"].to_dataset(), spread_seed(seed, 1)[0])
 
     @property
     def has_effects(self) -> bool:
         """Return whether ``effects`` are held or can be drawn."""
-        return "effects" in self.data or (self.provenance["engine"] == "collapsed" and self.design is not None)
+        return "effects" in self.data or (self.provenance["engine"] in INTEGRATING and self.design is not None)
 
     @escaped
     def __repr__(self) -> str:
@@ -146,7 +148,7 @@ class Fit:
             by the ids of the table.
         effects : bool, optional
             Whether effects of units go along, most of a fit's numbers. None keeps those of the nuts engine and leaves
-            those of the collapsed engine, which are drawn again once ``with_rows`` has brought the rows back.
+            those of the other engines, which are drawn again once ``with_rows`` has brought the rows back.
 
         Returns
         -------

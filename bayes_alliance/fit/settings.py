@@ -10,8 +10,11 @@ from bayes_alliance.design.design import Design
 from bayes_alliance.errors import FitError
 from bayes_alliance.findings import Problem
 
-type Engine = Literal["auto", "collapsed", "nuts"]
-ENGINES: tuple[Engine, ...] = ("auto", "collapsed", "nuts")
+type Engine = Literal["auto", "collapsed", "quadrature", "nuts"]
+ENGINES: tuple[Engine, ...] = ("auto", "collapsed", "quadrature", "nuts")
+
+INTEGRATING: frozenset[str] = frozenset({"collapsed", "quadrature"})
+"""Engines that integrate effects of units out, and draw them when a fit is asked for them."""
 
 type Progress = Literal["auto", "off"]
 
@@ -30,7 +33,7 @@ MOST = {"draws": 1_000_000, "tune": 1_000_000, "chains": 1_000, "cores": 1_000, 
 class SamplerSettings:
     """Settings of the sampler.
 
-    ``draws`` and ``tune`` count per chain (the collapsed engine tunes only where it samples by NUTS); ``cores`` is how
+    ``draws`` and ``tune`` count per chain (``tune`` holds where NUTS samples); ``cores`` is how
     many chains run at once (None: as many as the machine has) and does not change the draws; ``target_accept`` is the
     share of its steps that NUTS is tuned to accept (None: 0.8, and 0.99 where coefficients have a horseshoe; a fit's
     record holds which; the collapsed engine takes no less than 0.95 where it samples 25 parameters or fewer);

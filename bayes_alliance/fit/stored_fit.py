@@ -64,7 +64,7 @@ class _Provenance(_Part):
     variables: list[_Variable]
     constants: dict[str, list[int]]
     fingerprint: str
-    engine: Literal["nuts", "collapsed"]
+    engine: Literal["nuts", "collapsed", "quadrature"]
     settings: dict[str, Any]
     seed: int
     seconds: dict[str, float]

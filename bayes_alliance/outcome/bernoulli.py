@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from bayes_alliance.findings import Problem
-from bayes_alliance.outcome.contract import Outcome, OutcomeRows
+from bayes_alliance.outcome.contract import Integrand, Outcome, OutcomeRows
 from bayes_alliance.outcome.curves import LOGISTIC, NORMAL, Curve, Link
 from bayes_alliance.outcome.scale import ObservedOutcome
 
@@ -25,6 +25,7 @@ class Bernoulli(Outcome):
     latent_scale = LOGISTIC.latent_scale
     binary = True
     same_expected = True
+    integrand: ClassVar[Integrand] = "log-odds"
 
     def impossible(self, observed: ObservedOutcome) -> list[Problem]:
         """Report values other than 0 and 1."""
@@ -89,6 +90,7 @@ class ProbitBernoulli(Bernoulli):
     unit = NORMAL.unit
     words = "0 or 1, with probits that add up as follows"
     latent_scale = NORMAL.latent_scale
+    integrand = "probit"
 
 
 def binary_problems(family: Outcome, observed: ObservedOutcome) -> list[Problem]:

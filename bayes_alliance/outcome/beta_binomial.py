@@ -33,6 +33,7 @@ class BetaBinomial(Successes):
     latent_scale = "logit scale of the chances of success, residual variance at their mean"
     parameters = (PRECISION,)
     several_modes = True
+    integrand = "beta-binomial"
 
     def log_density(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
         """Return the log-probability of every row given its linear predictor, of the same shape."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 import scipy
 
-from bayes_alliance.outcome.contract import OutcomeRows
+from bayes_alliance.outcome.contract import Integrand, OutcomeRows
 from bayes_alliance.outcome.counts import sum_up_to
 from bayes_alliance.outcome.curves import LOGISTIC, NORMAL
 from bayes_alliance.outcome.successes import Successes, log_ways, trials_of
@@ -19,6 +20,7 @@ class Binomial(Successes):
     name = "binomial"
     words = "a number of successes out of its trials, with log-odds that add up as follows"
     latent_scale = LOGISTIC.latent_scale
+    integrand: ClassVar[Integrand] = "log-odds"
 
     def log_density(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
         """Return the log-probability of every row given its linear predictor, of the same shape."""
@@ -68,3 +70,4 @@ class ProbitBinomial(Binomial):
     unit = NORMAL.unit
     words = "a number of successes out of its trials, with probits that add up as follows"
     latent_scale = NORMAL.latent_scale
+    integrand = "probit"

@@ -25,6 +25,7 @@ class Censored(Outcome):
     bounds = "needed"
     open_bounds = True
     measure = "density and probability"
+    integrand = "censored normal"
 
     def notes(self, observed: ObservedOutcome) -> list[str]:
         """Say how many rows lie at the ends of the scale."""

@@ -22,6 +22,20 @@ from bayes_alliance.outcome.scale import OPEN, ObservedOutcome, OutcomeScale
 type Bounds = Literal["none", "allowed", "needed"]
 type Measure = Literal["density", "probability", "density and probability"]
 
+type Integrand = Literal[
+    "log-odds",
+    "log-odds of categories",
+    "log-odds of counts",
+    "rate",
+    "hazard",
+    "probit",
+    "probit of categories",
+    "beta-binomial",
+    "ordered beta",
+    "censored normal",
+]
+"""How a density depends on its linear predictor, as the quadrature engine works it out."""
+
 FAR: Final = 500.0
 """Linear predictors are cut off here where their exponential is needed: it would overflow."""
 
@@ -118,6 +132,8 @@ class Outcome(ABC):
         Whether the density of a few rows can have several modes as a function of their linear predictor.
     measure : {"density", "probability", "density and probability"}
         What its rows have. Rows of different measures do not compare.
+    integrand : Integrand, optional
+        How the quadrature engine works its rows out; None where it does not.
     """
 
     name: ClassVar[str]
@@ -140,6 +156,7 @@ class Outcome(ABC):
     normal: ClassVar[bool] = False
     several_modes: ClassVar[bool] = False
     measure: ClassVar[Measure] = "probability"
+    integrand: ClassVar[Integrand | None] = None
 
     @property
     def spread(self) -> bool:

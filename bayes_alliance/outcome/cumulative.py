@@ -11,7 +11,7 @@ import numpy as np
 from bayes_alliance._messages import quote
 from bayes_alliance.findings import Problem
 from bayes_alliance.outcome import thresholds as cut
-from bayes_alliance.outcome.contract import Outcome, OutcomeRows
+from bayes_alliance.outcome.contract import Integrand, Outcome, OutcomeRows
 from bayes_alliance.outcome.curves import LOGISTIC, NORMAL, Curve, Link
 from bayes_alliance.outcome.scale import ObservedOutcome, OutcomeScale
 
@@ -33,6 +33,7 @@ class Cumulative(Outcome):
     intercept = False
     bounds = "allowed"
     whole = True
+    integrand: ClassVar[Integrand] = "log-odds of categories"
 
     def impossible(self, observed: ObservedOutcome) -> list[Problem]:
         """Report values that are no whole numbers."""
@@ -150,3 +151,4 @@ class ProbitCumulative(Cumulative):
     unit = NORMAL.unit
     words = "an ordered category, with probits of exceeding each one that add up as follows"
     latent_scale = NORMAL.latent_scale
+    integrand = "probit of categories"

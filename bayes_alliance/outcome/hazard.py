@@ -30,6 +30,7 @@ class Hazard(Outcome):
     latent_scale = "latent log-hazard scale, residual variance pi^2 / 6"
     binary = True
     same_expected = True
+    integrand = "hazard"
 
     def impossible(self, observed: ObservedOutcome) -> list[Problem]:
         """Report values other than 0 and 1."""

@@ -31,6 +31,7 @@ class NegativeBinomial(Count):
     words = "a count that varies more than a Poisson count, with log-counts that add up as follows"
     latent_scale = "latent log scale, residual variance log(1 + 1 / mean + 1 / shape)"
     parameters = (SHAPE,)
+    integrand = "log-odds of counts"
 
     def log_density(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
         """Return the log-probability of every row given its linear predictor, of the same shape."""

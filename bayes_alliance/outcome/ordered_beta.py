@@ -50,6 +50,7 @@ class OrderedBeta(Outcome):
     thresholds = True
     bounds = "needed"
     measure = "density and probability"
+    integrand = "ordered beta"
 
     def make_scale(self, observed: ObservedOutcome) -> OutcomeScale:
         """Make the scale with its three places: floor, between, ceiling."""

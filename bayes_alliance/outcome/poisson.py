@@ -17,6 +17,7 @@ class Poisson(Count):
     name = "poisson"
     words = "a Poisson count, with log-counts that add up as follows"
     latent_scale = "latent log scale, residual variance log(1 + 1 / mean)"
+    integrand = "rate"
 
     def log_density(self, rows: OutcomeRows, linear: np.ndarray) -> np.ndarray:
         """Return the log-probability of every row given its linear predictor, of the same shape."""

@@ -140,6 +140,8 @@ def _engines(models: list[Any]) -> _Answer:
     exact = [m for m in models if m["provenance"]["engine"] == "collapsed"]
     if exact:
         return "filled", "Coefficients and effects are drawn exactly given variances; variances are sampled with checks"
+    if any(m["provenance"]["engine"] == "quadrature" for m in models):
+        return "filled", "Integrals over effects take so many nodes that twice as many change nothing"
     return "not applicable", "All parameters are sampled by NUTS."
 
 

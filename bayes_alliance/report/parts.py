@@ -29,6 +29,14 @@ COLUMNS: Final = {
 }
 """Columns of summaries and what a reader calls them."""
 
+ENGINES: Final = {
+    "collapsed": (
+        "by the collapsed engine: variances and correlations were sampled, coefficients and effects drawn exactly"
+    ),
+    "quadrature": "by the quadrature engine: effects were integrated out, all other parameters sampled independently",
+}
+"""How engines other than NUTS fit."""
+
 MANY: Final = 40
 """Lines of a table in a report; the files beside it have all."""
 
@@ -102,11 +110,7 @@ def computation_section(record: Mapping[str, Any]) -> Section:
     parts: list[Block] = []
     for label, model in record["models"].items():
         engine = model["provenance"]["engine"]
-        how = (
-            "by the collapsed engine: variances and correlations were sampled, coefficients and effects drawn exactly"
-            if engine == "collapsed"
-            else f"by NUTS (nutpie {packages['nutpie']}, PyMC {packages['pymc']})"
-        )
+        how = ENGINES.get(engine, f"by NUTS (nutpie {packages['nutpie']}, PyMC {packages['pymc']})")
         text = (
             f"Fitted {how}; {model['chains']} chains of {model['draws_per_chain']:,} draws after "
             f"{record['settings']['tune']:,} of tuning, seed {record['seed']}, without thinning."

@@ -14,6 +14,7 @@ import pytest
 import bayes_alliance as ba
 from bayes_alliance.collapse import warm
 from bayes_alliance.collapse.callbacks import VARIANTS, Variant
+from bayes_alliance.collapse.density import Density
 from bayes_alliance.collapse.engine import density_of, sum_design
 from tests.build.test_equations import HEAD, equation
 from tests.conftest import ROLES
@@ -115,7 +116,7 @@ def test_which_functions_a_fit_needs(trial: pd.DataFrame, monkeypatch: pytest.Mo
     monkeypatch.setattr(warm, "is_loaded", lambda variant: False)
     assert warm.needed_variants(density) == [VARIANTS[0]]
     assert warm.later_variants(density) == [EFFECTS]
-    monkeypatch.setattr(warm, "has_gradient", lambda density: True)
+    monkeypatch.setattr(Density, "exact_slopes", True)
     assert warm.needed_variants(density) == TWO
     monkeypatch.setattr(warm, "is_loaded", lambda variant: variant == VARIANTS[0])
     assert warm.needed_variants(density) == TWO[1:]

@@ -10,8 +10,9 @@ import pytest
 from scipy import stats
 
 import bayes_alliance as ba
+from bayes_alliance.design.priors.density import log_density
 from bayes_alliance.diagnosis.predictive import _autocorrelation, _between, _within, figures, loo_pit
-from bayes_alliance.diagnosis.sensitivity import log_density, log_prior
+from bayes_alliance.diagnosis.sensitivity import log_prior
 from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.expectation.linear import stack_draws
 from bayes_alliance.expectation.outcomes import replicate, row_densities
