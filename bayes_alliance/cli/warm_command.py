@@ -1,4 +1,4 @@
-"""warm: the exact engine's compiled functions, built before they are needed."""
+"""warm: the compiled functions of engines that integrate, built before they are needed."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ from bayes_alliance.cli.interruption import on_stop
 
 
 def warm() -> None:
-    """Compile all of the exact engine beforehand: else the first fit of a kind takes half a minute longer."""
+    """Compile the engines that integrate beforehand: else the first fit of a kind takes half a minute longer."""
     with on_stop("what was compiled stays; run the same command to compile the rest."):
         from bayes_alliance.collapse.callbacks import VARIANTS
         from bayes_alliance.collapse.warm import compile_all, describe_variant
         from bayes_alliance.fit.progress import counter
+        from bayes_alliance.quadrature.compilation import EFFECTS, VALUES, load
 
         begun = time.perf_counter()
-        with counter("Compiling the exact engine", len(VARIANTS), "auto") as advance:
-            seconds = compile_all(advance)
+        with counter("Compiling the engines", len(VARIANTS) + 2, "auto") as advance:
+            seconds = {describe_variant(variant): spent for variant, spent in compile_all(advance).items()}
+            for number, what in enumerate((VALUES, EFFECTS), start=1):
+                seconds[f"quadrature, {what}"] = load(what)
+                advance(len(VARIANTS) + number)
         table = Table("compiled function", "seconds")
-        for variant, spent in seconds.items():
-            table.add_row(describe_variant(variant), f"{spent:.1f}")
+        for name, spent in seconds.items():
+            table.add_row(name, f"{spent:.1f}")
         out.print(table)
         line(f"Ready after {time.perf_counter() - begun:.0f} s. What was on disk was only read.")

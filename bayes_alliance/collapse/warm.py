@@ -66,7 +66,11 @@ def load_variants(variants: Sequence[Variant], later: Sequence[Variant] = ()) ->
 def _begin(variants: Sequence[Variant]) -> subprocess.Popen[bytes]:
     """Start compiling in another process, which leaves what it made on disk and writes a line for each."""
     code = "from bayes_alliance.collapse.callbacks import density_callback as compiled"
-    code += "".join(f"; compiled(*{variant!r}); print(flush=True)" for variant in variants)
+    return begin_beside(code + "".join(f"; compiled(*{variant!r}); print(flush=True)" for variant in variants))
+
+
+def begin_beside(code: str) -> subprocess.Popen[bytes]:
+    """Start a process of Python that compiles beside this one."""
     nothing = subprocess.DEVNULL
     return subprocess.Popen([sys.executable, "-c", code], stdin=nothing, stdout=subprocess.PIPE, stderr=nothing)
 
@@ -77,6 +81,11 @@ def _wait(process: subprocess.Popen[bytes], lines: int) -> None:
     for _ in range(lines):
         if not process.stdout.readline():
             break
+    leave_beside(process)
+
+
+def leave_beside(process: subprocess.Popen[bytes]) -> None:
+    """Let a process go on, at most until this one ends."""
     if process.poll() is None:
         if not _LEFT:
             atexit.register(_end)

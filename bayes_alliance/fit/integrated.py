@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import xarray as xr
 
@@ -190,7 +192,7 @@ def draw_quadrature_effects(design: Design, posterior: xr.Dataset, seed: int, co
         Over (chain, draw, …), under the names, dims and coords of the nuts engine.
     """
     points = read_points(design, posterior)
-    effects = draw_effects(design, points, int(posterior.attrs.get("rung", 1)), seed, cores or 1)
+    effects = draw_effects(design, points, int(posterior.attrs.get("rung", 1)), seed, cores or os.cpu_count() or 1)
     size = (posterior.sizes["chain"], posterior.sizes["draw"])
     coords: dict[str, list[str] | np.ndarray] = {dim: posterior[dim].values for dim in ("chain", "draw")}
     data = {}

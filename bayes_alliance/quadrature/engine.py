@@ -17,7 +17,7 @@ from bayes_alliance.collapse.laplace import find_frame
 from bayes_alliance.collapse.sampler import PARETO_K, Draws, pareto_shape, sample_independently
 from bayes_alliance.design.design import Design
 from bayes_alliance.quadrature.density import Density, make_density
-from bayes_alliance.quadrature.nodes import LADDER, OUTER
+from bayes_alliance.quadrature.nodes import LADDER, OUTER, nodes_per_effect
 from bayes_alliance.quadrature.parameters import Parameters, first_guess, list_parameters
 from bayes_alliance.quadrature.stack import stack_units
 
@@ -132,7 +132,8 @@ def _say_nodes(density: Density) -> str:
     outer = "" if density.stacked.outer is None else f", and {OUTER[density.rung]} per {density.stacked.outer.factor}"
     inner = density.stacked.inner
     name = "unit" if inner is None else inner.factor
-    return f"Integrals take {LADDER[density.rung]} nodes per effect of a {name}{outer}; twice as many change nothing."
+    count = nodes_per_effect(density.rung, density.stacked.effects)
+    return f"Integrals take {count} nodes per effect of a {name}{outer}; about twice as many change nothing."
 
 
 def _with_logs(frame: Frame) -> np.ndarray:

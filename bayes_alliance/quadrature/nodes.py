@@ -8,9 +8,12 @@ from functools import cache
 import numpy as np
 
 LADDER = (7, 15, 31, 63, 127)
-"""Nodes per effect of a unit that are tried; the last is only what the one before it is held to."""
+"""Nodes of a unit's effect that are tried; the last is only what the one before it is held to."""
 
-OUTER = (5, 9, 17, 33, 65)
+PAIRS = (5, 9, 17, 33, 65)
+"""Nodes per effect of a unit that has two."""
+
+OUTER = (3, 5, 9, 17, 33)
 """Nodes of an outer effect that go with them."""
 
 LEAST_WEIGHT = 1e-12
@@ -27,10 +30,15 @@ class Nodes:
     outer_logs: np.ndarray
 
 
+def nodes_per_effect(rung: int, effects: int) -> int:
+    """Return the nodes per effect of a rung of the ladder."""
+    return (PAIRS if effects == 2 else LADDER)[rung]
+
+
 @cache
 def make_nodes(rung: int, effects: int) -> Nodes:
     """Return the rule of a rung of the ladder."""
-    inner, logs = _product(LADDER[rung], effects)
+    inner, logs = _product(nodes_per_effect(rung, effects), effects)
     outer, outer_logs = _product(OUTER[rung], 1)
     return Nodes(inner, logs, np.ascontiguousarray(outer[:, 0]), outer_logs)
 

@@ -11,9 +11,14 @@ import numba
 import numpy as np
 
 from bayes_alliance.collapse.kernel.compiled import borrowing, kernel_text
+from bayes_alliance.quadrature.kernel import units
 from bayes_alliance.quadrature.kernel.evaluate import NEGATIVE_BINOMIAL, WORK, read_point
 from bayes_alliance.quadrature.kernel.groups import find_group_mode
-from bayes_alliance.quadrature.kernel.units import MOST_STEPS, find_mode, integrate_unit, unit_value
+from bayes_alliance.quadrature.kernel.units import MOST_STEPS, unit_value
+
+# called, not inlined: half the time to compile, where a fit's effects take little
+find_mode = borrowing(units.find_mode.py_func)
+integrate_unit = borrowing(units.integrate_unit.py_func)
 
 DEGREES = 5.0
 """Degrees of freedom of proposals: their tails are heavier than those of what they stand for, so that weights end."""
@@ -21,8 +26,8 @@ DEGREES = 5.0
 WIDER = 1.1
 """How much wider than the normal around the mode proposals are."""
 
-PROPOSALS = 16
-"""Proposals per draw. Nearly all are accepted: what is left of the first is less than a millionth."""
+PROPOSALS = 10
+"""Proposals per draw. Most are accepted: what is left of the first is of the order of a hundred-thousandth."""
 
 
 @borrowing
@@ -90,7 +95,7 @@ def drawer() -> Any:
         linear, odds = np.empty(len(rows.place)), np.empty(len(rows.place))
         roots, cell_cuts = np.zeros((max(strata, 1), 2, 2)), np.empty(max(sizes[3], 1))
         half, own, terms, drawn = np.zeros((2, 2)), np.zeros(4), np.empty(len(logs)), np.zeros(2)
-        work, lanes = np.zeros((WORK, 3)), np.empty((3, len(logs)))
+        work, lanes = np.zeros((WORK, 3)), np.empty((4, len(logs)))
         starts, moves = np.empty_like(modes), np.zeros_like(modes)
         held, old = np.empty_like(modes), np.empty_like(modes)
         for i in range(len(points)):

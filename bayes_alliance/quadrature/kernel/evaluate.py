@@ -77,7 +77,7 @@ def evaluator() -> Any:
         linear, odds = np.empty(len(rows.place)), np.empty(len(rows.place))
         roots, cell_cuts = np.zeros((max(strata, 1), 2, 2)), np.empty(max(sizes[3], 1))
         half, own, terms = np.zeros((2, 2)), np.zeros(4), np.empty(len(logs))
-        outer_terms, lanes = np.empty(len(outer_logs)), np.empty((3, len(logs)))
+        outer_terms, lanes = np.empty(len(outer_logs)), np.empty((4, len(logs)))
         work = np.zeros((WORK, 3))
         starts, moves, units = np.empty_like(modes), np.zeros_like(modes), len(rows.weight)
         held, old = np.empty_like(modes), np.empty_like(modes)

@@ -124,7 +124,25 @@ def row_value(kind, eta, y, n, code, cuts, shapes):  # type: ignore[no-untyped-d
 
 @borrowing
 def row_slopes(kind, eta, y, n, code, cuts, shapes):  # type: ignore[no-untyped-def]
-    """Return the log-density of a row, its slope and minus its curvature in the linear predictor, by differences."""
+    """Return the log-density of a row, its slope and minus its curvature in the linear predictor.
+
+    Those of normal kinds are worked out, others are differences.
+    """
+    if kind == CENSORED:
+        sigma, side = shapes[int(n)], code - 1
+        z = (y - eta) / sigma
+        if side == 0:
+            value = -0.5 * z * z - math.log(sigma) - 0.5 * math.log(2 * math.pi)
+            return value, z / sigma, 1.0 / (sigma * sigma)
+        value = log_normal_below(-side * z)
+        ratio = math.exp(-0.5 * z * z - 0.5 * math.log(2 * math.pi) - value)
+        return value, side * ratio / sigma, ratio * (ratio - side * z) / (sigma * sigma)
+    if kind == PROBIT:
+        up, down = log_normal_below(eta), log_normal_below(-eta)
+        one = math.exp(-0.5 * eta * eta - 0.5 * math.log(2 * math.pi) - up)
+        other = math.exp(-0.5 * eta * eta - 0.5 * math.log(2 * math.pi) - down)
+        bend = y * one * (one + eta) + (n - y) * other * (other - eta)
+        return y * up + (n - y) * down, y * one - (n - y) * other, bend
     value = row_value(kind, eta, y, n, code, cuts, shapes)
     above = row_value(kind, eta + STEP, y, n, code, cuts, shapes)
     below = row_value(kind, eta - STEP, y, n, code, cuts, shapes)

@@ -6,20 +6,20 @@ import math
 
 import numpy as np
 
-from bayes_alliance.collapse.kernel.compiled import borrowing, inlined
+from bayes_alliance.collapse.kernel.compiled import inlined
 from bayes_alliance.quadrature.kernel.rows import EVENT, EXPONENTIAL, SOFTPLUS, row_slopes, row_value, softplus
 
-NEAR = 1e-3
-"""Step, in units of the posterior SD, after which a mode is found: the next one would be its square."""
+NEAR = 0.05
+"""Step, in units of the posterior SD, after which a mode is found: the next one would be about its square."""
 
 MOST_STEPS = 60
 """Steps to a mode."""
 
-FULL = 1e200
+FULL = 1e100
 """Product of 1 + exp(eta) from which its logarithm is taken."""
 
-FEW = 8
-"""Trials up to which a power is a product."""
+FEW, SMALL = 31.0, 1e3
+"""Trials, and odds, up to which a power is multiplied out: it stays far below the largest number."""
 
 LARGE = 1e20
 """Odds beyond which log(1 + odds) is the log of the odds."""
@@ -119,11 +119,18 @@ def plain_slopes(kind, rows, unit, linear, odds, given, v, u, first_order, secon
         bend += n * at * rest * rest
         if n == 1.0:
             product *= 1.0 + at
-            if product > FULL:
-                total -= math.log(product)
-                product = 1.0
+        elif n == math.floor(n) and n <= FEW and at < SMALL:
+            base, left = 1.0 + at, int(n)
+            while left > 0:  # a power by squares: a logarithm takes as long as ten products
+                if left & 1:
+                    product *= base
+                base *= base
+                left >>= 1
         else:
             total -= n * math.log1p(at)
+        if product > FULL:
+            total -= math.log(product)
+            product = 1.0
     first_order[0] = slope
     second_order[0, 0] = bend
     if size == 1:
@@ -179,7 +186,7 @@ def unit_slopes(kind, rows, unit, linear, odds, given, v, u, cuts, shapes, first
     return total
 
 
-@borrowing
+@inlined
 def find_mode(  # type: ignore[no-untyped-def]
     kind, rows, unit, linear, odds, given, v, root, cuts, shapes, w, half, moves, most, work
 ):
@@ -255,7 +262,7 @@ def find_mode(  # type: ignore[no-untyped-def]
 
 
 @inlined
-def plain_values(rows, unit, linear, odds, given, shifts, lifts, products, terms):  # type: ignore[no-untyped-def]
+def plain_values(rows, unit, linear, odds, given, shifts, lifts, products, powers, terms):  # type: ignore[no-untyped-def]
     """Add a unit's log-density at nodes to ``terms`` where covariates are 1: what ``unit_value`` is, all nodes at once.
 
     ``shifts`` are effects at nodes, in order, and ``lifts`` their exponentials. Products of 1 + odds stand in for sums
@@ -266,7 +273,6 @@ def plain_values(rows, unit, linear, odds, given, shifts, lifts, products, terms
     for k in range(count):
         products[k] = 1.0
         terms[k] += rows.own[unit, 0] * shifts[k]
-    limit = 1.0
     for r in range(rows.start[unit], rows.start[unit + 1]):
         at = odds[rows.cell[r]]
         n = given[0] * rows.n[r] + given[1] * rows.y[r]
@@ -274,22 +280,24 @@ def plain_values(rows, unit, linear, odds, given, shifts, lifts, products, terms
             for k in range(count):
                 terms[k] -= n * softplus(linear[rows.cell[r]] + shifts[k])
         elif n == 1.0:
-            limit *= 1.0 + at * most
             for k in range(count):
                 products[k] *= 1.0 + at * lifts[k]
-        elif n <= FEW and n == math.floor(n):
+        elif n == math.floor(n) and n <= FEW and at * most < SMALL:
             for k in range(count):
-                one = 1.0 + at * lifts[k]
-                power = one
-                for _ in range(1, int(n)):
-                    power *= one
-                products[k] *= power
-            limit *= (1.0 + at * most) ** n
+                powers[k] = 1.0 + at * lifts[k]
+            left = int(n)
+            while left > 0:  # a power by squares, all nodes at once
+                if left & 1:
+                    for k in range(count):
+                        products[k] *= powers[k]
+                left >>= 1
+                if left > 0:
+                    for k in range(count):
+                        powers[k] *= powers[k]
         else:
             for k in range(count):
                 terms[k] -= n * math.log1p(at * lifts[k])
-        if limit > FULL:
-            limit = 1.0
+        if products[0] > FULL or products[count - 1] > FULL:
             for k in range(count):
                 terms[k] -= math.log(products[k])
                 products[k] = 1.0
@@ -311,7 +319,7 @@ def add_terms(terms, count):  # type: ignore[no-untyped-def]
     return most + math.log(total)
 
 
-@borrowing
+@inlined
 def integrate_unit(  # type: ignore[no-untyped-def]
     kind, rows, unit, linear, odds, given, v, root, cuts, shapes, w, half, nodes, logs, terms, work, lanes
 ):
@@ -325,14 +333,14 @@ def integrate_unit(  # type: ignore[no-untyped-def]
         return unit_value(kind, rows, unit, linear, odds, given, v, u, cuts, shapes)
     count = len(logs)
     if kind == SOFTPLUS and size == 1 and rows.own[unit, 2] == 1.0:
-        shifts, lifts, products = lanes[0, :count], lanes[1, :count], lanes[2, :count]
+        shifts, lifts, products, powers = lanes[0, :count], lanes[1, :count], lanes[2, :count], lanes[3, :count]
         step = math.sqrt(2.0) / half[0, 0]
         for k in range(count):
             at = w[0] + step * nodes[k, 0]
             shifts[k] = v + root[0, 0] * at
             lifts[k] = math.exp(shifts[k])
             terms[k] = logs[k] - 0.5 * at * at
-        plain_values(rows, unit, linear, odds, given, shifts, lifts, products, terms)
+        plain_values(rows, unit, linear, odds, given, shifts, lifts, products, powers, terms)
         return add_terms(terms, count) - math.log(half[0, 0]) - 0.5 * math.log(math.pi)
     for k in range(count):
         if size == 1:
