@@ -25,16 +25,17 @@ LAYERS = {
     "build": 5,
     "collapse": 5,
     "simulate": 5,
-    "fit": 6,
-    "expectation": 7,
-    "posterior": 8,
-    "diagnosis": 9,
-    "comparison": 9,
-    "plot": 10,
-    "run": 11,
-    "report": 12,
-    "cli": 13,
-    "__init__": 14,
+    "quadrature": 6,
+    "fit": 7,
+    "expectation": 8,
+    "posterior": 9,
+    "diagnosis": 10,
+    "comparison": 10,
+    "plot": 11,
+    "run": 12,
+    "report": 13,
+    "cli": 14,
+    "__init__": 15,
 }
 FORBIDDEN_BELOW = {
     "outcome": {"pandas", "xarray", "pymc", "pytensor", "arviz", "nutpie"},
@@ -42,6 +43,7 @@ FORBIDDEN_BELOW = {
     "table": {"pymc", "pytensor", "nutpie"},
     "design": {"pymc", "pytensor", "nutpie"},
     "collapse": {"pymc", "pytensor"},
+    "quadrature": {"pymc", "pytensor", "nutpie"},
 }
 
 

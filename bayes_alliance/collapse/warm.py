@@ -85,7 +85,9 @@ def _wait(process: subprocess.Popen[bytes], lines: int) -> None:
 
 
 def leave_beside(process: subprocess.Popen[bytes]) -> None:
-    """Let a process go on, at most until this one ends."""
+    """Let a process go on, at most until this one ends; what more it writes is not read."""
+    if process.stdout is not None:
+        process.stdout.close()
     if process.poll() is None:
         if not _LEFT:
             atexit.register(_end)

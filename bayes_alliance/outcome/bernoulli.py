@@ -8,8 +8,9 @@ from typing import ClassVar
 import numpy as np
 
 from bayes_alliance.findings import Problem
-from bayes_alliance.outcome.contract import Integrand, Outcome, OutcomeRows
+from bayes_alliance.outcome.contract import Outcome, OutcomeRows
 from bayes_alliance.outcome.curves import LOGISTIC, NORMAL, Curve, Link
+from bayes_alliance.outcome.integrand import Integrand
 from bayes_alliance.outcome.scale import ObservedOutcome
 
 

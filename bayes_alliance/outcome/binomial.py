@@ -8,9 +8,10 @@ from typing import ClassVar
 import numpy as np
 import scipy
 
-from bayes_alliance.outcome.contract import Integrand, OutcomeRows
+from bayes_alliance.outcome.contract import OutcomeRows
 from bayes_alliance.outcome.counts import sum_up_to
 from bayes_alliance.outcome.curves import LOGISTIC, NORMAL
+from bayes_alliance.outcome.integrand import Integrand
 from bayes_alliance.outcome.successes import Successes, log_ways, trials_of
 
 

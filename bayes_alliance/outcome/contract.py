@@ -16,25 +16,12 @@ import scipy
 from bayes_alliance._messages import count_of
 from bayes_alliance.findings import Problem
 from bayes_alliance.outcome.curves import Link, curve_of
+from bayes_alliance.outcome.integrand import Integrand
 from bayes_alliance.outcome.normal_effects import integrate, integrate_same
 from bayes_alliance.outcome.scale import OPEN, ObservedOutcome, OutcomeScale
 
 type Bounds = Literal["none", "allowed", "needed"]
 type Measure = Literal["density", "probability", "density and probability"]
-
-type Integrand = Literal[
-    "log-odds",
-    "log-odds of categories",
-    "log-odds of counts",
-    "rate",
-    "hazard",
-    "probit",
-    "probit of categories",
-    "beta-binomial",
-    "ordered beta",
-    "censored normal",
-]
-"""How a density depends on its linear predictor, as the quadrature engine works it out."""
 
 FAR: Final = 500.0
 """Linear predictors are cut off here where their exponential is needed: it would overflow."""

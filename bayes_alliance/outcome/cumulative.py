@@ -11,8 +11,9 @@ import numpy as np
 from bayes_alliance._messages import quote
 from bayes_alliance.findings import Problem
 from bayes_alliance.outcome import thresholds as cut
-from bayes_alliance.outcome.contract import Integrand, Outcome, OutcomeRows
+from bayes_alliance.outcome.contract import Outcome, OutcomeRows
 from bayes_alliance.outcome.curves import LOGISTIC, NORMAL, Curve, Link
+from bayes_alliance.outcome.integrand import Integrand
 from bayes_alliance.outcome.scale import ObservedOutcome, OutcomeScale
 
 MANY: Final = 30

@@ -52,7 +52,7 @@ class Stage:
         """End all processes."""
         for process in self.processes:
             process.kill()
-            process.communicate()
+            process.wait()
 
 
 def test_what_is_on_disk_is_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,7 +88,7 @@ def test_a_process_that_fails_is_not_waited_for(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(warm, "_begin", lambda variants: failing)
     warm.load_variants(TWO, [EFFECTS])
     assert stage.loaded == TWO
-    failing.communicate()
+    failing.wait()
 
 
 def test_a_stop_ends_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:

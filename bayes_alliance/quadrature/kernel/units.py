@@ -12,6 +12,9 @@ from bayes_alliance.quadrature.kernel.rows import EVENT, EXPONENTIAL, SOFTPLUS, 
 NEAR = 0.05
 """Step, in units of the posterior SD, after which a mode is found: the next one would be about its square."""
 
+FLATTEST = 0.1
+"""Least curvature that a step counts with; the prior alone has 1."""
+
 MOST_STEPS = 60
 """Steps to a mode."""
 
@@ -40,7 +43,7 @@ def unit_value(kind, rows, unit, linear, odds, given, v, u, cuts, shapes):  # ty
     plain = size == 0 or (size == 1 and rows.own[unit, 1 + size] == 1.0)
     shift = v + (u[0] if size == 1 else 0.0)
     if kind == SOFTPLUS:
-        product, lift = 1.0, math.exp(shift) if plain else 1.0
+        product, lift, eta = 1.0, math.exp(shift) if plain else 1.0, 0.0
         for r in range(first, last):
             c = rows.cell[r]
             if plain:
@@ -52,21 +55,16 @@ def unit_value(kind, rows, unit, linear, odds, given, v, u, cuts, shapes):  # ty
                 at = math.exp(eta)
             n = given[0] * rows.n[r] + given[1] * rows.y[r]
             if at > LARGE:
-                eta = linear[c] + v
-                for i in range(size):
-                    eta += rows.z[r, i] * u[i]
-                total -= n * eta
+                total -= n * (linear[c] + shift if plain else eta)
             elif n == 1.0:
                 product *= 1.0 + at
                 if product > FULL:
-                    total -= math.log(product)
-                    product = 1.0
+                    total, product = total - math.log(product), 1.0
             else:
                 total -= n * math.log1p(at)
         return total - math.log(product)
     if kind == EXPONENTIAL:
-        lift = math.exp(shift) if plain else 1.0
-        whole = 0.0
+        lift, whole = math.exp(shift) if plain else 1.0, 0.0
         for r in range(first, last):
             c = rows.cell[r]
             if plain:
@@ -187,6 +185,42 @@ def unit_slopes(kind, rows, unit, linear, odds, given, v, u, cuts, shapes, first
 
 
 @inlined
+def step_one(root, w, first_order, second_order, half, gain, moves):  # type: ignore[no-untyped-def]
+    """Write Newton's step of one standardised effect; return its length, and what the outer effect's slopes need.
+
+    These are how much of the outer curvature the effect takes up by moving along, and the slope along its move.
+    """
+    slope = root[0, 0] * first_order[1] - w[0]
+    half[0, 0] = math.sqrt(max(1.0 + root[0, 0] ** 2 * second_order[1, 1], FLATTEST))
+    gain[0] = slope / half[0, 0] ** 2
+    cross = root[0, 0] * second_order[0, 1] / half[0, 0]
+    moves[0] = -cross / half[0, 0]
+    return abs(slope) / half[0, 0], cross * cross, moves[0] * slope
+
+
+@inlined
+def step_two(root, w, first_order, second_order, half, gain, moves):  # type: ignore[no-untyped-def]
+    """Write Newton's step of two standardised effects; return what ``step_one`` does."""
+    a, b, c = root[0, 0], root[1, 0], root[1, 1]
+    h00, h01, h11 = second_order[1, 1], second_order[2, 1], second_order[2, 2]
+    slope0, slope1 = a * first_order[1] + b * first_order[2] - w[0], c * first_order[2] - w[1]
+    bend00, bend01 = 1.0 + a * a * h00 + 2 * a * b * h01 + b * b * h11, c * (a * h01 + b * h11)
+    half[0, 0] = math.sqrt(max(bend00, FLATTEST))
+    half[1, 0] = bend01 / half[0, 0]
+    half[1, 1] = math.sqrt(max(1.0 + c * c * h11 - half[1, 0] ** 2, FLATTEST))
+    step0 = slope0 / half[0, 0]
+    step1 = (slope1 - half[1, 0] * step0) / half[1, 1]
+    gain[1] = step1 / half[1, 1]
+    gain[0] = (step0 - half[1, 0] * gain[1]) / half[0, 0]
+    cross0 = (a * second_order[0, 1] + b * second_order[0, 2]) / half[0, 0]
+    cross1 = (c * second_order[0, 2] - half[1, 0] * cross0) / half[1, 1]
+    moves[1] = -cross1 / half[1, 1]
+    moves[0] = (-cross0 - half[1, 0] * moves[1]) / half[0, 0]
+    reach = math.sqrt(step0 * step0 + step1 * step1)
+    return reach, cross0 * cross0 + cross1 * cross1, moves[0] * slope0 + moves[1] * slope1
+
+
+@inlined
 def find_mode(  # type: ignore[no-untyped-def]
     kind, rows, unit, linear, odds, given, v, root, cuts, shapes, w, half, moves, most, work
 ):
@@ -219,39 +253,9 @@ def find_mode(  # type: ignore[no-untyped-def]
         if size == 0:
             return value, first_order[0], second_order[0, 0], 0.0
         if size == 1:
-            slope = root[0, 0] * first_order[1] - w[0]
-            bend = max(1.0 + root[0, 0] ** 2 * second_order[1, 1], 0.1)
-            half[0, 0] = math.sqrt(bend)
-            gain[0] = slope / bend
-            reach = abs(slope) / half[0, 0]
-            cross = root[0, 0] * second_order[0, 1] / half[0, 0]
-            shared = cross * cross
-            moves[0] = -cross / half[0, 0]
-            along = moves[0] * slope
+            reach, shared, along = step_one(root, w, first_order, second_order, half, gain, moves)
         else:
-            a, b, c = root[0, 0], root[1, 0], root[1, 1]
-            s0, s1 = first_order[1], first_order[2]
-            g0, g1 = a * s0 + b * s1 - w[0], c * s1 - w[1]
-            h00, h01, h11 = second_order[1, 1], second_order[2, 1], second_order[2, 2]
-            m00 = 1.0 + a * a * h00 + 2 * a * b * h01 + b * b * h11
-            m01, m11 = c * (a * h01 + b * h11), 1.0 + c * c * h11
-            m00 = max(m00, 0.1)
-            half[0, 0] = math.sqrt(m00)
-            half[1, 0] = m01 / half[0, 0]
-            half[1, 1] = math.sqrt(max(m11 - half[1, 0] ** 2, 0.1))
-            p0 = g0 / half[0, 0]
-            p1 = (g1 - half[1, 0] * p0) / half[1, 1]
-            gain[1] = p1 / half[1, 1]
-            gain[0] = (p0 - half[1, 0] * gain[1]) / half[0, 0]
-            reach = math.sqrt(p0 * p0 + p1 * p1)
-            c0 = a * second_order[0, 1] + b * second_order[0, 2]
-            c1 = c * second_order[0, 2]
-            q0 = c0 / half[0, 0]
-            q1 = (c1 - half[1, 0] * q0) / half[1, 1]
-            shared = q0 * q0 + q1 * q1
-            moves[1] = -q1 / half[1, 1]
-            moves[0] = (-q0 - half[1, 0] * moves[1]) / half[0, 0]
-            along = moves[0] * g0 + moves[1] * g1
+            reach, shared, along = step_two(root, w, first_order, second_order, half, gain, moves)
         slope_v, bend_v = first_order[0] + along, second_order[0, 0] - shared
         for i in range(size):
             before[i] = w[i]
