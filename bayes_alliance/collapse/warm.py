@@ -58,6 +58,7 @@ def load_variants(variants: Sequence[Variant], later: Sequence[Variant] = ()) ->
         timer.cancel()
         for process in begun:
             process.terminate()
+            leave_beside(process)
         raise
     for variant in variants[1:]:
         density_callback(*variant)

@@ -42,6 +42,7 @@ def make_table(patients: int = 14, sessions: int = 5, therapists: int = 3, seed:
             "therapist": [f"t{i}" for i in therapist],
             "session": session,
             "week": (session - 2) / 2.0,
+            "week2": ((session - 2) / 2.0) ** 2,
             "arm": np.where(patient % 2 == 0, "a", "b"),
             "offered": offered,
             "bernoulli": (rng.random(len(eta)) < share).astype(float),
@@ -67,6 +68,8 @@ def make(kind: str, formula: str = "week + (1 | patient)", table: pd.DataFrame |
         f'{HEAD}\n[[equation]]\noutcome = "{name}"\nunit = "session"\n{FAMILIES[kind]}\nformula = "{formula}"\n{more}'
     )
     sessions = ba.read_sessions(
-        make_table() if table is None else table, {"patient": "patient", "therapist": "therapist", "session": "session"}
+        make_table() if table is None else table,
+        {"patient": "patient", "therapist": "therapist", "session": "session"},
+        transfers="transferred",
     )
     return ba.make_design(ba.parse_model(text), sessions)
