@@ -19,6 +19,10 @@ ESS_PER_CHAIN: Final = 100
 BFMI_MIN: Final = 0.3
 PARETO_MAX: Final = 0.7
 
+STEP: Final = 500
+SPARE: Final = 1.2
+"""Draws that are advised: so many times as effective draws grow in proportion, in steps."""
+
 
 @dataclass(frozen=True)
 class CheckResult:
@@ -55,7 +59,8 @@ def check_sampling(
     """
     chains = posterior.sizes["chain"]
     rhat, bulk, tail = (flatten(values, constants) for values in diagnose_draws(posterior).values())
-    mixing = (_rhat(rhat, chains), _ess("bulk", bulk, chains), _ess("tail", tail, chains))
+    draws = posterior.sizes["draw"]
+    mixing = (_rhat(rhat, chains), _ess("bulk", bulk, chains, draws), _ess("tail", tail, chains, draws))
     if "pareto_k" in sample_stats.attrs:
         return (*mixing, _pareto(float(sample_stats.attrs["pareto_k"])))
     return (*mixing, _divergences(sample_stats), _tree_depth(sample_stats), _bfmi(sample_stats))
@@ -166,7 +171,7 @@ def _rhat(rhat: dict[str, float], chains: int) -> CheckResult:
     )
 
 
-def _ess(kind: str, ess: dict[str, float], chains: int) -> CheckResult:
+def _ess(kind: str, ess: dict[str, float], chains: int, draws: int) -> CheckResult:
     need, name = ESS_PER_CHAIN * chains, f"{kind.capitalize()} ESS"
     unknown = _unknown(f"ess_{kind}", name, ess)
     if unknown is not None:
@@ -175,7 +180,9 @@ def _ess(kind: str, ess: dict[str, float], chains: int) -> CheckResult:
     if not bad:
         return CheckResult(f"ess_{kind}", True, f"{name} is at least {min(ess.values()):.0f} (needed {need}).")
     shown = first_few([f"{n} ({v:.0f})" for n, v in sorted(bad.items(), key=lambda item: item[1])])
-    return CheckResult(f"ess_{kind}", False, f"{name} is below {need} for {shown}.", "Draw more.")
+    wanted = STEP * int(np.ceil(SPARE * draws * need / max(min(bad.values()), 1.0) / STEP))
+    remedy = f"It would take about {wanted:,} draws per chain."
+    return CheckResult(f"ess_{kind}", False, f"{name} is below {need} for {shown}.", remedy)
 
 
 def _unknown(check: str, name: str, values: dict[str, float]) -> CheckResult | None:

@@ -17,6 +17,7 @@ from bayes_alliance.collapse.eligibility import find_obstacles
 from bayes_alliance.fit.assembly import judged_draws
 from bayes_alliance.fit.exact import sample_exact
 from bayes_alliance.fit.result import variables_of
+from bayes_alliance.fit.settings import Engine
 from bayes_alliance.simulate.outcome import draw_outcomes
 from bayes_alliance.simulate.prior import draw_truth
 from bayes_alliance.spec.registry import model_names
@@ -79,12 +80,14 @@ def _largest(one: xr.Dataset, two: xr.Dataset) -> tuple[float, float]:
     return worst, least
 
 
-def compare(spec: ba.ModelSpec, table: ba.SessionTable, draws: int = 4000, **named: object) -> tuple[float, float]:
-    """Fit with both engines, many draws each, and compare."""
+def compare(
+    spec: ba.ModelSpec, table: ba.SessionTable, draws: int = 4000, engine: Engine = "collapsed", **named: object
+) -> tuple[float, float]:
+    """Fit with an engine and with NUTS, many draws each, and compare."""
     settings = ba.SamplerSettings(draws=draws, tune=1500, target_accept=0.95, progress="off")
     fits = [
-        ba.fit_model(spec, ba.Study(table, **named), seed=5, engine=engine, settings=settings)  # type: ignore[arg-type]
-        for engine in ("collapsed", "nuts")
+        ba.fit_model(spec, ba.Study(table, **named), seed=5, engine=one, settings=settings)  # type: ignore[arg-type]
+        for one in (engine, "nuts")
     ]
     return largest_difference(*fits)
 

@@ -3,36 +3,64 @@
 from __future__ import annotations
 
 import numpy as np
-import pymc as pm
-from pymc.distributions.dist_math import binomln
+import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
+from scipy.special import expit, gammaln
 
 from bayes_alliance.build.outcome.curves import CurveGraph, curve_of
 from bayes_alliance.build.outcome.given import Given, observe_custom, row_data
 from bayes_alliance.design.equations.equation import EquationDesign
-from bayes_alliance.names import obs_dim
 
 
 def observe(equation: EquationDesign, given: Given) -> None:
     """Observe a number of successes."""
     assert equation.scale.trials is not None
-    trials = row_data(equation, "trials", equation.scale.trials.astype(np.int64))
-    if equation.kind.link != "logit":
-        _observe_latent(equation, given, trials, curve_of(equation.kind.link))
-        return
-    observed = row_data(equation, "observed", equation.y.astype(np.int64))
-    pm.Binomial(equation.outcome, n=trials, logit_p=given.linear, observed=observed, dims=obs_dim(equation.outcome))
+    y, n = equation.y, equation.scale.trials
+    trials = row_data(equation, "trials", n.astype(np.int64))
+    ways = row_data(equation, "log_constant", gammaln(n + 1.0) - gammaln(y + 1.0) - gammaln(n - y + 1.0))
+    if equation.kind.link == "logit":
+        _observe_odds(equation, given, trials, ways)
+    else:
+        _observe_latent(equation, given, trials, ways, curve_of(equation.kind.link))
 
 
-def _observe_latent(equation: EquationDesign, given: Given, trials: TensorVariable, curve: CurveGraph) -> None:
-    """Observe the number of trials in which a latent variable around the linear predictor lies above 0."""
+def _observe_odds(equation: EquationDesign, given: Given, trials: TensorVariable, ways: TensorVariable) -> None:
+    """Observe by log-odds; what no parameter changes is worked out once."""
 
-    def logp(value: TensorVariable, mean: TensorVariable, trials: TensorVariable) -> TensorVariable:
-        return binomln(trials, value) + value * curve.log_cdf(mean) + (trials - value) * curve.log_cdf(-mean)
+    def logp(
+        value: TensorVariable, mean: TensorVariable, trials: TensorVariable, ways: TensorVariable
+    ) -> TensorVariable:
+        return value * mean - trials * pt.softplus(mean) + ways
 
     def random(
-        mean: np.ndarray, trials: np.ndarray, rng: np.random.Generator, size: tuple[int, ...] | None = None
+        mean: np.ndarray,
+        trials: np.ndarray,
+        ways: np.ndarray,
+        rng: np.random.Generator,
+        size: tuple[int, ...] | None = None,
+    ) -> np.ndarray:
+        return np.asarray(rng.binomial(trials, expit(mean), size), dtype=float)
+
+    observe_custom(equation, logp, random, given.linear, trials, ways)
+
+
+def _observe_latent(
+    equation: EquationDesign, given: Given, trials: TensorVariable, ways: TensorVariable, curve: CurveGraph
+) -> None:
+    """Observe the number of trials in which a latent variable around the linear predictor lies above 0."""
+
+    def logp(
+        value: TensorVariable, mean: TensorVariable, trials: TensorVariable, ways: TensorVariable
+    ) -> TensorVariable:
+        return ways + value * curve.log_cdf(mean) + (trials - value) * curve.log_cdf(-mean)
+
+    def random(
+        mean: np.ndarray,
+        trials: np.ndarray,
+        ways: np.ndarray,
+        rng: np.random.Generator,
+        size: tuple[int, ...] | None = None,
     ) -> np.ndarray:
         return np.asarray(rng.binomial(trials, curve.numbers.cdf(mean), size), dtype=float)
 
-    observe_custom(equation, logp, random, given.linear, trials)
+    observe_custom(equation, logp, random, given.linear, trials, ways)
