@@ -7,16 +7,21 @@ import xarray as xr
 
 from bayes_alliance._messages import unknown
 from bayes_alliance.collapse.deletion import leave_units_out
-from bayes_alliance.collapse.eligibility import find_design_obstacles, say_obstacles
 from bayes_alliance.collapse.stack import stack_rows
+from bayes_alliance.design.design import Design
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.exact import read_points
+from bayes_alliance.fit.integrated import unit_densities
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.names import factor_key
+from bayes_alliance.quadrature.choice import choose_engine
 
 
 def integrated_log_likelihood(fit: Fit, *, by: str, draws: int | None = None) -> xr.DataArray:
-    """Return log p(y of a unit | y of all others, variances) with population and group effects integrated out.
+    """Return log p(y of a unit | y of all others, parameters) with group effects integrated out.
+
+    Parameters are variances where the collapsed engine can fit the model, coefficients being integrated out, too; all
+    but effects where the quadrature engine can.
 
     What leaving one patient, therapist or group out needs: unlike the log-likelihood given effects, it does not
     condition on the effects of the very unit that is left out.
@@ -24,7 +29,7 @@ def integrated_log_likelihood(fit: Fit, *, by: str, draws: int | None = None) ->
     Parameters
     ----------
     fit : Fit
-        Of a model the collapsed engine can fit, by either engine, with its design.
+        Of a model that the collapsed or the quadrature engine can fit, by any engine, with its design.
     by : str
         Grouping factor whose levels are left out one at a time.
     draws : int, optional
@@ -45,9 +50,9 @@ def integrated_log_likelihood(fit: Fit, *, by: str, draws: int | None = None) ->
     The sum over units is not the log-likelihood of all rows: units share effects.
     """
     design = design_of(fit)
-    obstacles = find_design_obstacles(design)
-    if obstacles:
-        raise FitError(f"Effects cannot be integrated out. {say_obstacles(obstacles)}")
+    engine, obstacle = choose_engine(design)
+    if engine == "nuts":
+        raise FitError(f"Effects cannot be integrated out. {obstacle}")
     names = [factor.factor for factor in design.factors]
     if by not in names:
         raise FitError(unknown("grouping factor", by, names))
@@ -55,12 +60,19 @@ def integrated_log_likelihood(fit: Fit, *, by: str, draws: int | None = None) ->
     if draws is not None:
         chosen = np.linspace(0, posterior.sizes["draw"] - 1, min(draws, posterior.sizes["draw"])).astype(int)
         posterior = posterior.isel(draw=chosen)
+    if engine == "quadrature":
+        values = unit_densities(design, posterior, by)
+        return _as_array(design, posterior, by, values)
     stacked = stack_rows(design)
     place = names.index(by)
     if place not in stacked.shape.chain:
         finest = names[stacked.shape.chain[0]]
         raise FitError(f"{by!r} crosses {finest!r}: leaving one out cuts through units of the other.")
-    values = leave_units_out(stacked, place, read_points(design, posterior)).without
+    return _as_array(design, posterior, by, leave_units_out(stacked, place, read_points(design, posterior)).without)
+
+
+def _as_array(design: Design, posterior: xr.Dataset, by: str, values: np.ndarray) -> xr.DataArray:
+    """Return values of shape (draw, level) over chains and draws."""
     shape = (posterior.sizes["chain"], posterior.sizes["draw"], -1)
     levels = next(factor.levels for factor in design.factors if factor.factor == by)
     return xr.DataArray(

@@ -30,7 +30,7 @@ from bayes_alliance.names import (
     share_name,
 )
 from bayes_alliance.quadrature.compilation import load_quadrature
-from bayes_alliance.quadrature.effect_draws import draw_effects
+from bayes_alliance.quadrature.effect_draws import densities_given_others, draw_effects
 from bayes_alliance.quadrature.engine import Integrated, density_of, sample_integrated
 from bayes_alliance.quadrature.parameters import Parameters
 
@@ -227,3 +227,9 @@ def read_points(design: Design, posterior: xr.Dataset) -> np.ndarray:
     names = [*e.shapes, *(["sigma"] if design.priors.sigma else [])]
     points[:, shape:] = np.log(np.concatenate([np.empty((count, 0)), *(values(name) for name in names)], axis=1))
     return points
+
+
+def unit_densities(design: Design, posterior: xr.Dataset, factor: str, cores: int | None = None) -> np.ndarray:
+    """Return the log-density of every level of a factor given all others and each draw, shape (draw, level)."""
+    rung = int(posterior.attrs.get("rung", 1))
+    return densities_given_others(design, read_points(design, posterior), rung, factor, cores or os.cpu_count() or 1)

@@ -158,7 +158,7 @@ def stack_units(design: Design, *, pool: bool = True) -> Stacked:
     groups = np.full(0 if outer is None else len(outer.levels), -1, dtype=np.int64)
     if outer is not None:
         groups[present] = np.arange(len(present))
-    return Stacked(used, kind, inner, outer, member, groups, _constant(e))
+    return Stacked(used, kind, inner, outer, member, groups, float(row_constants(e).sum()))
 
 
 def centred_columns(e: EquationDesign) -> np.ndarray:
@@ -248,17 +248,14 @@ def _sum_own(kind: Kind, y: np.ndarray, z: np.ndarray, lengths: np.ndarray) -> n
     return own
 
 
-def _constant(e: EquationDesign) -> float:
-    """Return what the log-likelihood has that no parameter changes and the kernel leaves out."""
+def row_constants(e: EquationDesign) -> np.ndarray:
+    """Return what rows' log-densities have that no parameter changes and the kernel leaves out, shape (obs,)."""
     y, n = np.asarray(e.y, dtype=float), e.scale.trials
     match e.kind.integrand:
-        case "log-odds" | "probit" | "beta-binomial":
-            return 0.0 if n is None else float((gammaln(n + 1) - gammaln(y + 1) - gammaln(n - y + 1)).sum())
+        case "log-odds" | "probit" | "beta-binomial" if n is not None:
+            return np.asarray(gammaln(n + 1.0) - gammaln(y + 1.0) - gammaln(n - y + 1.0))
         case "rate" | "log-odds of counts":
-            return float(-gammaln(y + 1).sum())
+            return np.asarray(-gammaln(y + 1.0))
         case "ordered beta":
-            return -float((e.scale.category(y) == 1).sum() * np.log(e.scale.width))
-        case "log-odds of categories" | "hazard" | "probit of categories" | "censored normal" | None:
-            return 0.0
-        case _:
-            assert_never(e.kind.integrand)
+            return np.where(e.scale.category(y) == 1, -np.log(e.scale.width), 0.0)
+    return np.zeros(len(y))

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from bayes_alliance.design.design import Design
+from bayes_alliance.design.subset import keep_rows
 from bayes_alliance.quadrature.density import Density, make_density
+from bayes_alliance.quadrature.effect_draws import densities_given_others
 from bayes_alliance.quadrature.engine import density_of
 from bayes_alliance.quadrature.parameters import first_guess, list_parameters
 from bayes_alliance.quadrature.stack import centred_columns, stack_units
@@ -59,3 +61,25 @@ def test_integrals_are_those_of_a_grid(kind: str, formula: str) -> None:
     assert len(apart.rows.weight) >= len(density.stacked.rows.weight)
     alone = make_density(apart, list_parameters(design, apart))
     assert alone.log_likelihood(whole)[0] == pytest.approx(density.log_likelihood(whole)[0], abs=1e-9)
+
+
+@pytest.mark.parametrize("formula", [APART, OUTER], ids=["intercept", "therapists"])
+@pytest.mark.parametrize("kind", FAMILIES)
+def test_units_given_all_others(kind: str, formula: str) -> None:
+    """Therapists (or patients alone) add up to all rows; a patient of a therapist is the whole less the rest."""
+    design = make(kind, formula)
+    density = density_of(design).at_rung(3)
+    x = point_of(design, density, 4, 0.7)[None]
+    whole = density.parameters.kernel_points(x, np.zeros(density.sds, dtype=bool))
+    total = density.log_likelihood(whole)[0]
+    last = "therapist" if formula == OUTER else "patient"
+    found = densities_given_others(design, x, 3, last)
+    assert found.sum() == pytest.approx(total, abs=1e-6)
+    if formula == OUTER:
+        patients = densities_given_others(design, x, 3, "patient")[0]
+        e = design.equation
+        code = next(group for group in e.groups if group.factor == "patient").code
+        for patient in (0, 5):
+            rest = keep_rows(design, {e.outcome: code != patient})
+            other = make_density(stack_units(rest), density.parameters).at_rung(3)
+            assert patients[patient] == pytest.approx(total - other.log_likelihood(whole)[0], abs=1e-5)

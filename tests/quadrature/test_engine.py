@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import logsumexp
 
@@ -38,16 +41,33 @@ def test_these_models_are_fitted_by_quadrature(name: str) -> None:
     assert say_engine(spec).startswith("quadrature. Effects of ")
 
 
-def test_draws_are_those_of_a_grid() -> None:
-    """Two parameters, an intercept and an SD: means and SDs of both, from a posterior summed over a grid."""
-    design = make("bernoulli", "1 + (1 | patient)")
+def no_spread(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table in which patients do not differ."""
+    return table.assign(bernoulli=(np.random.default_rng(3).random(len(table)) < 0.4).astype(float))
+
+
+def all_or_none(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table in which two patients in three have 0 alone or 1 alone."""
+    third = table["patient"].str[1:].astype(int) % 3
+    return table.assign(bernoulli=np.where(third == 2, table["bernoulli"], (third == 0).astype(float)))
+
+
+@pytest.mark.parametrize("change", [None, no_spread, all_or_none])
+def test_draws_are_those_of_a_grid(change: Callable[[pd.DataFrame], pd.DataFrame] | None) -> None:
+    """Two parameters, an intercept and an SD: means and SDs of both, from a posterior summed over a grid.
+
+    Also where patients do not differ at all, so that the SD is near 0, and where most have one outcome alone.
+    """
+    table = make_table()
+    design = make("bernoulli", "1 + (1 | patient)", table if change is None else change(table))
     done = sample_integrated(design, draws=2000, chains=4, cores=1, seed=3)
     assert not isinstance(done, str)
     sd, intercept = done.points.reshape(-1, 2).T
     density = density_of(design)
-    one, two = np.linspace(0.001, 5.0, 160), np.linspace(-3.5, 3.0, 160)
+    wide = float(max(5.0, 1.2 * sd.max()))
+    one, two = np.linspace(0.001, wide, 220), np.linspace(intercept.min() - 1, intercept.max() + 1, 160)
     points = np.column_stack([np.repeat(one, len(two)), np.tile(two, len(one))])
-    values = density.at_rung(2).values(points, np.zeros(1, dtype=bool), 1)
+    values = density.at_rung(3).values(points, np.zeros(1, dtype=bool), 1)
     weights = np.exp(values - logsumexp(values))
     for drawn, on_grid in ((sd, points[:, 0]), (intercept, points[:, 1])):
         mean = weights @ on_grid
@@ -203,3 +223,33 @@ def test_few_rows_and_large_spread_take_more_nodes(sd: float) -> None:
     assert done.rung >= (1 if sd > 2 else 0)
     found = done.points[..., 0].reshape(-1)
     assert abs(found.mean() - sd) < 4 * found.std()
+
+
+def test_hard_cases_are_answered() -> None:
+    """Five therapists; a correlation near 1; a category that no row is in; a predictor that settles the outcome."""
+    table = make_table(60, 12, 5)
+    rng = np.random.default_rng(2)
+    normal = dict(zip(sorted(set(table["patient"])), rng.normal(size=60), strict=True))
+    level = table["patient"].map(normal)
+    chance = 1 / (1 + np.exp(-(level * (1 + 0.5 * table["week"]))))
+    table = table.assign(bernoulli=(rng.random(len(table)) < chance).astype(float))
+    done = sample_integrated(
+        make("bernoulli", "week + (1 + week | patient)", table), draws=500, chains=2, cores=1, seed=1
+    )
+    assert not isinstance(done, str)
+    assert np.tanh(done.points[..., 2]).mean() > 0.5
+    few = sample_integrated(
+        make("poisson", "week + (1 | patient) + (1 | therapist)", table), draws=500, chains=2, cores=1, seed=1
+    )  # fmt: skip
+    assert not isinstance(few, str)
+    gap = table.assign(cumulative=table["cumulative"].replace({3: 4}))
+    found = sample_integrated(make("cumulative", "week + (1 | patient)", gap), draws=500, chains=2, cores=1, seed=1)
+    assert not isinstance(found, str)
+    second = (table["arm"] == "b").astype(float)
+    settled = make(
+        "bernoulli", "second + (1 | patient)", table.assign(second=second, bernoulli=second * table["bernoulli"])
+    )
+    assert any(message.startswith("Separation: 'second'") for message in settled.messages)
+    apart = sample_integrated(settled, draws=500, chains=2, cores=1, seed=1)
+    assert not isinstance(apart, str)
+    assert np.isfinite(apart.points).all()

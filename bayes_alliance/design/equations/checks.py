@@ -268,13 +268,16 @@ def notes_on_time(outcome: Variable, predictors: Sequence[Variable]) -> list[str
 
 
 def notes_on_separation(label: str, outcome: np.ndarray, coef: Columns) -> list[str]:
-    """Name predictors that alone predict a 0/1 outcome without error; their coefficient rests on the prior."""
+    """Name predictors that alone predict a 0/1 outcome without error; their coefficient rests on the prior.
+
+    Also where both outcomes occur at one value alone (quasi-complete separation; Albert and Anderson 1984).
+    """
     notes = []
     for i, name in enumerate(coef.labels):
         if name == INTERCEPT:
             continue
         zeros, ones = coef.values[outcome == 0, i], coef.values[outcome == 1, i]
-        apart = zeros.max() < ones.min() or ones.max() < zeros.min()
+        apart = zeros.max() <= ones.min() or ones.max() <= zeros.min()
         indicator = np.isin(coef.values[:, i], (0.0, 1.0)).all()
         on = outcome[coef.values[:, i] == 1]
         if apart or (indicator and len(on) and np.ptp(on) == 0):
