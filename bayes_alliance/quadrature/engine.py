@@ -21,7 +21,7 @@ from bayes_alliance.quadrature.nodes import LADDER, OUTER, nodes_per_effect
 from bayes_alliance.quadrature.parameters import Parameters, first_guess, list_parameters
 from bayes_alliance.quadrature.stack import stack_units
 
-MOVED = 0.05
+MOVED = 0.03
 """How far, in posterior SDs, twice the nodes may move a mean or an SD."""
 
 STILL = 0.05

@@ -326,7 +326,7 @@ CARDS = [(name, "linear") for name in model_names() if name not in NO_CARD_YET]
 CARDS += [(name, course) for name in WITH_COURSES for course in COURSES[1:]]
 
 
-BY_NUTS = {"growth/dual-perspective-shrunk", "growth/at-the-ceiling"}
+BY_NUTS = {"growth/dual-perspective-shrunk", "growth/censored", "growth/at-the-ceiling"}
 """Models whose cards the nuts engine made before another took them: 200 studies take hours by either.
 
 The posteriors of engines are compared in ``tests/oracles/test_exact_engine.py`` and ``test_quadrature_engine.py``.

@@ -136,7 +136,7 @@ def _agree(drawn: np.ndarray, weight: np.ndarray, at: np.ndarray) -> None:
 
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_fits_have_the_variables_of_nuts(kind: str) -> None:
-    """Vectors are read back from a fit's posterior as they were sampled; engine and reason are told."""
+    """Vectors are read back from a posterior as they were sampled; engine and reason are told."""
     table = make_table()
     design = make(kind, "week + (1 | patient) + (1 | therapist)", table)
     spec = design.spec
