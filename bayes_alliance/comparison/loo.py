@@ -21,15 +21,18 @@ from bayes_alliance.comparison.refits import leave_out, refit_without, score_exa
 from bayes_alliance.comparison.scores import Scores, average_density, smooth
 from bayes_alliance.comparison.units import UnitName, Units, find_units, fingerprint
 from bayes_alliance.design.design import Design
+from bayes_alliance.design.equations.factors import FactorDesign
 from bayes_alliance.errors import FitError
 from bayes_alliance.expectation.effects import with_effects
 from bayes_alliance.expectation.linear import stack_draws
 from bayes_alliance.fit.exact import read_points
+from bayes_alliance.fit.integrated import level_densities
 from bayes_alliance.fit.progress import counter
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.fit.seeds import spread_seed
 from bayes_alliance.fit.settings import Progress
 from bayes_alliance.names import mean_name, sd_name
+from bayes_alliance.quadrature.choice import choose_engine
 from bayes_alliance.spec.equation_order import predicting_outcomes
 from bayes_alliance.spec.parameters import SHAPES
 
@@ -67,7 +70,8 @@ def loo(
 
     A patient left out is a new patient: group effects of the unit and of what lies inside it are integrated out, not
     those its own rows have informed. Where the collapsed engine can fit the model so are coefficients and all other
-    effects, and only the variances are weighted; else coefficients and the effects of what is shared are as drawn.
+    effects, and only the variances are weighted. Where the quadrature engine can, so are the effects of what is shared,
+    given all other rows. Else coefficients and the effects of what is shared are as drawn.
 
     Parameters
     ----------
@@ -187,6 +191,10 @@ def unit_densities(
         everything, scored, fitted = _exact_densities(design, exact, points, wanted, given_others)
         text = f"{named}, coefficients and all group effects integrated out"
         return Densities(everything, scored, fitted, text)
+    factor = _level_factor(design, units)
+    if factor is not None and choose_engine(design)[0] == "quadrature":
+        density = level_densities(design, flat.expand_dims("chain").rename(sample="draw"), factor.factor)
+        return Densities(density, density, density, f"{named}, all group effects integrated out, given coefficients")
     everything, scored = scored_density(design, units, flat, wanted, given_others=given_others)
     inside = integrated_factors(design, units)
     shared = [f.factor for f in design.factors if f.factor not in inside]
@@ -223,17 +231,21 @@ def place_units(design: Design, units: Units) -> tuple[Stacked, int] | None:
     """
     if find_design_obstacles(design):
         return None
-    stacked = stack_rows(design)
-    names = [factor.factor for factor in design.factors]
-    if units.factor in names:
-        place = names.index(units.factor)
-        levels = design.factors[place].levels
-        same = tuple(map(str, levels)) == units.labels and all(
-            (codes_of(e, design.factors[place]) == units.codes[e.outcome]).all() for e in design.equations
-        )
-        if same and place in stacked.shape.chain:
+    stacked, factor = stack_rows(design), _level_factor(design, units)
+    if factor is not None:
+        place = design.factors.index(factor)
+        if place in stacked.shape.chain:
             return stacked, place
     return add_units(stacked, [units.codes[e.outcome] for e in design.equations])
+
+
+def _level_factor(design: Design, units: Units) -> FactorDesign | None:
+    """Return the factor whose levels are the units; None where there is none."""
+    for factor in design.factors:
+        if factor.factor == units.factor and tuple(map(str, factor.levels)) == units.labels:
+            same = [(codes_of(e, factor) == units.codes[e.outcome]).all() for e in design.equations]
+            return factor if all(same) else None
+    return None
 
 
 def _draws_of(fit: Fit, units: Units, draws: int | None, exact: bool) -> xr.Dataset:

@@ -11,7 +11,7 @@ from bayes_alliance.collapse.stack import stack_rows
 from bayes_alliance.design.design import Design
 from bayes_alliance.errors import FitError
 from bayes_alliance.fit.exact import read_points
-from bayes_alliance.fit.integrated import unit_densities
+from bayes_alliance.fit.integrated import level_densities
 from bayes_alliance.fit.result import Fit, design_of
 from bayes_alliance.names import factor_key
 from bayes_alliance.quadrature.choice import choose_engine
@@ -61,7 +61,7 @@ def integrated_log_likelihood(fit: Fit, *, by: str, draws: int | None = None) ->
         chosen = np.linspace(0, posterior.sizes["draw"] - 1, min(draws, posterior.sizes["draw"])).astype(int)
         posterior = posterior.isel(draw=chosen)
     if engine == "quadrature":
-        values = unit_densities(design, posterior, by)
+        values = level_densities(design, posterior, by)
         return _as_array(design, posterior, by, values)
     stacked = stack_rows(design)
     place = names.index(by)

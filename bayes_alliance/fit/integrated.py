@@ -229,7 +229,7 @@ def read_points(design: Design, posterior: xr.Dataset) -> np.ndarray:
     return points
 
 
-def unit_densities(design: Design, posterior: xr.Dataset, factor: str, cores: int | None = None) -> np.ndarray:
+def level_densities(design: Design, posterior: xr.Dataset, factor: str, cores: int | None = None) -> np.ndarray:
     """Return the log-density of every level of a factor given all others and each draw, shape (draw, level)."""
-    rung = int(posterior.attrs.get("rung", 1))
+    rung = int(posterior.attrs.get("rung", 2))
     return densities_given_others(design, read_points(design, posterior), rung, factor, cores or os.cpu_count() or 1)

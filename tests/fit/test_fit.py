@@ -125,7 +125,7 @@ def test_settings_are_checked(settings: dict[str, object], message: str) -> None
 def test_engine_and_seed_are_checked(sessions: ba.SessionTable) -> None:
     """An unknown engine and a seed that is none are refused before anything is made."""
     spec = ba.load_model("growth/treatment")
-    with pytest.raises(ba.FitError, match=r"Unknown engine 'nutz'. Valid: 'auto', 'collapsed', 'nuts'"):
+    with pytest.raises(ba.FitError, match=r"Unknown engine 'nutz'. Valid: 'auto', 'collapsed', 'quadrature', 'nuts'"):
         ba.fit_model(spec, sessions, seed=1, engine="nutz")  # type: ignore[arg-type]
     with pytest.raises(ba.FitError, match="seed must be a whole number"):
         ba.fit_model(spec, sessions, seed=-1)

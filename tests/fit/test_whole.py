@@ -125,7 +125,7 @@ def test_nothing_is_stored_of_a_stopped_fit(
     put(monkeypatch, answer)
     for _ in range(2):
         with pytest.raises((ba.FitError, KeyboardInterrupt)):
-            ba.fit_model(BINARY, sessions, seed=1, settings=ASKED, cache=tmp_path)
+            ba.fit_model(BINARY, sessions, seed=1, engine="nuts", settings=ASKED, cache=tmp_path)
     assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
 
 

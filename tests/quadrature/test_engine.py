@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -253,3 +254,46 @@ def test_hard_cases_are_answered() -> None:
     apart = sample_integrated(settled, draws=500, chains=2, cores=1, seed=1)
     assert not isinstance(apart, str)
     assert np.isfinite(apart.points).all()
+
+
+def _sessions() -> ba.SessionTable:
+    roles = {"patient": "patient", "therapist": "therapist", "session": "session"}
+    return ba.read_sessions(make_table(24, 5, 4), roles)
+
+
+@pytest.fixture(scope="module")
+def counted() -> ba.Fit:
+    """Return a fit of counts, patients in therapists."""
+    table = make_table(24, 5, 4)
+    spec = make("poisson", "week + (1 | patient) + (1 | therapist)", table).spec
+    fit = ba.fit_model(spec, _sessions(), seed=4, settings=ba.SamplerSettings(draws=500, chains=2, progress="off"))
+    assert fit.provenance["engine"] == "quadrature"
+    return fit
+
+
+def test_patients_and_therapists_are_left_out(counted: ba.Fit) -> None:
+    """With what they share integrated out given all others: as with it drawn, within Monte Carlo error."""
+    by_patient = ba.loo(counted, unit="patient", progress="off")
+    assert by_patient.target.endswith("all group effects integrated out, given coefficients")
+    given = ba.integrated_log_likelihood(counted, by="patient")
+    assert given.dims == ("chain", "draw", "patient")
+    flat = given.stack(sample=("chain", "draw")).transpose("sample", "patient").to_numpy()
+    np.testing.assert_allclose(by_patient.elpd_i, -logsumexp(-flat, axis=0) + np.log(len(flat)), atol=0.1)
+    nuts = ba.fit_model(
+        counted.spec, _sessions(), seed=4, engine="nuts",
+        settings=ba.SamplerSettings(draws=500, chains=2, progress="off"),
+    )  # fmt: skip
+    for unit in ("patient", "therapist"):
+        one, two = (ba.loo(fit, unit=unit, progress="off") for fit in (counted, nuts))
+        assert one.elpd == pytest.approx(two.elpd, abs=1.0)
+
+
+def test_a_stored_fit_draws_its_effects_again(counted: ba.Fit, tmp_path: Path) -> None:
+    """Without effects in the file; the same ones once rows are back; new patients are predicted from either."""
+    counted.save(tmp_path / "fit")
+    stored = ba.load_fit(tmp_path / "fit")
+    with pytest.raises(FitError, match="Bring these back with"):
+        _ = stored.effects
+    again = stored.with_rows(_sessions()).effects
+    np.testing.assert_array_equal(again["u_patient"], counted.effects["u_patient"])
+    assert np.isfinite(ba.variance_shares(counted)["share_patient"]).all()

@@ -32,7 +32,7 @@ def test_what_is_stated_is_read(study: Path) -> None:
         (("draws = 500", "draws = 0"), "sampling: draws must be a whole number of 2 or more"),
         (
             ("draws = 500", 'engine = "fast"'),
-            "engine = 'fast' is not allowed. Allowed: 'auto', 'collapsed' or 'nuts'",
+            "engine = 'fast' is not allowed. Allowed: 'auto', 'collapsed', 'quadrature' or 'nuts'",
         ),
         (('path = "sessions.csv"', 'pfad = "sessions.csv"'), r"\[data\]: Unknown key 'pfad'"),
         (('label = "own"', 'label = "main"'), "Models share a label: 'main'"),
