@@ -13,6 +13,7 @@ from scipy.special import expit, gammaln, polygamma
 
 import bayes_alliance as ba
 from bayes_alliance.expectation.effects import with_effects
+from bayes_alliance.quadrature.choice import choose_engine
 from bayes_alliance.spec.expressions import Call, Expression, Name, Number, Operation, render
 from tests.truth.cases import Case
 from tests.truth.fits import make_fit, put_together
@@ -471,6 +472,9 @@ def left_out(case: Case) -> Iterator[Setting]:
 
 
 def _left_out(case: Case, chain: int, draw: int) -> Pair:
+    of_patients = any(f.factor == "patient" for f in case.design.factors)
+    if of_patients and choose_engine(case.design)[0] == "quadrature":
+        return _left_out_given_others(case, chain, draw)
     posterior = with_effects(case.fit)
     same = posterior.isel(chain=[chain, chain], draw=[draw] * 60).assign_coords(chain=[0, 1], draw=np.arange(60))
     fit = put_together(case.design, same, str(case.fit.provenance["engine"]))
@@ -478,8 +482,41 @@ def _left_out(case: Case, chain: int, draw: int) -> Pair:
     return Pair(got.elpd_i, patient_densities(case, case.world(chain, draw), list(got.labels)), exact=2e-4)
 
 
-def patient_densities(case: Case, world: World, labels: list[str]) -> np.ndarray:
-    """Return each patient's joint log-density, the patient's own effects integrated out over a fine grid."""
+def _left_out_given_others(case: Case, chain: int, draw: int) -> Pair:
+    """Compare where effects that patients share are integrated out, too, given the rows of all others.
+
+    Densities given the shared effect are averaged over a grid of it: of all patients of a level, and of all but one.
+    """
+    posterior = with_effects(case.fit)
+    same = posterior.isel(chain=[chain, chain], draw=[draw] * 60).assign_coords(chain=[0, 1], draw=np.arange(60))
+    got = ba.loo(
+        put_together(case.design, same, str(case.fit.provenance["engine"])), unit="patient", refit=False, progress="off"
+    )
+    world, labels = case.world(chain, draw), list(got.labels)
+    shared = [f.factor for f in case.design.factors if f.factor != "patient"]
+    if not shared:
+        return Pair(got.elpd_i, patient_densities(case, world, labels), exact=2e-4)
+    (factor,) = shared
+    view = case.view(world, case.design.equation.outcome)
+    code = membership(view, factor).codes[0]
+    home = np.array([code[view.ids("patient") == label].max() for label in labels])
+    sd = float(np.sqrt(world.truth.covariance(factor)[0, 0, 0]))
+    x = np.linspace(-6.5, 6.5, 53)
+    logs = np.array([patient_densities(case, world, labels, {factor: sd * at}) for at in x])
+    weight = -x * x / 2
+    whole = np.stack([logs[:, home == level].sum(axis=1) + weight for level in range(home.max() + 1)], axis=1)
+    with_all, without = whole[:, home], whole[:, home] - logs
+    right = [np.logaddexp.reduce(part, axis=0) for part in (with_all, without)]
+    return Pair(got.elpd_i, right[0] - right[1], exact=2e-3)
+
+
+def patient_densities(
+    case: Case, world: World, labels: list[str], stated: Mapping[str, float] | None = None
+) -> np.ndarray:
+    """Return each patient's joint log-density, the patient's own effects integrated out over a fine grid.
+
+    ``stated`` are effects of other factors, the same for all levels; else these are the world's own.
+    """
     own = [f for f in ("patient",) if any(k == f for k in factors_of(world.truth))]
     own += [f.factor for f in case.design.factors if f.factor not in own and inside_patient(case, world, f.factor)]
     total = np.zeros(len(labels))
@@ -496,6 +533,8 @@ def patient_densities(case: Case, world: World, labels: list[str]) -> np.ndarray
     weight = np.prod(list(np.meshgrid(*[w] * size, indexing="ij")), axis=0).ravel() if size else np.ones(1)
     logs = np.zeros((len(mesh), len(labels)))
     effects, start = state_effects(world, "own"), 0
+    for factor, value in (stated or {}).items():
+        effects[factor] = np.full_like(effects[factor], value)
     for factor, covariance in grids:
         stop = start + covariance.shape[-1]
         stratum = np.zeros(effects[factor].shape[1], dtype=int)
