@@ -164,7 +164,7 @@ class Density:
 
         read = len(self.packed.floats) + len(theirs[1]) + 1
         least = LEAST if read < LEAST_NUMBERS else 1
-        _share(run, len(points), min(cores, len(points) // least), max(1, AT_ONCE // read))
+        share_points(run, len(points), min(cores, len(points) // least), max(1, AT_ONCE // read))
         return found, drawn
 
 
@@ -181,7 +181,7 @@ class Record:
         return int(self.numbers.ctypes.data)
 
 
-def _share(run: Callable[[slice], None], count: int, threads: int, block: int) -> None:
+def share_points(run: Callable[[slice], None], count: int, threads: int, block: int) -> None:
     """Run over parts of a range, on several threads and in blocks of so many; a stop ends all of them."""
     edges = np.linspace(0, count, max(threads, 1) + 1).astype(int)
     parts = [range(int(start), int(stop)) for start, stop in pairwise(edges)]

@@ -134,7 +134,7 @@ def name_draws(design: Design, collapsed: Collapsed) -> xr.Dataset:
         "draw": np.arange(draws),
         COEF: [label for e in design.equations for label in e.coef_labels],
     }
-    found: dict[str, Variable] = {"b": ((COEF,), _uncentred(design, coef))}
+    found: dict[str, Variable] = {"b": ((COEF,), uncentred(design, coef))}
     for number, factor in enumerate(design.factors):
         dim, own = effect_dim(factor.factor), shape.factors[number]
         coords |= {dim: list(factor.effects), factor_key(factor.factor): list(factor.levels)}
@@ -212,7 +212,7 @@ def read_points(design: Design, posterior: xr.Dataset, shape: Shape | None = Non
     return points
 
 
-def _uncentred(design: Design, centred: np.ndarray) -> np.ndarray:
+def uncentred(design: Design, centred: np.ndarray) -> np.ndarray:
     """Return coefficients with each intercept where its predictors are 0."""
     plain, start = centred.copy(), 0
     for e in design.equations:

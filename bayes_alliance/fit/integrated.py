@@ -9,6 +9,7 @@ import xarray as xr
 
 from bayes_alliance.design.design import Design
 from bayes_alliance.fit.engine_output import Sampled, whole_draws
+from bayes_alliance.fit.exact import uncentred
 from bayes_alliance.fit.progress import step
 from bayes_alliance.fit.settings import Progress, SamplerSettings
 from bayes_alliance.fit.threads import one_blas_thread
@@ -99,7 +100,7 @@ def name_draws(design: Design, done: Integrated) -> xr.Dataset:
     found: dict[str, Variable] = {}
     centred = flat[:, coef:cut]
     if own.coef:
-        found["b"] = ((COEF,), _uncentred(design, centred))
+        found["b"] = ((COEF,), uncentred(design, centred))
     found |= _spreads(design, own, flat, coords)
     sigma = len(design.priors.sigma)
     shapes = np.exp(flat[:, shape:])
@@ -153,14 +154,6 @@ def _spreads(
             unit = partial_name(name, None, stratum if count > 1 else None)
             coords[f"{unit}_dim_0"] = np.arange(1)
             found[unit] = ((f"{unit}_dim_0",), (r[:, [stratum]] + 1) / 2)
-    return found
-
-
-def _uncentred(design: Design, coef: np.ndarray) -> np.ndarray:
-    """Return coefficients with the intercept where predictors are 0."""
-    e, found = design.equation, coef.copy()
-    if e.coef.labels[:1] == (INTERCEPT,):
-        found[:, 0] -= coef[:, 1:] @ e.centre[1:]
     return found
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from bayes_alliance.collapse.density import share_points
 from bayes_alliance.quadrature.kernel.evaluate import evaluator, scanner
 from bayes_alliance.quadrature.nodes import Nodes, make_nodes
 from bayes_alliance.quadrature.parameters import Parameters
@@ -62,6 +60,11 @@ class Density:
         return READ * len(self.stacked.rows.y) * (len(self.nodes.logs) + 3) * outer
 
     @property
+    def at_once(self) -> int:
+        """Return how many points one call of the kernel takes at most."""
+        return max(1, AT_ONCE // max(self.numbers, 1))
+
+    @property
     def sizes(self) -> np.ndarray:
         """Return what the kernel reads a point by; see ``read_point``."""
         own, parameters = self.stacked.kind, self.parameters
@@ -99,7 +102,7 @@ class Density:
         def run(part: slice) -> None:
             self._call(points[part], values[part], self.modes, self.outer_modes, keep=False)
 
-        share_points(run, len(points), cores, self.numbers)
+        share_points(run, len(points), cores, self.at_once)
         found[finite] = values + self.stacked.constant
         return found
 
@@ -134,28 +137,6 @@ class Density:
             self.sizes, self.stacked.rows, points, found, modes, outer, nodes.inner, nodes.logs, nodes.outer,
             nodes.outer_logs, keep,
         )  # fmt: skip
-
-
-def share_points(run: Callable[[slice], None], count: int, cores: int, numbers: int) -> None:
-    """Run parts of so many points on several threads; ``numbers`` is what one point reads."""
-    size = max(1, min(AT_ONCE // max(numbers, 1), -(-count // (4 * cores))))
-    parts = [slice(first, first + size) for first in range(0, count, size)]
-    stopped = threading.Event()
-
-    def work(part: slice) -> None:
-        if not stopped.is_set():
-            run(part)
-
-    if cores == 1 or len(parts) <= 1:
-        for part in parts:
-            run(part)
-        return
-    with ThreadPoolExecutor(cores) as pool:
-        try:
-            list(pool.map(work, parts))
-        except BaseException:  # Ctrl-C reaches this thread alone, and the pool would wait for the others
-            stopped.set()
-            raise
 
 
 def make_density(stacked: Stacked, parameters: Parameters) -> Density:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import gammaln
 
+from bayes_alliance.collapse.density import share_points
 from bayes_alliance.design.design import Design
 from bayes_alliance.design.equations.factors import FactorDesign
-from bayes_alliance.quadrature.density import Density, make_density, share_points
+from bayes_alliance.quadrature.density import Density, make_density
 from bayes_alliance.quadrature.kernel.draws import drawer
 from bayes_alliance.quadrature.kernel.evaluate import CUMULATIVE, NEGATIVE_BINOMIAL, NO_FLAVOUR
 from bayes_alliance.quadrature.kernel.pointwise import pointwise
@@ -33,6 +34,8 @@ def draw_effects(design: Design, points: np.ndarray, rung: int, seed: int, cores
     cores : int
         Threads.
     """
+    if not design.factors:
+        return {}
     density, whole = _at_points(design, points, rung)
     stacked = density.stacked
     inner_factor, outer_factor = stacked.inner, stacked.outer
@@ -48,7 +51,7 @@ def draw_effects(design: Design, points: np.ndarray, rung: int, seed: int, cores
             density.outer_modes, nodes.inner, nodes.logs,
         )  # fmt: skip
 
-    share_points(run, len(points), cores, density.numbers)
+    share_points(run, len(points), cores, density.at_once)
     found = {inner_factor.factor: inner[:, stacked.members]}
     if outer_factor is not None:
         found[outer_factor.factor] = outer[:, stacked.groups, None]
@@ -93,7 +96,7 @@ def densities_given_others(design: Design, points: np.ndarray, rung: int, factor
             nodes.inner, nodes.logs, nodes.outer, nodes.outer_logs,
         )  # fmt: skip
 
-    share_points(run, len(points), cores, density.numbers)
+    share_points(run, len(points), cores, density.at_once)
     if stacked.outer is not None and stacked.outer.factor == factor:
         return np.asarray(outer[:, stacked.groups] + _beside(design, stacked.outer, density.parameters, whole))
     assert stacked.inner is not None

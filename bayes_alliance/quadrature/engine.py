@@ -91,7 +91,8 @@ def sample_integrated(
             frame = find_frame(density, start, workers)
             density = density.near(frame.centre, frame.logs)
             start = _with_logs(frame)
-        several = _find_second_modes(density, frame) if design.equation.kind.several_modes and not rung else 0
+        looked = design.equation.kind.several_modes and density.stacked.effects > 0 and rung == 0
+        several = _find_second_modes(density, frame) if looked else 0
         if several:
             return (
                 f"{count_of(several, 'unit')} may have effects in several places: integrals around one mode miss them."

@@ -137,7 +137,7 @@ def _agree(drawn: np.ndarray, weight: np.ndarray, at: np.ndarray) -> None:
 
 @pytest.mark.parametrize("kind", FAMILIES)
 def test_fits_have_the_variables_of_nuts(kind: str) -> None:
-    """Vectors are read back from a posterior as they were sampled; engine and reason are told."""
+    """The sampled vectors are found again in the posterior, which names the engine and its nodes."""
     table = make_table()
     design = make(kind, "week + (1 | patient) + (1 | therapist)", table)
     spec = design.spec
@@ -297,3 +297,13 @@ def test_a_stored_fit_draws_its_effects_again(counted: ba.Fit, tmp_path: Path) -
     again = stored.with_rows(_sessions()).effects
     np.testing.assert_array_equal(again["u_patient"], counted.effects["u_patient"])
     assert np.isfinite(ba.variance_shares(counted)["share_patient"]).all()
+
+
+@pytest.mark.parametrize("kind", ["bernoulli", "ordered_beta", "cumulative"])
+def test_models_without_effects_are_fitted(kind: str) -> None:
+    """Nothing is integrated out, no second mode is looked for, and there are no effects to draw."""
+    design = make(kind, "week + week2")
+    done = sample_integrated(design, draws=200, chains=2, cores=1, seed=1)
+    assert not isinstance(done, str)
+    assert "Nothing is integrated out." in done.why
+    assert draw_effects(design, done.points.reshape(-1, done.points.shape[-1]), 0, seed=1) == {}
